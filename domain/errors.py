@@ -1,0 +1,40 @@
+"""Errors the rules can raise.
+
+DomainError
+├── InvalidAmountError      a money amount that cannot be represented exactly
+├── InvalidPriceError       a price that is missing, negative or not a decimal
+├── InvalidTransitionError  an event that the life of a hold does not allow
+└── InvalidCommandError     a command on a user or key that makes no sense now
+"""
+
+from __future__ import annotations
+
+
+class DomainError(ValueError):
+    """Base of all domain errors; `code` is stable and safe to show to a caller."""
+
+    code = "domain_error"
+
+
+class InvalidAmountError(DomainError):
+    """The amount is negative, not a decimal, too large, or finer than one nano-USD."""
+
+    code = "invalid_amount"
+
+
+class InvalidPriceError(DomainError):
+    """The price is missing, negative, or not a plain decimal."""
+
+    code = "invalid_price"
+
+
+class InvalidTransitionError(DomainError):
+    """The event does not follow from the state of its stream."""
+
+    code = "invalid_transition"
+
+
+class InvalidCommandError(DomainError):
+    """The command is refused in the current state of its aggregate."""
+
+    code = "invalid_command"

@@ -1,0 +1,119 @@
+"""The life of a hold, in one table, and the bound that a hold reserves.
+
+Everything that decides whether a hold may change state is `TRANSITIONS`; nothing else
+compares states. Keeps P1, P2 and P3; money rules 2, 3, 4 and 11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.errors import InvalidTransitionError
+
+
+class HoldState(StrEnum):
+    """Where a call's hold stands. `NONE` is a call without one."""
+
+    NONE = "none"
+    HELD = "held"
+    SETTLED = "settled"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+class HoldMove(StrEnum):
+    """What may happen to a hold, named after the event that records it."""
+
+    PLACE = "place"
+    EXTEND = "extend"
+    SETTLE = "settle"
+    VOID = "void"
+    EXPIRE = "expire"
+    REFUSE = "refuse"
+    BOOK_LATE = "book_late"
+
+
+TRANSITIONS: dict[tuple[HoldState, HoldMove], HoldState] = {
+    (HoldState.NONE, HoldMove.PLACE): HoldState.HELD,
+    (HoldState.NONE, HoldMove.REFUSE): HoldState.REFUSED,
+    (HoldState.HELD, HoldMove.EXTEND): HoldState.HELD,
+    (HoldState.HELD, HoldMove.SETTLE): HoldState.SETTLED,
+    (HoldState.HELD, HoldMove.VOID): HoldState.VOIDED,
+    (HoldState.HELD, HoldMove.EXPIRE): HoldState.EXPIRED,
+    # A repeated request with the same idempotency key is a new attempt of the same call.
+    (HoldState.VOIDED, HoldMove.PLACE): HoldState.HELD,
+    (HoldState.VOIDED, HoldMove.REFUSE): HoldState.REFUSED,
+    (HoldState.EXPIRED, HoldMove.PLACE): HoldState.HELD,
+    (HoldState.EXPIRED, HoldMove.REFUSE): HoldState.REFUSED,
+    # An outcome that finds its hold resolved is booked as house loss and changes nothing.
+    (HoldState.SETTLED, HoldMove.BOOK_LATE): HoldState.SETTLED,
+    (HoldState.VOIDED, HoldMove.BOOK_LATE): HoldState.VOIDED,
+    (HoldState.EXPIRED, HoldMove.BOOK_LATE): HoldState.EXPIRED,
+}
+
+
+def next_state(state: HoldState, move: HoldMove) -> HoldState:
+    """The state after a move; raises InvalidTransitionError for one the table lacks."""
+    try:
+        return TRANSITIONS[state, move]
+    except KeyError:
+        message = f"a hold that is {state} cannot {move}"
+        raise InvalidTransitionError(message) from None
+
+
+BYTES_PER_TOKEN_BOUND = 2
+MESSAGE_OVERHEAD_TOKENS = 8
+IMAGE_TOKENS_MAX = 2_048
+AUDIO_MINUTE_TOKENS_MAX = 2_000
+FILE_TOKENS_MAX = 32_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSize:
+    """What of a prompt costs tokens: UTF-8 bytes of text and schemas, and counted parts."""
+
+    text_bytes: int
+    messages: int
+    images: int = 0
+    audio_minutes: int = 0
+    files: int = 0
+
+    def tokens_bound(self, context_length: int | None) -> int:
+        """The most input tokens this prompt can be (money rule 2)."""
+        bound = (
+            -(-self.text_bytes // BYTES_PER_TOKEN_BOUND)
+            + self.messages * MESSAGE_OVERHEAD_TOKENS
+            + self.images * IMAGE_TOKENS_MAX
+            + self.audio_minutes * AUDIO_MINUTE_TOKENS_MAX
+            + self.files * FILE_TOKENS_MAX
+        )
+        return bound if context_length is None else min(bound, context_length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputBound:
+    """The most output tokens of a call, and whether a hard limit stands behind it."""
+
+    tokens: int
+    extendable: bool
+
+
+def output_bound(
+    *,
+    requested: int | None,
+    choices: int,
+    default_tokens: int,
+    model_max_tokens: int | None,
+) -> OutputBound:
+    """Bound the output of a call (money rule 2).
+
+    `requested` is the caller's own maximum, if any: then the provider enforces the bound and
+    it need never grow. Without one the default is held, and a stream may extend it.
+    """
+    each = default_tokens if requested is None else requested
+    if model_max_tokens is not None:
+        each = min(each, model_max_tokens)
+    at_limit = model_max_tokens is not None and each >= model_max_tokens
+    return OutputBound(tokens=each * choices, extendable=requested is None and not at_limit)

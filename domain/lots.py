@@ -1,0 +1,72 @@
+"""Grants are lots: each has a kind, a priority, and an instant at which it stops counting.
+
+Burn-down order is priority, then expiry, then age (money rule 9). Keeps P1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NEVER = "infinity"
+"""Expiry of a lot that does not expire; sorts after every ISO 8601 instant."""
+
+
+class GrantKind(StrEnum):
+    """Why credits were given."""
+
+    TRIAL = "trial"
+    BONUS = "bonus"
+    PURCHASE = "purchase"
+
+
+PRIORITY: dict[GrantKind, int] = {
+    GrantKind.TRIAL: 10,
+    GrantKind.BONUS: 20,
+    GrantKind.PURCHASE: 30,
+}
+"""Lower burns first: what was given is used before what was bought."""
+
+TRIAL_NANO_USD = 10_000_000_000
+TRIAL_DAYS = 3
+TRIAL_REQUESTS_MAX = 1_000
+TRIAL_TOKENS_MAX = 100_000
+"""The trial, in one place (money rule 10): 10 USD for 3 days, with its two limits."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lot:
+    """One grant's remaining credits in nano-USD; `expires_at` is ISO 8601 UTC or NEVER."""
+
+    lot_id: str
+    kind: str
+    priority: int
+    expires_at: str
+    sequence: int
+    available: int
+    held: int = 0
+
+    def burn_order(self) -> tuple[int, str, int]:
+        """Sort key: priority, then expiry, then age."""
+        return (self.priority, self.expires_at, self.sequence)
+
+    def counts_at(self, instant: str) -> bool:
+        """Whether the lot can still be spent; it stops counting at its instant."""
+        return self.expires_at > instant
+
+
+def burn_down(lots: Iterable[Lot], need: int, instant: str) -> list[tuple[Lot, int]] | None:
+    """Take `need` nano-USD from unexpired lots in burn-down order; None if they lack it."""
+    taken: list[tuple[Lot, int]] = []
+    for lot in sorted(lots, key=Lot.burn_order):
+        if need == 0:
+            break
+        if lot.available > 0 and lot.counts_at(instant):
+            part = min(lot.available, need)
+            taken.append((lot, part))
+            need -= part
+    return taken if need == 0 else None

@@ -1,0 +1,35 @@
+"""Old event types brought to their present form, one pure step each.
+
+A stored event is never rewritten (P5); it is read through these steps. Each step takes the
+state of the old version and returns that of the next one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domain.lots import PRIORITY, GrantKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+State = dict[str, Any]
+
+
+def credits_granted_v1_to_v2(state: State) -> State:
+    """Version 1 named only the kind of a grant; its burn-down priority followed from it."""
+    return {**state, "priority": PRIORITY[GrantKind(state["kind"])]}
+
+
+UPCASTERS: dict[str, tuple[str, Callable[[State], State]]] = {
+    "ledger.credits_granted.v1": ("ledger.credits_granted.v2", credits_granted_v1_to_v2),
+}
+"""Old type → (next type, step)."""
+
+
+def upcast(topic: str, state: State) -> tuple[str, State]:
+    """Apply steps until the type is a present one."""
+    while topic in UPCASTERS:
+        topic, step = UPCASTERS[topic]
+        state = step(state)
+    return topic, state

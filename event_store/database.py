@@ -1,0 +1,61 @@
+"""How the application and the migrations reach PostgreSQL.
+
+The application's connections run as the role `gatewayz_app`, which may read and append events
+and nothing more; migrations run as another role (P5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+APPLICATION_ROLE = "gatewayz_app"
+CONNECT_TIMEOUT_S = 5
+"""Seconds for one attempt to connect; libpq counts whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Connection strings (libpq form) of one database."""
+
+    application: str
+    owner: str
+
+    @classmethod
+    def from_url(cls, url: str, migrations_url: str | None = None) -> Database:
+        """A database that someone else runs.
+
+        The application logs in with `url` and takes on its role for the session. Without a
+        `migrations_url`, migrations log in with `url` too, and keep the login's own role.
+        """
+        application = make_conninfo(
+            url, connect_timeout=CONNECT_TIMEOUT_S, options=f"-c role={APPLICATION_ROLE}"
+        )
+        owner = make_conninfo(migrations_url or url, connect_timeout=CONNECT_TIMEOUT_S)
+        return cls(application=application, owner=owner)
+
+    def with_name(self, name: str) -> Database:
+        """The same server and roles, another database; used by tests."""
+        return Database(
+            application=make_conninfo(self.application, dbname=name),
+            owner=make_conninfo(self.owner, dbname=name),
+        )
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """A synchronous connection of the application, in autocommit mode."""
+        return psycopg.connect(self.application, autocommit=True, **options)
+
+    def connect_as_owner(self) -> psycopg.Connection[Any]:
+        """A synchronous connection of the migrating role, in autocommit mode."""
+        return psycopg.connect(self.owner, autocommit=True)
+
+    async def connect_async(self) -> psycopg.AsyncConnection[Any]:
+        """An asynchronous connection of the application, in autocommit mode."""
+        return await psycopg.AsyncConnection.connect(self.application, autocommit=True)
+
+    def parts(self) -> dict[str, str]:
+        """The application's connection string as keywords."""
+        return {key: str(value) for key, value in conninfo_to_dict(self.application).items()}

@@ -1,0 +1,63 @@
+"""What the tests share: one real PostgreSQL for the run, and a fresh database for a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from event_store.database import Database
+from event_store.embedded import EmbeddedPostgres
+from event_store.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Database]:
+    """A migrated database on a server of the tests' own, or on GATEWAYZ_TEST_DATABASE_URL."""
+    url = os.environ.get("GATEWAYZ_TEST_DATABASE_URL")
+    if url:
+        database = Database.from_url(url)
+        migrate(database)
+        yield database
+        return
+    with tempfile.TemporaryDirectory(prefix="gw-") as home:
+        with EmbeddedPostgres(Path(home)).running() as database:
+            migrate(database)
+            yield database
+
+
+@pytest.fixture
+def database(server: Database) -> Iterator[Database]:
+    """An empty, migrated database of this test's own."""
+    with fresh_database(server) as made:
+        yield made
+
+
+class fresh_database:  # noqa: N801  used as a function
+    """Make a database as a copy of the migrated one, and drop it afterwards."""
+
+    def __init__(self, server: Database) -> None:
+        """`server` is the migrated database to copy."""
+        self.server = server
+        self.name = f"test_{os.getpid()}_{next(_numbers)}"
+
+    def __enter__(self) -> Database:
+        """Create the copy."""
+        template = self.server.parts()["dbname"]
+        with self.server.with_name("postgres").connect_as_owner() as connection:
+            connection.execute(f"CREATE DATABASE {self.name} TEMPLATE {template}")
+        return self.server.with_name(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        """Drop the copy, connections or not."""
+        with self.server.with_name("postgres").connect_as_owner() as connection:
+            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")

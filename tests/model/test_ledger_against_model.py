@@ -1,0 +1,308 @@
+"""The store's append and the pure model answer the same commands alike (P1, P2, P3, P4)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from domain.testing import ModelLedger
+from event_store.committer import Committer
+from event_store.entries import AppendCode, Entry
+from event_store.ids import to_iso
+from event_store.log import read_after
+from projections.account_balances import AccountBalances
+from projections.runner import Runner
+from projections.verify import verify
+from tests import ledger_entries as entries
+from tests.conftest import fresh_database
+
+if TYPE_CHECKING:
+    from event_store.database import Database
+
+SPACE = UUID("00000000-0000-7000-8000-000000000000")
+ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]
+CALLS = [uuid5(SPACE, f"call {n}") for n in range(12)]
+LOTS = [uuid5(SPACE, f"lot {n}") for n in range(8)]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WRITERS = 3
+HOLD_TTL_S = 600
+
+amounts = st.integers(min_value=0, max_value=60)
+calls = st.sampled_from(range(len(CALLS)))
+keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")))
+
+command = st.one_of(
+    st.tuples(
+        st.just("grant"),
+        st.sampled_from(range(len(LOTS))),
+        st.sampled_from(range(len(ACCOUNTS))),
+        st.integers(min_value=1, max_value=120),
+        st.sampled_from(["trial", "bonus", "purchase"]),
+        st.one_of(st.none(), st.integers(min_value=1, max_value=3000)),
+    ),
+    st.tuples(st.just("hold"), calls, amounts, keys),
+    st.tuples(st.just("hold"), calls, amounts, st.none()),
+    st.tuples(st.just("hold"), calls, st.integers(min_value=1, max_value=9), st.none()),
+    st.tuples(st.just("extend"), calls, amounts),
+    st.tuples(st.just("settle"), calls, amounts),
+    st.tuples(st.just("settle"), calls, st.integers(min_value=0, max_value=5)),
+    st.tuples(st.just("void"), calls),
+)
+
+
+def key_bytes(key: tuple[str, str] | None) -> bytes:
+    """A key's hash and the input's digest, 32 bytes each."""
+    return b"" if key is None else key[0].encode() * 32 + key[1].encode() * 32
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Random commands, alone and in batches, from several writers, while time passes."""
+
+    server: Database
+
+    def __init__(self) -> None:
+        """Fresh database and model, with a clock that the test moves."""
+        super().__init__()
+        self.fresh = fresh_database(self.server)
+        self.database = self.fresh.__enter__()
+        self.loop = asyncio.new_event_loop()
+        self.model = ModelLedger()
+        self.now = START
+        with self.database.connect_as_owner() as connection:
+            connection.execute("CREATE TABLE test_clock AS SELECT %s AS now", [self.now])
+            connection.execute("GRANT SELECT ON test_clock TO gatewayz_app")
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION booking_clock() RETURNS timestamptz LANGUAGE sql "
+                "AS $$ SELECT now FROM test_clock $$"
+            )
+        self.writers = [
+            Committer(
+                self.database.application,
+                owner_id=SPACE,
+                hold_ttl_s=HOLD_TTL_S,
+                append_timeout_s=5,
+            )
+            for _ in range(WRITERS)
+        ]
+        for writer in self.writers:
+            self.loop.run_until_complete(writer.start())
+        self.expires: dict[str, datetime] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        """Start with something to spend."""
+        self.run(0, [("grant", 0, 0, 100, "purchase", None)])
+
+    def account_of(self, call: int) -> UUID:
+        """Each call belongs to one account."""
+        return ACCOUNTS[call % len(ACCOUNTS)]
+
+    def both(self, spec: tuple[Any, ...]) -> tuple[Entry, str]:
+        """The entry for the store, and the model's answer."""
+        now = to_iso(self.now)
+        match spec:
+            case ("grant", lot, account, amount, kind, seconds):
+                expires = None if seconds is None else self.now + timedelta(seconds=seconds)
+                text = None if expires is None else to_iso(expires)
+                entry = entries.grant(
+                    ACCOUNTS[account], amount, lot=LOTS[lot], kind=kind, expires_at=text
+                )
+                answer = self.model.grant(
+                    str(ACCOUNTS[account]), str(LOTS[lot]), kind, amount, text
+                )
+            case ("hold", call, amount, key):
+                account = self.account_of(call)
+                packed = key_bytes(key)
+                entry = entries.hold(
+                    CALLS[call], account, amount, estimated=amount // 2, key=packed
+                )
+                pair = (packed[:32].hex(), packed[32:].hex()) if key else None
+                answer = self.model.hold(
+                    str(CALLS[call]),
+                    str(account),
+                    amount,
+                    now,
+                    estimated_cost=amount // 2,
+                    key=pair,
+                )
+                if answer == "ok":
+                    self.expires[str(CALLS[call])] = self.now + timedelta(seconds=HOLD_TTL_S)
+            case ("extend", call, amount):
+                entry = entries.extend(CALLS[call], self.account_of(call), amount)
+                answer = self.model.extend(str(CALLS[call]), amount, now)
+            case ("settle", call, cost):
+                entry = entries.settle(CALLS[call], self.account_of(call), cost)
+                answer = self.model.settle(str(CALLS[call]), cost, now)
+            case _:
+                entry = entries.void(CALLS[spec[1]], self.account_of(spec[1]))
+                answer = self.model.void(str(CALLS[spec[1]]), now)
+        return entry, answer
+
+    def run(self, writer: int, specs: list[tuple[Any, ...]]) -> None:
+        """One batch through the store, the same commands through the model."""
+        pairs = [self.both(spec) for spec in specs]
+
+        async def send() -> list[Any]:
+            futures = [self.writers[writer].append(entry) for entry, _ in pairs]
+            return await asyncio.gather(*futures)
+
+        answers = self.loop.run_until_complete(send())
+        got = [AppendCode(answer.code).name.lower() for answer in answers]
+        got = ["ok" if name == "duplicate" else name for name in got]
+        assert got == [expected for _, expected in pairs]
+
+    @rule(spec=command, writer=st.integers(0, WRITERS - 1))
+    def one(self, spec: tuple[Any, ...], writer: int) -> None:
+        """A single command."""
+        self.run(writer, [spec])
+
+    @rule(specs=st.lists(command, min_size=5, max_size=12), writer=st.integers(0, WRITERS - 1))
+    def many(self, specs: list[tuple[Any, ...]], writer: int) -> None:
+        """A batch, large enough for the set-based path."""
+        self.run(writer, specs)
+
+    @rule(spec=command, writers=st.permutations(range(WRITERS)))
+    def again(self, spec: tuple[Any, ...], writers: list[int]) -> None:
+        """The same entry sent twice, as after a lost connection, changes nothing the second time."""
+        entry, expected = self.both(spec)
+
+        async def send(writer: int) -> Any:
+            return await self.writers[writer].append(entry)
+
+        first = self.loop.run_until_complete(send(writers[0]))
+        name = AppendCode(first.code).name.lower()
+        assert ("ok" if name == "duplicate" else name) == expected
+        count = self.count()
+        second = self.loop.run_until_complete(send(writers[1]))
+        assert self.count() == count
+        if first.applied:
+            assert second.code == AppendCode.DUPLICATE
+
+    @rule(call=calls, writer=st.integers(0, WRITERS - 1))
+    def sweep(self, call: int, writer: int) -> None:
+        """A hold expires only once its life is over (its owner has no lease here)."""
+        call_id = str(CALLS[call])
+        held = self.model.state.open_holds.get(call_id)
+        entry = entries.expire(CALLS[call], self.account_of(call))
+
+        async def send() -> Any:
+            return await self.writers[writer].append(entry)
+
+        if held and self.expires[call_id] > self.now:
+            assert self.loop.run_until_complete(send()).code == AppendCode.OWNER_ALIVE
+            return
+        estimated = 0
+        if held:
+            placed = [e for e in self.model.log if str(e.originator_id) == call_id]
+            estimated = [
+                e.estimated_cost_nano_usd  # type: ignore[attr-defined]
+                for e in placed
+                if e.TOPIC.startswith("ledger.hold_placed")
+            ][-1]
+        expected = self.model.expire(call_id, estimated, to_iso(self.now))
+        answer = self.loop.run_until_complete(send())
+        assert AppendCode(answer.code).name.lower() == expected
+
+    @rule(seconds=st.integers(min_value=1, max_value=900))
+    def time_passes(self, seconds: int) -> None:
+        """Lots and holds grow old."""
+        self.now += timedelta(seconds=seconds)
+        with self.database.connect_as_owner() as connection:
+            connection.execute("UPDATE test_clock SET now = %s", [self.now])
+
+    def count(self) -> int:
+        """Events in the log."""
+        with self.database.connect() as connection:
+            row = connection.execute("SELECT count(*) FROM events").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    @invariant()
+    def balances_agree(self) -> None:
+        """All balances and lots are those of the model."""
+        with self.database.connect() as connection:
+            stored = {
+                str(row[0]): row[1:]
+                for row in connection.execute(
+                    "SELECT account_id, granted, available, held, settled, breakage "
+                    "FROM credit_account"
+                ).fetchall()
+            }
+            open_holds = {
+                str(row[0]): row[1]
+                for row in connection.execute("SELECT call_id, amount FROM open_hold").fetchall()
+            }
+        modelled = {
+            each.account_id: (
+                each.granted,
+                each.available,
+                each.held,
+                each.settled,
+                each.breakage,
+            )
+            for each in self.model.state.accounts.values()
+            if each.granted or each.account_id in stored
+        }
+        assert stored == modelled
+        assert open_holds == {k: hold.amount for k, hold in self.model.state.open_holds.items()}
+
+    def teardown(self) -> None:
+        """The events are those of the model, and the replay proves the rest."""
+        with self.database.connect() as connection:
+            stored = [
+                (entry.event.TOPIC, str(entry.event.originator_id), _figures(entry.event))
+                for entry in read_after(connection, 0, 100_000)
+            ]
+            runner = Runner(AccountBalances())
+            runner.register(connection)
+            while runner.advance(connection, 7)[0]:
+                pass
+        modelled = [(e.TOPIC, str(e.originator_id), _figures(e)) for e in self.model.log]
+        assert sorted(stored, key=repr) == sorted(modelled, key=repr)
+        report = verify(self.database)
+        assert report.differences == []
+        assert report.read_models["account_balances"] == report.position
+        for writer in self.writers:
+            self.loop.run_until_complete(writer.stop())
+        self.loop.close()
+        self.fresh.__exit__()
+
+
+FIGURES = (
+    *("originator_version", "amount_nano_usd", "held_nano_usd", "settled_nano_usd"),
+    *("released_nano_usd", "breakage_nano_usd", "house_loss_nano_usd", "available_nano_usd"),
+    *("lots", "released_lots", "forfeited_lots", "beyond_lots", "lot_id", "expires_at", "kind"),
+)
+
+
+def _figures(event: object) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in FIGURES if hasattr(event, name)}
+
+
+@pytest.mark.timeout(900)
+def test_store_and_model_agree(server: Database) -> None:
+    """Given any commands, in any batches, from several writers: the same answers and balances."""
+    machine = type("Machine", (LedgerMachine,), {"server": server})
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        machine,
+        settings=settings(
+            max_examples=int(os.environ.get("GATEWAYZ_MODEL_EXAMPLES", "40")),
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
