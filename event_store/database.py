@@ -7,10 +7,14 @@ and nothing more; migrations run as another role (P5).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 APPLICATION_ROLE = "gatewayz_app"
 CONNECT_TIMEOUT_S = 5
@@ -59,3 +63,43 @@ class Database:
     def parts(self) -> dict[str, str]:
         """The application's connection string as keywords."""
         return {key: str(value) for key, value in conninfo_to_dict(self.application).items()}
+
+
+class Connects(Protocol):
+    """What reading code needs: a connection for a `with` block."""
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """A connection of the application, in autocommit mode."""
+        ...
+
+
+READ_CONNECTIONS_MAX = 8
+READ_WAIT_S = 5.0
+
+
+class ReadPool:
+    """Connections kept open for reading, shared by the threads of one process."""
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is connected before `open`."""
+        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+            database.application,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=READ_CONNECTIONS_MAX,
+            timeout=READ_WAIT_S,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Begin to connect in the background."""
+        self._pool.open()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """Borrow a connection; raises psycopg_pool.PoolTimeout when none can be had."""
+        return self._pool.connection()

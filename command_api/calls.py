@@ -1,0 +1,342 @@
+"""One call's money: hold, extend, settle, void, and what happens when the ledger is away.
+
+The events' JSON is written here from prepared parts, since two of them are written for every
+call. A settlement or void that cannot be appended is spooled (P2, P12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from command_api.errors import (
+    INSUFFICIENT_QUOTA,
+    SERVER,
+    ApiError,
+    ledger_unavailable,
+)
+from domain.holds import output_bound
+from domain.money import format_usd
+from domain.usage import Usage, estimated_usage
+from event_store.committer import AppendInDoubtError
+from event_store.entries import Answer, AppendCode, Entry, EntryKind
+from event_store.errors import EventStoreError, LedgerUnavailableError
+from event_store.ids import new_uuid7, now_iso
+
+if TYPE_CHECKING:
+    from command_api.auth import Caller
+    from command_api.chat_request import ChatRequest
+    from command_api.settings import Settings
+    from event_store.committer import Committer
+    from event_store.spool import Spool
+    from providers.inference.registry import Model
+
+logger = logging.getLogger("gatewayz.calls")
+
+_encode = msgspec.json.encode
+
+
+def _json_bytes(value: bool) -> bytes:  # noqa: FBT001  a JSON literal
+    return b"true" if value else b"false"
+
+
+class OfferEnvelopes:
+    """The part of a hold's event that is the same for every call of one offer."""
+
+    def __init__(self) -> None:
+        """Empty; filled as offers are used."""
+        self._parts: dict[str, tuple[Model, bytes]] = {}
+
+    def of(self, model: Model) -> bytes:
+        """Provider, model and price as JSON members."""
+        known = self._parts.get(model.public_id)
+        if known is not None and known[0] is model:
+            return known[1]
+        price = {
+            "version": model.price.version,
+            "source": model.price.source,
+            "effective_at": model.price.effective_at,
+            **model.price.terms.as_strings(),
+        }
+        members = {"provider": model.provider, "model": model.id, "price": price}
+        part = _encode(members)[1:-1] + b","
+        self._parts[model.public_id] = (model, part)
+        return part
+
+
+class Call:
+    """One call: its identity, its bound, and the record of its attempts."""
+
+    __slots__ = (
+        "_prompt",
+        "account_id",
+        "attempts",
+        "began",
+        "bound_tokens",
+        "caller",
+        "correlation_id",
+        "estimated_cost",
+        "estimated_input",
+        "extendable",
+        "held",
+        "hold_event_id",
+        "id",
+        "idempotency_key",
+        "input_bound",
+        "model",
+        "request",
+        "started_at",
+    )
+
+    def __init__(  # noqa: PLR0913  what makes a call
+        self,
+        *,
+        call_id: UUID,
+        correlation_id: str,
+        caller: Caller,
+        request: ChatRequest,
+        model: Model,
+        settings: Settings,
+    ) -> None:
+        """Bound the call (money rule 2); nothing is held yet."""
+        self.id, self.correlation_id = call_id, correlation_id
+        self.caller, self.request, self.model = caller, request, model
+        self.account_id = caller.account_id
+        self.began = time.perf_counter()
+        self.started_at = now_iso()
+        self.attempts: list[dict[str, Any]] = []
+        self.hold_event_id = ""
+        self.idempotency_key = b""
+        size = request.prompt_size()
+        self._prompt = size
+        bound = output_bound(
+            requested=request.max_tokens,
+            choices=request.choices,
+            default_tokens=settings.hold_default_output_tokens,
+            model_max_tokens=model.max_output_tokens,
+        )
+        self.input_bound = size.tokens_bound(model.context_length)
+        self.bound_tokens, self.extendable = bound.tokens, bound.extendable and request.stream
+        self.held = model.price.bound(
+            input_tokens=self.input_bound, output_tokens=self.bound_tokens
+        )
+        self.estimated_input = min(request.estimated_input_tokens(size), self.input_bound)
+        estimate = model.price.bound(input_tokens=self.estimated_input, output_tokens=0)
+        self.estimated_cost = min(estimate, self.held)
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the call began."""
+        return int((time.perf_counter() - self.began) * 1_000)
+
+    def estimated(self, output_tokens: int) -> Usage:
+        """Our own count of the call."""
+        return estimated_usage(input_tokens=self.estimated_input, output_tokens=output_tokens)
+
+    def record_attempt(self, *, status: int | None, error: str | None = None) -> None:
+        """Note how the attempt at the provider ended; no text of prompt or reply."""
+        attempt: dict[str, Any] = {
+            "provider": self.model.provider,
+            "model": self.model.id,
+            "status": status,
+            "started_at": self.started_at,
+            "duration_ms": self.elapsed_ms,
+        }
+        if error is not None:
+            attempt["error"] = error
+        self.attempts.append(attempt)
+
+
+class Cashier:
+    """Does the money of calls through the committer and, when it must, the spool."""
+
+    def __init__(self, committer: Committer, spool: Spool) -> None:
+        """One for each process."""
+        self._committer, self._spool = committer, spool
+        self._offers = OfferEnvelopes()
+        self.spooled = 0
+
+    async def place(self, call: Call) -> Answer:
+        """Place the hold, durably; raises ApiError 402 or 503.
+
+        Answers other than ok are those of idempotency keys, for the caller to handle.
+        """
+        request = call.request
+        call.hold_event_id = str(new_uuid7())
+        key = b""
+        if call.idempotency_key:
+            names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
+            key = b',"idempotency":{"key_hash":"%b","digest":"%b"}' % (
+                names[0].encode(),
+                names[1].encode(),
+            )
+        state = (
+            b'{"id":"%b","effective_at":"%b",%b"correlation_id":%b,%b"amount_nano_usd":%d,'
+            b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
+            b'"stream_reply":%b%b'
+            % (
+                call.hold_event_id.encode(),
+                call.started_at.encode(),
+                call.caller.envelope,
+                _encode(call.correlation_id),
+                self._offers.of(call.model),
+                call.held,
+                call.estimated_cost,
+                call.input_bound,
+                call.bound_tokens,
+                _json_bytes(request.stream),
+                key,
+            )
+        )
+        entry = Entry(
+            EntryKind.HOLD,
+            call.id.bytes,
+            call.caller.account,
+            call.held,
+            state,
+            call.estimated_cost,
+            call.idempotency_key,
+        )
+        try:
+            answer = await self._committer.append(entry)
+        except AppendInDoubtError:
+            # The hold may stand: nobody would ever resolve it but this.
+            self._keep(self._void_entry(call, "the ledger was lost while the hold was placed"))
+            raise ledger_unavailable() from None
+        except LedgerUnavailableError:
+            raise ledger_unavailable() from None
+        except EventStoreError:
+            logger.exception("the hold of call %s was refused by the database", call.id)
+            message = "The ledger refused this call. Nothing was charged."
+            raise ApiError(500, "ledger_error", message, kind=SERVER) from None
+        except asyncio.CancelledError:
+            self._keep(self._void_entry(call, "the gateway stopped while the hold was placed"))
+            raise
+        if answer.code == AppendCode.INSUFFICIENT_CREDITS:
+            raise insufficient_credits(call, answer.figure)
+        return answer
+
+    async def extend(self, call: Call, tokens: int) -> bool:
+        """Hold for more output of a stream; False when the credits are not there."""
+        more = call.model.price.bound(
+            input_tokens=call.input_bound, output_tokens=call.bound_tokens + tokens
+        ) - call.model.price.bound(input_tokens=call.input_bound, output_tokens=call.bound_tokens)
+        state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
+        entry = Entry(EntryKind.EXTEND, call.id.bytes, call.caller.account, more, state)
+        try:
+            answer = await self._committer.append(entry)
+        except EventStoreError:
+            return True  # The ledger is away: calls in flight finish (P12).
+        if answer.applied:
+            call.held += more
+            call.bound_tokens += tokens
+        return answer.applied
+
+    async def settle(
+        self, call: Call, usage: Usage, *, request_id: str | None, reason: str = "completed"
+    ) -> None:
+        """Charge the call, durably: in the ledger, or in the spool until it can be."""
+        cost = call.model.price.cost(usage)
+        state = (
+            b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b","price_version":%b,'
+            b'"provider":%b,"model":%b,"provider_request_id":%b,"attempts":%b,"reason":"%b"'
+            % (
+                self._envelope(call),
+                _encode(usage.as_dict()),
+                cost.nano_usd,
+                cost.exact_nano_usd.encode(),
+                _encode(call.model.price.version),
+                _encode(call.model.provider),
+                _encode(call.model.id),
+                _encode(request_id),
+                _encode(call.attempts),
+                reason.encode(),
+            )
+        )
+        entry = Entry(
+            EntryKind.SETTLE, call.id.bytes, call.caller.account, cost.nano_usd, state
+        )
+        await self._resolve(call, entry)
+
+    async def void(self, call: Call, reason: str) -> None:
+        """Release the hold without a charge, durably, as settle does."""
+        await self._resolve(call, self._void_entry(call, reason))
+
+    def abandon(self, call: Call, reason: str) -> None:
+        """Spool a void for a call that this process can no longer finish."""
+        self._keep(self._void_entry(call, reason))
+
+    def _envelope(self, call: Call) -> bytes:
+        return (
+            b'"id":"%b","effective_at":"%b","actor":"api_key:%b","correlation_id":%b,'
+            b'"causation_id":"%b","account_id":"%b"'
+            % (
+                str(new_uuid7()).encode(),
+                now_iso().encode(),
+                call.caller.key_id.encode(),
+                _encode(call.correlation_id),
+                call.hold_event_id.encode(),
+                call.account_id.encode(),
+            )
+        )
+
+    def _void_entry(self, call: Call, reason: str) -> Entry:
+        state = b'{%b,"attempts":%b,"reason":%b' % (
+            self._envelope(call),
+            _encode(call.attempts),
+            _encode(reason),
+        )
+        return Entry(EntryKind.VOID, call.id.bytes, call.caller.account, 0, state)
+
+    async def _resolve(self, call: Call, entry: Entry) -> None:
+        try:
+            answer = await self._committer.append(entry)
+        except EventStoreError as error:
+            logger.warning("the outcome of call %s is spooled: %s", call.id, error)
+            self._keep(entry)
+        except asyncio.CancelledError:
+            self._keep(entry)
+            raise
+        else:
+            if not answer.applied:
+                logger.warning(
+                    "the hold of call %s was resolved before: code %d", call.id, answer.code
+                )
+
+    def _keep(self, entry: Entry) -> None:
+        self.spooled += 1
+        self._spool.keep(entry)
+
+
+def insufficient_credits(call: Call, available: int) -> ApiError:
+    """A 402 that says what was needed, what is there, and what could be afforded."""
+    tokens = call.model.price.affordable_output_tokens(
+        input_tokens=call.input_bound, available_nano_usd=available
+    )
+    affordable = tokens // call.request.choices
+    message = (
+        f"This call could cost up to {format_usd(call.held)} USD and {format_usd(available)} USD "
+        "is available. "
+    )
+    if affordable:
+        message += f"Set max_tokens to at most {affordable}, or add credits."
+    else:
+        message += "Add credits, or shorten the prompt."
+    return ApiError(
+        402,
+        "insufficient_credits",
+        message,
+        kind=INSUFFICIENT_QUOTA,
+        extra={
+            "needed_nano_usd": call.held,
+            "needed_usd": format_usd(call.held),
+            "available_nano_usd": available,
+            "available_usd": format_usd(available),
+            "max_tokens_affordable": affordable,
+        },
+    )

@@ -1,0 +1,79 @@
+"""Errors that callers see, and the envelopes they come in.
+
+ApiError carries a status, a stable code and a message that says what to do. Under /v1 it is
+written in OpenAI's envelope, elsewhere as {"detail", "code"}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+INVALID_REQUEST = "invalid_request_error"
+AUTHENTICATION = "authentication_error"
+INSUFFICIENT_QUOTA = "insufficient_quota"
+UPSTREAM = "upstream_error"
+SERVER = "server_error"
+RATE_LIMIT = "rate_limit_error"
+
+RETRY_AFTER_S = 2
+
+
+class ApiError(Exception):
+    """One refusal."""
+
+    def __init__(  # noqa: PLR0913  the fields of the envelope
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = INVALID_REQUEST,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """`extra` are more members of the error object, such as amounts."""
+        super().__init__(message)
+        self.status, self.code, self.message, self.kind = status, code, message, kind
+        self.param, self.headers, self.extra = param, headers or {}, extra or {}
+
+    def openai(self) -> bytes:
+        """OpenAI's envelope."""
+        return msgspec.json.encode(
+            {
+                "error": {
+                    "message": self.message,
+                    "type": self.kind,
+                    "param": self.param,
+                    "code": self.code,
+                    **self.extra,
+                }
+            }
+        )
+
+    def plain(self) -> bytes:
+        """The envelope outside /v1."""
+        return msgspec.json.encode({"detail": self.message, "code": self.code, **self.extra})
+
+
+def bad_request(code: str, message: str, param: str | None = None) -> ApiError:
+    """A 400 for input that cannot be used."""
+    return ApiError(400, code, message, param=param)
+
+
+def ledger_unavailable() -> ApiError:
+    """A 503: no hold can be placed, so no call is made (P10, P12)."""
+    return ApiError(
+        503,
+        "ledger_unavailable",
+        "The ledger cannot be reached, so the call was not made. Nothing was charged: try again.",
+        kind=SERVER,
+        headers={"retry-after": str(RETRY_AFTER_S)},
+    )
+
+
+def invalid_key(message: str) -> ApiError:
+    """A 401, with the cure."""
+    return ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION)

@@ -1,0 +1,146 @@
+"""The parts of one serving process, put together and taken apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from command_api.auth import KeyRing
+from command_api.calls import Call, Cashier
+from command_api.errors import ApiError
+from command_api.idempotency import Idempotency
+from command_api.vault import Vault, load_secret
+from event_store.committer import Committer
+from event_store.ids import new_uuid7, to_iso
+from event_store.leases import Lease
+from event_store.spool import Spool
+from providers.inference.http_client import ClientLimits
+from providers.inference.model_list import ModelLists
+from providers.inference.registry import Registry, load_registry
+
+if TYPE_CHECKING:
+    from command_api.settings import Settings
+    from event_store.database import Database
+    from providers.inference.port import Upstream
+    from providers.inference.registry import Model
+
+logger = logging.getLogger("gatewayz")
+
+DRAIN_INTERVAL_S = 1.0
+
+
+def make_registry(settings: Settings) -> Registry:
+    """The registry that the settings and the environment describe."""
+    file = settings.providers_file
+    changed = file.stat().st_mtime if file and file.exists() else 0
+    return load_registry(
+        environment=os.environ,
+        providers_file=file,
+        effective_at=to_iso(datetime.fromtimestamp(changed, UTC)),
+        limits=ClientLimits(
+            connect_s=settings.upstream_connect_s,
+            silence_s=settings.upstream_silence_s,
+            attempt_s=settings.call_deadline_s,
+            reply_bytes_max=settings.upstream_reply_bytes_max,
+        ),
+    )
+
+
+class Gateway:
+    """Everything that a request meets on its way."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
+        self.settings, self.database = settings, database
+        self.owner_id = new_uuid7()
+        vault = Vault(load_secret(settings.home, settings.secret_key))
+        self.registry = make_registry(settings)
+        self.committer = Committer(
+            database.application,
+            owner_id=self.owner_id,
+            hold_ttl_s=settings.hold_ttl_s,
+            append_timeout_s=settings.append_timeout_s,
+        )
+        self.spool = Spool(settings.home, self.owner_id)
+        self.cashier = Cashier(self.committer, self.spool)
+        self.keys = KeyRing(
+            database, vault, cache_s=settings.key_cache_s, cache_max=settings.key_cache_max
+        )
+        self.idempotency = Idempotency(
+            database, vault, body_bytes_max=settings.idempotency_body_bytes_max
+        )
+        self.model_lists = ModelLists(
+            self.registry,
+            interval_s=settings.model_list_interval_s,
+            stale_s=settings.model_list_stale_s,
+        )
+        self._lease = Lease(
+            database,
+            self.owner_id,
+            home=str(settings.home.absolute()),
+            life_s=settings.lease_s,
+            heartbeat_s=settings.heartbeat_s,
+        )
+        self._drain: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the lease, connect, and begin to serve."""
+        await self._lease.start()
+        await self.committer.start()
+        self.keys.start()
+        self.model_lists.start()
+        self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
+
+    async def stop(self) -> None:
+        """Stop in the reverse order; what could not be appended stays spooled."""
+        if self._drain is not None:
+            self._drain.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._drain
+        with suppress(psycopg.OperationalError):
+            await self.spool.drain(self.committer, self.owner_id)
+        await self.model_lists.stop()
+        await self.keys.stop()
+        await self.committer.stop()
+        await self._lease.stop()
+        await self.registry.close()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a call could be held now."""
+        return self.committer.connected
+
+    def model(self, name: str) -> Model:
+        """The offer behind a caller's model id; raises ApiError 404."""
+        model = self.registry.resolve(name)
+        if model is None:
+            message = f"The model {name!r} is not offered here. GET /v1/models lists what is."
+            raise ApiError(404, "model_not_found", message, param="model")
+        return model
+
+    def upstream(self, model: Model) -> Upstream:
+        """The upstream that serves a model."""
+        return self.registry.providers[model.provider].upstream
+
+    def strict_bound(self, call: Call) -> int | None:
+        """The output bound to send upstream, with `strict_holds` and no bound of the caller's."""
+        if not self.settings.strict_holds or call.request.max_tokens is not None:
+            return None
+        return call.bound_tokens // call.request.choices
+
+    async def _drain_spool(self) -> None:
+        """Append what this process spooled, once the ledger is back."""
+        while True:
+            await asyncio.sleep(DRAIN_INTERVAL_S)
+            if self.committer.connected and self.cashier.spooled:
+                try:
+                    await self.spool.drain(self.committer, self.owner_id)
+                    self.cashier.spooled = len(self.spool.files(self.owner_id))
+                except Exception:
+                    logger.exception("the spool could not be drained; it is tried again")

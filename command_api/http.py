@@ -1,0 +1,113 @@
+"""The few lines of ASGI that the hot path needs, below any framework."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from command_api.chat_request import too_large
+from command_api.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+Header = tuple[bytes, bytes]
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+REQUEST_ID_MAX = 128
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+async def read_body(
+    scope: Scope, receive: Receive, *, bytes_max: int, timeout_s: float
+) -> bytes:
+    """The whole body; raises ApiError 413 or 408, ClientGoneError."""
+    declared = header_of(scope, b"content-length")
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise too_large(bytes_max)
+    message = await _first(receive, timeout_s)
+    if not message.get("more_body", False):
+        return bytes(message.get("body", b""))
+    parts, size = [message["body"]], len(message["body"])
+    try:
+        async with asyncio.timeout(timeout_s):
+            while message.get("more_body", False):
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGoneError
+                parts.append(message["body"])
+                size += len(message["body"])
+                if size > bytes_max:
+                    raise too_large(bytes_max)
+    except TimeoutError:
+        raise _too_slow(timeout_s) from None
+    return b"".join(parts)
+
+
+async def _first(receive: Receive, timeout_s: float) -> Message:
+    """The first part of the body; without a timer when it is already there."""
+    pending = receive()
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await pending
+    except TimeoutError:
+        raise _too_slow(timeout_s) from None
+    if message["type"] != "http.request":
+        raise ClientGoneError
+    return message
+
+
+def _too_slow(timeout_s: float) -> ApiError:
+    text = f"The body did not arrive within {timeout_s:g} s. Nothing was charged: send it again."
+    return ApiError(408, "request_timeout", text, headers={"connection": "close"})
+
+
+def header_of(scope: Scope, name: bytes) -> bytes:
+    """A request header's value, or b""."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+def request_id_of(scope: Scope, fallback: str) -> str:
+    """The caller's x-request-id when it is short printable ASCII, else `fallback`."""
+    given = header_of(scope, b"x-request-id")
+    if given and len(given) <= REQUEST_ID_MAX and given.isascii():
+        text = given.decode("ascii")
+        if text.isprintable():
+            return text
+    return fallback
+
+
+async def send_whole(
+    send: Send, status: int, body: bytes, headers: list[Header], content_type: bytes = JSON
+) -> None:
+    """Answer with one body."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: ApiError, headers: list[Header]) -> None:
+    """Answer with OpenAI's envelope."""
+    extra = [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+    await send_whole(send, error.status, error.openai(), [*headers, *extra])

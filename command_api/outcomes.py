@@ -1,0 +1,193 @@
+"""What an upstream's answer means for the caller, in one table.
+
+429 stays 429 with its Retry-After; 400, 404, 413 and 422 stay; the provider's 401, 402 and 403
+are ours to mend and become 502, never the caller's; 5xx and errors without a code become 502,
+503 or 504. Errors inside HTTP 200 count as failures of the same kind.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
+from command_api.usage_report import parse_usage
+from domain.usage import Usage
+from providers.inference.port import UpstreamConnectError, UpstreamError, UpstreamTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MESSAGE_CHARACTERS_MAX = 2_000
+
+KEPT = frozenset({400, 404, 413, 422, 429})
+STATUS_OF: dict[int, int] = {
+    HTTPStatus.REQUEST_TIMEOUT: 504,
+    HTTPStatus.SERVICE_UNAVAILABLE: 503,
+    HTTPStatus.GATEWAY_TIMEOUT: 504,
+    529: 503,
+}
+"""Other upstream statuses that do not become 502."""
+TEXT_CODES: dict[str, int] = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 402,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "model_not_found": 404,
+    "overloaded_error": 503,
+}
+"""Named codes and types inside an error object, for errors that came without a status."""
+CODES: dict[int, str] = {
+    400: "upstream_bad_request",
+    404: "upstream_not_found",
+    413: "upstream_request_too_large",
+    422: "upstream_unprocessable",
+    429: "upstream_rate_limited",
+    502: "upstream_error",
+    503: "upstream_unavailable",
+    504: "upstream_timeout",
+}
+OURS_TO_MEND = frozenset({401, 402, 403})
+
+
+class Reply(msgspec.Struct):
+    """The members of a JSON reply that matter here."""
+
+    id: Any = None
+    choices: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(Reply).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class UpstreamFailure(Exception):  # noqa: N818  named for what the caller is told
+    """An attempt that gave the caller nothing; `status` is the upstream's own, if any."""
+
+    def __init__(self, error: ApiError, *, status: int | None, code: str) -> None:
+        """`code` goes into the attempt's record; it never holds text of the prompt."""
+        super().__init__(code)
+        self.error, self.status, self.code = error, status, code
+
+
+def _message_in(value: Any) -> str | None:
+    """The message in any of the error shapes seen on the wire."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value:
+        return _message_in(value[0])
+    if isinstance(value, dict):
+        for name in ("message", "msg", "error", "detail"):
+            if value.get(name):
+                return _message_in(value[name])
+    return None
+
+
+def _code_in(error: Any) -> int | None:
+    """The status an error object names by number, by numeric text, or by a known word."""
+    if isinstance(error, list) and error:
+        return _code_in(error[0])
+    if not isinstance(error, dict):
+        return None
+    for name in ("code", "status", "type"):
+        value = error.get(name)
+        if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004  HTTP's error range
+            return value
+        if isinstance(value, str) and (value.isdigit() or value in TEXT_CODES):
+            return int(value) if value.isdigit() else TEXT_CODES[value]
+    return None
+
+
+def failure_of_status(
+    provider: str, status: int | None, body: Any, headers: Mapping[bytes, bytes] | None = None
+) -> UpstreamFailure:
+    """The failure for an upstream's error status (None: an error without one)."""
+    ours = 502
+    if status is not None:
+        ours = status if status in KEPT else STATUS_OF.get(status, 502)
+    told: dict[str, str] = {}
+    after = (headers or {}).get(b"retry-after")
+    if after is not None and ours in (429, 503):
+        told["retry-after"] = after.decode("latin-1")
+    if status in OURS_TO_MEND:
+        text = f"{provider} refused this gateway's own credentials or funds; yours are fine"
+    else:
+        said = _message_in(body)
+        text = f"{provider} answered {status or 'with an error'}"
+        text += f": {said[:MESSAGE_CHARACTERS_MAX]}" if said else ""
+    kind = {400: INVALID_REQUEST, 404: INVALID_REQUEST, 413: INVALID_REQUEST}.get(ours, UPSTREAM)
+    if ours in (422, 429):
+        kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST  # noqa: PLR2004  HTTP statuses
+    error = ApiError(ours, CODES[ours], f"{text}. Nothing was charged.", kind=kind, headers=told)
+    return UpstreamFailure(error, status=status, code=f"status_{status}" if status else "error")
+
+
+def failure_of_body(
+    provider: str, status: int, raw: bytes, headers: Mapping[bytes, bytes]
+) -> UpstreamFailure:
+    """The failure for a reply with an error status; its body may be anything."""
+    try:
+        body = _decode_any(raw)
+    except (msgspec.DecodeError, RecursionError):
+        body = raw.decode("utf-8", "replace").strip()
+    return failure_of_status(provider, status, body, headers)
+
+
+def failure_of_error(provider: str, error: Any) -> UpstreamFailure:
+    """The failure for an error inside HTTP 200, in a body or a chunk."""
+    return failure_of_status(provider, _code_in(error), error)
+
+
+def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure:
+    """The failure for an attempt that broke below HTTP."""
+    if isinstance(error, UpstreamTimeoutError):
+        status, text = 504, f"{provider} took too long"
+    elif isinstance(error, UpstreamConnectError):
+        status, text = 503, f"{provider} could not be reached"
+    else:
+        status, text = 502, f"{provider} broke its reply off"
+    told = ApiError(
+        status, CODES[status], f"{text}. Nothing was charged: try again.", kind=UPSTREAM
+    )
+    return UpstreamFailure(told, status=None, code=error.code)
+
+
+def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:
+    """The failure for HTTP 200 with nothing usable in it."""
+    text = f"{provider} answered 200 with {what}. Nothing was charged: try again."
+    told = ApiError(502, CODES[502], text, kind=UPSTREAM)
+    return UpstreamFailure(told, status=200, code="unusable_reply")
+
+
+class Completion(msgspec.Struct):
+    """A JSON reply that counts as an answer."""
+
+    request_id: str | None
+    usage: Usage | None
+    choices: list[Any]
+
+
+def read_completion(provider: str, raw: bytes) -> Completion:
+    """Judge the body of a 200; raises UpstreamFailure when it is no answer.
+
+    Leading white space is legal: some upstreams send it to keep the connection alive.
+    """
+    try:
+        reply = _decode(raw.strip())
+    except (msgspec.DecodeError, RecursionError):
+        what = "a body that is not JSON" if raw.strip() else "an empty body"
+        raise failure_of_nothing(provider, what) from None
+    if reply.error is not None:
+        raise failure_of_error(provider, reply.error)
+    if not isinstance(reply.choices, list) or not reply.choices:
+        raise failure_of_nothing(provider, "no choices")
+    return Completion(
+        request_id=reply.id if isinstance(reply.id, str) else None,
+        usage=parse_usage(reply.usage) if reply.usage is not None else None,
+        choices=reply.choices,
+    )

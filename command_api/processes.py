@@ -1,0 +1,151 @@
+"""The child processes: workers that serve, and one that does the background work.
+
+Each child watches a pipe from the supervisor. When the supervisor dies, however it dies, the
+pipe closes and the child ends by itself, so that nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psycopg
+import uvicorn
+
+from command_api.app import make_app
+from command_api.settings import Settings
+from event_store.committer import Committer
+from event_store.database import Database
+from event_store.embedded import EmbeddedPostgres
+from event_store.errors import LedgerUnavailableError
+from event_store.ids import new_uuid7
+from event_store.spool import Spool
+from event_store.sweeper import Sweeper
+from projections.follower import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("gatewayz")
+
+KEEP_ALIVE_S = 65
+BACKLOG = 2_048
+BACKGROUND_NICENESS = 10
+"""The read side yields to the calls: nothing on it may delay one."""
+ORPHAN_GRACE_S = 2
+RETRY_S = 1.0
+
+
+def database_of(settings: Settings) -> Database:
+    """The database of the settings, which somebody else keeps running."""
+    if settings.database_url:
+        return Database.from_url(settings.database_url, settings.migrations_database_url)
+    return EmbeddedPostgres(settings.home).database()
+
+
+def configure_logging(settings: Settings) -> None:
+    """Plain lines on standard error."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
+    """Call `orphaned` when the other end of the pipe closes; exit hard if that is ignored."""
+
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        orphaned()
+        threading.Event().wait(ORPHAN_GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
+    """Serve HTTP on an inherited socket until told to stop."""
+    app = make_app(settings, database_of(settings))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            fd=listener,
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http="httptools",
+            ws="none",
+            access_log=False,
+            log_level=settings.log_level,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            limit_concurrency=settings.connections_max,
+            backlog=BACKLOG,
+        )
+    )
+    watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    server.run()
+
+
+def run_background(settings: Settings, *, pipe: int) -> None:
+    """Follow the log and sweep until told to stop."""
+    os.nice(BACKGROUND_NICENESS)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch_supervisor(pipe, stop.set)
+    database = database_of(settings)
+    follower = threading.Thread(target=follow, args=(database, stop), daemon=True)
+    follower.start()
+    asyncio.run(_sweep(settings, database, stop))
+    follower.join()
+
+
+async def _sweep(settings: Settings, database: Database, stop: threading.Event) -> None:
+    owner_id = new_uuid7()
+    while not stop.is_set():
+        committer = Committer(
+            database.application,
+            owner_id=owner_id,
+            hold_ttl_s=settings.hold_ttl_s,
+            append_timeout_s=settings.append_timeout_s,
+        )
+        sweeper = Sweeper(
+            database,
+            committer,
+            Spool(settings.home, owner_id),
+            reply_hours=settings.idempotency_body_hours,
+        )
+        try:
+            await committer.start()
+            while not stop.is_set():
+                await sweeper.sweep()
+                await asyncio.to_thread(stop.wait, settings.sweep_interval_s)
+        except (psycopg.Error, LedgerUnavailableError) as error:
+            logger.warning("the sweep is put off: %s", error)
+            await asyncio.to_thread(stop.wait, RETRY_S)
+        finally:
+            with suppress(Exception):
+                await committer.stop()
+
+
+def main(arguments: list[str]) -> None:
+    """Entry of a child: `worker LISTENER PIPE` or `background PIPE`."""
+    settings = Settings()
+    configure_logging(settings)
+    if arguments[0] == "worker":
+        run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
+    else:
+        run_background(settings, pipe=int(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,96 @@
+"""Every setting, with its named limit and default, read once at start into a frozen object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from the environment, each name behind the prefix GATEWAYZ_."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAYZ_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".gatewayz"), description="Folder of all data of this installation.")
+    database_url: str | None = Field(
+        None, description="PostgreSQL 15+ to use instead of the embedded server."
+    )
+    migrations_database_url: str | None = Field(
+        None, description="Login for migrations, when it is not that of the application."
+    )
+    providers_file: Path | None = Field(
+        None, description="TOML file of providers, models and prices."
+    )
+    secret_key: str | None = Field(
+        None, description="Secret behind key hashes and data keys; else made in the home."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Serving processes.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Least severe log line that is written."
+    )
+
+    body_bytes_max: int = Field(8 * 2**20, ge=1024, description="Largest request body, bytes.")
+    body_timeout_s: float = Field(30.0, gt=0, description="Time to send a request body, seconds.")
+    messages_max: int = Field(4_096, ge=1, description="Most messages in a request.")
+    choices_max: int = Field(128, ge=1, description="Largest `n`.")
+    hold_default_output_tokens: int = Field(
+        4_096, ge=1, description="Output tokens held when the caller gives no maximum."
+    )
+    strict_holds: bool = Field(
+        False, description="Send the held output bound upstream when the caller gave none."
+    )
+    on_disconnect: Literal["cancel", "drain"] = Field(
+        "cancel", description="What a hang-up does to a stream: cancel it, or let it run out."
+    )
+
+    upstream_connect_s: float = Field(5.0, gt=0, description="Time to connect upstream, seconds.")
+    upstream_silence_s: float = Field(
+        120.0, gt=0, description="Longest silence of an upstream, seconds."
+    )
+    call_deadline_s: float = Field(600.0, gt=0, description="Longest life of a call, seconds.")
+    upstream_reply_bytes_max: int = Field(
+        64 * 2**20, ge=1024, description="Largest reply of an upstream, bytes."
+    )
+    hold_grace_s: int = Field(
+        600, ge=1, description="Life of a hold past its call's deadline, seconds."
+    )
+    lease_s: float = Field(30.0, gt=0, description="Life of a process's lease, seconds.")
+    heartbeat_s: float = Field(5.0, gt=0, description="Time between lease renewals, seconds.")
+    sweep_interval_s: float = Field(10.0, gt=0, description="Time between sweeps, seconds.")
+    append_timeout_s: float = Field(
+        2.0, gt=0, description="Longest wait of an append for a lost database, seconds."
+    )
+    idempotency_body_bytes_max: int = Field(
+        2**20, ge=0, description="Largest reply kept for an idempotency key, bytes."
+    )
+    idempotency_body_hours: int = Field(
+        24, ge=1, description="How long a reply is kept for its idempotency key, hours."
+    )
+    key_cache_s: float = Field(
+        60.0, ge=0, description="How long a key's state is trusted without the log, seconds."
+    )
+    key_cache_max: int = Field(10_000, ge=1, description="Most keys cached in a process.")
+    shutdown_grace_s: int = Field(
+        10, ge=0, description="Time for calls in flight at shutdown, seconds."
+    )
+    connections_max: int = Field(4_096, ge=1, description="Most open client connections.")
+    page_max: int = Field(1_000, ge=1, description="Most rows on a page.")
+    read_wait_s: float = Field(
+        2.0, gt=0, description="Longest wait of a read for its own writes, seconds."
+    )
+    model_list_interval_s: float = Field(
+        3_600.0, gt=0, description="Time between fetches of a provider's model list, seconds."
+    )
+    model_list_stale_s: float = Field(
+        86_400.0, gt=0, description="Age at which a model list is no longer trusted, seconds."
+    )
+
+    @property
+    def hold_ttl_s(self) -> int:
+        """Life of a hold: the call's deadline and the grace (money rule 11), seconds."""
+        return int(self.call_deadline_s) + self.hold_grace_s

@@ -1,0 +1,277 @@
+"""Reads a Chat Completions stream as it passes, without re-encoding it.
+
+Lines go through as they came. Only three things are kept back: comments and chunks without
+output before the first output (so that a failure can still be an honest status), the usage
+chunk the caller did not ask for, and [DONE], which we write ourselves once the charge is
+durable. Once output flows, a block without a suspicious word is passed on whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from command_api.usage_report import parse_usage
+from domain.usage import Usage, estimate_tokens
+
+PENDING_BYTES_MAX = 1024 * 1024
+LINE_BYTES_MAX = 16 * 1024 * 1024
+UNCOUNTED_BYTES_MAX = 64 * 1024
+
+_SUSPICIOUS = re.compile(rb'"usage"\s*:\s*[^\sn]|"error"|\[DONE\]')
+DONE = b"data: [DONE]\n\n"
+
+
+class Delta(msgspec.Struct):
+    """What a chunk adds; everything here but the role is output."""
+
+    content: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+    images: Any = None
+
+
+class Choice(msgspec.Struct):
+    """One choice of a chunk."""
+
+    delta: Delta | None = None
+    text: Any = None
+    finish_reason: Any = None
+
+
+class Chunk(msgspec.Struct):
+    """The members of a chunk that matter here."""
+
+    id: Any = None
+    choices: list[Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(Chunk).decode
+
+
+class BrokenStreamError(Exception):
+    """The stream holds something that is not a chunk, or grew past a limit."""
+
+
+class StreamErrorChunk(Exception):  # noqa: N818  it is the provider's chunk, not our failure
+    """The provider reported an error inside the stream; `error` is its error member."""
+
+    def __init__(self, error: Any, passed: bytes) -> None:
+        """Keep the provider's own error member, and what may be passed on before it."""
+        super().__init__("error chunk")
+        self.error, self.passed = error, passed
+
+
+def _delta_texts(delta: Delta) -> list[str]:
+    texts = [
+        value
+        for value in (delta.content, delta.reasoning or delta.reasoning_content, delta.refusal)
+        if isinstance(value, str)
+    ]
+    calls = delta.tool_calls if isinstance(delta.tool_calls, list) else []
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    functions.append(delta.function_call)
+    for function in functions:
+        if isinstance(function, dict):
+            texts += [value for value in function.values() if isinstance(value, str)]
+    return texts
+
+
+def has_output(chunk: Chunk) -> bool:
+    """Whether a chunk carries text, reasoning, a tool call, or any other made thing."""
+    for choice in chunk.choices or ():
+        delta = choice.delta
+        if choice.text or (
+            delta is not None
+            and (
+                delta.content
+                or delta.reasoning
+                or delta.reasoning_content
+                or delta.reasoning_details
+                or delta.refusal
+                or delta.tool_calls
+                or delta.function_call
+                or delta.audio
+                or delta.images
+            )
+        ):
+            return True
+    return False
+
+
+class StreamScanner:
+    """Feed it what arrives; it returns what may be passed on."""
+
+    __slots__ = (
+        "_dropping",
+        "_keep_usage",
+        "_pending",
+        "_pending_bytes",
+        "_rest",
+        "_uncounted",
+        "done",
+        "finished",
+        "output_tokens",
+        "request_id",
+        "seen",
+        "started",
+        "uncounted_bytes",
+        "usage",
+    )
+
+    def __init__(self, *, keep_usage: bool) -> None:
+        """`keep_usage`: the caller asked for the usage chunk."""
+        self._keep_usage = keep_usage
+        self._rest = b""
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._dropping = False
+        self._uncounted: list[bytes] = []
+        self.uncounted_bytes = 0
+        self.output_tokens = 0
+        self.started = self.finished = self.done = self.seen = False
+        self.usage: Usage | None = None
+        self.request_id: str | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
+        if self.done:
+            return b""
+        if self._rest:
+            data = self._rest + data
+        cut = data.rfind(b"\n") + 1
+        self._rest, block = data[cut:], data[:cut]
+        if len(self._rest) > LINE_BYTES_MAX:
+            message = f"a line of the stream is longer than {LINE_BYTES_MAX} bytes"
+            raise BrokenStreamError(message)
+        if not block:
+            return b""
+        if self.started and not self._dropping and _SUSPICIOUS.search(block) is None:
+            self._count_later(block)
+            return block
+        return self._by_line(block)
+
+    def end(self) -> bytes:
+        """The stream ended cleanly: what a last line without its line break still holds."""
+        rest, self._rest = self._rest, b""
+        return self._by_line(rest + b"\n") if rest.strip() else b""
+
+    def take_pending(self) -> bytes:
+        """What was kept back before output, for a stream that ended without any."""
+        pending = b"".join(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        return pending
+
+    def count(self) -> int:
+        """Our own count of the output so far, in tokens (money rule 6)."""
+        for block in self._uncounted:
+            for line in block.split(b"\n"):
+                if line.startswith(b"data:"):
+                    try:
+                        chunk = _decode(line[5:].strip())
+                    except msgspec.DecodeError:
+                        continue
+                    self.output_tokens += _count(chunk)
+        self._uncounted, self.uncounted_bytes = [], 0
+        return self.output_tokens
+
+    def _count_later(self, block: bytes) -> None:
+        self._uncounted.append(block)
+        self.uncounted_bytes += len(block)
+        if self.uncounted_bytes > UNCOUNTED_BYTES_MAX:
+            self.count()
+
+    def _by_line(self, block: bytes) -> bytes:
+        out: list[bytes] = []
+        for line in block.splitlines(keepends=True):
+            text = line.strip()
+            if not text:
+                if self._dropping:
+                    self._dropping = False
+                else:
+                    self._pass(line, out)
+            elif text.startswith(b"data:"):
+                self._data(line, text[5:].strip(), out)
+                if self.done:
+                    break
+            elif text.startswith(b":"):
+                if self.started:
+                    out.append(line)
+            else:
+                self._pass(line, out)
+        return b"".join(out)
+
+    def _data(self, line: bytes, payload: bytes, out: list[bytes]) -> None:
+        if payload == b"[DONE]":
+            self.done = True
+            return
+        try:
+            chunk = _decode(payload)
+        except msgspec.DecodeError as error:
+            message = f"a chunk of the stream is not valid: {error}"
+            raise BrokenStreamError(message) from None
+        self.seen = True
+        if chunk.usage is not None:
+            self.usage = parse_usage(chunk.usage) or self.usage
+        if self.request_id is None and isinstance(chunk.id, str):
+            self.request_id = chunk.id
+        if chunk.error is not None:
+            raise StreamErrorChunk(chunk.error, b"".join(out))
+        if any(choice.finish_reason for choice in chunk.choices or ()):
+            self.finished = True
+        if chunk.usage is not None and not chunk.choices and not self._keep_usage:
+            self._dropping = True
+            return
+        if not self.started and has_output(chunk):
+            self.started = True
+            out.extend(self._pending)
+            self._pending = []
+        self._pass(line, out)
+        if self.started:
+            self._count_later(line)
+
+    def _pass(self, line: bytes, out: list[bytes]) -> None:
+        if self.started:
+            out.append(line)
+            return
+        if not self._pending and not line.strip():
+            return  # The blank line after a comment that was kept back.
+        self._pending.append(line)
+        self._pending_bytes += len(line)
+        if self._pending_bytes > PENDING_BYTES_MAX:
+            message = f"no output within the first {PENDING_BYTES_MAX} bytes of the stream"
+            raise BrokenStreamError(message)
+
+
+def _count(chunk: Chunk) -> int:
+    tokens = 0
+    for choice in chunk.choices or ():
+        texts = _delta_texts(choice.delta) if choice.delta else []
+        if isinstance(choice.text, str):
+            texts.append(choice.text)
+        # A chunk with output is at least one token, however short its text.
+        if texts and any(texts):
+            tokens += max(1, sum(estimate_tokens(text) for text in texts))
+    return tokens
+
+
+def count_message(choices: list[Any]) -> int:
+    """Our own count of the choices of a whole reply, in tokens (money rule 6)."""
+    tokens = 0
+    for choice in choices:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        try:
+            delta = msgspec.convert(message or {}, Delta)
+        except msgspec.ValidationError:
+            continue
+        tokens += sum(estimate_tokens(text) for text in _delta_texts(delta))
+    return tokens

@@ -1,0 +1,375 @@
+"""A lean HTTP/1.1 client on httptools: one POST at a time on a pooled connection.
+
+It does what the hot path needs and no more: keep-alive, TLS, chunked and sized bodies, gzip,
+back-pressure, three time limits. What one read brought is handed on as one piece. Everything
+else in the project uses httpx (ADR 0007 has the measurements).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httptools
+
+from providers.inference.port import (
+    UpstreamBrokenError,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamInterruptedError,
+    UpstreamTimeoutError,
+    UpstreamTooLargeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAUSE_BYTES = 256 * 1024
+IDLE_CONNECTIONS_MAX = 512
+HEADERS_MAX = 100
+DRAIN_S = 2.0
+ZLIB_ANY_HEADER = 47
+_IDENTITY = (b"", b"identity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """Time in seconds, size in bytes."""
+
+    connect_s: float = 5.0
+    silence_s: float = 120.0
+    attempt_s: float = 600.0
+    reply_bytes_max: int = 64 * 1024 * 1024
+    idle_connection_s: float = 15.0
+
+
+class HttpReply(asyncio.Protocol):
+    """One connection, and the reply being read from it."""
+
+    __slots__ = (
+        "_attempt_until",
+        "_client",
+        "_done",
+        "_draining",
+        "_error",
+        "_heard_at",
+        "_inflate",
+        "_loop",
+        "_paused",
+        "_parser",
+        "_parts",
+        "_received",
+        "_sized",
+        "_size",
+        "_streaming",
+        "_timer",
+        "_waiter",
+        "closed",
+        "fresh",
+        "headers",
+        "headers_done",
+        "idle_since",
+        "status",
+        "transport",
+    )
+
+    def __init__(self, client: HttpUpstream, loop: asyncio.AbstractEventLoop) -> None:
+        """A connection of a client's pool."""
+        self._client, self._loop = client, loop
+        self.closed, self.fresh = False, True
+        self.idle_since = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._done = True
+
+    def start(self, request: bytes, *, streaming: bool) -> None:
+        """Write a request and get ready for its reply."""
+        limits = self._client.limits
+        self._parser = httptools.HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self._size = self._received = 0
+        self._done = self._draining = self._paused = self._sized = False
+        self._error: UpstreamError | None = None
+        self._inflate: zlib._Decompress | None = None
+        self._streaming = streaming
+        self.status, self.headers, self.headers_done = 0, dict[bytes, bytes](), False
+        self._heard_at = self._loop.time()
+        self._attempt_until = self._heard_at + limits.attempt_s
+        self._timer = self._loop.call_later(
+            min(limits.silence_s, limits.attempt_s), self._check_time
+        )
+        self.transport.write(request)
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, wake whoever can go on."""
+        if self._done:
+            self.transport.close()  # Bytes that nobody asked for: the connection is no good.
+            return
+        self._heard_at = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, zlib.error):
+            self._fail(UpstreamBrokenError("the reply is not valid HTTP"))
+        if self._done or not self.headers_done or (self._streaming and self._size):
+            self._wake()
+        elif self.headers_done and self._streaming:
+            self._wake()
+        if self._streaming and self._size > PAUSE_BYTES and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End an unsized body; anything else that was under way is broken."""
+        self.closed = True
+        if self._done:
+            return
+        if exc is None and self.headers_done and not self._sized:
+            self.on_message_complete()
+            self._wake()
+        else:
+            self._fail(UpstreamBrokenError("the connection closed before the reply was complete"))
+
+    # The parser's side.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        if len(self.headers) >= HEADERS_MAX:
+            self._fail(UpstreamBrokenError("the reply has too many headers"))
+            return
+        self.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Note the status and how the body is delimited."""
+        self.status = self._parser.get_status_code()
+        self._sized = b"content-length" in self.headers or b"transfer-encoding" in self.headers
+        if self.headers.get(b"content-encoding", b"") not in _IDENTITY:
+            self._inflate = zlib.decompressobj(ZLIB_ANY_HEADER)
+        self.headers_done = True
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        if self._draining:
+            return
+        if self._inflate is not None:
+            body = self._inflate.decompress(body)
+            if not body:
+                return
+        self._parts.append(body)
+        self._size += len(body)
+        self._received += len(body)
+        if self._received > self._client.limits.reply_bytes_max:
+            self._fail(UpstreamTooLargeError("the reply exceeds its maximum size"))
+
+    def on_message_complete(self) -> None:
+        """The reply is whole; a drained connection goes back to the pool."""
+        self._done = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._draining:
+            self._pool()
+
+    # The reader's side.
+
+    async def head(self) -> None:
+        """Wait for status and headers."""
+        while not self.headers_done and self._error is None and not self._done:
+            await self._wait()
+        if self._error is not None and not self.headers_done:
+            raise self._error
+
+    async def whole(self) -> bytes:
+        """The complete body."""
+        self._streaming = False
+        if self._paused:
+            self._resume()
+        while not self._done:
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    async def piece(self) -> bytes:
+        """The next bytes, or b"" at the end."""
+        while not self._size and not self._done:
+            await self._wait()
+        if self._size and not isinstance(self._error, UpstreamInterruptedError):
+            piece = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts, self._size = [], 0
+            if self._paused:
+                self._resume()
+            return piece
+        if self._error is not None:
+            raise self._error
+        return b""
+
+    def interrupt(self) -> None:
+        """Give the attempt up and close the connection."""
+        if not self._done:
+            self._fail(UpstreamInterruptedError("interrupted"))
+        else:
+            self._error = UpstreamInterruptedError("interrupted")
+            self._wake()
+
+    def release(self) -> None:
+        """Return the connection to the pool, waiting a little for the end of the reply."""
+        if self._done:
+            self._pool()
+            return
+        self._draining = True
+        self._parts, self._size = [], 0
+        if self._paused:
+            self._resume()
+        self._attempt_until = self._loop.time() + DRAIN_S
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(DRAIN_S, self._check_time)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the connection failed before any byte of a reply."""
+        return self._error is not None and not self.headers_done and not self.headers
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, error: UpstreamError) -> None:
+        self._error, self._done = error, True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.closed:
+            self.closed = True
+            self.transport.abort()
+        self._wake()
+
+    def _check_time(self) -> None:
+        now = self._loop.time()
+        silent_until = self._heard_at + self._client.limits.silence_s
+        due = min(self._attempt_until, silent_until)
+        if self._done:
+            return
+        if now < due:
+            self._timer = self._loop.call_at(due, self._check_time)
+        else:
+            self._fail(UpstreamTimeoutError("the upstream took too long"))
+
+    def _resume(self) -> None:
+        self._paused = False
+        if not self.closed:
+            self.transport.resume_reading()
+
+    def _pool(self) -> None:
+        pool = self._client.idle
+        if (
+            self._error is None
+            and not self.closed
+            and self._sized
+            and self._parser.should_keep_alive()
+            and len(pool) < IDLE_CONNECTIONS_MAX
+        ):
+            if self._paused:
+                self._resume()
+            self.fresh = False
+            self.idle_since = self._loop.time()
+            pool.append(self)
+        elif not self.closed:
+            self.transport.close()
+
+
+class HttpUpstream:
+    """One OpenAI-compatible upstream over HTTP."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        headers: Mapping[str, str] | None = None,
+        limits: ClientLimits | None = None,
+    ) -> None:
+        """`base_url` ends before `/chat/completions`; raises ValueError for other schemes."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            message = f"{base_url!r} is not an http or https URL"
+            raise ValueError(message)
+        self.limits = limits or ClientLimits()
+        self.idle: list[HttpReply] = []
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        lines = {
+            "host": parts.netloc.rpartition("@")[2],
+            "content-type": "application/json",
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": "gatewayz",
+            **({"authorization": f"Bearer {api_key}"} if api_key else {}),
+            **(headers or {}),
+        }
+        text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        path = parts.path.rstrip("/") + "/chat/completions"
+        self._head = f"POST {path} HTTP/1.1\r\n{text}content-length: ".encode("latin-1")
+
+    async def chat(self, body: bytes, *, stream: bool) -> HttpReply:
+        """Send a body; a pooled connection that turns out to be closed is replaced once."""
+        request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+        loop = asyncio.get_running_loop()
+        reply = self._reusable(loop) or await self._connect(loop)
+        while True:
+            reply.start(request, streaming=stream)
+            try:
+                await reply.head()
+            except UpstreamBrokenError:
+                # The upstream closed an idle connection just as we wrote on it.
+                if reply.fresh or not reply.unanswered:
+                    raise
+                reply = await self._connect(loop)
+            except asyncio.CancelledError:
+                reply.interrupt()
+                raise
+            else:
+                return reply
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        while self.idle:
+            self.idle.pop().transport.close()
+
+    def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
+        oldest = loop.time() - self.limits.idle_connection_s
+        while self.idle:
+            reply = self.idle.pop()
+            if not reply.closed and reply.idle_since > oldest:
+                return reply
+            if not reply.closed:
+                reply.transport.close()
+        return None
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpReply:
+        try:
+            async with asyncio.timeout(self.limits.connect_s):
+                _, reply = await loop.create_connection(
+                    lambda: HttpReply(self, loop), self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError as error:
+            message = f"no connection within {self.limits.connect_s} s"
+            raise UpstreamConnectError(message) from error
+        except OSError as error:
+            raise UpstreamConnectError(str(error)) from error
+        return reply

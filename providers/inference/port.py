@@ -1,0 +1,87 @@
+"""The port to an inference upstream.
+
+UpstreamError
+├── UpstreamConnectError     no connection could be made; nothing was sent
+├── UpstreamTimeoutError     too long without a byte, or the whole attempt took too long
+├── UpstreamBrokenError      the reply broke off, or was not HTTP
+├── UpstreamTooLargeError    the reply is larger than its named maximum
+└── UpstreamInterruptedError we gave the attempt up ourselves
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class UpstreamError(Exception):
+    """The attempt failed below HTTP; `code` goes into the attempt's record."""
+
+    code = "upstream_error"
+
+
+class UpstreamConnectError(UpstreamError):
+    """No connection could be made."""
+
+    code = "connect_error"
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """The upstream took too long."""
+
+    code = "timeout"
+
+
+class UpstreamBrokenError(UpstreamError):
+    """The reply ended before it was complete."""
+
+    code = "broken_reply"
+
+
+class UpstreamTooLargeError(UpstreamError):
+    """The reply exceeds its limit."""
+
+    code = "reply_too_large"
+
+
+class UpstreamInterruptedError(UpstreamError):
+    """The caller of this port interrupted the attempt."""
+
+    code = "interrupted"
+
+
+class UpstreamReply(Protocol):
+    """A reply whose status and headers have arrived. Header names are lower-case bytes."""
+
+    status: int
+    headers: dict[bytes, bytes]
+
+    async def whole(self) -> bytes:
+        """The complete body; raises UpstreamError."""
+        ...
+
+    async def piece(self) -> bytes:
+        """What has arrived since the last piece, at least one byte; b"" at a clean end.
+
+        Raises UpstreamError.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Make a pending or later wait raise UpstreamInterruptedError."""
+        ...
+
+    def release(self) -> None:
+        """Done with the reply: keep its connection if it can be reused, else close it."""
+        ...
+
+
+class Upstream(Protocol):
+    """One upstream's chat completions."""
+
+    async def chat(self, body: bytes, *, stream: bool) -> UpstreamReply:
+        """Send a Chat Completions body, await status and headers; raises UpstreamError."""
+        ...
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        ...
