@@ -91,6 +91,7 @@ class Call:
         "model",
         "request",
         "started_at",
+        "unresolved",
     )
 
     def __init__(  # noqa: PLR0913  what makes a call
@@ -112,6 +113,7 @@ class Call:
         self.attempts: list[dict[str, Any]] = []
         self.hold_event_id = ""
         self.idempotency_key = b""
+        self.unresolved = False
         size = request.prompt_size()
         self._prompt = size
         bound = output_bound(
@@ -219,6 +221,7 @@ class Cashier:
             raise
         if answer.code == AppendCode.INSUFFICIENT_CREDITS:
             raise insufficient_credits(call, answer.figure)
+        call.unresolved = answer.applied
         return answer
 
     async def extend(self, call: Call, tokens: int) -> bool:
@@ -269,6 +272,7 @@ class Cashier:
 
     def abandon(self, call: Call, reason: str) -> None:
         """Spool a void for a call that this process can no longer finish."""
+        call.unresolved = False
         self._keep(self._void_entry(call, reason))
 
     def _envelope(self, call: Call) -> bytes:
@@ -294,6 +298,7 @@ class Cashier:
         return Entry(EntryKind.VOID, call.id.bytes, call.caller.account, 0, state)
 
     async def _resolve(self, call: Call, entry: Entry) -> None:
+        call.unresolved = False  # From here on the outcome is in the ledger or in the spool.
         try:
             answer = await self._committer.append(entry)
         except EventStoreError as error:

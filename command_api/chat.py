@@ -6,6 +6,7 @@ authenticate → read and check → bound → hold, durably → provider → set
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from command_api.auth import authorization_of
 from command_api.calls import Call, insufficient_credits
 from command_api.chat_request import parse_chat
 from command_api.chat_stream import ChatStream
-from command_api.errors import ApiError
+from command_api.errors import ApiError, internal_error
 from command_api.http import (
     ClientGoneError,
     header_of,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from command_api.http import Header, Receive, Scope, Send
     from providers.inference.port import UpstreamReply
 
+logger = logging.getLogger("gatewayz.chat")
+
 OK = 200
 
 
@@ -54,6 +57,7 @@ class ChatRoute:
         """Answer one request, whatever happens, in OpenAI's envelope."""
         call_id = new_uuid7()
         headers: list[Header] = []
+        call: Call | None = None
         try:
             authorization = authorization_of(scope["headers"])
             keys = self._gateway.keys
@@ -92,6 +96,12 @@ class ChatRoute:
             await send_error(send, error, headers)
         except ClientGoneError:
             return
+        except Exception:
+            # A defect of ours must not leave a hold that nobody resolves (P2).
+            logger.exception("call %s met a defect", call_id)
+            if call is not None and call.unresolved:
+                await self._gateway.cashier.void(call, "internal_error")
+            await send_error(send, internal_error(), headers)
 
     async def _place(self, call: Call) -> None:
         answer = await self._gateway.cashier.place(call)

@@ -7,11 +7,12 @@ becomes a chunk of the stream and the call is settled for what was made (money r
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.errors import INSUFFICIENT_QUOTA, UPSTREAM, ApiError
+from command_api.errors import INSUFFICIENT_QUOTA, UPSTREAM, ApiError, internal_error
 from command_api.http import EVENT_STREAM
 from command_api.idempotency import StoredReply
 from command_api.outcomes import (
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from command_api.gateway import Gateway
     from command_api.http import Header, Receive, Send
     from providers.inference.port import UpstreamReply
+
+logger = logging.getLogger("gatewayz.stream")
 
 OK = 200
 EXTEND_AT_REMAINING_SHARE = 4
@@ -86,6 +89,14 @@ class ChatStream:
         except asyncio.CancelledError:
             await self._stopped()
             raise
+        except Exception:
+            if self._closing or not self._scanner.started:
+                raise
+            # A defect of ours in the middle of a stream: charge what was made, end it openly.
+            logger.exception("call %s met a defect in its stream", self._call.id)
+            self._call.record_attempt(status=OK, error="internal_error")
+            self._reply_interrupt()
+            await self._close(error_chunk(internal_error()) + DONE, "internal_error")
         finally:
             watch.cancel()
             if self._reply is not None:

@@ -77,3 +77,9 @@ def ledger_unavailable() -> ApiError:
 def invalid_key(message: str) -> ApiError:
     """A 401, with the cure."""
     return ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION)
+
+
+def internal_error() -> ApiError:
+    """A 500: a defect of ours; the caller pays nothing for it."""
+    message = "Something went wrong in the gateway. Nothing was charged: try again."
+    return ApiError(500, "internal_error", message, kind=SERVER)

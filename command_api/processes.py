@@ -7,9 +7,11 @@ pipe closes and the child ends by itself, so that nothing is left behind.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from contextlib import suppress
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz")
 
+GC_THRESHOLD = 20_000
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
 BACKGROUND_NICENESS = 10
@@ -77,7 +80,6 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            fd=listener,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http="httptools",
             ws="none",
@@ -92,7 +94,12 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
         )
     )
     watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    server.run()
+    # What is loaded by now lives as long as the process: collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    # uvicorn's own `fd` takes the socket for a Unix one, and then TCP_NODELAY is never set.
+    server.run(sockets=[socket.socket(fileno=listener)])
 
 
 def run_background(settings: Settings, *, pipe: int) -> None:

@@ -17,5 +17,4 @@ CREATE TABLE open_hold (
   expires_at timestamptz NOT NULL,
   key_hash bytea
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
-CREATE INDEX open_hold_owner_idx ON open_hold (owner_id);
 GRANT SELECT, INSERT, UPDATE, DELETE ON open_hold TO gatewayz_app;

@@ -138,3 +138,10 @@ BEGIN
   END IF;
   NOTIFY events;
 END $$;
+
+-- Every look-up here is by key for a few rows of a large table: the one right plan, whatever the
+-- statistics said when a connection planned it.
+ALTER FUNCTION ledger_append SET enable_seqscan = off;
+ALTER FUNCTION ledger_append SET enable_hashjoin = off;
+ALTER FUNCTION ledger_append SET enable_mergejoin = off;
+ALTER FUNCTION ledger_append SET plan_cache_mode = force_generic_plan;

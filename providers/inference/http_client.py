@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -63,6 +63,7 @@ class HttpReply(asyncio.Protocol):
         "_parser",
         "_parts",
         "_received",
+        "_reusable",
         "_sized",
         "_size",
         "_streaming",
@@ -92,7 +93,7 @@ class HttpReply(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._size = self._received = 0
-        self._done = self._draining = self._paused = self._sized = False
+        self._done = self._draining = self._paused = self._sized = self._reusable = False
         self._error: UpstreamError | None = None
         self._inflate: zlib._Decompress | None = None
         self._streaming = streaming
@@ -108,8 +109,8 @@ class HttpReply(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports keep this interface without inheriting from it.
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, wake whoever can go on."""
@@ -174,6 +175,8 @@ class HttpReply(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The reply is whole; a drained connection goes back to the pool."""
         self._done = True
+        # The parser forgets this once the message is complete.
+        self._reusable = self._sized and self._parser.should_keep_alive()
         if self._timer is not None:
             self._timer.cancel()
         if self._draining:
@@ -279,8 +282,7 @@ class HttpReply(asyncio.Protocol):
         if (
             self._error is None
             and not self.closed
-            and self._sized
-            and self._parser.should_keep_alive()
+            and self._reusable
             and len(pool) < IDLE_CONNECTIONS_MAX
         ):
             if self._paused:
