@@ -45,9 +45,7 @@ class Caller(msgspec.Struct, frozen=True):
 class KeyRing:
     """Looks keys up, and caches what it found."""
 
-    def __init__(
-        self, database: Database, vault: Vault, *, cache_s: float, cache_max: int
-    ) -> None:
+    def __init__(self, database: Database, vault: Vault, *, cache_s: float, cache_max: int) -> None:
         """`cache_s` bounds how long a revoked key could live if no notice came."""
         self._database, self._vault = database, vault
         self._cache_s, self._cache_max = cache_s, cache_max
@@ -155,5 +153,3 @@ def authorization_of(headers: list[tuple[bytes, bytes]]) -> bytes:
         if name == b"authorization":
             return value
     return b""
-
-

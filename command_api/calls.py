@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
 
@@ -29,6 +28,8 @@ from event_store.errors import EventStoreError, LedgerUnavailableError
 from event_store.ids import new_uuid7, now_iso
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from command_api.auth import Caller
     from command_api.chat_request import ChatRequest
     from command_api.settings import Settings
@@ -94,7 +95,7 @@ class Call:
         "unresolved",
     )
 
-    def __init__(  # noqa: PLR0913  what makes a call
+    def __init__(
         self,
         *,
         call_id: UUID,
@@ -261,9 +262,7 @@ class Cashier:
                 reason.encode(),
             )
         )
-        entry = Entry(
-            EntryKind.SETTLE, call.id.bytes, call.caller.account, cost.nano_usd, state
-        )
+        entry = Entry(EntryKind.SETTLE, call.id.bytes, call.caller.account, cost.nano_usd, state)
         await self._resolve(call, entry)
 
     async def void(self, call: Call, reason: str) -> None:

@@ -93,7 +93,7 @@ class ChatRequest:
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
 
-    def prompt_size(self) -> PromptSize:
+    def prompt_size(self) -> PromptSize:  # noqa: C901  one pass over all that costs tokens
         """What of the prompt costs tokens (money rule 2)."""
         body = self.body
         size = _raw_size((body.tools, body.functions, body.response_format))
@@ -172,7 +172,9 @@ def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         param = where.rstrip("`").lstrip(".") or None
-        raise bad_request("invalid_type", f"{message}{f' at {param}' if param else ''}.", param) from None
+        raise bad_request(
+            "invalid_type", f"{message}{f' at {param}' if param else ''}.", param
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The body is not valid JSON: {error}."
         raise bad_request("invalid_json", message) from None

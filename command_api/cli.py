@@ -45,9 +45,7 @@ app.add_typer(users, name="user")
 app.add_typer(keys, name="key")
 app.add_typer(ledger, name="ledger")
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the data (or GATEWAYZ_HOME).")
-]
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of the data (or GATEWAYZ_HOME).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 ACTOR = "operator:cli"
@@ -237,7 +235,7 @@ def key_revoke(
 
 
 @app.command()
-def grant(  # noqa: PLR0913  the options of one command
+def grant(
     user: Annotated[str, typer.Argument(help="Id or address of the user.")],
     amount: Annotated[str, typer.Argument(help="USD, a decimal string.")],
     kind: Annotated[GrantKind, typer.Option(help="Kind of the grant.")] = GrantKind.BONUS,
@@ -280,7 +278,7 @@ def grant(  # noqa: PLR0913  the options of one command
 def _instant(text: str | None) -> str | None:
     if text is None:
         return None
-    from datetime import datetime  # noqa: PLC0415  used here only
+    from datetime import datetime
 
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:

@@ -23,7 +23,7 @@ RETRY_AFTER_S = 2
 class ApiError(Exception):
     """One refusal."""
 
-    def __init__(  # noqa: PLR0913  the fields of the envelope
+    def __init__(
         self,
         status: int,
         code: str,

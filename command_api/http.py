@@ -27,9 +27,7 @@ class ClientGoneError(Exception):
     """The client hung up before its request was complete."""
 
 
-async def read_body(
-    scope: Scope, receive: Receive, *, bytes_max: int, timeout_s: float
-) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, bytes_max: int, timeout_s: float) -> bytes:
     """The whole body; raises ApiError 413 or 408, ClientGoneError."""
     declared = header_of(scope, b"content-length")
     if declared.isdigit() and int(declared) > bytes_max:

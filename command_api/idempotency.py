@@ -105,9 +105,7 @@ class Idempotency:
                 f"This key's call {call_id} was answered and charged, but its reply is no longer "
                 f"kept. See GET /v1/calls/{call_id}, or use a new key for a new call."
             )
-            raise ApiError(
-                409, "idempotent_reply_gone", message, extra={"call_id": str(call_id)}
-            )
+            raise ApiError(409, "idempotent_reply_gone", message, extra={"call_id": str(call_id)})
         body = self._vault.decrypt(bytes(row[4]), bytes(row[3]))
         return StoredReply(call_id, row[0], row[1], row[2], body)
 

@@ -14,11 +14,12 @@ import msgspec
 
 from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
 from command_api.usage_report import parse_usage
-from domain.usage import Usage
 from providers.inference.port import UpstreamConnectError, UpstreamError, UpstreamTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from domain.usage import Usage
 
 MESSAGE_CHARACTERS_MAX = 2_000
 

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         4_096, ge=1, description="Output tokens held when the caller gives no maximum."
     )
     strict_holds: bool = Field(
-        False, description="Send the held output bound upstream when the caller gave none."
+        default=False, description="Send the held output bound upstream when the caller gave none."
     )
     on_disconnect: Literal["cancel", "drain"] = Field(
         "cancel", description="What a hang-up does to a stream: cancel it, or let it run out."

@@ -17,8 +17,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from command_api.accounts import Accounts
@@ -31,6 +30,7 @@ from event_store.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from command_api.settings import Settings
 
@@ -144,18 +144,14 @@ class Supervisor:
         """Children hold this lock while they live; only dead ones may have lapsed leases."""
         with self._children_lock().open("a+") as lock:
             until = time.monotonic() + ORPHANS_WAIT_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return
-                except BlockingIOError:
-                    if time.monotonic() > until:
-                        message = (
-                            f"processes of an earlier server still use {self._settings.home}: "
-                            f"end them, and start again"
-                        )
-                        raise StartError(message) from None
-                    time.sleep(POLL_S)
+            while not _locked(lock):
+                if time.monotonic() > until:
+                    message = (
+                        f"processes of an earlier server still use {self._settings.home}: "
+                        f"end them, and start again"
+                    )
+                    raise StartError(message)
+                time.sleep(POLL_S)
 
     def _spawn(self, arguments: list[str]) -> None:
         settings = self._settings
@@ -187,7 +183,8 @@ class Supervisor:
                 message = "the serving processes ended at once; their messages stand above"
                 raise StartError(message)
             try:
-                with urllib.request.urlopen(f"{url}/health", timeout=HEALTH_TIMEOUT_S):
+                # The URL is our own listener's.
+                with urllib.request.urlopen(f"{url}/health", timeout=HEALTH_TIMEOUT_S):  # noqa: S310
                     return
             except OSError:
                 if time.monotonic() > until:
@@ -224,7 +221,9 @@ class Supervisor:
             time.sleep(POLL_S)
             for child, arguments in list(self._children.items()):
                 if child.poll() is not None and not self._stopping:
-                    logger.error("%s ended with %s and is restarted", arguments[0], child.returncode)
+                    logger.error(
+                        "%s ended with %s and is restarted", arguments[0], child.returncode
+                    )
                     del self._children[child]
                     time.sleep(RESTART_WAIT_S)
                     self._spawn(arguments)
@@ -240,6 +239,14 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def welcome(url: str, api_key: str) -> str:

@@ -60,7 +60,7 @@ def replay_api_key(events: Iterable[Event]) -> ApiKey | None:
     return state
 
 
-def revoke_api_key(  # noqa: PLR0913  the envelope of the event
+def revoke_api_key(
     state: ApiKey | None,
     *,
     event_id: str,

@@ -137,18 +137,14 @@ class PriceVersion:
         """The most that many tokens can cost, in nano-USD, rounded up (money rule 2)."""
         in_, cached, written, out, reasoning, request = self._units
         total = (
-            input_tokens * max(in_, cached, written)
-            + output_tokens * max(out, reasoning)
-            + request
+            input_tokens * max(in_, cached, written) + output_tokens * max(out, reasoning) + request
         )
         return divide_up(total, self._scale)
 
     def affordable_output_tokens(self, *, input_tokens: int, available_nano_usd: int) -> int:
         """The largest output that `available_nano_usd` covers after the input bound."""
         in_, cached, written, out, reasoning, request = self._units
-        rest = (
-            available_nano_usd * self._scale - input_tokens * max(in_, cached, written) - request
-        )
+        rest = available_nano_usd * self._scale - input_tokens * max(in_, cached, written) - request
         dearest = max(out, reasoning)
         if rest <= 0 or dearest == 0:
             return 0

@@ -8,7 +8,7 @@ same commands and compare answers, events and balances.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain import events as ev
@@ -29,7 +29,7 @@ KEY_IN_PROGRESS = "idempotency_in_progress"
 KEY_SETTLED = "idempotency_settled"
 KEY_REFUSED = "idempotency_refused"
 
-ENVELOPE = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
+ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
 PRICE = {"version": "model"}
 
 
@@ -65,7 +65,7 @@ class ModelLedger:
         )
         return OK
 
-    def hold(  # noqa: PLR0913  one command
+    def hold(
         self,
         call_id: str,
         account_id: str,
@@ -166,7 +166,7 @@ class ModelLedger:
         self._append(ev.HoldExpired(**self._call_stream(call_id, hold.account_id), **figures))
         return OK
 
-    def _resolve(self, hold: Hold, cost: int, now: str) -> dict[str, object]:
+    def _resolve(self, hold: Hold, cost: int, now: str) -> dict[str, Any]:
         account = self.state.account(hold.account_id)
         self._book_expiry(account, now)
         spent: list[ev.LotPart] = []
@@ -214,7 +214,10 @@ class ModelLedger:
             if lot.available > 0 and not lot.counts_at(now):
                 self._append(
                     ev.LotExpired(
-                        **{**self._account_stream(account.account_id), "effective_at": lot.expires_at},
+                        **{
+                            **self._account_stream(account.account_id),
+                            "effective_at": lot.expires_at,
+                        },
                         lot_id=lot.lot_id,
                         breakage_nano_usd=lot.available,
                     )
@@ -252,7 +255,7 @@ class ModelLedger:
         )
         return ALREADY_RESOLVED if closed else UNKNOWN_CALL
 
-    def _account_stream(self, account_id: str) -> dict[str, object]:
+    def _account_stream(self, account_id: str) -> dict[str, Any]:
         return {
             **ENVELOPE,
             "originator_id": UUID(account_id),
@@ -260,7 +263,7 @@ class ModelLedger:
             "account_id": account_id,
         }
 
-    def _call_stream(self, call_id: str, account_id: str) -> dict[str, object]:
+    def _call_stream(self, call_id: str, account_id: str) -> dict[str, Any]:
         return {**self._account_stream(call_id), "account_id": account_id}
 
     def _append(self, event: ev.MoneyEvent) -> None:

@@ -39,7 +39,7 @@ class Usage:
         }
 
 
-def reported_usage(  # noqa: PLR0913  the six counts of one report
+def reported_usage(
     *,
     prompt_tokens: int,
     completion_tokens: int,

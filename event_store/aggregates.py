@@ -13,7 +13,12 @@ from uuid import UUID
 
 import msgspec
 from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, Mapper, StoredEvent
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    IntegrityError,
+    Mapper,
+    StoredEvent,
+)
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment
 from psycopg.sql import SQL
@@ -80,7 +85,7 @@ class LedgerFactory(PostgresFactory):
 
     application_recorder_class = LedgerRecorder
 
-    def mapper(self, *_: Any, **__: Any) -> Mapper[UUID]:
+    def mapper(self, *_: Any, **__: Any) -> Mapper[Any]:
         """Our mapper, over the library's JSON transcoder."""
         return LedgerMapper(transcoder=self.transcoder())
 
@@ -95,7 +100,7 @@ class Aggregates(Application[UUID]):
         self._parts = database.parts()
         super().__init__()
 
-    def construct_factory(self, env: Environment) -> LedgerFactory:
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
         """The PostgreSQL factory on our database."""
         parts = self._parts
         settings = {

@@ -7,7 +7,7 @@ reading (`domain.upcasters`); a row that fits no present class is an error, neve
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from eventsourcing.persistence import Mapper, MapperDeserialisationError
@@ -37,14 +37,10 @@ for _topic, _cls in CLASSES.items():
     _fields = [item for item in fields(_cls) if item.name not in _STREAM_FIELDS]
     _KNOWN[_topic] = frozenset(item.name for item in _fields)
     _REQUIRED[_topic] = frozenset(
-        item.name
-        for item in _fields
-        if item.default is MISSING and item.default_factory is MISSING
+        item.name for item in _fields if item.default is MISSING and item.default_factory is MISSING
     )
     _FACTORIES[_topic] = tuple(
-        (item.name, item.default_factory)
-        for item in _fields
-        if item.default_factory is not MISSING
+        (item.name, item.default_factory) for item in _fields if item.default_factory is not MISSING
     )
 
 
@@ -55,9 +51,9 @@ def decode_event(topic: str, state: bytes, originator_id: UUID, originator_versi
         if topic in UPCASTERS:
             topic, members = upcast(topic, members)
         names = members.keys()
-        if not (_REQUIRED[topic] <= names and names <= _KNOWN[topic]):
+        if not (_REQUIRED[topic] <= names <= _KNOWN[topic]):
             odd = (_REQUIRED[topic] - names) | (names - _KNOWN[topic])
-            raise KeyError(*sorted(odd))  # noqa: TRY301  one place makes the message
+            raise KeyError(*sorted(odd))
     except (KeyError, msgspec.DecodeError) as error:
         message = f"{topic} of stream {originator_id} version {originator_version}: {error!r}"
         raise MapperDeserialisationError(message) from error
@@ -81,6 +77,6 @@ class LedgerMapper(Mapper["UUID"]):
         return decode_event(
             stored_event.topic,
             bytes(stored_event.state),
-            stored_event.originator_id,  # type: ignore[arg-type]  our streams have UUID ids
+            cast("UUID", stored_event.originator_id),
             stored_event.originator_version,
         )

@@ -24,7 +24,7 @@ from event_store.errors import EventStoreError, LedgerUnavailableError, QueueFul
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from psycopg.pq import PGresult
+    from psycopg.pq.abc import PGresult
 
 logger = logging.getLogger("gatewayz.committer")
 
@@ -116,13 +116,14 @@ class Connection:
         answer = self._answer = self._loop.create_future()
         try:
             self.pg.send_query_prepared(b"append", parameters, _BINARY, result_format=1)
-            while self.pg.flush():
+            while self.pg.flush():  # noqa: ASYNC110  rare: the socket is full for a moment
                 await asyncio.sleep(0)
         except Exception as error:
             raise _ConnectionLostError from error
         try:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
-                return await answer
+                result: PGresult = await answer
+                return result
         except TimeoutError as error:
             raise _ConnectionLostError from error
 

@@ -102,7 +102,13 @@ def _namespaces_work() -> tuple[str, ...]:
     unshare = shutil.which("unshare")
     if unshare is None:
         return ()
-    prefix = (unshare, "--user", f"--map-user={NAMESPACE_UID}", f"--map-group={NAMESPACE_UID}", "--")
+    prefix = (
+        unshare,
+        "--user",
+        f"--map-user={NAMESPACE_UID}",
+        f"--map-group={NAMESPACE_UID}",
+        "--",
+    )
     probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)
     return prefix if probe.returncode == 0 else ()
 
@@ -159,6 +165,7 @@ class EmbeddedPostgres:
         self.data = self.base / "data"
         self.log_file = self.base / "server.log"
         self._namespaces = namespaces
+        self._server: subprocess.Popen[bytes] | None = None
 
     @property
     def socket_folder(self) -> Path:
@@ -199,7 +206,7 @@ class EmbeddedPostgres:
                     try:
                         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
-                        pass  # Somebody else still uses the server.
+                        self._leave()
                     else:
                         self._stop()
 
@@ -225,7 +232,7 @@ class EmbeddedPostgres:
         self._check_version()
         with self.log_file.open("ab") as log:
             launcher.own(self.log_file)
-            server = launcher.popen(
+            server = self._server = launcher.popen(
                 [
                     str(binaries() / "postgres"),
                     "-D",
@@ -317,6 +324,12 @@ class EmbeddedPostgres:
         except (FileNotFoundError, ValueError):
             return None
 
+    def _leave(self) -> None:
+        """Somebody else still uses the server: it is no longer ours to wait for."""
+        if self._server is not None:
+            self._server.returncode = 0
+            self._server = None
+
     def _stop(self) -> None:
         pid = self.postmaster_pid()
         if pid is None:
@@ -325,12 +338,6 @@ class EmbeddedPostgres:
         os.kill(pid, signal.SIGINT)  # Fast shutdown: roll back, checkpoint, exit.
         while (self.data / "postmaster.pid").exists() and time.monotonic() < deadline:
             time.sleep(POLL_S)
-            reap(pid)
-
-
-def reap(pid: int) -> None:
-    """Collect a child that has ended; somebody else's child is not ours to collect."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+        if self._server is not None:
+            self._server.wait(STOP_TIMEOUT_S)
+            self._server = None

@@ -149,6 +149,4 @@ def unpack(codes: bytes, figures: bytes, count: int) -> list[Answer]:
     """The two binary arrays of the result, as one answer an entry."""
     code_values = struct.unpack_from("!" + "xxxxh" * count, codes, _HEADER_SIZE)
     figure_values = struct.unpack_from("!" + "xxxxq" * count, figures, _HEADER_SIZE)
-    return [
-        Answer(code, figure) for code, figure in zip(code_values, figure_values, strict=True)
-    ]
+    return [Answer(code, figure) for code, figure in zip(code_values, figure_values, strict=True)]

@@ -9,11 +9,12 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import psycopg
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from event_store.database import Database
 
 logger = logging.getLogger("gatewayz.lease")

@@ -22,7 +22,10 @@ MIGRATION_LOCK_TIMEOUT_S = 60
 def yoyo_url(conninfo: str) -> str:
     """The libpq connection string as the URL that yoyo takes."""
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
-    user, password = quote(parts.pop("user", ""), safe=""), quote(parts.pop("password", ""), safe="")
+    user, password = (
+        quote(parts.pop("user", ""), safe=""),
+        quote(parts.pop("password", ""), safe=""),
+    )
     name = quote(parts.pop("dbname", user), safe="")
     host = parts.pop("host", "")
     port = parts.pop("port", "")
@@ -48,7 +51,7 @@ def migrate(database: Database) -> list[str]:
 def _apply(owner: str) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from yoyo import get_backend, read_migrations  # noqa: PLC0415  warns on import
+        from yoyo import get_backend, read_migrations
 
         backend = get_backend(yoyo_url(owner))
         try:

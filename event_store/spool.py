@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,6 +19,8 @@ from event_store.entries import AppendCode, Entry, EntryKind
 from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from event_store.committer import Committer
 
 logger = logging.getLogger("gatewayz.spool")

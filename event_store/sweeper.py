@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
 
@@ -18,6 +17,8 @@ from event_store.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from event_store.committer import Committer
     from event_store.database import Database
     from event_store.spool import Spool

@@ -265,7 +265,7 @@ def _resolve(state: Balances, entry: LogEntry, event: HoldResolved, row: Balance
         _line(state, entry, event, row, before, BREAKAGE, "credits expired during a call")
 
 
-def _line(  # noqa: PLR0913  the columns of one line
+def _line(
     state: Balances,
     entry: LogEntry,
     event: MoneyEvent,

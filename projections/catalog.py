@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from projections.account_balances import AccountBalances
-from projections.runner import Projection
+
+if TYPE_CHECKING:
+    from projections.runner import Projection
 
 PROJECTIONS: tuple[Projection[Any], ...] = (AccountBalances(),)

@@ -114,15 +114,26 @@ def _inline_differences(connection: psycopg.Connection[Any], state: LedgerState)
         for each in state.accounts.values()
     }
     lots = {
-        lot.lot_id: (each.account_id, lot.kind, lot.priority, lot.expires_at, lot.sequence)
-        + (lot.available, lot.held)
+        lot.lot_id: (
+            each.account_id,
+            lot.kind,
+            lot.priority,
+            lot.expires_at,
+            lot.sequence,
+            lot.available,
+            lot.held,
+        )
         for each in state.accounts.values()
         for lot in each.lots.values()
         if lot.available or lot.held
     }
     holds = {
-        hold.call_id: (hold.account_id, hold.amount, hold.version)
-        + tuple((part["lot_id"], part["amount_nano_usd"]) for part in hold.parts)
+        hold.call_id: (
+            hold.account_id,
+            hold.amount,
+            hold.version,
+            *tuple((part["lot_id"], part["amount_nano_usd"]) for part in hold.parts),
+        )
         for hold in state.open_holds.values()
     }
     keys = {

@@ -101,7 +101,7 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
     return balance
 
 
-def read_transactions(  # noqa: PLR0913  the query's parameters
+def read_transactions(
     database: Connects,
     account_id: str,
     *,

@@ -13,9 +13,9 @@ from domain.events import (
     HoldSettled,
     HouseLossBooked,
 )
+from domain.holds import HoldMove, HoldState, next_state
 from domain.ledger import MOVES
 from domain.money import format_usd
-from domain.holds import HoldMove, HoldState, next_state
 from event_store.ids import to_iso
 from event_store.log import LogEntry, read_stream
 
@@ -68,7 +68,7 @@ STATUSES = {
 }
 
 
-def _story(  # noqa: PLR0913  the parts of one story
+def _story(
     call_id: UUID,
     entries: list[LogEntry],
     state: HoldState,

@@ -13,6 +13,7 @@ import pytest
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
 from event_store.migrate import migrate
+from tests.harness import RunningGateway, ScriptedUpstream, completion, reply, running_gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,12 @@ def server() -> Iterator[Database]:
         migrate(database)
         yield database
         return
-    with tempfile.TemporaryDirectory(prefix="gw-") as home:
-        with EmbeddedPostgres(Path(home)).running() as database:
-            migrate(database)
-            yield database
+    with (
+        tempfile.TemporaryDirectory(prefix="gw-") as home,
+        EmbeddedPostgres(Path(home)).running() as database,
+    ):
+        migrate(database)
+        yield database
 
 
 @pytest.fixture
@@ -61,3 +64,20 @@ class fresh_database:  # noqa: N801  used as a function
         """Drop the copy, connections or not."""
         with self.server.with_name("postgres").connect_as_owner() as connection:
             connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+
+@pytest.fixture
+def upstream() -> Iterator[ScriptedUpstream]:
+    """An upstream that does what the test says."""
+    made = ScriptedUpstream(lambda connection, _: reply(connection, completion()))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gateway(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> Iterator[RunningGateway]:
+    """A gateway on the test's own database."""
+    with running_gateway(database, tmp_path / "home", upstream) as made:
+        yield made

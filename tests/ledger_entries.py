@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from domain.lots import PRIORITY, GrantKind
 from event_store.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 def state(**fields: Any) -> bytes:
@@ -44,9 +46,7 @@ def grant(
     return Entry(EntryKind.GRANT, lot.bytes, account.bytes, amount, state(**fields))
 
 
-def hold(
-    call: UUID, account: UUID, amount: int, *, estimated: int = 0, key: bytes = b""
-) -> Entry:
+def hold(call: UUID, account: UUID, amount: int, *, estimated: int = 0, key: bytes = b"") -> Entry:
     """Reserve credits for a call."""
     fields: dict[str, Any] = {
         "account_id": str(account),
@@ -63,9 +63,7 @@ def hold(
     }
     if key:
         fields["idempotency"] = {"key_hash": key[:32].hex(), "digest": key[32:].hex()}
-    return Entry(
-        EntryKind.HOLD, call.bytes, account.bytes, amount, state(**fields), estimated, key
-    )
+    return Entry(EntryKind.HOLD, call.bytes, account.bytes, amount, state(**fields), estimated, key)
 
 
 def extend(call: UUID, account: UUID, amount: int) -> Entry:

@@ -59,13 +59,13 @@ class HttpReply(asyncio.Protocol):
         "_heard_at",
         "_inflate",
         "_loop",
-        "_paused",
         "_parser",
         "_parts",
+        "_paused",
         "_received",
         "_reusable",
-        "_sized",
         "_size",
+        "_sized",
         "_streaming",
         "_timer",
         "_waiter",
@@ -122,9 +122,7 @@ class HttpReply(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, zlib.error):
             self._fail(UpstreamBrokenError("the reply is not valid HTTP"))
-        if self._done or not self.headers_done or (self._streaming and self._size):
-            self._wake()
-        elif self.headers_done and self._streaming:
+        if self._done or (self._streaming and self.headers_done):
             self._wake()
         if self._streaming and self._size > PAUSE_BYTES and not self._paused:
             self._paused = True

@@ -71,7 +71,7 @@ def _model(provider: str, item: dict[str, Any], effective_at: str) -> Model | No
     most = top.get("max_completion_tokens") if isinstance(top, dict) else None
     length = item.get("context_length")
     created = item.get("created")
-    price = price_version(
+    version = price_version(
         provider,
         item["id"],
         PriceTerms.parse(terms),
@@ -82,7 +82,7 @@ def _model(provider: str, item: dict[str, Any], effective_at: str) -> Model | No
     return Model(
         id=item["id"],
         provider=provider,
-        price=price,
+        price=version,
         context_length=length if isinstance(length, int) else None,
         max_output_tokens=most if isinstance(most, int) and most > 0 else None,
         **extra,
@@ -90,7 +90,7 @@ def _model(provider: str, item: dict[str, Any], effective_at: str) -> Model | No
 
 
 def parse_openrouter(provider: str, raw: bytes, effective_at: str) -> dict[str, Model]:
-    """The priced models of a list, by id; raises msgspec.DecodeError for a list of another shape."""
+    """The priced models of a list, by id; raises msgspec.DecodeError for another shape."""
     body = msgspec.json.decode(raw, type=dict[str, Any])
     items = body.get("data")
     if not isinstance(items, list):
@@ -100,9 +100,7 @@ def parse_openrouter(provider: str, raw: bytes, effective_at: str) -> dict[str, 
     return {model.id: model for model in found if model is not None}
 
 
-LISTERS: dict[str, Callable[[str, bytes, str], dict[str, Model]]] = {
-    "openrouter": parse_openrouter
-}
+LISTERS: dict[str, Callable[[str, bytes, str], dict[str, Model]]] = {"openrouter": parse_openrouter}
 
 
 class ModelLists:

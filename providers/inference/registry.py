@@ -135,7 +135,7 @@ def read_providers_file(path: Path) -> list[_FileProvider]:
         message = f"GATEWAYZ_PROVIDERS_FILE names {path}, which does not exist"
         raise ProvidersFileError(message) from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        message = f"{path}: {error} (prices are decimal strings in USD, such as \"0.15\")"
+        message = f'{path}: {error} (prices are decimal strings in USD, such as "0.15")'
         raise ProvidersFileError(message) from None
     return parsed.provider
 
@@ -189,9 +189,7 @@ def _simulator() -> Provider:
         context_length=128_000,
         max_output_tokens=100_000,
     )
-    return Provider(
-        name="simulator", base_url="", upstream=Simulator(), models={"echo": model}
-    )
+    return Provider(name="simulator", base_url="", upstream=Simulator(), models={"echo": model})
 
 
 def _file_models(entry: _FileProvider, path: Path, effective_at: str) -> dict[str, Model]:
@@ -252,7 +250,7 @@ def load_registry(
     return registry
 
 
-def _http_provider(  # noqa: PLR0913  the parts of one entry
+def _http_provider(
     entry: _FileProvider,
     base_url: str | None,
     api_key: str | None,

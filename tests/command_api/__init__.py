@@ -1,1 +1,1 @@
-"""Tests of command_api."""
+"""Tests of the write side, over real HTTP."""

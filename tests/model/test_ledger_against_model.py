@@ -177,7 +177,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(spec=command, writers=st.permutations(range(WRITERS)))
     def again(self, spec: tuple[Any, ...], writers: list[int]) -> None:
-        """The same entry sent twice, as after a lost connection, changes nothing the second time."""
+        """The same entry sent twice, as after a lost connection, counts once."""
         entry, expected = self.both(spec)
 
         async def send(writer: int) -> Any:
@@ -297,7 +297,7 @@ def _figures(event: object) -> dict[str, Any]:
 def test_store_and_model_agree(server: Database) -> None:
     """Given any commands, in any batches, from several writers: the same answers and balances."""
     machine = type("Machine", (LedgerMachine,), {"server": server})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=int(os.environ.get("GATEWAYZ_MODEL_EXAMPLES", "40")),

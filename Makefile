@@ -1,0 +1,56 @@
+# Every command starts from a bare Python 3.11+; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(VENV)/.made: requirements/base.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: set PYTHON=python3.x") if v < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.made-dev: $(VENV)/.made requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.made ## Make .venv from the locked requirements
+
+up: $(VENV)/.made ## Set up and start everything on 127.0.0.1:8000 (ARGS="--port 9000")
+	@exec $(BIN)/gatewayz up $(ARGS)
+
+test: $(VENV)/.made-dev ## Set up and pass all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.made-dev ## Check style, types and import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.made-dev ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.made ## Run the benchmarks and write bench/results.md
+	@$(BIN)/python -m bench.run $(ARGS)
+
+verify: $(VENV)/.made ## Replay the ledger and compare every balance
+	@$(BIN)/gatewayz ledger verify $(ARGS)
+
+lock: $(VENV)/.made-dev ## Write the locked requirements anew
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes -c requirements/base.txt -o requirements/dev.txt
+
+clean: ## Remove .venv and caches; data stays
+	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+
+.PHONY: help setup up test lint format bench verify lock clean
