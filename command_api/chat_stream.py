@@ -156,7 +156,7 @@ class ChatStream:
             await self._failed(failure_of_exception(provider, error), b"")
         except BrokenStreamError as error:
             self._reply_interrupt()
-            await self._failed(failure_of_nothing(provider, str(error)), b"")
+            await self._failed(failure_of_nothing(provider, str(error)), error.passed)
         except StreamErrorChunk as chunk:
             self._reply_interrupt()
             await self._failed(failure_of_error(provider, chunk.error), chunk.passed)

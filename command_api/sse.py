@@ -61,6 +61,11 @@ _decode = msgspec.json.Decoder(Chunk).decode
 class BrokenStreamError(Exception):
     """The stream holds something that is not a chunk, or grew past a limit."""
 
+    def __init__(self, message: str, passed: bytes = b"") -> None:
+        """`passed` is what may be passed on before it."""
+        super().__init__(message)
+        self.passed = passed
+
 
 class StreamErrorChunk(Exception):  # noqa: N818  it is the provider's chunk, not our failure
     """The provider reported an error inside the stream; `error` is its error member."""
@@ -206,11 +211,15 @@ class StreamScanner:
             elif text.startswith(b":"):
                 if self.started:
                     out.append(line)
+                else:
+                    self._dropping = True
             else:
+                self._dropping = False
                 self._pass(line, out)
         return b"".join(out)
 
     def _data(self, line: bytes, payload: bytes, out: list[bytes]) -> None:
+        self._dropping = False
         if payload == b"[DONE]":
             self.done = True
             return
@@ -218,7 +227,7 @@ class StreamScanner:
             chunk = _decode(payload)
         except msgspec.DecodeError as error:
             message = f"a chunk of the stream is not valid: {error}"
-            raise BrokenStreamError(message) from None
+            raise BrokenStreamError(message, b"".join(out)) from None
         self.seen = True
         if chunk.usage is not None:
             self.usage = parse_usage(chunk.usage) or self.usage
@@ -243,8 +252,6 @@ class StreamScanner:
         if self.started:
             out.append(line)
             return
-        if not self._pending and not line.strip():
-            return  # The blank line after a comment that was kept back.
         self._pending.append(line)
         self._pending_bytes += len(line)
         if self._pending_bytes > PENDING_BYTES_MAX:
