@@ -28,6 +28,23 @@ if TYPE_CHECKING:
 
 FOLD_EVENTS_MAX = 1_000
 
+ACCOUNTS = (
+    "SELECT account_id::text, granted, available, held, settled, breakage FROM credit_account"
+)
+LOTS = (
+    "SELECT lot_id::text, account_id::text, kind, priority, CASE WHEN expires_at = 'infinity' "
+    f"THEN '{NEVER}' ELSE iso_instant(expires_at) END, sequence, available, held "
+    "FROM credit_lot WHERE available + held > 0"
+)
+OPEN_HOLDS = (
+    "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts "
+    "FROM open_hold"
+)
+KEYS = (
+    "SELECT encode(key_hash, 'hex'), encode(digest, 'hex'), call_id::text, state "
+    "FROM idempotency_key"
+)
+
 
 @dataclass(slots=True)
 class Report:
@@ -140,44 +157,15 @@ def _inline_differences(connection: psycopg.Connection[Any], state: LedgerState)
         key: (digest, call_id, str(hold_state))
         for key, (digest, call_id, hold_state) in state.idempotency.items()
     }
-    stored_holds = connection.execute(
-        "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts "
-        "FROM open_hold"
-    ).fetchall()
+    stored_holds = {
+        row[0]: (*row[1:4], *zip(row[4], row[5], strict=True))
+        for row in connection.execute(OPEN_HOLDS).fetchall()
+    }
     return [
-        *_compare(
-            "credit_account",
-            _keyed(
-                connection,
-                "SELECT account_id::text, granted, available, held, settled, breakage "
-                "FROM credit_account",
-            ),
-            accounts,
-        ),
-        *_compare(
-            "credit_lot",
-            _keyed(
-                connection,
-                "SELECT lot_id::text, account_id::text, kind, priority, "
-                f"CASE WHEN expires_at = 'infinity' THEN '{NEVER}' ELSE iso_instant(expires_at) "
-                "END, sequence, available, held FROM credit_lot WHERE available + held > 0",
-            ),
-            lots,
-        ),
-        *_compare(
-            "open_hold",
-            {row[0]: (*row[1:4], *zip(row[4], row[5], strict=True)) for row in stored_holds},
-            holds,
-        ),
-        *_compare(
-            "idempotency_key",
-            _keyed(
-                connection,
-                "SELECT encode(key_hash, 'hex'), encode(digest, 'hex'), call_id::text, state "
-                "FROM idempotency_key",
-            ),
-            keys,
-        ),
+        *_compare("credit_account", _keyed(connection, ACCOUNTS), accounts),
+        *_compare("credit_lot", _keyed(connection, LOTS), lots),
+        *_compare("open_hold", stored_holds, holds),
+        *_compare("idempotency_key", _keyed(connection, KEYS), keys),
     ]
 
 

@@ -1,0 +1,61 @@
+"""Usage in one convention, and our own count by script (money rule 6)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.usage import Usage, estimate_tokens, estimated_usage, reported_usage
+
+REPORTS = [
+    # prompt, completion, total, cached, written, reasoning → input, output, cached, written, reas.
+    ((10, 5, 15, 0, 0, 0), (10, 5, 0, 0, 0)),
+    ((10, 5, 15, 4, 0, 3), (10, 5, 4, 0, 3)),
+    # Reasoning outside the completion, as xAI reports it: added.
+    ((10, 5, 18, 0, 0, 3), (10, 8, 0, 0, 3)),
+    # Reasoning above the completion with a plain total, as OpenRouter may report it: not added.
+    ((10, 5, 15, 0, 0, 9), (10, 5, 0, 0, 5)),
+    # Parts never exceed their whole.
+    ((10, 5, 15, 99, 99, 0), (10, 5, 10, 0, 0)),
+    ((-1, -1, -1, -1, -1, -1), (0, 0, 0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("report", "expected"), REPORTS)
+def test_reports(report: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Each line: a provider's numbers, and ours."""
+    names = (
+        *("prompt_tokens", "completion_tokens", "total_tokens"),
+        *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    )
+    usage = reported_usage(**dict(zip(names, report, strict=True)))
+    assert usage == Usage(
+        input_tokens=expected[0],
+        output_tokens=expected[1],
+        cached_input_tokens=expected[2],
+        cache_write_tokens=expected[3],
+        reasoning_tokens=expected[4],
+    )
+
+
+SCRIPTS = [("", 0), ("abcd", 1), ("abcde", 2), ("привет", 3), ("你好", 2), ("👋", 2), ("é", 1)]
+
+
+@pytest.mark.parametrize(("text", "tokens"), SCRIPTS)
+def test_scripts(text: str, tokens: int) -> None:
+    """About four ASCII characters a token, two of a two-byte script, one of a three-byte one."""
+    assert estimate_tokens(text) == tokens
+
+
+@given(st.text())
+def test_the_count_is_sane(text: str) -> None:
+    """Something is at least one token, and no character more than two."""
+    assert (estimate_tokens(text) > 0) == bool(text)
+    assert estimate_tokens(text) <= 2 * len(text)
+
+
+def test_an_estimate_is_at_least_one_each() -> None:
+    """Money rule 6."""
+    usage = estimated_usage(input_tokens=0, output_tokens=0)
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (1, 1, "estimated")
