@@ -35,7 +35,7 @@ class Part(msgspec.Struct):
 
     type: str
     text: str | None = None
-    input_audio: msgspec.Raw | None = None
+    input_audio: msgspec.Raw = _RAW_NULL
     refusal: str | None = None
 
 
@@ -44,8 +44,8 @@ class Message(msgspec.Struct):
 
     role: str
     content: str | list[Part] | None = None
-    tool_calls: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _RAW_NULL
+    function_call: msgspec.Raw = _RAW_NULL
     name: str | None = None
     refusal: str | None = None
 
@@ -109,14 +109,10 @@ class ChatRequest:
                     if part.type == "image_url":
                         images += 1
                     elif part.type == "input_audio":
-                        raw = len(part.input_audio) if part.input_audio is not None else 0
-                        audio += 1 + raw // BASE64_BYTES_PER_AUDIO_MINUTE
+                        audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
                     elif part.type == "file":
                         files += 1
-            if message.tool_calls is not None:
-                size += len(message.tool_calls)
-            if message.function_call is not None:
-                size += len(message.function_call)
+            size += _raw_size((message.tool_calls, message.function_call))
             if message.name:
                 size += _utf8_size(message.name)
         return PromptSize(
@@ -158,7 +154,7 @@ def _utf8_size(text: str) -> int:
 
 
 def _raw_size(parts: Iterable[msgspec.Raw]) -> int:
-    return sum(len(part) for part in parts if bytes(part) != b"null")
+    return sum(len(part) for part in parts if part is not _RAW_NULL and bytes(part) != b"null")
 
 
 def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:

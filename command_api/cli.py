@@ -49,6 +49,7 @@ Home = Annotated[Path | None, typer.Option("--home", help="Folder of the data (o
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 ACTOR = "operator:cli"
+UUID_CHARACTERS = 36
 EXPECTED = (
     DomainError,
     EventStoreError,
@@ -316,9 +317,9 @@ def replay(
     as_json: Json = False,  # noqa: FBT002  a command-line flag
 ) -> None:
     """Print the events, one a line, and then the balances they add up to."""
-    stream_id = UUID(stream[-36:]) if stream else None
     state = LedgerState()
     with opened(home) as (_, database), database.connect() as connection, connection.transaction():
+        stream_id = _stream_id(stream)
         for entry in read_all(connection, to_position=to, stream=stream_id):
             _print_event(entry, as_json=as_json)
             if stream_id is None:
@@ -338,6 +339,15 @@ def replay(
         else:
             sys.stdout.write("\n")
             show(balance, as_json=False)
+
+
+def _stream_id(stream: str | None) -> UUID | None:
+    """The UUID at the end of a stream's name."""
+    try:
+        return UUID(stream[-UUID_CHARACTERS:]) if stream else None
+    except ValueError:
+        message = f"{stream!r} is no stream: write call-UUID, or the UUID alone"
+        raise ValueError(message) from None
 
 
 def _print_event(entry: LogEntry, *, as_json: bool) -> None:
