@@ -42,7 +42,7 @@ logger = logging.getLogger("gatewayz.calls")
 _encode = msgspec.json.encode
 
 
-def _json_bytes(value: bool) -> bytes:  # noqa: FBT001  a JSON literal
+def _json_bytes(value: bool) -> bytes:
     return b"true" if value else b"false"
 
 

@@ -93,7 +93,7 @@ class ChatRequest:
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
 
-    def prompt_size(self) -> PromptSize:  # noqa: C901  one pass over all that costs tokens
+    def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""
         body = self.body
         size = _raw_size((body.tools, body.functions, body.response_format))

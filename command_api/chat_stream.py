@@ -129,7 +129,7 @@ class ChatStream:
         else:
             cashier.abandon(self._call, "the gateway stopped before any output")
 
-    async def _relay(self) -> None:  # noqa: C901  every way a stream can end, side by side
+    async def _relay(self) -> None:
         provider = self._call.model.provider
         scanner = self._scanner
         try:

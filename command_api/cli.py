@@ -141,7 +141,7 @@ def up(
     port: Port = None,
     host: Host = None,
     workers: Workers = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Start everything: database, migrations, gateway. Ctrl-C stops it."""
     settings = settings_with(home, port=port, host=host, workers=workers)
@@ -154,7 +154,7 @@ def serve(
     port: Port = None,
     host: Host = None,
     workers: Workers = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Serve on a database that is migrated already."""
     settings = settings_with(home, port=port, host=host, workers=workers)
@@ -162,7 +162,7 @@ def serve(
 
 
 @app.command()
-def migrate(home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002  a flag
+def migrate(home: Home = None, as_json: Json = False) -> None:
     """Apply missing migrations."""
     settings = settings_with(home)
     configure_logging(settings)
@@ -182,7 +182,7 @@ def user_create(
     email: Annotated[str, typer.Option(help="Address of the user.")],
     grant: Annotated[str, typer.Option(help="USD to grant, a decimal string.")] = "0",
     home: Home = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Make a user with an API key; the balance is exactly --grant."""
     with accounts_of(home) as accounts:
@@ -215,7 +215,7 @@ def key_create(
     user: Annotated[str, typer.Option(help="Id or address of the user.")],
     name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
     home: Home = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Make another key for a user; it is shown this once."""
     with accounts_of(home) as accounts:
@@ -228,7 +228,7 @@ def key_revoke(
     key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     home: Home = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Revoke a key; running gateways refuse it at once."""
     with accounts_of(home) as accounts:
@@ -248,7 +248,7 @@ def grant(
         str | None, typer.Option(help="The same key again changes nothing.")
     ] = None,
     home: Home = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Give credits to a user."""
     with accounts_of(home) as accounts:
@@ -289,7 +289,7 @@ def _instant(text: str | None) -> str | None:
 
 
 @ledger.command()
-def verify(home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002  a flag
+def verify(home: Home = None, as_json: Json = False) -> None:
     """Replay the log and compare every balance, hold and read model; exit 1 on a difference."""
     with opened(home) as (_, database):
         report = run_verify(database)
@@ -314,7 +314,7 @@ def replay(
     ] = None,
     to: Annotated[int | None, typer.Option(help="Up to this position of the log.")] = None,
     home: Home = None,
-    as_json: Json = False,  # noqa: FBT002  a command-line flag
+    as_json: Json = False,
 ) -> None:
     """Print the events, one a line, and then the balances they add up to."""
     state = LedgerState()

@@ -67,7 +67,7 @@ _decode = msgspec.json.Decoder(Reply).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class UpstreamFailure(Exception):  # noqa: N818  named for what the caller is told
+class UpstreamFailure(Exception):
     """An attempt that gave the caller nothing; `status` is the upstream's own, if any."""
 
     def __init__(self, error: ApiError, *, status: int | None, code: str) -> None:
@@ -97,7 +97,7 @@ def _code_in(error: Any) -> int | None:
         return None
     for name in ("code", "status", "type"):
         value = error.get(name)
-        if isinstance(value, int) and 400 <= value < 600:  # noqa: PLR2004  HTTP's error range
+        if isinstance(value, int) and 400 <= value < 600:
             return value
         if isinstance(value, str) and (value.isdigit() or value in TEXT_CODES):
             return int(value) if value.isdigit() else TEXT_CODES[value]
@@ -123,7 +123,7 @@ def failure_of_status(
         text += f": {said[:MESSAGE_CHARACTERS_MAX]}" if said else ""
     kind = {400: INVALID_REQUEST, 404: INVALID_REQUEST, 413: INVALID_REQUEST}.get(ours, UPSTREAM)
     if ours in (422, 429):
-        kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST  # noqa: PLR2004  HTTP statuses
+        kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST
     error = ApiError(ours, CODES[ours], f"{text}. Nothing was charged.", kind=kind, headers=told)
     return UpstreamFailure(error, status=status, code=f"status_{status}" if status else "error")
 

@@ -67,7 +67,7 @@ class BrokenStreamError(Exception):
         self.passed = passed
 
 
-class StreamErrorChunk(Exception):  # noqa: N818  it is the provider's chunk, not our failure
+class StreamErrorChunk(Exception):
     """The provider reported an error inside the stream; `error` is its error member."""
 
     def __init__(self, error: Any, passed: bytes) -> None:

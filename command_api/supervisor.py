@@ -25,6 +25,7 @@ from command_api.gateway import make_registry
 from command_api.vault import Vault, load_secret
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
+from event_store.errors import EmbeddedPostgresError
 from event_store.leases import lapse_leases_of_home
 from event_store.migrate import migrate
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._settings, self._say = settings, say
         self._children: dict[subprocess.Popen[bytes], list[str]] = {}
         self._stopping = False
+        self._embedded: EmbeddedPostgres | None = None
 
     def run(self, *, prepare: bool) -> None:
         """Serve until a signal; with `prepare`, migrate and greet first. Raises StartError."""
@@ -79,7 +81,7 @@ class Supervisor:
             make_registry(settings)  # A bad providers file stops here, before anything starts.
             listener = stack.enter_context(self._listen())
             self._await_orphans()
-            database = stack.enter_context(open_database(settings))
+            database = stack.enter_context(self._database())
             if prepare:
                 migrate(database)
             lapse_leases_of_home(database, str(settings.home.absolute()))
@@ -96,6 +98,26 @@ class Supervisor:
             elif not self._stopping:
                 self._say(f"Gatewayz serves on {url}/v1")
             self._watch()
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        if self._settings.database_url:
+            with open_database(self._settings) as database:
+                yield database
+        else:
+            self._embedded = EmbeddedPostgres(self._settings.home)
+            with self._embedded.running() as database:
+                yield database
+
+    def _revive_database(self) -> None:
+        """An embedded server that died is started again; calls in flight finish meanwhile."""
+        if self._embedded is None:
+            return
+        try:
+            if self._embedded.revive():
+                logger.error("PostgreSQL had died and is running again")
+        except EmbeddedPostgresError as error:
+            logger.warning("PostgreSQL cannot be started yet: %s", error)
 
     def _signalled(self, number: int, _: object) -> None:
         self._stopping = True
@@ -184,7 +206,7 @@ class Supervisor:
                 raise StartError(message)
             try:
                 # The URL is our own listener's.
-                with urllib.request.urlopen(f"{url}/health", timeout=HEALTH_TIMEOUT_S):  # noqa: S310
+                with urllib.request.urlopen(f"{url}/health", timeout=HEALTH_TIMEOUT_S):
                     return
             except OSError:
                 if time.monotonic() > until:
@@ -219,6 +241,7 @@ class Supervisor:
         """Restart a child that died; return when told to stop."""
         while not self._stopping:
             time.sleep(POLL_S)
+            self._revive_database()
             for child, arguments in list(self._children.items()):
                 if child.poll() is not None and not self._stopping:
                     logger.error(

@@ -66,24 +66,30 @@ class Connection:
         self.pg.nonblocking = 1
         self._answer: asyncio.Future[PGresult] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._descriptor: int | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen for answers on the loop."""
         self._loop = loop
-        loop.add_reader(self.pg.socket, self._readable)
+        self._descriptor = self.pg.socket  # libpq no longer tells it once the connection is bad.
+        loop.add_reader(self._descriptor, self._readable)
 
     def close(self) -> None:
         """Stop listening and disconnect."""
-        if self._loop is not None and self.pg.status == pq.ConnStatus.OK:
-            self._loop.remove_reader(self.pg.socket)
+        self._detach()
         self.pg.finish()
+
+    def _detach(self) -> None:
+        if self._loop is not None and self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
+            self._descriptor = None
 
     def _readable(self) -> None:
         try:
             self.pg.consume_input()
             if self.pg.is_busy():
                 return
-        except Exception:  # noqa: BLE001  libpq's own errors mean the same: it is gone
+        except Exception:
             self._lost()
             return
         answer, last = self._answer, None
@@ -99,9 +105,7 @@ class Connection:
 
     def _lost(self) -> None:
         answer, self._answer = self._answer, None
-        if self._loop is not None:
-            with suppress(Exception):
-                self._loop.remove_reader(self.pg.socket)
+        self._detach()
         if answer is not None and not answer.done():
             answer.set_exception(_ConnectionLostError)
 
@@ -116,7 +120,7 @@ class Connection:
         answer = self._answer = self._loop.create_future()
         try:
             self.pg.send_query_prepared(b"append", parameters, _BINARY, result_format=1)
-            while self.pg.flush():  # noqa: ASYNC110  rare: the socket is full for a moment
+            while self.pg.flush():
                 await asyncio.sleep(0)
         except Exception as error:
             raise _ConnectionLostError from error
@@ -158,8 +162,7 @@ class Committer:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        if self._connection is not None:
-            self._connection.close()
+        self._drop()
         while self._queue:
             self._fail(self._queue.popleft())
 
@@ -189,19 +192,33 @@ class Committer:
 
     async def _run(self) -> None:
         while True:
-            if not self._queue:
-                self._wake.clear()
-                await self._wake.wait()
-            if not self.connected:
-                await self._reconnect()
-            batch = self._take()
-            if batch and self._connection is not None:
-                await self._commit(self._connection, batch)
+            try:
+                await self._turn()
+            except Exception:
+                # A defect here must not leave callers waiting for ever: drop the connection,
+                # and let every entry meet its deadline or the next connection.
+                logger.exception("the committer met a defect")
+                self._drop()
+                await asyncio.sleep(RECONNECT_WAIT_S)
+                self._fail_overdue()
+
+    async def _turn(self) -> None:
+        if not self._queue:
+            self._wake.clear()
+            await self._wake.wait()
+        if not self.connected:
+            await self._reconnect()
+        batch = self._take()
+        if batch and self._connection is not None:
+            await self._commit(self._connection, batch)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     async def _reconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._drop()
         while self._connection is None:
             try:
                 await self._connect()
@@ -230,8 +247,7 @@ class Committer:
             result = await connection.append(pack(entries, self._owner, self._hold_ttl_s))
         except (_ConnectionLostError, asyncio.CancelledError) as error:
             self._queue.extendleft(reversed(batch))
-            connection.close()
-            self._connection = None
+            self._drop()
             if isinstance(error, asyncio.CancelledError):
                 raise
             self._fail_overdue()
@@ -264,8 +280,7 @@ class Committer:
         shutting_down = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").startswith(b"57")
         if shutting_down:
             self._queue.appendleft(waiting)
-            connection.close()
-            self._connection = None
+            self._drop()
             self._fail_overdue()
         elif not waiting.future.done():
             waiting.future.set_exception(EventStoreError(message))

@@ -210,6 +210,20 @@ class EmbeddedPostgres:
                     else:
                         self._stop()
 
+    def revive(self) -> bool:
+        """Start the server again if it died under us; returns whether it had to be started.
+
+        Raises EmbeddedPostgresError while it cannot be, as just after a kill, when the last
+        processes of the dead server still hold its shared memory.
+        """
+        if self._server is not None and self._server.poll() is None:
+            return False
+        with self._exclusive():
+            if self._answers():
+                return False
+            self._start()
+            return True
+
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         with (self.base / "start.lock").open("w") as lock:

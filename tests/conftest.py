@@ -45,7 +45,7 @@ def database(server: Database) -> Iterator[Database]:
         yield made
 
 
-class fresh_database:  # noqa: N801  used as a function
+class fresh_database:
     """Make a database as a copy of the migrated one, and drop it afterwards."""
 
     def __init__(self, server: Database) -> None:

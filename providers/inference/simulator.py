@@ -220,7 +220,7 @@ class Simulator:
             return SimulatorReply(400, _once(reply, 0))
         behaviour = request.simulator
         wait_s = min(max(behaviour.latency_ms, 0), LATENCY_MS_MAX) / 1_000
-        if behaviour.status != 200:  # noqa: PLR2004  HTTP's own number
+        if behaviour.status != 200:
             after = behaviour.retry_after
             headers = {} if after is None else {b"retry-after": str(after).encode()}
             return SimulatorReply(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from event_store.database import Database
     from tests.harness import RunningGateway, ScriptedUpstream
 
-SECRET = "the prompt nobody may log"  # noqa: S105  a marker
+SECRET = "the prompt nobody may log"
 PROMPT = '[{"role":"user","content":"' + SECRET + '"}]'
 
 BODIES: list[tuple[str, bytes, int]] = [

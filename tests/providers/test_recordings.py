@@ -19,12 +19,12 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from command_api.sse import StreamScanner
 from command_api.usage_report import parse_usage
-from domain.usage import Usage
 from tests.harness import begin_stream, reply, running_gateway, send_piece
 
 if TYPE_CHECKING:
     import socket
 
+    from domain.usage import Usage
     from event_store.database import Database
     from tests.harness import Request, RunningGateway, ScriptedUpstream
 
