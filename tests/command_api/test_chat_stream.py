@@ -213,7 +213,7 @@ def slow_stream(gone: threading.Event, *, end: int = 40) -> Any:
         try:
             begin_stream(connection)
             send_piece(connection, ROLE + HELLO)
-            for _ in range(end):
+            for _piece in range(end):
                 time.sleep(0.05)
                 send_piece(connection, WORLD)
             send_piece(connection, END + USAGE + DONE)
@@ -293,7 +293,7 @@ def test_an_unread_stream_pauses_the_provider(
         begin_stream(connection)
         connection.settimeout(1)
         try:
-            for _ in range(400):
+            for _piece in range(400):
                 send_piece(connection, big)
                 sent[0] += 1
         except OSError:

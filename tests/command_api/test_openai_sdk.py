@@ -60,17 +60,13 @@ def test_tools(client: openai.OpenAI, stream: bool) -> None:
     """A required tool is called, and its result can be sent back."""
     asked: dict[str, Any] = {"model": MODEL, "tools": [TOOL]}
     if stream:
-        chunks = client.chat.completions.create(
+        chunks: Any = client.chat.completions.create(
             messages=HELLO, tool_choice="required", stream=True, **asked
         )
-        deltas = [
-            chunk.choices[0].delta
-            for chunk in chunks  # type: ignore[union-attr]  the overload is lost in **asked
-            if chunk.choices[0].delta.tool_calls
-        ]
+        deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices[0].delta.tool_calls]
         call = deltas[0].tool_calls[0]
     else:
-        got = client.chat.completions.create(messages=HELLO, tool_choice="required", **asked)
+        got: Any = client.chat.completions.create(messages=HELLO, tool_choice="required", **asked)
         call = got.choices[0].message.tool_calls[0]
     assert call.function.name == "roll"
     again: list[Any] = [

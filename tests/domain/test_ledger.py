@@ -51,8 +51,8 @@ BURNS = [
 def test_burn_down_order(lots: list[Any], need: int, expected: list[Any] | None) -> None:
     """Money rule 9, judged at the sixth instant."""
     taken = burn_down([lot(*each) for each in lots], need, T[5])
-    assert (taken and [(part.lot_id, n) for part, n in taken]) == (expected or taken)
-    assert (taken is None) == (expected is None)
+    named = None if taken is None else [(part.lot_id, n) for part, n in taken]
+    assert named == expected
 
 
 def ledger() -> ModelLedger:
@@ -80,6 +80,7 @@ def hold(call: int, amount: int, at: int, **more: Any) -> tuple[Any, ...]:
     return ("hold", CALLS[call], A, amount, T[at], more)
 
 
+# fmt: off
 LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
     ("settle below", [hold(0, 12, 1), ("settle", CALLS[0], 11, T[2])], ["ok", "ok"], (19, 0, 11, 0, 0)),
     ("void", [hold(0, 12, 1), ("void", CALLS[0], T[2])], ["ok", "ok"], (30, 0, 0, 0, 0)),
@@ -115,7 +116,8 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
      hold(0, 5, 3, key=("k", "d"))], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
     ("key stays refused", [hold(0, 50, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
      ["insufficient_credits", "idempotency_refused"], (30, 0, 0, 0, 0)),
-]  # fmt: skip
+]
+# fmt: on
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import httpx
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "gatewayz"
@@ -48,7 +49,9 @@ def gatewayz(home: Path, *arguments: str, status: int = 0, **environment: str) -
 class Server:
     """`gatewayz up` in a process of its own."""
 
-    def __init__(self, home: Path, *arguments: str, port: int = 0, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, port: int = 0, environment: dict[str, str] | None = None
+    ) -> None:
         self.home, self.port = home, port or free_port()
         home.mkdir(parents=True, exist_ok=True)
         self.output = home / "output.txt"
@@ -60,11 +63,11 @@ class Server:
                 stderr=output,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, "GATEWAYZ_LOG_LEVEL": "warning", **environment},
+                env={**os.environ, "GATEWAYZ_LOG_LEVEL": "warning", **(environment or {})},
             )
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self.await_health()
         return self
 

@@ -115,7 +115,7 @@ def silent(connection: socket.socket, _: Request) -> str:
 def dripping(connection: socket.socket, _: Request) -> str:
     """Never silent, never done."""
     begin_stream(connection)
-    for _ in range(30):
+    for _piece in range(30):
         send_piece(connection, b"x")
         time.sleep(0.1)
     return "close"
