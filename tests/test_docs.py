@@ -1,0 +1,123 @@
+"""The book says what the code does: settings, routes, events, verbs, links."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer.main
+from starlette.routing import Route
+
+from command_api.app import make_app
+from command_api.cli import app as cli
+from command_api.settings import Settings
+from domain.events import EVENT_CLASSES
+from domain.holds import HoldMove, HoldState
+
+if TYPE_CHECKING:
+    from event_store.database import Database
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+
+
+def settings_table() -> str:
+    """The reference of settings, as it must stand in the book."""
+    rows = ["| Variable | Default | What |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "–" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `GATEWAYZ_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def events_table() -> str:
+    """The reference of events, as it must stand in the book."""
+    parts = []
+    for cls in EVENT_CLASSES:
+        own = [item.name for item in fields(cls)]
+        envelope = {"originator_id", "originator_version", "id", "effective_at"}
+        envelope |= {"actor", "correlation_id", "causation_id"}
+        names = ", ".join(f"`{name}`" for name in own if name not in envelope)
+        said = " ".join((cls.__doc__ or "").split())
+        parts.append(
+            f"### `{cls.TOPIC}`\n\nStream `{cls.CATEGORY}-<uuid>`. {said}\n\nMembers: {names}."
+        )
+    return "\n\n".join(parts)
+
+
+def test_settings_are_documented() -> None:
+    """Each setting with its default and meaning, word for word from the code."""
+    assert settings_table() in (DOCS / "reference/settings.md").read_text()
+
+
+def test_events_are_documented() -> None:
+    """Each event type with its stream and members."""
+    assert events_table() in (DOCS / "reference/events.md").read_text()
+
+
+def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
+    """Each route that is served, and none that is not."""
+    routes = make_app(Settings(home=tmp_path), server).routes
+    served = {
+        (method, route.path)
+        for route in routes
+        if isinstance(route, Route) and not route.path.startswith(("/docs", "/redoc", "/openapi"))
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    served = {(method, path.replace(":path", "")) for method, path in served}
+    rows = re.findall(
+        r"^\| (GET|POST) \| `([^`]+)` \|", (DOCS / "reference/routes.md").read_text(), re.MULTILINE
+    )
+    assert set(rows) == served
+
+
+def test_verbs_are_documented() -> None:
+    """Each verb of the command line."""
+    text = (DOCS / "reference/cli.md").read_text()
+
+    def verbs(command: object, path: str) -> list[str]:
+        children = getattr(command, "commands", None)
+        if not children:
+            return [path]
+        return [name for key, each in children.items() for name in verbs(each, f"{path} {key}")]
+
+    for verb in verbs(typer.main.get_command(cli), "gatewayz"):
+        assert f"`{verb}" in text, verb
+
+
+def test_the_picture_of_a_hold_names_every_state() -> None:
+    """The diagram in the book has the states and moves of the table."""
+    text = (DOCS / "concepts/ledger.md").read_text()
+    for state in HoldState:
+        assert state == HoldState.REFUSED or state in text
+    for move in HoldMove:
+        assert move in {HoldMove.REFUSE, HoldMove.BOOK_LATE} or move in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link in the book."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_promises_name_tests_that_exist() -> None:
+    """docs/promises.md points at files of this repository."""
+    for path in re.findall(r"`(tests/[^`]+)`", (DOCS / "promises.md").read_text()):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_provider_example_of_the_book_works(tmp_path: Path) -> None:
+    """The TOML in the guide is accepted as it stands."""
+    from providers.inference.registry import read_providers_file
+
+    text = (DOCS / "guides/providers.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example
+    file = tmp_path / "p.toml"
+    file.write_text(example[1])
+    assert read_providers_file(file)[0].model[0].id == "small"
