@@ -25,7 +25,7 @@ from domain.usage import Usage, estimated_usage
 from event_store.committer import AppendInDoubtError
 from event_store.entries import Answer, AppendCode, Entry, EntryKind
 from event_store.errors import EventStoreError, LedgerUnavailableError
-from event_store.ids import new_uuid7, now_iso
+from event_store.ids import new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -170,7 +170,7 @@ class Cashier:
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
         request = call.request
-        call.hold_event_id = str(new_uuid7())
+        call.hold_event_id = new_uuid7_text()
         key = b""
         if call.idempotency_key:
             names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
@@ -279,7 +279,7 @@ class Cashier:
             b'"id":"%b","effective_at":"%b","actor":"api_key:%b","correlation_id":%b,'
             b'"causation_id":"%b","account_id":"%b"'
             % (
-                str(new_uuid7()).encode(),
+                new_uuid7_text().encode(),
                 now_iso().encode(),
                 call.caller.key_id.encode(),
                 _encode(call.correlation_id),

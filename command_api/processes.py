@@ -87,6 +87,7 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
             log_level=settings.log_level,
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.shutdown_grace_s,
             limit_concurrency=settings.connections_max,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
+WANTED_CHANNEL = "read_models_wanted"
+"""Notified by a reader who waits for a projection to catch up."""
+
 State = TypeVar("State")
 
 

@@ -15,7 +15,7 @@ from domain.money import format_usd
 from event_store.ids import to_iso
 from event_store.log import head_position
 from projections.account_balances import AccountBalances
-from projections.runner import progress_of
+from projections.runner import WANTED_CHANNEL, progress_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -39,6 +39,8 @@ def await_own_writes(connection: psycopg.Connection[Any], wait_s: float) -> None
     """Wait until the projection has passed the present head; raises ProjectionLaggingError."""
     head = head_position(connection)
     until = time.monotonic() + wait_s
+    if progress_of(connection, PROJECTION) < head:
+        connection.execute(f"NOTIFY {WANTED_CHANNEL}")
     while (reached := progress_of(connection, PROJECTION)) < head:
         if time.monotonic() > until:
             raise ProjectionLaggingError(head - reached)

@@ -29,7 +29,8 @@ CREATE FUNCTION ledger_append_simple(
   kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
   states bytea[], heads uuid[], skipped boolean[], instant timestamptz, topics text[], owner uuid,
   ttl_s int
-) RETURNS void LANGUAGE sql AS $$
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
   -- lot, so the order inside the batch changes nothing but the positions, which follow it.
   WITH entry AS MATERIALIZED (
@@ -81,8 +82,8 @@ CREATE FUNCTION ledger_append_simple(
          ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
       || '","amount_nano_usd":' || g.held - g.cost || '}]}' ELSE ']}' END, 'UTF8')
     FROM gone g
-  ) f ORDER BY f.ord
-$$;
+  ) f ORDER BY f.ord;
+END $$;
 
 CREATE FUNCTION ledger_append(
   kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
