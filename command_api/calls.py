@@ -28,8 +28,6 @@ from event_store.errors import EventStoreError, LedgerUnavailableError
 from event_store.ids import new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from command_api.auth import Caller
     from command_api.chat_request import ChatRequest
     from command_api.settings import Settings
@@ -87,6 +85,7 @@ class Call:
         "held",
         "hold_event_id",
         "id",
+        "id_bytes",
         "idempotency_key",
         "input_bound",
         "model",
@@ -98,7 +97,7 @@ class Call:
     def __init__(
         self,
         *,
-        call_id: UUID,
+        call_id: str,
         correlation_id: str,
         caller: Caller,
         request: ChatRequest,
@@ -106,7 +105,8 @@ class Call:
         settings: Settings,
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet."""
-        self.id, self.correlation_id = call_id, correlation_id
+        self.correlation_id = correlation_id
+        self.adopt(call_id)
         self.caller, self.request, self.model = caller, request, model
         self.account_id = caller.account_id
         self.began = time.perf_counter()
@@ -131,6 +131,11 @@ class Call:
         self.estimated_input = min(request.estimated_input_tokens(size), self.input_bound)
         estimate = model.price.bound(input_tokens=self.estimated_input, output_tokens=0)
         self.estimated_cost = min(estimate, self.held)
+
+    def adopt(self, call_id: str) -> None:
+        """Be the call of this id: a repeated request is an attempt of its first one's call."""
+        self.id = call_id
+        self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
 
     @property
     def elapsed_ms(self) -> int:
@@ -198,7 +203,7 @@ class Cashier:
         )
         entry = Entry(
             EntryKind.HOLD,
-            call.id.bytes,
+            call.id_bytes,
             call.caller.account,
             call.held,
             state,
@@ -231,7 +236,7 @@ class Cashier:
             input_tokens=call.input_bound, output_tokens=call.bound_tokens + tokens
         ) - call.model.price.bound(input_tokens=call.input_bound, output_tokens=call.bound_tokens)
         state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
-        entry = Entry(EntryKind.EXTEND, call.id.bytes, call.caller.account, more, state)
+        entry = Entry(EntryKind.EXTEND, call.id_bytes, call.caller.account, more, state)
         try:
             answer = await self._committer.append(entry)
         except EventStoreError:
@@ -262,7 +267,7 @@ class Cashier:
                 reason.encode(),
             )
         )
-        entry = Entry(EntryKind.SETTLE, call.id.bytes, call.caller.account, cost.nano_usd, state)
+        entry = Entry(EntryKind.SETTLE, call.id_bytes, call.caller.account, cost.nano_usd, state)
         await self._resolve(call, entry)
 
     async def void(self, call: Call, reason: str) -> None:
@@ -294,7 +299,7 @@ class Cashier:
             _encode(call.attempts),
             _encode(reason),
         )
-        return Entry(EntryKind.VOID, call.id.bytes, call.caller.account, 0, state)
+        return Entry(EntryKind.VOID, call.id_bytes, call.caller.account, 0, state)
 
     async def _resolve(self, call: Call, entry: Entry) -> None:
         call.unresolved = False  # From here on the outcome is in the ledger or in the spool.

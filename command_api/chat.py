@@ -31,7 +31,7 @@ from command_api.outcomes import (
     read_completion,
 )
 from command_api.sse import count_message
-from event_store.ids import new_uuid7
+from event_store.ids import new_uuid7_text
 from providers.inference.port import UpstreamError
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ class ChatRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens, in OpenAI's envelope."""
-        call_id = new_uuid7()
+        call_id = new_uuid7_text()
         headers: list[Header] = []
         call: Call | None = None
         try:
             authorization = authorization_of(scope["headers"])
             keys = self._gateway.keys
             caller = keys.cached(authorization) or await keys.authenticate(authorization)
-            headers.append((b"x-gatewayz-call-id", str(call_id).encode()))
-            correlation_id = request_id_of(scope, str(call_id))
+            headers.append((b"x-gatewayz-call-id", call_id.encode()))
+            correlation_id = request_id_of(scope, call_id)
             headers.append((b"x-request-id", correlation_id.encode()))
             raw = await read_body(
                 scope,
@@ -120,7 +120,7 @@ class ChatRoute:
         error = idempotency.refuse(known, call.idempotency_key)
         if error is not None:
             raise error
-        call.id = known.call_id
+        call.adopt(str(known.call_id))
         headers[0] = (b"x-gatewayz-call-id", str(known.call_id).encode())
         if known.state == "refused":
             call.held, available = await idempotency.refused_for_funds(known.call_id)
@@ -171,7 +171,7 @@ class ChatRoute:
         usage = completion.usage or call.estimated(count_message(completion.choices))
         if call.idempotency_key:
             await self._gateway.idempotency.keep(
-                call.caller, StoredReply(call.id, OK, "application/json", provider, raw)
+                call.caller, StoredReply(UUID(call.id), OK, "application/json", provider, raw)
             )
         await self._gateway.cashier.settle(call, usage, request_id=completion.request_id)
         return raw

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
@@ -302,7 +303,11 @@ class ChatStream:
             await self._gateway.idempotency.keep(
                 call.caller,
                 StoredReply(
-                    call.id, OK, EVENT_STREAM.decode(), call.model.provider, b"".join(self._kept)
+                    UUID(call.id),
+                    OK,
+                    EVENT_STREAM.decode(),
+                    call.model.provider,
+                    b"".join(self._kept),
                 ),
             )
         await self._gateway.cashier.settle(

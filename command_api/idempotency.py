@@ -169,7 +169,7 @@ def reused() -> ApiError:
     return ApiError(422, "idempotency_key_reused", message)
 
 
-def in_progress(call_id: UUID) -> ApiError:
+def in_progress(call_id: UUID | str) -> ApiError:
     """A 409: the first request with this key is still running."""
     message = f"The first request with this Idempotency-Key (call {call_id}) is still running."
     return ApiError(
@@ -181,7 +181,7 @@ def in_progress(call_id: UUID) -> ApiError:
     )
 
 
-def error_of_code(code: int, call_id: UUID) -> ApiError | None:
+def error_of_code(code: int, call_id: str) -> ApiError | None:
     """The refusal for an append's answer about a key; None for ok."""
     if code == AppendCode.IDEMPOTENCY_KEY_REUSED:
         return reused()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from domain.events import (
     CreditsGranted,
@@ -38,7 +37,7 @@ USAGE = "api_usage"
 class BalanceRow:
     """One account, nano-USD."""
 
-    account_id: UUID
+    account_id: str
     granted: int = 0
     available: int = 0
     held: int = 0
@@ -66,8 +65,8 @@ BALANCE_COLUMNS = tuple(BalanceRow.__dataclass_fields__)
 class LotRow:
     """One lot, nano-USD; the instants are ISO 8601 strings, as in the event."""
 
-    lot_id: UUID
-    account_id: UUID
+    lot_id: str
+    account_id: str
     kind: str
     granted: int
     available: int
@@ -92,14 +91,16 @@ STATEMENT_COLUMNS = (
 class Balances:
     """The rows in hand, by key, and the statement lines to add."""
 
-    accounts: dict[UUID, BalanceRow] = field(default_factory=dict)
-    lots: dict[UUID, LotRow] = field(default_factory=dict)
+    accounts: dict[str, BalanceRow] = field(default_factory=dict)
+    lots: dict[str, LotRow] = field(default_factory=dict)
     lines: list[tuple[Any, ...]] = field(default_factory=list)
 
     def account(self, account_id: str) -> BalanceRow:
         """The row of an account, opened on first sight."""
-        key = UUID(account_id)
-        return self.accounts.setdefault(key, BalanceRow(key))
+        row = self.accounts.get(account_id)
+        if row is None:
+            row = self.accounts[account_id] = BalanceRow(account_id)
+        return row
 
 
 def lots_touched(event: MoneyEvent) -> Iterable[str]:
@@ -129,16 +130,14 @@ class AccountBalances(Projection[Balances]):
     def load(self, connection: psycopg.Connection[Any], entries: Sequence[LogEntry]) -> Balances:
         """The rows of the accounts and lots that the events touch."""
         money = [entry.event for entry in entries if isinstance(entry.event, MoneyEvent)]
-        accounts = list({UUID(event.account_id) for event in money})
-        lots = list({UUID(lot) for event in money for lot in lots_touched(event)})
+        accounts = list({event.account_id for event in money})
+        lots = list({lot for event in money for lot in lots_touched(event)})
         state = Balances()
         for row in connection.execute(
-            f"SELECT {', '.join(BALANCE_COLUMNS)} FROM read_account_balance_v1 "
-            "WHERE account_id = ANY (%s)",
-            [accounts],
+            f"{_SELECT_BALANCES} WHERE account_id = ANY (%s::uuid[])", [accounts]
         ):
             state.accounts[row[0]] = BalanceRow(*row)
-        for row in connection.execute(f"{_SELECT_LOTS} WHERE lot_id = ANY (%s)", [lots]):
+        for row in connection.execute(f"{_SELECT_LOTS} WHERE lot_id = ANY (%s::uuid[])", [lots]):
             state.lots[row[0]] = LotRow(*row)
         return state
 
@@ -167,8 +166,7 @@ class AccountBalances(Projection[Balances]):
     def differences(self, connection: psycopg.Connection[Any], state: Balances) -> list[str]:
         """Name each account, lot or statement line that differs from the log's."""
         found: list[str] = []
-        columns = ", ".join(BALANCE_COLUMNS)
-        rows = connection.execute(f"SELECT {columns} FROM read_account_balance_v1").fetchall()
+        rows = connection.execute(_SELECT_BALANCES).fetchall()
         live = {row[0]: row for row in rows}
         replayed = {key: row.values() for key, row in state.accounts.items()}
         found += _unequal("read_account_balance_v1", live, replayed)
@@ -176,8 +174,7 @@ class AccountBalances(Projection[Balances]):
         found += _unequal(
             "read_credit_lot_v1", lots, {key: row.values() for key, row in state.lots.items()}
         )
-        columns = ", ".join(STATEMENT_COLUMNS[:-1])
-        statement = connection.execute(f"SELECT {columns} FROM read_credit_statement_v1")
+        statement = connection.execute(_SELECT_STATEMENT)
         lines = {line[0]: line[:-1] for line in state.lines}
         return found + _unequal(
             "read_credit_statement_v1", {row[0]: row for row in statement.fetchall()}, lines
@@ -194,8 +191,16 @@ def _unequal(
     ]
 
 
+_SELECT_BALANCES = (
+    f"SELECT account_id::text, {', '.join(BALANCE_COLUMNS[1:])} FROM read_account_balance_v1"
+)
+_SELECT_STATEMENT = (
+    "SELECT position, account_id::text, event_id::text, transaction_type, amount, balance_before, "
+    "balance_after, house_loss, description, call_id::text, payment_id, booked_at "
+    "FROM read_credit_statement_v1"
+)
 _SELECT_LOTS = (
-    "SELECT lot_id, account_id, kind, granted, available, iso_instant(granted_at), "
+    "SELECT lot_id::text, account_id::text, kind, granted, available, iso_instant(granted_at), "
     "iso_instant(expires_at) FROM read_credit_lot_v1"
 )
 
@@ -216,8 +221,8 @@ def _apply(state: Balances, entry: LogEntry, event: MoneyEvent) -> None:
         case CreditsGranted():
             row.granted += event.amount_nano_usd
             row.available += event.amount_nano_usd
-            state.lots[UUID(event.lot_id)] = LotRow(
-                lot_id=UUID(event.lot_id),
+            state.lots[event.lot_id] = LotRow(
+                lot_id=event.lot_id,
                 account_id=row.account_id,
                 kind=event.kind,
                 granted=event.amount_nano_usd,
@@ -230,13 +235,13 @@ def _apply(state: Balances, entry: LogEntry, event: MoneyEvent) -> None:
         case LotExpired():
             row.available -= event.breakage_nano_usd
             row.breakage += event.breakage_nano_usd
-            state.lots[UUID(event.lot_id)].available -= event.breakage_nano_usd
+            state.lots[event.lot_id].available -= event.breakage_nano_usd
             _line(state, entry, event, row, before, BREAKAGE, "credits expired unspent")
         case HoldPlaced() | HoldExtended():
             row.available -= event.amount_nano_usd
             row.held += event.amount_nano_usd
             for part in event.lots:
-                state.lots[UUID(part["lot_id"])].available -= part["amount_nano_usd"]
+                state.lots[part["lot_id"]].available -= part["amount_nano_usd"]
         case HoldResolved():
             _resolve(state, entry, event, row)
         case HouseLossBooked():
@@ -254,9 +259,9 @@ def _resolve(state: Balances, entry: LogEntry, event: HoldResolved, row: Balance
     row.breakage += event.breakage_nano_usd
     row.house_loss += event.house_loss_nano_usd
     for part in event.released_lots:
-        state.lots[UUID(part["lot_id"])].available += part["amount_nano_usd"]
+        state.lots[part["lot_id"]].available += part["amount_nano_usd"]
     for part in event.beyond_lots:
-        state.lots[UUID(part["lot_id"])].available -= part["amount_nano_usd"]
+        state.lots[part["lot_id"]].available -= part["amount_nano_usd"]
     if isinstance(event, HoldSettled):
         row.requests += 1
         row.tokens += event.usage.get("input_tokens", 0) + event.usage.get("output_tokens", 0)
@@ -281,14 +286,14 @@ def _line(
         (
             entry.position,
             row.account_id,
-            UUID(event.id),
+            event.id,
             transaction_type,
             row.posted - before,
             before,
             row.posted,
             house_loss,
             description,
-            event.originator_id if is_call else None,
+            str(event.originator_id) if is_call else None,
             payment_id,
             entry.booked_at,
             event.effective_at,
