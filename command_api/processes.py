@@ -39,8 +39,7 @@ logger = logging.getLogger("gatewayz")
 GC_THRESHOLD = 20_000
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
-BACKGROUND_NICENESS = 10
-"""The read side yields to the calls: nothing on it may delay one."""
+BACKGROUND_NICENESS = 19
 ORPHAN_GRACE_S = 2
 RETRY_S = 1.0
 
@@ -105,7 +104,7 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
 
 def run_background(settings: Settings, *, pipe: int) -> None:
     """Follow the log and sweep until told to stop."""
-    os.nice(BACKGROUND_NICENESS)
+    yield_to_calls()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -115,6 +114,14 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     follower.start()
     asyncio.run(_sweep(settings, database, stop))
     follower.join()
+
+
+def yield_to_calls() -> None:
+    """Run in the time that the calls leave: nothing on the read side may delay one."""
+    os.nice(BACKGROUND_NICENESS)
+    if hasattr(os, "SCHED_IDLE"):  # Linux
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 async def _sweep(settings: Settings, database: Database, stop: threading.Event) -> None:

@@ -50,6 +50,10 @@ class ProjectionOwnedElsewhereError(RuntimeError):
     """Another host owns this projection; two hosts would apply events twice."""
 
 
+class ProjectionMovedError(RuntimeError):
+    """Somebody else advanced the projection meanwhile; nothing was written."""
+
+
 class Runner(Generic[State]):
     """Advances one projection, a batch at a time, on one connection."""
 
@@ -81,28 +85,32 @@ class Runner(Generic[State]):
     def advance(
         self, connection: psycopg.Connection[Any], limit: int = READ_EVENTS_MAX
     ) -> tuple[int, int]:
-        """Apply the next batch in one transaction; returns (events applied, position)."""
-        key = [self.projection.name, self.projection.version]
+        """Apply the next batch; returns (events applied, position).
+
+        Reading and folding happen outside a transaction, so that a slow fold keeps no snapshot
+        open, for which the calls' hot rows would pay. Rows and position are then written in one
+        transaction, and only if the position is still what it was.
+        Raises ProjectionMovedError if it is not.
+        """
+        position = progress_of(connection, self.projection)
+        entries = read_after(connection, position, limit)
+        if not entries:
+            return 0, position
+        reached = entries[-1].position
+        assert reached > position, "positions grow"
+        state = self.projection.load(connection, entries)
+        self.projection.fold(state, entries)
         with connection.transaction():
-            row = connection.execute(
-                "SELECT position FROM projection_progress WHERE name = %s AND version = %s "
-                "FOR UPDATE",
-                key,
-            ).fetchone()
-            assert row is not None, "register the projection first"
-            entries = read_after(connection, int(row[0]), limit)
-            if not entries:
-                return 0, int(row[0])
-            position = entries[-1].position
-            assert position > row[0], "positions grow"
-            state = self.projection.load(connection, entries)
-            self.projection.fold(state, entries)
-            self.projection.store(connection, state)
-            connection.execute(
-                "UPDATE projection_progress SET position = %s WHERE name = %s AND version = %s",
-                [position, *key],
+            moved = connection.execute(
+                "UPDATE projection_progress SET position = %s "
+                "WHERE name = %s AND version = %s AND position = %s",
+                [reached, self.projection.name, self.projection.version, position],
             )
-        return len(entries), position
+            if moved.rowcount != 1:
+                message = f"projection {self.projection.name} is advanced by somebody else"
+                raise ProjectionMovedError(message)
+            self.projection.store(connection, state)
+        return len(entries), reached
 
 
 def progress_of(connection: psycopg.Connection[Any], projection: Projection[Any]) -> int:
