@@ -18,7 +18,7 @@ from command_api.auth import authorization_of
 from command_api.chat import ChatRoute, parse_call_id
 from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, bad_request, ledger_unavailable
 from command_api.gateway import Gateway
-from command_api.http import request_id_of
+from command_api.http import header_of, request_id_of
 from event_store.database import ReadPool
 from event_store.ids import new_uuid7
 from query_api.balances import (
@@ -56,7 +56,7 @@ class GatewayApp(FastAPI):
         if scope["path"] == CHAT_PATH and scope["method"] == "POST":
             await self.chat(scope, receive, send)
             return
-        request_id = request_id_of(scope, str(new_uuid7())).encode()
+        request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

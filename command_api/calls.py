@@ -39,33 +39,46 @@ logger = logging.getLogger("gatewayz.calls")
 
 _encode = msgspec.json.encode
 
+OFFERS_MAX = 20_000
+
 
 def _json_bytes(value: bool) -> bytes:
     return b"true" if value else b"false"
 
 
 class OfferEnvelopes:
-    """The part of a hold's event that is the same for every call of one offer."""
+    """The parts of a call's events that are the same for every call of one offer."""
 
     def __init__(self) -> None:
         """Empty; filled as offers are used."""
-        self._parts: dict[str, tuple[Model, bytes]] = {}
+        self._parts: dict[int, tuple[Model, bytes, bytes]] = {}
 
-    def of(self, model: Model) -> bytes:
-        """Provider, model and price as JSON members."""
-        known = self._parts.get(model.public_id)
+    def of(self, model: Model) -> tuple[Model, bytes, bytes]:
+        """The offer, then the JSON members for its holds and for its settlements."""
+        known = self._parts.get(id(model))
         if known is not None and known[0] is model:
-            return known[1]
+            return known
         price = {
             "version": model.price.version,
             "source": model.price.source,
             "effective_at": model.price.effective_at,
             **model.price.terms.as_strings(),
         }
-        members = {"provider": model.provider, "model": model.id, "price": price}
-        part = _encode(members)[1:-1] + b","
-        self._parts[model.public_id] = (model, part)
-        return part
+        members: dict[str, Any] = {
+            "provider": model.provider,
+            "model": model.id,
+            "price": price,
+        }
+        held = _encode(members)[1:-1] + b","
+        members = {
+            "price_version": model.price.version,
+            "provider": model.provider,
+            "model": model.id,
+        }
+        if len(self._parts) >= OFFERS_MAX:
+            self._parts.clear()
+        known = self._parts[id(model)] = (model, held, _encode(members)[1:-1])
+        return known
 
 
 class Call:
@@ -192,7 +205,7 @@ class Cashier:
                 call.started_at.encode(),
                 call.caller.envelope,
                 _encode(call.correlation_id),
-                self._offers.of(call.model),
+                self._offers.of(call.model)[1],
                 call.held,
                 call.estimated_cost,
                 call.input_bound,
@@ -252,16 +265,14 @@ class Cashier:
         """Charge the call, durably: in the ledger, or in the spool until it can be."""
         cost = call.model.price.cost(usage)
         state = (
-            b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b","price_version":%b,'
-            b'"provider":%b,"model":%b,"provider_request_id":%b,"attempts":%b,"reason":"%b"'
+            b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
+            b'"provider_request_id":%b,"attempts":%b,"reason":"%b"'
             % (
                 self._envelope(call),
                 _encode(usage.as_dict()),
                 cost.nano_usd,
                 cost.exact_nano_usd.encode(),
-                _encode(call.model.price.version),
-                _encode(call.model.provider),
-                _encode(call.model.id),
+                self._offers.of(call.model)[2],
                 _encode(request_id),
                 _encode(call.attempts),
                 reason.encode(),

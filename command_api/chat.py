@@ -10,14 +10,13 @@ import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from command_api.auth import authorization_of
 from command_api.calls import Call, insufficient_credits
 from command_api.chat_request import parse_chat
 from command_api.chat_stream import ChatStream
 from command_api.errors import ApiError, internal_error
 from command_api.http import (
     ClientGoneError,
-    header_of,
+    Headers,
     read_body,
     request_id_of,
     send_error,
@@ -59,14 +58,16 @@ class ChatRoute:
         headers: list[Header] = []
         call: Call | None = None
         try:
-            authorization = authorization_of(scope["headers"])
+            asked = Headers(scope)
             keys = self._gateway.keys
-            caller = keys.cached(authorization) or await keys.authenticate(authorization)
+            caller = keys.cached(asked.authorization)
+            if caller is None:
+                caller = await keys.authenticate(asked.authorization)
             headers.append((b"x-gatewayz-call-id", call_id.encode()))
-            correlation_id = request_id_of(scope, call_id)
+            correlation_id = request_id_of(asked.request_id, call_id)
             headers.append((b"x-request-id", correlation_id.encode()))
             raw = await read_body(
-                scope,
+                asked.content_length,
                 receive,
                 bytes_max=self._settings.body_bytes_max,
                 timeout_s=self._settings.body_timeout_s,
@@ -82,9 +83,10 @@ class ChatRoute:
                 model=model,
                 settings=self._settings,
             )
-            key = header_of(scope, b"idempotency-key")
-            if key:
-                call.idempotency_key = self._gateway.idempotency.key_of(caller, key, raw)
+            if asked.idempotency_key:
+                call.idempotency_key = self._gateway.idempotency.key_of(
+                    caller, asked.idempotency_key, raw
+                )
                 if await self._replayed(call, caller, headers, send):
                     return
             await self._place(call)

@@ -27,9 +27,10 @@ class ClientGoneError(Exception):
     """The client hung up before its request was complete."""
 
 
-async def read_body(scope: Scope, receive: Receive, *, bytes_max: int, timeout_s: float) -> bytes:
-    """The whole body; raises ApiError 413 or 408, ClientGoneError."""
-    declared = header_of(scope, b"content-length")
+async def read_body(
+    declared: bytes, receive: Receive, *, bytes_max: int, timeout_s: float
+) -> bytes:
+    """The whole body, of `declared` content length; raises ApiError 413 or 408, ClientGoneError."""
     if declared.isdigit() and int(declared) > bytes_max:
         raise too_large(bytes_max)
     limit = BodyLimit(timeout_s)
@@ -84,6 +85,25 @@ def _too_slow(timeout_s: float) -> ApiError:
     return ApiError(408, "request_timeout", text, headers={"connection": "close"})
 
 
+class Headers:
+    """The request headers that the hot path asks for, found in one pass."""
+
+    __slots__ = ("authorization", "content_length", "idempotency_key", "request_id")
+
+    def __init__(self, scope: Scope) -> None:
+        """Absent ones are b""."""
+        self.authorization = self.content_length = self.idempotency_key = self.request_id = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                self.authorization = value
+            elif name == b"content-length":
+                self.content_length = value
+            elif name == b"idempotency-key":
+                self.idempotency_key = value
+            elif name == b"x-request-id":
+                self.request_id = value
+
+
 def header_of(scope: Scope, name: bytes) -> bytes:
     """A request header's value, or b""."""
     for key, value in scope["headers"]:
@@ -92,9 +112,8 @@ def header_of(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
-def request_id_of(scope: Scope, fallback: str) -> str:
+def request_id_of(given: bytes, fallback: str) -> str:
     """The caller's x-request-id when it is short printable ASCII, else `fallback`."""
-    given = header_of(scope, b"x-request-id")
     if given and len(given) <= REQUEST_ID_MAX and given.isascii():
         text = given.decode("ascii")
         if text.isprintable():

@@ -18,6 +18,7 @@ from domain.upcasters import UPCASTERS, upcast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
     from uuid import UUID
 
     from eventsourcing.domain import DomainEventProtocol
@@ -29,6 +30,11 @@ for _topic, _cls in CLASSES.items():
 
 _decode_state = msgspec.json.Decoder(dict[str, Any]).decode
 
+Defaults = tuple[tuple[str, "Callable[[], Any]"], ...]
+Shape = tuple[str, ...]
+SHAPES_MAX = 10_000
+
+_SHAPES: dict[Shape, Defaults] = {}
 _STREAM_FIELDS = {"originator_id", "originator_version"}
 _KNOWN: dict[str, frozenset[str]] = {}
 _REQUIRED: dict[str, frozenset[str]] = {}
@@ -50,23 +56,36 @@ def decode_event(topic: str, state: bytes, originator_id: UUID, originator_versi
         members = _decode_state(state)
         if topic in UPCASTERS:
             topic, members = upcast(topic, members)
-        names = members.keys()
-        if not (_REQUIRED[topic] <= names <= _KNOWN[topic]):
-            odd = (_REQUIRED[topic] - names) | (names - _KNOWN[topic])
-            raise KeyError(*sorted(odd))
+        shape = (topic, *members)
+        missing = _SHAPES.get(shape)
+        if missing is None:
+            missing = _check_shape(topic, members.keys(), shape)
     except (KeyError, msgspec.DecodeError) as error:
         message = f"{topic} of stream {originator_id} version {originator_version}: {error!r}"
         raise MapperDeserialisationError(message) from error
-    for name, factory in _FACTORIES[topic]:
-        if name not in members:
-            members[name] = factory()
+    for name, factory in missing:
+        members[name] = factory()
     members["originator_id"] = originator_id
     members["originator_version"] = originator_version
     # A frozen dataclass is filled as the library's mapper does it: its own constructor sets
     # twenty members one by one, which would be most of the cost of reading the log.
     event = object.__new__(CLASSES[topic])
-    event.__dict__.update(members)
+    object.__setattr__(event, "__dict__", members)
     return event
+
+
+def _check_shape(topic: str, names: AbstractSet[str], shape: Shape) -> Defaults:
+    """The defaults that members of this shape lack; raises KeyError naming what is odd.
+
+    Events come in few shapes, so each is checked once.
+    """
+    if not (_REQUIRED[topic] <= names <= _KNOWN[topic]):
+        odd = (_REQUIRED[topic] - names) | (names - _KNOWN[topic])
+        raise KeyError(*sorted(odd))
+    missing = tuple(item for item in _FACTORIES[topic] if item[0] not in names)
+    if len(_SHAPES) < SHAPES_MAX:
+        _SHAPES[shape] = missing
+    return missing
 
 
 class LedgerMapper(Mapper["UUID"]):

@@ -41,6 +41,11 @@ def follow(database: Database, stop: threading.Event) -> None:
         except psycopg.OperationalError as error:
             logger.warning("the follower lost the database: %s", error)
             stop.wait(RETRY_S)
+        except Exception:
+            # An event that cannot be folded: say so, loudly and again, and go on trying. The
+            # position stands still, so nothing is skipped.
+            logger.exception("a projection cannot go on")
+            stop.wait(IDLE_S)
 
 
 def _follow_on(connection: Connection, wanted: Connection, stop: threading.Event) -> None:
