@@ -19,14 +19,17 @@ from tests.harness import (
     chunk,
     eventually,
     reply,
+    running_gateway,
     send_piece,
     stream,
 )
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from command_api.accounts import NewUser
+    from event_store.database import Database
     from tests.harness import Request, RunningGateway, ScriptedUpstream
 
 ROLE = chunk({"role": "assistant", "content": ""})
@@ -358,3 +361,29 @@ def test_a_json_answer_to_a_stream_is_a_failure(
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
     assert got.status_code == 502
+
+
+def test_drain_lets_a_stream_run_out(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """With on_disconnect = drain a hang-up is settled by the provider's own count."""
+    upstream.answer = slow_stream(threading.Event(), end=6)
+    with running_gateway(database, tmp_path / "home", upstream, on_disconnect="drain") as gateway:
+        user = gateway.user()
+        call_id = hang_up(gateway, user, b"Hello")
+        eventually(lambda: gateway.open_holds() == 0)
+        story = gateway.story(user, call_id)
+        assert (story["settled_nano_usd"], story["usage"]["source"]) == (4_500, "provider")
+
+
+def test_strict_holds_send_the_bound_upstream(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """The provider is told the maximum that is held, when the caller gave none."""
+    upstream.answer = lambda connection, _: stream(connection, HELLO, END, USAGE, DONE)
+    with running_gateway(database, tmp_path / "home", upstream, strict_holds=True) as gateway:
+        user = gateway.user()
+        gateway.chat(user, {"stream": True})
+        gateway.chat(user, {"stream": True, "max_completion_tokens": 7})
+    assert upstream.requests[0].body["max_tokens"] == 4_096
+    assert "max_tokens" not in upstream.requests[1].body

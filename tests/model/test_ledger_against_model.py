@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SPACE = UUID("00000000-0000-7000-8000-000000000000")
 ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]
-CALLS = [uuid5(SPACE, f"call {n}") for n in range(12)]
+CALLS = [uuid5(SPACE, f"call {n}") for n in range(18)]
 LOTS = [uuid5(SPACE, f"lot {n}") for n in range(8)]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WRITERS = 3
@@ -105,7 +105,15 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Start with something to spend."""
-        self.run(0, [("grant", 0, 0, 100, "purchase", None)])
+        self.run(
+            0,
+            [
+                ("grant", 0, 0, 100, "purchase", None),
+                ("grant", 1, 0, 50, "trial", 2_000),
+                ("grant", 2, 1, 70, "bonus", None),
+                ("grant", 3, 1, 30, "bonus", 1_000),
+            ],
+        )
 
     def account_of(self, call: int) -> UUID:
         """Each call belongs to one account."""
@@ -174,6 +182,19 @@ class LedgerMachine(RuleBasedStateMachine):
     def many(self, specs: list[tuple[Any, ...]], writer: int) -> None:
         """A batch, large enough for the set-based path."""
         self.run(writer, specs)
+
+    @rule(
+        account=st.integers(0, len(ACCOUNTS) - 1),
+        amount=st.integers(1, 3),
+        cost=st.integers(0, 5),
+        writer=st.integers(0, WRITERS - 1),
+    )
+    def many_small(self, account: int, amount: int, cost: int, writer: int) -> None:
+        """Holds that all fit their account's first lot, and then their settlements: set-based."""
+        mine = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) == account]
+        others = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) != account]
+        self.run(writer, [("hold", call, amount, None) for call in mine + others[:2]])
+        self.run(writer, [("settle", call, cost) for call in mine + others[:2]])
 
     @rule(spec=command, writers=st.permutations(range(WRITERS)))
     def again(self, spec: tuple[Any, ...], writers: list[int]) -> None:
