@@ -22,7 +22,7 @@ from command_api.http import (
     send_error,
     send_whole,
 )
-from command_api.idempotency import StoredReply, error_of_code
+from command_api.idempotency import KEY_TAKEN, StoredReply, key_taken
 from command_api.outcomes import (
     UpstreamFailure,
     failure_of_body,
@@ -107,9 +107,10 @@ class ChatRoute:
 
     async def _place(self, call: Call) -> None:
         answer = await self._gateway.cashier.place(call)
-        error = error_of_code(answer.code, call.id)
-        if error is not None:
-            raise error
+        if answer.code in KEY_TAKEN:
+            # Another request with this key came between our look and the append.
+            known = await self._gateway.idempotency.find(call.idempotency_key)
+            raise key_taken(answer.code, known.call_id if known else call.id)
 
     async def _replayed(
         self, call: Call, caller: Caller, headers: list[Header], send: Send
@@ -145,7 +146,8 @@ class ChatRoute:
             await cashier.void(call, failure.code)
             raise failure.error from None
         except asyncio.CancelledError:
-            cashier.abandon(call, "the gateway stopped before the provider answered")
+            if call.unresolved:
+                cashier.abandon(call, "the gateway stopped before the provider answered")
             raise
         await send_whole(send, OK, body, headers)
 

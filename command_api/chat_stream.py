@@ -297,7 +297,6 @@ class ChatStream:
     async def _close(self, last: bytes, reason: str) -> None:
         """Settle, durably, and only then send the end."""
         call = self._call
-        self._closing = True
         self._keep(last)
         if self._kept is not None:
             await self._gateway.idempotency.keep(
@@ -310,6 +309,7 @@ class ChatStream:
                     b"".join(self._kept),
                 ),
             )
+        self._closing = True  # From here on the settlement is appended, or spooled.
         await self._gateway.cashier.settle(
             call, self._usage(), request_id=self._scanner.request_id, reason=reason
         )

@@ -18,7 +18,7 @@ from command_api.idempotency import Idempotency
 from command_api.vault import Vault, load_secret
 from event_store.committer import Committer
 from event_store.ids import new_uuid7, to_iso
-from event_store.leases import Lease
+from event_store.leases import Lease, home_identity
 from event_store.spool import Spool
 from providers.inference.http_client import ClientLimits
 from providers.inference.model_list import ModelLists
@@ -83,7 +83,7 @@ class Gateway:
         self._lease = Lease(
             database,
             self.owner_id,
-            home=str(settings.home.absolute()),
+            home=home_identity(settings.home),
             life_s=settings.lease_s,
             heartbeat_s=settings.heartbeat_s,
         )

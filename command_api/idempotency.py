@@ -181,15 +181,20 @@ def in_progress(call_id: UUID | str) -> ApiError:
     )
 
 
-def error_of_code(code: int, call_id: str) -> ApiError | None:
-    """The refusal for an append's answer about a key; None for ok."""
-    if code == AppendCode.IDEMPOTENCY_KEY_REUSED:
-        return reused()
-    if code in (
+KEY_TAKEN = frozenset(
+    {
+        AppendCode.IDEMPOTENCY_KEY_REUSED,
         AppendCode.IDEMPOTENCY_IN_PROGRESS,
-        AppendCode.CALL_EXISTS,
         AppendCode.IDEMPOTENCY_SETTLED,
         AppendCode.IDEMPOTENCY_REFUSED,
-    ):
-        return in_progress(call_id)
-    return None
+        AppendCode.CALL_EXISTS,
+    }
+)
+"""Answers of the append that say that somebody else's request has the key."""
+
+
+def key_taken(code: int, call_id: UUID | str) -> ApiError:
+    """The refusal for such an answer; a retry finds out how the other request ended."""
+    if code == AppendCode.IDEMPOTENCY_KEY_REUSED:
+        return reused()
+    return in_progress(call_id)

@@ -26,7 +26,7 @@ from command_api.vault import Vault, load_secret
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
 from event_store.errors import EmbeddedPostgresError
-from event_store.leases import lapse_leases_of_home
+from event_store.leases import home_identity, lapse_leases_of_home
 from event_store.migrate import migrate
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Supervisor:
             database = stack.enter_context(self._database())
             if prepare:
                 migrate(database)
-            lapse_leases_of_home(database, str(settings.home.absolute()))
+            lapse_leases_of_home(database, home_identity(settings.home))
             read_end, write_end = os.pipe()
             stack.callback(os.close, write_end)
             stack.callback(self._stop_children)

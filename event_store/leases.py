@@ -12,12 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from event_store.ids import new_uuid7_text
+
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
     from event_store.database import Database
 
 logger = logging.getLogger("gatewayz.lease")
+
+
+def home_identity(home: Path) -> str:
+    """The random name of a home, made on first use; paths may be the same on two hosts."""
+    file = home / "identity"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with file.open("x") as handle:
+            handle.write(f"{new_uuid7_text()}\n")
+    except FileExistsError:
+        pass
+    return file.read_text().strip()
 
 
 class Lease:
@@ -26,7 +41,7 @@ class Lease:
     def __init__(
         self, database: Database, owner_id: UUID, *, home: str, life_s: float, heartbeat_s: float
     ) -> None:
-        """`home` names the installation, whose next start knows that this process is dead."""
+        """`home` is the home's identity: its next start knows that this process is dead."""
         self._database, self._owner_id, self._home = database, owner_id, home
         self._life_s, self._heartbeat_s = life_s, heartbeat_s
         self._connection: psycopg.AsyncConnection[Any] | None = None

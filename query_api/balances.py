@@ -74,12 +74,15 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
     available = sum(lot[3] for lot in lots if not lot[6])
     balance = {
         "granted_nano_usd": granted,
+        "granted_usd": format_usd(granted),
         "available_nano_usd": available,
         "available_usd": format_usd(available),
         "held_nano_usd": held,
         "held_usd": format_usd(held),
         "settled_nano_usd": settled,
+        "settled_usd": format_usd(settled),
         "breakage_nano_usd": breakage + lapsed,
+        "breakage_usd": format_usd(breakage + lapsed),
         "position": position,
         "lots": [
             {

@@ -79,7 +79,9 @@ def _story(
 ) -> dict[str, Any]:
     settled = end if isinstance(end, HoldSettled) else None
     amount = settled.settled_nano_usd if settled else 0
-    story: dict[str, Any] = {
+    released = end.released_nano_usd if end else 0
+    lost = end.house_loss_nano_usd if end else 0
+    return {
         "id": str(call_id),
         "object": "call",
         "status": STATUSES[state],
@@ -91,8 +93,10 @@ def _story(
         "held_usd": format_usd(held),
         "settled_nano_usd": amount,
         "settled_usd": format_usd(amount),
-        "released_nano_usd": end.released_nano_usd if end else 0,
-        "house_loss_nano_usd": end.house_loss_nano_usd if end else 0,
+        "released_nano_usd": released,
+        "released_usd": format_usd(released),
+        "house_loss_nano_usd": lost,
+        "house_loss_usd": format_usd(lost),
         "usage": settled.usage if settled else None,
         "price": placed.price,
         "arithmetic": _arithmetic(settled, placed.price) if settled else None,
@@ -110,7 +114,6 @@ def _story(
             for entry in entries
         ],
     }
-    return story
 
 
 def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
