@@ -113,14 +113,16 @@ class Server:
 
     def children(self, kind: str) -> list[int]:
         """Process ids of its workers or background processes."""
-        listed = subprocess.run(
-            ["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True
-        ).stdout
-        return [
-            int(line.split()[0])
-            for line in listed.splitlines()
-            if line.split()[1] == str(self.process.pid) and f"command_api.processes {kind}" in line
-        ]
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # It ended while we looked.
+            if f"command_api.processes {kind}" in command and parent == str(self.process.pid):
+                found.append(int(folder.name))
+        return found
 
     def postgres(self) -> int:
         """Process id of its database server."""

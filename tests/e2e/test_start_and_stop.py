@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.e2e.processes import Server, alive, gatewayz
 from tests.harness import eventually
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_first_start_prints_a_command_that_works(tmp_path: Path) -> None:
     """Base URL, key, and a curl command; the pasted command answers; later starts grant nothing."""
     home = tmp_path / "home"
