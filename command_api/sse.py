@@ -160,15 +160,12 @@ class StreamScanner:
             raise BrokenStreamError(message)
         if not block:
             return b""
-        if self.started and not self._dropping and _SUSPICIOUS.search(block) is None:
-            self._count_later(block)
-            return block
-        return self._by_line(block)
+        return self._process(block)
 
     def end(self) -> bytes:
         """The stream ended cleanly: what a last line without its line break still holds."""
         rest, self._rest = self._rest, b""
-        return self._by_line(rest + b"\n") if rest.strip() else b""
+        return self._process(rest + b"\n") if rest.strip() else b""
 
     def take_pending(self) -> bytes:
         """What was kept back before output, for a stream that ended without any."""
@@ -195,28 +192,43 @@ class StreamScanner:
         if self.uncounted_bytes > UNCOUNTED_BYTES_MAX:
             self.count()
 
-    def _by_line(self, block: bytes) -> bytes:
+    def _process(self, block: bytes) -> bytes:
+        """Take complete lines: those that must be looked at one by one, the others in bulk."""
         out: list[bytes] = []
-        for line in block.splitlines(keepends=True):
-            text = line.strip()
-            if not text:
-                if self._dropping:
-                    self._dropping = False
-                else:
-                    self._pass(line, out)
-            elif text.startswith(b"data:"):
-                self._data(line, text[5:].strip(), out)
-                if self.done:
-                    break
-            elif text.startswith(b":"):
-                if self.started:
-                    out.append(line)
-                else:
-                    self._dropping = True
-            else:
+        at, size = 0, len(block)
+        while at < size and not self.done:
+            if self.started and not self._dropping:
+                found = _SUSPICIOUS.search(block, at)
+                # Up to the line that holds a suspicious word nothing needs a look.
+                cut = size if found is None else block.rfind(b"\n", at, found.start()) + 1
+                if cut > at:
+                    bulk = block[at:cut]
+                    self._count_later(bulk)
+                    out.append(bulk)
+                    at = cut
+                    continue
+            end = block.find(b"\n", at) + 1
+            self._line(block[at:end], out)
+            at = end
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _line(self, line: bytes, out: list[bytes]) -> None:
+        text = line.strip()
+        if not text:
+            if self._dropping:
                 self._dropping = False
+            else:
                 self._pass(line, out)
-        return b"".join(out)
+        elif text.startswith(b"data:"):
+            self._data(line, text[5:].strip(), out)
+        elif text.startswith(b":"):
+            if self.started:
+                out.append(line)
+            else:
+                self._dropping = True
+        else:
+            self._dropping = False
+            self._pass(line, out)
 
     def _data(self, line: bytes, payload: bytes, out: list[bytes]) -> None:
         self._dropping = False
