@@ -20,7 +20,8 @@ PENDING_BYTES_MAX = 1024 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
 UNCOUNTED_BYTES_MAX = 64 * 1024
 
-_SUSPICIOUS = re.compile(rb'"usage"\s*:\s*[^\sn]|"error"|\[DONE\]')
+_USAGE = b'"usage"'
+_NO_USAGE = re.compile(rb'"usage"\s*:\s*null')
 DONE = b"data: [DONE]\n\n"
 
 
@@ -56,6 +57,18 @@ class Chunk(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
+
+
+def _suspicious(block: bytes, at: int) -> int:
+    """Where the next word stands that makes a line worth a look; -1 for nowhere.
+
+    Three plain searches: one regular expression for all of them takes ten times as long.
+    """
+    usage = block.find(_USAGE, at)
+    while usage >= 0 and _NO_USAGE.match(block, usage):
+        usage = block.find(_USAGE, usage + len(_USAGE))
+    found = (usage, block.find(b'"error"', at), block.find(b"[DONE]", at))
+    return min((place for place in found if place >= 0), default=-1)
 
 
 class BrokenStreamError(Exception):
@@ -198,9 +211,9 @@ class StreamScanner:
         at, size = 0, len(block)
         while at < size and not self.done:
             if self.started and not self._dropping:
-                found = _SUSPICIOUS.search(block, at)
+                found = _suspicious(block, at)
                 # Up to the line that holds a suspicious word nothing needs a look.
-                cut = size if found is None else block.rfind(b"\n", at, found.start()) + 1
+                cut = size if found < 0 else block.rfind(b"\n", at, found) + 1
                 if cut > at:
                     bulk = block[at:cut]
                     self._count_later(bulk)
