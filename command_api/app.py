@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -14,8 +15,7 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from command_api.auth import authorization_of
-from command_api.chat import ChatRoute, parse_call_id
+from command_api.chat import ChatRoute
 from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, bad_request, ledger_unavailable
 from command_api.gateway import Gateway
 from command_api.http import header_of, request_id_of
@@ -170,8 +170,16 @@ def _model_object(model: Model) -> dict[str, Any]:
     }
 
 
+def _parse_call_id(text: str) -> UUID | None:
+    """A call id from a path; None when it is not one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 async def _caller(gateway: Gateway, request: Request) -> Caller:
-    return await gateway.keys.authenticate(authorization_of(request.scope["headers"]))
+    return await gateway.keys.authenticate(header_of(request.scope, b"authorization"))
 
 
 def _add_model_routes(app: FastAPI, gateway: Gateway) -> None:
@@ -199,7 +207,7 @@ def _add_account_routes(app: FastAPI, gateway: Gateway, reads: ReadPool) -> None
     async def get_call(call_id: str, request: Request) -> Response:
         """The whole story of the caller's own call, read from the log."""
         caller = await _caller(gateway, request)
-        known = parse_call_id(call_id)
+        known = _parse_call_id(call_id)
         story = None
         if known is not None:
             story = await asyncio.to_thread(call_story, reads, known, caller.account_id)

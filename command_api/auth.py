@@ -145,11 +145,3 @@ class KeyRing:
         for header, (_, caller) in list(self._cache.items()):
             if caller.key_id == key_id:
                 del self._cache[header]
-
-
-def authorization_of(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The Authorization header of an ASGI scope, or b""."""
-    for name, value in headers:
-        if name == b"authorization":
-            return value
-    return b""

@@ -85,8 +85,6 @@ class Call:
     """One call: its identity, its bound, and the record of its attempts."""
 
     __slots__ = (
-        "_prompt",
-        "account_id",
         "attempts",
         "began",
         "bound_tokens",
@@ -121,7 +119,6 @@ class Call:
         self.correlation_id = correlation_id
         self.adopt(call_id)
         self.caller, self.request, self.model = caller, request, model
-        self.account_id = caller.account_id
         self.began = time.perf_counter()
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
@@ -129,7 +126,6 @@ class Call:
         self.idempotency_key = b""
         self.unresolved = False
         size = request.prompt_size()
-        self._prompt = size
         bound = output_bound(
             requested=request.max_tokens,
             choices=request.choices,
@@ -300,7 +296,7 @@ class Cashier:
                 call.caller.key_id.encode(),
                 _encode(call.correlation_id),
                 call.hold_event_id.encode(),
-                call.account_id.encode(),
+                call.caller.account_id.encode(),
             )
         )
 

@@ -126,8 +126,8 @@ class ChatRoute:
         call.adopt(str(known.call_id))
         headers[0] = (b"x-gatewayz-call-id", str(known.call_id).encode())
         if known.state == "refused":
-            call.held, available = await idempotency.refused_for_funds(known.call_id)
-            raise insufficient_credits(call, available)
+            call.held = known.needed
+            raise insufficient_credits(call, known.available)
         if known.state != "settled":
             return False  # Voided or expired: a new attempt of the same call.
         reply = await idempotency.replay(known.call_id, caller)
@@ -179,11 +179,3 @@ class ChatRoute:
             )
         await self._gateway.cashier.settle(call, usage, request_id=completion.request_id)
         return raw
-
-
-def parse_call_id(text: str) -> UUID | None:
-    """A call id from a path; None when it is not one."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

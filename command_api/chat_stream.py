@@ -121,12 +121,7 @@ class ChatStream:
             return  # The settlement is on its way, or spooled already.
         if self._scanner.started:
             self._call.record_attempt(status=OK, error="gateway_stopped")
-            await cashier.settle(
-                self._call,
-                self._usage(),
-                request_id=self._scanner.request_id,
-                reason="gateway_stopped",
-            )
+            await self._charge("gateway_stopped")
         else:
             cashier.abandon(self._call, "the gateway stopped before any output")
 
@@ -192,6 +187,12 @@ class ChatStream:
     def _usage(self) -> Usage:
         return self._scanner.usage or self._call.estimated(self._scanner.count())
 
+    async def _charge(self, reason: str) -> None:
+        """Settle for what was made, by the provider's count or ours."""
+        await self._gateway.cashier.settle(
+            self._call, self._usage(), request_id=self._scanner.request_id, reason=reason
+        )
+
     async def _finish(self, out: bytes) -> None:
         """A clean end: charge, then send the last bytes and [DONE] together."""
         scanner, call = self._scanner, self._call
@@ -237,12 +238,7 @@ class ChatStream:
             await cashier.void(call, "client_disconnected")
             return
         call.record_attempt(status=OK, error="client_disconnected")
-        await cashier.settle(
-            call,
-            self._usage(),
-            request_id=self._scanner.request_id,
-            reason="client_disconnected",
-        )
+        await self._charge("client_disconnected")
 
     async def _covered(self) -> bool:
         """Whether the hold still covers what comes; extends it when the bound is near."""
@@ -310,9 +306,7 @@ class ChatStream:
                 ),
             )
         self._closing = True  # From here on the settlement is appended, or spooled.
-        await self._gateway.cashier.settle(
-            call, self._usage(), request_id=self._scanner.request_id, reason=reason
-        )
+        await self._charge(reason)
         if not self._begun:
             await self._begin()
         await self._send({"type": "http.response.body", "body": last})

@@ -7,7 +7,6 @@ keeps the first reply encrypted, and replays it.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,7 +17,6 @@ import psycopg
 from command_api.errors import RETRY_AFTER_S, ApiError, bad_request, ledger_unavailable
 from command_api.vault import key_scope_hash
 from event_store.entries import AppendCode
-from event_store.log import read_stream
 
 if TYPE_CHECKING:
     from command_api.auth import Caller
@@ -142,16 +140,6 @@ class Idempotency:
                 )
         except psycopg.OperationalError:
             return
-
-    async def refused_for_funds(self, call_id: UUID) -> tuple[int, int]:
-        """(needed, available) in nano-USD of the refusal that a key was given."""
-
-        def read() -> tuple[int, int]:
-            with self._database.connect() as connection:
-                event: Any = read_stream(connection, call_id)[-1].event
-                return event.amount_nano_usd, event.available_nano_usd
-
-        return await asyncio.to_thread(read)
 
     async def _fetch(self, query: str, values: list[Any]) -> tuple[Any, ...] | None:
         try:

@@ -140,7 +140,6 @@ class StreamScanner:
         "finished",
         "output_tokens",
         "request_id",
-        "seen",
         "started",
         "uncounted_bytes",
         "usage",
@@ -156,7 +155,7 @@ class StreamScanner:
         self._uncounted: list[bytes] = []
         self.uncounted_bytes = 0
         self.output_tokens = 0
-        self.started = self.finished = self.done = self.seen = False
+        self.started = self.finished = self.done = False
         self.usage: Usage | None = None
         self.request_id: str | None = None
 
@@ -253,7 +252,6 @@ class StreamScanner:
         except msgspec.DecodeError as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None
-        self.seen = True
         if chunk.usage is not None:
             self.usage = parse_usage(chunk.usage) or self.usage
         if self.request_id is None and isinstance(chunk.id, str):

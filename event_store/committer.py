@@ -147,8 +147,6 @@ class Committer:
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
-        self.batches = 0
-        self.entries = 0
 
     async def start(self) -> None:
         """Connect and begin; raises LedgerUnavailableError when the database is not there."""
@@ -255,8 +253,6 @@ class Committer:
         if result.status == pq.ExecStatus.TUPLES_OK:
             codes, figures = result.get_value(0, 0), result.get_value(0, 1)
             assert codes is not None and figures is not None
-            self.batches += 1
-            self.entries += len(batch)
             for waiting, answer in zip(batch, unpack(codes, figures, len(batch)), strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(answer)

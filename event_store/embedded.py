@@ -216,7 +216,9 @@ class EmbeddedPostgres:
         Raises EmbeddedPostgresError while it cannot be, as just after a kill, when the last
         processes of the dead server still hold its shared memory.
         """
-        if self._server is not None and self._server.poll() is None:
+        if self._server is not None and self._server.poll() is not None:
+            self._server = None  # Ours is dead; whoever runs now is known by the pid file.
+        if self._server is not None or runs(self.postmaster_pid()):
             return False
         with self._exclusive():
             if self._answers():
@@ -355,3 +357,17 @@ class EmbeddedPostgres:
         if self._server is not None:
             self._server.wait(STOP_TIMEOUT_S)
             self._server = None
+
+
+def runs(pid: int | None) -> bool:
+    """Whether a process of this id is there and is more than an uncollected corpse."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return True  # No /proc here.
+    return state != "Z"

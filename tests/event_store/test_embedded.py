@@ -21,6 +21,7 @@ from event_store.embedded import (
 )
 from event_store.errors import EmbeddedPostgresError
 from event_store.migrate import migrate
+from tests.harness import eventually
 
 if TYPE_CHECKING:
     from event_store.database import Database
@@ -108,6 +109,31 @@ def test_an_orphaned_server_is_adopted(tmp_path: Path) -> None:
     with server.running():
         assert server.postmaster_pid() == orphan
     assert server.postmaster_pid() is None
+
+
+def test_an_adopted_server_that_dies_is_started_again(tmp_path: Path) -> None:
+    """The supervisor's look at the server finds it dead, whoever had started it."""
+    subprocess.run(
+        [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
+    )
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database:
+        migrate(database)
+        assert not server.revive()
+        orphan = server.postmaster_pid()
+        assert orphan is not None
+        os.kill(orphan, signal.SIGKILL)
+        assert eventually(lambda: revived(server))
+        assert server.postmaster_pid() != orphan
+        assert count(database) == 0
+
+
+def revived(server: EmbeddedPostgres) -> bool:
+    """One look; just after a kill the dead server's last processes may still be in the way."""
+    try:
+        return server.revive()
+    except EmbeddedPostgresError:
+        return False
 
 
 def test_a_killed_server_recovers(tmp_path: Path) -> None:
