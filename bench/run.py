@@ -24,7 +24,7 @@ import uvloop
 
 from bench.workloads import Sample, appends, requests
 from event_store.embedded import EmbeddedPostgres
-from event_store.migrate import migrate
+from projections.install import migrate_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def wait_for(port: int, path: str) -> None:
 def ledger(home: Path, seconds: float) -> Iterator[tuple[str, Sample]]:
     """Appends by 1, 64 and 256 callers, on one account and on 64."""
     with EmbeddedPostgres(home).running() as database:
-        migrate(database)
+        migrate_all(database)
         for callers, accounts in ((1, 1), (64, 1), (64, 64), (256, 1), (256, 64)):
             what = "one account" if accounts == 1 else f"{accounts} accounts"
             sample = uvloop.run(

@@ -6,35 +6,31 @@ import asyncio
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import msgspec
-import psycopg
 import typer
-from pydantic import ValidationError
 
+from command_api import cli_projections
 from command_api.accounts import Accounts, Grant
+from command_api.cli_base import EXPECTED, Home, Json, fail, opened, settings_with, show
 from command_api.processes import configure_logging
-from command_api.settings import Settings
-from command_api.supervisor import StartError, Supervisor, open_database
+from command_api.supervisor import Supervisor, open_database, prepare_database
 from command_api.vault import Vault, load_secret
-from domain.errors import DomainError
 from domain.ledger import LedgerState
 from domain.lots import GrantKind
 from domain.money import format_usd, parse_usd
-from event_store.errors import EventStoreError
 from event_store.ids import to_iso
 from event_store.log import read_all
-from event_store.migrate import migrate as run_migrations
+from projections.redis_sink import sinks_of
 from projections.verify import verify as run_verify
-from providers.inference.registry import ProvidersFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from event_store.database import Database
+    from command_api.settings import Settings
     from event_store.log import LogEntry
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -44,63 +40,10 @@ ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 app.add_typer(users, name="user")
 app.add_typer(keys, name="key")
 app.add_typer(ledger, name="ledger")
-
-Home = Annotated[Path | None, typer.Option("--home", help="Folder of the data (or GATEWAYZ_HOME).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(cli_projections.app, name="projections")
 
 ACTOR = "operator:cli"
 UUID_CHARACTERS = 36
-EXPECTED = (
-    DomainError,
-    EventStoreError,
-    StartError,
-    ProvidersFileError,
-    psycopg.OperationalError,
-    ValueError,
-)
-"""Errors with a message for people; anything else is a defect and shows its traceback."""
-
-
-def fail(message: str) -> NoReturn:
-    """Say what is wrong, and exit with status 1."""
-    sys.stderr.write(f"gatewayz: {message}\n")
-    raise typer.Exit(1)
-
-
-def settings_with(home: Path | None, **overrides: Any) -> Settings:
-    """The settings, with what the command line says on top."""
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if home is not None:
-        given["home"] = home
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        fail(f"GATEWAYZ_{name}: {first['msg']} (see docs/reference/settings.md)")
-
-
-def show(value: dict[str, Any], *, as_json: bool) -> None:
-    """Print a result for programs or for people."""
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-    else:
-        width = max(len(name) for name in value)
-        for name, item in value.items():
-            sys.stdout.write(f"{name.replace('_', ' '):{width}}  {item}\n")
-
-
-@contextmanager
-def opened(home: Path | None) -> Iterator[tuple[Settings, Database]]:
-    """The settings and the migrated database; errors become messages."""
-    settings = settings_with(home)
-    configure_logging(settings)
-    try:
-        with open_database(settings) as database:
-            run_migrations(database)
-            yield settings, database
-    except EXPECTED as error:
-        fail(str(error))
 
 
 @contextmanager
@@ -168,7 +111,7 @@ def migrate(home: Home = None, as_json: Json = False) -> None:
     configure_logging(settings)
     try:
         with open_database(settings) as database:
-            applied = run_migrations(database)
+            applied = prepare_database(settings, database)
     except EXPECTED as error:
         fail(str(error))
     if as_json:
@@ -291,8 +234,8 @@ def _instant(text: str | None) -> str | None:
 @ledger.command()
 def verify(home: Home = None, as_json: Json = False) -> None:
     """Replay the log and compare every balance, hold and read model; exit 1 on a difference."""
-    with opened(home) as (_, database):
-        report = run_verify(database)
+    with opened(home) as (settings, database):
+        report = run_verify(database, sinks_of(settings.redis_url))
     values = asdict(report)
     if as_json:
         show({"ok": not report.differences, **values}, as_json=True)

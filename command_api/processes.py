@@ -30,6 +30,7 @@ from event_store.ids import new_uuid7
 from event_store.spool import Spool
 from event_store.sweeper import Sweeper
 from projections.follower import follow
+from projections.redis_sink import sinks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,8 @@ def run_background(settings: Settings, *, pipe: int) -> None:
         signal.signal(number, lambda *_: stop.set())
     watch_supervisor(pipe, stop.set)
     database = database_of(settings)
-    follower = threading.Thread(target=follow, args=(database, stop), daemon=True)
+    sinks = sinks_of(settings.redis_url)
+    follower = threading.Thread(target=follow, args=(database, stop, sinks), daemon=True)
     follower.start()
     asyncio.run(_sweep(settings, database, stop))
     follower.join()

@@ -27,6 +27,32 @@ class Settings(BaseSettings):
     secret_key: str | None = Field(
         None, description="Secret behind key hashes and data keys; else made in the home."
     )
+    redis_url: str | None = Field(
+        None, description="Redis for counters and caches; without it PostgreSQL keeps them."
+    )
+    projection_host: Literal["follower", "workers"] = Field(
+        "follower", description="Who advances new projections: the gateway, or `gatewayz worker`."
+    )
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, `host:port,…`.")
+    kafka_topic: str = Field("gatewayz.events.v1", description="Topic of all events.")
+    kafka_partitions: int = Field(
+        8, ge=1, le=1024, description="Partitions of the topic; workers share them."
+    )
+    relay_batch_events_max: int = Field(
+        5_000, ge=1, le=50_000, description="Most events that the relay has under way."
+    )
+    relay_heartbeat_s: float = Field(
+        0.25, gt=0, description="Least time between heartbeats to idle partitions, seconds."
+    )
+    relay_port: int = Field(
+        8010, ge=0, le=65535, description="Port of the relay's health and metrics."
+    )
+    worker_port: int = Field(
+        6066, ge=0, le=65535, description="Port of a worker's health and metrics."
+    )
+    worker_batch_events_max: int = Field(
+        5_000, ge=1, le=50_000, description="Most events that a worker applies at once."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Serving processes.")

@@ -27,7 +27,9 @@ from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
 from event_store.errors import EmbeddedPostgresError
 from event_store.leases import home_identity, lapse_leases_of_home
-from event_store.migrate import migrate
+from projections.install import migrate_all
+from projections.redis_sink import sinks_of
+from projections.runner import FOLLOWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +63,16 @@ def open_database(settings: Settings) -> Iterator[Database]:
             yield database
 
 
+def prepare_database(settings: Settings, database: Database) -> list[str]:
+    """Apply what is missing: migrations, and projections that are new or changed."""
+    return migrate_all(
+        database,
+        sinks_of(settings.redis_url),
+        host=settings.projection_host,
+        partitions=1 if settings.projection_host == FOLLOWER else settings.kafka_partitions,
+    )
+
+
 class Supervisor:
     """One run of the server."""
 
@@ -83,7 +95,7 @@ class Supervisor:
             self._await_orphans()
             database = stack.enter_context(self._database())
             if prepare:
-                migrate(database)
+                prepare_database(settings, database)
             lapse_leases_of_home(database, home_identity(settings.home))
             read_end, write_end = os.pipe()
             stack.callback(os.close, write_end)

@@ -158,7 +158,10 @@ class HoldResolved(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldSettled(HoldResolved):
-    """The call is charged: usage, exact cost, price version, and where the money came from."""
+    """The call is charged: usage, exact cost, price version, and where the money came from.
+
+    `app` is the app that made the call, as its caller named it.
+    """
 
     TOPIC = "ledger.hold_settled.v1"
 
@@ -169,6 +172,7 @@ class HoldSettled(HoldResolved):
     provider: str
     model: str
     provider_request_id: str | None = None
+    app: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

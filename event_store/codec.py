@@ -15,6 +15,7 @@ from eventsourcing.utils import register_topic
 
 from domain.events import EVENT_CLASSES, Event
 from domain.upcasters import UPCASTERS, upcast
+from event_store.partitions import partition_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,31 @@ for _topic, _cls in CLASSES.items():
     _FACTORIES[_topic] = tuple(
         (item.name, item.default_factory) for item in _fields if item.default_factory is not MISSING
     )
+
+
+class UnreadableEvent(Event):
+    """A stored event that no present class fits; `error` says why. Never appended."""
+
+    CATEGORY = "unreadable"
+    error: str
+    partition_key: str
+
+
+def decode_or_mark(topic: str, state: bytes, originator_id: UUID, originator_version: int) -> Event:
+    """As `decode_event`, but an event that cannot be read comes back marked, under its type."""
+    try:
+        return decode_event(topic, state, originator_id, originator_version)
+    except (MapperDeserialisationError, ValueError) as error:
+        event = object.__new__(UnreadableEvent)
+        members = {
+            "TOPIC": topic,
+            "error": str(error),
+            "partition_key": partition_key(originator_id, state),
+            "originator_id": originator_id,
+            "originator_version": originator_version,
+        }
+        object.__setattr__(event, "__dict__", members)
+        return event
 
 
 def decode_event(topic: str, state: bytes, originator_id: UUID, originator_version: int) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from event_store.codec import decode_event
+from event_store.codec import UnreadableEvent, decode_event, decode_or_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,14 @@ class LogEntry:
     booked_at: datetime
     event: Event
 
+    @property
+    def partition_key(self) -> str:
+        """What decides the event's partition: its account, else its stream."""
+        event = self.event
+        if isinstance(event, UnreadableEvent):
+            return event.partition_key
+        return getattr(event, "account_id", None) or str(event.originator_id)
+
 
 def _entry(row: tuple[Any, ...]) -> LogEntry:
     position, booked_at, topic, state, stream, version = row
@@ -41,16 +49,34 @@ def head_position(connection: psycopg.Connection[Any]) -> int:
 
 
 def read_after(
-    connection: psycopg.Connection[Any], position: int, limit: int = READ_EVENTS_MAX
+    connection: psycopg.Connection[Any],
+    position: int,
+    limit: int = READ_EVENTS_MAX,
+    *,
+    to_position: int | None = None,
 ) -> list[LogEntry]:
-    """The next events after a position, in order."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM events WHERE notification_id > %s "
+    """The next events after a position, in order; those that nobody can read come marked."""
+    return [
+        LogEntry(row[0], row[1], decode_or_mark(row[2], bytes(row[3]), row[4], row[5]))
+        for row in read_rows_after(connection, position, limit, to_position=to_position)
+    ]
+
+
+def read_rows_after(
+    connection: psycopg.Connection[Any],
+    position: int,
+    limit: int,
+    *,
+    to_position: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """The next rows as they are stored: position, booked_at, type, state, stream, version."""
+    bound = "" if to_position is None else f"AND notification_id <= {int(to_position)} "
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE notification_id > %s {bound}"
         "ORDER BY notification_id LIMIT %s",
         [position, limit],
         binary=True,
     ).fetchall()
-    return [_entry(row) for row in rows]
 
 
 def read_all(
@@ -58,8 +84,13 @@ def read_all(
     *,
     to_position: int | None = None,
     stream: UUID | None = None,
+    tolerant: bool = False,
 ) -> Iterator[LogEntry]:
-    """Stream the log from its start; inside a transaction, through a server-side cursor."""
+    """Stream the log from its start; inside a transaction, through a server-side cursor.
+
+    An event that nobody can read raises MapperDeserialisationError, or comes marked where the
+    reader is `tolerant`.
+    """
     conditions, values = ["true"], list[Any]()
     if to_position is not None:
         conditions.append("notification_id <= %s")
@@ -74,8 +105,9 @@ def read_all(
             "ORDER BY notification_id",
             values,
         )
+        decode = decode_or_mark if tolerant else decode_event
         for row in cursor:
-            yield _entry(row)
+            yield LogEntry(row[0], row[1], decode(row[2], bytes(row[3]), row[4], row[5]))
 
 
 def read_stream(connection: psycopg.Connection[Any], stream: UUID) -> list[LogEntry]:

@@ -3,22 +3,35 @@
 One follower at a time for a database, by a session lock; another waits its turn. On a quiet log it
 is woken by the append's notification. On a busy one it lets events gather, so that the read side
 costs the calls as little as it can, and a reader who waits for its own writes cuts that short.
+Each batch is read once for all projections that stand at the same place; one that lags (it is
+new, it was parked, its Redis was lost) comes after by itself.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from event_store.log import LogEntry, read_after
+from event_store.partitions import partition_of
 from projections.catalog import PROJECTIONS
-from projections.runner import WANTED_CHANNEL, Runner
+from projections.runner import (
+    WANTED_CHANNEL,
+    Link,
+    ProjectionOwnedElsewhereError,
+    Runner,
+)
+from projections.sinks import ProjectionMovedError, SinkUnavailableError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable, Mapping
 
     from event_store.database import Database
+    from projections.sinks import Sink
 
 logger = logging.getLogger("gatewayz.follower")
 
@@ -28,52 +41,128 @@ IDLE_S = 1.0
 GATHER_S = 0.3
 """Pause after a batch that did not fill, unless a reader waits."""
 RETRY_S = 0.5
+UNAVAILABLE_RETRY_S = 5.0
+RECHECK_S = 5.0
+"""Time between looks whether Redis still has what was stored there."""
 
 Connection = psycopg.Connection[Any]
 
 
-def follow(database: Database, stop: threading.Event) -> None:
+def follow(
+    database: Database, stop: threading.Event, sinks: Mapping[str, Sink] | None = None
+) -> None:
     """Advance all projections until told to stop; survives a lost database."""
     while not stop.is_set():
         try:
             with database.connect() as connection, database.connect() as wanted:
-                _follow_on(connection, wanted, stop)
+                Follower(connection, wanted, sinks).run(stop)
         except psycopg.OperationalError as error:
             logger.warning("the follower lost the database: %s", error)
             stop.wait(RETRY_S)
         except Exception:
-            # An event that cannot be folded: say so, loudly and again, and go on trying. The
-            # position stands still, so nothing is skipped.
-            logger.exception("a projection cannot go on")
+            logger.exception("the follower starts again")
             stop.wait(IDLE_S)
 
 
-def _follow_on(connection: Connection, wanted: Connection, stop: threading.Event) -> None:
-    while not _lock(connection):
-        if stop.wait(IDLE_S):
-            return
-    # Losing the last moments in a crash loses nothing: rows and position are lost together, and
-    # the log still has the events. Waiting for the disk here would slow the calls' own commits.
-    connection.execute("SET synchronous_commit = off")
-    wanted.execute(f"LISTEN {WANTED_CHANNEL}")
-    runners = [Runner(projection) for projection in PROJECTIONS]
-    for runner in runners:
-        runner.register(connection)
-    listening = False
-    while not stop.is_set():
-        most = max(runner.advance(connection, BATCH_EVENTS_MAX)[0] for runner in runners)
-        if most == 0 and listening:
-            _wait(connection, IDLE_S)
-        elif most == 0:
-            # Listen first and look once more: what came in between would wake nobody.
-            connection.execute("LISTEN events")
-            listening = True
-        elif most < BATCH_EVENTS_MAX:
-            if listening:
-                # While events come anyway, being woken for each commit is waste.
-                connection.execute("UNLISTEN events")
-                listening = False
-            _wait(wanted, GATHER_S)
+class Follower:
+    """One run of the follower, on two connections: one works, one hears waiting readers."""
+
+    def __init__(
+        self, connection: Connection, wanted: Connection, sinks: Mapping[str, Sink] | None
+    ) -> None:
+        """Nothing is read before `run`."""
+        self._connection, self._wanted = connection, wanted
+        self._runners = [Runner(projection, sinks) for projection in PROJECTIONS]
+        self._absent: dict[Runner, float] = dict.fromkeys(self._runners, 0.0)
+        """Runners that cannot work now, and when to look again."""
+        self._recheck_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the log until told to stop."""
+        while not _lock(self._connection):
+            if stop.wait(IDLE_S):
+                return
+        # Losing the last moments in a crash loses nothing: rows and position are lost together,
+        # and the log still has the events. Waiting for the disk would slow the calls' commits.
+        self._connection.execute("SET synchronous_commit = off")
+        self._wanted.execute(f"LISTEN {WANTED_CHANNEL}")
+        listening = False
+        while not stop.is_set():
+            most = self.advance()
+            if most == 0 and listening:
+                _wait(self._connection, IDLE_S)
+            elif most == 0:
+                # Listen first and look once more: what came in between would wake nobody.
+                self._connection.execute("LISTEN events")
+                listening = True
+            elif most < BATCH_EVENTS_MAX:
+                if listening:
+                    # While events come anyway, being woken for each commit is waste.
+                    self._connection.execute("UNLISTEN events")
+                    listening = False
+                _wait(self._wanted, GATHER_S)
+
+    def advance(self) -> int:
+        """One batch for all; returns the most events that a projection had before it."""
+        self._look_for_absent()
+        going = [each for each in self._runners if each not in self._absent]
+        if not going:
+            return 0
+        front = max(each.live_position for each in going)
+        leaders = [each for each in going if each.live_position == front]
+        entries = read_after(self._connection, front, BATCH_EVENTS_MAX)
+        most = len(entries)
+        for runner in leaders:
+            if entries:
+                self._guard(runner, runner.deliver, links_for(runner, entries))
+        head = entries[-1].position if entries else front
+        for runner in going:
+            if runner not in leaders or runner.parked:
+                advanced = self._guard(runner, runner.advance, BATCH_EVENTS_MAX, to_position=head)
+                most = max(most, advanced[0] if advanced else 0)
+        return most
+
+    def _look_for_absent(self) -> None:
+        now = time.monotonic()
+        if now >= self._recheck_at:
+            self._recheck_at = now + RECHECK_S
+            for runner in self._runners:
+                if runner not in self._absent:
+                    self._guard(runner, runner.recheck)
+        for runner, again in list(self._absent.items()):
+            if now >= again:
+                del self._absent[runner]
+                self._guard(runner, runner.open)
+
+    def _guard(self, runner: Runner, work: Callable[..., Any], *values: Any, **named: Any) -> Any:
+        """Do the work of one projection; what stops it must not stop the others."""
+        wait_s = UNAVAILABLE_RETRY_S
+        try:
+            return work(self._connection, *values, **named)
+        except ProjectionOwnedElsewhereError as error:
+            logger.info("%s", error)
+        except SinkUnavailableError as error:
+            logger.warning("%s", error)
+        except ProjectionMovedError as error:
+            # Rebuilt and switched, most likely: look at once where it stands now.
+            logger.info("%s", error)
+            wait_s = RETRY_S
+        self._absent[runner] = time.monotonic() + wait_s
+        return None
+
+
+def links_for(runner: Runner, entries: list[LogEntry]) -> list[Link]:
+    """Entries of the log as links of the runner's partitions; a whole log has no gaps."""
+    count = len(runner.positions)
+    if count == 1:
+        links = [Link(0, 0, each.position, each) for each in entries]
+    else:
+        links = [
+            Link(partition_of(each.partition_key, count), 0, each.position, each)
+            for each in entries
+        ]
+    last = entries[-1].position
+    return links + [Link(each, 0, last, None) for each in runner.positions]
 
 
 def _wait(connection: Connection, timeout_s: float) -> None:

@@ -1,122 +1,318 @@
-"""Runs a projection over the log: rows and position in one transaction (P7)."""
+"""Runs a projection over the log: rows and progress together, nothing skipped or twice (P7).
+
+Hosts hand it *links*: events with the position of the event before them in the same partition.
+A link at or below the progress is a repetition and is passed over; one whose predecessor lies
+beyond the progress shows a gap and is refused; the host then fills the gap from the log.
+An event that cannot be folded parks its partition of this projection, and of no other.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from event_store.log import READ_EVENTS_MAX, LogEntry, read_after
+from event_store.codec import UnreadableEvent, decode_or_mark
+from event_store.log import READ_EVENTS_MAX, LogEntry, read_rows_after
+from event_store.partitions import partition_key, partition_of
+from projections.sinks import (
+    REDIS,
+    Parked,
+    PostgresSink,
+    ProjectionMovedError,
+    Sink,
+    SinkUnavailableError,
+    Step,
+)
+from projections.tables import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
     import psycopg
 
+    from projections.projection import Projection
+
+    Connection = psycopg.Connection[Any]
+
+logger = logging.getLogger("gatewayz.projections")
+
 WANTED_CHANNEL = "read_models_wanted"
 """Notified by a reader who waits for a projection to catch up."""
-
-State = TypeVar("State")
-
-
-class Projection(ABC, Generic[State]):
-    """One read model. `fold` is pure: it sees only what `load` brought and the events."""
-
-    name: ClassVar[str]
-    version: ClassVar[int]
-    tables: ClassVar[tuple[str, ...]]
-
-    @abstractmethod
-    def load(self, connection: psycopg.Connection[Any], entries: Sequence[LogEntry]) -> State:
-        """Read the rows that these events touch."""
-
-    @abstractmethod
-    def fold(self, state: State, entries: Sequence[LogEntry]) -> None:
-        """Apply the events to the state, in order; no I/O, no clock."""
-
-    @abstractmethod
-    def store(self, connection: psycopg.Connection[Any], state: State) -> None:
-        """Write the rows that changed, in key order."""
-
-    @abstractmethod
-    def differences(self, connection: psycopg.Connection[Any], state: State) -> list[str]:
-        """Compare the tables with a state folded from the start of the log; [] when equal."""
-
-    @abstractmethod
-    def initial(self) -> State:
-        """The state before the first event."""
+FOLLOWER = "follower"
+WORKERS = "workers"
+PARKED_RETRY_S = 10.0
+PRUNE_S = 600.0
+ERROR_CHARACTERS_MAX = 1_000
 
 
 class ProjectionOwnedElsewhereError(RuntimeError):
-    """Another host owns this projection; two hosts would apply events twice."""
+    """Another kind of host owns this projection, and this one must not advance it."""
 
 
-class ProjectionMovedError(RuntimeError):
-    """Somebody else advanced the projection meanwhile; nothing was written."""
+class Link(NamedTuple):
+    """An event, or only a position that the partition has passed, and what came before it."""
+
+    partition: int
+    previous: int
+    position: int
+    entry: LogEntry | None
 
 
-class Runner(Generic[State]):
-    """Advances one projection, a batch at a time, on one connection."""
+@dataclass(slots=True)
+class Delivered:
+    """What became of some links."""
 
-    def __init__(self, projection: Projection[State], *, host: str = "follower") -> None:
-        """`host` names who may advance the projection."""
+    applied: int = 0
+    gaps: set[int] = field(default_factory=set)
+
+
+class Runner:
+    """Advances one projection on a connection; one for each host process."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        sinks: Mapping[str, Sink] | None = None,
+        *,
+        host: str = FOLLOWER,
+        version: int | None = None,
+    ) -> None:
+        """`sinks` by kind; a `version` pins the runner to one that is being built."""
         self.projection = projection
         self.host = host
+        self.version = version or 0
+        self.positions: dict[int, int] = {}
+        self.parked: dict[int, Parked] = {}
+        self._pinned = version is not None
+        self._sinks = sinks or {PostgresSink.kind: PostgresSink()}
+        self._sink: Sink = PostgresSink()
+        self._retry_at = 0.0
+        self._prune_at = 0.0
 
-    def register(self, connection: psycopg.Connection[Any]) -> int:
-        """Make the progress row if it is missing; returns the position.
+    @property
+    def sink(self) -> Sink:
+        """What keeps the rows."""
+        return self._sink
 
-        Raises ProjectionOwnedElsewhereError when another kind of host owns the projection.
+    @property
+    def position(self) -> int:
+        """The lowest position that all partitions have passed."""
+        return min(self.positions.values(), default=0)
+
+    @property
+    def live_position(self) -> int:
+        """The same without the parked ones, which others need not wait for."""
+        going = [p for key, p in self.positions.items() if key not in self.parked]
+        return min(going, default=self.position)
+
+    def open(self, connection: Connection) -> None:
+        """Read where the projection stands.
+
+        Raises ProjectionOwnedElsewhereError, SinkUnavailableError, or ProjectionMovedError when
+        the projection is not installed.
         """
-        key = [self.projection.name, self.projection.version]
-        connection.execute(
-            "INSERT INTO projection_progress (name, version, host) VALUES (%s, %s, %s) "
-            "ON CONFLICT DO NOTHING",
-            [*key, self.host],
-        )
+        name = self.projection.name
         row = connection.execute(
-            "SELECT position, host FROM projection_progress WHERE name = %s AND version = %s", key
+            "SELECT version, sink FROM projection WHERE name = %s", [name]
         ).fetchone()
-        assert row is not None
-        if row[1] != self.host:
-            message = f"projection {self.projection.name} is owned by {row[1]}, not {self.host}"
+        if row is None:
+            message = f"projection {name} is not installed: run `gatewayz migrate`"
+            raise ProjectionMovedError(message)
+        if not self._pinned:
+            self.version = row[0]
+        sink = next(iter(self._sinks.values())) if self._pinned else self._sinks.get(row[1])
+        if sink is None:
+            message = f"projection {name} is kept in {row[1]}: set GATEWAYZ_{REDIS.upper()}_URL"
+            raise SinkUnavailableError(message)
+        self._sink = sink
+        stored = connection.execute(
+            "SELECT partition, host, parked_position, parked_error FROM projection_progress "
+            "WHERE name = %s AND version = %s",
+            [name, self.version],
+        ).fetchall()
+        hosts = {each[1] for each in stored}
+        if hosts != {self.host}:
+            message = f"projection {name} is owned by {', '.join(sorted(hosts))}, not {self.host}"
             raise ProjectionOwnedElsewhereError(message)
-        return int(row[0])
+        self.parked = {each[0]: Parked(each[2], each[3]) for each in stored if each[2] is not None}
+        progress = sink.progress(connection, self.projection, self.version)
+        self.positions = {each[0]: progress.get(each[0], 0) for each in stored}
+        self._retry_at = 0.0
 
-    def advance(
-        self, connection: psycopg.Connection[Any], limit: int = READ_EVENTS_MAX
-    ) -> tuple[int, int]:
-        """Apply the next batch; returns (events applied, position).
+    def recheck(self, connection: Connection) -> None:
+        """Look whether rows kept outside PostgreSQL are still there; if lost, begin anew."""
+        if self._sink.kind != PostgresSink.kind:
+            progress = self._sink.progress(connection, self.projection, self.version)
+            if {each: progress.get(each, 0) for each in self.positions} != self.positions:
+                name, kind = self.projection.name, self._sink.kind
+                logger.warning("projection %s is not where it was in %s", name, kind)
+                self.open(connection)
+
+    def deliver(
+        self,
+        connection: Connection,
+        links: Iterable[Link],
+        *,
+        offsets: Mapping[int, int] | None = None,
+        retry: bool = False,
+    ) -> Delivered:
+        """Apply what is new among some links, and store it with the progress.
 
         Reading and folding happen outside a transaction, so that a slow fold keeps no snapshot
-        open, for which the calls' hot rows would pay. Rows and position are then written in one
-        transaction, and only if the position is still what it was.
-        Raises ProjectionMovedError if it is not.
+        open, for which the calls' hot rows would pay. Raises ProjectionMovedError, having
+        written nothing, if the progress is no longer what this runner knows. With `retry`,
+        parked partitions are tried again.
         """
-        position = progress_of(connection, self.projection)
-        entries = read_after(connection, position, limit)
-        if not entries:
-            return 0, position
-        reached = entries[-1].position
-        assert reached > position, "positions grow"
-        state = self.projection.load(connection, entries)
-        self.projection.fold(state, entries)
-        with connection.transaction():
-            moved = connection.execute(
-                "UPDATE projection_progress SET position = %s "
-                "WHERE name = %s AND version = %s AND position = %s",
-                [reached, self.projection.name, self.projection.version, position],
-            )
-            if moved.rowcount != 1:
-                message = f"projection {self.projection.name} is advanced by somebody else"
+        new = dict(self.positions)
+        entries: list[tuple[int, LogEntry]] = []
+        delivered = Delivered()
+        shut = set() if retry else set(self.parked)
+        for partition, previous, position, entry in links:
+            reached = new.get(partition)
+            if reached is None:
+                message = f"{self.projection.name} has no partition {partition}: rebuild it"
                 raise ProjectionMovedError(message)
-            self.projection.store(connection, state)
-        return len(entries), reached
+            if position <= reached or partition in shut:
+                continue
+            if previous > reached:
+                delivered.gaps.add(partition)
+                shut.add(partition)
+                continue
+            new[partition] = position
+            if entry is not None:
+                entries.append((partition, entry))
+        if new == self.positions:
+            return delivered
+        step = self._fold(connection, entries, new)
+        step.offsets = {p: o for p, o in (offsets or {}).items() if p in new and p not in shut}
+        try:
+            self._sink.store(connection, step)
+        except ProjectionMovedError:
+            self.open(connection)
+            raise
+        self._stored(step)
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_S
+            self._sink.prune(connection, self.projection, self.version)
+        delivered.applied = len(entries)
+        return delivered
+
+    def advance(
+        self,
+        connection: Connection,
+        limit: int = READ_EVENTS_MAX,
+        *,
+        to_position: int | None = None,
+        partitions: set[int] | None = None,
+    ) -> tuple[int, int]:
+        """Apply the next events of the log itself; returns (events read, position).
+
+        Only to some `partitions`, if they are named; parked ones are tried again when it is
+        time.
+        """
+        if not self.positions:
+            self.open(connection)
+        mine = set(self.positions) if partitions is None else partitions & set(self.positions)
+        retry = time.monotonic() >= self._retry_at
+        if not retry:
+            mine -= set(self.parked)
+        if not mine:
+            return 0, self.position
+        start = min(self.positions[each] for each in mine)
+        rows = read_rows_after(connection, start, limit, to_position=to_position)
+        if not rows:
+            return 0, self.position
+        count = len(self.positions)
+        links = []
+        for position, booked_at, topic, state, stream, version in rows:
+            data = bytes(state)
+            partition = partition_of(partition_key(stream, data), count) if count > 1 else 0
+            if partition in mine and position > self.positions[partition]:
+                event = decode_or_mark(topic, data, stream, version)
+                links.append(Link(partition, 0, position, LogEntry(position, booked_at, event)))
+        last = rows[-1][0]
+        links += [Link(each, 0, last, None) for each in mine]
+        self.deliver(connection, links, retry=retry)
+        return len(rows), self.position
+
+    def _fold(
+        self, connection: Connection, entries: list[tuple[int, LogEntry]], new: dict[int, int]
+    ) -> Step:
+        """Fold what concerns the projection; what cannot be folded parks its partition."""
+        projection = self.projection
+        fetch = self._sink.fetch(connection, self.version)
+        parked: dict[int, Parked] = {}
+        wanted = [each for each in entries if projection.concerns(each[1].event)]
+        while True:
+            context = projection.load(fetch, [entry for _, entry in wanted]) if wanted else None
+            changes = Changes(projection.tables, context)
+            poison = _fold_all(projection, wanted, changes)
+            if poison is None:
+                break
+            partition, entry, error = poison
+            parked[partition] = Parked(entry.position, error[:ERROR_CHARACTERS_MAX])
+            wanted = [
+                each for each in wanted if each[0] != partition or each[1].position < entry.position
+            ]
+            below = [
+                e.position for p, e in entries if p == partition and e.position < entry.position
+            ]
+            new[partition] = max([self.positions[partition], *below])
+        return Step(
+            projection=projection,
+            version=self.version,
+            host=self.host,
+            old=self.positions,
+            new=new,
+            changes=changes,
+            parked=parked,
+            released={
+                each
+                for each in self.parked
+                if each not in parked and new[each] > self.positions[each]
+            },
+        )
+
+    def _stored(self, step: Step) -> None:
+        self.positions = step.new
+        name = self.projection.name
+        for partition in step.released:
+            del self.parked[partition]
+            logger.warning("projection %s goes on in partition %d", name, partition)
+        for partition, parked in step.parked.items():
+            self.parked[partition] = parked
+            self._retry_at = time.monotonic() + PARKED_RETRY_S
+            logger.error(
+                "projection %s is parked at position %d in partition %d: %s",
+                name,
+                parked.position,
+                partition,
+                parked.error,
+            )
 
 
-def progress_of(connection: psycopg.Connection[Any], projection: Projection[Any]) -> int:
-    """The position a projection has reached; 0 before its first event."""
+def _fold_all(
+    projection: Projection, entries: list[tuple[int, LogEntry]], changes: Changes
+) -> tuple[int, LogEntry, str] | None:
+    """Fold in order; returns the first entry that cannot be, with the reason."""
+    fold = projection.fold
+    for partition, entry in entries:
+        if type(entry.event) is UnreadableEvent:
+            return partition, entry, entry.event.error
+        try:
+            fold(entry, changes)
+        except Exception as error:  # noqa: BLE001  whatever a fold raises parks the projection
+            return partition, entry, f"{type(error).__name__}: {error}"
+    return None
+
+
+def progress_of(connection: Connection, projection: Projection) -> int:
+    """The position that all partitions of the live version have passed; 0 before the first."""
     row = connection.execute(
-        "SELECT position FROM projection_progress WHERE name = %s AND version = %s",
-        [projection.name, projection.version],
+        "SELECT min(g.position) FROM projection p JOIN projection_progress g "
+        "ON g.name = p.name AND g.version = p.version WHERE p.name = %s",
+        [projection.name],
     ).fetchone()
-    return int(row[0]) if row else 0
+    return int(row[0] or 0) if row else 0

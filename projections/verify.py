@@ -10,23 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from psycopg import IsolationLevel
-
 from domain.errors import DomainError
 from domain.ledger import LedgerState
 from domain.lots import NEVER
+from event_store.codec import UnreadableEvent
 from event_store.log import head_position, read_all
 from projections.catalog import PROJECTIONS
-from projections.runner import progress_of
+from projections.comparison import ProjectionCheck, begin_snapshot, open_checks
+from projections.sinks import POSTGRES, PostgresSink
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import psycopg
 
     from event_store.database import Database
-    from event_store.log import LogEntry
-    from projections.runner import Projection
-
-FOLD_EVENTS_MAX = 1_000
+    from projections.sinks import Sink
 
 ACCOUNTS = (
     "SELECT account_id::text, granted, available, held, settled, breakage FROM credit_account"
@@ -64,62 +63,45 @@ class Report:
     differences: list[str] = field(default_factory=list)
 
 
-class _ReadModel:
-    """Folds the log beside the verification, up to where the live read model stands."""
-
-    def __init__(self, projection: Projection[Any], position: int) -> None:
-        self.projection, self.position = projection, position
-        self.state = projection.initial()
-        self.waiting: list[LogEntry] = []
-
-    def add(self, entry: LogEntry) -> None:
-        if entry.position <= self.position:
-            self.waiting.append(entry)
-            if len(self.waiting) >= FOLD_EVENTS_MAX:
-                self.flush()
-
-    def flush(self) -> None:
-        self.projection.fold(self.state, self.waiting)
-        self.waiting.clear()
-
-
-def verify(database: Database) -> Report:
+def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
     """Replay and compare; every difference is named in the report."""
     report = Report()
+    known = sinks or {POSTGRES: PostgresSink()}
     with database.connect() as connection:
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+        begin_snapshot(connection, known)
         with connection.transaction():
             report.position = head_position(connection)
-            models = [_ReadModel(each, progress_of(connection, each)) for each in PROJECTIONS]
-            state = _replay(connection, report, models)
+            checks = open_checks(connection, PROJECTIONS, known)
+            state = _replay(connection, report, checks)
             report.differences += _inline_differences(connection, state)
-            for model in models:
-                model.flush()
-                report.read_models[model.projection.name] = model.position
-                report.differences += model.projection.differences(connection, model.state)
+            for check in checks:
+                result = check.finish()
+                report.read_models[result.name] = result.position
+                report.differences += result.differences
     _sum_up(report, state)
     return report
 
 
 def _replay(
-    connection: psycopg.Connection[Any], report: Report, models: list[_ReadModel]
+    connection: psycopg.Connection[Any], report: Report, checks: list[ProjectionCheck]
 ) -> LedgerState:
     state = LedgerState()
     last, last_booked = 0, None
-    for entry in read_all(connection):
+    for entry in read_all(connection, tolerant=True):
         report.events += 1
         if entry.position <= last:
             report.differences.append(f"position {entry.position} follows {last}")
         if last_booked is not None and entry.booked_at < last_booked:
             report.differences.append(f"position {entry.position} was booked before {last}")
         last, last_booked = entry.position, entry.booked_at
+        if isinstance(entry.event, UnreadableEvent):
+            report.differences.append(f"position {entry.position}: {entry.event.error}")
         try:
             state.apply(entry.event, entry.position)
         except (DomainError, KeyError) as error:
             report.differences.append(f"position {entry.position} breaks the rules: {error}")
-        for model in models:
-            model.add(entry)
+        for check in checks:
+            check.add(entry)
     if state.trial_balance_sum() != 0:
         report.differences.append(f"the trial balance is {state.trial_balance_sum()}, not 0")
     return state

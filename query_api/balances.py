@@ -14,36 +14,40 @@ from domain.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
 from domain.money import format_usd
 from event_store.ids import to_iso
 from event_store.log import head_position
-from projections.account_balances import AccountBalances
+from projections.catalog import projection_named
 from projections.runner import WANTED_CHANNEL, progress_of
 
 if TYPE_CHECKING:
     import psycopg
 
     from event_store.database import Connects
+    from projections.projection import Projection
 
 WAIT_STEP_S = 0.01
-PROJECTION = AccountBalances()
+BALANCES = projection_named("account_balances")
+STATEMENT = projection_named("credit_statement")
 
 
 class ProjectionLaggingError(RuntimeError):
     """The projection did not catch up in time; carries how many positions it is behind."""
 
-    def __init__(self, lag: int) -> None:
+    def __init__(self, name: str, lag: int) -> None:
         """`lag` is a distance between positions."""
-        super().__init__(f"account_balances is {lag} positions behind")
+        super().__init__(f"{name} is {lag} positions behind")
         self.lag = lag
 
 
-def await_own_writes(connection: psycopg.Connection[Any], wait_s: float) -> None:
+def await_own_writes(
+    connection: psycopg.Connection[Any], projection: Projection, wait_s: float
+) -> None:
     """Wait until the projection has passed the present head; raises ProjectionLaggingError."""
     head = head_position(connection)
     until = time.monotonic() + wait_s
-    if progress_of(connection, PROJECTION) < head:
+    if progress_of(connection, projection) < head:
         connection.execute(f"NOTIFY {WANTED_CHANNEL}")
-    while (reached := progress_of(connection, PROJECTION)) < head:
+    while (reached := progress_of(connection, projection)) < head:
         if time.monotonic() > until:
-            raise ProjectionLaggingError(head - reached)
+            raise ProjectionLaggingError(projection.name, head - reached)
         time.sleep(WAIT_STEP_S)
 
 
@@ -57,15 +61,15 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
     """What an account holds now; lots that expired unbooked are left out (rule 9)."""
     account = UUID(account_id)
     with database.connect() as connection:
-        await_own_writes(connection, wait_s)
+        await_own_writes(connection, BALANCES, wait_s)
         row = connection.execute(
             "SELECT granted, held, settled, breakage, requests, tokens, position "
-            "FROM read_account_balance_v1 WHERE account_id = %s",
+            "FROM read_account_balance WHERE account_id = %s",
             [account],
         ).fetchone()
         lots = connection.execute(
             "SELECT lot_id, kind, granted, available, granted_at, expires_at, "
-            "coalesce(expires_at <= booking_clock(), false) FROM read_credit_lot_v1 "
+            "coalesce(expires_at <= booking_clock(), false) FROM read_credit_lot "
             "WHERE account_id = %s ORDER BY granted_at",
             [account],
         ).fetchall()
@@ -118,17 +122,17 @@ def read_transactions(
     """A page of the statement, newest first, the number of all lines, and sums by type."""
     account = UUID(account_id)
     with database.connect() as connection:
-        await_own_writes(connection, wait_s)
+        await_own_writes(connection, STATEMENT, wait_s)
         rows = connection.execute(
             "SELECT position, event_id, transaction_type, amount, balance_before, balance_after, "
             "house_loss, description, call_id, payment_id, booked_at, effective_at "
-            "FROM read_credit_statement_v1 "
+            "FROM read_credit_statement "
             "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) "
             "ORDER BY position DESC LIMIT %s OFFSET %s",
             [account, transaction_type, transaction_type, limit, offset],
         ).fetchall()
         sums = connection.execute(
-            "SELECT transaction_type, count(*), sum(amount)::bigint FROM read_credit_statement_v1 "
+            "SELECT transaction_type, count(*), sum(amount)::bigint FROM read_credit_statement "
             "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) GROUP BY 1",
             [account, transaction_type, transaction_type],
         ).fetchall()

@@ -12,7 +12,7 @@ import pytest
 
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
-from event_store.migrate import migrate
+from projections.install import migrate_all
 from tests.harness import RunningGateway, ScriptedUpstream, completion, reply, running_gateway
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ def server() -> Iterator[Database]:
     url = os.environ.get("GATEWAYZ_TEST_DATABASE_URL")
     if url:
         database = Database.from_url(url)
-        migrate(database)
+        migrate_all(database)
         yield database
         return
     with (
         tempfile.TemporaryDirectory(prefix="gw-") as home,
         EmbeddedPostgres(Path(home)).running() as database,
     ):
-        migrate(database)
+        migrate_all(database)
         yield database
 
 

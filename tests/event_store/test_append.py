@@ -264,7 +264,7 @@ def test_a_slow_commit_is_never_skipped(database: Database) -> None:
         second.start()
         _until_waiting(connection, 2)
         runner = Runner(AccountBalances())
-        runner.register(connection)
+        runner.open(connection)
         assert runner.advance(connection) == (0, 0)
         gate.close()
         slow.join()
@@ -272,7 +272,7 @@ def test_a_slow_commit_is_never_skipped(database: Database) -> None:
         applied, position = runner.advance(connection)
         assert applied == 2
         assert [entry.position for entry in read_after(connection, 0)][-1] == position
-        row = connection.execute("SELECT granted FROM read_account_balance_v1").fetchone()
+        row = connection.execute("SELECT granted FROM read_account_balance").fetchone()
     aggregates.close()
     assert row == (10,)
 

@@ -24,7 +24,7 @@ from event_store.committer import Committer
 from event_store.entries import AppendCode, Entry
 from event_store.ids import to_iso
 from event_store.log import read_after
-from projections.account_balances import AccountBalances
+from projections.catalog import PROJECTIONS
 from projections.runner import Runner
 from projections.verify import verify
 from tests import ledger_entries as entries
@@ -288,15 +288,15 @@ class LedgerMachine(RuleBasedStateMachine):
                 (entry.event.TOPIC, str(entry.event.originator_id), _figures(entry.event))
                 for entry in read_after(connection, 0, 100_000)
             ]
-            runner = Runner(AccountBalances())
-            runner.register(connection)
-            while runner.advance(connection, 7)[0]:
-                pass
+            for projection in PROJECTIONS:
+                runner = Runner(projection)
+                while runner.advance(connection, 7)[0]:
+                    pass
         modelled = [(e.TOPIC, str(e.originator_id), _figures(e)) for e in self.model.log]
         assert sorted(stored, key=repr) == sorted(modelled, key=repr)
         report = verify(self.database)
         assert report.differences == []
-        assert report.read_models["account_balances"] == report.position
+        assert set(report.read_models.values()) == {report.position}
         for writer in self.writers:
             self.loop.run_until_complete(writer.stop())
         self.loop.close()

@@ -1,0 +1,74 @@
+"""What the analytical projections read from the end of a call, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from domain.events import HoldResolved, HoldSettled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_ACTOR = "api_key:"
+UNKNOWN = ""
+HOUR_CHARACTERS = len("2026-01-01T00")
+MINUTE_CHARACTERS = len("2026-01-01T00:00")
+DAY_CHARACTERS = len("2026-01-01")
+
+
+class CallFacts(NamedTuple):
+    """A call that ended: who, where, how long (milliseconds), and how many tokens."""
+
+    key_id: str
+    provider: str
+    model: str
+    settled: bool
+    charged: int
+    cost: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    reasoning_tokens: int
+    duration_ms: int | None
+    first_output_ms: int | None
+
+
+def facts_of(event: HoldResolved) -> CallFacts:
+    """The facts of a settled, voided or expired call; what an event lacks is nought or unknown."""
+    last: Mapping[str, Any] = event.attempts[-1] if event.attempts else {}
+    settled = isinstance(event, HoldSettled)
+    usage: Mapping[str, Any] = event.usage if isinstance(event, HoldSettled) else {}
+    return CallFacts(
+        key_id_of(event.actor),
+        event.provider if isinstance(event, HoldSettled) else last.get("provider", UNKNOWN),
+        event.model if isinstance(event, HoldSettled) else last.get("model", UNKNOWN),
+        settled,
+        event.settled_nano_usd,
+        event.cost_nano_usd if isinstance(event, HoldSettled) else 0,
+        usage.get("input_tokens", 0),
+        usage.get("output_tokens", 0),
+        usage.get("cached_input_tokens", 0),
+        usage.get("reasoning_tokens", 0),
+        last.get("duration_ms"),
+        last.get("first_output_ms"),
+    )
+
+
+def key_id_of(actor: str) -> str:
+    """Id of the API key that acted; empty when it was no key."""
+    return actor[len(KEY_ACTOR) :] if actor.startswith(KEY_ACTOR) else UNKNOWN
+
+
+def hour_of(instant: str) -> str:
+    """The hour of an ISO 8601 instant in UTC."""
+    return instant[:HOUR_CHARACTERS] + ":00:00Z"
+
+
+def minute_of(instant: str) -> str:
+    """The minute of an ISO 8601 instant in UTC."""
+    return instant[:MINUTE_CHARACTERS] + ":00Z"
+
+
+def day_of(instant: str) -> str:
+    """The day of an ISO 8601 instant in UTC."""
+    return instant[:DAY_CHARACTERS]

@@ -1,0 +1,92 @@
+"""Makes the tables of projections and registers them; run by migrations, as the owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from event_store.migrate import migrate
+from projections.catalog import PROJECTIONS
+from projections.rebuild import rebuild
+from projections.runner import FOLLOWER
+from projections.schema import create_indexes, create_tables, show_version
+from projections.sinks import POSTGRES, REDIS, PostgresSink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+    from event_store.database import Database
+    from projections.projection import Projection
+    from projections.sinks import Sink
+
+    Connection = psycopg.Connection[Any]
+
+INSTALL_LOCK = 4716263
+
+
+def migrate_all(
+    database: Database,
+    sinks: Mapping[str, Sink] | None = None,
+    *,
+    host: str = FOLLOWER,
+    partitions: int = 1,
+) -> list[str]:
+    """Apply missing migrations, then install the projections; returns the names of both."""
+    applied = migrate(database)
+    return applied + install(database, sinks, host=host, partitions=partitions)
+
+
+def install(
+    database: Database,
+    sinks: Mapping[str, Sink] | None = None,
+    *,
+    host: str = FOLLOWER,
+    partitions: int = 1,
+) -> list[str]:
+    """Bring every projection to its present revision; returns the names of those that changed.
+
+    A new one starts from the beginning of the log under `host`, with `partitions`. One whose
+    fold or tables changed, or that is now kept elsewhere, is rebuilt beside the live one.
+    """
+    known = sinks or {POSTGRES: PostgresSink()}
+    changed = []
+    with database.connect_as_owner() as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [INSTALL_LOCK])
+        registered = {
+            name: (revision, sink)
+            for name, revision, sink in connection.execute(
+                "SELECT name, revision, sink FROM projection"
+            ).fetchall()
+        }
+        for projection in PROJECTIONS:
+            sink = REDIS if projection.in_redis and REDIS in known else POSTGRES
+            wanted = (projection.revision, sink)
+            if registered.get(projection.name) == wanted:
+                continue
+            changed.append(projection.name)
+            if projection.name not in registered:
+                _register(connection, projection, sink, host=host, partitions=partitions)
+            else:
+                rebuild(database, projection, known)
+    return changed
+
+
+def _register(
+    connection: Connection, projection: Projection, sink: str, *, host: str, partitions: int
+) -> None:
+    with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '5s'")
+        connection.execute(
+            "INSERT INTO projection (name, version, revision, sink) VALUES (%s, 1, %s, %s)",
+            [projection.name, projection.revision, sink],
+        )
+        connection.execute(
+            "INSERT INTO projection_progress (name, version, partition, host) "
+            "SELECT %s, 1, p, %s FROM generate_series(0, %s) p",
+            [projection.name, host, partitions - 1],
+        )
+        if sink == POSTGRES:
+            create_tables(connection, projection, 1)
+            create_indexes(connection, projection, 1)
+            show_version(connection, projection, 1)

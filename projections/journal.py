@@ -1,0 +1,69 @@
+"""`journal`: the double entry behind every event; each event's postings sum to zero (P4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.events import MoneyEvent
+from domain.postings import postings_of
+from projections.projection import Projection
+from projections.tables import Column, Merge, Table, key, sums
+
+if TYPE_CHECKING:
+    from event_store.log import LogEntry
+    from projections.tables import Changes
+
+_ONCE = Merge.FIRST
+
+JOURNAL = Table(
+    name="journal_posting",
+    about="One row a posting; the postings of a position sum to zero; nano-USD.",
+    columns=(
+        key("position", "bigint"),
+        key("line", "smallint"),
+        Column("ledger_account", "text", _ONCE, about="See the chart of accounts."),
+        Column("amount_nano_usd", "bigint", _ONCE),
+        Column("account_id", "uuid", _ONCE),
+        Column("event_type", "text", _ONCE),
+        Column("booked_at", "timestamptz", _ONCE),
+        Column("effective_at", "timestamptz", _ONCE),
+    ),
+    appended=True,
+    indexes=("account_id, position",),
+)
+TRIAL_BALANCE = Table(
+    name="trial_balance",
+    about="The balance of each ledger account; all together they are zero; nano-USD.",
+    columns=(key("ledger_account", "text"), *sums("balance_nano_usd", "postings")),
+)
+
+
+class Journal(Projection):
+    """See the module."""
+
+    name = "journal"
+    about = "Double-entry postings and the trial balance."
+    tables = (JOURNAL, TRIAL_BALANCE)
+    handles = (MoneyEvent,)
+    watches = ("ledger.",)
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Write the event's postings."""
+        event = entry.event
+        assert isinstance(event, MoneyEvent)
+        for line, posting in enumerate(postings_of(event)):
+            account, amount = posting
+            changes.append(
+                JOURNAL,
+                (
+                    entry.position,
+                    line,
+                    account,
+                    amount,
+                    event.account_id,
+                    event.TOPIC,
+                    entry.booked_at,
+                    event.effective_at,
+                ),
+            )
+            changes.merge(TRIAL_BALANCE, (account,), (amount, 1))

@@ -1,0 +1,64 @@
+"""`rate_limit_counters`: requests and tokens by minute, hour and day, of keys and accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.events import HoldPlaced, HoldSettled
+from projections.call_facts import UNKNOWN, hour_of, key_id_of, minute_of
+from projections.projection import Projection
+from projections.tables import Table, key, sums
+
+if TYPE_CHECKING:
+    from event_store.log import LogEntry
+    from projections.tables import Changes
+
+KEEP_DAYS = 2
+MIDNIGHT = "T00:00:00Z"
+
+RATE_LIMIT_COUNTER = Table(
+    name="rate_limit_counter",
+    about="Requests begun and tokens charged in a window, which begins at `starts_at`.",
+    columns=(
+        key("starts_at", "timestamptz"),
+        key("span", "text", "minute, hour or day"),
+        key("scope", "text", "key or account"),
+        key("scope_id", "text"),
+        *sums("requests", "tokens"),
+    ),
+    members=2,
+    time="starts_at",
+    keep_days=KEEP_DAYS,
+)
+
+
+class RateLimitCounters(Projection):
+    """See the module."""
+
+    name = "rate_limit_counters"
+    about = "Requests and tokens in windows of a minute, an hour, a day."
+    tables = (RATE_LIMIT_COUNTER,)
+    handles = (HoldPlaced, HoldSettled)
+    in_redis = True
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Count a request when its hold is placed, its tokens when it is settled."""
+        event = entry.event
+        if isinstance(event, HoldPlaced):
+            figures = (1, 0)
+        else:
+            assert isinstance(event, HoldSettled)
+            usage = event.usage
+            figures = (0, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+        at = event.effective_at
+        scopes = [("account", event.account_id)]
+        key_id = key_id_of(event.actor)
+        if key_id != UNKNOWN:
+            scopes.append(("key", key_id))
+        for starts_at, span in (
+            (minute_of(at), "minute"),
+            (hour_of(at), "hour"),
+            (at[: len("2026-01-01")] + MIDNIGHT, "day"),
+        ):
+            for scope in scopes:
+                changes.merge(RATE_LIMIT_COUNTER, (starts_at, span, *scope), figures)

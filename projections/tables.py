@@ -1,0 +1,188 @@
+"""What a read model is made of: tables whose columns say how two rows of one key become one.
+
+The same rule merges rows in memory (a batch, a verification), in PostgreSQL (an upsert) and in
+Redis (an increment). Every rule is independent of the order between accounts, so that a
+projection comes out the same whichever partition of the log it hears first.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Row = tuple[Any, ...]
+
+
+class Merge(StrEnum):
+    """What becomes of a column when a row of its key exists already."""
+
+    KEY = "key"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    FIRST = "first"
+    """The value that is there stays; an absent one is filled."""
+    LATEST = "latest"
+    """The value of the row whose `by` column is greater."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its SQL type, how it merges, and what an analyst should know of it."""
+
+    name: str
+    sql: str
+    merge: Merge = Merge.SUM
+    by: str = ""
+    about: str = ""
+
+
+def key(name: str, sql: str, about: str = "") -> Column:
+    """A column of the key."""
+    return Column(name, sql, Merge.KEY, about=about)
+
+
+def sums(*names: str) -> tuple[Column, ...]:
+    """Columns of integers that add up."""
+    return tuple(Column(name, "bigint") for name in names)
+
+
+def _min(old: Any, new: Any) -> Any:
+    return new if old is None or (new is not None and new < old) else old
+
+
+def _max(old: Any, new: Any) -> Any:
+    return new if old is None or (new is not None and new > old) else old
+
+
+def _first(old: Any, new: Any) -> Any:
+    return new if old is None else old
+
+
+_MERGES: dict[Merge, Callable[[Any, Any], Any]] = {
+    Merge.SUM: operator.add,
+    Merge.MIN: _min,
+    Merge.MAX: _max,
+    Merge.FIRST: _first,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table of a read model.
+
+    `appended` tables only ever gain rows, in the order of their key, which begins with the
+    position. Of the others, `members` says how many columns at the end of the key name one
+    member of a sorted set, where the table is kept in Redis. Rows whose `time` column is older
+    than `keep_days` are dropped.
+    """
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]
+    appended: bool = False
+    indexes: tuple[str, ...] = ()
+    members: int = 1
+    time: str = ""
+    keep_days: int = 0
+    keys: tuple[Column, ...] = field(init=False)
+    values: tuple[Column, ...] = field(init=False)
+    merge_rows: Callable[[list[Any], Sequence[Any]], list[Any]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Split the columns; the key comes first."""
+        keys = tuple(each for each in self.columns if each.merge is Merge.KEY)
+        values = self.columns[len(keys) :]
+        assert self.columns[: len(keys)] == keys, "the key comes first"
+        assert not self.keep_days or self.time, "what is dropped by age has a time"
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "merge_rows", _merger(values))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, in order."""
+        return tuple(each.name for each in self.columns)
+
+    def stored_as(self, version: int) -> str:
+        """Name of the table of one version; the view without the version shows the live one."""
+        return f"{self.view}_v{version}"
+
+    @property
+    def view(self) -> str:
+        """What readers select from."""
+        return f"read_{self.name}"
+
+
+def _merger(
+    values: tuple[Column, ...],
+) -> Callable[[list[Any], Sequence[Any]], list[Any]]:
+    """How two rows' values become one; a plain sum takes the short way, it is by far the most."""
+    if all(each.merge is Merge.SUM for each in values):
+        return lambda old, new: list(map(operator.add, old, new))
+    names = [each.name for each in values]
+    latest = [
+        (place, names.index(each.by))
+        for place, each in enumerate(values)
+        if each.merge is Merge.LATEST
+    ]
+    plain = [
+        (place, _MERGES[each.merge])
+        for place, each in enumerate(values)
+        if each.merge is not Merge.LATEST
+    ]
+
+    def merge(old: list[Any], new: Sequence[Any]) -> list[Any]:
+        merged = list(old)
+        for place, by in latest:
+            if new[by] > old[by]:
+                merged[place] = new[place]
+        for place, rule in plain:
+            merged[place] = rule(old[place], new[place])
+        return merged
+
+    return merge
+
+
+class Changes:
+    """What a fold does to its tables: rows to merge by key, rows to append.
+
+    `context` is what the projection loaded for these events, or has carried along since the
+    start of the log.
+    """
+
+    __slots__ = ("appended", "context", "merged")
+
+    def __init__(self, tables: Sequence[Table], context: Any = None) -> None:
+        """No changes yet."""
+        self.merged: dict[Table, dict[Row, list[Any]]] = {
+            table: {} for table in tables if not table.appended
+        }
+        self.appended: dict[Table, list[Row]] = {table: [] for table in tables if table.appended}
+        self.context = context
+
+    def merge(self, table: Table, key: Row, values: Sequence[Any]) -> None:
+        """Merge a row into its key's."""
+        rows = self.merged[table]
+        old = rows.get(key)
+        rows[key] = list(values) if old is None else table.merge_rows(old, values)
+
+    def append(self, table: Table, row: Row) -> None:
+        """Add a row that no other row will ever meet."""
+        self.appended[table].append(row)
+
+
+def canonical(column: Column, value: Any) -> Any:
+    """One form for a value, whether a fold made it or a database gave it back."""
+    if value is None:
+        return None
+    if column.sql == "timestamptz":
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return instant.astimezone(UTC).isoformat()
+    return str(value) if column.sql in ("uuid", "date") else value

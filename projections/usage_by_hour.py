@@ -1,0 +1,79 @@
+"""`usage_by_hour`: requests, tokens, money and latency by hour, account, key, model, provider."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from domain.events import HoldResolved
+from projections.call_facts import facts_of, hour_of
+from projections.projection import Projection
+from projections.tables import Table, key, sums
+
+if TYPE_CHECKING:
+    from event_store.log import LogEntry
+    from projections.tables import Changes
+
+LATENCY_BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+"""Upper bounds of the latency histogram's buckets, milliseconds; the last bucket has none."""
+BUCKETS = (*(f"latency_le_{bound}" for bound in LATENCY_BOUNDS_MS), "latency_le_inf")
+
+USAGE_BY_HOUR = Table(
+    name="usage_by_hour",
+    about="What was used in an hour; times in milliseconds, money in nano-USD. "
+    "`latency_le_N` counts calls of at most N ms that no smaller bucket holds.",
+    columns=(
+        key("hour", "timestamptz"),
+        key("account_id", "uuid"),
+        key("key_id", "text"),
+        key("provider", "text"),
+        key("model", "text"),
+        *sums("requests", "errors", "input_tokens", "output_tokens"),
+        *sums("cached_input_tokens", "reasoning_tokens"),
+        *sums("cost_nano_usd", "charged_nano_usd", "margin_nano_usd"),
+        *sums("latency_ms", "first_output_ms", "first_outputs"),
+        *sums(*BUCKETS),
+    ),
+    indexes=("account_id, hour",),
+)
+
+
+class UsageByHour(Projection):
+    """See the module."""
+
+    name = "usage_by_hour"
+    about = "Requests, tokens, money and latency by hour."
+    tables = (USAGE_BY_HOUR,)
+    handles = (HoldResolved,)
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Count a call that ended in the hour of its end."""
+        event = entry.event
+        assert isinstance(event, HoldResolved)
+        facts = facts_of(event)
+        histogram = [0] * len(BUCKETS)
+        if facts.duration_ms is not None:
+            histogram[bisect_left(LATENCY_BOUNDS_MS, facts.duration_ms)] = 1
+        first = facts.first_output_ms
+        row = (
+            hour_of(event.effective_at),
+            event.account_id,
+            facts.key_id,
+            facts.provider,
+            facts.model,
+        )
+        figures = (
+            1,
+            0 if facts.settled else 1,
+            facts.input_tokens,
+            facts.output_tokens,
+            facts.cached_input_tokens,
+            facts.reasoning_tokens,
+            facts.cost,
+            facts.charged,
+            facts.charged - facts.cost,
+            facts.duration_ms or 0,
+            first or 0,
+            0 if first is None else 1,
+        )
+        changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram))
