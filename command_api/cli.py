@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from command_api import cli_projections
+from command_api import cli_projections, cli_streams
 from command_api.accounts import Accounts, Grant
 from command_api.cli_base import EXPECTED, Home, Json, fail, opened, settings_with, show
 from command_api.processes import configure_logging
@@ -41,6 +41,8 @@ app.add_typer(users, name="user")
 app.add_typer(keys, name="key")
 app.add_typer(ledger, name="ledger")
 app.add_typer(cli_projections.app, name="projections")
+app.command()(cli_streams.relay)
+app.command()(cli_streams.worker)
 
 ACTOR = "operator:cli"
 UUID_CHARACTERS = 36

@@ -72,9 +72,9 @@ def show(value: dict[str, Any], *, as_json: bool) -> None:
 
 
 @contextmanager
-def opened(home: Path | None) -> Iterator[tuple[Settings, Database]]:
+def opened(home: Path | None, **overrides: Any) -> Iterator[tuple[Settings, Database]]:
     """The settings and the migrated database; errors become messages."""
-    settings = settings_with(home)
+    settings = settings_with(home, **overrides)
     configure_logging(settings)
     try:
         with open_database(settings) as database:

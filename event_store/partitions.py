@@ -17,7 +17,7 @@ _UUID_CHARACTERS = 36
 
 
 def partition_key(stream: UUID, state: bytes) -> str:
-    """The account an event belongs to, else its stream; read from the stored JSON.
+    """The account (a UUID) an event belongs to, else its stream; read from the stored JSON.
 
     Within a JSON string a quotation mark is escaped, so the member's name cannot be mistaken
     for text that somebody sent.
@@ -26,7 +26,10 @@ def partition_key(stream: UUID, state: bytes) -> str:
     if at < 0:
         return str(stream)
     start = at + len(_ACCOUNT)
-    return state[start : start + _UUID_CHARACTERS].decode()
+    end = start + _UUID_CHARACTERS
+    if state[end : end + 1] != b'"':
+        return str(stream)
+    return state[start:end].decode("ascii", "replace")
 
 
 def partition_of(key: str, partitions: int) -> int:

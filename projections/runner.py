@@ -141,14 +141,16 @@ class Runner:
         self.positions = {each[0]: progress.get(each[0], 0) for each in stored}
         self._retry_at = 0.0
 
-    def recheck(self, connection: Connection) -> None:
-        """Look whether rows kept outside PostgreSQL are still there; if lost, begin anew."""
-        if self._sink.kind != PostgresSink.kind:
-            progress = self._sink.progress(connection, self.projection, self.version)
-            if {each: progress.get(each, 0) for each in self.positions} != self.positions:
-                name, kind = self.projection.name, self._sink.kind
-                logger.warning("projection %s is not where it was in %s", name, kind)
-                self.open(connection)
+    def recheck(self, connection: Connection) -> bool:
+        """Whether rows kept outside PostgreSQL were lost; then the runner begins anew."""
+        if self._sink.kind == PostgresSink.kind:
+            return False
+        progress = self._sink.progress(connection, self.projection, self.version)
+        if all(progress.get(each, 0) >= at for each, at in self.positions.items()):
+            return False
+        logger.warning("projection %s is lost in %s", self.projection.name, self._sink.kind)
+        self.open(connection)
+        return True
 
     def deliver(
         self,

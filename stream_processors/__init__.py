@@ -1,5 +1,7 @@
-"""Hosts projections and process managers on Kafka.
+"""Hosts the projections on Kafka: a Faust app whose agent takes whole batches.
 
-Charter: agents that hand batches of the log to the same runner as the follower does. This room
-is still empty; the follower in `projections` hosts every projection there is.
+Owns: the Faust app, the consumer that hands records on in batches, the host that gives each
+batch to every projection through the same runner as the follower's.
+Keeps: P7 by the sinks' progress alone; nothing here relies on Kafka's or Faust's own promises.
+Does not: read settings (`gatewayz worker` does), decide anything, or write to the log.
 """

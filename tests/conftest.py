@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
 from projections.install import migrate_all
 from tests.harness import RunningGateway, ScriptedUpstream, completion, reply, running_gateway
+from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,18 +26,46 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def server() -> Iterator[Database]:
     """A migrated database on a server of the tests' own, or on GATEWAYZ_TEST_DATABASE_URL."""
-    url = os.environ.get("GATEWAYZ_TEST_DATABASE_URL")
-    if url:
-        database = Database.from_url(url)
-        migrate_all(database)
-        yield database
-        return
+    with database_url() as url:
+        if url:
+            database = Database.from_url(url)
+            migrate_all(database)
+            yield database
+            return
     with (
         tempfile.TemporaryDirectory(prefix="gw-") as home,
         EmbeddedPostgres(Path(home)).running() as database,
     ):
         migrate_all(database)
         yield database
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real broker."""
+    with kafka_bootstrap(tmp_path_factory.mktemp("kafka")) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Redis, shared by the tests of the run."""
+    with redis_url(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_redis(redis_server: str) -> str:
+    """The same, emptied."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was missing, in one line."""
+    if line := closing_line():
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture

