@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         8010, ge=0, le=65535, description="Port of the relay's health and metrics."
     )
     worker_port: int = Field(
-        6066, ge=0, le=65535, description="Port of a worker's health and metrics."
+        6066, ge=1, le=65535, description="Port of a worker's health and metrics."
     )
     worker_batch_events_max: int = Field(
         5_000, ge=1, le=50_000, description="Most events that a worker applies at once."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 
 from faust import Worker
 
@@ -10,9 +12,34 @@ from stream_processors.app import make_app
 from stream_processors.config import read_config
 
 
+logger = logging.getLogger("gatewayz.worker")
+
+BROKER_RETRY_S = 1.0
+BROKER_CONNECT_S = 5.0
+
+
+def await_broker(bootstrap: str) -> None:
+    """Wait until a broker accepts connections: Faust gives up at its start, and only there."""
+    addresses = [each.rpartition(":") for each in bootstrap.split(",")]
+    while True:
+        for host, _, port in addresses:
+            try:
+                socket.create_connection((host, int(port)), BROKER_CONNECT_S).close()
+            except OSError as error:
+                logger.warning("no broker answers at %s:%s yet: %s", host, port, error)
+            else:
+                return
+        time.sleep(BROKER_RETRY_S)
+
+
 def main() -> None:
     """Run one worker until SIGINT or SIGTERM."""
     config = read_config()
+    logging.basicConfig(
+        level=config.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    await_broker(config.bootstrap)
     app = make_app(config)
     worker = Worker(app, loglevel=config.log_level, quiet=True, redirect_stdouts=False)
     try:

@@ -43,7 +43,7 @@ class History:
         self.callers = [(UUID(each.account_id), UUID(each.key_id)) for each in made]
         self.append(
             *(
-                entries.grant(account, 1_000_000, kind=kind, expires_at=expires)
+                entries.grant(account, 10**12, kind=kind, expires_at=expires)
                 for account, _ in self.callers
                 for kind, expires in (
                     (GrantKind.TRIAL, to_iso(datetime.now(UTC) + timedelta(days=3))),
