@@ -48,6 +48,9 @@ bench: $(VENV)/.made ## Run the benchmarks and write bench/results.md
 verify: $(VENV)/.made ## Replay the ledger and compare every balance
 	@$(BIN)/gatewayz ledger verify $(ARGS)
 
+schemas: $(VENV)/.made ## Write the events' schemas into docs/reference/events
+	@$(BIN)/python -m event_store.schemas docs/reference/events
+
 lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
@@ -57,4 +60,4 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 
-.PHONY: help setup up test servers lint format bench verify lock clean
+.PHONY: help setup up test servers lint format bench verify schemas lock clean

@@ -11,7 +11,6 @@ from faust import Worker
 from stream_processors.app import make_app
 from stream_processors.config import read_config
 
-
 logger = logging.getLogger("gatewayz.worker")
 
 BROKER_RETRY_S = 1.0

@@ -14,6 +14,7 @@ import redis
 from event_store.database import Database
 from event_store.embedded import EmbeddedPostgres
 from projections.install import migrate_all
+from tests.event_schemas import check_events
 from tests.harness import RunningGateway, ScriptedUpstream, completion, reply, running_gateway
 from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
 
@@ -70,9 +71,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def database(server: Database) -> Iterator[Database]:
-    """An empty, migrated database of this test's own."""
+    """An empty, migrated database of this test's own; its events must fit their schemas."""
     with fresh_database(server) as made:
         yield made
+        check_events(made)
 
 
 class fresh_database:
