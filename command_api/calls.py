@@ -85,6 +85,7 @@ class Call:
     """One call: its identity, its bound, and the record of its attempts."""
 
     __slots__ = (
+        "app",
         "attempts",
         "began",
         "bound_tokens",
@@ -93,6 +94,7 @@ class Call:
         "estimated_cost",
         "estimated_input",
         "extendable",
+        "first_output_ms",
         "held",
         "hold_event_id",
         "id",
@@ -124,6 +126,8 @@ class Call:
         self.attempts: list[dict[str, Any]] = []
         self.hold_event_id = ""
         self.idempotency_key = b""
+        self.app = ""
+        self.first_output_ms: int | None = None
         self.unresolved = False
         size = request.prompt_size()
         bound = output_bound(
@@ -164,6 +168,8 @@ class Call:
             "started_at": self.started_at,
             "duration_ms": self.elapsed_ms,
         }
+        if self.first_output_ms is not None:
+            attempt["first_output_ms"] = self.first_output_ms
         if error is not None:
             attempt["error"] = error
         self.attempts.append(attempt)
@@ -274,6 +280,8 @@ class Cashier:
                 reason.encode(),
             )
         )
+        if call.app:
+            state += b',"app":' + _encode(call.app)
         entry = Entry(EntryKind.SETTLE, call.id_bytes, call.caller.account, cost.nano_usd, state)
         await self._resolve(call, entry)
 

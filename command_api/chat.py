@@ -17,6 +17,7 @@ from command_api.errors import ApiError, internal_error
 from command_api.http import (
     ClientGoneError,
     Headers,
+    app_of,
     read_body,
     request_id_of,
     send_error,
@@ -83,6 +84,7 @@ class ChatRoute:
                 model=model,
                 settings=self._settings,
             )
+            call.app = app_of(asked.referer, asked.title)
             if asked.idempotency_key:
                 call.idempotency_key = self._gateway.idempotency.key_of(
                     caller, asked.idempotency_key, raw

@@ -201,6 +201,8 @@ class ChatStream:
                 what = "a stream without output"
                 raise failure_of_nothing(call.model.provider, what)
             out = scanner.take_pending() + out
+        elif call.first_output_ms is None:
+            call.first_output_ms = call.elapsed_ms  # All of it came at once.
         call.record_attempt(status=OK)
         await self._close(out + DONE, "completed")
 
@@ -278,6 +280,7 @@ class ChatStream:
 
     async def _pass(self, out: bytes) -> None:
         if not self._begun:
+            self._call.first_output_ms = self._call.elapsed_ms
             await self._begin()
         self._keep(out)
         await self._send({"type": "http.response.body", "body": out, "more_body": True})

@@ -52,7 +52,7 @@ UUID_CHARACTERS = 36
 def accounts_of(home: Path | None) -> Iterator[Accounts]:
     """The account commands on the home's database."""
     with opened(home) as (settings, database):
-        vault = Vault(load_secret(settings.home, settings.secret_key))
+        vault = Vault(load_secret(settings.home, settings.secret_key, settings.secret_file))
         accounts = Accounts(database, vault, actor=ACTOR)
         try:
             yield accounts

@@ -59,7 +59,7 @@ class Gateway:
         """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
         self.settings, self.database = settings, database
         self.owner_id = new_uuid7()
-        vault = Vault(load_secret(settings.home, settings.secret_key))
+        vault = Vault(load_secret(settings.home, settings.secret_key, settings.secret_file))
         self.registry = make_registry(settings)
         self.committer = Committer(
             database.application,

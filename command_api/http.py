@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from command_api.chat_request import too_large
 from command_api.errors import ApiError
@@ -21,6 +22,8 @@ Header = tuple[bytes, bytes]
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 REQUEST_ID_MAX = 128
+REFERERS = frozenset({b"referer", b"http-referer"})
+APP_CHARACTERS_MAX = 100
 
 
 class ClientGoneError(Exception):
@@ -88,11 +91,15 @@ def _too_slow(timeout_s: float) -> ApiError:
 class Headers:
     """The request headers that the hot path asks for, found in one pass."""
 
-    __slots__ = ("authorization", "content_length", "idempotency_key", "request_id")
+    __slots__ = (
+        *("authorization", "content_length", "idempotency_key", "referer", "request_id"),
+        "title",
+    )
 
     def __init__(self, scope: Scope) -> None:
         """Absent ones are b""."""
         self.authorization = self.content_length = self.idempotency_key = self.request_id = b""
+        self.referer = self.title = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 self.authorization = value
@@ -102,6 +109,10 @@ class Headers:
                 self.idempotency_key = value
             elif name == b"x-request-id":
                 self.request_id = value
+            elif name in REFERERS:
+                self.referer = value
+            elif name == b"x-title":
+                self.title = value
 
 
 def header_of(scope: Scope, name: bytes) -> bytes:
@@ -119,6 +130,23 @@ def request_id_of(given: bytes, fallback: str) -> str:
         if text.isprintable():
             return text
     return fallback
+
+
+def app_of(referer: bytes, title: bytes) -> str:
+    """The app that calls, as OpenRouter's clients name it; empty when they do not.
+
+    The origin of `HTTP-Referer` (or `Referer`), never its path, else the text of `X-Title`.
+    """
+    if not (referer or title):
+        return ""
+    try:
+        parts = urlsplit(referer.decode("ascii"))
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:APP_CHARACTERS_MAX]
+    except ValueError:
+        pass
+    text = title.decode("utf-8", "replace").strip()[:APP_CHARACTERS_MAX]
+    return text if text.isprintable() else ""
 
 
 async def send_whole(

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     worker_batch_events_max: int = Field(
         5_000, ge=1, le=50_000, description="Most events that a worker applies at once."
     )
+    secret_file: Path | None = Field(
+        None, description="File of that secret, for gateways that share it; made when absent."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Serving processes.")

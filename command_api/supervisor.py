@@ -239,7 +239,7 @@ class Supervisor:
                 f" --home {settings.home}"
             )
             return
-        vault = Vault(load_secret(settings.home, settings.secret_key))
+        vault = Vault(load_secret(settings.home, settings.secret_key, settings.secret_file))
         accounts = Accounts(database, vault, actor="system:first_start")
         try:
             user = accounts.create_user("first-user@localhost")

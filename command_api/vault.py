@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
@@ -27,8 +28,8 @@ KEY_BYTES = 32
 SECRET_BYTES_MIN = 16
 
 
-def load_secret(home: Path, configured: str | None) -> bytes:
-    """The configured secret, or the home's own, made on first use.
+def load_secret(home: Path, configured: str | None, file: Path | None = None) -> bytes:
+    """The configured secret, or that of `file`, else of the home; a file is made on first use.
 
     Raises ValueError for a configured secret shorter than SECRET_BYTES_MIN bytes.
     """
@@ -37,18 +38,21 @@ def load_secret(home: Path, configured: str | None) -> bytes:
             message = f"GATEWAYZ_SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes"
             raise ValueError(message)
         return configured.encode()
-    file = home / "secret.key"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes().strip()
-    with os.fdopen(descriptor, "wb") as handle:
-        secret = secrets.token_urlsafe(KEY_BYTES).encode()
-        handle.write(secret + b"\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    return secret
+    if file is None:
+        file = home / "secret.key"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        # Written whole under another name first: another process may look for it meanwhile.
+        partial = file.with_name(f"{file.name}.{os.getpid()}")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        with suppress(FileExistsError):
+            os.link(partial, file)
+        partial.unlink()
+    return file.read_bytes().strip()
 
 
 def new_api_key() -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from domain.events import HoldSettled
+from event_store.log import read_after
 from tests.harness import ASK, USD, completion, eventually, reply
 
 if TYPE_CHECKING:
@@ -293,3 +295,26 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
         assert one["object"] == "model"
         assert one["owned_by"] == "local"
         assert client.get("/v1/models/local/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "app"),
+    [
+        ({}, None),
+        ({"HTTP-Referer": "https://chat.example.com/path?user=1"}, "https://chat.example.com"),
+        ({"Referer": "http://me:pw@localhost:3000/"}, "http://localhost:3000"),
+        ({"X-Title": "My app"}, "My app"),
+        ({"HTTP-Referer": "not a url", "X-Title": "Named"}, "Named"),
+        ({"HTTP-Referer": "https://[bad", "X-Title": "x" * 200}, "x" * 100),
+    ],
+)
+def test_the_app_that_calls_is_named_on_the_charge(
+    gateway: RunningGateway, headers: dict[str, str], app: str | None
+) -> None:
+    """The origin of the referer, else the title; never a path, a query or a password (P5)."""
+    user = gateway.user()
+    gateway.chat(user, {}, **headers)
+    with gateway.database.connect() as connection:
+        entry = read_after(connection, 0, 100)[-1]
+    assert isinstance(entry.event, HoldSettled)
+    assert entry.event.app == (app or "")

@@ -387,3 +387,19 @@ def test_strict_holds_send_the_bound_upstream(
         gateway.chat(user, {"stream": True, "max_completion_tokens": 7})
     assert upstream.requests[0].body["max_tokens"] == 4_096
     assert "max_tokens" not in upstream.requests[1].body
+
+
+def test_the_time_to_the_first_output_is_on_record(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """The attempt of a stream says when output began; analysts read it by the hour."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        time.sleep(0.05)
+        stream(connection, chunk({"content": "a"}), chunk({"content": "b"}), USAGE, DONE)
+
+    upstream.answer = answer
+    user = gateway.user()
+    told = gateway.chat(user, {"stream": True})
+    attempt = gateway.story(user, told)["attempts"][0]
+    assert 50 <= attempt["first_output_ms"] <= attempt["duration_ms"]
