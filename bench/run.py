@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from bench.streams import follower_rates, kafka_rates
 from bench.workloads import Sample, appends, requests
 from event_store.embedded import EmbeddedPostgres
 from projections.install import migrate_all
@@ -142,14 +143,28 @@ def main() -> None:
     """Run all, print as it goes, write the report."""
     parser = argparse.ArgumentParser(description="Benchmarks; writes bench/results.md")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a sample")
-    seconds = parser.parse_args().seconds
+    parser.add_argument(
+        "--only", choices=("ledger", "gateway", "read-side"), help="print one part, write nothing"
+    )
+    arguments = parser.parse_args()
+    seconds, only = arguments.seconds, arguments.only
     rows = ["| workload | per second | p50 ms | p99 ms |", "|---|--:|--:|--:|"]
     for workload in (ledger, gateway):
+        if only not in (None, workload.__name__):
+            continue
         with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
             for name, sample in workload(Path(home), seconds):
                 row = f"| {name} | {sample.per_second:,.0f} | {sample.p50_ms:.2f} |"
                 rows.append(f"{row} {sample.p99_ms:.2f} |")
                 print(rows[-1], flush=True)
+    rows += ["", "| read side | figure | |", "|---|--:|---|"]
+    for side in (follower_rates, kafka_rates) if only in (None, "read-side") else ():
+        with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
+            for each in side(Path(home)):
+                rows.append(f"| {each.name} | {each.figure} | {each.note} |")
+                print(rows[-1], flush=True)
+    if only:
+        return
     head = RESULTS.read_text().split(MARK)[0] if RESULTS.exists() else "# Results\n\n"
     RESULTS.write_text(f"{head}{MARK}\n\n{conditions()}\n\n" + "\n".join(rows) + "\n")
 

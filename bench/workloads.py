@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 
 from event_store.committer import Committer
 from event_store.entries import AppendCode, Entry, EntryKind
@@ -16,6 +17,8 @@ from event_store.ids import new_uuid7, now_iso
 from providers.inference.http_client import HttpUpstream
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from event_store.database import Database
 
 GRANT = 10**15
@@ -51,13 +54,16 @@ def _state(**fields: object) -> bytes:
     return msgspec.json.encode({**envelope, **fields})[:-1]
 
 
-async def appends(database: Database, *, callers: int, accounts: int, seconds: float) -> Sample:
-    """Durable entries: each caller holds and settles, one after the other."""
-    committer = Committer(
+def committer_of(database: Database) -> Committer:
+    """A committer that is not started yet."""
+    return Committer(
         database.application, owner_id=new_uuid7(), hold_ttl_s=1_200, append_timeout_s=10
     )
-    await committer.start()
-    ids = [uuid4() for _ in range(accounts)]
+
+
+async def funded_accounts(committer: Committer, count: int) -> list[UUID]:
+    """New accounts with more credits than a benchmark can spend."""
+    ids = [uuid4() for _ in range(count)]
     for account in ids:
         lot = new_uuid7()
         fact = _state(
@@ -68,39 +74,70 @@ async def appends(database: Database, *, callers: int, accounts: int, seconds: f
             amount_nano_usd=GRANT,
         )
         await committer.append(Entry(EntryKind.GRANT, lot.bytes, account.bytes, GRANT, fact))
+    return ids
+
+
+def call_entries(account: UUID) -> tuple[Entry, Entry]:
+    """The hold and the charge of one call, as the gateway writes them."""
+    call = new_uuid7().bytes
+    held = _state(
+        account_id=str(account),
+        user_id="00000000-0000-7000-8000-000000000000",
+        key_id="00000000-0000-7000-8000-000000000000",
+        provider="local",
+        model="small",
+        amount_nano_usd=HELD,
+        estimated_cost_nano_usd=0,
+        input_tokens_bound=16,
+        output_tokens_bound=4_096,
+        stream_reply=False,
+        price={"version": "local/small@000000000000"},
+    )
+    attempt = {
+        "provider": "local",
+        "model": "small",
+        "status": 200,
+        "started_at": now_iso(),
+        "duration_ms": 12,
+    }
+    settled = _state(
+        account_id=str(account),
+        usage={
+            "input_tokens": 11,
+            "output_tokens": 256,
+            "cached_input_tokens": 0,
+            "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
+            "source": "provider",
+        },
+        cost_nano_usd=COST,
+        cost_exact_nano_usd=str(COST),
+        price_version="local/small@000000000000",
+        provider="local",
+        model="small",
+        attempts=[attempt],
+        reason="completed",
+    )
+    return (
+        Entry(EntryKind.HOLD, call, account.bytes, HELD, held),
+        Entry(EntryKind.SETTLE, call, account.bytes, COST, settled),
+    )
+
+
+async def appends(database: Database, *, callers: int, accounts: int, seconds: float) -> Sample:
+    """Durable entries: each caller holds and settles, one after the other."""
+    committer = committer_of(database)
+    await committer.start()
+    ids = await funded_accounts(committer, accounts)
     latencies: list[float] = []
     end = time.perf_counter() + seconds
 
     async def caller(number: int) -> None:
         account = ids[number % accounts]
-        held = _state(
-            account_id=str(account),
-            user_id="-",
-            key_id="-",
-            provider="local",
-            model="small",
-            amount_nano_usd=HELD,
-            estimated_cost_nano_usd=0,
-            input_tokens_bound=16,
-            output_tokens_bound=4_096,
-            stream_reply=False,
-            price={"version": "local/small@000000000000"},
-        )
-        settled = _state(
-            account_id=str(account),
-            usage={"input_tokens": 11, "output_tokens": 256},
-            cost_nano_usd=COST,
-            cost_exact_nano_usd=str(COST),
-            price_version="local/small@000000000000",
-            provider="local",
-            model="small",
-        )
+        held, settled = call_entries(account)
         while (began := time.perf_counter()) < end:
             call = new_uuid7().bytes
-            for entry in (
-                Entry(EntryKind.HOLD, call, account.bytes, HELD, held),
-                Entry(EntryKind.SETTLE, call, account.bytes, COST, settled),
-            ):
+            for entry in (replace(held, stream=call), replace(settled, stream=call)):
                 answer = await committer.append(entry)
                 assert answer.code == AppendCode.OK
                 now = time.perf_counter()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz")
 
 GC_THRESHOLD = 20_000
+GC_THRESHOLD_OF_BATCHES = 200_000
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
 BACKGROUND_NICENESS = 19
@@ -106,6 +107,7 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
 def run_background(settings: Settings, *, pipe: int) -> None:
     """Follow the log and sweep until told to stop."""
     yield_to_calls()
+    spare_collections()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -116,6 +118,17 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     follower.start()
     asyncio.run(_sweep(settings, database, stop))
     follower.join()
+
+
+def spare_collections() -> None:
+    """Let the garbage collector look seldom, and never at what lives as long as the process.
+
+    Batches of events are many small objects without cycles; looking at them again and again was
+    a fifth of the cost of reading the log.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD_OF_BATCHES)
 
 
 def yield_to_calls() -> None:

@@ -20,6 +20,7 @@ from event_store.partitions import partition_of
 from projections.catalog import PROJECTIONS
 from projections.runner import (
     WANTED_CHANNEL,
+    Batch,
     Link,
     ProjectionOwnedElsewhereError,
     Runner,
@@ -112,9 +113,12 @@ class Follower:
         leaders = [each for each in going if each.live_position == front]
         entries = read_after(self._connection, front, BATCH_EVENTS_MAX)
         most = len(entries)
-        for runner in leaders:
-            if entries:
-                self._guard(runner, runner.deliver, links_for(runner, entries))
+        batches: dict[int, Batch] = {}
+        for runner in leaders if entries else ():
+            count = len(runner.positions)
+            if count not in batches:
+                batches[count] = Batch(links_for(runner, entries))
+            self._guard(runner, runner.deliver, batches[count])
         head = entries[-1].position if entries else front
         for runner in going:
             if runner not in leaders or runner.parked:

@@ -17,16 +17,15 @@ _ONCE = Merge.FIRST
 
 JOURNAL = Table(
     name="journal_posting",
-    about="One row a posting; the postings of a position sum to zero; nano-USD.",
+    about="One row a posting; the postings of a position sum to zero; nano-USD. The event itself "
+    "stands at the same position of the log.",
     columns=(
         key("position", "bigint"),
         key("line", "smallint"),
         Column("ledger_account", "text", _ONCE, about="See the chart of accounts."),
         Column("amount_nano_usd", "bigint", _ONCE),
         Column("account_id", "uuid", _ONCE),
-        Column("event_type", "text", _ONCE),
         Column("booked_at", "timestamptz", _ONCE),
-        Column("effective_at", "timestamptz", _ONCE),
     ),
     appended=True,
     indexes=("account_id, position",),
@@ -51,19 +50,7 @@ class Journal(Projection):
         """Write the event's postings."""
         event = entry.event
         assert isinstance(event, MoneyEvent)
-        for line, posting in enumerate(postings_of(event)):
-            account, amount = posting
-            changes.append(
-                JOURNAL,
-                (
-                    entry.position,
-                    line,
-                    account,
-                    amount,
-                    event.account_id,
-                    event.TOPIC,
-                    entry.booked_at,
-                    event.effective_at,
-                ),
-            )
+        position, account_id, booked_at = entry.position, event.account_id, entry.booked_at
+        for line, (account, amount) in enumerate(postings_of(event)):
+            changes.append(JOURNAL, (position, line, account, amount, account_id, booked_at))
             changes.merge(TRIAL_BALANCE, (account,), (amount, 1))

@@ -37,6 +37,7 @@ class Projection(ABC):
     def __init__(self) -> None:
         """Work out what concerns it."""
         self._handled = frozenset(_with_subclasses(self.handles))
+        self._candidates = self._handled | {UnreadableEvent}
         families = {cls.TOPIC.rpartition(".")[0] + "." for cls in self._handled if _is_final(cls)}
         self._families = (*sorted(families), *self.watches)
 
@@ -46,6 +47,16 @@ class Projection(ABC):
         if kind is UnreadableEvent:
             return event.TOPIC.startswith(self._families)
         return kind in self._handled
+
+    def concerned(self, entries: Sequence[tuple[int, LogEntry]]) -> list[tuple[int, LogEntry]]:
+        """The entries that concern it, of many by partition."""
+        wanted = self._candidates
+        return [
+            each
+            for each in entries
+            if type(each[1].event) in wanted
+            and (type(each[1].event) is not UnreadableEvent or self.concerns(each[1].event))
+        ]
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> Any:
         """What the fold must know of before these events; most folds need nothing.

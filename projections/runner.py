@@ -61,6 +61,54 @@ class Link(NamedTuple):
 
 
 @dataclass(slots=True)
+class Selected:
+    """What is new in a batch for a projection that stands at some positions."""
+
+    new: dict[int, int]
+    entries: list[tuple[int, LogEntry]]
+    gaps: set[int]
+
+
+class Batch:
+    """Links that are handed to every projection; those that stand alike share the selection."""
+
+    def __init__(self, links: Iterable[Link], offsets: Mapping[int, int] | None = None) -> None:
+        """`offsets` are Kafka's, by partition, from which to resume after this batch."""
+        self.links = list(links)
+        self.offsets = offsets or {}
+        self._selected: dict[tuple[frozenset[tuple[int, int]], frozenset[int]], Selected] = {}
+
+    def select(self, positions: dict[int, int], shut: frozenset[int]) -> Selected:
+        """What is new beyond some positions, outside the shut partitions.
+
+        Raises ProjectionMovedError for a link of a partition that the projection has not.
+        """
+        key = (frozenset(positions.items()), shut)
+        known = self._selected.get(key)
+        if known is None:
+            known = self._selected[key] = self._select(positions, set(shut))
+        return known
+
+    def _select(self, positions: dict[int, int], shut: set[int]) -> Selected:
+        new, entries, gaps = dict(positions), list[tuple[int, LogEntry]](), set[int]()
+        for partition, previous, position, entry in self.links:
+            reached = new.get(partition)
+            if reached is None:
+                message = f"there is no partition {partition} here: rebuild with more of them"
+                raise ProjectionMovedError(message)
+            if position <= reached or partition in shut:
+                continue
+            if previous > reached:
+                gaps.add(partition)
+                shut.add(partition)
+                continue
+            new[partition] = position
+            if entry is not None:
+                entries.append((partition, entry))
+        return Selected(new, entries, gaps)
+
+
+@dataclass(slots=True)
 class Delivered:
     """What became of some links."""
 
@@ -152,43 +200,25 @@ class Runner:
         self.open(connection)
         return True
 
-    def deliver(
-        self,
-        connection: Connection,
-        links: Iterable[Link],
-        *,
-        offsets: Mapping[int, int] | None = None,
-        retry: bool = False,
-    ) -> Delivered:
-        """Apply what is new among some links, and store it with the progress.
+    def deliver(self, connection: Connection, batch: Batch, *, retry: bool = False) -> Delivered:
+        """Apply what is new in a batch, and store it with the progress.
 
         Reading and folding happen outside a transaction, so that a slow fold keeps no snapshot
         open, for which the calls' hot rows would pay. Raises ProjectionMovedError, having
         written nothing, if the progress is no longer what this runner knows. With `retry`,
         parked partitions are tried again.
         """
-        new = dict(self.positions)
-        entries: list[tuple[int, LogEntry]] = []
-        delivered = Delivered()
-        shut = set() if retry else set(self.parked)
-        for partition, previous, position, entry in links:
-            reached = new.get(partition)
-            if reached is None:
-                message = f"{self.projection.name} has no partition {partition}: rebuild it"
-                raise ProjectionMovedError(message)
-            if position <= reached or partition in shut:
-                continue
-            if previous > reached:
-                delivered.gaps.add(partition)
-                shut.add(partition)
-                continue
-            new[partition] = position
-            if entry is not None:
-                entries.append((partition, entry))
-        if new == self.positions:
+        shut = frozenset() if retry else frozenset(self.parked)
+        selected = batch.select(self.positions, shut)
+        delivered = Delivered(gaps=selected.gaps)
+        if selected.new == self.positions:
             return delivered
-        step = self._fold(connection, entries, new)
-        step.offsets = {p: o for p, o in (offsets or {}).items() if p in new and p not in shut}
+        step = self._fold(connection, selected.entries, dict(selected.new))
+        step.offsets = {
+            partition: offset
+            for partition, offset in batch.offsets.items()
+            if partition in step.new and partition not in shut | selected.gaps
+        }
         try:
             self._sink.store(connection, step)
         except ProjectionMovedError:
@@ -198,7 +228,7 @@ class Runner:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_S
             self._sink.prune(connection, self.projection, self.version)
-        delivered.applied = len(entries)
+        delivered.applied = len(selected.entries)
         return delivered
 
     def advance(
@@ -236,7 +266,7 @@ class Runner:
                 links.append(Link(partition, 0, position, LogEntry(position, booked_at, event)))
         last = rows[-1][0]
         links += [Link(each, 0, last, None) for each in mine]
-        self.deliver(connection, links, retry=retry)
+        self.deliver(connection, Batch(links), retry=retry)
         return len(rows), self.position
 
     def _fold(
@@ -246,7 +276,7 @@ class Runner:
         projection = self.projection
         fetch = self._sink.fetch(connection, self.version)
         parked: dict[int, Parked] = {}
-        wanted = [each for each in entries if projection.concerns(each[1].event)]
+        wanted = projection.concerned(entries)
         while True:
             context = projection.load(fetch, [entry for _, entry in wanted]) if wanted else None
             changes = Changes(projection.tables, context)

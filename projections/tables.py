@@ -157,7 +157,7 @@ class Changes:
     start of the log.
     """
 
-    __slots__ = ("appended", "context", "merged")
+    __slots__ = ("appended", "context", "memo", "merged")
 
     def __init__(self, tables: Sequence[Table], context: Any = None) -> None:
         """No changes yet."""
@@ -166,12 +166,22 @@ class Changes:
         }
         self.appended: dict[Table, list[Row]] = {table: [] for table in tables if table.appended}
         self.context = context
+        self.memo: dict[Any, Any] = {}
+        """Whatever a fold wants to find again among these changes."""
 
     def merge(self, table: Table, key: Row, values: Sequence[Any]) -> None:
         """Merge a row into its key's."""
         rows = self.merged[table]
         old = rows.get(key)
         rows[key] = list(values) if old is None else table.merge_rows(old, values)
+
+    def row(self, table: Table, key: Row) -> list[Any]:
+        """The values of a row of sums, to be added to in place."""
+        rows = self.merged[table]
+        found = rows.get(key)
+        if found is None:
+            found = rows[key] = [0] * len(table.values)
+        return found
 
     def append(self, table: Table, row: Row) -> None:
         """Add a row that no other row will ever meet."""

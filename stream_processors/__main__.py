@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import time
@@ -13,6 +14,7 @@ from stream_processors.config import read_config
 
 logger = logging.getLogger("gatewayz.worker")
 
+GC_THRESHOLD = 200_000
 BROKER_RETRY_S = 1.0
 BROKER_CONNECT_S = 5.0
 
@@ -39,6 +41,9 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     await_broker(config.bootstrap)
+    # Batches are many small objects without cycles: let the collector look at them seldom.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     app = make_app(config)
     worker = Worker(app, loglevel=config.log_level, quiet=True, redirect_stdouts=False)
     try:

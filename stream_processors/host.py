@@ -16,7 +16,7 @@ import psycopg
 
 from event_store.log import head_position
 from projections.catalog import PROJECTIONS
-from projections.runner import WORKERS, ProjectionOwnedElsewhereError, Runner
+from projections.runner import WORKERS, Batch, ProjectionOwnedElsewhereError, Runner
 from projections.sinks import ProjectionMovedError, SinkUnavailableError
 
 if TYPE_CHECKING:
@@ -112,12 +112,12 @@ class ProjectionHost:
                     self._lost(error)
 
     def _deliver(self, links: Sequence[Link], offsets: Mapping[int, int]) -> None:
-        connection = self._open()
+        connection, batch = self._open(), Batch(links, offsets)
         self._look_for_absent()
         for runner in self._runners:
             if runner in self._absent:
                 continue
-            found = self._guard(runner, runner.deliver, links, offsets=offsets)
+            found = self._guard(runner, runner.deliver, batch)
             if found is not None and found.gaps:
                 self._note_gap(runner, found.gaps)
         self.applied += len(links)

@@ -179,8 +179,8 @@ def test_verification_names_what_differs(database: Database) -> None:
         )
         connection.execute(
             "INSERT INTO read_journal_posting_v1 "
-            "SELECT position, 99, ledger_account, 1, account_id, event_type, booked_at, "
-            "effective_at FROM read_journal_posting_v1 "
+            "SELECT position, 99, ledger_account, 1, account_id, booked_at "
+            "FROM read_journal_posting_v1 "
             "ORDER BY position DESC LIMIT 1"
         )
     _, found = compare(database, PROJECTIONS)

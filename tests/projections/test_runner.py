@@ -14,7 +14,7 @@ from projections.comparison import compare
 from projections.journal import Journal
 from projections.model_rankings import ModelRankings
 from projections.register import assign, standing
-from projections.runner import Link, ProjectionOwnedElsewhereError, Runner
+from projections.runner import Batch, Link, ProjectionOwnedElsewhereError, Runner
 from projections.sinks import ProjectionMovedError
 from projections.usage_by_hour import UsageByHour
 from tests.history import History, insert_raw
@@ -53,7 +53,7 @@ def test_redelivered_and_reordered_events_change_nothing(database: Database) -> 
             whole = links(entries)
             half = len(whole) // 2
             for piece in (whole[:half], whole[:half], whole[half - 20 :], whole, whole[::-1]):
-                runner.deliver(connection, piece)
+                runner.deliver(connection, Batch(piece))
             assert runner.position == entries[-1].position
     assert differences(database) == []
 
@@ -65,8 +65,8 @@ def test_a_gap_is_refused_and_filled_from_the_log(database: Database) -> None:
         whole = links(read_after(connection, 0, 10_000))
         runner = Runner(AccountBalances())
         runner.open(connection)
-        runner.deliver(connection, whole[:5])
-        found = runner.deliver(connection, whole[6:])
+        runner.deliver(connection, Batch(whole[:5]))
+        found = runner.deliver(connection, Batch(whole[6:]))
         assert found.gaps == {0} and found.applied == 0
         assert runner.position == whole[4].position
         while runner.advance(connection, 7)[0]:
