@@ -7,15 +7,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import typer.main
 from starlette.routing import Route
 
 from command_api.app import make_app
 from command_api.cli import app as cli
+from command_api.relay_process import RelayMetrics
 from command_api.settings import Settings
 from domain.events import EVENT_CLASSES
 from domain.holds import HoldMove, HoldState
+from event_store.relay import RelayStatus
+from projections.catalog import PROJECTIONS
+from stream_processors.app import WorkerMetrics
+from stream_processors.host import ProjectionHost
 
 if TYPE_CHECKING:
     from event_store.database import Database
@@ -43,10 +49,51 @@ def events_table() -> str:
         envelope |= {"actor", "correlation_id", "causation_id"}
         names = ", ".join(f"`{name}`" for name in own if name not in envelope)
         said = " ".join((cls.__doc__ or "").split())
+        schema = f"[schema](events/{cls.TOPIC}.schema.json)"
         parts.append(
-            f"### `{cls.TOPIC}`\n\nStream `{cls.CATEGORY}-<uuid>`. {said}\n\nMembers: {names}."
+            f"### `{cls.TOPIC}`\n\nStream `{cls.CATEGORY}-<uuid>`. {said}\n\n"
+            f"Members: {names} ({schema})."
         )
     return "\n\n".join(parts)
+
+
+def read_models_text() -> str:
+    """The reference of read models, as it must stand in the book."""
+    parts = []
+    for projection in PROJECTIONS:
+        kept = " Kept in Redis where there is one." if projection.in_redis else ""
+        parts.append(f"## `{projection.name}`\n\n{projection.about}{kept}")
+        for table in projection.tables:
+            rows = ["| Column | Type | Merges by | What |", "|---|---|---|---|"]
+            for each in table.columns:
+                by = f"latest {each.by}" if each.merge == "latest" else each.merge
+                rows.append(f"| `{each.name}` | {each.sql} | {by} | {each.about} |")
+            age = f" Rows are kept for {table.keep_days} days." if table.keep_days else ""
+            parts.append(f"### `{table.view}`\n\n{table.about}{age}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def metrics_table() -> str:
+    """The reference of metrics, as it must stand in the book."""
+    rows = ["| Metric | Type | Labels | What |", "|---|---|---|---|"]
+    host = ProjectionHost(psycopg.connect, {}, 1)
+    host.lag = dict  # type: ignore[method-assign]
+    for collector in (RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+        for metric in collector.collect():
+            name = metric.name + ("_total" if metric.type == "counter" else "")
+            labels = ", ".join(getattr(metric, "_labelnames", ()))
+            rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |")
+    return "\n".join(rows)
+
+
+def test_read_models_are_documented() -> None:
+    """Each projection, table and column, from the code."""
+    assert read_models_text() in (DOCS / "reference/read-models.md").read_text()
+
+
+def test_metrics_are_documented() -> None:
+    """Each metric that a process exports."""
+    assert metrics_table() in (DOCS / "reference/metrics.md").read_text()
 
 
 def test_settings_are_documented() -> None:
