@@ -19,8 +19,10 @@ from command_api.chat import ChatRoute
 from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, bad_request, ledger_unavailable
 from command_api.gateway import Gateway
 from command_api.http import header_of, request_id_of
+from command_api.ranking_routes import add_ranking_routes
 from event_store.database import ReadPool
 from event_store.ids import new_uuid7
+from projections.sinks import SinkUnavailableError
 from query_api.balances import (
     ProjectionLaggingError,
     read_balance,
@@ -88,6 +90,7 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
     _add_status_routes(app, gateway)
     _add_model_routes(app, gateway)
     _add_account_routes(app, gateway, reads)
+    add_ranking_routes(app, gateway, reads)
     return app
 
 
@@ -137,7 +140,14 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, invalid)
+
+    async def counters_away(request: Request, error: Exception) -> Response:
+        after = {"retry-after": str(RETRY_AFTER_S)}
+        text = f"{error}: try again."
+        return _error(request, ApiError(503, "read_model_unavailable", text, headers=after))
+
     app.add_exception_handler(ProjectionLaggingError, lagging)
+    app.add_exception_handler(SinkUnavailableError, counters_away)
     app.add_exception_handler(psycopg.OperationalError, database_away)
     app.add_exception_handler(PoolTimeout, database_away)
     app.add_exception_handler(Exception, unexpected)

@@ -89,6 +89,7 @@ class Call:
         "attempts",
         "began",
         "bound_tokens",
+        "cache_name",
         "caller",
         "correlation_id",
         "estimated_cost",
@@ -126,7 +127,7 @@ class Call:
         self.attempts: list[dict[str, Any]] = []
         self.hold_event_id = ""
         self.idempotency_key = b""
-        self.app = ""
+        self.app = self.cache_name = ""
         self.first_output_ms: int | None = None
         self.unresolved = False
         size = request.prompt_size()

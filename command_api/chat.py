@@ -18,6 +18,7 @@ from command_api.http import (
     ClientGoneError,
     Headers,
     app_of,
+    header_of,
     read_body,
     request_id_of,
     send_error,
@@ -30,6 +31,7 @@ from command_api.outcomes import (
     failure_of_exception,
     read_completion,
 )
+from command_api.response_cache import CachedReply
 from command_api.sse import count_message
 from event_store.ids import new_uuid7_text
 from providers.inference.port import UpstreamError
@@ -91,6 +93,8 @@ class ChatRoute:
                 )
                 if await self._replayed(call, caller, headers, send):
                     return
+            elif await self._cached(call, scope, raw, headers, send):
+                return
             await self._place(call)
             if request.stream:
                 await ChatStream(self._gateway, call, headers, receive, send).run()
@@ -138,6 +142,24 @@ class ChatRoute:
         await send_whole(send, reply.status, reply.body, headers, reply.content_type.encode())
         return True
 
+    async def _cached(
+        self, call: Call, scope: Scope, raw: bytes, headers: list[Header], send: Send
+    ) -> bool:
+        """Answer as the same request was answered before; False when it was not."""
+        responses = self._gateway.responses
+        if call.request.stream or not responses.enabled:
+            return False
+        wanted = header_of(scope, b"cache-control")
+        call.cache_name = responses.name_of(call.caller, raw, wanted)
+        found = await responses.find(call.caller, call.cache_name) if call.cache_name else None
+        headers.append((b"x-gatewayz-cache", b"hit" if found else b"miss"))
+        if found is None:
+            return False
+        headers[0] = (b"x-gatewayz-call-id", found.call_id.encode())
+        headers[2] = (b"x-gatewayz-provider", found.provider.encode())
+        await send_whole(send, OK, found.body, headers)
+        return True
+
     async def _json(self, call: Call, headers: list[Header], send: Send) -> None:
         """A call that is answered whole. A hang-up does not stop it (money rule 5)."""
         cashier = self._gateway.cashier
@@ -180,4 +202,8 @@ class ChatRoute:
                 call.caller, StoredReply(UUID(call.id), OK, "application/json", provider, raw)
             )
         await self._gateway.cashier.settle(call, usage, request_id=completion.request_id)
+        if call.cache_name:
+            await self._gateway.responses.keep(
+                call.caller, call.cache_name, CachedReply(call.id, provider, raw)
+            )
         return raw

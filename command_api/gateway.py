@@ -15,11 +15,13 @@ from command_api.auth import KeyRing
 from command_api.calls import Call, Cashier
 from command_api.errors import ApiError
 from command_api.idempotency import Idempotency
+from command_api.response_cache import ResponseCache
 from command_api.vault import Vault, load_secret
 from event_store.committer import Committer
 from event_store.ids import new_uuid7, to_iso
 from event_store.leases import Lease, home_identity
 from event_store.spool import Spool
+from providers.cache import make_cache
 from providers.inference.http_client import ClientLimits
 from providers.inference.model_list import ModelLists
 from providers.inference.registry import Registry, load_registry
@@ -75,8 +77,17 @@ class Gateway:
         self.idempotency = Idempotency(
             database, vault, body_bytes_max=settings.idempotency_body_bytes_max
         )
+        self.cache = make_cache(settings.redis_url, settings.cache_entries_max)
+        self.responses = ResponseCache(
+            self.cache,
+            database,
+            vault,
+            ttl_s=settings.response_cache_s,
+            bytes_max=settings.response_cache_bytes_max,
+        )
         self.model_lists = ModelLists(
             self.registry,
+            self.cache,
             interval_s=settings.model_list_interval_s,
             stale_s=settings.model_list_stale_s,
         )
@@ -110,6 +121,7 @@ class Gateway:
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()
+        await self.cache.close()
 
     @property
     def healthy(self) -> bool:

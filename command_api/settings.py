@@ -112,6 +112,19 @@ class Settings(BaseSettings):
     read_wait_s: float = Field(
         2.0, gt=0, description="Longest wait of a read for its own writes, seconds."
     )
+    cache_entries_max: int = Field(
+        10_000, ge=1, description="Most values cached in a process where there is no Redis."
+    )
+    response_cache_s: float = Field(
+        0.0, ge=0, description="How long a JSON reply answers the same request again; 0 is off."
+    )
+    response_cache_bytes_max: int = Field(
+        2**20, ge=0, description="Largest reply that is cached, bytes."
+    )
+    ranking_cache_s: float = Field(
+        60.0, ge=0, description="How long a ranking is shown before it is computed anew, seconds."
+    )
+    ranking_days_max: int = Field(90, ge=1, le=365, description="Longest window of a ranking.")
     model_list_interval_s: float = Field(
         3_600.0, gt=0, description="Time between fetches of a provider's model list, seconds."
     )

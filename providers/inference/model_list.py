@@ -23,6 +23,7 @@ from providers.inference.registry import MODELS_MAX, Model, Registry, price_vers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from providers.cache import Cache
     from providers.inference.registry import Provider
 
 logger = logging.getLogger("gatewayz.models")
@@ -103,11 +104,21 @@ def parse_openrouter(provider: str, raw: bytes, effective_at: str) -> dict[str, 
 LISTERS: dict[str, Callable[[str, bytes, str], dict[str, Model]]] = {"openrouter": parse_openrouter}
 
 
+class FetchedList(msgspec.Struct, frozen=True):
+    """A list as the provider gave it, and when: Unix time, seconds."""
+
+    fetched_at: int
+    body: bytes
+
+
 class ModelLists:
     """Keeps the lists of those providers that have one."""
 
-    def __init__(self, registry: Registry, *, interval_s: float, stale_s: float) -> None:
-        """Nothing is fetched before `start`."""
+    def __init__(
+        self, registry: Registry, cache: Cache, *, interval_s: float, stale_s: float
+    ) -> None:
+        """Nothing is fetched before `start`; `cache` shares what any gateway fetched."""
+        self._cache = cache
         self._registry, self._interval_s, self._stale_s = registry, interval_s, stale_s
         self._fetched_at: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -132,20 +143,41 @@ class ModelLists:
             await asyncio.sleep(self._interval_s)
 
     async def refresh(self, provider: Provider) -> None:
-        """Fetch one provider's list; a failure keeps the old one until it is stale."""
-        base_url = provider.base_url
-        effective_at = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+        """Have one provider's list anew; a failure keeps the old one until it is stale.
+
+        A list that another gateway fetched within the interval is as good as one of our own.
+        """
+        name = f"models:{provider.name}:{provider.base_url}"
         try:
-            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
-                reply = await client.get(f"{base_url}/models")
-                reply.raise_for_status()
-            if len(reply.content) > LIST_BYTES_MAX:
-                message = f"the list is larger than {LIST_BYTES_MAX} bytes"
-                raise msgspec.DecodeError(message)
-            provider.listed = LISTERS[provider.name](provider.name, reply.content, effective_at)
-            self._fetched_at[provider.name] = time.monotonic()
+            fetched = _cached(await self._cache.get(name), self._interval_s)
+            if fetched is None:
+                fetched = await self._fetch(provider)
+                await self._cache.put(name, msgspec.msgpack.encode(fetched), ttl_s=self._interval_s)
+            effective_at = time.strftime(
+                "%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(fetched.fetched_at)
+            )
+            provider.listed = LISTERS[provider.name](provider.name, fetched.body, effective_at)
+            age_s = max(0.0, time.time() - fetched.fetched_at)
+            self._fetched_at[provider.name] = time.monotonic() - age_s
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
             fetched_at = self._fetched_at.get(provider.name)
             if fetched_at is not None and time.monotonic() - fetched_at > self._stale_s:
                 provider.listed = {}
+
+    async def _fetch(self, provider: Provider) -> FetchedList:
+        async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
+            reply = await client.get(f"{provider.base_url}/models")
+            reply.raise_for_status()
+        if len(reply.content) > LIST_BYTES_MAX:
+            message = f"the list is larger than {LIST_BYTES_MAX} bytes"
+            raise msgspec.DecodeError(message)
+        LISTERS[provider.name](provider.name, reply.content, "")  # Only what can be read is kept.
+        return FetchedList(int(time.time()), reply.content)
+
+
+def _cached(value: bytes | None, interval_s: float) -> FetchedList | None:
+    if value is None:
+        return None
+    fetched = msgspec.msgpack.decode(value, type=FetchedList)
+    return fetched if time.time() - fetched.fetched_at < interval_s else None

@@ -1,0 +1,116 @@
+"""A cache of bytes with a time to live: Redis where there is one, else this process's memory.
+
+Whatever is cached can be had again without it. Redis away is a slower answer, never an error
+(P12): the memory of the process takes its place until it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from typing import Protocol
+
+import redis.asyncio
+from redis import RedisError
+
+logger = logging.getLogger("gatewayz.cache")
+
+PREFIX = "gatewayz:cache:"
+TIMEOUT_S = 0.25
+AWAY_S = 5.0
+"""How long Redis is left alone after it failed."""
+
+
+class Cache(Protocol):
+    """Values by name, forgotten after a while."""
+
+    async def get(self, name: str) -> bytes | None:
+        """A value that has not expired."""
+        ...
+
+    async def put(self, name: str, value: bytes, *, ttl_s: float) -> None:
+        """Keep a value for a time, if there is room."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class MemoryCache:
+    """The least recently used go first."""
+
+    def __init__(self, entries_max: int) -> None:
+        """Room for so many values."""
+        self._entries_max = entries_max
+        self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    async def get(self, name: str) -> bytes | None:
+        """A value that has not expired."""
+        found = self._values.get(name)
+        if found is None:
+            return None
+        if found[0] < time.monotonic():
+            del self._values[name]
+            return None
+        self._values.move_to_end(name)
+        return found[1]
+
+    async def put(self, name: str, value: bytes, *, ttl_s: float) -> None:
+        """Keep a value for a time."""
+        self._values[name] = (time.monotonic() + ttl_s, value)
+        self._values.move_to_end(name)
+        while len(self._values) > self._entries_max:
+            self._values.popitem(last=False)
+
+    async def close(self) -> None:
+        """Forget all."""
+        self._values.clear()
+
+
+class RedisCache:
+    """Values shared by all gateways; those of this process while Redis is away."""
+
+    def __init__(self, url: str, entries_max: int) -> None:
+        """Nothing is connected before the first use."""
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
+        self._memory = MemoryCache(entries_max)
+        self._away_until = 0.0
+
+    async def get(self, name: str) -> bytes | None:
+        """A value that has not expired."""
+        if time.monotonic() >= self._away_until:
+            try:
+                found = await self._redis.get(PREFIX + name)
+            except (RedisError, OSError) as error:
+                self._failed(error)
+            else:
+                return found if isinstance(found, bytes) else None
+        return await self._memory.get(name)
+
+    async def put(self, name: str, value: bytes, *, ttl_s: float) -> None:
+        """Keep a value for a time."""
+        if time.monotonic() >= self._away_until:
+            try:
+                await self._redis.set(PREFIX + name, value, px=max(1, int(ttl_s * 1_000)))
+            except (RedisError, OSError) as error:
+                self._failed(error)
+            else:
+                return
+        await self._memory.put(name, value, ttl_s=ttl_s)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._redis.aclose()
+
+    def _failed(self, error: Exception) -> None:
+        self._away_until = time.monotonic() + AWAY_S
+        logger.warning("the cache does without Redis for a while: %s", error)
+
+
+def make_cache(redis_url: str | None, entries_max: int) -> Cache:
+    """The cache for a configuration."""
+    return RedisCache(redis_url, entries_max) if redis_url else MemoryCache(entries_max)
