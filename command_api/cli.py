@@ -113,7 +113,7 @@ def migrate(home: Home = None, as_json: Json = False) -> None:
     configure_logging(settings)
     try:
         with open_database(settings) as database:
-            applied = prepare_database(settings, database)
+            applied = prepare_database(settings, database, move=True)
     except EXPECTED as error:
         fail(str(error))
     if as_json:

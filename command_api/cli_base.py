@@ -78,7 +78,8 @@ def opened(home: Path | None, **overrides: Any) -> Iterator[tuple[Settings, Data
     configure_logging(settings)
     try:
         with open_database(settings) as database:
-            prepare_database(settings, database)
+            # Whoever asks from a shell may not have all settings: nothing is moved for them.
+            prepare_database(settings, database, move=False)
             yield settings, database
     except EXPECTED as error:
         fail(str(error))

@@ -63,13 +63,17 @@ def open_database(settings: Settings) -> Iterator[Database]:
             yield database
 
 
-def prepare_database(settings: Settings, database: Database) -> list[str]:
-    """Apply what is missing: migrations, and projections that are new or changed."""
+def prepare_database(settings: Settings, database: Database, *, move: bool) -> list[str]:
+    """Apply what is missing: migrations, and projections that are new or changed.
+
+    With `move`, counters go where these settings want them: into Redis, or out of it.
+    """
     return migrate_all(
         database,
         sinks_of(settings.redis_url),
         host=settings.projection_host,
         partitions=1 if settings.projection_host == FOLLOWER else settings.kafka_partitions,
+        move=move,
     )
 
 
@@ -95,7 +99,7 @@ class Supervisor:
             self._await_orphans()
             database = stack.enter_context(self._database())
             if prepare:
-                prepare_database(settings, database)
+                prepare_database(settings, database, move=True)
             lapse_leases_of_home(database, home_identity(settings.home))
             read_end, write_end = os.pipe()
             stack.callback(os.close, write_end)

@@ -17,7 +17,7 @@ from zlib import crc32
 import psycopg
 
 from event_store.envelope import encode_event, encode_heartbeat
-from event_store.log import read_rows_after
+from event_store.log import head_position, read_rows_after
 from event_store.partitions import partition_key, partition_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Relay:
             return 0
         self._store(connection, rows[-1][0], last)
         self.status.events += len(rows)
-        self.status.lag_events = self._lag(connection) if len(rows) == self._batch_events else 0
+        self.status.lag_events = max(0, head_position(connection) - self._position)
         return len(rows)
 
     def _store(self, connection: Connection, position: int, last: Sequence[int]) -> None:
@@ -196,12 +196,6 @@ class Relay:
             raise ProducerError(message)
         self._position, self._last = position, list(last)
         self.status.position = position
-
-    def _lag(self, connection: Connection) -> int:
-        row = connection.execute(
-            "SELECT count(*) FROM events WHERE notification_id > %s", [self._position]
-        ).fetchone()
-        return int(row[0]) if row else 0
 
     def _heartbeat(self, producer: Producer, stop: threading.Event) -> None:
         """Tell the partitions without new events how far the others have come."""

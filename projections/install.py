@@ -31,10 +31,11 @@ def migrate_all(
     *,
     host: str = FOLLOWER,
     partitions: int = 1,
+    move: bool = True,
 ) -> list[str]:
     """Apply missing migrations, then install the projections; returns the names of both."""
     applied = migrate(database)
-    return applied + install(database, sinks, host=host, partitions=partitions)
+    return applied + install(database, sinks, host=host, partitions=partitions, move=move)
 
 
 def install(
@@ -43,11 +44,13 @@ def install(
     *,
     host: str = FOLLOWER,
     partitions: int = 1,
+    move: bool = True,
 ) -> list[str]:
     """Bring every projection to its present revision; returns the names of those that changed.
 
     A new one starts from the beginning of the log under `host`, with `partitions`. One whose
-    fold or tables changed, or that is now kept elsewhere, is rebuilt beside the live one.
+    fold or tables changed is rebuilt beside the live one; with `move`, so is one that these
+    `sinks` keep elsewhere than it is now.
     """
     known = sinks or {POSTGRES: PostgresSink()}
     changed = []
@@ -61,14 +64,16 @@ def install(
         }
         for projection in PROJECTIONS:
             sink = REDIS if projection.in_redis and REDIS in known else POSTGRES
-            wanted = (projection.revision, sink)
-            if registered.get(projection.name) == wanted:
+            revision, kept_in = registered.get(projection.name, (0, sink))
+            if not move:
+                sink = kept_in
+            if (revision, kept_in) == (projection.revision, sink):
                 continue
             changed.append(projection.name)
             if projection.name not in registered:
                 _register(connection, projection, sink, host=host, partitions=partitions)
             else:
-                rebuild(database, projection, known)
+                rebuild(database, projection, known, kept_in=sink)
     return changed
 
 

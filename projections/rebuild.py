@@ -21,7 +21,7 @@ from projections.schema import (
     drop_views,
     show_version,
 )
-from projections.sinks import POSTGRES, REDIS, PostgresSink, Sink
+from projections.sinks import POSTGRES, PostgresSink, Sink, sink_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -52,22 +52,24 @@ def rebuild(
     *,
     host: str | None = None,
     partitions: int | None = None,
+    kept_in: str | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> int:
     """Build the next version, catch up, switch; returns the version that is live now.
 
-    `report` is told the position reached and the head. `host` and `partitions` change who
-    advances the projection afterwards, and by how many partitions. Raises RebuildError.
+    `report` is told the position reached and the head. `host`, `partitions` and `kept_in`
+    change who advances the projection afterwards, by how many partitions, and which sink keeps
+    it. Raises RebuildError, or SinkUnavailableError for a sink that is not configured.
     """
     known = sinks or {POSTGRES: PostgresSink()}
     report = report or _no_report
-    sink = known[REDIS if projection.in_redis and REDIS in known else POSTGRES]
     with database.connect_as_owner() as owner, database.connect() as worker:
         worker.execute("SET synchronous_commit = off")
         with _locked(owner, projection):
             live = _live(owner, projection)
             host, partitions = host or live[1], partitions or live[2]
             version = live[0] + 1
+            sink = sink_named(known, kept_in or live[3], projection)
             _begin(owner, projection, sink, version, partitions)
             runner = Runner(projection, {sink.kind: sink}, host=REBUILD, version=version)
             runner.open(worker)

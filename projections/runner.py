@@ -17,13 +17,12 @@ from event_store.codec import UnreadableEvent, decode_or_mark
 from event_store.log import READ_EVENTS_MAX, LogEntry, read_rows_after
 from event_store.partitions import partition_key, partition_of
 from projections.sinks import (
-    REDIS,
     Parked,
     PostgresSink,
     ProjectionMovedError,
     Sink,
-    SinkUnavailableError,
     Step,
+    sink_named,
 )
 from projections.tables import Changes
 
@@ -170,10 +169,10 @@ class Runner:
             raise ProjectionMovedError(message)
         if not self._pinned:
             self.version = row[0]
-        sink = next(iter(self._sinks.values())) if self._pinned else self._sinks.get(row[1])
-        if sink is None:
-            message = f"projection {name} is kept in {row[1]}: set GATEWAYZ_{REDIS.upper()}_URL"
-            raise SinkUnavailableError(message)
+        if self._pinned:
+            sink = next(iter(self._sinks.values()))
+        else:
+            sink = sink_named(self._sinks, row[1], self.projection)
         self._sink = sink
         stored = connection.execute(
             "SELECT partition, host, parked_position, parked_error FROM projection_progress "

@@ -9,7 +9,7 @@ from projections.schema import drop_tables
 from projections.tables import Merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
 
@@ -97,6 +97,15 @@ class Sink(Protocol):
     def drop(self, owner: Connection, projection: Projection, version: int) -> None:
         """Drop the rows and progress of a version that nobody reads."""
         ...
+
+
+def sink_named(sinks: Mapping[str, Sink], kind: str, projection: Projection) -> Sink:
+    """The sink that keeps a projection; raises SinkUnavailableError when it is not configured."""
+    sink = sinks.get(kind)
+    if sink is None:
+        message = f"projection {projection.name} is kept in {kind}: set GATEWAYZ_REDIS_URL"
+        raise SinkUnavailableError(message)
+    return sink
 
 
 def write_progress(connection: Connection, step: Step, *, compare: bool) -> int:

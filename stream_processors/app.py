@@ -50,10 +50,10 @@ class WorkerApp(faust.App):
     partitions: int
 
     async def resume_offsets(self, assigned: set[Any]) -> dict[Any, int]:
-        """Where to go on in each assigned partition of the log's topic; 0 for a new one."""
+        """Where to go on in the assigned partitions of the log's topic that have such a place."""
         mine = {each.partition: each for each in assigned if each.topic == self.events_topic}
         known = await self.on_thread(self.host.assign, set(mine), self.partitions)
-        return {each: known.get(number) or 0 for number, each in mine.items()}
+        return {mine[number]: offset for number, offset in known.items()}
 
     async def on_thread(self, work: Callable[..., Any], *values: Any) -> Any:
         """Do something on the one thread that owns the host's connection."""
@@ -113,9 +113,11 @@ def _add_agent(app: WorkerApp) -> None:
             for event in events:
                 await stream.ack(event)
 
-    @app.timer(TICK_S, on_leader=False)  # type: ignore[untyped-decorator]
+    @app.task  # type: ignore[untyped-decorator]
     async def tick() -> None:
-        await _or_exit(app.on_thread(app.host.tick))
+        while not app.should_stop:
+            await app.sleep(TICK_S)
+            await _or_exit(app.on_thread(app.host.tick))
 
 
 async def _deliver(app: WorkerApp, events: list[Any]) -> None:

@@ -56,10 +56,11 @@ class ProjectionHost:
         self.applied = 0
         self.caught_up = 0
 
-    def assign(self, partitions: set[int], topic_partitions: int) -> dict[int, int | None]:
+    def assign(self, partitions: set[int], topic_partitions: int) -> dict[int, int]:
         """Take over some partitions; returns the Kafka offset to go on from, where one is known.
 
-        The offsets are those stored with the rows, the lowest of all projections.
+        The offsets are those stored with the rows, the lowest of all projections. One that was
+        rebuilt stands at the head of the log and has none: nothing before it is new to it.
         """
         while not self._stopping:
             try:
@@ -68,7 +69,7 @@ class ProjectionHost:
                 self._lost(error)
         return {}
 
-    def _assign(self, partitions: set[int], topic_partitions: int) -> dict[int, int | None]:
+    def _assign(self, partitions: set[int], topic_partitions: int) -> dict[int, int]:
         self.assigned = set(partitions)
         self._absent = dict.fromkeys(self._runners, 0.0)
         self._behind.clear()
@@ -86,14 +87,13 @@ class ProjectionHost:
                 )
                 self._absent[runner] = time.monotonic() + ABSENT_RETRY_S
         rows = self._open().execute(
-            "SELECT g.partition, min(coalesce(g.next_offset, 0)) FROM projection p "
+            "SELECT g.partition, min(g.next_offset) FROM projection p "
             "JOIN projection_progress g ON g.name = p.name AND g.version = p.version "
             "WHERE g.host = %s AND g.partition = ANY (%s) AND g.parked_position IS NULL "
             "GROUP BY g.partition",
             [WORKERS, sorted(partitions)],
         )
-        known = dict(rows.fetchall())
-        return {each: known.get(each) for each in partitions}
+        return {partition: offset for partition, offset in rows.fetchall() if offset is not None}
 
     def deliver(self, links: Sequence[Link], offsets: Mapping[int, int]) -> None:
         """Apply links of assigned partitions to every projection; `offsets` come after them.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from projections.catalog import PROJECTIONS
 from tests.e2e.processes import Server, alive, gatewayz
 from tests.harness import eventually
 
@@ -106,6 +107,33 @@ def test_replay_prints_the_log_and_its_balances(tmp_path: Path) -> None:
     assert then["balance"]["granted_nano_usd"] == 3_000_000_000
     stream = f"user-{user['user_id']}"
     assert gatewayz(home, "ledger", "replay", "--stream", stream)["type"] == "user.registered.v1"
+
+
+def test_read_models_are_listed_rebuilt_and_verified_beside_calls(tmp_path: Path) -> None:
+    """P8 from the command line, while the server serves; mistakes are told in a line."""
+    home = tmp_path / "home"
+    with Server(home) as server:
+        key = server.key()
+        for _ in range(5):
+            assert server.chat(key).status_code == 200
+        before = server.get(key, "/user/balance")
+        listed = gatewayz(home, "projections", "list")
+        assert {"name", "version", "position", "lag_events"} <= set(listed[0])
+        assert len(listed) == len(PROJECTIONS)
+        assert gatewayz(home, "projections", "rebuild", "account_balances")["version"] == 2
+        assert gatewayz(home, "projections", "rebuild", "all")["version"] == 2
+        assert server.get(key, "/user/balance") == before
+        assert server.chat(key).status_code == 200
+        assert server.get(key, "/user/balance")["settled_nano_usd"] > before["settled_nano_usd"]
+        report = gatewayz(home, "projections", "verify")
+        assert report["ok"]
+        assert all(t["live"] == t["rebuilt"] for p in report["projections"] for t in p["tables"])
+        versions = {each["name"]: each["version"] for each in gatewayz(home, "projections", "list")}
+        assert versions["account_balances"] == 3
+    for wrong in (("rebuild", "nothing"), ("assign", "journal", "somebody")):
+        error = gatewayz(home, "projections", *wrong, status=1)
+        assert error.startswith("gatewayz: ")
+        assert error.count("\n") == 1
 
 
 def test_verify_names_a_difference(tmp_path: Path) -> None:
