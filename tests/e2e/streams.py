@@ -16,6 +16,7 @@ import httpx
 from event_store.log import head_position
 from projections.catalog import PROJECTIONS
 from projections.comparison import compare
+from projections.install import install
 from projections.rebuild import rebuild
 from projections.redis_sink import sinks_of
 from projections.register import standing
@@ -68,6 +69,7 @@ class System:
         """Give the projections to the workers; nothing runs yet."""
         self.database, self.folder, self.redis_url = database, folder, redis_url
         self.sinks = sinks_of(redis_url)
+        install(database, self.sinks)
         for projection in PROJECTIONS:
             rebuild(database, projection, self.sinks, host="workers", partitions=PARTITIONS)
         self.topic = f"test.{uuid.uuid4().hex}"
