@@ -60,6 +60,8 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # The relay says itself, in one line, that the broker is away.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:

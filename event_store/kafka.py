@@ -6,6 +6,7 @@ Python took 5 to 8. Administration is kafka-python's, as in tools and tests.
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ BATCH_BYTES = 256 * 1024
 MESSAGE_TIMEOUT_MS = 30_000
 POLL_S = 0.25
 ADMIN_TIMEOUT_MS = 10_000
+BOOTSTRAP_TIMEOUT_MS = 2_000
+CONNECT_S = 5.0
 PARTITION_UNASSIGNED_REPLICATION = -1
 """The broker's own default replication factor (KIP-464)."""
 
@@ -78,15 +81,36 @@ class KafkaProducer:
             self._failed = str(error)
 
 
+def require_broker(bootstrap: str) -> None:
+    """Raise ProducerError, naming the reason, unless a broker accepts connections.
+
+    Asked before a client is made: clients wait long for their first broker, and are left
+    half made when there is none.
+    """
+    reasons = []
+    for host, _, port in (each.rpartition(":") for each in bootstrap.split(",")):
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except (OSError, ValueError) as error:
+            reasons.append(f"{host}:{port} ({error})")
+        else:
+            return
+    message = f"no broker answers at {', '.join(reasons)}"
+    raise ProducerError(message)
+
+
 def ensure_topic(bootstrap: str, topic: str, partitions: int) -> None:
     """Make the topic if it is missing.
 
     Raises ProducerError when the broker cannot be reached, RelayError when the topic has another
     number of partitions.
     """
+    require_broker(bootstrap)
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), request_timeout_ms=ADMIN_TIMEOUT_MS
+            bootstrap_servers=bootstrap.split(","),
+            request_timeout_ms=ADMIN_TIMEOUT_MS,
+            bootstrap_timeout_ms=BOOTSTRAP_TIMEOUT_MS,
         )
     except KafkaError as error:
         message = f"no broker answers at {bootstrap}: {error!r}"

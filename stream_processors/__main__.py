@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import socket
 import time
 
 from faust import Worker
 
+from event_store.kafka import require_broker
+from event_store.relay import ProducerError
 from stream_processors.app import make_app
 from stream_processors.config import read_config
 
@@ -16,21 +17,18 @@ logger = logging.getLogger("gatewayz.worker")
 
 GC_THRESHOLD = 200_000
 BROKER_RETRY_S = 1.0
-BROKER_CONNECT_S = 5.0
 
 
 def await_broker(bootstrap: str) -> None:
     """Wait until a broker accepts connections: Faust gives up at its start, and only there."""
-    addresses = [each.rpartition(":") for each in bootstrap.split(",")]
     while True:
-        for host, _, port in addresses:
-            try:
-                socket.create_connection((host, int(port)), BROKER_CONNECT_S).close()
-            except OSError as error:
-                logger.warning("no broker answers at %s:%s yet: %s", host, port, error)
-            else:
-                return
-        time.sleep(BROKER_RETRY_S)
+        try:
+            require_broker(bootstrap)
+        except ProducerError as error:
+            logger.warning("%s yet", error)
+            time.sleep(BROKER_RETRY_S)
+        else:
+            return
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from event_store.partitions import partition_key, partition_of
 from event_store.relay import ProducerError, Relay, RelayError
 from tests.harness import eventually
 from tests.history import History, insert_raw
+from tests.servers.local import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +188,15 @@ def test_a_broker_that_fails_loses_nothing(database: Database, kafka: str) -> No
     with database.connect() as connection:
         assert set(positions) == {each.position for each in read_after(connection, 0, 100_000)}
     assert len(positions) > len(set(positions))
+
+
+def test_a_relay_without_a_broker_waits_and_can_be_stopped(database: Database) -> None:
+    """It tries again and again, says so, and ends soon when told to."""
+    began = time.monotonic()
+    with relaying(make_relay(database, f"127.0.0.1:{free_port()}", new_topic())) as relay:
+        time.sleep(1)
+        assert not relay.status.active
+    assert time.monotonic() - began < 10
 
 
 def test_another_number_of_partitions_is_refused(database: Database, kafka: str) -> None:
