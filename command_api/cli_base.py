@@ -18,7 +18,7 @@ from command_api.supervisor import StartError, open_database, prepare_database
 from domain.errors import DomainError
 from event_store.errors import EventStoreError
 from projections.rebuild import RebuildError
-from projections.sinks import SinkUnavailableError
+from projections.sinks import ProjectionMovedError, SinkUnavailableError
 from providers.inference.registry import ProvidersFileError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ EXPECTED = (
     EventStoreError,
     StartError,
     ProvidersFileError,
+    ProjectionMovedError,
     RebuildError,
     SinkUnavailableError,
     psycopg.OperationalError,

@@ -12,19 +12,18 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import IsolationLevel
 
 from event_store.codec import UnreadableEvent
 from event_store.log import head_position, read_all
 from event_store.partitions import partition_of
 from projections.runner import Runner
-from projections.sinks import POSTGRES, PostgresSink
+from projections.sinks import POSTGRES, PostgresSink, ProjectionMovedError
 from projections.tables import Changes, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    import psycopg
 
     from event_store.database import Database
     from event_store.log import LogEntry
@@ -229,8 +228,20 @@ def open_checks(
         ).fetchone()
         runner = Runner(projection, sinks, host=host[0] if host else "")
         runner.open(connection)
+        if runner.sink.kind == POSTGRES:
+            _keep(connection, projection, runner.version)
         checks.append(ProjectionCheck(connection, runner, runner.sink))
     return checks
+
+
+def _keep(connection: Connection, projection: Projection, version: int) -> None:
+    """Let no rebuild drop the tables while they are compared; raises ProjectionMovedError."""
+    try:
+        for table in projection.tables:
+            connection.execute(f"SELECT FROM {table.stored_as(version)} LIMIT 0")
+    except psycopg.errors.UndefinedTable as error:
+        message = f"projection {projection.name} was rebuilt just now: verify again"
+        raise ProjectionMovedError(message) from error
 
 
 def compare(
@@ -239,9 +250,8 @@ def compare(
     sinks: Mapping[str, Sink] | None = None,
 ) -> tuple[int, list[Comparison]]:
     """Verify some projections; returns the head of the log and what was found."""
-    known = sinks or {POSTGRES: PostgresSink()}
     with database.connect() as connection:
-        begin_snapshot(connection, known)
+        known = begin_snapshot(connection, projections, sinks)
         with connection.transaction():
             checks = open_checks(connection, projections, known)
             for entry in read_all(connection, tolerant=True):
@@ -250,12 +260,24 @@ def compare(
             return head_position(connection), [check.finish() for check in checks]
 
 
-def begin_snapshot(connection: Connection, sinks: Mapping[str, Sink]) -> None:
-    """Make the next transaction see one moment: first what is kept elsewhere, then the log.
+def begin_snapshot(
+    connection: Connection, projections: Sequence[Projection], sinks: Mapping[str, Sink] | None
+) -> dict[str, Sink]:
+    """Make the next transaction see one moment; returns sinks that answer from it.
 
-    The log of a later moment has every event that rows of an earlier one can show.
+    What is kept elsewhere is taken first, then the log: the log of a later moment has every
+    event that rows of an earlier one can show.
     """
+    rows = connection.execute("SELECT name, version, sink FROM projection").fetchall()
+    registered = {name: (version, kind) for name, version, kind in rows}
+    found: dict[str, Sink] = {}
+    for kind, sink in (sinks or {POSTGRES: PostgresSink()}).items():
+        mine = [
+            (each, registered[each.name][0])
+            for each in projections
+            if registered.get(each.name, (0, ""))[1] == kind
+        ]
+        found[kind] = sink.at_this_moment(mine)
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     connection.read_only = True
-    for sink in sinks.values():
-        sink.freeze()
+    return found

@@ -38,6 +38,8 @@ CLOSE_EVENTS = 2_000
 SWITCH_LOCK_TIMEOUT = "250ms"
 SWITCH_TRIES_MAX = 240
 SWITCH_RETRY_S = 0.25
+LEFT_BEHIND = 5
+"""Versions before the last one that are dropped too, where a long reader had kept them."""
 REBUILD = "rebuild"
 
 
@@ -214,7 +216,8 @@ def _drop(owner: Connection, projection: Projection, sink: Sink, version: int) -
         try:
             with owner.transaction():
                 owner.execute(f"SET LOCAL lock_timeout = '{SWITCH_LOCK_TIMEOUT}'")
-                sink.drop(owner, projection, version)
+                for old in range(max(1, version - LEFT_BEHIND), version + 1):
+                    sink.drop(owner, projection, old)
         except psycopg.errors.LockNotAvailable:
             time.sleep(SWITCH_RETRY_S)
         else:

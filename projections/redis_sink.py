@@ -91,6 +91,7 @@ class RedisSink:
         """`client` decodes replies to text."""
         self._redis = client
         self._frozen: Sets | None = None
+        self._frozen_progress: dict[str, dict[int, int]] = {}
 
     def progress(
         self, connection: Connection, projection: Projection, version: int
@@ -98,12 +99,12 @@ class RedisSink:
         """Position by partition; none where Redis was lost."""
         del connection
         name = _progress_of(projection, version)
-        if self._frozen is None:
-            stored = self._call("HGETALL", name)
-        else:
-            stored, sets = self._dump(name, projection.tables, version)
-            self._frozen |= sets
-        return {int(partition): int(at) for partition, at in _pairs(stored).items()}
+        if name in self._frozen_progress:
+            return self._frozen_progress[name]
+        if self._frozen is not None:
+            message = f"projection {projection.name} was rebuilt just now: verify again"
+            raise ProjectionMovedError(message)
+        return _progress_in(self._call("HGETALL", name))
 
     def fetch(self, connection: Connection, version: int) -> Fetch:
         """No fold that is kept in Redis looks at its rows."""
@@ -175,9 +176,16 @@ class RedisSink:
                     found.setdefault(key, [0] * len(table.values))[place] = score
         return iter([(*key, *found[key]) for key in sorted(found)])
 
-    def freeze(self) -> None:
-        """Take the counters with the progress, in one moment, from now on."""
-        self._frozen = {}
+    def at_this_moment(self, of: Sequence[tuple[Projection, int]]) -> RedisSink:
+        """A sink that answers from what is there now: each one's counters with its progress."""
+        frozen = RedisSink(self._redis)
+        frozen._frozen = {}
+        for projection, version in of:
+            name = _progress_of(projection, version)
+            stored, sets = self._dump(name, projection.tables, version)
+            frozen._frozen_progress[name] = _progress_in(stored)
+            frozen._frozen |= sets
+        return frozen
 
     def prune(self, connection: Connection, projection: Projection, version: int) -> None:
         """Sets with an age expire by themselves."""
@@ -224,6 +232,10 @@ def _expiry(table: Table, key: Row) -> int:
     """Unix time, whole seconds, at which a set is too old; as PostgreSQL prunes rows."""
     began = datetime.fromisoformat(key[table.names.index(table.time)])
     return int((began + timedelta(days=table.keep_days)).timestamp())
+
+
+def _progress_in(reply: Any) -> dict[int, int]:
+    return {int(partition): int(at) for partition, at in _pairs(reply).items()}
 
 
 def _pairs(reply: Any) -> dict[str, str]:

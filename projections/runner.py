@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
+
 from event_store.codec import UnreadableEvent, decode_or_mark
 from event_store.log import READ_EVENTS_MAX, LogEntry, read_rows_after
 from event_store.partitions import partition_key, partition_of
@@ -28,8 +30,6 @@ from projections.tables import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    import psycopg
 
     from projections.projection import Projection
 
@@ -212,17 +212,22 @@ class Runner:
         delivered = Delivered(gaps=selected.gaps)
         if selected.new == self.positions:
             return delivered
-        step = self._fold(connection, selected.entries, dict(selected.new))
-        step.offsets = {
-            partition: offset
-            for partition, offset in batch.offsets.items()
-            if partition in step.new and partition not in shut | selected.gaps
-        }
         try:
+            step = self._fold(connection, selected.entries, dict(selected.new))
+            step.offsets = {
+                partition: offset
+                for partition, offset in batch.offsets.items()
+                if partition in step.new and partition not in shut | selected.gaps
+            }
             self._sink.store(connection, step)
         except ProjectionMovedError:
             self.open(connection)
             raise
+        except psycopg.errors.UndefinedTable as error:
+            # A rebuild has put another version in its place, and dropped this one.
+            self.open(connection)
+            message = f"projection {self.projection.name} was rebuilt"
+            raise ProjectionMovedError(message) from error
         self._stored(step)
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_S

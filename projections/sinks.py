@@ -86,8 +86,8 @@ class Sink(Protocol):
         """All rows, those of appended tables in order."""
         ...
 
-    def freeze(self) -> None:
-        """Let `progress` and `rows` answer from one moment, from the next `progress` on."""
+    def at_this_moment(self, of: Sequence[tuple[Projection, int]]) -> Sink:
+        """A sink whose `progress` and `rows` of these versions answer from this moment."""
         ...
 
     def prune(self, connection: Connection, projection: Projection, version: int) -> None:
@@ -196,8 +196,10 @@ class PostgresSink:
             )
             yield from cursor
 
-    def freeze(self) -> None:
-        """The connection's own snapshot is the moment."""
+    def at_this_moment(self, of: Sequence[tuple[Projection, int]]) -> PostgresSink:
+        """Itself: the connection's own snapshot is the moment."""
+        del of
+        return self
 
     def prune(self, connection: Connection, projection: Projection, version: int) -> None:
         """Delete the rows of tables that have an age."""

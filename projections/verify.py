@@ -17,7 +17,6 @@ from event_store.codec import UnreadableEvent
 from event_store.log import head_position, read_all
 from projections.catalog import PROJECTIONS
 from projections.comparison import ProjectionCheck, begin_snapshot, open_checks
-from projections.sinks import POSTGRES, PostgresSink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,9 +65,8 @@ class Report:
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
     """Replay and compare; every difference is named in the report."""
     report = Report()
-    known = sinks or {POSTGRES: PostgresSink()}
     with database.connect() as connection:
-        begin_snapshot(connection, known)
+        known = begin_snapshot(connection, PROJECTIONS, sinks)
         with connection.transaction():
             report.position = head_position(connection)
             checks = open_checks(connection, PROJECTIONS, known)

@@ -19,8 +19,9 @@ from kafka.structs import TopicPartition
 from event_store.kafka import ensure_topic
 from projections.catalog import PROJECTIONS
 from projections.comparison import compare
+from projections.follower import follow
 from projections.rebuild import rebuild
-from projections.register import standing
+from projections.register import assign, standing
 from tests.e2e.processes import Server, free_port, gatewayz
 from tests.e2e.streams import PARTITIONS, Program, System, load, system
 from tests.harness import eventually
@@ -203,6 +204,36 @@ def test_two_workers_rebalance_under_load(database: Database, kafka: str, tmp_pa
             third = run.start("worker")
             eventually(lambda: len(_partitions(run, third)) == PARTITIONS // 2, 60)
             second.stop()
+        run.await_head()
+        run.verified()
+
+
+def test_a_rebuild_and_a_change_of_host_under_load(
+    database: Database, kafka: str, tmp_path: Path
+) -> None:
+    """P8 beside workers: they go on with the new version; the follower can take over and back."""
+    history = History(database, users=9)
+    with system(database, kafka, tmp_path) as run:
+        run.start("relay")
+        run.start("worker")
+        began = run.head()
+        with load(history):
+            eventually(lambda: min(run.positions().values()) > began, 30)
+            for projection in PROJECTIONS:
+                rebuild(database, projection)
+            time.sleep(1)
+            for projection in PROJECTIONS:
+                assign(database, projection, "follower")
+            stop = threading.Event()
+            follower = threading.Thread(target=follow, args=(database, stop))
+            follower.start()
+            reached = run.head()
+            eventually(lambda: min(run.positions().values()) >= reached, 30)
+            stop.set()
+            follower.join()
+            for projection in PROJECTIONS:
+                assign(database, projection, "workers")
+            run.start("worker")
         run.await_head()
         run.verified()
 

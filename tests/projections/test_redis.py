@@ -19,6 +19,8 @@ from projections.redis_sink import RedisSink, sinks_of
 from projections.register import standing
 from projections.runner import Runner
 from projections.sinks import SinkUnavailableError
+from projections.verify import verify
+from tests.e2e.streams import load
 from tests.harness import eventually
 from tests.history import History
 from tests.servers.local import free_port
@@ -152,3 +154,18 @@ def test_a_redis_that_is_away_stops_only_its_own(database: Database, empty_redis
     stop.set()
     thread.join(20)
     assert MODEL_DAY.members == 2
+
+
+def test_verification_sees_one_moment_under_load(database: Database, empty_redis: str) -> None:
+    """While calls come in and the follower counts them: no false difference in either store."""
+    history = History(database)
+    history.calls(20)
+    install(database, sinks_of(empty_redis))
+    head = 0
+    with following(database, empty_redis), load(history, calls=20, pause_s=0.01):
+        for _ in range(6):
+            head, found = compare(database, PROJECTIONS, sinks_of(empty_redis))
+            assert [text for each in found for text in each.differences] == []
+            assert all(each.position <= head for each in found)
+            assert verify(database, sinks_of(empty_redis)).differences == []
+    assert head > 100
