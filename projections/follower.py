@@ -10,7 +10,6 @@ new, it was parked, its Redis was lost) comes after by itself.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,18 +17,12 @@ import psycopg
 from event_store.log import LogEntry, read_after
 from event_store.partitions import partition_of
 from projections.catalog import PROJECTIONS
-from projections.runner import (
-    WANTED_CHANNEL,
-    Batch,
-    Link,
-    ProjectionOwnedElsewhereError,
-    Runner,
-)
-from projections.sinks import ProjectionMovedError, SinkUnavailableError
+from projections.roster import Roster
+from projections.runner import WANTED_CHANNEL, Batch, Link, Runner
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from event_store.database import Database
     from projections.sinks import Sink
@@ -42,9 +35,6 @@ IDLE_S = 1.0
 GATHER_S = 0.3
 """Pause after a batch that did not fill, unless a reader waits."""
 RETRY_S = 0.5
-UNAVAILABLE_RETRY_S = 5.0
-RECHECK_S = 5.0
-"""Time between looks whether Redis still has what was stored there."""
 
 Connection = psycopg.Connection[Any]
 
@@ -73,10 +63,7 @@ class Follower:
     ) -> None:
         """Nothing is read before `run`."""
         self._connection, self._wanted = connection, wanted
-        self._runners = [Runner(projection, sinks) for projection in PROJECTIONS]
-        self._absent: dict[Runner, float] = dict.fromkeys(self._runners, 0.0)
-        """Runners that cannot work now, and when to look again."""
-        self._recheck_at = 0.0
+        self._roster = Roster([Runner(projection, sinks) for projection in PROJECTIONS])
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -105,54 +92,29 @@ class Follower:
 
     def advance(self) -> int:
         """One batch for all; returns the most events that a projection had before it."""
-        self._look_for_absent()
-        going = [each for each in self._runners if each not in self._absent]
+        roster, connection = self._roster, self._connection
+        roster.look(connection)
+        going = roster.going
         if not going:
             return 0
         front = max(each.live_position for each in going)
         leaders = [each for each in going if each.live_position == front]
-        entries = read_after(self._connection, front, BATCH_EVENTS_MAX)
+        entries = read_after(connection, front, BATCH_EVENTS_MAX)
         most = len(entries)
         batches: dict[int, Batch] = {}
         for runner in leaders if entries else ():
             count = len(runner.positions)
             if count not in batches:
                 batches[count] = Batch(links_for(runner, entries))
-            self._guard(runner, runner.deliver, batches[count])
+            roster.do(connection, runner, runner.deliver, batches[count])
         head = entries[-1].position if entries else front
         for runner in going:
             if runner not in leaders or runner.parked:
-                advanced = self._guard(runner, runner.advance, BATCH_EVENTS_MAX, to_position=head)
+                advanced = roster.do(
+                    connection, runner, runner.advance, BATCH_EVENTS_MAX, to_position=head
+                )
                 most = max(most, advanced[0] if advanced else 0)
         return most
-
-    def _look_for_absent(self) -> None:
-        now = time.monotonic()
-        if now >= self._recheck_at:
-            self._recheck_at = now + RECHECK_S
-            for runner in self._runners:
-                if runner not in self._absent:
-                    self._guard(runner, runner.recheck)
-        for runner, again in list(self._absent.items()):
-            if now >= again:
-                del self._absent[runner]
-                self._guard(runner, runner.open)
-
-    def _guard(self, runner: Runner, work: Callable[..., Any], *values: Any, **named: Any) -> Any:
-        """Do the work of one projection; what stops it must not stop the others."""
-        wait_s = UNAVAILABLE_RETRY_S
-        try:
-            return work(self._connection, *values, **named)
-        except ProjectionOwnedElsewhereError as error:
-            logger.info("%s", error)
-        except SinkUnavailableError as error:
-            logger.warning("%s", error)
-        except ProjectionMovedError as error:
-            # Rebuilt and switched, most likely: look at once where it stands now.
-            logger.info("%s", error)
-            wait_s = RETRY_S
-        self._absent[runner] = time.monotonic() + wait_s
-        return None
 
 
 def links_for(runner: Runner, entries: list[LogEntry]) -> list[Link]:

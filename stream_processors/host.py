@@ -16,8 +16,8 @@ import psycopg
 
 from event_store.log import head_position
 from projections.catalog import PROJECTIONS
-from projections.runner import WORKERS, Batch, ProjectionOwnedElsewhereError, Runner
-from projections.sinks import ProjectionMovedError, SinkUnavailableError
+from projections.roster import Roster
+from projections.runner import WORKERS, Batch, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz.worker")
 
 CATCH_UP_EVENTS = 10_000
-ABSENT_RETRY_S = 5.0
-MOVED_RETRY_S = 0.5
-RECHECK_S = 5.0
 LOST_RETRY_S = 0.5
 
 
@@ -46,12 +43,9 @@ class ProjectionHost:
         self._connect = connect
         self._connection: Connection | None = None
         self._batch_events_max = batch_events_max
-        self._runners = [Runner(each, sinks, host=WORKERS) for each in PROJECTIONS]
-        self._absent: dict[Runner, float] = dict.fromkeys(self._runners, 0.0)
-        self._missed: set[Runner] = set()
+        self._roster = Roster([Runner(each, sinks, host=WORKERS) for each in PROJECTIONS])
         self._behind: dict[Runner, set[int]] = {}
         self._stopping = False
-        self._recheck_at = 0.0
         self.assigned: set[int] = set()
         self.applied = 0
         self.caught_up = 0
@@ -71,11 +65,11 @@ class ProjectionHost:
 
     def _assign(self, partitions: set[int], topic_partitions: int) -> dict[int, int]:
         self.assigned = set(partitions)
-        self._absent = dict.fromkeys(self._runners, 0.0)
+        self._roster.forget()
         self._behind.clear()
-        self._look_for_absent()
-        for runner in self._runners:
-            if runner not in self._absent and len(runner.positions) != topic_partitions:
+        self._look()
+        for runner in self._roster.going:
+            if len(runner.positions) != topic_partitions:
                 logger.error(
                     "projection %s has %d partitions, the topic has %d: run `gatewayz projections "
                     "rebuild %s --partitions %d`",
@@ -85,7 +79,7 @@ class ProjectionHost:
                     runner.projection.name,
                     topic_partitions,
                 )
-                self._absent[runner] = time.monotonic() + ABSENT_RETRY_S
+                self._roster.bar(runner)
         rows = self._open().execute(
             "SELECT g.partition, min(g.next_offset) FROM projection p "
             "JOIN projection_progress g ON g.name = p.name AND g.version = p.version "
@@ -113,11 +107,9 @@ class ProjectionHost:
 
     def _deliver(self, links: Sequence[Link], offsets: Mapping[int, int]) -> None:
         connection, batch = self._open(), Batch(links, offsets)
-        self._look_for_absent()
-        for runner in self._runners:
-            if runner in self._absent:
-                continue
-            found = self._guard(runner, runner.deliver, batch)
+        self._look()
+        for runner in self._roster.going:
+            found = self._roster.do(connection, runner, runner.deliver, batch)
             if found is not None and found.gaps:
                 self._note_gap(runner, found.gaps)
         self.applied += len(links)
@@ -127,12 +119,14 @@ class ProjectionHost:
         """What is due without any delivery: catching up, parked partitions, a lost Redis."""
         try:
             connection = self._open()
-            self._look_for_absent()
+            self._look()
             self._catch_up(connection)
-            for runner in self._runners:
-                if runner.parked and runner not in self._absent:
-                    parked = set(runner.parked) & self.assigned
-                    self._guard(runner, runner.advance, CATCH_UP_EVENTS, partitions=parked)
+            for runner in self._roster.going:
+                parked = set(runner.parked) & self.assigned
+                if parked:
+                    self._roster.do(
+                        connection, runner, runner.advance, CATCH_UP_EVENTS, partitions=parked
+                    )
         except psycopg.OperationalError as error:
             self._lost(error)
 
@@ -142,7 +136,7 @@ class ProjectionHost:
             head = head_position(connection)
         return {
             (runner.projection.name, partition): max(0, head - position)
-            for runner in self._runners
+            for runner in self._roster.runners
             for partition, position in runner.positions.items()
             if partition in self.assigned
         }
@@ -151,7 +145,7 @@ class ProjectionHost:
         """Positions of the events that stop some projection."""
         return {
             (runner.projection.name, partition): each.position
-            for runner in self._runners
+            for runner in self._roster.runners
             for partition, each in runner.parked.items()
         }
 
@@ -176,9 +170,14 @@ class ProjectionHost:
         if self._connection is not None:
             self._connection.close()
         # What was stored last is not known: look again before anything is applied.
-        self._absent = dict.fromkeys(self._runners, 0.0)
+        self._roster.forget()
         self._behind.clear()
         time.sleep(LOST_RETRY_S)
+
+    def _look(self) -> None:
+        """Whoever was absent has been passed by what was delivered meanwhile."""
+        for runner in self._roster.look(self._open()):
+            self._note_gap(runner, self.assigned)
 
     def _note_gap(self, runner: Runner, partitions: set[int]) -> None:
         mine = partitions & self.assigned
@@ -193,11 +192,16 @@ class ProjectionHost:
     def _catch_up(self, connection: Connection) -> None:
         """One batch from the log for each projection that missed something."""
         for runner, partitions in list(self._behind.items()):
-            if runner in self._absent:
+            if runner not in self._roster.going:
                 continue
             head = head_position(connection)
-            read = self._guard(
-                runner, runner.advance, CATCH_UP_EVENTS, to_position=head, partitions=partitions
+            read = self._roster.do(
+                connection,
+                runner,
+                runner.advance,
+                CATCH_UP_EVENTS,
+                to_position=head,
+                partitions=partitions,
             )
             if read is None:
                 continue
@@ -205,35 +209,3 @@ class ProjectionHost:
             mine = [runner.positions[each] for each in partitions if each not in runner.parked]
             if min(mine, default=head) >= head:
                 del self._behind[runner]
-
-    def _look_for_absent(self) -> None:
-        now = time.monotonic()
-        for runner, again in list(self._absent.items()):
-            if now >= again:
-                del self._absent[runner]
-                self._guard(runner, runner.open)
-                if runner in self._missed and runner not in self._absent:
-                    # What was delivered meanwhile went past it.
-                    self._missed.discard(runner)
-                    self._note_gap(runner, self.assigned)
-        if now >= self._recheck_at:
-            self._recheck_at = now + RECHECK_S
-            for runner in self._runners:
-                if runner not in self._absent and self._guard(runner, runner.recheck):
-                    self._note_gap(runner, self.assigned)
-
-    def _guard(self, runner: Runner, work: Callable[..., Any], *values: Any, **named: Any) -> Any:
-        """Do the work of one projection; what stops it must not stop the others."""
-        wait_s = ABSENT_RETRY_S
-        try:
-            return work(self._open(), *values, **named)
-        except ProjectionOwnedElsewhereError as error:
-            logger.info("%s", error)
-        except SinkUnavailableError as error:
-            logger.warning("%s", error)
-        except ProjectionMovedError as error:
-            logger.info("%s", error)
-            wait_s = MOVED_RETRY_S
-        self._absent[runner] = time.monotonic() + wait_s
-        self._missed.add(runner)
-        return None
