@@ -1,12 +1,5 @@
 """Double entry: the postings that each event implies, summing to zero (P4).
 
-Chart of accounts
-  customer:<account>:available   what the customer can still spend (a liability)
-  customer:<account>:held        what is reserved for calls in flight (a liability)
-  issued:<kind>                  where credits came from: trial, bonus, purchase
-  revenue:usage                  what calls earned, lost ones included
-  breakage                       what expired unspent
-  house_loss                     what calls cost that nobody paid
 Signs: a positive amount adds to what the account is for; `issued` and `house_loss` carry the
 other side, so every event, and therefore every position of the log, sums to zero.
 """
@@ -28,6 +21,17 @@ from domain.events import (
 REVENUE = "revenue:usage"
 BREAKAGE = "breakage"
 HOUSE_LOSS = "house_loss"
+
+
+CHART: tuple[tuple[str, str, str], ...] = (
+    ("customer:*:available", "liability", "what a customer can still spend"),
+    ("customer:*:held", "liability", "what is reserved for a customer's calls in flight"),
+    ("issued:*", "contra", "where credits came from: trial, bonus, purchase"),
+    (REVENUE, "income", "what calls earned, lost ones included"),
+    (BREAKAGE, "income", "what expired unspent"),
+    (HOUSE_LOSS, "expense", "what calls cost that nobody paid"),
+)
+"""The chart of accounts: pattern (`*` is an account's id or a grant's kind), kind, meaning."""
 
 
 class Posting(NamedTuple):

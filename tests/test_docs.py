@@ -18,6 +18,7 @@ from command_api.relay_process import RelayMetrics
 from command_api.settings import Settings
 from domain.events import EVENT_CLASSES
 from domain.holds import HoldMove, HoldState
+from domain.postings import CHART
 from event_store.relay import RelayStatus
 from projections.catalog import PROJECTIONS
 from stream_processors.app import WorkerMetrics
@@ -86,8 +87,16 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
+def chart_table() -> str:
+    """The chart of accounts, as it must stand in the book."""
+    rows = ["| Account | Kind | What |", "|---|---|---|"]
+    rows += [f"| `{pattern}` | {kind} | {what} |" for pattern, kind, what in CHART]
+    return "\n".join(rows)
+
+
 def test_read_models_are_documented() -> None:
-    """Each projection, table and column, from the code."""
+    """Each projection, table and column, and the chart of accounts, from the code."""
+    assert chart_table() in (DOCS / "reference/read-models.md").read_text()
     assert read_models_text() in (DOCS / "reference/read-models.md").read_text()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from domain.postings import CHART
 from projections.account_balances import AccountBalances
 from projections.catalog import PROJECTIONS, projection_named
 from projections.comparison import compare
@@ -190,6 +192,23 @@ def test_verification_names_what_differs(database: Database) -> None:
     assert len(wrong["credit_statement"]) == len(wrong["journal"]) == 1
     assert "stored None" in wrong["credit_statement"][0]
     assert "the log says None" in wrong["journal"][0]
+
+
+def test_the_journal_balances_and_keeps_to_the_chart(database: Database) -> None:
+    """P4: the postings of every position sum to zero, and each account is in the chart."""
+    History(database).calls(60)
+    catch_up(database)
+    with database.connect() as connection:
+        odd = connection.execute(
+            "SELECT position FROM read_journal_posting GROUP BY position "
+            "HAVING sum(amount_nano_usd) <> 0"
+        ).fetchall()
+        total = connection.execute("SELECT sum(balance_nano_usd) FROM read_trial_balance")
+        assert total.fetchone() == (0,)
+        accounts = connection.execute("SELECT ledger_account FROM read_trial_balance").fetchall()
+    assert odd == []
+    for (account,) in accounts:
+        assert any(fnmatch(account, pattern) for pattern, _, _ in CHART), account
 
 
 def test_projections_have_names_for_people() -> None:
