@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.events import (
     ApiKeyCreated,
@@ -19,6 +19,7 @@ from projections.tables import Column, Merge, Table, key
 
 if TYPE_CHECKING:
     from event_store.log import LogEntry
+    from projections.projection import Select
     from projections.tables import Changes
 
 _ONCE = Merge.FIRST
@@ -87,3 +88,15 @@ class ActivityLog(Projection):
         account = getattr(event, "account_id", None)
         row = (entry.position, account, kind, key_id, call_id, provider, model, *tokens, amount)
         changes.append(ACTIVITY, (*row, *times, entry.booked_at))
+
+
+def read_activity(
+    select: Select, account_id: str, *, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
+    """A page of an account's activity, newest first; `before` is the last position seen."""
+    rows = select(
+        f"SELECT {', '.join(ACTIVITY.names)} FROM {ACTIVITY.view} WHERE account_id = %s "
+        "AND (%s::bigint IS NULL OR position < %s) ORDER BY position DESC LIMIT %s",
+        [account_id, before, before, limit],
+    )
+    return [dict(zip(ACTIVITY.names, row, strict=True)) for row in rows]

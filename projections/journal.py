@@ -11,7 +11,8 @@ from projections.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from event_store.log import LogEntry
-    from projections.tables import Changes
+    from projections.projection import Select
+    from projections.tables import Changes, Row
 
 _ONCE = Merge.FIRST
 
@@ -54,3 +55,22 @@ class Journal(Projection):
         for line, (account, amount) in enumerate(postings_of(event)):
             changes.append(JOURNAL, (position, line, account, amount, account_id, booked_at))
             changes.merge(TRIAL_BALANCE, (account,), (amount, 1))
+
+
+def read_postings(select: Select, account_id: str, *, limit: int, after: int = 0) -> list[Row]:
+    """An account's postings (position, line, ledger account, amount), oldest first."""
+    return select(
+        f"SELECT position, line, ledger_account, amount_nano_usd FROM {JOURNAL.view} "
+        "WHERE account_id = %s AND position > %s ORDER BY position, line LIMIT %s",
+        [account_id, after, limit],
+    )
+
+
+def read_trial_balance(select: Select) -> dict[str, int]:
+    """The balance of each ledger account, customers' together; all of them sum to zero."""
+    rows = select(
+        "SELECT regexp_replace(ledger_account, '^customer:[^:]+', 'customer'), "
+        f"sum(balance_nano_usd)::bigint FROM {TRIAL_BALANCE.view} GROUP BY 1 ORDER BY 1",
+        [],
+    )
+    return dict(rows)

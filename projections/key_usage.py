@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.events import HoldResolved
 from projections.call_facts import UNKNOWN, facts_of
@@ -11,6 +11,7 @@ from projections.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from event_store.log import LogEntry
+    from projections.projection import Select
     from projections.tables import Changes
 
 KEY_USAGE = Table(
@@ -56,3 +57,13 @@ class KeyUsage(Projection):
                 event.effective_at,
             ),
         )
+
+
+def read_key_usage(select: Select, account_id: str) -> list[dict[str, Any]]:
+    """The use of each of an account's keys, the latest used first."""
+    rows = select(
+        f"SELECT {', '.join(KEY_USAGE.names)} FROM {KEY_USAGE.view} WHERE account_id = %s "
+        "ORDER BY last_used_at DESC, key_id",
+        [account_id],
+    )
+    return [dict(zip(KEY_USAGE.names, row, strict=True)) for row in rows]

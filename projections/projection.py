@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from projections.tables import Changes, Row, Table
 
     Fetch = Callable[[Table, str, Sequence[Any]], list[Row]]
+    Select = Callable[[str, Sequence[Any]], list[Row]]
+    """Runs a query with its parameters; what the queries of read models ask through."""
 
 
 class Projection(ABC):

@@ -11,10 +11,11 @@ from projections.projection import Projection
 from projections.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from event_store.log import LogEntry
-    from projections.tables import Changes, Row
+    from projections.projection import Select
+    from projections.tables import Changes
 
 ERROR_CHARACTERS_MAX = 500
 
@@ -84,9 +85,7 @@ def _count(entry: LogEntry, attempt: dict[str, Any], changes: Changes) -> None:
     changes.merge(LAST_OUTCOME, where, last)
 
 
-def read_provider_health(
-    select: Callable[[str, Sequence[Any]], list[Row]], *, since: str
-) -> list[dict[str, Any]]:
+def read_provider_health(select: Select, *, since: datetime) -> list[dict[str, Any]]:
     """Success rate (parts per million) and mean latency since an instant, by provider, model."""
     rows = select(
         "SELECT a.provider, a.model, sum(a.attempts)::bigint, sum(a.successes)::bigint, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from domain.events import HoldResolved
 from projections.call_facts import facts_of, hour_of
@@ -11,7 +11,10 @@ from projections.projection import Projection
 from projections.tables import Table, key, sums
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from event_store.log import LogEntry
+    from projections.projection import Select
     from projections.tables import Changes
 
 LATENCY_BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
@@ -77,3 +80,44 @@ class UsageByHour(Projection):
             0 if first is None else 1,
         )
         changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram))
+
+
+GroupBy = Literal["hour", "account_id", "key_id", "provider", "model"]
+FIGURES = tuple(each.name for each in USAGE_BY_HOUR.values)
+
+
+def read_usage(
+    select: Select,
+    *,
+    since: datetime,
+    until: datetime,
+    by: GroupBy = "hour",
+    account_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """All figures summed over the hours from `since` up to `until`, grouped by one column.
+
+    `latency_ms_p50` and `latency_ms_p99` are the upper bounds of the histogram's buckets in
+    which they lie; None is beyond the last bound.
+    """
+    sums = ", ".join(f"sum({name})::bigint" for name in FIGURES)
+    rows = select(
+        f"SELECT {by}::text, {sums} FROM {USAGE_BY_HOUR.view} WHERE hour >= %s AND hour < %s "
+        "AND (%s::uuid IS NULL OR account_id = %s) GROUP BY 1 ORDER BY 1",
+        [since, until, account_id, account_id],
+    )
+    found = []
+    for group, *figures in rows:
+        values = dict(zip(FIGURES, figures, strict=True))
+        counts = [values.pop(name) for name in BUCKETS]
+        percentiles = {f"latency_ms_p{share}": _percentile(counts, share) for share in (50, 99)}
+        found.append({by: group, **values, **percentiles})
+    return found
+
+
+def _percentile(counts: list[int], share: int) -> int | None:
+    wanted, seen = sum(counts) * share, 0
+    for bound, count in zip((*LATENCY_BOUNDS_MS, None), counts, strict=True):
+        seen += count * 100
+        if count and seen >= wanted:
+            return bound
+    return None
