@@ -40,11 +40,12 @@ def load_secret(home: Path, configured: str | None, file: Path | None = None) ->
         return configured.encode()
     if file is None:
         file = home / "secret.key"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
-        # Written whole under another name first: another process may look for it meanwhile.
-        partial = file.with_name(f"{file.name}.{os.getpid()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Written whole under another name first: another process, of another container even,
+        # may look for it meanwhile, or write its own. The first to link wins.
+        partial = file.with_name(f"{file.name}.{secrets.token_hex(NONCE_BYTES)}")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
             handle.flush()
