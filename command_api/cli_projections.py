@@ -19,6 +19,7 @@ from projections.rebuild import rebuild as run_rebuild
 from projections.redis_sink import sinks_of
 from projections.register import assign as run_assign
 from projections.register import standing
+from projections.runner import FOLLOWER, WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,8 +64,8 @@ def rebuild(
 ) -> None:
     """Build the next version from the log beside the live one, then switch."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
-    if host not in (None, "follower", "workers"):
-        fail(f"--host is follower or workers, not {host}")
+    if host is not None:
+        _check_host(host)
     with opened(home) as (settings, database):
         for projection in chosen:
             with _bar(projection.name, quiet=as_json) as report:
@@ -110,12 +111,16 @@ def assign(
 ) -> None:
     """Change who advances a projection; it goes on where the other host left it."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
-    if host not in ("follower", "workers"):
-        fail(f"a projection is advanced by follower or workers, not {host}")
+    _check_host(host)
     with opened(home) as (_, database):
         for projection in chosen:
             run_assign(database, projection, host)
             show({"name": projection.name, "host": host}, as_json=as_json)
+
+
+def _check_host(host: str) -> None:
+    if host not in (FOLLOWER, WORKERS):
+        fail(f"a projection is advanced by {FOLLOWER} or {WORKERS}, not {host}")
 
 
 def _named(name: str) -> Any:

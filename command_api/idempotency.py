@@ -117,12 +117,8 @@ class Idempotency:
         try:
             connection = await self._database.connect_async()
             async with connection:
-                cursor = await connection.execute(
-                    "SELECT wrapped_key FROM user_secret WHERE user_id = %s",
-                    [UUID(caller.user_id)],
-                )
-                row = await cursor.fetchone()
-                if row is None or row[0] is None:
+                wrapped = await wrapped_key_of(connection, caller)
+                if wrapped is None:
                     return
                 await connection.execute(
                     "INSERT INTO idempotent_reply (call_id, status, content_type, provider, body) "
@@ -135,7 +131,7 @@ class Idempotency:
                         reply.status,
                         reply.content_type,
                         reply.provider,
-                        self._vault.encrypt(bytes(row[0]), reply.body),
+                        self._vault.encrypt(wrapped, reply.body),
                     ],
                 )
         except psycopg.OperationalError:
@@ -149,6 +145,15 @@ class Idempotency:
                 return await cursor.fetchone()
         except psycopg.OperationalError:
             raise ledger_unavailable() from None
+
+
+async def wrapped_key_of(connection: psycopg.AsyncConnection[Any], caller: Caller) -> bytes | None:
+    """The caller's wrapped data key; None when it was destroyed (P5)."""
+    cursor = await connection.execute(
+        "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(caller.user_id)]
+    )
+    row = await cursor.fetchone()
+    return bytes(row[0]) if row and row[0] is not None else None
 
 
 def reused() -> ApiError:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import msgspec
 import psycopg
 
-from command_api.idempotency import canonical_digest
+from command_api.idempotency import canonical_digest, wrapped_key_of
 
 if TYPE_CHECKING:
     from command_api.auth import Caller
@@ -76,11 +75,6 @@ class ResponseCache:
         try:
             connection = await self._database.connect_async()
             async with connection:
-                cursor = await connection.execute(
-                    "SELECT wrapped_key FROM user_secret WHERE user_id = %s",
-                    [UUID(caller.user_id)],
-                )
-                row = await cursor.fetchone()
+                return await wrapped_key_of(connection, caller)
         except psycopg.OperationalError:
             return None
-        return bytes(row[0]) if row and row[0] is not None else None

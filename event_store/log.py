@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from event_store.codec import UnreadableEvent, decode_event, decode_or_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
     from domain.events import Event
+
+    Decode = Callable[[str, bytes, UUID, int], Event]
 
 READ_EVENTS_MAX = 1_000
 _COLUMNS = "notification_id, booked_at, topic, state, originator_id, originator_version"
@@ -37,9 +39,9 @@ class LogEntry:
         return getattr(event, "account_id", None) or str(event.originator_id)
 
 
-def _entry(row: tuple[Any, ...]) -> LogEntry:
+def _entry(row: tuple[Any, ...], decode: Decode = decode_event) -> LogEntry:
     position, booked_at, topic, state, stream, version = row
-    return LogEntry(position, booked_at, decode_event(topic, bytes(state), stream, version))
+    return LogEntry(position, booked_at, decode(topic, bytes(state), stream, version))
 
 
 def head_position(connection: psycopg.Connection[Any]) -> int:
@@ -57,7 +59,7 @@ def read_after(
 ) -> list[LogEntry]:
     """The next events after a position, in order; those that nobody can read come marked."""
     return [
-        LogEntry(row[0], row[1], decode_or_mark(row[2], bytes(row[3]), row[4], row[5]))
+        _entry(row, decode_or_mark)
         for row in read_rows_after(connection, position, limit, to_position=to_position)
     ]
 
@@ -107,7 +109,7 @@ def read_all(
         )
         decode = decode_or_mark if tolerant else decode_event
         for row in cursor:
-            yield LogEntry(row[0], row[1], decode(row[2], bytes(row[3]), row[4], row[5]))
+            yield _entry(row, decode)
 
 
 def read_stream(connection: psycopg.Connection[Any], stream: UUID) -> list[LogEntry]:

@@ -19,7 +19,7 @@ from event_store.codec import UnreadableEvent
 from event_store.log import head_position, read_all
 from event_store.partitions import partition_of
 from projections.runner import Runner
-from projections.sinks import POSTGRES, PostgresSink, ProjectionMovedError
+from projections.sinks import POSTGRES, ProjectionMovedError, or_postgres
 from projections.tables import Changes, canonical
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def begin_snapshot(
     rows = connection.execute("SELECT name, version, sink FROM projection").fetchall()
     registered = {name: (version, kind) for name, version, kind in rows}
     found: dict[str, Sink] = {}
-    for kind, sink in (sinks or {POSTGRES: PostgresSink()}).items():
+    for kind, sink in or_postgres(sinks).items():
         mine = [
             (each, registered[each.name][0])
             for each in projections

@@ -9,7 +9,7 @@ from projections.catalog import PROJECTIONS
 from projections.rebuild import rebuild
 from projections.runner import FOLLOWER
 from projections.schema import create_indexes, create_tables, show_version
-from projections.sinks import POSTGRES, REDIS, PostgresSink
+from projections.sinks import POSTGRES, REDIS, or_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ def install(
     fold or tables changed is rebuilt beside the live one; with `move`, so is one that these
     `sinks` keep elsewhere than it is now.
     """
-    known = sinks or {POSTGRES: PostgresSink()}
+    known = or_postgres(sinks)
     changed = []
     with database.connect_as_owner() as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [INSTALL_LOCK])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,9 +30,9 @@ class Ranking(Projection):
     handles = (HoldSettled,)
     in_redis = True
 
+    @abstractmethod
     def subject(self, event: HoldSettled) -> tuple[str, ...] | None:
         """What is ranked; None when the call counts for nothing."""
-        raise NotImplementedError
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a charged call on its day."""

@@ -21,7 +21,7 @@ from projections.schema import (
     drop_views,
     show_version,
 )
-from projections.sinks import POSTGRES, PostgresSink, Sink, sink_named
+from projections.sinks import POSTGRES, Sink, or_postgres, sink_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +63,7 @@ def rebuild(
     change who advances the projection afterwards, by how many partitions, and which sink keeps
     it. Raises RebuildError, or SinkUnavailableError for a sink that is not configured.
     """
-    known = sinks or {POSTGRES: PostgresSink()}
+    known = or_postgres(sinks)
     report = report or _no_report
     with database.connect_as_owner() as owner, database.connect() as worker:
         worker.execute("SET synchronous_commit = off")

@@ -24,6 +24,7 @@ from projections.sinks import (
     ProjectionMovedError,
     Sink,
     Step,
+    or_postgres,
     sink_named,
 )
 from projections.tables import Changes
@@ -133,7 +134,7 @@ class Runner:
         self.positions: dict[int, int] = {}
         self.parked: dict[int, Parked] = {}
         self._pinned = version is not None
-        self._sinks = sinks or {PostgresSink.kind: PostgresSink()}
+        self._sinks = or_postgres(sinks)
         self._sink: Sink = PostgresSink()
         self._retry_at = 0.0
         self._prune_at = 0.0
@@ -167,11 +168,10 @@ class Runner:
         if row is None:
             message = f"projection {name} is not installed: run `gatewayz migrate`"
             raise ProjectionMovedError(message)
-        if not self._pinned:
-            self.version = row[0]
         if self._pinned:
             sink = next(iter(self._sinks.values()))
         else:
+            self.version = row[0]
             sink = sink_named(self._sinks, row[1], self.projection)
         self._sink = sink
         stored = connection.execute(
@@ -219,7 +219,7 @@ class Runner:
                 for partition, offset in batch.offsets.items()
                 if partition in step.new and partition not in shut | selected.gaps
             }
-            self._sink.store(connection, step)
+            self._store(connection, step)
         except ProjectionMovedError:
             self.open(connection)
             raise
@@ -228,10 +228,6 @@ class Runner:
             self.open(connection)
             message = f"projection {self.projection.name} was rebuilt"
             raise ProjectionMovedError(message) from error
-        self._stored(step)
-        if time.monotonic() >= self._prune_at:
-            self._prune_at = time.monotonic() + PRUNE_S
-            self._sink.prune(connection, self.projection, self.version)
         delivered.applied = len(selected.entries)
         return delivered
 
@@ -310,6 +306,13 @@ class Runner:
                 if each not in parked and new[each] > self.positions[each]
             },
         )
+
+    def _store(self, connection: Connection, step: Step) -> None:
+        self._sink.store(connection, step)
+        self._stored(step)
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_S
+            self._sink.prune(connection, self.projection, self.version)
 
     def _stored(self, step: Step) -> None:
         self.positions = step.new

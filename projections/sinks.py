@@ -99,6 +99,11 @@ class Sink(Protocol):
         ...
 
 
+def or_postgres(sinks: Mapping[str, Sink] | None) -> Mapping[str, Sink]:
+    """The sinks given, else PostgreSQL alone."""
+    return sinks or {POSTGRES: PostgresSink()}
+
+
 def sink_named(sinks: Mapping[str, Sink], kind: str, projection: Projection) -> Sink:
     """The sink that keeps a projection; raises SinkUnavailableError when it is not configured."""
     sink = sinks.get(kind)
