@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from event_store.committer import Committer
 from event_store.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
-from providers.inference.http_client import HttpUpstream
+from providers.inference.http_client import HttpClient
+from providers.inference.openai_api import OpenAiUpstream
+from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -155,13 +157,14 @@ async def requests(
     base_url: str, key: str, *, model: str, stream: bool, connections: int, seconds: float
 ) -> Sample:
     """Closed loop of whole replies over HTTP; every reply is checked."""
-    client = HttpUpstream(base_url, api_key=key)
+    headers = {"authorization": f"Bearer {key}"}
+    client = OpenAiUpstream(HttpClient(base_url, headers=headers))
     asked = {"model": model, "messages": [{"role": "user", "content": "x" * 200}]}
     body = msgspec.json.encode({**asked, "stream": True} if stream else asked)
     latencies: list[float] = []
 
     async def once() -> None:
-        reply = await client.chat(body, stream=stream)
+        reply = await client.send(Operation.CHAT, body, stream=stream)
         text = await reply.whole()
         reply.release()
         assert reply.status == 200, text[:200]

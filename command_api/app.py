@@ -15,11 +15,12 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from command_api.chat import ChatRoute
 from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, bad_request, ledger_unavailable
 from command_api.gateway import Gateway
 from command_api.http import header_of, request_id_of
+from command_api.inference import InferenceRoute
 from command_api.ranking_routes import add_ranking_routes
+from command_api.requests import ROUTES
 from event_store.database import ReadPool
 from event_store.ids import new_uuid7
 from projections.sinks import SinkUnavailableError
@@ -38,25 +39,24 @@ if TYPE_CHECKING:
     from command_api.http import Message, Receive, Scope, Send
     from command_api.settings import Settings
     from event_store.database import Database
-    from providers.inference.registry import Model
+    from providers.inference.offers import Model
 
-CHAT_PATH = "/v1/chat/completions"
 DEFAULT_PAGE = 50
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class GatewayApp(FastAPI):
-    """FastAPI, but for the one path that is too hot for it."""
+    """FastAPI, but for the inference paths, which are too hot for it."""
 
-    chat: ChatRoute
+    inference: dict[str, InferenceRoute]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if scope["path"] == CHAT_PATH and scope["method"] == "POST":
-            await self.chat(scope, receive, send)
+        if scope["method"] == "POST" and scope["path"] in self.inference:
+            await self.inference[scope["path"]](scope, receive, send)
             return
         request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
 
@@ -84,8 +84,9 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
             await gateway.stop()
 
     app = GatewayApp(title="Gatewayz", lifespan=lifespan)
-    app.chat = ChatRoute(gateway)
-    app.router.routes.append(Route(CHAT_PATH, app.chat, methods=["POST"]))
+    app.inference = {route.path: InferenceRoute(gateway, route) for route in ROUTES}
+    for path, endpoint in app.inference.items():
+        app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     _add_error_handlers(app)
     _add_status_routes(app, gateway)
     _add_model_routes(app, gateway)
@@ -207,7 +208,10 @@ def _add_model_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.get("/v1/models/{model_id:path}")
     async def get_model(model_id: str) -> Response:
         """OpenAI's model object; ids contain slashes."""
-        return _json(_model_object(gateway.model(model_id)))
+        found = gateway.registry.resolve(model_id)
+        if found is None:
+            raise gateway.router.refusal(model_id)
+        return _json(_model_object(found))
 
 
 def _add_account_routes(app: FastAPI, gateway: Gateway, reads: ReadPool) -> None:

@@ -19,9 +19,7 @@ from command_api.errors import (
     ApiError,
     ledger_unavailable,
 )
-from domain.holds import output_bound
 from domain.money import format_usd
-from domain.usage import Usage, estimated_usage
 from event_store.committer import AppendInDoubtError
 from event_store.entries import Answer, AppendCode, Entry, EntryKind
 from event_store.errors import EventStoreError, LedgerUnavailableError
@@ -29,11 +27,14 @@ from event_store.ids import new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
     from command_api.auth import Caller
-    from command_api.chat_request import ChatRequest
+    from command_api.requests import InferenceRequest
+    from command_api.router import Plan
     from command_api.settings import Settings
+    from domain.holds import CallBound
+    from domain.usage import Usage
     from event_store.committer import Committer
     from event_store.spool import Spool
-    from providers.inference.registry import Model
+    from providers.inference.offers import Model
 
 logger = logging.getLogger("gatewayz.calls")
 
@@ -81,28 +82,60 @@ class OfferEnvelopes:
         return known
 
 
+class Attempt:
+    """One try of one offer; times in milliseconds."""
+
+    __slots__ = ("_began", "_call", "first_output_ms", "offer", "started_at")
+
+    def __init__(self, call: Call, offer: Model) -> None:
+        """It begins now."""
+        self._call, self.offer = call, offer
+        self._began = time.perf_counter()
+        self.started_at = now_iso()
+        self.first_output_ms: int | None = None
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Since it began."""
+        return int((time.perf_counter() - self._began) * 1_000)
+
+    def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
+        """Note how it ended, and what it cost at the provider; no text of prompt or reply."""
+        attempt: dict[str, Any] = {
+            "provider": self.offer.provider,
+            "model": self.offer.id,
+            "status": status,
+            "started_at": self.started_at,
+            "duration_ms": self.elapsed_ms,
+            "cost_nano_usd": cost,
+        }
+        if self.first_output_ms is not None:
+            attempt["first_output_ms"] = self.first_output_ms
+        if error is not None:
+            attempt["error"] = error
+        self._call.attempts.append(attempt)
+
+
 class Call:
-    """One call: its identity, its bound, and the record of its attempts."""
+    """One call: its identity, its plan, its bound, and the record of its attempts."""
 
     __slots__ = (
+        "_settings",
         "app",
         "attempts",
-        "began",
+        "bound",
         "bound_tokens",
         "cache_name",
         "caller",
         "correlation_id",
         "estimated_cost",
-        "estimated_input",
-        "extendable",
-        "first_output_ms",
         "held",
         "hold_event_id",
         "id",
         "id_bytes",
         "idempotency_key",
-        "input_bound",
         "model",
+        "plan",
         "request",
         "started_at",
         "unresolved",
@@ -114,66 +147,88 @@ class Call:
         call_id: str,
         correlation_id: str,
         caller: Caller,
-        request: ChatRequest,
-        model: Model,
+        request: InferenceRequest,
+        plan: Plan,
         settings: Settings,
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet."""
         self.correlation_id = correlation_id
         self.adopt(call_id)
-        self.caller, self.request, self.model = caller, request, model
-        self.began = time.perf_counter()
+        self.caller, self.request, self._settings = caller, request, settings
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
         self.hold_event_id = ""
         self.idempotency_key = b""
         self.app = self.cache_name = ""
-        self.first_output_ms: int | None = None
         self.unresolved = False
-        size = request.prompt_size()
-        bound = output_bound(
-            requested=request.max_tokens,
-            choices=request.choices,
-            default_tokens=settings.hold_default_output_tokens,
-            model_max_tokens=model.max_output_tokens,
-        )
-        self.input_bound = size.tokens_bound(model.context_length)
-        self.bound_tokens, self.extendable = bound.tokens, bound.extendable and request.stream
-        self.held = model.price.bound(
-            input_tokens=self.input_bound, output_tokens=self.bound_tokens
-        )
-        self.estimated_input = min(request.estimated_input_tokens(size), self.input_bound)
-        estimate = model.price.bound(input_tokens=self.estimated_input, output_tokens=0)
+        self._take_plan(plan)
+
+    def _take_plan(self, plan: Plan) -> None:
+        """The hold covers the dearest offer that may be tried."""
+        self.plan = plan
+        self._take(plan.offers[0])
+        self.held = self.bound_at(self.model, self.bound)
+        for other in plan.offers[1:]:
+            self.held = max(
+                self.held, self.bound_at(other, self.request.bound(other, self._settings))
+            )
+        tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
+        estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
         self.estimated_cost = min(estimate, self.held)
+
+    def _take(self, offer: Model) -> None:
+        self.model = offer
+        self.bound: CallBound = self.request.bound(offer, self._settings)
+        self.bound_tokens = self.bound.output_tokens
+
+    @staticmethod
+    def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
+        """The most that a use of this bound costs at an offer, nano-USD."""
+        if not (bound.input_images or bound.images):
+            return offer.price.bound(
+                input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
+            )
+        return offer.price.bound(
+            input_tokens=bound.input_tokens,
+            output_tokens=bound.output_tokens + more_tokens,
+            input_images=bound.input_images,
+            images=bound.images,
+            image_pixels=bound.image_pixels,
+        )
+
+    def narrow(self, available: int) -> bool:
+        """Keep only the offers that so much covers; False when that changes nothing."""
+        kept = tuple(
+            each
+            for each in self.plan.offers
+            if self.bound_at(each, self.request.bound(each, self._settings)) <= available
+        )
+        if not kept or len(kept) == len(self.plan.offers):
+            return False
+        self._take_plan(self.plan._replace(offers=kept))
+        return True
 
     def adopt(self, call_id: str) -> None:
         """Be the call of this id: a repeated request is an attempt of its first one's call."""
         self.id = call_id
         self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
 
+    def begin(self, offer: Model) -> Attempt:
+        """An attempt at an offer begins."""
+        self.settle_with(offer)
+        return Attempt(self, offer)
+
+    def settle_with(self, offer: Model) -> None:
+        """This offer's price and bound count from now on."""
+        if offer is not self.model:
+            self._take(offer)
+
     @property
-    def elapsed_ms(self) -> int:
-        """Milliseconds since the call began."""
-        return int((time.perf_counter() - self.began) * 1_000)
-
-    def estimated(self, output_tokens: int) -> Usage:
-        """Our own count of the call."""
-        return estimated_usage(input_tokens=self.estimated_input, output_tokens=output_tokens)
-
-    def record_attempt(self, *, status: int | None, error: str | None = None) -> None:
-        """Note how the attempt at the provider ended; no text of prompt or reply."""
-        attempt: dict[str, Any] = {
-            "provider": self.model.provider,
-            "model": self.model.id,
-            "status": status,
-            "started_at": self.started_at,
-            "duration_ms": self.elapsed_ms,
-        }
-        if self.first_output_ms is not None:
-            attempt["first_output_ms"] = self.first_output_ms
-        if error is not None:
-            attempt["error"] = error
-        self.attempts.append(attempt)
+    def strict_bound(self) -> int | None:
+        """The output bound to send upstream, with `strict_holds` and no bound of the caller's."""
+        if self.request.max_tokens is not None:
+            return None
+        return self.bound_tokens // self.request.choices
 
 
 class Cashier:
@@ -202,7 +257,7 @@ class Cashier:
         state = (
             b'{"id":"%b","effective_at":"%b",%b"correlation_id":%b,%b"amount_nano_usd":%d,'
             b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
-            b'"stream_reply":%b%b'
+            b'"stream_reply":%b%b%b'
             % (
                 call.hold_event_id.encode(),
                 call.started_at.encode(),
@@ -211,9 +266,10 @@ class Cashier:
                 self._offers.of(call.model)[1],
                 call.held,
                 call.estimated_cost,
-                call.input_bound,
-                call.bound_tokens,
+                call.bound.input_tokens,
+                call.bound.output_tokens,
                 _json_bytes(request.stream),
+                self._alternatives(call) if len(call.plan.offers) > 1 else b"",
                 key,
             )
         )
@@ -242,15 +298,18 @@ class Cashier:
             self._keep(self._void_entry(call, "the gateway stopped while the hold was placed"))
             raise
         if answer.code == AppendCode.INSUFFICIENT_CREDITS:
+            # Rather a cheaper offer than none; a key stays refused, as it was told (P3).
+            if not call.idempotency_key and call.narrow(answer.figure):
+                return await self.place(call)
             raise insufficient_credits(call, answer.figure)
         call.unresolved = answer.applied
         return answer
 
     async def extend(self, call: Call, tokens: int) -> bool:
         """Hold for more output of a stream; False when the credits are not there."""
-        more = call.model.price.bound(
-            input_tokens=call.input_bound, output_tokens=call.bound_tokens + tokens
-        ) - call.model.price.bound(input_tokens=call.input_bound, output_tokens=call.bound_tokens)
+        held_for = call.bound_tokens - call.bound.output_tokens
+        more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
+        more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
         state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
         entry = Entry(EntryKind.EXTEND, call.id_bytes, call.caller.account, more, state)
         try:
@@ -267,6 +326,7 @@ class Cashier:
     ) -> None:
         """Charge the call, durably: in the ledger, or in the spool until it can be."""
         cost = call.model.price.cost(usage)
+        call.attempts[-1]["cost_nano_usd"] = cost.nano_usd
         state = (
             b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
             b'"provider_request_id":%b,"attempts":%b,"reason":"%b"'
@@ -294,6 +354,11 @@ class Cashier:
         """Spool a void for a call that this process can no longer finish."""
         call.unresolved = False
         self._keep(self._void_entry(call, reason))
+
+    def _alternatives(self, call: Call) -> bytes:
+        """The offers that are tried when the first fails, each with its price (money rule 12)."""
+        parts = [b"{%b}" % self._offers.of(each)[1][:-1] for each in call.plan.offers[1:]]
+        return b',"alternatives":[%b]' % b",".join(parts)
 
     def _envelope(self, call: Call) -> bytes:
         return (
@@ -341,7 +406,7 @@ class Cashier:
 def insufficient_credits(call: Call, available: int) -> ApiError:
     """A 402 that says what was needed, what is there, and what could be afforded."""
     tokens = call.model.price.affordable_output_tokens(
-        input_tokens=call.input_bound, available_nano_usd=available
+        input_tokens=call.bound.input_tokens, available_nano_usd=available
     )
     affordable = tokens // call.request.choices
     message = (

@@ -7,27 +7,43 @@ and `stream_options` are ever replaced.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.errors import ApiError, bad_request
-from domain.holds import FILE_TOKENS_MAX, IMAGE_TOKENS_MAX, PromptSize
-from domain.usage import estimate_tokens
+from command_api.body import (
+    RAW_NULL,
+    check_model,
+    check_range,
+    decode_any,
+    decode_body,
+    decode_members,
+    utf8_size,
+)
+from command_api.errors import bad_request
+from command_api.routing_request import ROUTING_MEMBERS, Routing, read_routing
+from domain.holds import (
+    FILE_TOKENS_MAX,
+    IMAGE_TOKENS_MAX,
+    CallBound,
+    PromptSize,
+    output_bound,
+)
+from domain.usage import Usage, estimate_tokens, estimated_usage
+from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from command_api.settings import Settings
+    from providers.inference.offers import Model, Provider
 
 BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
 """A minute of 64 kbit/s audio in base64; uncompressed audio counts as more minutes."""
 MESSAGE_TOKENS = 4
 PART_SHARE = 4
 """An image or file is estimated at a quarter of the most it could be."""
-_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
-_RAW_NULL = msgspec.Raw(b"null")
+TOKENS_MAX = 10_000_000
 
 
 class Part(msgspec.Struct):
@@ -35,7 +51,7 @@ class Part(msgspec.Struct):
 
     type: str
     text: str | None = None
-    input_audio: msgspec.Raw = _RAW_NULL
+    input_audio: msgspec.Raw = RAW_NULL
     refusal: str | None = None
 
 
@@ -44,8 +60,8 @@ class Message(msgspec.Struct):
 
     role: str
     content: str | list[Part] | None = None
-    tool_calls: msgspec.Raw = _RAW_NULL
-    function_call: msgspec.Raw = _RAW_NULL
+    tool_calls: msgspec.Raw = RAW_NULL
+    function_call: msgspec.Raw = RAW_NULL
     name: str | None = None
     refusal: str | None = None
 
@@ -66,21 +82,26 @@ class ChatBody(msgspec.Struct):
     max_completion_tokens: int | None = None
     n: int | None = None
     stream_options: StreamOptions | None = None
-    tools: msgspec.Raw = _RAW_NULL
-    functions: msgspec.Raw = _RAW_NULL
-    response_format: msgspec.Raw = _RAW_NULL
+    tools: msgspec.Raw = RAW_NULL
+    functions: msgspec.Raw = RAW_NULL
+    response_format: msgspec.Raw = RAW_NULL
+    provider: msgspec.Raw = RAW_NULL
+    models: list[str] | None = None
 
 
 _decode = msgspec.json.Decoder(ChatBody).decode
-_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
 
 
 class ChatRequest:
     """A checked request."""
 
-    __slots__ = ("body", "choices", "include_usage", "max_tokens", "model", "raw", "stream")
+    operation = Operation.CHAT
+
+    __slots__ = (
+        *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
+        *("_size", "stream"),
+    )
 
     def __init__(self, raw: bytes, body: ChatBody) -> None:
         """Take over what was checked."""
@@ -92,6 +113,35 @@ class ChatRequest:
         self.max_tokens = body.max_tokens if asked is None else asked
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
+        self.routing: Routing | None = None
+        if body.provider is not RAW_NULL or body.models:
+            self.routing = read_routing(body.provider, body.models)
+        self._size = self.prompt_size()
+
+    def bound(self, model: Model, settings: Settings) -> CallBound:
+        """The most that this call can use at an offer (money rule 2)."""
+        output = output_bound(
+            requested=self.max_tokens,
+            choices=self.choices,
+            default_tokens=settings.hold_default_output_tokens,
+            model_max_tokens=model.max_output_tokens,
+        )
+        return CallBound(
+            input_tokens=self._size.tokens_bound(model.context_length),
+            output_tokens=output.tokens,
+            extendable=output.extendable and self.stream,
+            input_images=self._size.images,
+        )
+
+    def estimated(self, output_tokens: int) -> Usage:
+        """Our own count of the call, when the provider gave none (money rule 6)."""
+        return estimated_usage(
+            input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
+        )
+
+    def counted(self, usage: Usage, _: bytes) -> Usage:
+        """What a provider's report leaves out: the images of the prompt are ours to count."""
+        return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""
@@ -101,11 +151,11 @@ class ChatRequest:
         for message in body.messages:
             content = message.content
             if isinstance(content, str):
-                size += _utf8_size(content)
+                size += utf8_size(content)
             elif content:
                 for part in content:
                     if part.text is not None:
-                        size += _utf8_size(part.text)
+                        size += utf8_size(part.text)
                     if part.type == "image_url":
                         images += 1
                     elif part.type == "input_audio":
@@ -114,7 +164,7 @@ class ChatRequest:
                         files += 1
             size += _raw_size((message.tool_calls, message.function_call))
             if message.name:
-                size += _utf8_size(message.name)
+                size += utf8_size(message.name)
         return PromptSize(
             text_bytes=size,
             messages=len(body.messages),
@@ -123,8 +173,9 @@ class ChatRequest:
             files=files,
         )
 
-    def estimated_input_tokens(self, size: PromptSize) -> int:
+    def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""
+        size = self._size
         tokens = -(-_raw_size((self.body.tools, self.body.functions)) // 4)
         for message in self.body.messages:
             content = message.content
@@ -135,13 +186,21 @@ class ChatRequest:
         parts = size.images * IMAGE_TOKENS_MAX + size.files * FILE_TOKENS_MAX
         return tokens + size.messages * MESSAGE_TOKENS + parts // PART_SHARE
 
-    def upstream_body(self, model_id: str, *, max_tokens: int | None = None) -> bytes:
+    def upstream_body(
+        self, model: Model, provider: Provider, *, max_tokens: int | None = None
+    ) -> bytes:
         """The body for the provider: its own model id, and usage asked for in streams."""
-        members = _decode_raw(self.raw)
-        members["model"] = msgspec.Raw(_encode(model_id))
+        members = decode_members(self.raw)
+        members["model"] = msgspec.Raw(_encode(model.id))
+        if self.routing is not None:
+            for name in ROUTING_MEMBERS:
+                if not (self.routing.passes_to(provider, self.model) and name == "provider"):
+                    members.pop(name, None)
+        for name in provider.drops:
+            members.pop(name, None)
         if self.stream and not self.include_usage:
-            raw = members.get("stream_options", _RAW_NULL)
-            options: dict[str, Any] = dict(_decode_any(raw) or {})
+            raw = members.get("stream_options", RAW_NULL)
+            options: dict[str, Any] = dict(decode_any(raw) or {})
             options["include_usage"] = True
             members["stream_options"] = msgspec.Raw(_encode(options))
         if max_tokens is not None:
@@ -149,83 +208,21 @@ class ChatRequest:
         return _encode(members)
 
 
-def _utf8_size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
 def _raw_size(parts: Iterable[msgspec.Raw]) -> int:
-    return sum(len(part) for part in parts if part is not _RAW_NULL and bytes(part) != b"null")
+    return sum(len(part) for part in parts if part is not RAW_NULL and bytes(part) != b"null")
 
 
 def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:
     """Check a body; raises ApiError 400 that names what is wrong and where."""
-    try:
-        if not raw.isascii():
-            raw.decode()
-        if _SUSPECT.search(raw) or b"\x00" in raw:
-            _refuse_bad_text(raw)
-        body = _decode(raw)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        param = where.rstrip("`").lstrip(".") or None
-        raise bad_request(
-            "invalid_type", f"{message}{f' at {param}' if param else ''}.", param
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"The body is not valid JSON: {error}."
-        raise bad_request("invalid_json", message) from None
-    _check_values(body, settings)
-    return ChatRequest(raw, body)
-
-
-def _refuse_bad_text(raw: bytes) -> None:
-    """NUL and lone surrogates are no text; both are legal in JSON escapes alone."""
-
-    def walk(value: Any) -> None:
-        if isinstance(value, str):
-            if "\x00" in value:
-                message = "The text holds a NUL character (\\u0000): remove it."
-                raise bad_request("invalid_text", message)
-            value.encode()
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                walk(key)
-                walk(item)
-        elif isinstance(value, list):
-            for item in value:
-                walk(item)
-
-    try:
-        walk(_decode_any(raw))
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        message = f"The text is not valid Unicode: {error}."
-        raise bad_request("invalid_text", message) from None
-
-
-def _check_values(body: ChatBody, settings: Settings) -> None:
-    if not body.model:
-        message = "model is empty: GET /v1/models lists what there is."
-        raise bad_request("missing_model", message, "model")
+    body = decode_body(_decode, raw)
+    check_model(body.model)
     if not body.messages:
         message = "messages is empty: send at least one message."
         raise bad_request("empty_messages", message, "messages")
     if len(body.messages) > settings.messages_max:
         message = f"messages holds more than {settings.messages_max} messages."
         raise bad_request("too_many_messages", message, "messages")
-    if body.n is not None and not 1 <= body.n <= settings.choices_max:
-        message = f"n must be between 1 and {settings.choices_max}."
-        raise bad_request("invalid_value", message, "n")
-    for name in ("max_tokens", "max_completion_tokens"):
-        value = getattr(body, name)
-        if value is not None and not 1 <= value <= _TOKENS_MAX:
-            message = f"{name} must be between 1 and {_TOKENS_MAX}."
-            raise bad_request("invalid_value", message, name)
-
-
-_TOKENS_MAX = 10_000_000
-
-
-def too_large(limit: int) -> ApiError:
-    """A 413 that names the limit."""
-    message = f"The body is larger than {limit} bytes. Send less text, or smaller images."
-    return ApiError(413, "request_too_large", message)
+    check_range("n", body.n, settings.choices_max)
+    check_range("max_tokens", body.max_tokens, TOKENS_MAX)
+    check_range("max_completion_tokens", body.max_completion_tokens, TOKENS_MAX)
+    return ChatRequest(raw, body)

@@ -19,7 +19,7 @@ from domain.errors import DomainError
 from event_store.errors import EventStoreError
 from projections.rebuild import RebuildError
 from projections.sinks import ProjectionMovedError, SinkUnavailableError
-from providers.inference.registry import ProvidersFileError
+from providers.inference.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from command_api.auth import KeyRing
-from command_api.calls import Call, Cashier
-from command_api.errors import ApiError
+from command_api.calls import Cashier
 from command_api.idempotency import Idempotency
 from command_api.response_cache import ResponseCache
+from command_api.router import Router
 from command_api.vault import Vault, load_secret
 from event_store.committer import Committer
 from event_store.ids import new_uuid7, to_iso
@@ -27,10 +27,10 @@ from providers.inference.model_list import ModelLists
 from providers.inference.registry import Registry, load_registry
 
 if TYPE_CHECKING:
+    from command_api.calls import Call
     from command_api.settings import Settings
     from event_store.database import Database
-    from providers.inference.port import Upstream
-    from providers.inference.registry import Model
+    from providers.inference.offers import Provider
 
 logger = logging.getLogger("gatewayz")
 
@@ -63,6 +63,7 @@ class Gateway:
         self.owner_id = new_uuid7()
         vault = Vault(load_secret(settings.home, settings.secret_key, settings.secret_file))
         self.registry = make_registry(settings)
+        self.router = Router(self.registry, settings)
         self.committer = Committer(
             database.application,
             owner_id=self.owner_id,
@@ -128,23 +129,11 @@ class Gateway:
         """Whether a call could be held now."""
         return self.committer.connected
 
-    def model(self, name: str) -> Model:
-        """The offer behind a caller's model id; raises ApiError 404."""
-        model = self.registry.resolve(name)
-        if model is None:
-            message = f"The model {name!r} is not offered here. GET /v1/models lists what is."
-            raise ApiError(404, "model_not_found", message, param="model")
-        return model
-
-    def upstream(self, model: Model) -> Upstream:
-        """The upstream that serves a model."""
-        return self.registry.providers[model.provider].upstream
-
-    def strict_bound(self, call: Call) -> int | None:
-        """The output bound to send upstream, with `strict_holds` and no bound of the caller's."""
-        if not self.settings.strict_holds or call.request.max_tokens is not None:
+    def output_limit(self, call: Call, provider: Provider) -> int | None:
+        """The output bound to send upstream: with `strict_holds`, or where one must be sent."""
+        if not (self.settings.strict_holds or provider.needs_max_tokens):
             return None
-        return call.bound_tokens // call.request.choices
+        return call.strict_bound
 
     async def _drain_spool(self) -> None:
         """Append what this process spooled, once the ledger is back."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from command_api.chat_request import too_large
+from command_api.body import too_large
 from command_api.errors import ApiError
 
 if TYPE_CHECKING:

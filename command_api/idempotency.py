@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from command_api.vault import Vault
     from event_store.database import Database
 
-ROUTE = "POST /v1/chat/completions"
 KEY_CHARACTERS_MAX = 255
 
 
@@ -61,7 +60,7 @@ class Idempotency:
         self._database, self._vault = database, vault
         self._body_bytes_max = body_bytes_max
 
-    def key_of(self, caller: Caller, header: bytes, raw: bytes) -> bytes:
+    def key_of(self, caller: Caller, header: bytes, raw: bytes, *, route: str) -> bytes:
         """Scope hash and digest, 32 bytes each; raises ApiError 400 for an unusable key."""
         try:
             key = header.decode("ascii")
@@ -72,7 +71,7 @@ class Idempotency:
                 f"Idempotency-Key must be 1 to {KEY_CHARACTERS_MAX} printable ASCII characters."
             )
             raise bad_request("invalid_idempotency_key", message)
-        return key_scope_hash(caller.account_id, ROUTE, key) + canonical_digest(raw)
+        return key_scope_hash(caller.account_id, route, key) + canonical_digest(raw)
 
     async def find(self, key: bytes) -> KnownKey | None:
         """What the ledger knows of the key; raises ApiError 503."""

@@ -7,18 +7,28 @@ are ours to mend and become 502, never the caller's; 5xx and errors without a co
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from command_api.conform import fits_completion, mend_completion
+
 from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
 from command_api.usage_report import parse_usage
-from providers.inference.port import UpstreamConnectError, UpstreamError, UpstreamTimeoutError
+from command_api.retry_after import retry_after_s
+from providers.inference.port import (
+    UnsupportedError,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from domain.routing import Verdict
     from domain.usage import Usage
 
 MESSAGE_CHARACTERS_MAX = 2_000
@@ -39,6 +49,21 @@ TEXT_CODES: dict[str, int] = {
     "context_length_exceeded": 400,
     "model_not_found": 404,
     "overloaded_error": 503,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "billing_error": 402,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 504,
+    "api_error": 500,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "INVALID_ARGUMENT": 400,
+    "PERMISSION_DENIED": 403,
+    "UNAUTHENTICATED": 401,
+    "NOT_FOUND": 404,
+    "DEADLINE_EXCEEDED": 504,
+    "content_filter": 400,
 }
 """Named codes and types inside an error object, for errors that came without a status."""
 CODES: dict[int, str] = {
@@ -52,6 +77,14 @@ CODES: dict[int, str] = {
     504: "upstream_timeout",
 }
 OURS_TO_MEND = frozenset({401, 402, 403})
+BAD_KEY = re.compile(
+    r"(incorrect|invalid|expired|missing|no|wrong)\s+(x-)?api[ _-]?key"
+    r"|api[ _-]?key\s+(is\s+)?(not\s+valid|invalid|expired|missing|not\s+found)"
+    r"|API_KEY_INVALID",
+    re.IGNORECASE,
+)
+"""How providers say with 400 that our key is wrong (measured: xAI, Gemini)."""
+CONTENT_FILTERED = "content_filter"
 
 
 class Reply(msgspec.Struct):
@@ -59,6 +92,7 @@ class Reply(msgspec.Struct):
 
     id: Any = None
     choices: Any = None
+    data: Any = None
     usage: Any = None
     error: Any = None
 
@@ -74,6 +108,13 @@ class UpstreamFailure(Exception):
         """`code` goes into the attempt's record; it never holds text of the prompt."""
         super().__init__(code)
         self.error, self.status, self.code = error, status, code
+        self.verdict: Verdict | None = None
+        """What it means for the call, once the router was told of it."""
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the provider was never asked, for it has no way to do it."""
+        return self.code == UnsupportedError.code
 
 
 def _message_in(value: Any) -> str | None:
@@ -108,17 +149,20 @@ def failure_of_status(
     provider: str, status: int | None, body: Any, headers: Mapping[bytes, bytes] | None = None
 ) -> UpstreamFailure:
     """The failure for an upstream's error status (None: an error without one)."""
+    said = _message_in(body)
+    if status == HTTPStatus.BAD_REQUEST and (BAD_KEY.search(said or "") or _names_bad_key(body)):
+        status = 401
     ours = 502
     if status is not None:
         ours = status if status in KEPT else STATUS_OF.get(status, 502)
     told: dict[str, str] = {}
-    after = (headers or {}).get(b"retry-after")
-    if after is not None and ours in (429, 503):
-        told["retry-after"] = after.decode("latin-1")
+    if ours in (429, 503):
+        after = retry_after_s(headers or {}, body)
+        if after is not None:
+            told["retry-after"] = str(after)
     if status in OURS_TO_MEND:
         text = f"{provider} refused this gateway's own credentials or funds; yours are fine"
     else:
-        said = _message_in(body)
         text = f"{provider} answered {status or 'with an error'}"
         text += f": {said[:MESSAGE_CHARACTERS_MAX]}" if said else ""
     kind = {400: INVALID_REQUEST, 404: INVALID_REQUEST, 413: INVALID_REQUEST}.get(ours, UPSTREAM)
@@ -126,6 +170,17 @@ def failure_of_status(
         kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST
     error = ApiError(ours, CODES[ours], f"{text}. Nothing was charged.", kind=kind, headers=told)
     return UpstreamFailure(error, status=status, code=f"status_{status}" if status else "error")
+
+
+def _names_bad_key(body: Any) -> bool:
+    """Whether Gemini's error details say that the key is wrong."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    return any(
+        isinstance(each, dict) and each.get("reason") == "API_KEY_INVALID" for each in details or ()
+    )
 
 
 def failure_of_body(
@@ -146,6 +201,10 @@ def failure_of_error(provider: str, error: Any) -> UpstreamFailure:
 
 def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure:
     """The failure for an attempt that broke below HTTP."""
+    if isinstance(error, UnsupportedError):
+        text = f"{provider} cannot do what was asked: {error}. Nothing was charged."
+        told = ApiError(400, "unsupported_by_provider", text, kind=INVALID_REQUEST)
+        return UpstreamFailure(told, status=None, code=error.code)
     if isinstance(error, UpstreamTimeoutError):
         status, text = 504, f"{provider} took too long"
     elif isinstance(error, UpstreamConnectError):
@@ -165,30 +224,52 @@ def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:
     return UpstreamFailure(told, status=200, code="unusable_reply")
 
 
-class Completion(msgspec.Struct):
-    """A JSON reply that counts as an answer."""
+class Completion(NamedTuple):
+    """A JSON reply that counts as an answer; `raw` is what the caller gets."""
 
+    raw: bytes
     request_id: str | None
     usage: Usage | None
     choices: list[Any]
 
 
-def read_completion(provider: str, raw: bytes) -> Completion:
-    """Judge the body of a 200; raises UpstreamFailure when it is no answer.
+def read_reply(provider: str, raw: bytes) -> Reply:
+    """The body of a 200; raises UpstreamFailure for an error, or for what is not JSON.
 
     Leading white space is legal: some upstreams send it to keep the connection alive.
     """
     try:
         reply = _decode(raw.strip())
     except (msgspec.DecodeError, RecursionError):
-        what = "a body that is not JSON" if raw.strip() else "an empty body"
+        what = "a body that is not a JSON object" if raw.strip() else "an empty body"
         raise failure_of_nothing(provider, what) from None
     if reply.error is not None:
         raise failure_of_error(provider, reply.error)
+    return reply
+
+
+def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> Completion:
+    """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+    reply = read_reply(provider, raw)
     if not isinstance(reply.choices, list) or not reply.choices:
         raise failure_of_nothing(provider, "no choices")
+    try:
+        fits_completion(raw)
+    except msgspec.DecodeError:
+        raw = _mended(provider, raw, call_id, model)
     return Completion(
+        raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
         usage=parse_usage(reply.usage) if reply.usage is not None else None,
         choices=reply.choices,
     )
+
+
+def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:
+    try:
+        mended = mend_completion(_decode_any(raw.strip()), call_id=call_id, model=model)
+        encoded = msgspec.json.encode(mended)
+        fits_completion(encoded)
+    except (msgspec.DecodeError, AttributeError, TypeError):
+        raise failure_of_nothing(provider, "a reply that is no chat completion") from None
+    return encoded

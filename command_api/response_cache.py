@@ -46,11 +46,11 @@ class ResponseCache:
         """Whether replies are kept at all."""
         return self._ttl_s > 0
 
-    def name_of(self, caller: Caller, raw: bytes, cache_control: bytes) -> str:
+    def name_of(self, caller: Caller, raw: bytes, cache_control: bytes, *, route: str) -> str:
         """The name of a request's reply; empty when the caller wants no cached one."""
         if any(each in cache_control.lower() for each in BYPASS):
             return ""
-        scope = hashlib.sha256(caller.account_id.encode() + canonical_digest(raw))
+        scope = hashlib.sha256(caller.account_id.encode() + route.encode() + canonical_digest(raw))
         return f"response:{scope.hexdigest()}"
 
     async def find(self, caller: Caller, name: str) -> CachedReply | None:

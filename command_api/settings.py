@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(30.0, gt=0, description="Time to send a request body, seconds.")
     messages_max: int = Field(4_096, ge=1, description="Most messages in a request.")
     choices_max: int = Field(128, ge=1, description="Largest `n`.")
+    images_max: int = Field(10, ge=1, description="Largest `n` of images.")
+    embedding_inputs_max: int = Field(
+        2_048, ge=1, description="Most inputs of one embeddings request."
+    )
+    embedding_dimensions_max: int = Field(
+        16_384, ge=1, description="Largest `dimensions` of embeddings."
+    )
     hold_default_output_tokens: int = Field(
         4_096, ge=1, description="Output tokens held when the caller gives no maximum."
     )
@@ -84,6 +91,23 @@ class Settings(BaseSettings):
     call_deadline_s: float = Field(600.0, gt=0, description="Longest life of a call, seconds.")
     upstream_reply_bytes_max: int = Field(
         64 * 2**20, ge=1024, description="Largest reply of an upstream, bytes."
+    )
+    attempts_max: int = Field(
+        4, ge=1, le=16, description="Most offers that are tried for one call."
+    )
+    first_output_s: float = Field(
+        30.0, gt=0, description="Longest silence of a stream while another offer waits, seconds."
+    )
+    breaker_failures: int = Field(
+        5, ge=1, description="Consecutive failures that open an offer's circuit breaker."
+    )
+    breaker_open_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a breaker stays open before it lets a probe pass, seconds.",
+    )
+    breaker_successes: int = Field(
+        3, ge=1, description="Consecutive successes that close a breaker."
     )
     hold_grace_s: int = Field(
         600, ge=1, description="Life of a hold past its call's deadline, seconds."

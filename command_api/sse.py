@@ -9,12 +9,16 @@ durable. Once output flows, a block without a suspicious word is passed on whole
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.conform import Chunk, Delta, decode_chunk, mend_chunk
 from command_api.usage_report import parse_usage
-from domain.usage import Usage, estimate_tokens
+from domain.usage import estimate_tokens
+
+if TYPE_CHECKING:
+    from domain.usage import Usage
 
 PENDING_BYTES_MAX = 1024 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -25,38 +29,8 @@ _NO_USAGE = re.compile(rb'"usage"\s*:\s*null')
 DONE = b"data: [DONE]\n\n"
 
 
-class Delta(msgspec.Struct):
-    """What a chunk adds; everything here but the role is output."""
-
-    content: Any = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-    reasoning_details: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
-    images: Any = None
-
-
-class Choice(msgspec.Struct):
-    """One choice of a chunk."""
-
-    delta: Delta | None = None
-    text: Any = None
-    finish_reason: Any = None
-
-
-class Chunk(msgspec.Struct):
-    """The members of a chunk that matter here."""
-
-    id: Any = None
-    choices: list[Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(Chunk).decode
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.encode
 
 
 def _suspicious(block: bytes, at: int) -> int:
@@ -95,32 +69,28 @@ def _delta_texts(delta: Delta) -> list[str]:
         for value in (delta.content, delta.reasoning or delta.reasoning_content, delta.refusal)
         if isinstance(value, str)
     ]
-    calls = delta.tool_calls if isinstance(delta.tool_calls, list) else []
-    functions = [call.get("function") for call in calls if isinstance(call, dict)]
-    functions.append(delta.function_call)
-    for function in functions:
-        if isinstance(function, dict):
-            texts += [value for value in function.values() if isinstance(value, str)]
+    for call in delta.tool_calls or ():
+        if call.function is not None:
+            texts += [each for each in (call.function.name, call.function.arguments) if each]
+    if isinstance(delta.function_call, dict):
+        texts += [value for value in delta.function_call.values() if isinstance(value, str)]
     return texts
 
 
 def has_output(chunk: Chunk) -> bool:
     """Whether a chunk carries text, reasoning, a tool call, or any other made thing."""
-    for choice in chunk.choices or ():
+    for choice in chunk.choices:
         delta = choice.delta
-        if choice.text or (
-            delta is not None
-            and (
-                delta.content
-                or delta.reasoning
-                or delta.reasoning_content
-                or delta.reasoning_details
-                or delta.refusal
-                or delta.tool_calls
-                or delta.function_call
-                or delta.audio
-                or delta.images
-            )
+        if (
+            delta.content
+            or delta.reasoning
+            or delta.reasoning_content
+            or delta.reasoning_details
+            or delta.refusal
+            or delta.tool_calls
+            or delta.function_call
+            or delta.audio
+            or delta.images
         ):
             return True
     return False
@@ -130,11 +100,15 @@ class StreamScanner:
     """Feed it what arrives; it returns what may be passed on."""
 
     __slots__ = (
+        "_call_id",
         "_dropping",
         "_keep_usage",
         "_pending",
+        "_model",
         "_pending_bytes",
+        "_prefix",
         "_rest",
+        "_suffix",
         "_uncounted",
         "done",
         "finished",
@@ -145,9 +119,11 @@ class StreamScanner:
         "usage",
     )
 
-    def __init__(self, *, keep_usage: bool) -> None:
-        """`keep_usage`: the caller asked for the usage chunk."""
+    def __init__(self, *, keep_usage: bool, call_id: str = "", model: str = "") -> None:
+        """`keep_usage`: the caller asked for the usage chunk. Id and model fill in what lacks."""
         self._keep_usage = keep_usage
+        self._call_id, self._model = call_id, model
+        self._prefix = self._suffix = b""
         self._rest = b""
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -191,7 +167,7 @@ class StreamScanner:
             for line in block.split(b"\n"):
                 if line.startswith(b"data:"):
                     try:
-                        chunk = _decode(line[5:].strip())
+                        chunk = decode_chunk(line[5:].strip())
                     except msgspec.DecodeError:
                         continue
                     self.output_tokens += _count(chunk)
@@ -207,18 +183,19 @@ class StreamScanner:
     def _process(self, block: bytes) -> bytes:
         """Take complete lines: those that must be looked at one by one, the others in bulk."""
         out: list[bytes] = []
-        at, size = 0, len(block)
+        at, size, unlike = 0, len(block), 0
         while at < size and not self.done:
-            if self.started and not self._dropping:
+            if self.started and not self._dropping and at >= unlike:
                 found = _suspicious(block, at)
                 # Up to the line that holds a suspicious word nothing needs a look.
                 cut = size if found < 0 else block.rfind(b"\n", at, found) + 1
-                if cut > at:
+                if cut > at and self._alike(block, at, cut):
                     bulk = block[at:cut]
                     self._count_later(bulk)
                     out.append(bulk)
                     at = cut
                     continue
+                unlike = cut
             end = block.find(b"\n", at) + 1
             self._line(block[at:end], out)
             at = end
@@ -248,17 +225,20 @@ class StreamScanner:
             self.done = True
             return
         try:
-            chunk = _decode(payload)
+            chunk = decode_chunk(payload)
+            usage = None if chunk.usage is None else chunk.usage.usage()
+        except msgspec.ValidationError:
+            line, chunk, usage = self._mended(payload, out)
         except msgspec.DecodeError as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None
-        if chunk.usage is not None:
-            self.usage = parse_usage(chunk.usage) or self.usage
-        if self.request_id is None and isinstance(chunk.id, str):
+        if usage is not None:
+            self.usage = usage
+        if self.request_id is None:
             self.request_id = chunk.id
         if chunk.error is not None:
             raise StreamErrorChunk(chunk.error, b"".join(out))
-        if any(choice.finish_reason for choice in chunk.choices or ()):
+        if any(choice.finish_reason for choice in chunk.choices):
             self.finished = True
         if chunk.usage is not None and not chunk.choices and not self._keep_usage:
             self._dropping = True
@@ -270,6 +250,46 @@ class StreamScanner:
         self._pass(line, out)
         if self.started:
             self._count_later(line)
+            self._learn(line, chunk)
+
+    def _mended(self, payload: bytes, out: list[bytes]) -> tuple[bytes, Chunk, Usage | None]:
+        """A chunk that does not fit OpenAI's types, written anew so that it does."""
+        try:
+            value = _decode_any(payload)
+            if value.get("error") is not None:
+                raise StreamErrorChunk(value["error"], b"".join(out))
+            usage = parse_usage(value["usage"]) if value.get("usage") is not None else None
+            mended = _encode(mend_chunk(value, call_id=self._call_id, model=self._model))
+            return b"data: %b\n" % mended, decode_chunk(mended), usage
+        except (msgspec.DecodeError, AttributeError, TypeError) as error:
+            message = f"a chunk of the stream is not valid: {error}"
+            raise BrokenStreamError(message, b"".join(out)) from None
+
+    def _learn(self, line: bytes, chunk: Chunk) -> None:
+        """Remember what stands around the text of a chunk that was found to fit.
+
+        Another chunk with the same around its text fits as well, and need not be decoded.
+        """
+        if len(chunk.choices) != 1 or chunk.choices[0].finish_reason:
+            return
+        name = b'"content"' if chunk.choices[0].delta.content else b'"reasoning_content"'
+        begin = line.find(name)
+        begin = line.find(b'"', begin + len(name)) + 1 if begin >= 0 else 0
+        end = _end_of_string(line, begin)
+        close = line.find(b"}]", end)
+        if begin > 0 and 0 < end < close:
+            self._prefix, self._suffix = line[:begin], line[end : close + 2]
+
+    def _alike(self, block: bytes, at: int, cut: int) -> bool:
+        """Whether all chunks of a block have around their text what fitted before."""
+        chunks = block.count(b"data:", at, cut)
+        if not chunks:
+            return True
+        return (
+            bool(self._prefix)
+            and block.count(self._prefix, at, cut) == chunks
+            and block.count(self._suffix, at, cut) == chunks
+        )
 
     def _pass(self, line: bytes, out: list[bytes]) -> None:
         if self.started:
@@ -282,14 +302,28 @@ class StreamScanner:
             raise BrokenStreamError(message)
 
 
+def _end_of_string(line: bytes, begin: int) -> int:
+    """Where the JSON string that begins here ends; -1 when it does not."""
+    end = line.find(b'"', begin)
+    while end > 0:
+        escapes = end
+        while escapes > begin and line[escapes - 1] == _BACKSLASH:
+            escapes -= 1
+        if (end - escapes) % 2 == 0:
+            return end
+        end = line.find(b'"', end + 1)
+    return end
+
+
+_BACKSLASH = ord("\\")
+
+
 def _count(chunk: Chunk) -> int:
     tokens = 0
-    for choice in chunk.choices or ():
-        texts = _delta_texts(choice.delta) if choice.delta else []
-        if isinstance(choice.text, str):
-            texts.append(choice.text)
+    for choice in chunk.choices:
+        texts = _delta_texts(choice.delta)
         # A chunk with output is at least one token, however short its text.
-        if texts and any(texts):
+        if any(texts):
             tokens += max(1, sum(estimate_tokens(text) for text in texts))
     return tokens
 

@@ -91,7 +91,10 @@ class CallEvent(MoneyEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldRequested(CallEvent):
-    """What a hold was asked for; the base of placed and refused."""
+    """What a hold was asked for; the base of placed and refused.
+
+    `alternatives` are the offers that are tried when the first fails: provider, model, price.
+    """
 
     user_id: str
     key_id: str
@@ -104,6 +107,7 @@ class HoldRequested(CallEvent):
     stream_reply: bool
     price: dict[str, str]
     idempotency: dict[str, str] | None = None
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

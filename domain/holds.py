@@ -93,6 +93,18 @@ class PromptSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallBound:
+    """The most that a call can use at one offer: tokens, images, pixels."""
+
+    input_tokens: int
+    output_tokens: int = 0
+    extendable: bool = False
+    input_images: int = 0
+    images: int = 0
+    image_pixels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputBound:
     """The most output tokens of a call, and whether a hard limit stands behind it."""
 

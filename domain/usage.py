@@ -6,7 +6,7 @@ whatever the provider's own convention (contract, section "calls").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 UsageSource = Literal["provider", "estimated"]
@@ -18,7 +18,11 @@ FOUR_BYTE_TOKENS_PER_CHARACTER = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts of one call; `source` says whether the provider or we counted."""
+    """Counts of one call; `source` says whether the provider or we counted.
+
+    Audio tokens are part of the input and output tokens. `input_images` are those of the prompt,
+    `images` those that were made, `image_pixels` their pixels altogether.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -26,9 +30,28 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = "provider"
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    input_images: int = 0
+    images: int = 0
+    image_pixels: int = 0
 
     def as_dict(self) -> dict[str, int | str]:
-        """The usage as it stands in events and replies."""
+        """The usage as it stands in events and replies; rarer counts only when there are any."""
+        found = self._tokens()
+        if self.audio_input_tokens or self.audio_output_tokens or self.input_images or self.images:
+            found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
+        return found
+
+    def with_input_images(self, images: int) -> Usage:
+        """The same, with so many images in the prompt."""
+        return replace(self, input_images=images)
+
+    def with_images(self, images: int, pixels: int) -> Usage:
+        """The same, with so many images made, of so many pixels altogether."""
+        return replace(self, images=images, image_pixels=pixels)
+
+    def _tokens(self) -> dict[str, int | str]:
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
@@ -39,32 +62,62 @@ class Usage:
         }
 
 
-def reported_usage(
-    *,
-    prompt_tokens: int,
-    completion_tokens: int,
-    total_tokens: int,
-    cached_tokens: int,
-    cache_write_tokens: int,
-    reasoning_tokens: int,
-) -> Usage:
-    """Bring a provider's Chat Completions report into our convention.
+RARE_COUNTS = (
+    *("audio_input_tokens", "audio_output_tokens"),
+    *("input_images", "images", "image_pixels"),
+)
+"""Counts that an event carries only when they are not 0."""
 
-    Where the total equals prompt + completion + reasoning, the reasoning lies outside the
-    completion (measured on every xAI reply with reasoning) and is added; else it is inside.
-    Parts never exceed their whole, so that no term is ever charged a negative count.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A provider's Chat Completions report as it stands; absent counts are 0."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+
+
+def reported_usage(report: Report) -> Usage:
+    """Bring a provider's report into our convention.
+
+    What the total has beyond prompt and completion tells where the parts lie, whoever the
+    provider is: as much as the reasoning, and the reasoning lies outside the completion (measured
+    on every xAI reply with reasoning); as much as the audio or the cached tokens, and those lie
+    beside the prompt (audio measured at Mistral). Anything else was made and is charged as
+    output: Gemini in OpenAI's form counts its thoughts nowhere but in the total. A total of
+    prompt + completion says that the parts are inside, however large they claim to be (measured
+    at OpenRouter and Vercel). Parts never exceed their whole, so that no term is ever charged a
+    negative count.
     """
-    prompt, completion = max(prompt_tokens, 0), max(completion_tokens, 0)
-    reasoning = max(reasoning_tokens, 0)
-    if reasoning and total_tokens == prompt + completion + reasoning:
-        completion += reasoning
-    cached = min(max(cached_tokens, 0), prompt)
+    prompt, completion = max(report.prompt_tokens, 0), max(report.completion_tokens, 0)
+    reasoning, heard = max(report.reasoning_tokens, 0), max(report.audio_input_tokens, 0)
+    cached = max(report.cached_tokens, 0)
+    beyond = report.total_tokens - prompt - completion
+    if beyond > 0:
+        if beyond == reasoning:
+            completion += reasoning
+        elif beyond in (heard, cached):
+            prompt += beyond
+        else:
+            completion += beyond
+            reasoning = max(reasoning, beyond)
+    cached = min(cached, prompt)
+    written = min(max(report.cache_write_tokens, 0), prompt - cached)
+    reasoning = min(reasoning, completion)
     return Usage(
+        audio_input_tokens=min(heard, prompt - cached - written),
+        audio_output_tokens=min(max(report.audio_output_tokens, 0), completion - reasoning),
         input_tokens=prompt,
         output_tokens=completion,
         cached_input_tokens=cached,
-        cache_write_tokens=min(max(cache_write_tokens, 0), prompt - cached),
-        reasoning_tokens=min(reasoning, completion),
+        cache_write_tokens=written,
+        reasoning_tokens=reasoning,
     )
 
 

@@ -169,11 +169,11 @@ def test_promises_name_tests_that_exist() -> None:
 
 def test_the_provider_example_of_the_book_works(tmp_path: Path) -> None:
     """The TOML in the guide is accepted as it stands."""
-    from providers.inference.registry import read_providers_file
+    from providers.inference.providers_file import read_providers_file
 
     text = (DOCS / "guides/providers.md").read_text()
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert example
     file = tmp_path / "p.toml"
     file.write_text(example[1])
-    assert read_providers_file(file)[0].model[0].id == "small"
+    assert read_providers_file(file).provider[0].model[0]["id"] == "small"

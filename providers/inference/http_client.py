@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client on httptools: one POST at a time on a pooled connection.
+"""A lean HTTP/1.1 client on httptools: one request at a time on a pooled connection.
 
 It does what the hot path needs and no more: keep-alive, TLS, chunked and sized bodies, gzip,
 back-pressure, three time limits. What one read brought is handed on as one piece. Everything
@@ -78,7 +78,7 @@ class HttpReply(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, client: HttpUpstream, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: HttpClient, loop: asyncio.AbstractEventLoop) -> None:
         """A connection of a client's pool."""
         self._client, self._loop = client, loop
         self.closed, self.fresh = False, True
@@ -292,18 +292,17 @@ class HttpReply(asyncio.Protocol):
             self.transport.close()
 
 
-class HttpUpstream:
-    """One OpenAI-compatible upstream over HTTP."""
+class HttpClient:
+    """Requests to one origin; its adapters say which paths and headers."""
 
     def __init__(
         self,
         base_url: str,
         *,
-        api_key: str | None,
         headers: Mapping[str, str] | None = None,
         limits: ClientLimits | None = None,
     ) -> None:
-        """`base_url` ends before `/chat/completions`; raises ValueError for other schemes."""
+        """`base_url` ends before the paths of `request`; raises ValueError for other schemes."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             message = f"{base_url!r} is not an http or https URL"
@@ -319,16 +318,28 @@ class HttpUpstream:
             "accept": "*/*",
             "accept-encoding": "identity",
             "user-agent": "gatewayz",
-            **({"authorization": f"Bearer {api_key}"} if api_key else {}),
             **(headers or {}),
         }
-        text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        path = parts.path.rstrip("/") + "/chat/completions"
-        self._head = f"POST {path} HTTP/1.1\r\n{text}content-length: ".encode("latin-1")
+        self._base_path = parts.path.rstrip("/")
+        self._lines = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
 
-    async def chat(self, body: bytes, *, stream: bool) -> HttpReply:
-        """Send a body; a pooled connection that turns out to be closed is replaced once."""
-        request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+    def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The request line and headers of a request, up to the value of content-length.
+
+        `path` is relative to the base URL, or absolute from `//`. Adapters keep what they reuse.
+        Raises ValueError for characters that may not stand in a head.
+        """
+        target = path[1:] if path.startswith("//") else self._base_path + path
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        text = f"{method} {target} HTTP/1.1\r\n{self._lines}{more}content-length: "
+        if text.count("\n") != self._lines.count("\n") + more.count("\n") + 1 or " " in target:
+            message = "a path or header holds a line break or a space"
+            raise ValueError(message)
+        return text.encode("latin-1")
+
+    async def request(self, head: bytes, body: bytes, *, stream: bool = False) -> HttpReply:
+        """Send a request; a pooled connection that turns out to be closed is replaced once."""
+        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
         loop = asyncio.get_running_loop()
         reply = self._reusable(loop) or await self._connect(loop)
         while True:

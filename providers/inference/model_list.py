@@ -1,8 +1,7 @@
-"""Model lists of built-in providers that publish prices: OpenRouter's now.
+"""Keeps the model lists of providers: fetched on a schedule, shared, dropped when too old.
 
-Fetched at start and then regularly; kept when the provider is down, and dropped when older
-than a limit, for a stale price is no price (P10). Prices are USD per token as decimal strings
-(OpenRouter, "List available models"); "-1" marks a price that depends on the request.
+A list is kept while its provider is down, and its offers end when it is older than a limit, for
+a stale price is no price (P10). What a list has no price for is looked up in the price table.
 """
 
 from __future__ import annotations
@@ -11,97 +10,38 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import httpx
 import msgspec
 
-from domain.pricing import PriceTerms
-from providers.inference.registry import MODELS_MAX, Model, Registry, price_version
+from domain.catalog import ModelFacts
+from providers.inference.built_in import BY_NAME, Protocol
+from providers.inference.listings import FORMS, read_list
+from providers.inference.offers import Listed
+from providers.inference.price_table import (
+    SOURCE,
+    table_context_length,
+    table_models,
+    table_terms,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from providers.cache import Cache
-    from providers.inference.registry import Provider
+    from providers.inference.built_in import BuiltIn
+    from providers.inference.offers import Provider
+    from providers.inference.registry import Registry
 
 logger = logging.getLogger("gatewayz.models")
 
 FETCH_TIMEOUT_S = 30.0
 LIST_BYTES_MAX = 64 * 1024 * 1024
-TOKENS_PER_MILLION = 1_000_000
-SOURCE = "provider_list"
-
-TERMS = {
-    "prompt": "input_per_million",
-    "completion": "output_per_million",
-    "input_cache_read": "cached_input_per_million",
-    "input_cache_write": "cache_write_per_million",
-    "internal_reasoning": "reasoning_per_million",
-}
-"""OpenRouter's price names, USD per token, and ours."""
-
-
-def _per_million(text: Any) -> Decimal | None:
-    try:
-        value = Decimal(str(text))
-    except InvalidOperation:
-        return None
-    return value * TOKENS_PER_MILLION if value.is_finite() and value >= 0 else None
-
-
-def _model(provider: str, item: dict[str, Any], effective_at: str) -> Model | None:
-    """One model of the list; None when it has no fixed price for input and output."""
-    pricing = item.get("pricing")
-    if not isinstance(pricing, dict) or not isinstance(item.get("id"), str):
-        return None
-    terms: dict[str, str] = {}
-    for theirs, ours in TERMS.items():
-        price = _per_million(pricing[theirs]) if theirs in pricing else None
-        optional = theirs not in ("prompt", "completion")
-        # A listed zero for reasoning or caching means "as the base term", not free.
-        if price is not None and not (optional and price == 0):
-            terms[ours] = format(price.normalize(), "f")
-    request = _per_million(pricing.get("request", "0"))
-    if request:
-        terms["per_request"] = format(request / TOKENS_PER_MILLION, "f")
-    if "input_per_million" not in terms or "output_per_million" not in terms:
-        return None
-    top = item.get("top_provider")
-    most = top.get("max_completion_tokens") if isinstance(top, dict) else None
-    length = item.get("context_length")
-    created = item.get("created")
-    version = price_version(
-        provider,
-        item["id"],
-        PriceTerms.parse(terms),
-        source=SOURCE,
-        effective_at=effective_at,
-    )
-    extra = {"created": created} if isinstance(created, int) else {}
-    return Model(
-        id=item["id"],
-        provider=provider,
-        price=version,
-        context_length=length if isinstance(length, int) else None,
-        max_output_tokens=most if isinstance(most, int) and most > 0 else None,
-        **extra,
-    )
-
-
-def parse_openrouter(provider: str, raw: bytes, effective_at: str) -> dict[str, Model]:
-    """The priced models of a list, by id; raises msgspec.DecodeError for another shape."""
-    body = msgspec.json.decode(raw, type=dict[str, Any])
-    items = body.get("data")
-    if not isinstance(items, list):
-        message = "the model list has no `data`"
-        raise msgspec.DecodeError(message)
-    found = [_model(provider, item, effective_at) for item in items[:MODELS_MAX]]
-    return {model.id: model for model in found if model is not None}
-
-
-LISTERS: dict[str, Callable[[str, bytes, str], dict[str, Model]]] = {"openrouter": parse_openrouter}
+FETCHES_MAX = 8
+"""Lists that are fetched at the same time."""
 
 
 class FetchedList(msgspec.Struct, frozen=True):
@@ -111,21 +51,36 @@ class FetchedList(msgspec.Struct, frozen=True):
     body: bytes
 
 
+def iso_of(unix_s: float) -> str:
+    """An instant of Unix time as events write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(unix_s))
+
+
 class ModelLists:
     """Keeps the lists of those providers that have one."""
 
     def __init__(
-        self, registry: Registry, cache: Cache, *, interval_s: float, stale_s: float
+        self,
+        registry: Registry,
+        cache: Cache,
+        *,
+        interval_s: float,
+        stale_s: float,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is fetched before `start`; `cache` shares what any gateway fetched."""
         self._cache = cache
         self._registry, self._interval_s, self._stale_s = registry, interval_s, stale_s
-        self._fetched_at: dict[str, float] = {}
+        self._environment = environment or {}
+        self.fetched_at: dict[str, float] = {}
+        """When each list was fetched, Unix time."""
         self._task: asyncio.Task[None] | None = None
+        self.on_change: Callable[[Provider, str], Awaitable[None]] | None = None
+        """Told of each list that was taken, with the instant of its fetch."""
 
     def start(self) -> None:
         """Fetch in the background, now and then regularly."""
-        if any(name in LISTERS for name in self._registry.providers):
+        if any(name in BY_NAME for name in self._registry.providers):
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -137,47 +92,124 @@ class ModelLists:
 
     async def _run(self) -> None:
         while True:
-            for name, provider in self._registry.providers.items():
-                if name in LISTERS:
-                    await self.refresh(provider)
+            await self.refresh_all()
             await asyncio.sleep(self._interval_s)
+
+    async def refresh_all(self) -> None:
+        """Have all lists anew, several at a time."""
+        room = asyncio.Semaphore(FETCHES_MAX)
+
+        async def one(provider: Provider) -> None:
+            async with room:
+                try:
+                    await self.refresh(provider)
+                except Exception:
+                    logger.exception("the model list of %s was not taken", provider.name)
+
+        known = [each for each in self._registry.providers.values() if each.name in BY_NAME]
+        await asyncio.gather(*(one(each) for each in known))
+
+    def restored(self, provider: Provider, fetched_at: float) -> None:
+        """A list was restored from the log: it is as old as its last confirmation."""
+        self.fetched_at[provider.name] = fetched_at
+        self._drop_when_stale(provider)
 
     async def refresh(self, provider: Provider) -> None:
         """Have one provider's list anew; a failure keeps the old one until it is stale.
 
         A list that another gateway fetched within the interval is as good as one of our own.
         """
-        name = f"models:{provider.name}:{provider.base_url}"
+        entry = BY_NAME[provider.name]
         try:
-            fetched = _cached(await self._cache.get(name), self._interval_s)
-            if fetched is None:
-                fetched = await self._fetch(provider)
-                await self._cache.put(name, msgspec.msgpack.encode(fetched), ttl_s=self._interval_s)
-            effective_at = time.strftime(
-                "%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(fetched.fetched_at)
-            )
-            provider.listed = LISTERS[provider.name](provider.name, fetched.body, effective_at)
-            age_s = max(0.0, time.time() - fetched.fetched_at)
-            self._fetched_at[provider.name] = time.monotonic() - age_s
+            fetched = await self._list_of(provider, entry)
+            items = await asyncio.to_thread(_priced, entry, fetched)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
-            fetched_at = self._fetched_at.get(provider.name)
-            if fetched_at is not None and time.monotonic() - fetched_at > self._stale_s:
-                provider.listed = {}
+            self._drop_when_stale(provider)
+            return
+        effective_at = iso_of(fetched.fetched_at)
+        provider.take_list(items, effective_at)
+        self._registry.reindex()
+        self.fetched_at[provider.name] = float(fetched.fetched_at)
+        if self.on_change is not None:
+            await self.on_change(provider, effective_at)
 
-    async def _fetch(self, provider: Provider) -> FetchedList:
-        async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_S) as client:
-            reply = await client.get(f"{provider.base_url}/models")
+    def _drop_when_stale(self, provider: Provider) -> None:
+        fetched_at = self.fetched_at.get(provider.name)
+        if fetched_at is not None and time.time() - fetched_at > self._stale_s:
+            provider.drop_list()
+            self._registry.reindex()
+
+    async def _list_of(self, provider: Provider, entry: BuiltIn) -> FetchedList:
+        if not entry.list_path:
+            return FetchedList(int(time.time()), b"")
+        name = f"models:{provider.name}:{provider.base_url}"
+        fetched = _cached(await self._cache.get(name), self._interval_s)
+        if fetched is None:
+            fetched = await self._fetch(provider, entry)
+            await self._cache.put(name, msgspec.msgpack.encode(fetched), ttl_s=self._interval_s)
+        return fetched
+
+    async def _fetch(self, provider: Provider, entry: BuiltIn) -> FetchedList:
+        url = list_url(provider, entry)
+        async with (
+            httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=True) as client,
+            client.stream("GET", url, headers=dict(provider.list_headers)) as reply,
+        ):
             reply.raise_for_status()
-        if len(reply.content) > LIST_BYTES_MAX:
-            message = f"the list is larger than {LIST_BYTES_MAX} bytes"
-            raise msgspec.DecodeError(message)
-        LISTERS[provider.name](provider.name, reply.content, "")  # Only what can be read is kept.
-        return FetchedList(int(time.time()), reply.content)
+            parts: list[bytes] = []
+            size = 0
+            async for part in reply.aiter_bytes():
+                size += len(part)
+                if size > LIST_BYTES_MAX:
+                    message = f"the list is larger than {LIST_BYTES_MAX} bytes"
+                    raise msgspec.DecodeError(message)
+                parts.append(part)
+        body = b"".join(parts)
+        read_list(FORMS[entry.list_form], body)  # Only what can be read is kept.
+        return FetchedList(int(time.time()), body)
+
+
+def list_url(provider: Provider, entry: BuiltIn) -> str:
+    """Where the list is; a provider that was moved elsewhere is asked there for it as well."""
+    if "://" not in entry.list_path:
+        return provider.base_url + entry.list_path
+    if provider.base_url == entry.base_url:
+        return entry.list_path
+    return provider.base_url + "/" + entry.list_path.rpartition("/")[2]
+
+
+def _priced(entry: BuiltIn, fetched: FetchedList) -> list[Listed]:
+    """The list's models; those without a price get the table's, if it has one."""
+    now = datetime.fromtimestamp(fetched.fetched_at, UTC)
+    if entry.list_path:
+        items = read_list(FORMS[entry.list_form], fetched.body)
+    else:
+        names = entry.static_models or table_models(entry.price_table)
+        items = [Listed(id=name, facts=_static_facts(entry, name)) for name in names]
+    if not entry.price_table:
+        return items
+    return [each if each.terms else _from_table(entry.price_table, each, now) for each in items]
+
+
+def _static_facts(entry: BuiltIn, name: str) -> ModelFacts:
+    if entry.protocol is Protocol.FAL:
+        return ModelFacts(name=name, output_modalities=("image",))
+    return ModelFacts(name=name)
+
+
+def _from_table(table: str, item: Listed, now: datetime) -> Listed:
+    terms = table_terms(table, item.id, now)
+    if terms is None:
+        return item
+    facts = item.facts
+    if facts.context_length is None:
+        facts = replace(facts, context_length=table_context_length(table, item.id))
+    return replace(item, terms=terms, facts=facts, source=SOURCE)
 
 
 def _cached(value: bytes | None, interval_s: float) -> FetchedList | None:
     if value is None:
         return None
-    fetched = msgspec.msgpack.decode(value, type=FetchedList)
+    fetched: FetchedList = msgspec.msgpack.decode(value, type=FetchedList)
     return fetched if time.time() - fetched.fetched_at < interval_s else None

@@ -5,12 +5,22 @@ UpstreamError
 ├── UpstreamTimeoutError     too long without a byte, or the whole attempt took too long
 ├── UpstreamBrokenError      the reply broke off, or was not HTTP
 ├── UpstreamTooLargeError    the reply is larger than its named maximum
-└── UpstreamInterruptedError we gave the attempt up ourselves
+├── UpstreamInterruptedError we gave the attempt up ourselves
+└── UnsupportedError         this provider has no way to do what was asked; nothing was sent
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
+
+
+class Operation(StrEnum):
+    """What an upstream is asked to do, each in OpenAI's form."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    IMAGES = "images"
 
 
 class UpstreamError(Exception):
@@ -49,6 +59,12 @@ class UpstreamInterruptedError(UpstreamError):
     code = "interrupted"
 
 
+class UnsupportedError(UpstreamError):
+    """The provider has no counterpart for something in the request; says what."""
+
+    code = "unsupported_by_provider"
+
+
 class UpstreamReply(Protocol):
     """A reply whose status and headers have arrived. Header names are lower-case bytes."""
 
@@ -76,10 +92,15 @@ class UpstreamReply(Protocol):
 
 
 class Upstream(Protocol):
-    """One upstream's chat completions."""
+    """One upstream, spoken to in OpenAI's form whatever it speaks itself."""
 
-    async def chat(self, body: bytes, *, stream: bool) -> UpstreamReply:
-        """Send a Chat Completions body, await status and headers; raises UpstreamError."""
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> UpstreamReply:
+        """Send a body in OpenAI's form, await status and headers; raises UpstreamError.
+
+        The reply is in OpenAI's form too, but for errors, which come as the provider sent them.
+        """
         ...
 
     async def close(self) -> None:

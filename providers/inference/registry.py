@@ -6,138 +6,32 @@ overrides base URLs, and adds or prices models. A model without a price is never
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from domain.errors import InvalidPriceError
-from domain.pricing import PriceTerms, PriceVersion
-from providers.inference.http_client import ClientLimits, HttpUpstream
-from providers.inference.simulator import CREATED, Simulator
+from domain.catalog import IdRules, ModelFacts, canonical_of_request
+from domain.routing import Policy
+from providers.inference.built_in import BUILT_IN, BY_NAME, NAMES, SIMULATOR, Protocol
+from providers.inference.offers import MODELS_MAX, Listed, Model, Provider, offer, price_rank
+from providers.inference.providers_file import (
+    FileProvider,
+    ProvidersFile,
+    ProvidersFileError,
+    file_models,
+    read_providers_file,
+)
+from providers.inference.simulator import Simulator
+from providers.inference.upstreams import Address, make_upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from providers.inference.port import Upstream
+    from providers.inference.built_in import BuiltIn
+    from providers.inference.http_client import ClientLimits
 
-MODELS_MAX = 20_000
-FILE_SOURCE = "providers_file"
-
-
-class ProvidersFileError(ValueError):
-    """The providers file is wrong; the message names the place and the cure."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One model at one provider. `id` is the provider's own; lengths are in tokens."""
-
-    id: str
-    provider: str
-    price: PriceVersion
-    context_length: int | None = None
-    max_output_tokens: int | None = None
-    created: int = CREATED
-
-    @property
-    def public_id(self) -> str:
-        """The id that pins a call to this provider."""
-        return f"{self.provider}/{self.id}"
-
-
-@dataclass(slots=True, kw_only=True)
-class Provider:
-    """One provider: how to reach it and what it offers, by the provider's own model id."""
-
-    name: str
-    base_url: str
-    upstream: Upstream
-    models: dict[str, Model] = field(default_factory=dict)
-    listed: dict[str, Model] = field(default_factory=dict)
-    """Models of the provider's own list; those of `models` stay whatever it says."""
-
-    def find(self, model_id: str) -> Model | None:
-        """A model by the provider's id."""
-        return self.models.get(model_id) or self.listed.get(model_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltIn:
-    """What the table knows of a provider; the key and a base URL may come from the environment."""
-
-    name: str
-    base_url: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-    def variable(self, suffix: str) -> str:
-        """The environment variable of this provider: its name in capitals, `_` for `-`."""
-        return f"{self.name.upper().replace('-', '_')}_{suffix}"
-
-
-BUILT_IN: tuple[BuiltIn, ...] = (
-    BuiltIn(name="openrouter", base_url="https://openrouter.ai/api/v1"),
-)
-
-
-def price_version(
-    provider: str, model_id: str, terms: PriceTerms, *, source: str, effective_at: str
-) -> PriceVersion:
-    """A version named by its own content, so that the same price has the same name for ever."""
-    content = msgspec.json.encode([provider, model_id, source, sorted(terms.as_strings().items())])
-    digest = hashlib.blake2b(content, digest_size=6).hexdigest()
-    return PriceVersion(
-        version=f"{provider}/{model_id}@{digest}",
-        source=source,
-        effective_at=effective_at,
-        terms=terms,
-    )
-
-
-class _FileModel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    id: str
-    input_per_million: str
-    output_per_million: str
-    cached_input_per_million: str | None = None
-    cache_write_per_million: str | None = None
-    reasoning_per_million: str | None = None
-    per_request: str | None = None
-    context_length: int | None = None
-    max_output_tokens: int | None = None
-
-    def terms(self) -> dict[str, str]:
-        names = PriceTerms.__dataclass_fields__
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-
-class _FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    base_url: str | None = None
-    api_key: str | None = None
-    api_key_env: str | None = None
-    headers: dict[str, str] = {}
-    model: list[_FileModel] = []
-
-
-class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    provider: list[_FileProvider] = []
-
-
-def read_providers_file(path: Path) -> list[_FileProvider]:
-    """Parse the file; raises ProvidersFileError naming what is wrong and where."""
-    try:
-        with path.open("rb") as file:
-            parsed = msgspec.convert(tomllib.load(file), _File)
-    except FileNotFoundError:
-        message = f"GATEWAYZ_PROVIDERS_FILE names {path}, which does not exist"
-        raise ProvidersFileError(message) from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        message = f'{path}: {error} (prices are decimal strings in USD, such as "0.15")'
-        raise ProvidersFileError(message) from None
-    return parsed.provider
+RESOLVED_MAX = 10_000
+"""Most ids of callers whose meaning is remembered."""
+BUILT_IN_EFFECTIVE_AT = "2026-01-01T00:00:00.000000Z"
 
 
 class Registry:
@@ -146,21 +40,64 @@ class Registry:
     def __init__(self) -> None:
         """Empty; `load_registry` fills it."""
         self.providers: dict[str, Provider] = {}
+        self.unconfigured: list[str] = []
+        """Built-in providers without a key: listed, and never routed to."""
+        self.aliases: dict[str, str] = {}
+        self.policy = Policy()
+        self.policies: dict[str, Policy] = {}
+        self._by_canonical: dict[str, list[Model]] | None = None
+        self._resolved: dict[str, list[Model]] = {}
 
     def resolve(self, model: str) -> Model | None:
-        """The offer a caller's model id means.
+        """The first offer a caller's model id means."""
+        found = self.offers(model)
+        return found[0] if found else None
 
-        A first segment that is a provider's name pins the call to it; otherwise the id is
-        looked for at each provider, in the order in which they were declared.
+    def offers(self, model: str) -> list[Model]:
+        """Every offer a caller's model id means, in the order of the providers.
+
+        A first segment that is a provider's name pins the call to it, before any alias;
+        otherwise the id, or the canonical id it stands for, is looked for at each provider.
         """
-        head, slash, rest = model.partition("/")
-        if slash and head in self.providers:
-            return self.providers[head].find(rest)
-        for provider in self.providers.values():
-            found = provider.find(model)
-            if found is not None:
-                return found
-        return None
+        found = self._resolved.get(model)
+        if found is None:
+            found = self._look_up(model)
+            if len(self._resolved) >= RESOLVED_MAX:
+                self._resolved.clear()
+            self._resolved[model] = found
+        return found
+
+    def _look_up(self, model: str) -> list[Model]:
+        if self.pins(model):
+            head, _, rest = model.partition("/")
+            found = self.providers[head].find(rest)
+            return [found] if found else []
+        model = self.aliases.get(model, model)
+        if self.pins(model):
+            return self._look_up(model)
+        exact = [each for p in self.providers.values() if (each := p.models.get(model)) is not None]
+        exact += [
+            each
+            for p in self.providers.values()
+            if model not in p.models and (each := p.listed.get(model)) is not None
+        ]
+        known = {each.public_id for each in exact}
+        others = self.canonical().get(canonical_of_request(model), ())
+        order = {name: place for place, name in enumerate(self.providers)}
+        found_all = exact + [each for each in others if each.public_id not in known]
+        return sorted(found_all, key=lambda each: order[each.provider])
+
+    def pins(self, model: str) -> bool:
+        """Whether an id names the provider that must serve it."""
+        head, slash, _ = model.partition("/")
+        return bool(slash) and head in self.providers
+
+    def policy_of(self, model: str) -> Policy:
+        """The operator's policy for what a caller wrote."""
+        if not self.policies:
+            return self.policy
+        found = self.policies.get(model) or self.policies.get(canonical_of_request(model))
+        return found or self.policy
 
     def models(self) -> list[Model]:
         """Every offer, sorted by public id."""
@@ -171,48 +108,83 @@ class Registry:
         }
         return [offers[key] for key in sorted(offers)]
 
+    def canonical(self) -> dict[str, list[Model]]:
+        """All offers by the canonical id of their model."""
+        if self._by_canonical is None:
+            self._by_canonical = _grouped(self.providers.values())
+        return self._by_canonical
+
+    def reindex(self) -> None:
+        """A provider's list was replaced: forget what was worked out from it."""
+        self._by_canonical = None
+        self._resolved.clear()
+
+    def stale_provider(self, model: str) -> str | None:
+        """The provider whose list is too old to say whether it offers this model."""
+        head, slash, _ = model.partition("/")
+        if slash and head in self.providers:
+            return head if self.providers[head].stale else None
+        return next((name for name, each in self.providers.items() if each.stale), None)
+
+    def unpriced(self, model: str) -> str | None:
+        """The provider that lists a model without a price, when nobody offers it with one."""
+        head, slash, rest = model.partition("/")
+        if slash and head in self.providers:
+            return head if rest in self.providers[head].unpriced else None
+        return next((n for n, each in self.providers.items() if model in each.unpriced), None)
+
     async def close(self) -> None:
         """Close all upstreams."""
         for provider in self.providers.values():
             await provider.upstream.close()
 
 
+def _grouped(providers: Iterable[Provider]) -> dict[str, list[Model]]:
+    """Offers by canonical id; of several routes at one provider only the cheapest."""
+    grouped: dict[str, list[Model]] = {}
+    for provider in providers:
+        own: dict[str, Model] = {}
+        # The operator's own entries come last, and so stay.
+        for models in (provider.listed, provider.models):
+            for model in models.values():
+                known = own.get(model.canonical)
+                mine = models is provider.models
+                if known is None or mine or price_rank(model) < price_rank(known):
+                    own[model.canonical] = model
+        for canonical, model in own.items():
+            grouped.setdefault(canonical, []).append(model)
+    return grouped
+
+
 def _simulator() -> Provider:
-    terms = PriceTerms.parse({"input_per_million": "0.15", "output_per_million": "0.60"})
-    price = price_version(
-        "simulator", "echo", terms, source="built_in", effective_at="2026-01-01T00:00:00.000000Z"
-    )
-    model = Model(
+    item = Listed(
         id="echo",
-        provider="simulator",
-        price=price,
-        context_length=128_000,
-        max_output_tokens=100_000,
+        facts=ModelFacts(
+            name="Echo",
+            context_length=128_000,
+            max_output_tokens=100_000,
+            description="Answers without any provider's key.",
+        ),
+        terms={"input_per_million": "0.15", "output_per_million": "0.60"},
+        source="built_in",
     )
-    return Provider(name="simulator", base_url="", upstream=Simulator(), models={"echo": model})
-
-
-def _file_models(entry: _FileProvider, path: Path, effective_at: str) -> dict[str, Model]:
-    models: dict[str, Model] = {}
-    for item in entry.model:
-        try:
-            terms = PriceTerms.parse(item.terms())
-        except InvalidPriceError as error:
-            message = f"{path}: provider {entry.name!r}, model {item.id!r}: {error}"
-            raise ProvidersFileError(message) from None
-        models[item.id] = Model(
-            id=item.id,
-            provider=entry.name,
-            price=price_version(
-                entry.name, item.id, terms, source=FILE_SOURCE, effective_at=effective_at
-            ),
-            context_length=item.context_length,
-            max_output_tokens=item.max_output_tokens,
-        )
-    if len(models) > MODELS_MAX:
-        message = f"{path}: provider {entry.name!r} has more than {MODELS_MAX} models"
-        raise ProvidersFileError(message)
-    return models
+    embedding = Listed(
+        id="embed",
+        facts=ModelFacts(name="Embed", context_length=8_192, output_modalities=("embedding",)),
+        terms={"input_per_million": "0.02", "output_per_million": "0"},
+        source="built_in",
+    )
+    image = Listed(
+        id="paint",
+        facts=ModelFacts(name="Paint", output_modalities=("image",)),
+        terms={"per_image": "0.01"},
+        source="built_in",
+    )
+    models = {
+        each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
+        for each in (item, embedding, image)
+    }
+    return Provider(name=SIMULATOR, base_url="", upstream=Simulator(), models=models)
 
 
 def load_registry(
@@ -227,47 +199,78 @@ def load_registry(
     A built-in provider without a key is unconfigured and left out. Raises ProvidersFileError.
     """
     registry = Registry()
-    entries = read_providers_file(providers_file) if providers_file else []
-    by_name = {built_in.name: built_in for built_in in BUILT_IN}
+    parsed = read_providers_file(providers_file) if providers_file else ProvidersFile()
+    entries = list(parsed.provider)
+    in_file = {entry.name for entry in entries}
     for built_in in BUILT_IN:
-        key = environment.get(built_in.variable("API_KEY"))
-        if key and built_in.name not in {entry.name for entry in entries}:
-            entries.append(_FileProvider(name=built_in.name, api_key=key))
+        if built_in.name not in in_file and _configured(built_in, environment):
+            entries.append(FileProvider(name=built_in.name))
     for entry in entries:
-        known = by_name.get(entry.name)
-        base_url = entry.base_url
-        key = entry.api_key or environment.get(entry.api_key_env or "")
-        if known is not None:
-            base_url = base_url or environment.get(known.variable("BASE_URL")) or known.base_url
-            key = key or environment.get(known.variable("API_KEY"))
-        if entry.name == "simulator":
+        if entry.name == SIMULATOR:
             provider = _simulator()
         else:
-            provider = _http_provider(entry, base_url, key, limits, known, providers_file)
-        provider.models.update(_file_models(entry, providers_file or Path(), effective_at))
+            provider = _provider(entry, environment, limits, providers_file)
+        for item in file_models(entry, providers_file or Path()):
+            provider.models[item.id] = offer(entry.name, item, provider.rules, effective_at)
+        if len(provider.models) > MODELS_MAX:
+            message = f"{providers_file}: provider {entry.name!r} has over {MODELS_MAX} models"
+            raise ProvidersFileError(message)
         registry.providers[entry.name] = provider
-    registry.providers.setdefault("simulator", _simulator())
+    registry.providers.setdefault(SIMULATOR, _simulator())
+    registry.unconfigured = sorted(NAMES - set(registry.providers))
+    registry.aliases = parsed.aliases
+    if parsed.routing:
+        registry.policy = parsed.routing.as_policy()
+        registry.policies = {each.id: each.as_policy() for each in parsed.routing.model}
     return registry
 
 
-def _http_provider(
-    entry: _FileProvider,
-    base_url: str | None,
-    api_key: str | None,
+def _configured(built_in: BuiltIn, environment: Mapping[str, str]) -> bool:
+    if built_in.protocol is Protocol.CATALOG_ONLY:
+        return False
+    if built_in.protocol is Protocol.GEMINI:
+        return bool(environment.get("GOOGLE_PROJECT_ID"))
+    return key_of(built_in, environment) is not None
+
+
+def key_of(built_in: BuiltIn, environment: Mapping[str, str]) -> str | None:
+    """The key that the environment gives a built-in provider."""
+    names = (built_in.variable("API_KEY"), *built_in.key_env)
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def _provider(
+    entry: FileProvider,
+    environment: Mapping[str, str],
     limits: ClientLimits,
-    known: BuiltIn | None,
     path: Path | None,
 ) -> Provider:
-    if not base_url:
-        message = f"{path}: provider {entry.name!r} needs a base_url"
-        raise ProvidersFileError(message)
-    if "/" in entry.name or not entry.name:
-        message = f"{path}: {entry.name!r} is not a provider name: it may not hold a slash"
-        raise ProvidersFileError(message)
-    headers = {**(dict(known.headers) if known else {}), **entry.headers}
+    known = BY_NAME.get(entry.name)
+    base_url = entry.base_url
+    key = entry.api_key or environment.get(entry.api_key_env or "")
+    if known is not None:
+        base_url = base_url or environment.get(known.variable("BASE_URL")) or known.base_url
+        key = key or key_of(known, environment)
+    address = Address(
+        name=entry.name,
+        base_url=base_url or "",
+        api_key=key,
+        headers=entry.headers,
+        protocol=Protocol(entry.protocol) if entry.protocol else None,
+    )
     try:
-        upstream = HttpUpstream(base_url, api_key=api_key, headers=headers, limits=limits)
+        made = make_upstream(address, known, environment, limits)
     except ValueError as error:
         message = f"{path}: provider {entry.name!r}: {error}"
         raise ProvidersFileError(message) from None
-    return Provider(name=entry.name, base_url=base_url.rstrip("/"), upstream=upstream)
+    anthropic = known is None and address.protocol is Protocol.ANTHROPIC
+    return Provider(
+        name=entry.name,
+        base_url=made.base_url,
+        upstream=made.upstream,
+        list_headers=tuple(made.headers.items()),
+        rules=known.rules if known else IdRules(),
+        drops=known.drops if known else (),
+        needs_max_tokens=known.needs_max_tokens if known else anthropic,
+        own_routing=known.own_routing if known else False,
+    )

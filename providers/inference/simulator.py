@@ -1,6 +1,7 @@
 """The built-in simulator: an upstream without a network, so that all can be tried without a key.
 
-It echoes the last message's text, word by word, as a real Chat Completions reply. The request's
+It echoes the last message's text, word by word, as a real Chat Completions reply; `embed` makes
+vectors and `paint` pictures of one pixel. The request's
 own `simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
@@ -22,15 +23,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from domain.usage import estimate_tokens
-from providers.inference.port import UpstreamBrokenError, UpstreamInterruptedError
+from providers.inference.port import (
+    Operation,
+    UpstreamBrokenError,
+    UpstreamInterruptedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+CREATED = 1_767_225_600
+"""A fixed instant (2026-01-01, Unix time), for the replies are deterministic."""
+DIMENSIONS = 8
+DIMENSIONS_MAX = 4_096
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+"""A PNG of one pixel, base64."""
 LATENCY_MS_MAX = 600_000
 OUTPUT_TOKENS_MAX = 100_000
-CREATED = 1_767_225_600
-"""A fixed instant (2026-01-01), for the replies are deterministic."""
 
 
 class Behaviour(msgspec.Struct, kw_only=True):
@@ -46,6 +58,38 @@ class Behaviour(msgspec.Struct, kw_only=True):
     output_tokens: int | None = None
 
 
+class _Other(msgspec.Struct, kw_only=True):
+    """An embeddings or images request."""
+
+    model: str
+    input: Any = None
+    prompt: str = ""
+    n: int | None = None
+    dimensions: int | None = None
+    simulator: Behaviour = msgspec.field(default_factory=Behaviour)
+
+    def answer(self, operation: Operation) -> bytes:
+        """Vectors and pictures that depend on nothing but the request."""
+        if operation is Operation.IMAGES:
+            return _encode(
+                {"created": CREATED, "data": [{"b64_json": PIXEL} for _ in range(self.n or 1)]}
+            )
+        inputs = self.input if isinstance(self.input, list) else [self.input]
+        size = min(self.dimensions or DIMENSIONS, DIMENSIONS_MAX)
+        data = [
+            {"object": "embedding", "index": index, "embedding": _vector(text, size)}
+            for index, text in enumerate(inputs)
+        ]
+        tokens = max(1, sum(estimate_tokens(str(text)) for text in inputs))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _encode({"object": "list", "data": data, "model": self.model, "usage": usage})
+
+
+def _vector(text: Any, size: int) -> list[float]:
+    digest = hashlib.sha256(str(text).encode()).digest()
+    return [digest[place % len(digest)] / 255 for place in range(size)]
+
+
 class _Request(msgspec.Struct, kw_only=True):
     model: str
     messages: list[dict[str, Any]]
@@ -59,6 +103,7 @@ class _Request(msgspec.Struct, kw_only=True):
 
 
 _decode = msgspec.json.Decoder(_Request).decode
+_decode_other = msgspec.json.Decoder(_Other).decode
 _encode = msgspec.json.encode
 
 
@@ -211,10 +256,13 @@ class SimulatorReply:
 class Simulator:
     """The upstream itself."""
 
-    async def chat(self, body: bytes, *, stream: bool) -> SimulatorReply:
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> SimulatorReply:
         """Answer a body that the gateway has checked already."""
+        chat = operation is Operation.CHAT
         try:
-            request = _decode(body)
+            request = _decode(body) if chat else _decode_other(body)
         except msgspec.DecodeError as error:
             reply = _encode({"error": {"message": str(error), "type": "invalid_request_error"}})
             return SimulatorReply(400, _once(reply, 0))
@@ -226,6 +274,8 @@ class Simulator:
             return SimulatorReply(
                 behaviour.status, _once(_error(behaviour.status), wait_s), headers
             )
+        if isinstance(request, _Other):
+            return SimulatorReply(200, _once(request.answer(operation), wait_s))
         answer = _Answer(request, body)
         if not stream:
             return SimulatorReply(200, _once(answer.whole(), wait_s))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.inference.http_client import ClientLimits, HttpUpstream
+from providers.inference.http_client import ClientLimits, HttpClient
 from providers.inference.port import (
     UpstreamBrokenError,
     UpstreamConnectError,
@@ -30,13 +30,15 @@ LIMITS = ClientLimits(connect_s=1, silence_s=0.4, attempt_s=1.2, reply_bytes_max
 
 def with_upstream(
     upstream: ScriptedUpstream,
-    use: Callable[[HttpUpstream], Coroutine[Any, Any, Any]],
+    use: Callable[[HttpClient], Coroutine[Any, Any, Any]],
     limits: ClientLimits = LIMITS,
 ) -> Any:
     """Run with a client of this upstream."""
 
     async def run() -> Any:
-        client = HttpUpstream(upstream.base_url, api_key="sk", limits=limits)
+        client = HttpClient(
+            upstream.base_url, headers={"authorization": "Bearer sk"}, limits=limits
+        )
         try:
             return await use(client)
         finally:
@@ -45,9 +47,14 @@ def with_upstream(
     return asyncio.run(run())
 
 
-async def whole(client: HttpUpstream) -> bytes:
+def head_of(client: HttpClient) -> bytes:
+    """The head of a chat call."""
+    return client.head("POST", "/chat/completions")
+
+
+async def whole(client: HttpClient) -> bytes:
     """One JSON exchange."""
-    answer = await client.chat(b"{}", stream=False)
+    answer = await client.request(head_of(client), b"{}", stream=False)
     body = await answer.whole()
     answer.release()
     return body
@@ -56,10 +63,10 @@ async def whole(client: HttpUpstream) -> bytes:
 def test_connections_are_reused(upstream: ScriptedUpstream) -> None:
     """Ten calls, one connection; streams return theirs too."""
 
-    async def use(client: HttpUpstream) -> None:
+    async def use(client: HttpClient) -> None:
         for _ in range(5):
             await whole(client)
-            answer = await client.chat(b"{}", stream=True)
+            answer = await client.request(head_of(client), b"{}", stream=True)
             while await answer.piece():
                 pass
             answer.release()
@@ -80,7 +87,7 @@ def test_a_connection_closed_while_idle_is_replaced_once(upstream: ScriptedUpstr
 
     upstream.answer = answer
 
-    async def use(client: HttpUpstream) -> None:
+    async def use(client: HttpClient) -> None:
         for _ in range(4):
             assert await whole(client) == b"{}"
             await asyncio.sleep(0.1)
@@ -157,8 +164,8 @@ def test_no_server_is_a_connect_error() -> None:
         port = free.getsockname()[1]
 
     async def run() -> None:
-        client = HttpUpstream(f"http://127.0.0.1:{port}", api_key=None, limits=LIMITS)
-        await client.chat(b"", stream=False)
+        client = HttpClient(f"http://127.0.0.1:{port}", limits=LIMITS)
+        await client.request(head_of(client), b"", stream=False)
 
     with pytest.raises(UpstreamConnectError):
         asyncio.run(run())
@@ -168,8 +175,8 @@ def test_an_interrupt_ends_the_wait(upstream: ScriptedUpstream) -> None:
     """Hang-ups reach the provider."""
     upstream.answer = dripping
 
-    async def use(client: HttpUpstream) -> None:
-        answer = await client.chat(b"{}", stream=True)
+    async def use(client: HttpClient) -> None:
+        answer = await client.request(head_of(client), b"{}", stream=True)
         asyncio.get_running_loop().call_later(0.15, answer.interrupt)
         with pytest.raises(UpstreamInterruptedError):
             while True:
@@ -182,9 +189,9 @@ def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> No
     """[DONE] came, the end of the body comes a little later: the connection is still good."""
     upstream.answer = lambda connection, _: stream(connection, b"a", b"b", pause_s=0.05)
 
-    async def use(client: HttpUpstream) -> None:
+    async def use(client: HttpClient) -> None:
         for _ in range(3):
-            answer = await client.chat(b"{}", stream=True)
+            answer = await client.request(head_of(client), b"{}", stream=True)
             assert await answer.piece()
             answer.release()
             await asyncio.sleep(0.3)
@@ -197,4 +204,4 @@ def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> No
 def test_other_urls_are_refused(url: str) -> None:
     """A mistake in the providers file is found at start."""
     with pytest.raises(ValueError, match="not an http"):
-        HttpUpstream(url, api_key=None)
+        HttpClient(url)

@@ -10,8 +10,10 @@ import pytest
 
 from providers.cache import MemoryCache, RedisCache
 from providers.inference.http_client import ClientLimits
-from providers.inference.model_list import ModelLists, parse_openrouter
-from providers.inference.registry import ProvidersFileError, Registry, load_registry
+from providers.inference.listings import FORMS, read_list
+from providers.inference.model_list import ModelLists
+from providers.inference.providers_file import ProvidersFileError
+from providers.inference.registry import Registry, load_registry
 from tests.harness import ScriptedUpstream, reply
 
 if TYPE_CHECKING:
@@ -139,16 +141,18 @@ LIST = {
 
 def test_a_model_list_is_read_exactly() -> None:
     """Strings of USD a token become decimals a million; what has no fixed price is left out."""
-    models = parse_openrouter("openrouter", json.dumps(LIST).encode(), NOW)
-    assert set(models) == {"org/model", "free/model"}
-    assert models["org/model"].price.terms.as_strings() == {
+    found = {each.id: each for each in read_list(FORMS["openrouter"], json.dumps(LIST).encode())}
+    priced = {name for name, each in found.items() if each.terms is not None}
+    assert priced == {"org/model", "free/model"}
+    assert set(found) - priced == {"openrouter/auto", "no/price"}
+    assert found["org/model"].terms == {
         "input_per_million": "0.15",
         "output_per_million": "0.6",
         "cached_input_per_million": "0.075",
         "per_request": "0.01",
     }
-    assert models["org/model"].max_output_tokens == 4096
-    assert models["free/model"].price.terms.as_strings()["input_per_million"] == "0"
+    assert found["org/model"].facts.max_output_tokens == 4096
+    assert found["free/model"].terms == {"input_per_million": "0", "output_per_million": "0"}
 
 
 def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from command_api.errors import INSUFFICIENT_QUOTA, UPSTREAM, ApiError, internal_error
+from command_api.failover import Failover
 from command_api.http import EVENT_STREAM
 from command_api.idempotency import StoredReply
 from command_api.outcomes import (
@@ -27,7 +28,7 @@ from command_api.sse import DONE, BrokenStreamError, StreamErrorChunk, StreamSca
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
-    from command_api.calls import Call
+    from command_api.calls import Attempt, Call
     from command_api.gateway import Gateway
     from command_api.http import Header, Receive, Send
     from domain.usage import Usage
@@ -48,7 +49,120 @@ def error_chunk(error: ApiError) -> bytes:
     return b"data: %b\n\n" % error.openai()
 
 
-class ChatStream:
+class StreamAttempt:
+    """One try of one offer: read up to its first output, and then on."""
+
+    def __init__(self, gateway: Gateway, call: Call, attempt: Attempt) -> None:
+        """Nothing is sent yet."""
+        self._gateway, self._call, self.attempt = gateway, call, attempt
+        self.scanner = StreamScanner(
+            keep_usage=call.request.include_usage, call_id=call.id, model=attempt.offer.id
+        )
+        self.reply: UpstreamReply | None = None
+        self.out = b""
+        """What may be passed on of what was read up to the first output."""
+        self.ended = False
+        self.failed: UpstreamFailure | None = None
+        """A failure in the very piece that brought the first output."""
+
+    async def begin(self) -> None:
+        """Read up to the first output; raises UpstreamFailure, UpstreamInterruptedError."""
+        try:
+            await self._begin()
+        except UpstreamFailure:
+            self._let_go()
+            raise
+        except asyncio.CancelledError:
+            self.interrupt()
+            self._let_go()
+            raise
+
+    async def _begin(self) -> None:
+        provider, scanner = self.attempt.offer.provider, self.scanner
+        try:
+            reply = await self._open()
+            while not (scanner.started or scanner.done):
+                piece = await reply.piece()
+                if not piece:
+                    self.ended = True
+                    self.out = scanner.end()
+                    break
+                self.out = scanner.feed(piece)
+        except UpstreamInterruptedError:
+            raise
+        except UpstreamError as error:
+            raise failure_of_exception(provider, error) from error
+        except (BrokenStreamError, StreamErrorChunk) as error:
+            self.interrupt()
+            failure = failure_in_stream(provider, error)
+            if not scanner.started:
+                raise failure from None
+            self.failed, self.out = failure, error.passed
+        if not scanner.started:
+            if not (scanner.finished or scanner.usage):
+                raise failure_of_nothing(provider, "a stream without output")
+            self.out = scanner.take_pending() + self.out
+        self.attempt.first_output_ms = self.attempt.elapsed_ms
+
+    async def _open(self) -> UpstreamReply:
+        call, offer = self._call, self.attempt.offer
+        provider = self._gateway.registry.providers[offer.provider]
+        body = call.request.upstream_body(
+            offer, provider, max_tokens=self._gateway.output_limit(call, provider)
+        )
+        reply = await provider.upstream.send(call.request.operation, body, stream=True)
+        self.reply = reply
+        if reply.status != OK:
+            raw = await reply.whole()
+            raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
+        content_type = reply.headers.get(b"content-type", b"")
+        if content_type.startswith(b"application/json"):
+            # An upstream that does not stream, or an error that came with 200.
+            raise _not_a_stream(offer.provider, await reply.whole())
+        return reply
+
+    def interrupt(self) -> None:
+        """Make a pending or later read end."""
+        if self.reply is not None:
+            self.reply.interrupt()
+
+    def drop(self) -> None:
+        """Another attempt was quicker: what this one made is not the caller's."""
+        self.attempt.record(status=OK, error="hedge_lost")
+        self.interrupt()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.reply is not None:
+            self.reply.release()
+
+    def usage(self) -> Usage:
+        """The provider's count, or ours."""
+        request = self._call.request
+        usage = self.scanner.usage or request.estimated(self.scanner.count())
+        return request.counted(usage, b"")
+
+
+def failure_in_stream(
+    provider: str, error: BrokenStreamError | StreamErrorChunk
+) -> UpstreamFailure:
+    """The failure for what a stream held instead of a chunk."""
+    if isinstance(error, StreamErrorChunk):
+        return failure_of_error(provider, error.error)
+    return failure_of_nothing(provider, str(error))
+
+
+def _not_a_stream(provider: str, raw: bytes) -> UpstreamFailure:
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        body = None
+    if isinstance(body, dict) and body.get("error"):
+        return failure_of_error(provider, body["error"])
+    return failure_of_nothing(provider, "no stream")
+
+
+class InferenceStream:
     """Runs one stream from the hold to [DONE]."""
 
     def __init__(
@@ -62,14 +176,15 @@ class ChatStream:
         """The hold stands already."""
         self._gateway, self._call = gateway, call
         self._headers, self._receive, self._send = headers, receive, send
-        self._scanner = StreamScanner(keep_usage=call.request.include_usage)
-        self._reply: UpstreamReply | None = None
+        self._trying: list[StreamAttempt] = []
+        self._won: StreamAttempt | None = None
         self._begun = False
         self._closing = False
         self._gone = False
         self._kept: list[bytes] | None = [] if call.idempotency_key else None
         self._kept_bytes = 0
-        self._extend_at = call.bound_tokens - call.bound_tokens // EXTEND_AT_REMAINING_SHARE
+        self._extendable = False
+        self._extend_at = 0
 
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
@@ -83,7 +198,6 @@ class ChatStream:
             if not self._closing:
                 await self._hung_up()
         except UpstreamFailure as failure:
-            self._call.record_attempt(status=failure.status, error=failure.code)
             await self._gateway.cashier.void(self._call, failure.code)
             if not self._gone:
                 raise failure.error from None
@@ -91,17 +205,17 @@ class ChatStream:
             await self._stopped()
             raise
         except Exception:
-            if self._closing or not self._scanner.started:
+            if self._closing or self._won is None:
                 raise
             # A defect of ours in the middle of a stream: charge what was made, end it openly.
             logger.exception("call %s met a defect in its stream", self._call.id)
-            self._call.record_attempt(status=OK, error="internal_error")
-            self._reply_interrupt()
+            self._won.attempt.record(status=OK, error="internal_error")
+            self._won.interrupt()
             await self._close(error_chunk(internal_error()) + DONE, "internal_error")
         finally:
             watch.cancel()
-            if self._reply is not None:
-                self._reply.release()
+            if self._won is not None and self._won.reply is not None:
+                self._won.reply.release()
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
@@ -111,106 +225,95 @@ class ChatStream:
         drain = self._gateway.settings.on_disconnect == "drain"
         if not drain and not self._call.idempotency_key:
             self._gone = True
-            if self._reply is not None:
-                self._reply.interrupt()
+            for each in self._trying:
+                each.interrupt()
 
     async def _stopped(self) -> None:
         """The process is stopping: charge what was made, void what was not."""
         cashier = self._gateway.cashier
         if self._closing:
             return  # The settlement is on its way, or spooled already.
-        if self._scanner.started:
-            self._call.record_attempt(status=OK, error="gateway_stopped")
+        if self._won is not None:
+            self._won.attempt.record(status=OK, error="gateway_stopped")
             await self._charge("gateway_stopped")
         else:
             cashier.abandon(self._call, "the gateway stopped before any output")
 
+    async def _attempt(self, attempt: Attempt) -> StreamAttempt:
+        made = StreamAttempt(self._gateway, self._call, attempt)
+        if self._gone:
+            raise UpstreamInterruptedError("interrupted")
+        self._trying.append(made)
+        await made.begin()
+        return made
+
+    async def _first(self) -> StreamAttempt:
+        """The first attempt that gives output; its offer's price counts from here on."""
+        settings, call = self._gateway.settings, self._call
+        failover = Failover(
+            self._gateway.router,
+            call,
+            deadline_s=settings.call_deadline_s,
+            first_output_s=settings.first_output_s,
+        )
+        won = self._won = await failover.first(self._attempt)
+        self._trying = [won]
+        call.settle_with(won.attempt.offer)
+        self._extendable = call.bound.extendable
+        self._extend_at = call.bound_tokens - call.bound_tokens // EXTEND_AT_REMAINING_SHARE
+        return won
+
     async def _relay(self) -> None:
-        provider = self._call.model.provider
-        scanner = self._scanner
+        provider = ""
         try:
-            reply = await self._open()
-            while not scanner.done:
-                piece = await reply.piece()
-                if not piece:
-                    break
-                out = scanner.feed(piece)
+            won = await self._first()
+            provider, scanner = won.attempt.offer.provider, won.scanner
+            out = won.out
+            if won.failed is not None:
+                await self._failed(won.failed, out)
+                return
+            while not (scanner.done or won.ended):
                 if self._gone:
                     raise UpstreamInterruptedError("interrupted")
-                if scanner.done:
-                    await self._finish(out)
-                    return
                 if out:
                     await self._pass(out)
-                if self._call.extendable and not await self._covered():
+                if self._extendable and not await self._covered(scanner):
                     await self._uncovered()
                     return
-            await self._finish(scanner.end())
+                assert won.reply is not None
+                piece = await won.reply.piece()
+                if not piece:
+                    out = scanner.end()
+                    break
+                out = scanner.feed(piece)
+            await self._finish(out)
         except UpstreamInterruptedError:
             await self._hung_up()
         except UpstreamError as error:
             await self._failed(failure_of_exception(provider, error), b"")
-        except BrokenStreamError as error:
-            self._reply_interrupt()
-            await self._failed(failure_of_nothing(provider, str(error)), error.passed)
-        except StreamErrorChunk as chunk:
-            self._reply_interrupt()
-            await self._failed(failure_of_error(provider, chunk.error), chunk.passed)
-
-    async def _open(self) -> UpstreamReply:
-        call = self._call
-        body = call.request.upstream_body(
-            call.model.id, max_tokens=self._gateway.strict_bound(call)
-        )
-        reply = await self._gateway.upstream(call.model).chat(body, stream=True)
-        self._reply = reply
-        if self._gone:
-            reply.interrupt()
-        if reply.status != OK:
-            raw = await reply.whole()
-            raise failure_of_body(call.model.provider, reply.status, raw, reply.headers)
-        content_type = reply.headers.get(b"content-type", b"")
-        if content_type.startswith(b"application/json"):
-            # An upstream that does not stream, or an error that came with 200.
-            raise self._not_a_stream(await reply.whole())
-        return reply
-
-    def _not_a_stream(self, raw: bytes) -> UpstreamFailure:
-        try:
-            body: Any = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            body = None
-        if isinstance(body, dict) and body.get("error"):
-            return failure_of_error(self._call.model.provider, body["error"])
-        return failure_of_nothing(self._call.model.provider, "no stream")
-
-    def _usage(self) -> Usage:
-        return self._scanner.usage or self._call.estimated(self._scanner.count())
+        except (BrokenStreamError, StreamErrorChunk) as error:
+            self._interrupt()
+            await self._failed(failure_in_stream(provider, error), error.passed)
 
     async def _charge(self, reason: str) -> None:
         """Settle for what was made, by the provider's count or ours."""
+        assert self._won is not None, "only a stream with output is charged"
         await self._gateway.cashier.settle(
-            self._call, self._usage(), request_id=self._scanner.request_id, reason=reason
+            self._call, self._won.usage(), request_id=self._won.scanner.request_id, reason=reason
         )
 
     async def _finish(self, out: bytes) -> None:
         """A clean end: charge, then send the last bytes and [DONE] together."""
-        scanner, call = self._scanner, self._call
-        if not scanner.started:
-            if not (scanner.finished or scanner.usage):
-                what = "a stream without output"
-                raise failure_of_nothing(call.model.provider, what)
-            out = scanner.take_pending() + out
-        elif call.first_output_ms is None:
-            call.first_output_ms = call.elapsed_ms  # All of it came at once.
-        call.record_attempt(status=OK)
+        self._record(None)
         await self._close(out + DONE, "completed")
 
+    def _record(self, error: str | None, *, status: int | None = OK) -> None:
+        assert self._won is not None
+        self._won.attempt.record(status=status, error=error)
+
     async def _failed(self, failure: UpstreamFailure, passed: bytes) -> None:
-        """A failure: a status when nothing was made yet, else an error chunk and the charge."""
-        if not self._scanner.started:
-            raise failure
-        self._call.record_attempt(status=failure.status, error=failure.code)
+        """A failure after output: an error chunk and the charge."""
+        self._record(failure.code, status=failure.status)
         error = failure.error
         told = ApiError(
             error.status,
@@ -222,8 +325,8 @@ class ChatStream:
 
     async def _uncovered(self) -> None:
         """The credits for more output are not there: end here, charge what was made."""
-        self._call.record_attempt(status=OK, error="insufficient_credits")
-        self._reply_interrupt()
+        self._record("insufficient_credits")
+        self._interrupt()
         error = ApiError(
             402,
             "insufficient_credits",
@@ -235,16 +338,17 @@ class ChatStream:
     async def _hung_up(self) -> None:
         """The client is gone: charge what was made, void if there was nothing (rule 5)."""
         call, cashier = self._call, self._gateway.cashier
-        if not self._scanner.started:
-            call.record_attempt(status=None, error="client_disconnected")
+        if self._won is None:
+            for each in self._trying:
+                each.attempt.record(status=None, error="client_disconnected")
             await cashier.void(call, "client_disconnected")
             return
-        call.record_attempt(status=OK, error="client_disconnected")
+        self._record("client_disconnected")
         await self._charge("client_disconnected")
 
-    async def _covered(self) -> bool:
+    async def _covered(self, scanner: StreamScanner) -> bool:
         """Whether the hold still covers what comes; extends it when the bound is near."""
-        scanner, call = self._scanner, self._call
+        call = self._call
         left = call.bound_tokens - scanner.output_tokens
         if scanner.uncounted_bytes < max(COUNT_BYTES_MIN, left * RAW_BYTES_PER_TOKEN_MIN):
             return True
@@ -255,14 +359,14 @@ class ChatStream:
         if limit is not None:
             more = min(more, limit * call.request.choices - call.bound_tokens)
         if more <= 0:
-            call.extendable = False
+            self._extendable = False
             return True
         self._extend_at += more
         return await self._gateway.cashier.extend(call, more)
 
-    def _reply_interrupt(self) -> None:
-        if self._reply is not None:
-            self._reply.interrupt()
+    def _interrupt(self) -> None:
+        if self._won is not None:
+            self._won.interrupt()
 
     async def _begin(self) -> None:
         self._begun = True
@@ -274,13 +378,13 @@ class ChatStream:
                     (b"content-type", EVENT_STREAM),
                     (b"cache-control", b"no-cache"),
                     *self._headers,
+                    (b"x-gatewayz-provider", self._call.model.provider.encode()),
                 ],
             }
         )
 
     async def _pass(self, out: bytes) -> None:
         if not self._begun:
-            self._call.first_output_ms = self._call.elapsed_ms
             await self._begin()
         self._keep(out)
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
@@ -304,7 +408,7 @@ class ChatStream:
                     UUID(call.id),
                     OK,
                     EVENT_STREAM.decode(),
-                    call.model.provider,
+                    self._call.model.provider,
                     b"".join(self._kept),
                 ),
             )

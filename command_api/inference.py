@@ -1,6 +1,6 @@
-"""POST /v1/chat/completions: the hot path, plain ASGI in front of the framework's router.
+"""The inference routes: the hot path, plain ASGI in front of the framework's router.
 
-authenticate → read and check → bound → hold, durably → provider → settle, durably → end.
+authenticate → read and check → plan → bound → hold, durably → provider → settle, durably → end.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from command_api.calls import Call, insufficient_credits
-from command_api.chat_request import parse_chat
-from command_api.chat_stream import ChatStream
+from command_api.calls import Attempt, Call, insufficient_credits
 from command_api.errors import ApiError, internal_error
+from command_api.failover import Failover
 from command_api.http import (
     ClientGoneError,
     Headers,
@@ -25,14 +24,10 @@ from command_api.http import (
     send_whole,
 )
 from command_api.idempotency import KEY_TAKEN, StoredReply, key_taken
-from command_api.outcomes import (
-    UpstreamFailure,
-    failure_of_body,
-    failure_of_exception,
-    read_completion,
-)
+from command_api.inference_stream import InferenceStream
+from command_api.outcomes import UpstreamFailure, failure_of_body, failure_of_exception
+from command_api.requests import Answer, read_answer
 from command_api.response_cache import CachedReply
-from command_api.sse import count_message
 from event_store.ids import new_uuid7_text
 from providers.inference.port import UpstreamError
 
@@ -40,20 +35,22 @@ if TYPE_CHECKING:
     from command_api.auth import Caller
     from command_api.gateway import Gateway
     from command_api.http import Header, Receive, Scope, Send
+    from command_api.requests import Route
     from providers.inference.port import UpstreamReply
 
-logger = logging.getLogger("gatewayz.chat")
+logger = logging.getLogger("gatewayz.inference")
 
 OK = 200
 
 
-class ChatRoute:
-    """Serves the route; one for each process."""
+class InferenceRoute:
+    """Serves one operation's route; one for each process."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, route: Route) -> None:
         """Use the process's parts."""
-        self._gateway = gateway
+        self._gateway, self._route = gateway, route
         self._settings = gateway.settings
+        self._scope_name = f"POST {route.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens, in OpenAI's envelope."""
@@ -75,21 +72,19 @@ class ChatRoute:
                 bytes_max=self._settings.body_bytes_max,
                 timeout_s=self._settings.body_timeout_s,
             )
-            request = parse_chat(raw, self._settings)
-            model = self._gateway.model(request.model)
-            headers.append((b"x-gatewayz-provider", model.provider.encode()))
+            request = self._route.parse(raw, self._settings)
             call = Call(
                 call_id=call_id,
                 correlation_id=correlation_id,
                 caller=caller,
                 request=request,
-                model=model,
+                plan=self._gateway.router.plan(request, caller.account_id),
                 settings=self._settings,
             )
             call.app = app_of(asked.referer, asked.title)
             if asked.idempotency_key:
                 call.idempotency_key = self._gateway.idempotency.key_of(
-                    caller, asked.idempotency_key, raw
+                    caller, asked.idempotency_key, raw, route=self._scope_name
                 )
                 if await self._replayed(call, caller, headers, send):
                     return
@@ -97,10 +92,12 @@ class ChatRoute:
                 return
             await self._place(call)
             if request.stream:
-                await ChatStream(self._gateway, call, headers, receive, send).run()
+                await InferenceStream(self._gateway, call, headers, receive, send).run()
             else:
-                await self._json(call, headers, send)
+                await self._whole(call, headers, send)
         except ApiError as error:
+            if call is not None:
+                headers.append((b"x-gatewayz-provider", call.model.provider.encode()))
             await send_error(send, error, headers)
         except ClientGoneError:
             return
@@ -137,7 +134,7 @@ class ChatRoute:
         if known.state != "settled":
             return False  # Voided or expired: a new attempt of the same call.
         reply = await idempotency.replay(known.call_id, caller)
-        headers[2] = (b"x-gatewayz-provider", reply.provider.encode())
+        headers.append((b"x-gatewayz-provider", reply.provider.encode()))
         headers.append((b"idempotent-replayed", b"true"))
         await send_whole(send, reply.status, reply.body, headers, reply.content_type.encode())
         return True
@@ -150,60 +147,85 @@ class ChatRoute:
         if call.request.stream or not responses.enabled:
             return False
         wanted = header_of(scope, b"cache-control")
-        call.cache_name = responses.name_of(call.caller, raw, wanted)
+        call.cache_name = responses.name_of(call.caller, raw, wanted, route=self._scope_name)
         found = await responses.find(call.caller, call.cache_name) if call.cache_name else None
         headers.append((b"x-gatewayz-cache", b"hit" if found else b"miss"))
         if found is None:
             return False
         headers[0] = (b"x-gatewayz-call-id", found.call_id.encode())
-        headers[2] = (b"x-gatewayz-provider", found.provider.encode())
+        headers.append((b"x-gatewayz-provider", found.provider.encode()))
         await send_whole(send, OK, found.body, headers)
         return True
 
-    async def _json(self, call: Call, headers: list[Header], send: Send) -> None:
+    async def _whole(self, call: Call, headers: list[Header], send: Send) -> None:
         """A call that is answered whole. A hang-up does not stop it (money rule 5)."""
         cashier = self._gateway.cashier
         try:
-            body = await self._attempt(call)
+            made = await self._failover(call).first(lambda each: self._attempt(call, each))
+            answer = made.answer
+            call.settle_with(made.attempt.offer)
+            if call.idempotency_key:
+                await self._gateway.idempotency.keep(call.caller, _stored(call, answer))
+            made.attempt.record(status=OK)
+            await cashier.settle(call, answer.usage, request_id=answer.request_id)
+            if call.cache_name:
+                reply = CachedReply(call.id, call.model.provider, answer.raw)
+                await self._gateway.responses.keep(call.caller, call.cache_name, reply)
         except UpstreamFailure as failure:
-            call.record_attempt(status=failure.status, error=failure.code)
             await cashier.void(call, failure.code)
             raise failure.error from None
         except asyncio.CancelledError:
             if call.unresolved:
                 cashier.abandon(call, "the gateway stopped before the provider answered")
             raise
-        await send_whole(send, OK, body, headers)
+        headers.append((b"x-gatewayz-provider", call.model.provider.encode()))
+        await send_whole(send, OK, answer.raw, headers)
 
-    async def _attempt(self, call: Call) -> bytes:
-        provider = call.model.provider
-        body = call.request.upstream_body(
-            call.model.id, max_tokens=self._gateway.strict_bound(call)
+    def _failover(self, call: Call) -> Failover:
+        settings = self._settings
+        return Failover(
+            self._gateway.router,
+            call,
+            deadline_s=settings.call_deadline_s,
+            first_output_s=settings.call_deadline_s,
         )
-        upstream = self._gateway.upstream(call.model)
+
+    async def _attempt(self, call: Call, attempt: Attempt) -> WholeAttempt:
+        offer = attempt.offer
+        provider = self._gateway.registry.providers[offer.provider]
+        body = call.request.upstream_body(
+            offer, provider, max_tokens=self._gateway.output_limit(call, provider)
+        )
         reply: UpstreamReply | None = None
         try:
-            reply = await upstream.chat(body, stream=False)
+            reply = await provider.upstream.send(call.request.operation, body)
             raw = await reply.whole()
         except UpstreamError as error:
-            raise failure_of_exception(provider, error) from error
+            raise failure_of_exception(offer.provider, error) from error
         except asyncio.CancelledError:
             if reply is not None:
                 reply.interrupt()
             raise
         reply.release()
         if reply.status != OK:
-            raise failure_of_body(provider, reply.status, raw, reply.headers)
-        completion = read_completion(provider, raw)
-        call.record_attempt(status=reply.status)
-        usage = completion.usage or call.estimated(count_message(completion.choices))
-        if call.idempotency_key:
-            await self._gateway.idempotency.keep(
-                call.caller, StoredReply(UUID(call.id), OK, "application/json", provider, raw)
-            )
-        await self._gateway.cashier.settle(call, usage, request_id=completion.request_id)
-        if call.cache_name:
-            await self._gateway.responses.keep(
-                call.caller, call.cache_name, CachedReply(call.id, provider, raw)
-            )
-        return raw
+            raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
+        return WholeAttempt(attempt, read_answer(call, offer, raw))
+
+
+class WholeAttempt:
+    """An attempt that was answered."""
+
+    __slots__ = ("answer", "attempt")
+
+    def __init__(self, attempt: Attempt, answer: Answer) -> None:
+        """Nothing is charged for it yet."""
+        self.attempt, self.answer = attempt, answer
+
+    def drop(self) -> None:
+        """It was answered for nothing: its cost is ours, and is recorded."""
+        cost = self.attempt.offer.price.cost(self.answer.usage)
+        self.attempt.record(status=OK, error="hedge_lost", cost=cost.nano_usd)
+
+
+def _stored(call: Call, answer: Answer) -> StoredReply:
+    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, answer.raw)

@@ -1,0 +1,105 @@
+"""What a caller wants of the routing: `provider` and `models` in a body.
+
+`provider` is a provider's name, or OpenRouter's object: `order`, `only`, `ignore`,
+`allow_fallbacks`, `sort` (`price`, `latency`, `throughput`) and `max_price` (`prompt` and
+`completion`, USD per million tokens). `models` are tried after `model`, in their order.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from command_api.errors import bad_request
+from domain.routing import Sort, Wishes
+
+if TYPE_CHECKING:
+    from providers.inference.offers import Provider
+
+ROUTING_MEMBERS = ("provider", "models")
+MODELS_MAX = 16
+NAMES_MAX = 64
+OTHER_NAMES = {
+    "hug": "huggingface",
+    "google": "google-vertex",
+    "x-ai": "xai",
+    "vercel": "vercel-ai-gateway",
+}
+"""Names that clients use for providers besides our own."""
+SORTS = {
+    "price": Sort.CHEAPEST,
+    "latency": Sort.FASTEST,
+    "throughput": Sort.FASTEST,
+    **{str(each): each for each in Sort},
+}
+
+
+class _MaxPrice(msgspec.Struct):
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+
+
+class _Provider(msgspec.Struct):
+    order: list[str] | None = None
+    only: list[str] | None = None
+    ignore: list[str] | None = None
+    allow_fallbacks: bool | None = None
+    sort: Any = None
+    max_price: _MaxPrice | None = None
+
+
+_decode = msgspec.json.Decoder(str | _Provider | None, strict=False).decode
+
+
+class Routing(NamedTuple):
+    """The wishes, and the models to fall back to."""
+
+    wishes: Wishes
+    models: tuple[str, ...]
+
+    def passes_to(self, provider: Provider, model: str) -> bool:
+        """Whether `provider` is meant for the provider itself: it routes, and the call is its."""
+        return provider.own_routing and model.startswith(provider.name + "/")
+
+
+def _names(name: str, given: list[str] | None) -> tuple[str, ...]:
+    if given is not None and len(given) > NAMES_MAX:
+        message = f"provider.{name} holds more than {NAMES_MAX} names."
+        raise bad_request("invalid_value", message, f"provider.{name}")
+    return tuple(OTHER_NAMES.get(each, each) for each in given or ())
+
+
+def read_routing(provider: bytes, models: list[str] | None) -> Routing:
+    """Read both members; raises ApiError 400."""
+    if models is not None and len(models) > MODELS_MAX:
+        message = f"models holds more than {MODELS_MAX} models."
+        raise bad_request("invalid_value", message, "models")
+    try:
+        asked = _decode(provider)
+    except msgspec.DecodeError as error:
+        message = f"provider must be a provider's name, or an object: {error}."
+        raise bad_request("invalid_type", message, "provider") from None
+    return Routing(_wishes(asked), tuple(models or ()))
+
+
+def _wishes(asked: str | _Provider | None) -> Wishes:
+    if asked is None:
+        return Wishes()
+    if isinstance(asked, str):
+        return Wishes(only=_names("only", [asked]))
+    sort = asked.sort.get("by") if isinstance(asked.sort, dict) else asked.sort
+    if sort is not None and sort not in SORTS:
+        message = f"provider.sort must be one of {', '.join(SORTS)}."
+        raise bad_request("invalid_value", message, "provider.sort")
+    price = asked.max_price or _MaxPrice()
+    return Wishes(
+        order=_names("order", asked.order),
+        only=_names("only", asked.only),
+        ignore=_names("ignore", asked.ignore),
+        allow_fallbacks=asked.allow_fallbacks is not False,
+        sort=None if sort is None else SORTS[sort],
+        max_input=price.prompt,
+        max_output=price.completion,
+    )
