@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from command_api.usage_report import FullUsage
+from command_api.usage_report import FullUsage  # noqa: TC001 - a structure is read at run time.
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 Role = Literal["developer", "system", "user", "assistant", "tool"]

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from command_api.auth import KeyRing
 from command_api.calls import Cashier
+from command_api.catalog_log import CatalogLog
 from command_api.idempotency import Idempotency
 from command_api.response_cache import ResponseCache
 from command_api.router import Router
@@ -21,6 +22,7 @@ from event_store.committer import Committer
 from event_store.ids import new_uuid7, to_iso
 from event_store.leases import Lease, home_identity
 from event_store.spool import Spool
+from projections.provider_health import read_provider_health
 from providers.cache import make_cache
 from providers.inference.http_client import ClientLimits
 from providers.inference.model_list import ModelLists
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz")
 
 DRAIN_INTERVAL_S = 1.0
+HEALTH_INTERVAL_S = 30.0
+HEALTH_WINDOW = timedelta(minutes=10)
+"""What the log says of attempts in this time counts for offers not yet tried here."""
 
 
 def make_registry(settings: Settings) -> Registry:
@@ -92,6 +97,10 @@ class Gateway:
             interval_s=settings.model_list_interval_s,
             stale_s=settings.model_list_stale_s,
         )
+        self.catalog_log = CatalogLog(
+            database, self.registry, confirm_s=settings.model_list_interval_s / 2
+        )
+        self.model_lists.on_taken = self.catalog_log.publish
         self._lease = Lease(
             database,
             self.owner_id,
@@ -100,24 +109,27 @@ class Gateway:
             heartbeat_s=settings.heartbeat_s,
         )
         self._drain: asyncio.Task[None] | None = None
+        self._catalog: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take the lease, connect, and begin to serve."""
         await self._lease.start()
         await self.committer.start()
         self.keys.start()
-        self.model_lists.start()
+        self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
 
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
-        if self._drain is not None:
-            self._drain.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._drain
+        for task in (self._drain, self._catalog):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         with suppress(psycopg.OperationalError):
             await self.spool.drain(self.committer, self.owner_id)
         await self.model_lists.stop()
+        await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
         await self.committer.stop()
         await self._lease.stop()
@@ -134,6 +146,35 @@ class Gateway:
         if not (self.settings.strict_holds or provider.needs_max_tokens):
             return None
         return call.strict_bound
+
+    async def _keep_catalog(self) -> None:
+        """Start from the log's catalog and health, tell it the operator's prices, then fetch."""
+        try:
+            await self.catalog_log.restore(self.model_lists)
+            for provider in self.registry.providers.values():
+                if not self.model_lists.has_list(provider):
+                    await self.catalog_log.publish(provider, confirmed=False)
+        except Exception:
+            logger.exception("the catalog could not be restored")
+        self.model_lists.start()
+        while True:
+            await self._learn_health()
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+
+    async def _learn_health(self) -> None:
+        """How offers have been doing that this process has not tried itself."""
+        try:
+            for each in await asyncio.to_thread(self._recent_health):
+                self.router.seed(each)
+        except psycopg.Error as error:
+            logger.info("the health of providers could not be read: %s", error)
+
+    def _recent_health(self) -> list[dict[str, Any]]:
+        since = datetime.now(UTC) - HEALTH_WINDOW
+        with self.database.connect() as connection:
+            return read_provider_health(
+                lambda query, values: connection.execute(query, values).fetchall(), since=since
+            )
 
     async def _drain_spool(self) -> None:
         """Append what this process spooled, once the ledger is back."""

@@ -86,9 +86,7 @@ class InferenceRoute:
                 call.idempotency_key = self._gateway.idempotency.key_of(
                     caller, asked.idempotency_key, raw, route=self._scope_name
                 )
-                if await self._replayed(call, caller, headers, send):
-                    return
-            elif await self._cached(call, scope, raw, headers, send):
+            if await self._known(call, scope, headers, send):
                 return
             await self._place(call)
             if request.stream:
@@ -114,6 +112,14 @@ class InferenceRoute:
             # Another request with this key came between our look and the append.
             known = await self._gateway.idempotency.find(call.idempotency_key)
             raise key_taken(answer.code, known.call_id if known else call.id)
+
+    async def _known(self, call: Call, scope: Scope, headers: list[Header], send: Send) -> bool:
+        """Answer without a new call where that is possible; False where it is not."""
+        if call.idempotency_key:
+            return await self._replayed(call, call.caller, headers, send)
+        if call.request.stream or not self._gateway.responses.enabled:
+            return False
+        return await self._cached(call, scope, call.request.raw, headers, send)
 
     async def _replayed(
         self, call: Call, caller: Caller, headers: list[Header], send: Send
@@ -144,8 +150,6 @@ class InferenceRoute:
     ) -> bool:
         """Answer as the same request was answered before; False when it was not."""
         responses = self._gateway.responses
-        if call.request.stream or not responses.enabled:
-            return False
         wanted = header_of(scope, b"cache-control")
         call.cache_name = responses.name_of(call.caller, raw, wanted, route=self._scope_name)
         found = await responses.find(call.caller, call.cache_name) if call.cache_name else None

@@ -54,6 +54,7 @@ class EmbeddingsBody(msgspec.Struct):
     model: str
     input: str | list[Any]
     dimensions: int | None = None
+    encoding_format: str | None = None
     provider: msgspec.Raw = RAW_NULL
     models: list[str] | None = None
 
@@ -101,6 +102,7 @@ class EmbeddingsRequest(MediaRequest):
         """Take over what was checked."""
         super().__init__(raw, body)
         self._inputs = _inputs_of(body.input)
+        self.encoding = body.encoding_format or "float"
 
     def bound(self, model: Model, _: Settings) -> CallBound:
         """Each input is a prompt of its own, cut off at the model's context (money rule 2)."""
@@ -157,6 +159,9 @@ def parse_embeddings(raw: bytes, settings: Settings) -> EmbeddingsRequest:
         raise bad_request("empty_input", message, "input")
     if isinstance(body.input, list) and not isinstance(body.input[0], int):
         check_range("the number of inputs", len(body.input), settings.embedding_inputs_max)
+    if body.encoding_format not in (None, "float", "base64"):
+        message = "encoding_format must be float or base64."
+        raise bad_request("invalid_value", message, "encoding_format")
     check_range("dimensions", body.dimensions, settings.embedding_dimensions_max)
     return EmbeddingsRequest(raw, body)
 

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from command_api.conform import fits_completion, mend_completion
-
 from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
-from command_api.usage_report import parse_usage
 from command_api.retry_after import retry_after_s
+from command_api.usage_report import parse_usage
 from providers.inference.port import (
     UnsupportedError,
     UpstreamConnectError,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from command_api.chat_request import parse_chat
-from command_api.media_requests import parse_embeddings, parse_images
+from command_api.embeddings import in_encoding
+from command_api.media_requests import EmbeddingsRequest, parse_embeddings, parse_images
 from command_api.outcomes import Completion, failure_of_nothing, read_completion, read_reply
 from command_api.sse import count_message
 from command_api.usage_report import parse_usage
@@ -94,6 +95,8 @@ _encode = msgspec.json.encode
 
 def _mend_embeddings(raw: bytes, call: Call, usage: Usage) -> bytes:
     """OpenAI's list has `object`, `model` and `usage`; some providers leave one out."""
+    assert isinstance(call.request, EmbeddingsRequest)
+    raw = in_encoding(raw, call.request.encoding)
     members = _decode_members(raw)
     if all(bytes(members.get(name, b"null")) != b"null" for name in ("object", "model", "usage")):
         return raw

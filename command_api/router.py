@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from command_api.errors import SERVER, ApiError, bad_request
 from domain.routing import (
@@ -167,11 +167,17 @@ class Router:
             found = self._health[key] = OfferHealth(self._limits)
         return found
 
-    def seed(self, provider: str, model: str, latency_ms: int) -> None:
-        """Start from what the log says of an offer that this process has not tried yet."""
-        key = (provider, model)
-        if key not in self._health and len(self._health) < HEALTH_MAX:
-            self._health[key] = OfferHealth(self._limits, latency_ms=latency_ms)
+    def seed(self, told: dict[str, Any]) -> None:
+        """Start from what `provider_health` says of an offer that was not tried here yet."""
+        key = (told["provider"], told["model"])
+        if key in self._health or len(self._health) >= HEALTH_MAX:
+            return
+        health = self._health[key] = OfferHealth(self._limits)
+        if told["success_ppm"]:
+            health.latency_ms = told["latency_ms"]
+        else:
+            for _ in range(min(told["attempts"], self._limits.failures)):
+                health.failed(now_ms())
 
     def failed(self, model: Model, failure: UpstreamFailure) -> Verdict:
         """Note a failure; says what it means for the call."""

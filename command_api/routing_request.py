@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 - a structure is read at run time.
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec

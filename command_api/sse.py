@@ -103,8 +103,8 @@ class StreamScanner:
         "_call_id",
         "_dropping",
         "_keep_usage",
-        "_pending",
         "_model",
+        "_pending",
         "_pending_bytes",
         "_prefix",
         "_rest",
@@ -224,14 +224,7 @@ class StreamScanner:
         if payload == b"[DONE]":
             self.done = True
             return
-        try:
-            chunk = decode_chunk(payload)
-            usage = None if chunk.usage is None else chunk.usage.usage()
-        except msgspec.ValidationError:
-            line, chunk, usage = self._mended(payload, out)
-        except msgspec.DecodeError as error:
-            message = f"a chunk of the stream is not valid: {error}"
-            raise BrokenStreamError(message, b"".join(out)) from None
+        line, chunk, usage = self._read(line, payload, out)
         if usage is not None:
             self.usage = usage
         if self.request_id is None:
@@ -251,6 +244,19 @@ class StreamScanner:
         if self.started:
             self._count_later(line)
             self._learn(line, chunk)
+
+    def _read(
+        self, line: bytes, payload: bytes, out: list[bytes]
+    ) -> tuple[bytes, Chunk, Usage | None]:
+        """A chunk: the line that may be passed on, what it says, and its report of usage."""
+        try:
+            chunk = decode_chunk(payload)
+        except msgspec.ValidationError:
+            return self._mended(payload, out)
+        except msgspec.DecodeError as error:
+            message = f"a chunk of the stream is not valid: {error}"
+            raise BrokenStreamError(message, b"".join(out)) from None
+        return line, chunk, None if chunk.usage is None else chunk.usage.usage()
 
     def _mended(self, payload: bytes, out: list[bytes]) -> tuple[bytes, Chunk, Usage | None]:
         """A chunk that does not fit OpenAI's types, written anew so that it does."""

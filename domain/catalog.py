@@ -9,8 +9,15 @@ own form, so that two models are never taken for one.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from domain.events import ListConfirmed, ModelDelisted, ModelListed, PricePublished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from domain.events import CatalogEvent, Event
 
 ORGANISATIONS: dict[str, str] = {
     "xai": "x-ai",
@@ -95,6 +102,10 @@ class IdRules:
     route_prefix: bool = False
 
 
+PLAIN = IdRules()
+"""Ids as they come."""
+
+
 def canonical_id(model_id: str, rules: IdRules) -> str:
     """The id under which all offers of the model stand together."""
     text = model_id.removeprefix(rules.prefix)
@@ -119,7 +130,7 @@ def _family_of(name: str) -> str:
 
 def canonical_of_request(model: str) -> str:
     """The canonical id of what a caller wrote."""
-    return canonical_id(model, IdRules())
+    return canonical_id(model, PLAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +171,74 @@ class ModelFacts:
             if name in known
         }
         return cls(**members)
+
+
+NO_FACTS = ModelFacts()
+"""Nothing is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRecord:
+    """What the log says of one offer: facts, and the version and terms of its price, if any."""
+
+    canonical_id: str
+    facts: dict[str, Any]
+    version: str = ""
+    source: str = ""
+    price: dict[str, str]
+
+
+class CatalogState:
+    """One provider's catalog as its events tell it."""
+
+    def __init__(self) -> None:
+        """Before the first event."""
+        self.version = 0
+        self.offers: dict[str, OfferRecord] = {}
+        self.confirmed_at = ""
+
+    def apply(self, event: Event) -> None:
+        """Take an event of the provider's stream."""
+        self.version = event.originator_version
+        match event:
+            case ModelListed():
+                known = self.offers.get(event.model)
+                self.offers[event.model] = OfferRecord(
+                    canonical_id=event.canonical_id,
+                    facts=event.facts,
+                    version=known.version if known else "",
+                    source=known.source if known else "",
+                    price=known.price if known else {},
+                )
+            case ModelDelisted():
+                self.offers.pop(event.model, None)
+            case PricePublished():
+                self.offers[event.model] = replace(
+                    self.offers[event.model],
+                    version=event.version,
+                    source=event.source,
+                    price=event.price,
+                )
+            case ListConfirmed():
+                self.confirmed_at = event.effective_at
+            case _:
+                pass
+
+    def changes(
+        self, offers: Mapping[str, OfferRecord]
+    ) -> list[tuple[type[CatalogEvent], dict[str, Any]]]:
+        """What must be told so that the log says the same as these offers: class and members."""
+        found: list[tuple[type[CatalogEvent], dict[str, Any]]] = []
+        for model, offer in offers.items():
+            known = self.offers.get(model)
+            if known is None or (known.canonical_id, known.facts) != (
+                offer.canonical_id,
+                offer.facts,
+            ):
+                members = {"canonical_id": offer.canonical_id, "facts": offer.facts}
+                found.append((ModelListed, {"model": model, **members}))
+            if offer.version != (known.version if known else ""):
+                price = {"version": offer.version, "source": offer.source, "price": offer.price}
+                found.append((PricePublished, {"model": model, **price}))
+        gone = [model for model in self.offers if model not in offers]
+        return found + [(ModelDelisted, {"model": model}) for model in gone]

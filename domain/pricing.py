@@ -59,6 +59,12 @@ class TokenTerms:
     audio_output_per_million: Decimal | None = None
 
 
+RATE_TERMS = (
+    *("input_per_million", "cached_input_per_million", "cache_write_per_million"),
+    *("output_per_million", "reasoning_per_million"),
+    *("audio_input_per_million", "audio_output_per_million"),
+)
+"""The terms in the order of `Rates`."""
 TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
 UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel")
 PRICED_IMAGES = ("per_image", "per_megapixel")
@@ -128,6 +134,16 @@ class PriceTerms:
             raise InvalidPriceError(message)
         tiers = (Tier(above=each, terms=TokenTerms(**above[each])) for each in sorted(above))
         return cls(**found, tiers=tuple(tiers))
+
+    def at(self, input_tokens: int) -> dict[str, Decimal]:
+        """Every token term of a call with so much input, fallbacks applied, USD per million."""
+        stated: dict[str, Decimal | None] = {name: getattr(self, name) for name in TOKEN_TERMS}
+        for tier in self.tiers:
+            if input_tokens > tier.above:
+                own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
+                stated |= {name: value for name, value in own.items() if value is not None}
+        rates = zip(RATE_TERMS, _nano_rates(stated), strict=True)
+        return {name: value / NANO_PER_TOKEN_FROM_USD_PER_MILLION for name, value in rates}
 
     def as_strings(self) -> dict[str, str]:
         """The stated terms as decimal strings, for events and replies; `parse` reads them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from projections.account_balances import AccountBalances
 from projections.activity_log import ActivityLog
 from projections.app_rankings import AppRankings
+from projections.catalog_offers import CatalogOffers
 from projections.credit_statement import CreditStatement
 from projections.journal import Journal
 from projections.key_usage import KeyUsage
@@ -29,6 +30,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     RateLimitCounters(),
     ProviderHealth(),
     KeyUsage(),
+    CatalogOffers(),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from domain.events import (
@@ -16,6 +15,7 @@ from domain.events import (
 from domain.holds import HoldMove, HoldState, next_state
 from domain.ledger import MOVES
 from domain.money import format_usd
+from domain.pricing import PriceTerms
 from event_store.ids import to_iso
 from event_store.log import LogEntry, read_stream
 
@@ -78,6 +78,7 @@ def _story(
     attempts: list[dict[str, Any]],
 ) -> dict[str, Any]:
     settled = end if isinstance(end, HoldSettled) else None
+    price = _price_of(placed, settled)
     amount = settled.settled_nano_usd if settled else 0
     released = end.released_nano_usd if end else 0
     lost = end.house_loss_nano_usd if end else 0
@@ -85,8 +86,8 @@ def _story(
         "id": str(call_id),
         "object": "call",
         "status": STATUSES[state],
-        "model": placed.model,
-        "provider": placed.provider,
+        "model": settled.model if settled else placed.model,
+        "provider": settled.provider if settled else placed.provider,
         "stream": placed.stream_reply,
         "correlation_id": placed.correlation_id,
         "held_nano_usd": held,
@@ -98,8 +99,9 @@ def _story(
         "house_loss_nano_usd": lost,
         "house_loss_usd": format_usd(lost),
         "usage": settled.usage if settled else None,
-        "price": placed.price,
-        "arithmetic": _arithmetic(settled, placed.price) if settled else None,
+        "price": price,
+        "alternatives": placed.alternatives,
+        "arithmetic": _arithmetic(settled, price) if settled else None,
         "lots": [*settled.lots, *settled.beyond_lots] if settled else [],
         "reason": end.reason if end else None,
         "provider_request_id": settled.provider_request_id if settled else None,
@@ -116,44 +118,71 @@ def _story(
     }
 
 
+PRICE_LABELS = frozenset({"version", "source", "effective_at"})
+
+
+def _price_of(placed: HoldPlaced, settled: HoldSettled | None) -> dict[str, str]:
+    """The price that the hold cites for the offer that answered (money rule 12)."""
+    if settled is not None:
+        for each in placed.alternatives:
+            if each["price"]["version"] == settled.price_version:
+                found: dict[str, str] = each["price"]
+                return found
+    return placed.price
+
+
 def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     """Each term of the cost: units × price, exactly, and the one rounding at the end."""
     usage = settled.usage
+    stated = PriceTerms.parse({k: v for k, v in price.items() if k not in PRICE_LABELS})
+    at = stated.at(usage["input_tokens"])
     cached, written = usage["cached_input_tokens"], usage.get("cache_write_tokens", 0)
-    input_price = price["input_per_million"]
-    output_price = price["output_per_million"]
-    units = [
-        ("input", usage["input_tokens"] - cached - written, input_price),
-        ("cached_input", cached, price.get("cached_input_per_million", input_price)),
-        ("cache_write", written, price.get("cache_write_per_million", input_price)),
-        ("output", usage["output_tokens"] - usage["reasoning_tokens"], output_price),
-        (
-            "reasoning",
-            usage["reasoning_tokens"],
-            price.get("reasoning_per_million", output_price),
-        ),
-    ]
+    heard, spoken = usage.get("audio_input_tokens", 0), usage.get("audio_output_tokens", 0)
+    reasoning = usage["reasoning_tokens"]
+    tokens = (
+        ("input", usage["input_tokens"] - cached - written - heard),
+        ("cached_input", cached),
+        ("cache_write", written),
+        ("audio_input", heard),
+        ("output", usage["output_tokens"] - reasoning - spoken),
+        ("reasoning", reasoning),
+        ("audio_output", spoken),
+    )
     terms = [
         {
             "term": name,
-            "tokens": tokens,
-            "usd_per_million": per_million,
-            "nano_usd": format(Decimal(tokens) * Decimal(per_million) * 1_000, "f"),
+            "tokens": count,
+            "usd_per_million": format(at[f"{name}_per_million"], "f"),
+            "nano_usd": format(count * at[f"{name}_per_million"] * 1_000, "f"),
         }
-        for name, tokens, per_million in units
-        if tokens
+        for name, count in tokens
+        if count
     ]
-    if "per_request" in price:
-        nano = Decimal(price["per_request"]) * 1_000_000_000
-        terms.append(
-            {"term": "request", "usd": price["per_request"], "nano_usd": format(nano, "f")}
-        )
+    others = (
+        ("request", 1, stated.per_request, 1),
+        ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
+        ("image", usage.get("images", 0), stated.per_image, 1),
+        ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
+    )
+    terms += [
+        {
+            "term": name,
+            "count": count,
+            "usd": format(each, "f"),
+            "nano_usd": format(count * each * 1_000_000_000 / per, "f"),
+        }
+        for name, count, each, per in others
+        if each and count
+    ]
     return {
         "terms": terms,
         "exact_nano_usd": settled.cost_exact_nano_usd,
         "rounding": "half to even, once",
         "cost_nano_usd": settled.cost_nano_usd,
     }
+
+
+PIXELS_PER_MEGAPIXEL = 1_000_000
 
 
 # The moves are named so that a new one cannot be forgotten here.

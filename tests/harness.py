@@ -41,6 +41,7 @@ class Request:
     headers: dict[str, str]
     body: dict[str, Any]
     raw: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -87,7 +88,8 @@ class ScriptedUpstream:
                     headers[name.lower()] = value.strip()
                 raw = reader.read(int(headers.get("content-length", "0")))
                 body = json.loads(raw) if raw else {}
-                request = Request(line.decode().split()[1], headers, body, raw)
+                method, target = line.decode().split()[:2]
+                request = Request(target, headers, body, raw, method)
                 self.requests.append(request)
                 try:
                     if self.answer(connection, request) == "close":

@@ -12,11 +12,14 @@ from uuid import UUID
 import msgspec
 
 from command_api.accounts import Accounts
+from command_api.catalog_log import CatalogLog
 from command_api.vault import Vault
 from domain.lots import GrantKind
 from event_store.committer import Committer
 from event_store.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso, to_iso
+from providers.inference.http_client import ClientLimits
+from providers.inference.registry import load_registry
 from tests import ledger_entries as entries
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ class History:
             )
         )
 
+        tell_catalog(database)
+
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
 
@@ -82,6 +87,23 @@ class History:
             ended += end
         self.append(*held)
         self.append(*ended)
+
+
+def tell_catalog(database: Database) -> None:
+    """A catalog whose second list has one model less."""
+    registry = load_registry(
+        environment={}, providers_file=None, effective_at=now_iso(), limits=ClientLimits()
+    )
+    simulator = registry.providers["simulator"]
+    log = CatalogLog(database, registry, confirm_s=0)
+
+    async def publish() -> None:
+        await log.publish(simulator)
+        del simulator.models["paint"]
+        await log.publish(simulator)
+
+    asyncio.run(publish())
+    log.close()
 
 
 def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[Entry]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.catalog import IdRules
+from domain.catalog import PLAIN, IdRules
 
 
 class Protocol(StrEnum):
@@ -47,7 +47,7 @@ class BuiltIn:
     list_form: str = "plain"
     price_table: str = ""
     static_models: tuple[str, ...] = ()
-    rules: IdRules = IdRules()
+    rules: IdRules = PLAIN
     drops: tuple[str, ...] = ()
     needs_max_tokens: bool = False
     own_routing: bool = False

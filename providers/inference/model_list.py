@@ -29,7 +29,7 @@ from providers.inference.price_table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from providers.cache import Cache
     from providers.inference.built_in import BuiltIn
@@ -66,21 +66,23 @@ class ModelLists:
         *,
         interval_s: float,
         stale_s: float,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is fetched before `start`; `cache` shares what any gateway fetched."""
         self._cache = cache
         self._registry, self._interval_s, self._stale_s = registry, interval_s, stale_s
-        self._environment = environment or {}
         self.fetched_at: dict[str, float] = {}
         """When each list was fetched, Unix time."""
         self._task: asyncio.Task[None] | None = None
-        self.on_change: Callable[[Provider, str], Awaitable[None]] | None = None
-        """Told of each list that was taken, with the instant of its fetch."""
+        self.on_taken: Callable[[Provider], Awaitable[None]] | None = None
+        """Told of each list that was taken."""
+
+    def has_list(self, provider: Provider) -> bool:
+        """Whether the provider has a list of models, of its own or in the price table."""
+        return provider.name in BY_NAME
 
     def start(self) -> None:
         """Fetch in the background, now and then regularly."""
-        if any(name in BY_NAME for name in self._registry.providers):
+        if any(self.has_list(each) for each in self._registry.providers.values()):
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -106,7 +108,7 @@ class ModelLists:
                 except Exception:
                     logger.exception("the model list of %s was not taken", provider.name)
 
-        known = [each for each in self._registry.providers.values() if each.name in BY_NAME]
+        known = [each for each in self._registry.providers.values() if self.has_list(each)]
         await asyncio.gather(*(one(each) for each in known))
 
     def restored(self, provider: Provider, fetched_at: float) -> None:
@@ -131,8 +133,8 @@ class ModelLists:
         provider.take_list(items, effective_at)
         self._registry.reindex()
         self.fetched_at[provider.name] = float(fetched.fetched_at)
-        if self.on_change is not None:
-            await self.on_change(provider, effective_at)
+        if self.on_taken is not None:
+            await self.on_taken(provider)
 
     def _drop_when_stale(self, provider: Provider) -> None:
         fetched_at = self.fetched_at.get(provider.name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domain.catalog import IdRules, ModelFacts, canonical_id
+from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
 from domain.pricing import PriceTerms, PriceVersion
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Model:
     max_output_tokens: int | None = None
     created: int = CREATED
     canonical: str = ""
-    facts: ModelFacts = ModelFacts()
+    facts: ModelFacts = NO_FACTS
 
     @property
     def public_id(self) -> str:
@@ -63,7 +63,7 @@ class Provider:
     """Models of the provider's list that nobody has a price for."""
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The entries of the list as the provider wrote them."""
-    rules: IdRules = IdRules()
+    rules: IdRules = PLAIN
     stale: bool = False
     """Whether its list is too old to be trusted (P10)."""
     list_headers: tuple[tuple[str, str], ...] = ()
@@ -94,6 +94,9 @@ class Provider:
                 unpriced[item.id] = item
                 continue
             model = offer(self.name, item, self.rules, effective_at)
+            known = self.listed.get(item.id)
+            if known is not None and known.price.version == model.price.version:
+                model = replace(model, price=known.price)  # It counts since it was first seen.
             listed[item.id] = model
             _add_forms(forms, model, listed, self.rules)
         self.raw = {item.id: item.raw for item in items if item.raw is not None}

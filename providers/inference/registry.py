@@ -6,6 +6,7 @@ overrides base URLs, and adds or prices models. A model without a price is never
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,7 @@ class Registry:
 
 def _grouped(providers: Iterable[Provider]) -> dict[str, list[Model]]:
     """Offers by canonical id; of several routes at one provider only the cheapest."""
-    grouped: dict[str, list[Model]] = {}
+    grouped: defaultdict[str, list[Model]] = defaultdict(list)
     for provider in providers:
         own: dict[str, Model] = {}
         # The operator's own entries come last, and so stay.
@@ -151,9 +152,9 @@ def _grouped(providers: Iterable[Provider]) -> dict[str, list[Model]]:
                 mine = models is provider.models
                 if known is None or mine or price_rank(model) < price_rank(known):
                     own[model.canonical] = model
-        for canonical, model in own.items():
-            grouped.setdefault(canonical, []).append(model)
-    return grouped
+        for model in own.values():
+            grouped[model.canonical].append(model)
+    return dict(grouped)
 
 
 def _simulator() -> Provider:
@@ -202,9 +203,11 @@ def load_registry(
     parsed = read_providers_file(providers_file) if providers_file else ProvidersFile()
     entries = list(parsed.provider)
     in_file = {entry.name for entry in entries}
-    for built_in in BUILT_IN:
-        if built_in.name not in in_file and _configured(built_in, environment):
-            entries.append(FileProvider(name=built_in.name))
+    entries += [
+        FileProvider(name=built_in.name)
+        for built_in in BUILT_IN
+        if built_in.name not in in_file and _configured(built_in, environment)
+    ]
     for entry in entries:
         if entry.name == SIMULATOR:
             provider = _simulator()

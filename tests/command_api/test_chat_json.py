@@ -290,7 +290,10 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
         listed = client.get("/v1/models").json()
         assert listed["object"] == "list"
         ids = [model["id"] for model in listed["data"]]
-        assert ids == ["local/free", "local/m", "local/org/long/name", "simulator/echo"]
+        assert ids == [
+            *("local/free", "local/m", "local/org/long/name"),
+            *("simulator/echo", "simulator/embed", "simulator/paint"),
+        ]
         one: dict[str, Any] = client.get("/v1/models/local/org/long/name").json()
         assert one["object"] == "model"
         assert one["owned_by"] == "local"

@@ -1,0 +1,184 @@
+"""Tells the log what providers list and what they charge, and takes it back from there at a start.
+
+One stream a provider. Several gateways may find the same news: optimistic concurrency lets one of
+them tell it, and the others then find that nothing is left to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import psycopg
+from eventsourcing.persistence import IntegrityError
+
+from domain.catalog import CatalogState, ModelFacts, OfferRecord, canonical_id
+from domain.events import Event, ListConfirmed
+from event_store.aggregates import Aggregates
+from event_store.ids import new_uuid7, now_iso
+from projections.catalog_offers import read_catalog
+from providers.inference.offers import Listed
+
+if TYPE_CHECKING:
+    from event_store.database import Database
+    from providers.inference.model_list import ModelLists
+    from providers.inference.offers import Provider
+    from providers.inference.registry import Registry
+
+logger = logging.getLogger("gatewayz.catalog")
+
+NAMESPACE = UUID("5a3c1f5e-6a0b-5d0e-9c3b-2f6d1b7a4e10")
+"""Names the providers' streams."""
+ACTOR = "system:catalog"
+APPEND_EVENTS_MAX = 500
+TRIES_MAX = 3
+
+
+def stream_of(provider: str) -> UUID:
+    """The stream of a provider's catalog."""
+    return uuid5(NAMESPACE, provider)
+
+
+def records_of(provider: Provider) -> dict[str, OfferRecord]:
+    """What a provider offers now, as the log tells it; the operator's own entries stand first."""
+    found: dict[str, OfferRecord] = {
+        item.id: OfferRecord(
+            canonical_id=canonical_id(item.id, provider.rules), facts=item.facts.as_dict(), price={}
+        )
+        for item in provider.unpriced.values()
+    }
+    for models in (provider.listed, provider.models):
+        for model in models.values():
+            found[model.id] = OfferRecord(
+                canonical_id=model.canonical,
+                facts=model.facts.as_dict(),
+                version=model.price.version,
+                source=model.price.source,
+                price=model.price.terms.as_strings(),
+            )
+    return found
+
+
+class CatalogLog:
+    """One for each process; it works in threads, beside the calls."""
+
+    def __init__(self, database: Database, registry: Registry, *, confirm_s: float) -> None:
+        """A list is confirmed anew when its last confirmation is older than `confirm_s`."""
+        self._database, self._registry = database, registry
+        self._confirm = timedelta(seconds=confirm_s)
+        self._aggregates: Aggregates | None = None
+        self._states: dict[str, CatalogState] = {}
+        self._lock = asyncio.Lock()
+
+    async def restore(self, lists: ModelLists) -> None:
+        """Offer what the log says that the providers listed, until their lists are here."""
+        for provider in self._registry.providers.values():
+            if not lists.has_list(provider):
+                continue
+            try:
+                confirmed, rows = await asyncio.to_thread(self._read, provider.name)
+            except psycopg.Error as error:
+                logger.warning("the catalog could not be restored: %s", error)
+                return
+            if confirmed is not None:
+                items = [_listed(row) for row in rows if row["model"] not in provider.models]
+                provider.take_list(items, confirmed)
+                self._registry.reindex()
+                lists.restored(provider, datetime.fromisoformat(confirmed).timestamp())
+
+    async def publish(self, provider: Provider, *, confirmed: bool = True) -> None:
+        """Tell the log what is new; a ledger that is away is told the next time."""
+        async with self._lock:
+            try:
+                await asyncio.to_thread(self._publish, provider, confirmed=confirmed)
+            except psycopg.Error as error:
+                logger.warning("the catalog of %s was not stored: %s", provider.name, error)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._aggregates is not None:
+            self._aggregates.close()
+            self._aggregates = None
+
+    def _read(self, provider: str) -> tuple[str | None, list[dict[str, Any]]]:
+        with self._database.connect() as connection:
+            return read_catalog(
+                lambda query, values: connection.execute(query, values).fetchall(), provider
+            )
+
+    def _publish(self, provider: Provider, *, confirmed: bool) -> None:
+        records = records_of(provider)
+        for _ in range(TRIES_MAX):
+            state = self._state(provider.name)
+            events = self._news(provider.name, state, records, confirmed=confirmed)
+            try:
+                self._append(state, events)
+            except IntegrityError:
+                del self._states[provider.name]  # Another gateway was quicker: read what it told.
+            else:
+                return
+        logger.warning("the catalog of %s was not stored: others write it too", provider.name)
+
+    def _state(self, provider: str) -> CatalogState:
+        state = self._states.get(provider)
+        if state is None:
+            if self._aggregates is None:
+                self._aggregates = Aggregates(self._database)
+            state = CatalogState()
+            for event in self._aggregates.events_of(stream_of(provider)):
+                state.apply(event)
+            self._states[provider] = state
+        return state
+
+    def _news(
+        self,
+        provider: str,
+        state: CatalogState,
+        records: dict[str, OfferRecord],
+        *,
+        confirmed: bool,
+    ) -> list[Event]:
+        changes = state.changes(records)
+        now = now_iso()
+        if confirmed and (changes or self._is_due(state, now)):
+            changes.append((ListConfirmed, {"models": len(records)}))
+        correlation_id = str(new_uuid7())
+        return [
+            cls(
+                originator_id=stream_of(provider),
+                originator_version=state.version + number,
+                id=str(new_uuid7()),
+                effective_at=now,
+                actor=ACTOR,
+                correlation_id=correlation_id,
+                provider=provider,
+                **members,
+            )
+            for number, (cls, members) in enumerate(changes, 1)
+        ]
+
+    def _is_due(self, state: CatalogState, now: str) -> bool:
+        if not state.confirmed_at:
+            return True
+        age = datetime.fromisoformat(now) - datetime.fromisoformat(state.confirmed_at)
+        return age >= self._confirm
+
+    def _append(self, state: CatalogState, events: list[Event]) -> None:
+        assert self._aggregates is not None
+        for at in range(0, len(events), APPEND_EVENTS_MAX):
+            batch = events[at : at + APPEND_EVENTS_MAX]
+            self._aggregates.append(batch)
+            for event in batch:
+                state.apply(event)
+
+
+def _listed(row: dict[str, Any]) -> Listed:
+    return Listed(
+        id=row["model"],
+        facts=ModelFacts.of(row["facts"]),
+        terms=row["price"] or None,
+        source=row["source"],
+    )
