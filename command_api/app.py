@@ -15,12 +15,15 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, bad_request, ledger_unavailable
+from command_api.catalog_routes import Catalog, add_catalog_routes
+from command_api.errors import RETRY_AFTER_S, SERVER, ApiError, ledger_unavailable
 from command_api.gateway import Gateway
 from command_api.http import header_of, request_id_of
 from command_api.inference import InferenceRoute
+from command_api.modelz_routes import add_modelz_routes
 from command_api.ranking_routes import add_ranking_routes
 from command_api.requests import ROUTES
+from command_api.traffic_routes import add_traffic_routes
 from event_store.database import ReadPool
 from event_store.ids import new_uuid7
 from projections.sinks import SinkUnavailableError
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from command_api.http import Message, Receive, Scope, Send
     from command_api.settings import Settings
     from event_store.database import Database
-    from providers.inference.offers import Model
 
 DEFAULT_PAGE = 50
 CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -89,7 +91,10 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     _add_error_handlers(app)
     _add_status_routes(app, gateway)
-    _add_model_routes(app, gateway)
+    catalog = Catalog(gateway, reads)
+    add_traffic_routes(app, catalog)
+    add_catalog_routes(app, catalog)
+    add_modelz_routes(app, settings)
     _add_account_routes(app, gateway, reads)
     add_ranking_routes(app, gateway, reads)
     return app
@@ -169,18 +174,6 @@ def _add_status_routes(app: FastAPI, gateway: Gateway) -> None:
         return _json({"message": "Gatewayz: an OpenAI-compatible gateway", "status": "operational"})
 
 
-def _model_object(model: Model) -> dict[str, Any]:
-    return {
-        "id": model.public_id,
-        "object": "model",
-        "created": model.created,
-        "owned_by": model.provider,
-        "context_length": model.context_length,
-        "max_output_tokens": model.max_output_tokens,
-        "price": {"version": model.price.version, **model.price.terms.as_strings()},
-    }
-
-
 def _parse_call_id(text: str) -> UUID | None:
     """A call id from a path; None when it is not one."""
     try:
@@ -191,27 +184,6 @@ def _parse_call_id(text: str) -> UUID | None:
 
 async def _caller(gateway: Gateway, request: Request) -> Caller:
     return await gateway.keys.authenticate(header_of(request.scope, b"authorization"))
-
-
-def _add_model_routes(app: FastAPI, gateway: Gateway) -> None:
-    @app.get("/v1/models")
-    async def list_models(limit: int | None = None) -> Response:
-        """OpenAI's list; complete without `limit`."""
-        models = gateway.registry.models()
-        if limit is not None:
-            if limit < 0:
-                message = "limit must be at least 0."
-                raise bad_request("invalid_value", message, "limit")
-            models = models[:limit]
-        return _json({"object": "list", "data": [_model_object(model) for model in models]})
-
-    @app.get("/v1/models/{model_id:path}")
-    async def get_model(model_id: str) -> Response:
-        """OpenAI's model object; ids contain slashes."""
-        found = gateway.registry.resolve(model_id)
-        if found is None:
-            raise gateway.router.refusal(model_id)
-        return _json(_model_object(found))
 
 
 def _add_account_routes(app: FastAPI, gateway: Gateway, reads: ReadPool) -> None:

@@ -102,6 +102,10 @@ class Provider:
         self.raw = {item.id: item.raw for item in items if item.raw is not None}
         self.listed, self.unpriced, self.forms, self.stale = listed, unpriced, forms, False
 
+    def canonical_of(self, model_id: str) -> str:
+        """The canonical id of one of its models."""
+        return canonical_id(model_id, self.rules)
+
     def drop_list(self) -> None:
         """The list is too old: what it says is offered no longer (P10)."""
         self.listed, self.forms, self.stale = {}, {}, True

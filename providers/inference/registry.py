@@ -46,6 +46,8 @@ class Registry:
         self.aliases: dict[str, str] = {}
         self.policy = Policy()
         self.policies: dict[str, Policy] = {}
+        self.revision = 0
+        """Grows whenever the offers change."""
         self._by_canonical: dict[str, list[Model]] | None = None
         self._resolved: dict[str, list[Model]] = {}
 
@@ -117,6 +119,7 @@ class Registry:
 
     def reindex(self) -> None:
         """A provider's list was replaced: forget what was worked out from it."""
+        self.revision += 1
         self._by_canonical = None
         self._resolved.clear()
 

@@ -1,0 +1,69 @@
+"""Modelz's catalog: model tokens, of which the graduated ones are live. It serves no calls.
+
+Source: the address and the parameter that clients of the original use. The list's own shape is
+not documented, so an id is looked for under the names that such lists have.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import msgspec
+
+TIMEOUT_S = 30.0
+BYTES_MAX = 16 * 1024 * 1024
+ITEMS_MAX = 50_000
+ID_NAMES = ("model_id", "modelId", "Handle", "handle", "id", "name")
+LIST_NAMES = ("data", "tokens", "models", "results")
+
+
+class ModelzUnavailableError(Exception):
+    """The list could not be had, and none is kept."""
+
+
+class Modelz:
+    """Keeps the list for a while."""
+
+    def __init__(self, base_url: str, *, keep_s: float) -> None:
+        """Nothing is fetched before it is asked for."""
+        self._url, self._keep_s = base_url.rstrip("/") + "/api/tokens", keep_s
+        self._kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
+
+    async def models(self, graduated: bool | None) -> list[dict[str, Any]]:
+        """The tokens; raises ModelzUnavailableError. A kept list serves while Modelz is down."""
+        name = "" if graduated is None else str(graduated).lower()
+        known = self._kept.get(name)
+        if known is not None and time.monotonic() - known[0] < self._keep_s:
+            return known[1]
+        try:
+            found = await self._fetch({"isGraduated": name} if name else {})
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            if known is not None:
+                return known[1]
+            message = f"the list of Modelz could not be fetched: {error}"
+            raise ModelzUnavailableError(message) from None
+        self._kept[name] = (time.monotonic(), found)
+        return found
+
+    async def _fetch(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=True) as client:
+            reply = await client.get(self._url, params=query)
+            reply.raise_for_status()
+        if len(reply.content) > BYTES_MAX:
+            message = f"the list is larger than {BYTES_MAX} bytes"
+            raise msgspec.DecodeError(message)
+        body = msgspec.json.decode(reply.content)
+        if isinstance(body, dict):
+            body = next((body[n] for n in LIST_NAMES if isinstance(body.get(n), list)), None)
+        if not isinstance(body, list):
+            message = "the answer holds no list"
+            raise msgspec.DecodeError(message)
+        items = [each for each in body[:ITEMS_MAX] if isinstance(each, dict)]
+        return [{"model_id": id_of(each), **each} for each in items if id_of(each)]
+
+
+def id_of(item: dict[str, Any]) -> str:
+    """The id of a token; empty when it has none."""
+    return next((str(item[name]) for name in ID_NAMES if item.get(name)), "")
