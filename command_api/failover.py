@@ -20,7 +20,7 @@ from providers.inference.port import UpstreamError, UpstreamTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from command_api.calls import Attempt, Call
+    from command_api.call import Attempt, Call
     from command_api.router import Router
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from command_api.auth import KeyRing
-from command_api.calls import Cashier
+from command_api.cashier import Cashier
 from command_api.catalog_log import CatalogLog
 from command_api.idempotency import Idempotency
 from command_api.response_cache import ResponseCache
@@ -29,7 +29,7 @@ from providers.inference.model_list import ModelLists
 from providers.inference.registry import Registry, load_registry
 
 if TYPE_CHECKING:
-    from command_api.calls import Call
+    from command_api.call import Call
     from command_api.settings import Settings
     from event_store.database import Database
     from providers.inference.offers import Provider

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from command_api.calls import Attempt, Call, insufficient_credits
+from command_api.call import Attempt, Call, insufficient_credits
 from command_api.errors import ApiError, internal_error
 from command_api.failover import Failover
 from command_api.http import (

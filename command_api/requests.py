@@ -17,7 +17,7 @@ from providers.inference.port import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.calls import Call
+    from command_api.call import Call
     from command_api.routing_request import Routing
     from command_api.settings import Settings
     from domain.holds import CallBound

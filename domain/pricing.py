@@ -170,7 +170,7 @@ class Cost:
 class Rates(NamedTuple):
     """One tier's prices of one token, each in the same small unit."""
 
-    input: int
+    fresh: int
     cached: int
     written: int
     output: int
@@ -182,7 +182,7 @@ class Rates(NamedTuple):
     def dearest(self) -> tuple[int, int]:
         """The dearest token of the input, and of the output."""
         return (
-            max(self.input, self.cached, self.written, self.heard),
+            max(self.fresh, self.cached, self.written, self.heard),
             max(self.output, self.reasoning, self.spoken),
         )
 

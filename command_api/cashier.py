@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.errors import (
-    INSUFFICIENT_QUOTA,
-    SERVER,
-    ApiError,
-    ledger_unavailable,
-)
-from domain.money import format_usd
+from command_api.call import insufficient_credits
+from command_api.errors import SERVER, ApiError, ledger_unavailable
 from event_store.committer import AppendInDoubtError
 from event_store.entries import Answer, AppendCode, Entry, EntryKind
 from event_store.errors import EventStoreError, LedgerUnavailableError
 from event_store.ids import new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
-    from command_api.auth import Caller
-    from command_api.requests import InferenceRequest
-    from command_api.router import Plan
-    from command_api.settings import Settings
-    from domain.holds import CallBound
+    from command_api.call import Call
     from domain.usage import Usage
     from event_store.committer import Committer
     from event_store.spool import Spool
@@ -80,155 +70,6 @@ class OfferEnvelopes:
             self._parts.clear()
         known = self._parts[id(model)] = (model, held, _encode(members)[1:-1])
         return known
-
-
-class Attempt:
-    """One try of one offer; times in milliseconds."""
-
-    __slots__ = ("_began", "_call", "first_output_ms", "offer", "started_at")
-
-    def __init__(self, call: Call, offer: Model) -> None:
-        """It begins now."""
-        self._call, self.offer = call, offer
-        self._began = time.perf_counter()
-        self.started_at = now_iso()
-        self.first_output_ms: int | None = None
-
-    @property
-    def elapsed_ms(self) -> int:
-        """Since it began."""
-        return int((time.perf_counter() - self._began) * 1_000)
-
-    def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
-        """Note how it ended, and what it cost at the provider; no text of prompt or reply."""
-        attempt: dict[str, Any] = {
-            "provider": self.offer.provider,
-            "model": self.offer.id,
-            "status": status,
-            "started_at": self.started_at,
-            "duration_ms": self.elapsed_ms,
-            "cost_nano_usd": cost,
-        }
-        if self.first_output_ms is not None:
-            attempt["first_output_ms"] = self.first_output_ms
-        if error is not None:
-            attempt["error"] = error
-        self._call.attempts.append(attempt)
-
-
-class Call:
-    """One call: its identity, its plan, its bound, and the record of its attempts."""
-
-    __slots__ = (
-        "_settings",
-        "app",
-        "attempts",
-        "bound",
-        "bound_tokens",
-        "cache_name",
-        "caller",
-        "correlation_id",
-        "estimated_cost",
-        "held",
-        "hold_event_id",
-        "id",
-        "id_bytes",
-        "idempotency_key",
-        "model",
-        "plan",
-        "request",
-        "started_at",
-        "unresolved",
-    )
-
-    def __init__(
-        self,
-        *,
-        call_id: str,
-        correlation_id: str,
-        caller: Caller,
-        request: InferenceRequest,
-        plan: Plan,
-        settings: Settings,
-    ) -> None:
-        """Bound the call (money rule 2); nothing is held yet."""
-        self.correlation_id = correlation_id
-        self.adopt(call_id)
-        self.caller, self.request, self._settings = caller, request, settings
-        self.started_at = now_iso()
-        self.attempts: list[dict[str, Any]] = []
-        self.hold_event_id = ""
-        self.idempotency_key = b""
-        self.app = self.cache_name = ""
-        self.unresolved = False
-        self._take_plan(plan)
-
-    def _take_plan(self, plan: Plan) -> None:
-        """The hold covers the dearest offer that may be tried."""
-        self.plan = plan
-        self._take(plan.offers[0])
-        self.held = self.bound_at(self.model, self.bound)
-        for other in plan.offers[1:]:
-            self.held = max(
-                self.held, self.bound_at(other, self.request.bound(other, self._settings))
-            )
-        tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
-        estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
-        self.estimated_cost = min(estimate, self.held)
-
-    def _take(self, offer: Model) -> None:
-        self.model = offer
-        self.bound: CallBound = self.request.bound(offer, self._settings)
-        self.bound_tokens = self.bound.output_tokens
-
-    @staticmethod
-    def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
-        """The most that a use of this bound costs at an offer, nano-USD."""
-        if not (bound.input_images or bound.images):
-            return offer.price.bound(
-                input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
-            )
-        return offer.price.bound(
-            input_tokens=bound.input_tokens,
-            output_tokens=bound.output_tokens + more_tokens,
-            input_images=bound.input_images,
-            images=bound.images,
-            image_pixels=bound.image_pixels,
-        )
-
-    def narrow(self, available: int) -> bool:
-        """Keep only the offers that so much covers; False when that changes nothing."""
-        kept = tuple(
-            each
-            for each in self.plan.offers
-            if self.bound_at(each, self.request.bound(each, self._settings)) <= available
-        )
-        if not kept or len(kept) == len(self.plan.offers):
-            return False
-        self._take_plan(self.plan._replace(offers=kept))
-        return True
-
-    def adopt(self, call_id: str) -> None:
-        """Be the call of this id: a repeated request is an attempt of its first one's call."""
-        self.id = call_id
-        self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
-
-    def begin(self, offer: Model) -> Attempt:
-        """An attempt at an offer begins."""
-        self.settle_with(offer)
-        return Attempt(self, offer)
-
-    def settle_with(self, offer: Model) -> None:
-        """This offer's price and bound count from now on."""
-        if offer is not self.model:
-            self._take(offer)
-
-    @property
-    def strict_bound(self) -> int | None:
-        """The output bound to send upstream, with `strict_holds` and no bound of the caller's."""
-        if self.request.max_tokens is not None:
-            return None
-        return self.bound_tokens // self.request.choices
 
 
 class Cashier:
@@ -401,32 +242,3 @@ class Cashier:
     def _keep(self, entry: Entry) -> None:
         self.spooled += 1
         self._spool.keep(entry)
-
-
-def insufficient_credits(call: Call, available: int) -> ApiError:
-    """A 402 that says what was needed, what is there, and what could be afforded."""
-    tokens = call.model.price.affordable_output_tokens(
-        input_tokens=call.bound.input_tokens, available_nano_usd=available
-    )
-    affordable = tokens // call.request.choices
-    message = (
-        f"This call could cost up to {format_usd(call.held)} USD and {format_usd(available)} USD "
-        "is available. "
-    )
-    if affordable:
-        message += f"Set max_tokens to at most {affordable}, or add credits."
-    else:
-        message += "Add credits, or shorten the prompt."
-    return ApiError(
-        402,
-        "insufficient_credits",
-        message,
-        kind=INSUFFICIENT_QUOTA,
-        extra={
-            "needed_nano_usd": call.held,
-            "needed_usd": format_usd(call.held),
-            "available_nano_usd": available,
-            "available_usd": format_usd(available),
-            "max_tokens_affordable": affordable,
-        },
-    )

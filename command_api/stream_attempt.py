@@ -1,0 +1,142 @@
+"""One try of a stream at one offer, up to its first output and on.
+
+Before the first output a failure leaves nothing behind, so another offer can be tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from command_api.outcomes import (
+    UpstreamFailure,
+    failure_of_body,
+    failure_of_error,
+    failure_of_exception,
+    failure_of_nothing,
+)
+from command_api.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from providers.inference.port import UpstreamError, UpstreamInterruptedError
+
+if TYPE_CHECKING:
+    from command_api.call import Attempt, Call
+    from command_api.gateway import Gateway
+    from domain.usage import Usage
+    from providers.inference.port import UpstreamReply
+
+OK = 200
+
+
+class StreamAttempt:
+    """One try of one offer: read up to its first output, and then on."""
+
+    def __init__(self, gateway: Gateway, call: Call, attempt: Attempt) -> None:
+        """Nothing is sent yet."""
+        self._gateway, self._call, self.attempt = gateway, call, attempt
+        self.scanner = StreamScanner(
+            keep_usage=call.request.include_usage, call_id=call.id, model=attempt.offer.id
+        )
+        self.reply: UpstreamReply | None = None
+        self.out = b""
+        """What may be passed on of what was read up to the first output."""
+        self.ended = False
+        self.failed: UpstreamFailure | None = None
+        """A failure in the very piece that brought the first output."""
+
+    async def begin(self) -> None:
+        """Read up to the first output; raises UpstreamFailure, UpstreamInterruptedError."""
+        try:
+            await self._begin()
+        except UpstreamFailure:
+            self._let_go()
+            raise
+        except asyncio.CancelledError:
+            self.interrupt()
+            self._let_go()
+            raise
+
+    async def _begin(self) -> None:
+        provider, scanner = self.attempt.offer.provider, self.scanner
+        try:
+            reply = await self._open()
+            while not (scanner.started or scanner.done):
+                piece = await reply.piece()
+                if not piece:
+                    self.ended = True
+                    self.out = scanner.end()
+                    break
+                self.out = scanner.feed(piece)
+        except UpstreamInterruptedError:
+            raise
+        except UpstreamError as error:
+            raise failure_of_exception(provider, error) from error
+        except (BrokenStreamError, StreamErrorChunk) as error:
+            self.interrupt()
+            failure = failure_in_stream(provider, error)
+            if not scanner.started:
+                raise failure from None
+            self.failed, self.out = failure, error.passed
+        if not scanner.started:
+            if not (scanner.finished or scanner.usage):
+                raise failure_of_nothing(provider, "a stream without output")
+            self.out = scanner.take_pending() + self.out
+        self.attempt.first_output_ms = self.attempt.elapsed_ms
+
+    async def _open(self) -> UpstreamReply:
+        call, offer = self._call, self.attempt.offer
+        provider = self._gateway.registry.providers[offer.provider]
+        body = call.request.upstream_body(
+            offer, provider, max_tokens=self._gateway.output_limit(call, provider)
+        )
+        reply = await provider.upstream.send(call.request.operation, body, stream=True)
+        self.reply = reply
+        if reply.status != OK:
+            raw = await reply.whole()
+            raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
+        content_type = reply.headers.get(b"content-type", b"")
+        if content_type.startswith(b"application/json"):
+            # An upstream that does not stream, or an error that came with 200.
+            raise _not_a_stream(offer.provider, await reply.whole())
+        return reply
+
+    def interrupt(self) -> None:
+        """Make a pending or later read end."""
+        if self.reply is not None:
+            self.reply.interrupt()
+
+    def drop(self) -> None:
+        """Another attempt was quicker: what this one made is not the caller's."""
+        self.attempt.record(status=OK, error="hedge_lost")
+        self.interrupt()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.reply is not None:
+            self.reply.release()
+
+    def usage(self) -> Usage:
+        """The provider's count, or ours."""
+        request = self._call.request
+        usage = self.scanner.usage or request.estimated(self.scanner.count())
+        return request.counted(usage, b"")
+
+
+def failure_in_stream(
+    provider: str, error: BrokenStreamError | StreamErrorChunk
+) -> UpstreamFailure:
+    """The failure for what a stream held instead of a chunk."""
+    if isinstance(error, StreamErrorChunk):
+        return failure_of_error(provider, error.error)
+    return failure_of_nothing(provider, str(error))
+
+
+def _not_a_stream(provider: str, raw: bytes) -> UpstreamFailure:
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        body = None
+    if isinstance(body, dict) and body.get("error"):
+        return failure_of_error(provider, body["error"])
+    return failure_of_nothing(provider, "no stream")
