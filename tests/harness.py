@@ -87,7 +87,7 @@ class ScriptedUpstream:
                     name, _, value = header.decode().partition(":")
                     headers[name.lower()] = value.strip()
                 raw = reader.read(int(headers.get("content-length", "0")))
-                body = json.loads(raw) if raw else {}
+                body = json.loads(raw) if raw.startswith(b"{") else {}
                 method, target = line.decode().split()[:2]
                 request = Request(target, headers, body, raw, method)
                 self.requests.append(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -203,6 +204,10 @@ class Credentials(Protocol):
         """A token that is valid now; raises UpstreamError."""
         ...
 
+    def forget(self) -> None:
+        """The token was refused: get another one for the next call."""
+        ...
+
     async def close(self) -> None:
         """Disconnect."""
         ...
@@ -218,6 +223,9 @@ class FixedToken:
     async def token(self) -> str:
         """The token."""
         return self._token
+
+    def forget(self) -> None:
+        """There is no other."""
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -250,6 +258,8 @@ class GeminiUpstream:
         token = await self._credentials.token()
         head = self._client.head("POST", path, {"authorization": f"Bearer {token}"})
         reply = await self._client.request(head, encode(made.body), stream=stream)
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            self._credentials.forget()
         return TranslatedReply(reply, made.translator)
 
     async def close(self) -> None:

@@ -78,6 +78,10 @@ class ServiceAccount:
                 await self._fetch()
             return self._token
 
+    def forget(self) -> None:
+        """The token was refused: fetch another one."""
+        self._valid_until = 0.0
+
     async def close(self) -> None:
         """Nothing stays open."""
 
