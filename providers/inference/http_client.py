@@ -361,6 +361,7 @@ class HttpClient:
         """Close idle connections."""
         while self.idle:
             self.idle.pop().transport.close()
+        await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
     def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
         oldest = loop.time() - self.limits.idle_connection_s

@@ -28,7 +28,13 @@ TERMS = {
 }
 REQUESTS = "requests_kcount"
 THOUSAND = 1_000
-NOT_COUNTED = frozenset({"web_searches_kcount", "cache_audio_read_mtok", "cache_write_1h_mtok"})
+EMBEDDING = "embed"
+NOT_COUNTED = frozenset(
+    {
+        *("web_searches_kcount", "storage_searches_kcount"),
+        *("cache_audio_read_mtok", "cache_write_1h_mtok"),
+    }
+)
 """Prices of extras that a call has only when it asks for them; their base term covers them."""
 
 
@@ -55,6 +61,8 @@ def table_terms(table: str, model_id: str, now: datetime) -> dict[str, str] | No
             _add(terms, TERMS[unit], price)
         else:
             return None
+    if EMBEDDING in model_id.lower():
+        terms.setdefault("output_per_million", "0")  # Vectors are no tokens: input is all there is.
     return terms if "input_per_million" in terms and "output_per_million" in terms else None
 
 

@@ -57,10 +57,12 @@ def send(
     """One exchange: status and JSON."""
 
     async def run() -> tuple[int, Any]:
-        answer = await made.upstream.send(operation, json.dumps(body).encode())
-        raw = await answer.whole()
-        answer.release()
-        await made.upstream.close()
+        try:
+            answer = await made.upstream.send(operation, json.dumps(body).encode())
+            raw = await answer.whole()
+            answer.release()
+        finally:
+            await made.upstream.close()
         return answer.status, json.loads(raw)
 
     return asyncio.run(run())
