@@ -228,7 +228,7 @@ def test_the_price_table_prices_what_lists_do_not() -> None:
         "output_per_million": "0.6",
     }
     assert table_terms("groq", "canopylabs/orpheus-arabic-saudi", NOW) is None
-    fireworks = "accounts/fireworks/models/deepseek-v3"
+    fireworks = "accounts/fireworks/models/deepseek-v3p2"
     assert table_terms("fireworks", fireworks, NOW) is not None
     embedding = table_terms("google", "gemini-embedding-001", NOW)
     assert embedding is not None
