@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -43,7 +43,7 @@ def docker_runs() -> bool:
     return asked.returncode == 0
 
 
-def absent(name: str, error: MissingServerError) -> None:
+def absent(name: str, error: MissingServerError) -> NoReturn:
     """Skip the test that needs a server; in CI its absence is a failure."""
     if os.environ.get("CI"):
         pytest.fail(f"CI needs {error}")
