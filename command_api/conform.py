@@ -138,10 +138,11 @@ class Completion(msgspec.Struct):
     usage: FullUsage | None = None
     service_tier: ServiceTier | None = None
     system_fingerprint: str | None = None
+    error: Any = None
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
-fits_completion = msgspec.json.Decoder(Completion).decode
+decode_completion = msgspec.json.Decoder(Completion).decode
 
 
 def mend_chunk(value: dict[str, Any], *, call_id: str, model: str) -> dict[str, Any]:

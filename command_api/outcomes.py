@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.conform import fits_completion, mend_completion
+from command_api.conform import decode_completion, mend_completion
 from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
 from command_api.retry_after import retry_after_s
 from command_api.usage_report import parse_usage
@@ -223,8 +223,11 @@ def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:
     return UpstreamFailure(told, status=200, code="unusable_reply")
 
 
-class Completion(NamedTuple):
-    """A JSON reply that counts as an answer; `raw` is what the caller gets."""
+class Answered(NamedTuple):
+    """A JSON reply that counts as an answer; `raw` is what the caller gets.
+
+    `choices` are those of a reply without a report of usage, to be counted.
+    """
 
     raw: bytes
     request_id: str | None
@@ -247,16 +250,27 @@ def read_reply(provider: str, raw: bytes) -> Reply:
     return reply
 
 
-def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> Completion:
+def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> Answered:
     """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+    try:
+        fit = decode_completion(raw)
+    except msgspec.DecodeError:
+        return _misfit(provider, raw, call_id, model)
+    if fit.error is None and fit.choices and fit.usage is not None:
+        return Answered(raw, fit.id, fit.usage.usage(), [])
+    return _misfit(provider, raw, call_id, model)
+
+
+def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> Answered:
+    """The same for a reply that is no plain answer of OpenAI's."""
     reply = read_reply(provider, raw)
     if not isinstance(reply.choices, list) or not reply.choices:
         raise failure_of_nothing(provider, "no choices")
     try:
-        fits_completion(raw)
+        decode_completion(raw)
     except msgspec.DecodeError:
         raw = _mended(provider, raw, call_id, model)
-    return Completion(
+    return Answered(
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
         usage=parse_usage(reply.usage) if reply.usage is not None else None,
@@ -268,7 +282,7 @@ def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:
     try:
         mended = mend_completion(_decode_any(raw.strip()), call_id=call_id, model=model)
         encoded = msgspec.json.encode(mended)
-        fits_completion(encoded)
+        decode_completion(encoded)
     except (msgspec.DecodeError, AttributeError, TypeError):
         raise failure_of_nothing(provider, "a reply that is no chat completion") from None
     return encoded

@@ -9,7 +9,7 @@ import msgspec
 from command_api.chat_request import parse_chat
 from command_api.embeddings import in_encoding
 from command_api.media_requests import EmbeddingsRequest, parse_embeddings, parse_images
-from command_api.outcomes import Completion, failure_of_nothing, read_completion, read_reply
+from command_api.outcomes import failure_of_nothing, read_completion, read_reply
 from command_api.sse import count_message
 from command_api.usage_report import parse_usage
 from providers.inference.port import Operation
@@ -72,7 +72,7 @@ def read_answer(call: Call, offer: Model, raw: bytes) -> Answer:
     """Judge the body of a 200 by its operation; raises UpstreamFailure when it is no answer."""
     request, provider = call.request, offer.provider
     if request.operation is Operation.CHAT:
-        found: Completion = read_completion(provider, raw, call_id=call.id, model=offer.id)
+        found = read_completion(provider, raw, call_id=call.id, model=offer.id)
         usage = found.usage or request.estimated(count_message(found.choices))
         return Answer(found.raw, found.request_id, request.counted(usage, raw))
     reply = read_reply(provider, raw)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from domain.errors import InvalidTransitionError
 
@@ -92,8 +93,7 @@ class PromptSize:
         return bound if context_length is None else min(bound, context_length)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallBound:
+class CallBound(NamedTuple):
     """The most that a call can use at one offer: tokens, images, pixels."""
 
     input_tokens: int
