@@ -23,11 +23,10 @@ class Attempt:
 
     __slots__ = ("_began", "_call", "first_output_ms", "offer", "started_at")
 
-    def __init__(self, call: Call, offer: Model) -> None:
+    def __init__(self, call: Call, offer: Model, started_at: str) -> None:
         """It begins now."""
-        self._call, self.offer = call, offer
+        self._call, self.offer, self.started_at = call, offer, started_at
         self._began = time.perf_counter()
-        self.started_at = now_iso()
         self.first_output_ms: int | None = None
 
     @property
@@ -57,6 +56,7 @@ class Call:
 
     __slots__ = (
         "_settings",
+        "_tried",
         "app",
         "attempts",
         "bound",
@@ -93,6 +93,7 @@ class Call:
         self.caller, self.request, self._settings = caller, request, settings
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
+        self._tried = False
         self.hold_event_id = ""
         self.idempotency_key = b""
         self.app = self.cache_name = ""
@@ -152,7 +153,10 @@ class Call:
     def begin(self, offer: Model) -> Attempt:
         """An attempt at an offer begins."""
         self.settle_with(offer)
-        return Attempt(self, offer)
+        # The first one begins with its call, give or take the hold: one clock reading less.
+        started_at = now_iso() if self._tried else self.started_at
+        self._tried = True
+        return Attempt(self, offer, started_at)
 
     def settle_with(self, offer: Model) -> None:
         """This offer's price and bound count from now on."""
