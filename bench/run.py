@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from bench.providers import provider_rates
 from bench.streams import follower_rates, kafka_rates
 from bench.workloads import Sample, appends, requests
 from event_store.embedded import EmbeddedPostgres
@@ -144,7 +145,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks; writes bench/results.md")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a sample")
     parser.add_argument(
-        "--only", choices=("ledger", "gateway", "read-side"), help="print one part, write nothing"
+        "--only",
+        choices=("ledger", "gateway", "read-side", "providers"),
+        help="print one part, write nothing",
     )
     arguments = parser.parse_args()
     seconds, only = arguments.seconds, arguments.only
@@ -162,6 +165,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
             for each in side(Path(home)):
                 rows.append(f"| {each.name} | {each.figure} | {each.note} |")
+                print(rows[-1], flush=True)
+    rows += ["", "| providers | figure | |", "|---|--:|---|"]
+    for part in (provider_rates,) if only in (None, "providers") else ():
+        with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
+            for figure in part(Path(home)):
+                rows.append(f"| {figure.name} | {figure.figure} | {figure.note} |")
                 print(rows[-1], flush=True)
     if only:
         return

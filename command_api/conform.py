@@ -13,12 +13,16 @@ parts and tool calls without a type (Mistral).
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from command_api.usage_report import FullUsage  # noqa: TC001 - a structure is read at run time.
+from command_api.usage_report import Details, FullUsage
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DETAILS = ("prompt_tokens_details", "prompt_token_details", "completion_tokens_details")
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 Role = Literal["developer", "system", "user", "assistant", "tool"]
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority"]
@@ -51,8 +55,9 @@ class DeltaCall(msgspec.Struct):
 
     index: int
     id: str | None = None
-    type: Literal["function"] | None = None
+    type: Literal["function", "custom"] | None = None
     function: Function | None = None
+    custom: dict[str, Any] | None = None
 
 
 class Delta(msgspec.Struct):
@@ -104,8 +109,9 @@ class Call(msgspec.Struct):
     """A whole tool call."""
 
     id: str
-    type: Literal["function"]
-    function: CalledFunction
+    type: Literal["function", "custom"]
+    function: CalledFunction | None = None
+    custom: dict[str, Any] | None = None
 
 
 class Message(msgspec.Struct):
@@ -173,8 +179,9 @@ def mend_completion(value: dict[str, Any], *, call_id: str, model: str) -> dict[
         for number, each in enumerate(choice["message"].get("tool_calls") or ()):
             if not isinstance(each.get("id"), str):
                 each["id"] = f"call_{number}"
-            each["type"] = "function"
-            function = each.setdefault("function", {})
+            if each["type"] == "custom":
+                continue
+            function = each["function"]
             function["name"] = str(function.get("name") or "")
             function.setdefault("arguments", "")
         if not isinstance(choice["message"].get("annotations"), list):
@@ -222,10 +229,25 @@ def _mend_usage(usage: Any) -> dict[str, Any] | None:
         mended[name] = _count(mended.get(name)) or _count(mended.get(other))
     total = _count(mended.get("total_tokens"))
     mended["total_tokens"] = total or mended["prompt_tokens"] + mended["completion_tokens"]
-    for name in ("prompt_tokens_details", "completion_tokens_details"):
+    for name in DETAILS:
         if name in mended and not isinstance(mended[name], dict):
             del mended[name]
-    return mended
+        elif name in mended:
+            mended[name] = _whole_numbers(mended[name], Details.__struct_fields__)
+    counts = [name for name in FullUsage.__struct_fields__ if name not in DETAILS]
+    return _whole_numbers(mended, counts)
+
+
+def _whole_numbers(members: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The same, with whole numbers under these names; what is no number is left out."""
+    kept = dict(members)
+    for name in names:
+        value = kept.get(name)
+        if isinstance(value, float) or (isinstance(value, str) and value.isdecimal()):
+            kept[name] = int(value)
+        elif value is not None and not isinstance(value, int):
+            del kept[name]
+    return kept
 
 
 def _count(value: Any) -> int:
@@ -266,8 +288,9 @@ def _mend_message(message: dict[str, Any]) -> None:
 def _mend_call(call: dict[str, Any]) -> None:
     if not isinstance(call.get("id"), str):
         call.pop("id", None)
-    if call.get("type") != "function":
-        call["type"] = "function"
+    if call.get("type") == "custom" and isinstance(call.get("custom"), dict):
+        return
+    call["type"] = "function"
     function = call.get("function")
     if not isinstance(function, dict):
         call["function"] = function = {}

@@ -43,9 +43,10 @@ def in_encoding(raw: bytes, encoding: str) -> bytes:
 
 
 def _to_base64(vector: Any) -> Any:
-    if not isinstance(vector, list) or not all(isinstance(x, (int, float)) for x in vector):
-        return vector
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    try:
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    except (TypeError, struct.error, OverflowError):
+        return vector  # No vector of numbers: the caller gets what there is.
 
 
 def _to_numbers(text: Any) -> Any:

@@ -80,9 +80,9 @@ def read_answer(call: Call, offer: Model, raw: bytes) -> Answer:
         raise failure_of_nothing(provider, "no data")
     report = parse_usage(reply.usage) if reply.usage is not None else None
     usage = report or request.estimated(0)
-    mended = MENDERS[request.operation](raw, call, usage)
     request_id = reply.id if isinstance(reply.id, str) else None
     try:
+        mended = MENDERS[request.operation](raw, call, usage)
         return Answer(mended, request_id, request.counted(usage, raw))
     except msgspec.DecodeError:
         raise failure_of_nothing(provider, "data of another shape") from None

@@ -83,9 +83,12 @@ class Router:
         for name in dict.fromkeys((model, *(routing.models if routing else ()))):
             policy = self._registry.policy_of(name)
             offers = self._registry.offers(name)
+            if routing and routing.named:
+                # `openai/gpt-4o` may be a model of the provider that the caller names.
+                offers = self._registry.offers(f"{routing.named}/{name}") or offers
             if not offers:
                 raise self.refusal(name)
-            for each in self._ordered(name, offers, policy, wishes, account):
+            for each in self._ordered(name, offers, policy, routing, account):
                 found.setdefault(each.public_id, each)
             hedge = hedge or policy.hedge_after_ms
         if not found:
@@ -97,16 +100,20 @@ class Router:
         return Plan(tuple(found.values())[: self._attempts_max], hedge)
 
     def _ordered(
-        self, name: str, offers: list[Model], policy: Policy, wishes: Wishes, account: str
+        self,
+        name: str,
+        offers: list[Model],
+        policy: Policy,
+        routing: Routing | None,
+        account: str,
     ) -> Iterable[Model]:
+        wishes = routing.wishes if routing else NO_WISHES
         if self._registry.pins(name):
-            # The caller named the provider: of his wishes only the price is left to ask.
-            own = self._registry.providers[offers[0].provider].own_routing
-            wishes = (
-                NO_WISHES
-                if own
-                else Wishes(max_input=wishes.max_input, max_output=wishes.max_output)
-            )
+            # The id names the provider: of the caller's wishes only these are left to ask.
+            named = wishes.only if routing and routing.named else ()
+            wishes = Wishes(only=named, max_input=wishes.max_input, max_output=wishes.max_output)
+            if self._registry.providers[offers[0].provider].own_routing and not named:
+                wishes = NO_WISHES
         choices = [
             Choice(
                 each.provider,

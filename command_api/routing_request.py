@@ -58,10 +58,13 @@ class Routing(NamedTuple):
 
     wishes: Wishes
     models: tuple[str, ...]
+    named: str = ""
+    """The provider that `provider` names, where it is a name: stronger than the model's id."""
 
     def passes_to(self, provider: Provider, model: str) -> bool:
         """Whether `provider` is meant for the provider itself: it routes, and the call is its."""
-        return provider.own_routing and model.startswith(provider.name + "/")
+        pinned = model.startswith(provider.name + "/")
+        return provider.own_routing and pinned and not self.named
 
 
 def _names(name: str, given: list[str] | None) -> tuple[str, ...]:
@@ -81,7 +84,9 @@ def read_routing(provider: bytes, models: list[str] | None) -> Routing:
     except msgspec.DecodeError as error:
         message = f"provider must be a provider's name, or an object: {error}."
         raise bad_request("invalid_type", message, "provider") from None
-    return Routing(_wishes(asked), tuple(models or ()))
+    wishes = _wishes(asked)
+    named = wishes.only[0] if isinstance(asked, str) else ""
+    return Routing(wishes, tuple(models or ()), named)
 
 
 def _wishes(asked: str | _Provider | None) -> Wishes:

@@ -72,6 +72,8 @@ def _delta_texts(delta: Delta) -> list[str]:
     for call in delta.tool_calls or ():
         if call.function is not None:
             texts += [each for each in (call.function.name, call.function.arguments) if each]
+        elif call.custom is not None:
+            texts += [value for value in call.custom.values() if isinstance(value, str)]
     if isinstance(delta.function_call, dict):
         texts += [value for value in delta.function_call.values() if isinstance(value, str)]
     return texts
@@ -272,7 +274,8 @@ class StreamScanner:
     def _learn(self, line: bytes, chunk: Chunk) -> None:
         """Remember what stands around the text of a chunk that was found to fit.
 
-        Another chunk with the same around its text fits as well, and need not be decoded.
+        Another chunk with the same around its text fits as well, and need not be decoded. (What
+        it might have between its text and a like end is not looked at.)
         """
         if len(chunk.choices) != 1 or chunk.choices[0].finish_reason:
             return

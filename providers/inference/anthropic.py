@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from providers.inference.anthropic_request import JSON_TOOL, to_anthropic, wants_json_tool
 from providers.inference.port import Operation, UnsupportedError, UpstreamBrokenError
-from providers.inference.translation import ChunkMaker, TranslatedReply, decode_object, encode
+from providers.inference.translation import (
+    ChunkMaker,
+    TranslatedReply,
+    decode_object,
+    encode,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +212,7 @@ class AnthropicUpstream:
         if operation is not Operation.CHAT:
             message = f"Anthropic has no {operation}"
             raise UnsupportedError(message)
-        made = to_anthropic(decode_object(body))
+        made = translated(to_anthropic, decode_object(body))
         reply = await self._client.request(self._head, encode(made), stream=stream)
         translator = AnthropicTranslator(
             made["model"], int(time.time()), json_tool=wants_json_tool(made)

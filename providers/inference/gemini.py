@@ -14,7 +14,13 @@ from providers.inference.gemini_media import (
 )
 from providers.inference.gemini_request import to_gemini
 from providers.inference.port import Operation, UpstreamBrokenError
-from providers.inference.translation import ChunkMaker, TranslatedReply, decode_object, encode
+from providers.inference.translation import (
+    ChunkMaker,
+    TranslatedReply,
+    decode_object,
+    encode,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,7 +253,7 @@ class GeminiUpstream:
         if operation is Operation.CHAT:
             made = Translation(
                 "streamGenerateContent?alt=sse" if stream else "generateContent",
-                to_gemini(asked),
+                translated(to_gemini, asked),
                 GeminiTranslator(asked["model"], created),
             )
         elif operation is Operation.EMBEDDINGS:

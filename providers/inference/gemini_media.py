@@ -46,11 +46,13 @@ class EmbeddingsTranslator(_WholeOnly):
         self._model = model
 
     def whole(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Both forms: predictions with statistics, or one embedding with usageMetadata."""
+        """Both forms: predictions with statistics, or embeddings with usageMetadata."""
         if body.get("error"):
             return {"error": body["error"]}
-        if isinstance(body.get("embedding"), dict):
-            vectors = [body["embedding"].get("values")]
+        single = body.get("embedding")
+        several = [single] if isinstance(single, dict) else body.get("embeddings")
+        if several:
+            vectors = [each.get("values") for each in several]
             tokens = (body.get("usageMetadata") or {}).get("promptTokenCount") or 0
         else:
             found = [each.get("embeddings") or {} for each in body.get("predictions") or ()]

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from providers.inference.port import UpstreamBrokenError, UpstreamTooLargeError
+from providers.inference.port import (
+    UnsupportedError,
+    UpstreamBrokenError,
+    UpstreamTooLargeError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from providers.inference.port import UpstreamReply
 
@@ -27,6 +31,10 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,", re.I
 
 encode = msgspec.json.encode
 decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+ODD = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an object of an odd shape raises."""
 
 
 class Translator(Protocol):
@@ -63,7 +71,10 @@ class TranslatedReply:
         raw = await self._inner.whole()
         if self.status != OK:
             return raw
-        return encode(self._translator.whole(_object_of(raw)))
+        try:
+            return encode(self._translator.whole(_object_of(raw)))
+        except ODD as error:
+            raise _of_another_shape(error) from None
 
     async def piece(self) -> bytes:
         """What the events that have arrived become."""
@@ -94,11 +105,30 @@ class TranslatedReply:
         self._inner.release()
 
     def _chunks_of(self, block: bytes) -> bytes:
-        return b"".join(
-            _written(self._translator.event(_object_of(line[5:])))
-            for line in block.split(b"\n")
-            if line.startswith(b"data:") and line[5:].strip() != b"[DONE]"
-        )
+        try:
+            return b"".join(
+                _written(self._translator.event(_object_of(line[5:])))
+                for line in block.split(b"\n")
+                if line.startswith(b"data:") and line[5:].strip() != b"[DONE]"
+            )
+        except ODD as error:
+            raise _of_another_shape(error) from None
+
+
+def _of_another_shape(error: Exception) -> UpstreamBrokenError:
+    """A member of a reply is not what the provider's documentation says it is."""
+    return UpstreamBrokenError(f"the reply has another shape: {error!r}")
+
+
+def translated(
+    translate: Callable[[dict[str, Any]], dict[str, Any]], body: dict[str, Any]
+) -> dict[str, Any]:
+    """A caller's body in the provider's form; raises UnsupportedError for one of an odd shape."""
+    try:
+        return translate(body)
+    except ODD as error:
+        message = f"the body has a shape that cannot be translated ({error!r})"
+        raise UnsupportedError(message) from None
 
 
 def _object_of(raw: bytes) -> dict[str, Any]:

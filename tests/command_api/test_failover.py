@@ -308,6 +308,15 @@ def test_wishes_that_cannot_be_met_are_told(fleet: Fleet, wish: Any, code: int, 
     assert fleet.gateway.open_holds() == 0
 
 
+def test_a_named_provider_is_stronger_than_the_models_id(fleet: Fleet) -> None:
+    """`first/org/model` may be a model of the provider that is named; if it has none, 404."""
+    fleet.answers()
+    assert fleet.settled_by(fleet.call(model="first/org/model", provider="first"))[0] == "first"
+    got = fleet.call(model="first/org/model", provider="second")
+    assert (got.status_code, got.json()["error"]["code"]) == (404, "no_provider_fits")
+    assert fleet.asked() == "f"
+
+
 def test_a_provider_that_is_limited_is_left_alone_for_as_long_as_it_says(fleet: Fleet) -> None:
     """Retry-After puts it last; afterwards it is first again."""
     fleet.answers(first=status(429, **{"retry-after": "1"}))
