@@ -91,7 +91,7 @@ async def _serve(port: int, answer: bytes, delay_s: float = 0.0) -> asyncio.Serv
                 await asyncio.sleep(delay_s)
                 writer.write(answer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
     return await asyncio.start_server(talk, "127.0.0.1", port)

@@ -126,6 +126,8 @@ class Entry:
     offers: tuple[Model, ...]
     text: str
     """What a search looks through, in lower case."""
+    rank: int
+    """By price."""
 
     @property
     def best(self) -> Model:
@@ -213,7 +215,7 @@ class CatalogView:
         """The entries that fit, in order; `popularity` is requests by canonical id."""
         found = [each for each in self.entries().values() if wanted.wants(each)]
         keys = {
-            "price": lambda each: price_rank(each.best),
+            "price": lambda each: each.rank,
             "context": lambda each: each.best.context_length or 0,
             "popularity": lambda each: popularity.get(each.canonical, 0),
             "name": lambda each: each.canonical,
@@ -243,7 +245,7 @@ def _entry(canonical: str, offers: list[Model]) -> Entry:
     words = [canonical]
     for each in best_first:
         words += [each.public_id, each.facts.name, each.facts.description]
-    return Entry(canonical, best_first, " ".join(words).lower())
+    return Entry(canonical, best_first, " ".join(words).lower(), price_rank(best_first[0]))
 
 
 def compare(entry: Entry, gateways: list[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from command_api.body import (
     utf8_size,
 )
 from command_api.errors import bad_request
-from command_api.routing_request import ROUTING_MEMBERS, Routing, read_routing
+from command_api.routing_request import Routing, RoutingMembers, read_routing
 from domain.holds import (
     FILE_TOKENS_MAX,
     IMAGE_TOKENS_MAX,
@@ -72,7 +72,7 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class ChatBody(msgspec.Struct):
+class ChatBody(RoutingMembers, kw_only=True):
     """The members that matter here."""
 
     model: str
@@ -85,8 +85,6 @@ class ChatBody(msgspec.Struct):
     tools: msgspec.Raw = RAW_NULL
     functions: msgspec.Raw = RAW_NULL
     response_format: msgspec.Raw = RAW_NULL
-    provider: msgspec.Raw = RAW_NULL
-    models: list[str] | None = None
 
 
 _decode = msgspec.json.Decoder(ChatBody).decode
@@ -113,9 +111,7 @@ class ChatRequest:
         self.max_tokens = body.max_tokens if asked is None else asked
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
-        self.routing: Routing | None = None
-        if body.provider is not RAW_NULL or body.models:
-            self.routing = read_routing(body.provider, body.models)
+        self.routing: Routing | None = read_routing(body) if body.routes else None
         self._size = self.prompt_size()
 
     def bound(self, model: Model, settings: Settings) -> CallBound:
@@ -193,9 +189,8 @@ class ChatRequest:
         members = decode_members(self.raw)
         members["model"] = msgspec.Raw(_encode(model.id))
         if self.routing is not None:
-            for name in ROUTING_MEMBERS:
-                if not (self.routing.passes_to(provider, self.model) and name == "provider"):
-                    members.pop(name, None)
+            for name in self.routing.dropped(provider, self.model):
+                members.pop(name, None)
         for name in provider.drops:
             members.pop(name, None)
         if self.stream and not self.include_usage:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.body import (
-    RAW_NULL,
     check_model,
     check_range,
     decode_body,
@@ -19,7 +18,7 @@ from command_api.body import (
     utf8_size,
 )
 from command_api.errors import bad_request
-from command_api.routing_request import ROUTING_MEMBERS, Routing, read_routing
+from command_api.routing_request import Routing, RoutingMembers, read_routing
 from domain.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS, CallBound
 from domain.usage import Usage, estimate_tokens
 from providers.inference.port import Operation
@@ -36,7 +35,7 @@ _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})\Z")
 _encode = msgspec.json.encode
 
 
-class ImagesBody(msgspec.Struct):
+class ImagesBody(RoutingMembers, kw_only=True):
     """The members that matter here."""
 
     model: str
@@ -44,19 +43,15 @@ class ImagesBody(msgspec.Struct):
     n: int | None = None
     size: str | None = None
     stream: bool | None = None
-    provider: msgspec.Raw = RAW_NULL
-    models: list[str] | None = None
 
 
-class EmbeddingsBody(msgspec.Struct):
+class EmbeddingsBody(RoutingMembers, kw_only=True):
     """The members that matter here."""
 
     model: str
     input: str | list[Any]
     dimensions: int | None = None
     encoding_format: str | None = None
-    provider: msgspec.Raw = RAW_NULL
-    models: list[str] | None = None
 
 
 _decode_embeddings = msgspec.json.Decoder(EmbeddingsBody).decode
@@ -75,9 +70,7 @@ class MediaRequest:
     def __init__(self, raw: bytes, body: EmbeddingsBody | ImagesBody) -> None:
         """Take over what was checked."""
         self.raw, self.model = raw, body.model
-        self.routing: Routing | None = None
-        if body.provider is not RAW_NULL or body.models:
-            self.routing = read_routing(body.provider, body.models)
+        self.routing: Routing | None = read_routing(body) if body.routes else None
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
@@ -86,10 +79,9 @@ class MediaRequest:
         del max_tokens
         members = decode_members(self.raw)
         members["model"] = msgspec.Raw(_encode(model.id))
-        passes = self.routing is not None and self.routing.passes_to(provider, self.model)
-        for name in (*ROUTING_MEMBERS, *provider.drops):
-            if not (passes and name == "provider"):
-                members.pop(name, None)
+        dropped = self.routing.dropped(provider, self.model) if self.routing else ()
+        for name in (*dropped, *provider.drops):
+            members.pop(name, None)
         return _encode(members)
 
 

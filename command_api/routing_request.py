@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from command_api.body import RAW_NULL
 from command_api.errors import bad_request
 from domain.routing import Sort, Wishes
 
 if TYPE_CHECKING:
     from providers.inference.offers import Provider
 
-ROUTING_MEMBERS = ("provider", "models")
+ROUTING_MEMBERS = ("provider", "models", "portkey_provider", "portkey_virtual_key")
 MODELS_MAX = 16
 NAMES_MAX = 64
 OTHER_NAMES = {
@@ -53,6 +54,25 @@ class _Provider(msgspec.Struct):
 _decode = msgspec.json.Decoder(str | _Provider | None, strict=False).decode
 
 
+class RoutingMembers(msgspec.Struct, kw_only=True):
+    """The members of a body that decide about its route, or are meant for Portkey alone."""
+
+    provider: msgspec.Raw = RAW_NULL
+    models: list[str] | None = None
+    portkey_provider: str | None = None
+    portkey_virtual_key: str | None = None
+
+    @property
+    def routes(self) -> bool:
+        """Whether any of them is there."""
+        return bool(
+            self.provider is not RAW_NULL
+            or self.models
+            or self.portkey_provider
+            or self.portkey_virtual_key
+        )
+
+
 class Routing(NamedTuple):
     """The wishes, and the models to fall back to."""
 
@@ -61,10 +81,21 @@ class Routing(NamedTuple):
     named: str = ""
     """The provider that `provider` names, where it is a name: stronger than the model's id."""
 
-    def passes_to(self, provider: Provider, model: str) -> bool:
-        """Whether `provider` is meant for the provider itself: it routes, and the call is its."""
-        pinned = model.startswith(provider.name + "/")
-        return provider.own_routing and pinned and not self.named
+    def dropped(self, provider: Provider, model: str) -> tuple[str, ...]:
+        """The members of a body that do not go to a provider.
+
+        `provider` goes to one that routes itself, where the id pins the call to it; Portkey's
+        members go to Portkey.
+        """
+        if not provider.own_routing:
+            return ROUTING_MEMBERS
+        pinned = model.startswith(provider.name + "/") and not self.named
+        own = f"{provider.name}_"
+        return tuple(
+            each
+            for each in ROUTING_MEMBERS
+            if not each.startswith(own) and not (pinned and each == "provider")
+        )
 
 
 def _names(name: str, given: list[str] | None) -> tuple[str, ...]:
@@ -74,13 +105,14 @@ def _names(name: str, given: list[str] | None) -> tuple[str, ...]:
     return tuple(OTHER_NAMES.get(each, each) for each in given or ())
 
 
-def read_routing(provider: bytes, models: list[str] | None) -> Routing:
-    """Read both members; raises ApiError 400."""
+def read_routing(body: RoutingMembers) -> Routing:
+    """Read them; raises ApiError 400."""
+    models = body.models
     if models is not None and len(models) > MODELS_MAX:
         message = f"models holds more than {MODELS_MAX} models."
         raise bad_request("invalid_value", message, "models")
     try:
-        asked = _decode(provider)
+        asked = _decode(body.provider)
     except msgspec.DecodeError as error:
         message = f"provider must be a provider's name, or an object: {error}."
         raise bad_request("invalid_type", message, "provider") from None

@@ -20,6 +20,7 @@ class Protocol(StrEnum):
     ANTHROPIC = "anthropic"
     GEMINI = "gemini"
     FAL = "fal"
+    PORTKEY = "portkey"
     CATALOG_ONLY = "catalog_only"
 
 
@@ -110,6 +111,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="portkey",
         base_url="https://api.portkey.ai/v1",
+        protocol=Protocol.PORTKEY,
         key_header="x-portkey-api-key",
         key_prefix="",
         env_headers=(

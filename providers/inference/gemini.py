@@ -240,9 +240,15 @@ class FixedToken:
 class GeminiUpstream:
     """Gemini, Imagen and the embedding models of Vertex AI over HTTP."""
 
-    def __init__(self, client: HttpClient, credentials: Credentials) -> None:
-        """The client's base URL ends before `/publishers/google/models`."""
+    def __init__(
+        self, client: HttpClient, credentials: Credentials, image_endpoint: str = ""
+    ) -> None:
+        """The client's base URL ends before `/publishers/google/models`.
+
+        `image_endpoint` is an endpoint of the operator's own, which then makes all images.
+        """
         self._client, self._credentials = client, credentials
+        self._image_endpoint = image_endpoint
 
     async def send(
         self, operation: Operation, body: bytes, *, stream: bool = False
@@ -261,6 +267,8 @@ class GeminiUpstream:
         else:
             made = images_request(asked, created)
         path = f"/publishers/google/models/{quote(asked['model'], safe='@')}:{made.method}"
+        if operation is Operation.IMAGES and self._image_endpoint:
+            path = f"/endpoints/{quote(self._image_endpoint)}:{made.method}"
         token = await self._credentials.token()
         head = self._client.head("POST", path, {"authorization": f"Bearer {token}"})
         reply = await self._client.request(head, encode(made.body), stream=stream)

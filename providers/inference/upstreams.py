@@ -13,6 +13,7 @@ from providers.inference.gemini import Credentials, FixedToken, GeminiUpstream
 from providers.inference.google_auth import ServiceAccount, read_key
 from providers.inference.http_client import ClientLimits, HttpClient
 from providers.inference.openai_api import OpenAiUpstream
+from providers.inference.portkey import PortkeyUpstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from providers.inference.port import Upstream
 
 VERTEX_LOCATION = "us-central1"
+VIRTUAL_KEY_PREFIX = "PORTKEY_VIRTUAL_KEY_"
 GENERIC = {
     Protocol.ANTHROPIC: BuiltIn(
         name="",
@@ -67,7 +69,8 @@ def make_upstream(
     if entry.protocol is Protocol.GEMINI:
         credentials, base_url = _vertex(address, environment, base_url)
         client = HttpClient(base_url, headers=dict(address.headers), limits=limits)
-        return Made(GeminiUpstream(client, credentials), base_url, {})
+        endpoint = environment.get("GOOGLE_VERTEX_ENDPOINT_ID") or ""
+        return Made(GeminiUpstream(client, credentials, endpoint), base_url, {})
     if not base_url:
         message = "it needs a base_url"
         raise ValueError(message)
@@ -76,6 +79,8 @@ def make_upstream(
     upstream: Upstream
     if entry.protocol is Protocol.ANTHROPIC:
         upstream = AnthropicUpstream(client)
+    elif entry.protocol is Protocol.PORTKEY:
+        upstream = PortkeyUpstream(client, _virtual_keys(environment))
     elif entry.protocol is Protocol.FAL:
         upstream = FalUpstream(client, deadline_s=limits.attempt_s)
     else:
@@ -91,6 +96,15 @@ def _headers(address: Address, entry: BuiltIn, environment: Mapping[str, str]) -
     if address.api_key:
         headers[entry.key_header] = entry.key_prefix + address.api_key
     return headers | {name.lower(): value for name, value in address.headers.items()}
+
+
+def _virtual_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Portkey's virtual keys by provider: `PORTKEY_VIRTUAL_KEY_OPENAI` is that of `openai`."""
+    return {
+        name.removeprefix(VIRTUAL_KEY_PREFIX).lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith(VIRTUAL_KEY_PREFIX) and value
+    }
 
 
 def _vertex(

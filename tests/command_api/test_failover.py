@@ -282,8 +282,9 @@ WISHES: list[tuple[Any, str]] = [
 def test_the_caller_has_a_say(fleet: Fleet, wish: Any, expected: str) -> None:
     """OpenRouter's `provider` object, or a name; it does not reach the provider."""
     fleet.answers()
-    got = fleet.call(provider=wish)
+    got = fleet.call(provider=wish, portkey_provider="openai")
     assert fleet.settled_by(got)[0] == expected
+    assert "portkey_provider" not in fleet.upstreams[expected].requests[-1].body
     assert "provider" not in fleet.upstreams[expected].requests[-1].body
 
 

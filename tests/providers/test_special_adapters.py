@@ -224,6 +224,24 @@ def test_each_provider_gets_its_own_headers(
     assert ("authorization" in got) == ("authorization" in expected)
 
 
+def test_portkey_serves_by_the_provider_that_a_call_names(server: ScriptedUpstream) -> None:
+    """With the virtual key of the environment for it, or the caller's own; the body is clean."""
+    environment = {
+        "PORTKEY_API_KEY": "k",
+        "PORTKEY_BASE_URL": server.base_url,
+        "PORTKEY_VIRTUAL_KEY_STABILITY_AI": "v-1",
+    }
+    body = {"model": "m", "prompt": "a", "portkey_provider": "stability-ai"}
+    for more, key in (({}, "v-1"), ({"portkey_virtual_key": "mine"}, "mine")):
+        send(provider("portkey", environment), {**body, **more}, Operation.IMAGES)
+        got = server.requests[-1]
+        assert got.headers["x-portkey-provider"] == "stability-ai"
+        assert got.headers["x-portkey-virtual-key"] == key
+        assert got.body == {"model": "m", "prompt": "a"}
+    with pytest.raises(UnsupportedError):
+        send(provider("portkey", environment), {**body, "portkey_provider": "a\r\nx: y"})
+
+
 def test_anthropic_gets_its_own_key_and_version(server: ScriptedUpstream) -> None:
     """And its own path, under whatever base URL the operator gives."""
     server.answer = lambda connection, _: reply(
