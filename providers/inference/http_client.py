@@ -322,6 +322,7 @@ class HttpClient:
         }
         self._base_path = parts.path.rstrip("/")
         self._lines = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._line_count = len(lines)
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The request line and headers of a request, up to the value of content-length.
@@ -332,7 +333,8 @@ class HttpClient:
         target = path[1:] if path.startswith("//") else self._base_path + path
         more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         text = f"{method} {target} HTTP/1.1\r\n{self._lines}{more}content-length: "
-        if text.count("\n") != self._lines.count("\n") + more.count("\n") + 1 or " " in target:
+        line_count = self._line_count + len(headers or {}) + 1
+        if text.count("\n") != line_count or text.count("\r") != line_count or " " in target:
             message = "a path or header holds a line break or a space"
             raise ValueError(message)
         return text.encode("latin-1")
