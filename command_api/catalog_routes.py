@@ -20,6 +20,7 @@ from command_api.catalog_view import (
     unpriced_object,
 )
 from command_api.errors import ApiError, bad_request
+from providers.inference.built_in import OTHER_NAMES
 from query_api.traffic import read_traffic
 
 if TYPE_CHECKING:
@@ -37,13 +38,6 @@ DEVELOPER_LIMIT = 50
 COMPARED_MAX = 50
 ALL = "all"
 POPULAR_RANGE = "7d"
-GATEWAY_NAMES = {
-    "hug": "huggingface",
-    "google": "google-vertex",
-    "x-ai": "xai",
-    "vercel": "vercel-ai-gateway",
-}
-"""Names of gateways that clients of the original use besides our own."""
 Modality = Literal["text", "image", "audio", "video", "multimodal"]
 
 
@@ -78,7 +72,7 @@ class Catalog:
         """The provider that a `gateway` parameter means, None for all; raises ApiError 400."""
         if name is None or name == ALL:
             return None
-        name = GATEWAY_NAMES.get(name, name)
+        name = OTHER_NAMES.get(name, name)
         registry = self.gateway.registry
         if name not in registry.providers and name not in registry.unconfigured:
             message = f"There is no gateway {name!r}: GET /v1/provider lists them."

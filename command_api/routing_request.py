@@ -15,6 +15,7 @@ import msgspec
 from command_api.body import RAW_NULL
 from command_api.errors import bad_request
 from domain.routing import Sort, Wishes
+from providers.inference.built_in import OTHER_NAMES
 
 if TYPE_CHECKING:
     from providers.inference.offers import Provider
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 ROUTING_MEMBERS = ("provider", "models", "portkey_provider", "portkey_virtual_key")
 MODELS_MAX = 16
 NAMES_MAX = 64
-OTHER_NAMES = {
-    "hug": "huggingface",
-    "google": "google-vertex",
-    "x-ai": "xai",
-    "vercel": "vercel-ai-gateway",
-}
-"""Names that clients use for providers besides our own."""
 SORTS = {
     "price": Sort.CHEAPEST,
     "latency": Sort.FASTEST,

@@ -104,6 +104,7 @@ class StreamScanner:
     __slots__ = (
         "_call_id",
         "_dropping",
+        "_junction",
         "_keep_usage",
         "_model",
         "_pending",
@@ -126,7 +127,7 @@ class StreamScanner:
         """`keep_usage`: the caller asked for the usage chunk. Id and model fill in what lacks."""
         self._keep_usage = keep_usage
         self._call_id, self._model = call_id, model
-        self._prefix = self._suffix = self._rest_of_line = b""
+        self._prefix = self._suffix = self._rest_of_line = self._junction = b""
         self._rest = b""
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -286,6 +287,8 @@ class StreamScanner:
         close = line.find(b"}]", end)
         if begin > 0 and 0 < end < close:
             self._prefix, self._rest_of_line = line[:begin], line[end:]
+            blank = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+            self._junction = self._rest_of_line + blank + self._prefix
             self._suffix = line[end : close + 2]
 
     def _bulk(self, block: bytes, at: int) -> tuple[int, int]:
@@ -293,25 +296,32 @@ class StreamScanner:
         if self._prefix:
             last = block.rfind(self._rest_of_line, at)
             cut = last + len(self._rest_of_line)
-            if last >= 0 and self._alike(block, at, cut, self._rest_of_line):
+            if last >= 0 and self._joined(block, at, cut):
                 return cut + (block[cut : cut + 1] == b"\n"), 0
         # Chunks whose ends differ, as with OpenAI's padding, are alike up to their choices; then
         # no line with a suspicious word is passed over.
         found = _suspicious(block, at)
         cut = len(block) if found < 0 else block.rfind(b"\n", at, found) + 1
-        if cut > at and self._alike(block, at, cut, self._suffix):
+        if cut > at and self._alike(block, at, cut):
             return cut, 0
         return at, cut
 
-    def _alike(self, block: bytes, at: int, cut: int, end: bytes) -> bool:
-        """Whether all chunks of a block have around their text what fitted before."""
+    def _joined(self, block: bytes, at: int, cut: int) -> bool:
+        """Whether chunks follow each other with nothing between their texts but what fitted."""
+        start = at + (block[at : at + 1] == b"\n")
+        return block.startswith(self._prefix, start) and (
+            block.count(self._junction, start, cut) == block.count(b"data:", start, cut) - 1
+        )
+
+    def _alike(self, block: bytes, at: int, cut: int) -> bool:
+        """Whether all chunks of a block have beside their text what fitted before."""
         chunks = block.count(b"data:", at, cut)
         if not chunks:
             return True
         return (
             bool(self._prefix)
             and block.count(self._prefix, at, cut) == chunks
-            and block.count(end, at, cut) == chunks
+            and block.count(self._suffix, at, cut) == chunks
         )
 
     def _pass(self, line: bytes, out: list[bytes]) -> None:

@@ -247,3 +247,10 @@ BUILT_IN: tuple[BuiltIn, ...] = (
 BY_NAME = {entry.name: entry for entry in BUILT_IN}
 SIMULATOR = "simulator"
 NAMES = frozenset({*BY_NAME, SIMULATOR})
+OTHER_NAMES = {
+    "hug": "huggingface",
+    "google": "google-vertex",
+    "x-ai": "xai",
+    "vercel": "vercel-ai-gateway",
+}
+"""Names that clients of the original use for providers besides our own."""
