@@ -6,7 +6,6 @@ compares states. Keeps P1, P2 and P3; money rules 2, 3, 4 and 11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -71,8 +70,7 @@ AUDIO_MINUTE_TOKENS_MAX = 2_000
 FILE_TOKENS_MAX = 32_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptSize:
+class PromptSize(NamedTuple):
     """What of a prompt costs tokens: UTF-8 bytes of text and schemas, and counted parts."""
 
     text_bytes: int
@@ -104,8 +102,7 @@ class CallBound(NamedTuple):
     image_pixels: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputBound:
+class OutputBound(NamedTuple):
     """The most output tokens of a call, and whether a hard limit stands behind it."""
 
     tokens: int

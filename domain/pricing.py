@@ -159,8 +159,7 @@ class PriceTerms:
         return stated
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """A rounded cost in nano-USD, and the exact one as a decimal string of nano-USD."""
 
     nano_usd: int

@@ -6,8 +6,7 @@ whatever the provider's own convention (contract, section "calls").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 UsageSource = Literal["provider", "estimated"]
 
@@ -16,8 +15,7 @@ TWO_BYTE_CHARACTERS_PER_TOKEN = 2
 FOUR_BYTE_TOKENS_PER_CHARACTER = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """Counts of one call; `source` says whether the provider or we counted.
 
     Audio tokens are part of the input and output tokens. `input_images` are those of the prompt,
@@ -45,11 +43,11 @@ class Usage:
 
     def with_input_images(self, images: int) -> Usage:
         """The same, with so many images in the prompt."""
-        return replace(self, input_images=images)
+        return self._replace(input_images=images)
 
     def with_images(self, images: int, pixels: int) -> Usage:
         """The same, with so many images made, of so many pixels altogether."""
-        return replace(self, images=images, image_pixels=pixels)
+        return self._replace(images=images, image_pixels=pixels)
 
     def _tokens(self) -> dict[str, int | str]:
         return {
@@ -69,8 +67,7 @@ RARE_COUNTS = (
 """Counts that an event carries only when they are not 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """A provider's Chat Completions report as it stands; absent counts are 0."""
 
     prompt_tokens: int
@@ -95,6 +92,8 @@ def reported_usage(report: Report) -> Usage:
     at OpenRouter and Vercel). Parts never exceed their whole, so that no term is ever charged a
     negative count.
     """
+    if not any(report[3:]) and report.total_tokens == sum(report[:2]) and min(report[:2]) >= 0:
+        return Usage(report.prompt_tokens, report.completion_tokens)  # The plainest, and commonest.
     prompt, completion = max(report.prompt_tokens, 0), max(report.completion_tokens, 0)
     reasoning, heard = max(report.reasoning_tokens, 0), max(report.audio_input_tokens, 0)
     cached = max(report.cached_tokens, 0)
