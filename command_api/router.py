@@ -177,7 +177,9 @@ class Router:
     def seed(self, told: dict[str, Any]) -> None:
         """Start from what `provider_health` says of an offer that was not tried here yet."""
         key = (told["provider"], told["model"])
-        if key in self._health or len(self._health) >= HEALTH_MAX:
+        known = self._health.get(key)
+        tried = known is not None and not (known.untroubled and known.latency_ms is None)
+        if tried or len(self._health) >= HEALTH_MAX:
             return
         health = self._health[key] = OfferHealth(self._limits)
         if told["success_ppm"]:
