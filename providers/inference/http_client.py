@@ -111,6 +111,7 @@ class HttpReply(asyncio.Protocol):
         """Keep the transport."""
         # uvloop's transports keep this interface without inheriting from it.
         self.transport = cast("asyncio.Transport", transport)
+        self._client.open.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, wake whoever can go on."""
@@ -131,6 +132,7 @@ class HttpReply(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End an unsized body; anything else that was under way is broken."""
         self.closed = True
+        self._client.open.discard(self)
         if self._done:
             return
         if exc is None and self.headers_done and not self._sized:
@@ -309,6 +311,8 @@ class HttpClient:
             raise ValueError(message)
         self.limits = limits or ClientLimits()
         self.idle: list[HttpReply] = []
+        self.open: set[HttpReply] = set()
+        """Every connection there is, idle or not."""
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -360,9 +364,10 @@ class HttpClient:
                 return reply
 
     async def close(self) -> None:
-        """Close idle connections."""
-        while self.idle:
-            self.idle.pop().transport.close()
+        """Close all connections, also those that still wait for the end of a reply."""
+        self.idle.clear()
+        for each in list(self.open):
+            each.transport.abort()
         await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
     def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
