@@ -14,7 +14,7 @@ from providers.inference.built_in import BY_NAME
 from providers.inference.offers import CREATED, price_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from domain.catalog import ModelFacts
     from domain.pricing import PriceTerms
@@ -167,11 +167,15 @@ class Search:
     sort_by: SortBy = "price"
     order: Direction = "asc"
 
-    def wants(self, entry: Entry) -> bool:
-        """Whether an entry fits."""
-        if self.text and not all(word in entry.text for word in self.text.lower().split()):
-            return False
-        return any(self._wants_offer(each) for each in entry.offers)
+    def among(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that fit: all words in the text, and one offer that all limits admit."""
+        found = list(entries)
+        for word in self.text.lower().split():
+            found = [each for each in found if word in each.text]
+        limits = (self.gateway, self.modality, self.min_context, self.max_context)
+        if all(each is None for each in (*limits, self.min_price, self.max_price)):
+            return found
+        return [each for each in found if any(map(self._wants_offer, each.offers))]
 
     def _wants_offer(self, offer: Model) -> bool:
         price, length = offer.price.terms.input_per_million, offer.context_length or 0
@@ -213,14 +217,14 @@ class CatalogView:
 
     def search(self, wanted: Search, popularity: Mapping[str, int]) -> list[Entry]:
         """The entries that fit, in order; `popularity` is requests by canonical id."""
-        found = [each for each in self.entries().values() if wanted.wants(each)]
+        found = wanted.among(self.entries().values())
         keys = {
             "price": lambda each: each.rank,
             "context": lambda each: each.best.context_length or 0,
             "popularity": lambda each: popularity.get(each.canonical, 0),
             "name": lambda each: each.canonical,
         }
-        found.sort(key=lambda each: each.canonical)
+        # The entries are in the order of their ids, and sorting keeps it among equals.
         found.sort(key=keys[wanted.sort_by], reverse=wanted.order == "desc")
         return found
 
