@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class Attempt:
     """One try of one offer; times in milliseconds."""
 
-    __slots__ = ("_began", "_call", "first_output_ms", "offer", "started_at")
+    __slots__ = ("_began", "_call", "_recorded", "first_output_ms", "offer", "started_at")
 
     def __init__(self, call: Call, offer: Model, started_at: str) -> None:
         """It begins now."""
         self._call, self.offer, self.started_at = call, offer, started_at
         self._began = time.perf_counter()
+        self._recorded = False
         self.first_output_ms: int | None = None
 
     @property
@@ -35,7 +36,13 @@ class Attempt:
         return int((time.perf_counter() - self._began) * 1_000)
 
     def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
-        """Note how it ended, and what it cost at the provider; no text of prompt or reply."""
+        """Note how it ended, and what it cost at the provider; no text of prompt or reply.
+
+        An attempt ends once: what is said of it later is passed over.
+        """
+        if self._recorded:
+            return
+        self._recorded = True
         attempt: dict[str, Any] = {
             "provider": self.offer.provider,
             "model": self.offer.id,

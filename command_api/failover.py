@@ -79,8 +79,10 @@ class Failover:
             failure.verdict = self._router.failed(offer, failure)
             attempt.record(status=failure.status, error=failure.code)
             raise
-        except BaseException:
+        except BaseException as error:
             health.neutral()
+            if isinstance(error, asyncio.CancelledError):
+                attempt.record(status=None, error="cancelled")
             raise
         health.succeeded(attempt.elapsed_ms)
         return outcome

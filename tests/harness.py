@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -76,8 +76,8 @@ class ScriptedUpstream:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            reader = connection.makefile("rb")
+        """Answer one request after the other, until either side has enough of it."""
+        with connection, connection.makefile("rb") as reader, suppress(OSError):
             while True:
                 line = reader.readline()
                 if not line.strip():
@@ -91,10 +91,7 @@ class ScriptedUpstream:
                 method, target = line.decode().split()[:2]
                 request = Request(target, headers, body, raw, method)
                 self.requests.append(request)
-                try:
-                    if self.answer(connection, request) == "close":
-                        return
-                except OSError:
+                if self.answer(connection, request) == "close":
                     return
 
 

@@ -365,9 +365,12 @@ class HttpClient:
 
     async def close(self) -> None:
         """Close all connections, also those that still wait for the end of a reply."""
-        self.idle.clear()
         for each in list(self.open):
-            each.transport.abort()
+            if each in self.idle:
+                each.transport.close()
+            else:
+                each.transport.abort()
+        self.idle.clear()
         await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
     def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:

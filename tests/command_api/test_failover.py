@@ -373,7 +373,7 @@ def test_attempts_have_a_cap_and_a_call_a_deadline(
     """Two of three are tried; a silent stream's turn is over in time, a call's time altogether."""
 
     def silent(connection: socket.socket, _: Request) -> None:
-        time.sleep(1.5)
+        time.sleep(4)
         connection.close()
 
     with running_gateway(
@@ -396,7 +396,7 @@ def test_attempts_have_a_cap_and_a_call_a_deadline(
         began = time.monotonic()
         got = fleet.call(stream=True)
         assert got.status_code == 504
-        assert time.monotonic() - began < 1.4
+        assert time.monotonic() - began < 3, "the deadline is a second, the silence four"
         assert fleet.gateway.story(fleet.user, got)["status"] == "voided"
 
 
@@ -411,7 +411,7 @@ def test_a_hedge_asks_the_next_when_the_first_is_slow(
     """The quicker one wins, the other is given up, and one of them is charged."""
 
     def slow(connection: socket.socket, request: Request) -> None:
-        time.sleep(1.0)
+        time.sleep(3)
         good("first")(connection, request)
 
     routing = "[routing]\nhedge_after_ms = 100\n"
@@ -422,8 +422,9 @@ def test_a_hedge_asks_the_next_when_the_first_is_slow(
         fleet.answers(first=slow)
         began = time.monotonic()
         got = fleet.call(stream=streamed)
-        assert time.monotonic() - began < 0.9
-        assert fleet.settled_by(got)[0] == "second"
+        assert time.monotonic() - began < 2.5, "the first is silent for three seconds"
+        found = fleet.settled_by(got)
+        assert found == ("second", [("first", "cancelled"), ("second", None)])
         assert fleet.asked() == "fs"
         fleet.answers()
         assert fleet.settled_by(fleet.call(stream=streamed)) == ("first", [("first", None)])
