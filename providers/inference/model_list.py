@@ -40,6 +40,8 @@ logger = logging.getLogger("gatewayz.models")
 
 FETCH_TIMEOUT_S = 30.0
 LIST_BYTES_MAX = 64 * 1024 * 1024
+RETRY_S = 60.0
+"""A list that could not be fetched is asked for again so soon."""
 FETCHES_MAX = 8
 """Lists that are fetched at the same time."""
 
@@ -72,6 +74,7 @@ class ModelLists:
         self._registry, self._interval_s, self._stale_s = registry, interval_s, stale_s
         self.fetched_at: dict[str, float] = {}
         """When each list was fetched, Unix time."""
+        self._failed: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.on_taken: Callable[[Provider], Awaitable[None]] | None = None
         """Told of each list that was taken."""
@@ -94,11 +97,15 @@ class ModelLists:
 
     async def _run(self) -> None:
         while True:
+            due = time.monotonic() + self._interval_s
             await self.refresh_all()
-            await asyncio.sleep(self._interval_s)
+            while (left_s := due - time.monotonic()) > 0:
+                await asyncio.sleep(min(left_s, RETRY_S) if self._failed else left_s)
+                if self._failed and time.monotonic() < due:
+                    await self.refresh_all(self._failed.copy())
 
-    async def refresh_all(self) -> None:
-        """Have all lists anew, several at a time."""
+    async def refresh_all(self, names: set[str] | None = None) -> None:
+        """Have all lists anew, or those of some providers, several at a time."""
         room = asyncio.Semaphore(FETCHES_MAX)
 
         async def one(provider: Provider) -> None:
@@ -108,7 +115,11 @@ class ModelLists:
                 except Exception:
                     logger.exception("the model list of %s was not taken", provider.name)
 
-        known = [each for each in self._registry.providers.values() if self.has_list(each)]
+        known = [
+            each
+            for each in self._registry.providers.values()
+            if self.has_list(each) and (names is None or each.name in names)
+        ]
         await asyncio.gather(*(one(each) for each in known))
 
     def restored(self, provider: Provider, fetched_at: float) -> None:
@@ -127,8 +138,10 @@ class ModelLists:
             items = await asyncio.to_thread(_priced, entry, fetched)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
+            self._failed.add(provider.name)
             self._drop_when_stale(provider)
             return
+        self._failed.discard(provider.name)
         effective_at = iso_of(fetched.fetched_at)
         provider.take_list(items, effective_at)
         self._registry.reindex()

@@ -127,8 +127,8 @@ def translated(
     try:
         return translate(body)
     except ODD as error:
-        message = f"the body has a shape that cannot be translated ({error!r})"
-        raise UnsupportedError(message) from None
+        message = "a member of the body has not the shape that OpenAI's API gives it"
+        raise UnsupportedError(message) from error
 
 
 def _object_of(raw: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from domain.events import ListConfirmed, ModelDelisted, ModelListed, PricePublished
 from event_store.log import read_after
 from projections.catalog_offers import read_price_history
+from providers.inference import model_list
 from tests.harness import RunningGateway, ScriptedUpstream, eventually, reply, running_gateway
 
 if TYPE_CHECKING:
@@ -172,6 +173,22 @@ def test_the_log_serves_while_a_provider_is_down(serve: Any, lists: Lists) -> No
         assert "retry-after" in got.headers
         status = {each["slug"]: each["status"] for each in providers(gateway)}
         assert status["openrouter"] == "stale"
+
+
+def test_a_list_that_could_not_be_fetched_is_asked_for_again_soon(
+    serve: Any, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before its next turn: a provider that was down at the start is there a minute later."""
+    monkeypatch.setattr(model_list, "RETRY_S", 0.2)
+    data, lists.data = lists.data, None
+    with serve() as gateway:
+        eventually(lambda: lists.asked >= 2)
+        assert "openrouter/org/a" not in listed(gateway)
+        lists.data = data
+        eventually(lambda: "openrouter/org/a" in listed(gateway))
+        asked = lists.asked
+        time.sleep(0.5)
+        assert lists.asked == asked, "a list that is there waits for its turn"
 
 
 def get_position(gateway: RunningGateway) -> int:
