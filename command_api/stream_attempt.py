@@ -18,6 +18,7 @@ from command_api.outcomes import (
     failure_of_nothing,
 )
 from command_api.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.usage_report import parse_usage
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
@@ -117,9 +118,12 @@ class StreamAttempt:
             self.reply.release()
 
     def usage(self) -> Usage:
-        """The provider's count, or ours."""
+        """The provider's count, of a stream that was cut as far as it came, or ours."""
         request = self._call.request
-        usage = self.scanner.usage or request.estimated(self.scanner.count())
+        usage = self.scanner.usage
+        if usage is None and self.reply is not None and self.reply.report is not None:
+            usage = parse_usage(self.reply.report)
+        usage = usage or request.estimated(self.scanner.count())
         return request.counted(usage, b"")
 
 

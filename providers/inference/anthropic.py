@@ -60,6 +60,10 @@ class AnthropicTranslator:
         self._thoughts: list[str] = []
         self._ended = False
 
+    @property
+    def report(self) -> None:
+        """Before message_delta the output is not counted."""
+
     def whole(self, body: dict[str, Any]) -> dict[str, Any]:
         """The reply as one object."""
         if body.get("error"):

@@ -88,6 +88,10 @@ class FalReply:
         self._body = body
         self._interrupted = False
 
+    @property
+    def report(self) -> None:
+        """The body says it all."""
+
     async def whole(self) -> bytes:
         """The body."""
         if self._interrupted:

@@ -81,6 +81,11 @@ class GeminiTranslator:
         self._finished = False
         self._usage: dict[str, Any] | None = None
 
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The cumulative counts of the last reply."""
+        return self._usage
+
     def whole(self, body: dict[str, Any]) -> dict[str, Any]:
         """The reply as one object."""
         if body.get("error"):

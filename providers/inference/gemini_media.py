@@ -30,6 +30,10 @@ class Translation(NamedTuple):
 class _WholeOnly:
     """A reply that never streams."""
 
+    @property
+    def report(self) -> None:
+        """The one reply says it all."""
+
     def event(self, _: dict[str, Any]) -> Iterable[dict[str, Any]]:
         message = "the reply is a stream"
         raise UpstreamBrokenError(message)

@@ -184,6 +184,10 @@ class HttpReply(asyncio.Protocol):
 
     # The reader's side.
 
+    @property
+    def report(self) -> None:
+        """The body says it all."""
+
     async def head(self) -> None:
         """Wait for status and headers."""
         while not self.headers_done and self._error is None and not self._done:

@@ -12,7 +12,7 @@ UpstreamError
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Operation(StrEnum):
@@ -70,6 +70,14 @@ class UpstreamReply(Protocol):
 
     status: int
     headers: dict[bytes, bytes]
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The usage that the provider has reported so far, in OpenAI's form.
+
+        Only where it is known before the stream tells it; None elsewhere.
+        """
+        ...
 
     async def whole(self) -> bytes:
         """The complete body; raises UpstreamError."""

@@ -224,6 +224,10 @@ class SimulatorReply:
         self._pieces = pieces
         self._interrupted = asyncio.Event()
 
+    @property
+    def report(self) -> None:
+        """The body says it all."""
+
     async def piece(self) -> bytes:
         """The next piece, or an interruption, whichever comes first."""
         following = asyncio.ensure_future(anext(self._pieces, b""))

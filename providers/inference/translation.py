@@ -40,6 +40,11 @@ ODD = (AttributeError, KeyError, TypeError, ValueError)
 class Translator(Protocol):
     """Brings one reply into OpenAI's form; raises UpstreamBrokenError for what it cannot read."""
 
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The usage so far in OpenAI's form, if the provider tells it as it goes."""
+        ...
+
     def whole(self, body: dict[str, Any]) -> dict[str, Any]:
         """The reply as one object."""
         ...
@@ -65,6 +70,11 @@ class TranslatedReply:
         kept = {name: inner.headers[name] for name in (b"retry-after",) if name in inner.headers}
         streams = inner.headers.get(b"content-type", b"").startswith(b"text/event-stream")
         self.headers = {**kept, **(STREAM_HEADERS if streams else JSON_HEADERS)}
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """What the translator knows."""
+        return self._translator.report
 
     async def whole(self) -> bytes:
         """The complete body."""
