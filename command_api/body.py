@@ -87,12 +87,5 @@ def utf8_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def without(members: dict[str, msgspec.Raw], names: tuple[str, ...]) -> dict[str, msgspec.Raw]:
-    """A body's members without some of them."""
-    for name in names:
-        members.pop(name, None)
-    return members
-
-
 decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_any = _decode_any

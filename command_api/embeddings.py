@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from command_api.body import decode_members
+
 BASE64 = "base64"
 _TEXT = re.compile(rb'"embedding"\s*:\s*"')
 _NUMBERS = re.compile(rb'"embedding"\s*:\s*\[')
@@ -25,7 +27,6 @@ class _List(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_List).decode
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def in_encoding(raw: bytes, encoding: str) -> bytes:
@@ -37,7 +38,7 @@ def in_encoding(raw: bytes, encoding: str) -> bytes:
     data = _decode(raw).data
     for item in data:
         item["embedding"] = turn(item.get("embedding"))
-    members = _decode_members(raw)
+    members = decode_members(raw)
     members["data"] = msgspec.Raw(_encode(data))
     return _encode(members)
 

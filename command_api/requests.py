@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from command_api.body import decode_members
 from command_api.chat_request import parse_chat
 from command_api.embeddings import in_encoding
 from command_api.media_requests import EmbeddingsRequest, parse_embeddings, parse_images
@@ -89,7 +90,6 @@ def read_answer(call: Call, offer: Model, raw: bytes) -> Answer:
 
 
 _EMBEDDINGS = Operation.EMBEDDINGS
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 
@@ -97,7 +97,7 @@ def _mend_embeddings(raw: bytes, call: Call, usage: Usage) -> bytes:
     """OpenAI's list has `object`, `model` and `usage`; some providers leave one out."""
     assert isinstance(call.request, EmbeddingsRequest)
     raw = in_encoding(raw, call.request.encoding)
-    members = _decode_members(raw)
+    members = decode_members(raw)
     if all(bytes(members.get(name, b"null")) != b"null" for name in ("object", "model", "usage")):
         return raw
     tokens = usage.input_tokens
@@ -110,7 +110,7 @@ def _mend_embeddings(raw: bytes, call: Call, usage: Usage) -> bytes:
 
 def _mend_images(raw: bytes, call: Call, _: Usage) -> bytes:
     """OpenAI's images have `created`; Together leaves it out."""
-    members = _decode_members(raw)
+    members = decode_members(raw)
     if bytes(members.get("created", b"null")) != b"null":
         return raw
     members["created"] = msgspec.Raw(b"%d" % (int.from_bytes(call.id_bytes[:6], "big") // 1_000))
