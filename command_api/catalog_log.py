@@ -18,7 +18,7 @@ from eventsourcing.persistence import IntegrityError
 from domain.catalog import CatalogState, ModelFacts, OfferRecord, canonical_id
 from domain.events import Event, ListConfirmed
 from event_store.aggregates import Aggregates
-from event_store.ids import new_uuid7, now_iso
+from event_store.ids import new_uuid7, now_iso, to_iso
 from projections.catalog_offers import read_catalog
 from providers.inference.offers import Listed
 
@@ -58,6 +58,7 @@ def records_of(provider: Provider) -> dict[str, OfferRecord]:
                 version=model.price.version,
                 source=model.price.source,
                 price=model.price.terms.as_strings(),
+                effective_at=model.price.effective_at,
             )
     return found
 
@@ -151,11 +152,10 @@ class CatalogLog:
                 originator_id=stream_of(provider),
                 originator_version=state.version + number,
                 id=str(new_uuid7()),
-                effective_at=now,
                 actor=ACTOR,
                 correlation_id=correlation_id,
                 provider=provider,
-                **members,
+                **{"effective_at": now, **members},
             )
             for number, (cls, members) in enumerate(changes, 1)
         ]
@@ -181,4 +181,5 @@ def _listed(row: dict[str, Any]) -> Listed:
         facts=ModelFacts.of(row["facts"]),
         terms=row["price"] or None,
         source=row["source"],
+        effective_at=to_iso(row["effective_at"]) if row["effective_at"] else "",
     )

@@ -186,6 +186,8 @@ class OfferRecord:
     version: str = ""
     source: str = ""
     price: dict[str, str]
+    effective_at: str = ""
+    """Since when the price counts; empty: since it is told."""
 
 
 class CatalogState:
@@ -238,7 +240,13 @@ class CatalogState:
                 members = {"canonical_id": offer.canonical_id, "facts": offer.facts}
                 found.append((ModelListed, {"model": model, **members}))
             if offer.version != (known.version if known else ""):
-                price = {"version": offer.version, "source": offer.source, "price": offer.price}
+                price: dict[str, Any] = {
+                    "version": offer.version,
+                    "source": offer.source,
+                    "price": offer.price,
+                }
+                if offer.effective_at:
+                    price["effective_at"] = offer.effective_at
                 found.append((PricePublished, {"model": model, **price}))
         gone = [model for model in self.offers if model not in offers]
         return found + [(ModelDelisted, {"model": model}) for model in gone]

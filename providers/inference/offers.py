@@ -46,6 +46,8 @@ class Listed:
     facts: ModelFacts
     terms: dict[str, str] | None = None
     source: str = ""
+    effective_at: str = ""
+    """Since when the price counts; empty where that is not known yet."""
     raw: dict[str, Any] | None = None
 
 
@@ -93,7 +95,7 @@ class Provider:
             if item.terms is None:
                 unpriced[item.id] = item
                 continue
-            model = offer(self.name, item, self.rules, effective_at)
+            model = offer(self.name, item, self.rules, item.effective_at or effective_at)
             known = self.listed.get(item.id)
             if known is not None and known.price.version == model.price.version:
                 model = replace(model, price=known.price)  # It counts since it was first seen.
