@@ -33,7 +33,8 @@ logger = logging.getLogger("gatewayz.catalog")
 NAMESPACE = UUID("5a3c1f5e-6a0b-5d0e-9c3b-2f6d1b7a4e10")
 """Names the providers' streams."""
 ACTOR = "system:catalog"
-APPEND_EVENTS_MAX = 500
+APPEND_EVENTS_MAX = 100
+"""Few enough that calls which wait for the append lock hardly notice."""
 TRIES_MAX = 3
 
 
