@@ -283,7 +283,7 @@ def _longest(compared: dict[str, Any] | None) -> int:
 
 def _add_model(app: FastAPI, catalog: Catalog) -> None:
     async def get_model(model_id: str, gateway: str | None = None) -> Response:
-        """OpenAI's model object, the original's `data` beside it; ids contain slashes."""
+        """OpenAI's model object, what older clients read in `data` beside it; ids hold slashes."""
         named = catalog.gateway_named(gateway)
         registry = catalog.gateway.registry
         offers = registry.offers(model_id)

@@ -48,7 +48,7 @@ def per_token(terms: PriceTerms) -> dict[str, str | None]:
 def _normalised(
     model_id: str, canonical: str, provider: str, facts: ModelFacts, terms: PriceTerms | None
 ) -> dict[str, Any]:
-    """The original's model object (OpenRouter-like)."""
+    """A model as older clients know it (OpenRouter-like)."""
     entry = BY_NAME.get(provider)
     return {
         "id": model_id,
@@ -83,7 +83,7 @@ def _normalised(
 
 
 def offer_object(model: Model) -> dict[str, Any]:
-    """OpenAI's model object of one offer, with our fields and the original's beside them."""
+    """OpenAI's model object of one offer, with our fields beside its own."""
     return {
         **_normalised(
             model.public_id, model.canonical, model.provider, model.facts, model.price.terms

@@ -1,4 +1,4 @@
-"""GET /modelz/…: the catalog of Modelz, as clients of the original ask for it. Public."""
+"""GET /modelz/…: the catalog of Modelz, as older clients ask for it. Public."""
 
 from __future__ import annotations
 

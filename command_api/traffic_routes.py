@@ -39,7 +39,7 @@ def _per_request(value: int, requests: int) -> int:
 
 
 def _stats(figures: Figures) -> dict[str, Any]:
-    """The figures under the original's names."""
+    """The figures under the names that older clients know."""
     return {
         "total_requests": figures.requests,
         "total_tokens": figures.tokens,

@@ -253,4 +253,4 @@ OTHER_NAMES = {
     "x-ai": "xai",
     "vercel": "vercel-ai-gateway",
 }
-"""Names that clients of the original use for providers besides our own."""
+"""Names that older clients use for providers besides our own."""

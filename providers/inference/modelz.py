@@ -1,6 +1,6 @@
 """Modelz's catalog: model tokens, of which the graduated ones are live. It serves no calls.
 
-Source: the address and the parameter that clients of the original use. The list's own shape is
+Source: the address and the parameter that older clients use. The list's own shape is
 not documented, so an id is looked for under the names that such lists have.
 """
 
