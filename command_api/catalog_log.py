@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 import psycopg
 from eventsourcing.persistence import IntegrityError
 
-from domain.catalog import CatalogState, ModelFacts, OfferRecord, canonical_id
+from domain.catalog import CatalogState, ModelFacts, OfferRecord
 from domain.events import Event, ListConfirmed
 from event_store.aggregates import Aggregates
 from event_store.ids import new_uuid7, now_iso, to_iso
@@ -47,7 +47,7 @@ def records_of(provider: Provider) -> dict[str, OfferRecord]:
     """What a provider offers now, as the log tells it; the operator's own entries stand first."""
     found: dict[str, OfferRecord] = {
         item.id: OfferRecord(
-            canonical_id=canonical_id(item.id, provider.rules), facts=item.facts.as_dict(), price={}
+            canonical_id=provider.canonical_of(item.id), facts=item.facts.as_dict(), price={}
         )
         for item in provider.unpriced.values()
     }

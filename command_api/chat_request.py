@@ -17,11 +17,10 @@ from command_api.body import (
     check_range,
     decode_any,
     decode_body,
-    decode_members,
     utf8_size,
 )
 from command_api.errors import bad_request
-from command_api.routing_request import Routing, RoutingMembers, read_routing
+from command_api.routing_request import Routing, RoutingMembers, members_for, read_routing
 from domain.holds import (
     FILE_TOKENS_MAX,
     IMAGE_TOKENS_MAX,
@@ -186,13 +185,7 @@ class ChatRequest:
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
     ) -> bytes:
         """The body for the provider: its own model id, and usage asked for in streams."""
-        members = decode_members(self.raw)
-        members["model"] = msgspec.Raw(_encode(model.id))
-        if self.routing is not None:
-            for name in self.routing.dropped(provider, self.model):
-                members.pop(name, None)
-        for name in provider.drops:
-            members.pop(name, None)
+        members = members_for(self, model, provider)
         if self.stream and not self.include_usage:
             raw = members.get("stream_options", RAW_NULL)
             options: dict[str, Any] = dict(decode_any(raw) or {})

@@ -14,11 +14,10 @@ from command_api.body import (
     check_model,
     check_range,
     decode_body,
-    decode_members,
     utf8_size,
 )
 from command_api.errors import bad_request
-from command_api.routing_request import Routing, RoutingMembers, read_routing
+from command_api.routing_request import Routing, RoutingMembers, members_for, read_routing
 from domain.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS, CallBound
 from domain.usage import Usage, estimate_tokens
 from providers.inference.port import Operation
@@ -77,12 +76,7 @@ class MediaRequest:
     ) -> bytes:
         """The body for the provider."""
         del max_tokens
-        members = decode_members(self.raw)
-        members["model"] = msgspec.Raw(_encode(model.id))
-        dropped = self.routing.dropped(provider, self.model) if self.routing else ()
-        for name in (*dropped, *provider.drops):
-            members.pop(name, None)
-        return _encode(members)
+        return _encode(members_for(self, model, provider))
 
 
 class EmbeddingsRequest(MediaRequest):

@@ -83,7 +83,6 @@ BAD_KEY = re.compile(
     re.IGNORECASE,
 )
 """How providers say with 400 that our key is wrong (measured: xAI, Gemini)."""
-CONTENT_FILTERED = "content_filter"
 
 
 class Reply(msgspec.Struct):

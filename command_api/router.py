@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.errors import SERVER, ApiError, bad_request
 from domain.routing import (
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from command_api.outcomes import UpstreamFailure
-    from command_api.routing_request import Routing
+    from command_api.routing_request import Routed, Routing
     from command_api.settings import Settings
     from providers.inference.offers import Model
     from providers.inference.registry import Registry
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 NO_WISHES = Wishes()
 DICE_BITS = 64
 HEALTH_MAX = 50_000
-
-
-class Routed(Protocol):
-    """The members of a request that decide about its route."""
-
-    model: str
-    routing: Routing | None
 
 
 class Plan(NamedTuple):

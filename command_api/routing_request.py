@@ -8,17 +8,17 @@
 from __future__ import annotations
 
 from decimal import Decimal  # noqa: TC003 - a structure is read at run time.
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from command_api.body import RAW_NULL
+from command_api.body import RAW_NULL, decode_members
 from command_api.errors import bad_request
 from domain.routing import Sort, Wishes
 from providers.inference.built_in import OTHER_NAMES
 
 if TYPE_CHECKING:
-    from providers.inference.offers import Provider
+    from providers.inference.offers import Model, Provider
 
 ROUTING_MEMBERS = ("provider", "models", "portkey_provider", "portkey_virtual_key")
 MODELS_MAX = 16
@@ -45,6 +45,7 @@ class _Provider(msgspec.Struct):
     max_price: _MaxPrice | None = None
 
 
+_encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(str | _Provider | None, strict=False).decode
 
 
@@ -90,6 +91,24 @@ class Routing(NamedTuple):
             for each in ROUTING_MEMBERS
             if not each.startswith(own) and not (pinned and each == "provider")
         )
+
+
+def members_for(request: Routed, model: Model, provider: Provider) -> dict[str, msgspec.Raw]:
+    """A body's members as the provider gets them: its own model id, nothing of the routing."""
+    members = decode_members(request.raw)
+    members["model"] = msgspec.Raw(_encode(model.id))
+    dropped = request.routing.dropped(provider, request.model) if request.routing else ()
+    for name in (*dropped, *provider.drops):
+        members.pop(name, None)
+    return members
+
+
+class Routed(Protocol):
+    """What of a request decides about its route."""
+
+    raw: bytes
+    model: str
+    routing: Routing | None
 
 
 def _names(name: str, given: list[str] | None) -> tuple[str, ...]:

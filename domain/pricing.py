@@ -25,6 +25,8 @@ NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
 PRICE_DECIMALS_MAX = 18
 """More decimals than this in a price is taken for a mistake."""
 TIERS_MAX = 8
+BASE_ABOVE = -1
+"""Every call has more input than this: the base rates count for all."""
 ABOVE = "_above_"
 """`input_per_million_above_200000` is the input price of calls with more input tokens."""
 
@@ -137,13 +139,23 @@ class PriceTerms:
 
     def at(self, input_tokens: int) -> dict[str, Decimal]:
         """Every token term of a call with so much input, fallbacks applied, USD per million."""
-        stated: dict[str, Decimal | None] = {name: getattr(self, name) for name in TOKEN_TERMS}
-        for tier in self.tiers:
-            if input_tokens > tier.above:
-                own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
-                stated |= {name: value for name, value in own.items() if value is not None}
-        rates = zip(RATE_TERMS, _nano_rates(stated), strict=True)
+        reached = [rates for above, rates in self.nano_rates() if input_tokens > above]
+        rates = zip(RATE_TERMS, reached[-1], strict=True)
         return {name: value / NANO_PER_TOKEN_FROM_USD_PER_MILLION for name, value in rates}
+
+    def nano_rates(self) -> list[tuple[int, tuple[Decimal, ...]]]:
+        """For the base and each tier: the input tokens above which it counts, and its rates.
+
+        Rates are nano-USD of one token in the order of RATE_TERMS. What a tier does not state is
+        as in the tier below it.
+        """
+        stated: dict[str, Decimal | None] = {name: getattr(self, name) for name in TOKEN_TERMS}
+        found = [(BASE_ABOVE, _nano_rates(stated))]
+        for tier in self.tiers:
+            own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
+            stated |= {name: value for name, value in own.items() if value is not None}
+            found.append((tier.above, _nano_rates(stated)))
+        return found
 
     def as_strings(self) -> dict[str, str]:
         """The stated terms as decimal strings, for events and replies; `parse` reads them."""
@@ -239,13 +251,7 @@ class PriceVersion:
     def __post_init__(self) -> None:
         """Compile the decimals to integers of 1/scale nano-USD."""
         terms = self.terms
-        stated: dict[str, Decimal | None] = {name: getattr(terms, name) for name in TOKEN_TERMS}
-        nano = [_nano_rates(stated)]
-        for tier in terms.tiers:
-            # What a tier does not state is as in the tier below it.
-            own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
-            stated |= {name: value for name, value in own.items() if value is not None}
-            nano.append(_nano_rates(stated))
+        thresholds, nano = zip(*terms.nano_rates(), strict=True)
         zero = Decimal(0)
         units = (
             (terms.per_request or zero) * NANO_PER_UNIT_FROM_USD,
@@ -257,7 +263,7 @@ class PriceVersion:
         scale = 10 ** max(max(0, -int(value.as_tuple().exponent)) for value in every)
         rates = [Rates(*(int(value * scale) for value in each)) for each in nano]
         request, *others = (int(value * scale) for value in units)
-        tiers = tuple((tier.above, own) for tier, own in zip(terms.tiers, rates[1:], strict=True))
+        tiers = tuple(zip(thresholds[1:], rates[1:], strict=True))
         for name, value in (
             ("_scale", scale),
             ("_base", rates[0]),
