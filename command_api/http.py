@@ -22,8 +22,9 @@ Header = tuple[bytes, bytes]
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 REQUEST_ID_MAX = 128
-REFERERS = frozenset({b"referer", b"http-referer"})
 APP_CHARACTERS_MAX = 100
+WHOLE_BODY = "gatewayz.body"
+"""Where a scope has the body, when all of it came before the request was handed on."""
 
 
 class ClientGoneError(Exception):
@@ -31,56 +32,31 @@ class ClientGoneError(Exception):
 
 
 async def read_body(
-    declared: bytes, receive: Receive, *, bytes_max: int, timeout_s: float
+    scope: Scope, declared: bytes, receive: Receive, *, bytes_max: int, timeout_s: float
 ) -> bytes:
     """The whole body, of `declared` content length; raises ApiError 413 or 408, ClientGoneError."""
     if declared.isdigit() and int(declared) > bytes_max:
         raise too_large(bytes_max)
-    limit = BodyLimit(timeout_s)
+    whole: bytes | None = scope.get(WHOLE_BODY)
+    if whole is not None:
+        if len(whole) > bytes_max:
+            raise too_large(bytes_max)
+        return whole
+    parts, size = list[bytes](), 0
     try:
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            return bytes(message.get("body", b""))
-        parts, size = list[bytes](), 0
-        while message["type"] == "http.request":
-            parts.append(message["body"])
-            size += len(message["body"])
-            if size > bytes_max:
-                raise too_large(bytes_max)
-            if not message.get("more_body", False):
-                return b"".join(parts)
-            message = await receive()
-    except asyncio.CancelledError:
-        if not limit.passed:
-            raise
-        limit.task.uncancel()
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGoneError
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > bytes_max:
+                    raise too_large(bytes_max)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
         raise _too_slow(timeout_s) from None
-    finally:
-        limit.timer.cancel()
-    raise ClientGoneError
-
-
-class BodyLimit:
-    """Cancels the task that reads a body when its time is over.
-
-    What asyncio.timeout does, without its bookkeeping: this runs once for every call, and nearly
-    every body is there before it is asked for.
-    """
-
-    __slots__ = ("passed", "task", "timer")
-
-    def __init__(self, timeout_s: float) -> None:
-        """Start the clock."""
-        self.passed = False
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None
-        self.task = task
-        self.timer = loop.call_later(timeout_s, self._over)
-
-    def _over(self) -> None:
-        self.passed = True
-        self.task.cancel()
 
 
 def _too_slow(timeout_s: float) -> ApiError:
@@ -89,7 +65,7 @@ def _too_slow(timeout_s: float) -> ApiError:
 
 
 class Headers:
-    """The request headers that the hot path asks for, found in one pass."""
+    """The request headers that the hot path asks for."""
 
     __slots__ = (
         *("authorization", "content_length", "idempotency_key", "referer", "request_id"),
@@ -98,21 +74,13 @@ class Headers:
 
     def __init__(self, scope: Scope) -> None:
         """Absent ones are b""."""
-        self.authorization = self.content_length = self.idempotency_key = self.request_id = b""
-        self.referer = self.title = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                self.authorization = value
-            elif name == b"content-length":
-                self.content_length = value
-            elif name == b"idempotency-key":
-                self.idempotency_key = value
-            elif name == b"x-request-id":
-                self.request_id = value
-            elif name in REFERERS:
-                self.referer = value
-            elif name == b"x-title":
-                self.title = value
+        given = dict(scope["headers"]).get
+        self.authorization: bytes = given(b"authorization", b"")
+        self.content_length: bytes = given(b"content-length", b"")
+        self.idempotency_key: bytes = given(b"idempotency-key", b"")
+        self.request_id: bytes = given(b"x-request-id", b"")
+        self.referer: bytes = given(b"http-referer", b"") or given(b"referer", b"")
+        self.title: bytes = given(b"x-title", b"")
 
 
 def header_of(scope: Scope, name: bytes) -> bytes:

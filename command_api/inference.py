@@ -67,6 +67,7 @@ class InferenceRoute:
             correlation_id = request_id_of(asked.request_id, call_id)
             headers.append((b"x-request-id", correlation_id.encode()))
             raw = await read_body(
+                scope,
                 asked.content_length,
                 receive,
                 bytes_max=self._settings.body_bytes_max,

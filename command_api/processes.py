@@ -21,6 +21,7 @@ import psycopg
 import uvicorn
 
 from command_api.app import make_app
+from command_api.front import front_of
 from command_api.settings import Settings
 from event_store.committer import Committer
 from event_store.database import Database
@@ -84,7 +85,7 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
         uvicorn.Config(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http="httptools",
+            http=front_of(app.inference),
             ws="none",
             access_log=False,
             log_level=settings.log_level,
