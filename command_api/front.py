@@ -9,8 +9,10 @@ else, and all that is rare (pipelining, `Expect`, HTTP/1.0, too many connections
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGI3Application, ASGISendEvent
 
+    from command_api.app import GatewayApp
     from command_api.http import Receive, Scope, Send
+    from command_api.settings import Settings
 
     Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+KEEP_ALIVE_S = 65
+BACKLOG = 2_048
 
 
 class FrontProtocol(HttpToolsProtocol):
@@ -218,7 +225,23 @@ class ShortCycle(RequestResponseCycle):
         return b"%b%b\r\n" % (STATUS_LINE[start["status"]], text)
 
 
-def front_of(endpoints: Mapping[str, Endpoint]) -> type[FrontProtocol]:
-    """The protocol of a server with these endpoints, by their paths."""
-    targets = {path.encode(): endpoint for path, endpoint in endpoints.items()}
-    return type("Front", (FrontProtocol,), {"endpoints": targets})
+def make_server(app: GatewayApp, settings: Settings) -> uvicorn.Server:
+    """The server of a process; it is given its listening sockets when it runs."""
+    targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http=type("Front", (FrontProtocol,), {"endpoints": targets}),
+            ws="none",
+            access_log=False,
+            log_level=settings.log_level,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            limit_concurrency=settings.connections_max,
+            backlog=BACKLOG,
+        )
+    )

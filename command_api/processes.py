@@ -18,10 +18,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
-import uvicorn
 
 from command_api.app import make_app
-from command_api.front import front_of
+from command_api.front import make_server
 from command_api.settings import Settings
 from event_store.committer import Committer
 from event_store.database import Database
@@ -40,8 +39,6 @@ logger = logging.getLogger("gatewayz")
 
 GC_THRESHOLD = 20_000
 GC_THRESHOLD_OF_BATCHES = 200_000
-KEEP_ALIVE_S = 65
-BACKLOG = 2_048
 BACKGROUND_NICENESS = 19
 ORPHAN_GRACE_S = 2
 RETRY_S = 1.0
@@ -81,23 +78,7 @@ def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
 def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     """Serve HTTP on an inherited socket until told to stop."""
     app = make_app(settings, database_of(settings))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http=front_of(app.inference),
-            ws="none",
-            access_log=False,
-            log_level=settings.log_level,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-            limit_concurrency=settings.connections_max,
-            backlog=BACKLOG,
-        )
-    )
+    server = make_server(app, settings)
     watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
     # What is loaded by now lives as long as the process: collections need not look at it again.
     gc.collect()

@@ -7,12 +7,14 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
-ZONE_AT = -len("+00:00")
 RANDOM_BYTES = 10
+RANDOM_DIGITS = 2 * RANDOM_BYTES
 POOL_BYTES = 400 * RANDOM_BYTES
 """Randomness is drawn from the system for so many bytes at once; most calls need three ids."""
+VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+NS_PER_S = 1_000_000_000
 
-_pool = b""
+_pool = ""
 _taken = 0
 
 
@@ -20,15 +22,15 @@ def _random_hex() -> str:
     """Ten random bytes in hex, from the pool."""
     global _pool, _taken
     if _taken >= len(_pool):
-        _pool, _taken = os.urandom(POOL_BYTES), 0
-    start, _taken = _taken, _taken + RANDOM_BYTES
-    return _pool[start:_taken].hex()
+        _pool, _taken = os.urandom(POOL_BYTES).hex(), 0
+    start, _taken = _taken, _taken + RANDOM_DIGITS
+    return _pool[start:_taken]
 
 
 def _forget_pool() -> None:
     """A forked child must not draw what its parent draws."""
     global _pool  # noqa: PLW0603  the one pool of this process
-    _pool = b""
+    _pool = ""
 
 
 os.register_at_fork(after_in_child=_forget_pool)
@@ -38,8 +40,9 @@ def new_uuid7_text() -> str:
     """A UUIDv7 (RFC 9562, 5.7) in text: milliseconds of Unix time, then 74 random bits."""
     stamp = f"{time.time_ns() // 1_000_000:012x}"
     random = _random_hex()
-    variant = "89ab"[int(random[3], 16) & 3]
-    return f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+    return (
+        f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{VARIANTS[random[3]]}{random[4:7]}-{random[7:19]}"
+    )
 
 
 def new_uuid7() -> UUID:
@@ -47,9 +50,18 @@ def new_uuid7() -> UUID:
     return UUID(new_uuid7_text())
 
 
+_second = (0, "")
+
+
 def now_iso() -> str:
     """The present instant, ISO 8601 in UTC with microseconds and a Z."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:ZONE_AT] + "Z"
+    global _second  # noqa: PLW0603  most instants fall in the second of the one before
+    now, rest = divmod(time.time_ns(), NS_PER_S)
+    second, text = _second
+    if now != second:
+        text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        _second = (now, text)
+    return f"{text}{rest // 1_000:06d}Z"
 
 
 def to_iso(instant: datetime) -> str:

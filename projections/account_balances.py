@@ -57,6 +57,7 @@ class AccountBalances(Projection):
     tables = (ACCOUNT_BALANCE, CREDIT_LOT)
     handles = (MoneyEvent,)
     watches = ("ledger.",)
+    awaited = True
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Move credits between available, held, settled and breakage."""

@@ -56,6 +56,7 @@ class CreditStatement(Projection):
     tables = (STATEMENT_LINE, STATEMENT_BALANCE)
     handles = (CreditsGranted, LotExpired, HoldResolved)
     watches = ("ledger.",)
+    awaited = True
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> dict[str, int]:
         """The balances under the last lines of the accounts."""

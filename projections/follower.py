@@ -3,13 +3,17 @@
 One follower at a time for a database, by a session lock; another waits its turn. On a quiet log it
 is woken by the append's notification. On a busy one it lets events gather, so that the read side
 costs the calls as little as it can, and a reader who waits for its own writes cuts that short.
-Each batch is read once for all projections that stand at the same place; one that lags (it is
-new, it was parked, its Redis was lost) comes after by itself.
+
+The projections go in two lanes. Those that readers of their own writes wait for go first. The
+others may trail while the calls need every core (ADR 0017). In a lane each batch is read once for
+all that stand at the same place; one that lags (it is new, it was parked, its Redis was lost) comes
+after by itself.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,6 +21,7 @@ import psycopg
 from event_store.log import LogEntry, read_after
 from event_store.partitions import partition_of
 from projections.catalog import PROJECTIONS
+from projections.contention import Contention
 from projections.roster import Roster
 from projections.runner import WANTED_CHANNEL, Batch, Link, Runner
 
@@ -35,6 +40,12 @@ IDLE_S = 1.0
 GATHER_S = 0.3
 """Pause after a batch that did not fill, unless a reader waits."""
 RETRY_S = 0.5
+TRAIL_MAX_S = 60.0
+"""How far behind the patient lane may fall while the calls need every core."""
+BUSY_EVENTS = 500
+"""A batch of so many, gathered in GATHER_S, shows a busy log."""
+BUSY_WAIT_SHARE = 0.15
+"""The calls need every core when so much of our own time goes in waiting for one."""
 
 Connection = psycopg.Connection[Any]
 
@@ -63,7 +74,10 @@ class Follower:
     ) -> None:
         """Nothing is read before `run`."""
         self._connection, self._wanted = connection, wanted
-        self._roster = Roster([Runner(projection, sinks) for projection in PROJECTIONS])
+        self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
+        self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
+        self._contention = Contention()
+        self._level_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -91,8 +105,33 @@ class Follower:
                 _wait(self._wanted, GATHER_S)
 
     def advance(self) -> int:
+        """One batch for each lane; returns the most events that a projection had before it."""
+        most = self._awaited.advance(self._connection)
+        if self._may_trail(most):
+            return most
+        rest = self._patient.advance(self._connection)
+        if rest < BATCH_EVENTS_MAX:
+            self._level_at = time.monotonic()
+        return max(most, rest)
+
+    def _may_trail(self, events: int) -> bool:
+        """Whether the patient lane should leave the machine to the calls for now."""
+        waited = self._contention.share()
+        if events < BUSY_EVENTS or waited < BUSY_WAIT_SHARE:
+            return False
+        return time.monotonic() < self._level_at + TRAIL_MAX_S
+
+
+class Lane:
+    """Projections that advance together."""
+
+    def __init__(self, runners: list[Runner]) -> None:
+        """Nothing is read before `advance`."""
+        self._roster = Roster(runners)
+
+    def advance(self, connection: Connection) -> int:
         """One batch for all; returns the most events that a projection had before it."""
-        roster, connection = self._roster, self._connection
+        roster = self._roster
         roster.look(connection)
         going = roster.going
         if not going:

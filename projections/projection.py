@@ -33,6 +33,8 @@ class Projection(ABC):
     tables: ClassVar[tuple[Table, ...]]
     handles: ClassVar[tuple[type[Event], ...]]
     watches: ClassVar[tuple[str, ...]] = ()
+    awaited: ClassVar[bool] = False
+    """Whether its readers wait until it shows their own writes; else it may trail under load."""
     in_redis: ClassVar[bool] = False
     """Kept in Redis where there is one; in PostgreSQL elsewhere."""
 

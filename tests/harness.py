@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-import uvicorn
 
 from command_api.accounts import Accounts, Grant, NewUser
 from command_api.app import make_app
+from command_api.front import make_server
 from command_api.settings import Settings
 from command_api.vault import Vault, load_secret
 from domain.lots import GrantKind
@@ -284,20 +284,11 @@ def running_gateway(
     home.mkdir(parents=True, exist_ok=True)
     file = home / "providers.toml"
     file.write_text(PROVIDERS.format(base_url=upstream.base_url) + overrides.pop("providers", ""))
-    settings = Settings(home=home, providers_file=file, **overrides)
-    app = make_app(settings, database)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
+    settings = Settings(
+        home=home, providers_file=file, **{"shutdown_grace_s": 1, "log_level": "info", **overrides}
     )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = make_server(make_app(settings, database), settings)
     stop = threading.Event()
     threads = [
         threading.Thread(target=server.run, kwargs={"sockets": [listener]}),

@@ -32,6 +32,8 @@ PAUSE_BYTES = 256 * 1024
 IDLE_CONNECTIONS_MAX = 512
 HEADERS_MAX = 100
 DRAIN_S = 2.0
+FINAL_STATUS_MIN = 200
+"""Responses below are interim ones (RFC 9110, 15.2)."""
 ZLIB_ANY_HEADER = 47
 _IDENTITY = (b"", b"identity")
 
@@ -85,12 +87,12 @@ class HttpReply(asyncio.Protocol):
         self.idle_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._parser = httptools.HttpResponseParser(self)
         self._done = True
 
     def start(self, request: bytes, *, streaming: bool) -> None:
         """Write a request and get ready for its reply."""
         limits = self._client.limits
-        self._parser = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._size = self._received = 0
         self._done = self._draining = self._paused = self._sized = self._reusable = False
@@ -100,9 +102,10 @@ class HttpReply(asyncio.Protocol):
         self.status, self.headers, self.headers_done = 0, dict[bytes, bytes](), False
         self._heard_at = self._loop.time()
         self._attempt_until = self._heard_at + limits.attempt_s
-        self._timer = self._loop.call_later(
-            min(limits.silence_s, limits.attempt_s), self._check_time
-        )
+        if self._timer is None:
+            # It stays when a reply is done: one that runs for an earlier request fires in time.
+            due = self._heard_at + min(limits.silence_s, limits.attempt_s)
+            self._timer = self._loop.call_at(due, self._check_time)
         self.transport.write(request)
 
     # The transport's side.
@@ -133,6 +136,7 @@ class HttpReply(asyncio.Protocol):
         """End an unsized body; anything else that was under way is broken."""
         self.closed = True
         self._client.open.discard(self)
+        self._stop_timer()
         if self._done:
             return
         if exc is None and self.headers_done and not self._sized:
@@ -145,6 +149,8 @@ class HttpReply(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
+        if self._done:
+            return  # Of a reply that nobody asked for.
         if len(self.headers) >= HEADERS_MAX:
             self._fail(UpstreamBrokenError("the reply has too many headers"))
             return
@@ -152,7 +158,11 @@ class HttpReply(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note the status and how the body is delimited."""
+        if self._done:
+            return
         self.status = self._parser.get_status_code()
+        if self.status < FINAL_STATUS_MIN:
+            return
         self._sized = b"content-length" in self.headers or b"transfer-encoding" in self.headers
         if self.headers.get(b"content-encoding", b"") not in _IDENTITY:
             self._inflate = zlib.decompressobj(ZLIB_ANY_HEADER)
@@ -160,7 +170,7 @@ class HttpReply(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
-        if self._draining:
+        if self._draining or self._done:
             return
         if self._inflate is not None:
             body = self._inflate.decompress(body)
@@ -174,11 +184,15 @@ class HttpReply(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The reply is whole; a drained connection goes back to the pool."""
+        if self._done:
+            self._reusable = False
+            return
+        if self.status < FINAL_STATUS_MIN:
+            self.headers.clear()  # An interim response, such as 103: the final one follows.
+            return
         self._done = True
         # The parser forgets this once the message is complete.
         self._reusable = self._sized and self._parser.should_keep_alive()
-        if self._timer is not None:
-            self._timer.cancel()
         if self._draining:
             self._pool()
 
@@ -238,8 +252,7 @@ class HttpReply(asyncio.Protocol):
         if self._paused:
             self._resume()
         self._attempt_until = self._loop.time() + DRAIN_S
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer = self._loop.call_later(DRAIN_S, self._check_time)
 
     @property
@@ -258,14 +271,19 @@ class HttpReply(asyncio.Protocol):
 
     def _fail(self, error: UpstreamError) -> None:
         self._error, self._done = error, True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         if not self.closed:
             self.closed = True
             self.transport.abort()
         self._wake()
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _check_time(self) -> None:
+        self._timer = None
         now = self._loop.time()
         silent_until = self._heard_at + self._client.limits.silence_s
         due = min(self._attempt_until, silent_until)
