@@ -32,8 +32,6 @@ from domain.usage import Usage, estimate_tokens, estimated_usage
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from command_api.settings import Settings
     from providers.inference.offers import Model, Provider
 
@@ -141,7 +139,7 @@ class ChatRequest:
     def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""
         body = self.body
-        size = _raw_size((body.tools, body.functions, body.response_format))
+        size = _raw_size(body.tools, body.functions, body.response_format)
         images = audio = files = 0
         for message in body.messages:
             content = message.content
@@ -157,7 +155,7 @@ class ChatRequest:
                         audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
                     elif part.type == "file":
                         files += 1
-            size += _raw_size((message.tool_calls, message.function_call))
+            size += _raw_size(message.tool_calls, message.function_call)
             if message.name:
                 size += utf8_size(message.name)
         return PromptSize(
@@ -171,7 +169,7 @@ class ChatRequest:
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""
         size = self._size
-        tokens = -(-_raw_size((self.body.tools, self.body.functions)) // 4)
+        tokens = -(-_raw_size(self.body.tools, self.body.functions) // 4)
         for message in self.body.messages:
             content = message.content
             if isinstance(content, str):
@@ -196,8 +194,12 @@ class ChatRequest:
         return _encode(members)
 
 
-def _raw_size(parts: Iterable[msgspec.Raw]) -> int:
-    return sum(len(part) for part in parts if part is not RAW_NULL and bytes(part) != b"null")
+def _raw_size(*parts: msgspec.Raw) -> int:
+    size = 0
+    for part in parts:
+        if part is not RAW_NULL and bytes(part) != b"null":
+            size += len(part)
+    return size
 
 
 def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:
