@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGI3Application, ASGISendEvent
 
-    from command_api.app import GatewayApp
     from command_api.http import Receive, Scope, Send
     from command_api.settings import Settings
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class FrontProtocol(HttpToolsProtocol):
@@ -188,16 +188,14 @@ class ShortCycle(RequestResponseCycle):
         body, more = message.get("body", b""), bool(message.get("more_body", False))
         assert isinstance(body, bytes)
         if not self.response_started:
+            head = self._head(chunked=more, size=len(body))
             self.response_started = True
             self.chunked_encoding = more
-            head = self._head(chunked=more, size=len(body))
-            self.transport.write(head + (b"%x\r\n%b\r\n" % (len(body), body) if more else body))
+            self.transport.write(head + (_chunk(body) if more else body))
         elif more:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-        elif body:
-            self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            self.transport.write(_chunk(body))
         else:
-            self.transport.write(b"0\r\n\r\n")
+            self.transport.write(_chunk(body) + LAST_CHUNK)
         if not more:
             self.response_complete = True
             self.message_event.set()
@@ -225,7 +223,25 @@ class ShortCycle(RequestResponseCycle):
         return b"%b%b\r\n" % (STATUS_LINE[start["status"]], text)
 
 
-def make_server(app: GatewayApp, settings: Settings) -> uvicorn.Server:
+def _chunk(body: bytes) -> bytes:
+    """An empty one would end the body, so there is none."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+
+class Application(Protocol):
+    """An ASGI application, some of whose paths have endpoints of their own."""
+
+    @property
+    def inference(self) -> Mapping[str, Endpoint]:
+        """Those endpoints, by their paths."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
+        """Serve all that the endpoints do not."""
+        ...
+
+
+def make_server(app: Application, settings: Settings) -> uvicorn.Server:
     """The server of a process; it is given its listening sockets when it runs."""
     targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
     return uvicorn.Server(
