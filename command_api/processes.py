@@ -98,7 +98,12 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     watch_supervisor(pipe, stop.set)
     database = database_of(settings)
     sinks = sinks_of(settings.redis_url)
-    follower = threading.Thread(target=follow, args=(database, stop, sinks), daemon=True)
+    follower = threading.Thread(
+        target=follow,
+        args=(database, stop, sinks),
+        kwargs={"trail_max_s": settings.read_trail_max_s},
+        daemon=True,
+    )
     follower.start()
     asyncio.run(_sweep(settings, database, stop))
     follower.join()

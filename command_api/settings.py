@@ -136,6 +136,12 @@ class Settings(BaseSettings):
     read_wait_s: float = Field(
         2.0, gt=0, description="Longest wait of a read for its own writes, seconds."
     )
+    read_trail_max_s: float = Field(
+        60.0,
+        ge=0,
+        description="How far read models that no reader waits for may trail while calls need "
+        "every core, seconds; 0 is never.",
+    )
     cache_entries_max: int = Field(
         10_000, ge=1, description="Most values cached in a process where there is no Redis."
     )

@@ -40,8 +40,6 @@ IDLE_S = 1.0
 GATHER_S = 0.3
 """Pause after a batch that did not fill, unless a reader waits."""
 RETRY_S = 0.5
-TRAIL_MAX_S = 60.0
-"""How far behind the patient lane may fall while the calls need every core."""
 BUSY_EVENTS = 500
 """A batch of so many, gathered in GATHER_S, shows a busy log."""
 BUSY_WAIT_SHARE = 0.15
@@ -51,13 +49,21 @@ Connection = psycopg.Connection[Any]
 
 
 def follow(
-    database: Database, stop: threading.Event, sinks: Mapping[str, Sink] | None = None
+    database: Database,
+    stop: threading.Event,
+    sinks: Mapping[str, Sink] | None = None,
+    *,
+    trail_max_s: float = 0.0,
 ) -> None:
-    """Advance all projections until told to stop; survives a lost database."""
+    """Advance all projections until told to stop; survives a lost database.
+
+    `trail_max_s` is how far those that nobody waits for may fall behind while the calls need
+    every core.
+    """
     while not stop.is_set():
         try:
             with database.connect() as connection, database.connect() as wanted:
-                Follower(connection, wanted, sinks).run(stop)
+                Follower(connection, wanted, sinks, trail_max_s=trail_max_s).run(stop)
         except psycopg.OperationalError as error:
             logger.warning("the follower lost the database: %s", error)
             stop.wait(RETRY_S)
@@ -70,9 +76,15 @@ class Follower:
     """One run of the follower, on two connections: one works, one hears waiting readers."""
 
     def __init__(
-        self, connection: Connection, wanted: Connection, sinks: Mapping[str, Sink] | None
+        self,
+        connection: Connection,
+        wanted: Connection,
+        sinks: Mapping[str, Sink] | None,
+        *,
+        trail_max_s: float,
     ) -> None:
         """Nothing is read before `run`."""
+        self._trail_max_s = trail_max_s
         self._connection, self._wanted = connection, wanted
         self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
         self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
@@ -119,7 +131,7 @@ class Follower:
         waited = self._contention.share()
         if events < BUSY_EVENTS or waited < BUSY_WAIT_SHARE:
             return False
-        return time.monotonic() < self._level_at + TRAIL_MAX_S
+        return time.monotonic() < self._level_at + self._trail_max_s
 
 
 class Lane:

@@ -105,6 +105,74 @@ def test_a_compressed_reply_is_read(upstream: ScriptedUpstream) -> None:
     assert with_upstream(upstream, whole) == body
 
 
+def test_interim_responses_are_passed_over(upstream: ScriptedUpstream) -> None:
+    """A proxy may send 103 before the answer (RFC 8297), or 100 unasked (RFC 9110, 15.2)."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+        time.sleep(0.02)
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        reply(connection, b"{}", status=201)
+
+    upstream.answer = answer
+
+    async def use(client: HttpClient) -> None:
+        for stream_it in (False, True):
+            answer = await client.request(head_of(client), b"{}", stream=stream_it)
+            assert (answer.status, await answer.whole()) == (201, b"{}")
+            assert b"link" not in answer.headers
+            answer.release()
+
+    with_upstream(upstream, use)
+    assert upstream.connections == 1
+
+
+def test_bytes_behind_a_reply_are_not_taken_for_another(upstream: ScriptedUpstream) -> None:
+    """A second response that nobody asked for leaves the first as it was, and is never kept."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        first = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+        connection.sendall(first + b"HTTP/1.1 500 X\r\ncontent-length: 4\r\nx-a: b\r\n\r\nevil")
+
+    upstream.answer = answer
+
+    async def use(client: HttpClient) -> None:
+        for _ in range(3):
+            answer = await client.request(head_of(client), b"{}")
+            assert (answer.status, await answer.whole()) == (200, b"{}")
+            assert b"x-a" not in answer.headers
+            answer.release()
+
+    with_upstream(upstream, use)
+    assert upstream.connections == 3
+
+
+def test_time_limits_hold_on_a_reused_connection(upstream: ScriptedUpstream) -> None:
+    """A connection's clock runs for each of its requests, however long it was used before."""
+    answers = iter([b"{}"] * 3)
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        body = next(answers, None)
+        if body is None:
+            time.sleep(1)
+        else:
+            reply(connection, body)
+
+    upstream.answer = answer
+
+    async def use(client: HttpClient) -> None:
+        for _ in range(3):
+            await whole(client)
+            await asyncio.sleep(0.15)
+        began = time.monotonic()
+        with pytest.raises(UpstreamTimeoutError):
+            await whole(client)
+        assert LIMITS.silence_s - 0.05 < time.monotonic() - began < LIMITS.silence_s + 0.3
+
+    with_upstream(upstream, use)
+    assert upstream.connections == 1
+
+
 def cut(connection: socket.socket, _: Request) -> str:
     """A chunked body without its end."""
     begin_stream(connection)

@@ -1,0 +1,139 @@
+"""The follower's two lanes: what readers wait for goes first, the rest may trail for a while."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from projections import contention
+from projections.catalog import PROJECTIONS
+from projections.contention import Contention
+from projections.follower import BUSY_EVENTS, Follower
+from projections.runner import progress_of
+from tests.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from event_store.database import Database
+
+AWAITED = {each.name for each in PROJECTIONS if each.awaited}
+
+
+class Kernel:
+    """What the kernel would tell of the thread."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._ran, self._waited = file, 0, 0
+        self.tell(ran_ms=0, waited_ms=0)
+
+    def tell(self, *, ran_ms: int, waited_ms: int) -> None:
+        """So much more was run, and so much more was waited."""
+        self._ran += ran_ms * 1_000_000
+        self._waited += waited_ms * 1_000_000
+        self._file.write_text(f"{self._ran} {self._waited} 7\n")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """In place of the real one."""
+    file = tmp_path / "schedstat"
+    monkeypatch.setattr(contention, "SCHEDSTAT", file)
+    return Kernel(file)
+
+
+@contextmanager
+def following(database: Database, trail_max_s: float = 60.0) -> Iterator[Follower]:
+    """A follower that is advanced by hand."""
+    with database.connect() as connection, database.connect() as wanted:
+        yield Follower(connection, wanted, None, trail_max_s=trail_max_s)
+
+
+def behind(database: Database) -> set[str]:
+    """The projections that have not passed the head of the log."""
+    with database.connect() as connection:
+        row = connection.execute("SELECT max(notification_id) FROM events").fetchone()
+        assert row is not None
+        return {each.name for each in PROJECTIONS if progress_of(connection, each) < row[0]}
+
+
+def test_the_share_is_of_the_time_since_the_last_look(kernel: Kernel) -> None:
+    """Run and wait add up; a moment too short to tell leaves the last share."""
+    share = Contention().share
+    assert share() == 0
+    kernel.tell(ran_ms=90, waited_ms=30)
+    assert share() == 0.25
+    kernel.tell(ran_ms=1, waited_ms=1)
+    assert share() == 0.25
+    kernel.tell(ran_ms=98, waited_ms=0)
+    assert share() == 0.01
+
+
+@pytest.mark.parametrize("text", [None, "", "unknown"])
+def test_a_kernel_that_does_not_tell_is_no_contention(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS has no such file; then nothing trails."""
+    file = tmp_path / "schedstat"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(contention, "SCHEDSTAT", file)
+    assert Contention().share() == 0
+
+
+def test_the_real_kernel_tells_a_share() -> None:
+    """Whatever the machine is doing."""
+    share = Contention()
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    assert 0 <= share.share() <= 1
+
+
+def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
+    database: Database, kernel: Kernel
+) -> None:
+    """Balances and statements show the log's head; the others are level once it is quiet."""
+    history = History(database)
+    with following(database) as following_:
+        while following_.advance():
+            pass
+        history.calls(BUSY_EVENTS)
+        kernel.tell(ran_ms=80, waited_ms=20)
+        assert following_.advance() > BUSY_EVENTS
+        assert behind(database) == {each.name for each in PROJECTIONS} - AWAITED
+        while following_.advance():
+            pass
+        assert behind(database) == set()
+
+
+@pytest.mark.parametrize(("calls", "waited_ms"), [(BUSY_EVENTS // 10, 90), (BUSY_EVENTS, 5)])
+def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
+    database: Database, kernel: Kernel, calls: int, waited_ms: int
+) -> None:
+    """Trailing is for the one case in which it helps the calls."""
+    history = History(database)
+    with following(database) as following_:
+        while following_.advance():
+            pass
+        history.calls(calls)
+        kernel.tell(ran_ms=100 - waited_ms, waited_ms=waited_ms)
+        following_.advance()
+        assert behind(database) == set()
+
+
+def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
+    """However long the load lasts, the others fall no further behind than the maximum."""
+    history = History(database)
+    with following(database, trail_max_s=0.2) as following_:
+        while following_.advance():
+            pass
+        time.sleep(0.2)
+        history.calls(BUSY_EVENTS)
+        kernel.tell(ran_ms=10, waited_ms=90)
+        following_.advance()
+        assert behind(database) == set()
