@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Decode = Callable[[str, bytes, UUID, int], Event]
 
 READ_EVENTS_MAX = 1_000
+CHANNEL = "events"
+LISTENERS_LOCK = 4716266
+"""Held in share mode by whoever sleeps until an append; without one nobody is notified."""
 _COLUMNS = "notification_id, booked_at, topic, state, originator_id, originator_version"
 
 
@@ -42,6 +45,18 @@ class LogEntry:
 def _entry(row: tuple[Any, ...], decode: Decode = decode_event) -> LogEntry:
     position, booked_at, topic, state, stream, version = row
     return LogEntry(position, booked_at, decode(topic, bytes(state), stream, version))
+
+
+def listen(connection: psycopg.Connection[Any]) -> None:
+    """Be notified of appends from now on; look at the log again after this, before sleeping."""
+    connection.execute("SELECT pg_advisory_lock_shared(%s)", [LISTENERS_LOCK])
+    connection.execute(f"LISTEN {CHANNEL}")
+
+
+def unlisten(connection: psycopg.Connection[Any]) -> None:
+    """Be notified no more."""
+    connection.execute(f"UNLISTEN {CHANNEL}")
+    connection.execute("SELECT pg_advisory_unlock_shared(%s)", [LISTENERS_LOCK])
 
 
 def head_position(connection: psycopg.Connection[Any]) -> int:

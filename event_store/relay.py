@@ -17,7 +17,7 @@ from zlib import crc32
 import psycopg
 
 from event_store.envelope import encode_event, encode_heartbeat
-from event_store.log import head_position, read_rows_after
+from event_store.log import head_position, listen, read_rows_after
 from event_store.partitions import partition_key, partition_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Relay:
             if stop.wait(STANDBY_S):
                 return
         self._load(connection)
-        connection.execute("LISTEN events")
+        listen(connection)
         producer: Producer = self._make_producer()
         self.status.active = True
         try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from event_store.log import LogEntry, read_after
+from event_store.log import LogEntry, listen, read_after, unlisten
 from event_store.partitions import partition_of
 from projections.catalog import PROJECTIONS
 from projections.contention import Contention
@@ -107,12 +107,12 @@ class Follower:
                 _wait(self._connection, IDLE_S)
             elif most == 0:
                 # Listen first and look once more: what came in between would wake nobody.
-                self._connection.execute("LISTEN events")
+                listen(self._connection)
                 listening = True
             elif most < BATCH_EVENTS_MAX:
                 if listening:
                     # While events come anyway, being woken for each commit is waste.
-                    self._connection.execute("UNLISTEN events")
+                    unlisten(self._connection)
                     listening = False
                 _wait(self._wanted, GATHER_S)
 
