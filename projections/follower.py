@@ -13,7 +13,7 @@ after by itself.
 from __future__ import annotations
 
 import logging
-import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -28,6 +28,7 @@ from projections.runner import WANTED_CHANNEL, Batch, Link, Runner
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
+    from datetime import datetime
 
     from event_store.database import Database
     from projections.sinks import Sink
@@ -84,12 +85,11 @@ class Follower:
         trail_max_s: float,
     ) -> None:
         """Nothing is read before `run`."""
-        self._trail_max_s = trail_max_s
+        self._trail_max = timedelta(seconds=trail_max_s)
         self._connection, self._wanted = connection, wanted
         self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
         self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
         self._contention = Contention()
-        self._level_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -121,17 +121,15 @@ class Follower:
         most = self._awaited.advance(self._connection)
         if self._may_trail(most):
             return most
-        rest = self._patient.advance(self._connection)
-        if rest < BATCH_EVENTS_MAX:
-            self._level_at = time.monotonic()
-        return max(most, rest)
+        return max(most, self._patient.advance(self._connection))
 
     def _may_trail(self, events: int) -> bool:
         """Whether the patient lane should leave the machine to the calls for now."""
         waited = self._contention.share()
         if events < BUSY_EVENTS or waited < BUSY_WAIT_SHARE:
             return False
-        return time.monotonic() < self._level_at + self._trail_max_s
+        ahead, behind = self._awaited.reached_at, self._patient.reached_at
+        return ahead is not None and behind is not None and ahead - behind < self._trail_max
 
 
 class Lane:
@@ -140,6 +138,8 @@ class Lane:
     def __init__(self, runners: list[Runner]) -> None:
         """Nothing is read before `advance`."""
         self._roster = Roster(runners)
+        self.reached_at: datetime | None = None
+        """When the last event was booked that those in front have passed."""
 
     def advance(self, connection: Connection) -> int:
         """One batch for all; returns the most events that a projection had before it."""
@@ -152,6 +152,8 @@ class Lane:
         leaders = [each for each in going if each.live_position == front]
         entries = read_after(connection, front, BATCH_EVENTS_MAX)
         most = len(entries)
+        if entries:
+            self.reached_at = entries[-1].booked_at
         batches: dict[int, Batch] = {}
         for runner in leaders if entries else ():
             count = len(runner.positions)

@@ -47,7 +47,7 @@ def woken(connection: psycopg.Connection[Any], wait_s: float) -> bool:
 
 @pytest.mark.parametrize("size", [1, 8])
 def test_only_listeners_are_notified(database: Database, size: int) -> None:
-    """With nobody asleep there is no notification, not even for a session that listens by itself."""
+    """With nobody asleep none is sent, not even to a session that listens by itself."""
     with database.connect() as sleeper, database.connect() as other:
         other.execute(f"LISTEN {CHANNEL}")
         asyncio.run(write(database, size))

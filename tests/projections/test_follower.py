@@ -61,6 +61,19 @@ def behind(database: Database) -> set[str]:
         return {each.name for each in PROJECTIONS if progress_of(connection, each) < row[0]}
 
 
+def lag_s(database: Database) -> float:
+    """How far in time the last projection is behind the head of the log, seconds."""
+    with database.connect() as connection:
+        position = min(progress_of(connection, each) for each in PROJECTIONS)
+        row = connection.execute(
+            "SELECT extract(epoch FROM max(booked_at) - max(booked_at) FILTER "
+            "(WHERE notification_id <= %s)) FROM events",
+            [position],
+        ).fetchone()
+        assert row is not None
+        return float(row[0])
+
+
 def test_the_share_is_of_the_time_since_the_last_look(kernel: Kernel) -> None:
     """Run and wait add up; a moment too short to tell leaves the last share."""
     share = Contention().share
@@ -129,11 +142,15 @@ def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
 def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
     """However long the load lasts, the others fall no further behind than the maximum."""
     history = History(database)
-    with following(database, trail_max_s=0.2) as following_:
+    with following(database, trail_max_s=1.0) as following_:
         while following_.advance():
             pass
-        time.sleep(0.2)
-        history.calls(BUSY_EVENTS)
-        kernel.tell(ran_ms=10, waited_ms=90)
-        following_.advance()
-        assert behind(database) == set()
+        lags = []
+        for _ in range(6):
+            history.calls(BUSY_EVENTS // 2)
+            kernel.tell(ran_ms=10, waited_ms=90)
+            following_.advance()
+            lags.append(lag_s(database))
+            time.sleep(0.3)
+        assert max(lags) > 0
+        assert max(lags) < 1.0 + 0.5
