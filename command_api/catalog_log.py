@@ -18,6 +18,7 @@ from eventsourcing.persistence import IntegrityError
 from domain.catalog import CatalogState, ModelFacts, OfferRecord
 from domain.events import Event, ListConfirmed
 from event_store.aggregates import Aggregates
+from event_store.database import select_on
 from event_store.ids import new_uuid7, now_iso, to_iso
 from projections.catalog_offers import read_catalog
 from providers.inference.offers import Listed
@@ -107,9 +108,7 @@ class CatalogLog:
 
     def _read(self, provider: str) -> tuple[str | None, list[dict[str, Any]]]:
         with self._database.connect() as connection:
-            return read_catalog(
-                lambda query, values: connection.execute(query, values).fetchall(), provider
-            )
+            return read_catalog(select_on(connection), provider)
 
     def _publish(self, provider: Provider, *, confirmed: bool) -> None:
         records = records_of(provider)

@@ -19,6 +19,7 @@ from command_api.response_cache import ResponseCache
 from command_api.router import Router
 from command_api.vault import Vault, load_secret
 from event_store.committer import Committer
+from event_store.database import select_on
 from event_store.ids import new_uuid7, to_iso
 from event_store.leases import Lease, home_identity
 from event_store.spool import Spool
@@ -172,9 +173,7 @@ class Gateway:
     def _recent_health(self) -> list[dict[str, Any]]:
         since = datetime.now(UTC) - HEALTH_WINDOW
         with self.database.connect() as connection:
-            return read_provider_health(
-                lambda query, values: connection.execute(query, values).fetchall(), since=since
-            )
+            return read_provider_health(select_on(connection), since=since)
 
     async def _drain_spool(self) -> None:
         """Append what this process spooled, once the ledger is back."""

@@ -15,7 +15,7 @@ import msgspec
 
 from command_api.conform import decode_completion, mend_completion
 from command_api.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
-from command_api.retry_after import retry_after_s
+from command_api.retry_after import error_of, retry_after_s
 from command_api.usage_report import parse_usage
 from providers.inference.port import (
     UnsupportedError,
@@ -172,12 +172,9 @@ def failure_of_status(
 
 def _names_bad_key(body: Any) -> bool:
     """Whether Gemini's error details say that the key is wrong."""
-    if isinstance(body, list) and body:
-        body = body[0]
-    error = body.get("error") if isinstance(body, dict) else None
-    details = error.get("details") if isinstance(error, dict) else None
     return any(
-        isinstance(each, dict) and each.get("reason") == "API_KEY_INVALID" for each in details or ()
+        isinstance(each, dict) and each.get("reason") == "API_KEY_INVALID"
+        for each in error_of(body).get("details") or ()
     )
 
 

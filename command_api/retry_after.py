@@ -66,7 +66,8 @@ def _until_date(text: str) -> int | None:
     return max(0, int((until - datetime.now(UTC)).total_seconds()) + 1)
 
 
-def _error_of(body: Any) -> dict[str, Any]:
+def error_of(body: Any) -> dict[str, Any]:
+    """The error object of a body, which Google wraps in a list; empty when there is none."""
     if isinstance(body, list) and body:
         body = body[0]
     found = body.get("error", body) if isinstance(body, dict) else None
@@ -74,7 +75,7 @@ def _error_of(body: Any) -> dict[str, Any]:
 
 
 def _nested_headers(body: Any) -> dict[str, str]:
-    about = _error_of(body).get("metadata")
+    about = error_of(body).get("metadata")
     headers = about.get("headers") if isinstance(about, dict) else None
     if not isinstance(headers, dict):
         return {}
@@ -82,7 +83,7 @@ def _nested_headers(body: Any) -> dict[str, str]:
 
 
 def _retry_delay(body: Any) -> int | None:
-    for each in _error_of(body).get("details") or ():
+    for each in error_of(body).get("details") or ():
         delay = each.get("retryDelay") if isinstance(each, dict) else None
         if isinstance(delay, str) and delay.endswith("s"):
             return _number(delay[:-1])
