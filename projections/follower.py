@@ -90,6 +90,8 @@ class Follower:
         self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
         self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
         self._contention = Contention()
+        self.gently = False
+        """Whether only what may trail is behind, beside a few calls: it pauses after each batch."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -109,7 +111,7 @@ class Follower:
                 # Listen first and look once more: what came in between would wake nobody.
                 listen(self._connection)
                 listening = True
-            elif most < BATCH_EVENTS_MAX:
+            elif most < BATCH_EVENTS_MAX or self.gently:
                 if listening:
                     # While events come anyway, being woken for each commit is waste.
                     unlisten(self._connection)
@@ -118,16 +120,21 @@ class Follower:
 
     def advance(self) -> int:
         """One batch for each lane; returns the most events that a projection had before it."""
-        most = self._awaited.advance(self._connection)
-        if self._may_trail(most):
-            return most
-        return max(most, self._patient.advance(self._connection))
+        self.gently = False
+        came = self._awaited.advance(self._connection)
+        if self._may_trail(came):
+            return came
+        most = self._patient.advance(self._connection)
+        # A patient lane that catches up takes its time: commits wait behind the rows it writes.
+        self.gently = 0 < came < BUSY_EVENTS and self._in_distance()
+        return max(came, most)
 
     def _may_trail(self, events: int) -> bool:
         """Whether the patient lane should leave the machine to the calls for now."""
         waited = self._contention.share()
-        if events < BUSY_EVENTS or waited < BUSY_WAIT_SHARE:
-            return False
+        return events >= BUSY_EVENTS and waited >= BUSY_WAIT_SHARE and self._in_distance()
+
+    def _in_distance(self) -> bool:
         ahead, behind = self._awaited.reached_at, self._patient.reached_at
         return ahead is not None and behind is not None and ahead - behind < self._trail_max
 

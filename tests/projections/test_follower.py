@@ -124,6 +124,24 @@ def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
         assert behind(database) == set()
 
 
+def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kernel: Kernel) -> None:
+    """With pauses while a few calls come, since their commits wait; at full speed without any."""
+    history = History(database)
+    with following(database) as following_:
+        while following_.advance():
+            pass
+        history.calls(BUSY_EVENTS)
+        kernel.tell(ran_ms=80, waited_ms=20)
+        assert following_.advance() > BUSY_EVENTS
+        assert not following_.gently
+        history.calls(3)
+        following_.advance()
+        assert following_.gently
+        while following_.advance():
+            pass
+        assert not following_.gently
+
+
 @pytest.mark.parametrize(("calls", "waited_ms"), [(BUSY_EVENTS // 10, 90), (BUSY_EVENTS, 5)])
 def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
     database: Database, kernel: Kernel, calls: int, waited_ms: int
