@@ -54,7 +54,9 @@ class Journal(Projection):
         position, account_id, booked_at = entry.position, event.account_id, entry.booked_at
         for line, (account, amount) in enumerate(postings_of(event)):
             changes.append(JOURNAL, (position, line, account, amount, account_id, booked_at))
-            changes.merge(TRIAL_BALANCE, (account,), (amount, 1))
+            balance = changes.row(TRIAL_BALANCE, (account,))
+            balance[0] += amount
+            balance[1] += 1
 
 
 def read_postings(select: Select, account_id: str, *, limit: int, after: int = 0) -> list[Row]:
