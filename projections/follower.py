@@ -45,7 +45,7 @@ GENTLE_S = 0.1
 """Pause after each batch of a backlog that is worked off beside calls."""
 BUSY_EVENTS = 500
 """A batch of so many, gathered in GATHER_S, shows a busy log."""
-BUSY_WAIT_SHARE = 0.15
+BUSY_WAIT_SHARE = 0.1
 """The calls need every core when so much of our own time goes in waiting for one."""
 
 Connection = psycopg.Connection[Any]
