@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         2.0, gt=0, description="Longest wait of a read for its own writes, seconds."
     )
     read_trail_max_s: float = Field(
-        60.0,
+        120.0,
         ge=0,
         description="How far read models that no reader waits for may trail while calls need "
         "every core, seconds; 0 is never.",

@@ -39,10 +39,8 @@ FOLLOWER_LOCK = 4716262
 BATCH_EVENTS_MAX = 5_000
 IDLE_S = 1.0
 GATHER_S = 0.3
-"""Pause after a batch that did not fill, unless a reader waits."""
+"""Pause after a batch that did not fill, or of a backlog that is worked off beside calls."""
 RETRY_S = 0.5
-GENTLE_S = 0.1
-"""Pause after each batch of a backlog that is worked off beside calls."""
 BUSY_EVENTS = 500
 """A batch of so many, gathered in GATHER_S, shows a busy log."""
 BUSY_WAIT_SHARE = 0.1
@@ -118,7 +116,7 @@ class Follower:
                     # While events come anyway, being woken for each commit is waste.
                     unlisten(self._connection)
                     listening = False
-                _wait(self._wanted, GATHER_S if most < BATCH_EVENTS_MAX else GENTLE_S)
+                _wait(self._wanted, GATHER_S)
 
     def advance(self) -> int:
         """One batch for each lane; returns the most events that a projection had before it."""
