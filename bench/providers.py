@@ -159,7 +159,7 @@ async def _failover(client: httpx.AsyncClient) -> list[Figure]:
         direct = await _p50_ms(client, f"good/org/{place}", calls)
         over = await _p50_ms(client, f"org/{place}", calls)
         note = f"p50 {over:.2f} ms against {direct:.2f} ms without"
-        found.append(Figure(f"failover, first provider {name}", f"+{over - direct:.2f} ms", note))
+        found.append(Figure(f"failover, first provider {name}", f"{over - direct:+.2f} ms", note))
     return found
 
 
