@@ -18,9 +18,9 @@ from eventsourcing.persistence import IntegrityError
 from domain.catalog import CatalogState, ModelFacts, OfferRecord
 from domain.events import Event, ListConfirmed
 from event_store.aggregates import Aggregates
-from event_store.database import select_on
 from event_store.ids import new_uuid7, now_iso, to_iso
 from projections.catalog_offers import read_catalog
+from projections.projection import select_on
 from providers.inference.offers import Listed
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from command_api.response_cache import ResponseCache
 from command_api.router import Router
 from command_api.vault import Vault, load_secret
 from event_store.committer import Committer
-from event_store.database import select_on
 from event_store.ids import new_uuid7, to_iso
 from event_store.leases import Lease, home_identity
 from event_store.spool import Spool
+from projections.projection import select_on
 from projections.provider_health import read_provider_health
 from providers.cache import make_cache
 from providers.inference.http_client import ClientLimits

@@ -14,7 +14,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 APPLICATION_ROLE = "gatewayz_app"
@@ -64,13 +63,6 @@ class Database:
     def parts(self) -> dict[str, str]:
         """The application's connection string as keywords."""
         return {key: str(value) for key, value in conninfo_to_dict(self.application).items()}
-
-
-def select_on(
-    connection: psycopg.Connection[Any],
-) -> Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]:
-    """Runs a query with its parameters; what the queries of read models ask through."""
-    return lambda query, values: connection.execute(query, values).fetchall()
 
 
 class Connects(Protocol):

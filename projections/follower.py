@@ -5,9 +5,9 @@ is woken by the append's notification. On a busy one it lets events gather, so t
 costs the calls as little as it can, and a reader who waits for its own writes cuts that short.
 
 The projections go in two lanes. Those that readers of their own writes wait for go first. The
-others may trail while the calls need every core (ADR 0017). In a lane each batch is read once for
-all that stand at the same place; one that lags (it is new, it was parked, its Redis was lost) comes
-after by itself.
+others may trail while the calls need every core (ADR 0017). Each batch is read once for all that
+stand at the same place; one that lags (it is new, it was parked, its Redis was lost) comes after by
+itself.
 """
 
 from __future__ import annotations
@@ -121,10 +121,11 @@ class Follower:
     def advance(self) -> int:
         """One batch for each lane; returns the most events that a projection had before it."""
         self.gently = False
-        came = self._awaited.advance(self._connection)
+        reads: dict[int, list[LogEntry]] = {}
+        came = self._awaited.advance(self._connection, reads)
         if self._may_trail(came):
             return came
-        most = self._patient.advance(self._connection)
+        most = self._patient.advance(self._connection, reads)
         # A patient lane that catches up takes its time: commits wait behind the rows it writes.
         self.gently = 0 < came < BUSY_EVENTS and self._in_distance()
         return max(came, most)
@@ -148,8 +149,11 @@ class Lane:
         self.reached_at: datetime | None = None
         """When the last event was booked that those in front have passed."""
 
-    def advance(self, connection: Connection) -> int:
-        """One batch for all; returns the most events that a projection had before it."""
+    def advance(self, connection: Connection, reads: dict[int, list[LogEntry]]) -> int:
+        """One batch for all; returns the most events that a projection had before it.
+
+        `reads` is what was read in this turn, by the position after which it stands.
+        """
         roster = self._roster
         roster.look(connection)
         going = roster.going
@@ -157,7 +161,9 @@ class Lane:
             return 0
         front = max(each.live_position for each in going)
         leaders = [each for each in going if each.live_position == front]
-        entries = read_after(connection, front, BATCH_EVENTS_MAX)
+        if front not in reads:
+            reads[front] = read_after(connection, front, BATCH_EVENTS_MAX)
+        entries = reads[front]
         most = len(entries)
         if entries:
             self.reached_at = entries[-1].booked_at

@@ -10,6 +10,8 @@ from event_store.codec import UnreadableEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import psycopg
+
     from domain.events import Event
     from event_store.log import LogEntry
     from projections.tables import Changes, Row, Table
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     Fetch = Callable[[Table, str, Sequence[Any]], list[Row]]
     Select = Callable[[str, Sequence[Any]], list[Row]]
     """Runs a query with its parameters; what the queries of read models ask through."""
+
+
+def select_on(connection: psycopg.Connection[Any]) -> Select:
+    """Selects on one connection."""
+    return lambda query, values: connection.execute(query, values).fetchall()
 
 
 class Projection(ABC):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from event_store.log import head_position
 from projections import contention
 from projections.catalog import PROJECTIONS
 from projections.contention import Contention
@@ -48,17 +49,31 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @contextmanager
 def following(database: Database, trail_max_s: float = 60.0) -> Iterator[Follower]:
-    """A follower that is advanced by hand."""
+    """A follower that is level with the log, to be advanced by hand."""
     with database.connect() as connection, database.connect() as wanted:
-        yield Follower(connection, wanted, None, trail_max_s=trail_max_s)
+        made = Follower(connection, wanted, None, trail_max_s=trail_max_s)
+        level(made)
+        yield made
+
+
+def level(following_: Follower) -> None:
+    """Advance until nothing is left."""
+    while following_.advance():
+        pass
+
+
+def saturate(history: History, kernel: Kernel, following_: Follower) -> None:
+    """One turn under calls that need every core."""
+    history.calls(BUSY_EVENTS)
+    kernel.tell(ran_ms=80, waited_ms=20)
+    assert following_.advance() > BUSY_EVENTS
 
 
 def behind(database: Database) -> set[str]:
     """The projections that have not passed the head of the log."""
     with database.connect() as connection:
-        row = connection.execute("SELECT max(notification_id) FROM events").fetchone()
-        assert row is not None
-        return {each.name for each in PROJECTIONS if progress_of(connection, each) < row[0]}
+        head = head_position(connection)
+        return {each.name for each in PROJECTIONS if progress_of(connection, each) < head}
 
 
 def lag_s(database: Database) -> float:
@@ -113,14 +128,9 @@ def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
     """Balances and statements show the log's head; the others are level once it is quiet."""
     history = History(database)
     with following(database) as following_:
-        while following_.advance():
-            pass
-        history.calls(BUSY_EVENTS)
-        kernel.tell(ran_ms=80, waited_ms=20)
-        assert following_.advance() > BUSY_EVENTS
+        saturate(history, kernel, following_)
         assert behind(database) == {each.name for each in PROJECTIONS} - AWAITED
-        while following_.advance():
-            pass
+        level(following_)
         assert behind(database) == set()
 
 
@@ -128,17 +138,12 @@ def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kern
     """With pauses while a few calls come, since their commits wait; at full speed without any."""
     history = History(database)
     with following(database) as following_:
-        while following_.advance():
-            pass
-        history.calls(BUSY_EVENTS)
-        kernel.tell(ran_ms=80, waited_ms=20)
-        assert following_.advance() > BUSY_EVENTS
+        saturate(history, kernel, following_)
         assert not following_.gently
         history.calls(3)
         following_.advance()
         assert following_.gently
-        while following_.advance():
-            pass
+        level(following_)
         assert not following_.gently
 
 
@@ -149,8 +154,6 @@ def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
     """Trailing is for the one case in which it helps the calls."""
     history = History(database)
     with following(database) as following_:
-        while following_.advance():
-            pass
         history.calls(calls)
         kernel.tell(ran_ms=100 - waited_ms, waited_ms=waited_ms)
         following_.advance()
@@ -161,8 +164,6 @@ def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
     """However long the load lasts, the others fall no further behind than the maximum."""
     history = History(database)
     with following(database, trail_max_s=1.0) as following_:
-        while following_.advance():
-            pass
         lags = []
         for _ in range(6):
             history.calls(BUSY_EVENTS // 2)

@@ -17,6 +17,7 @@ from projections.catalog import PROJECTIONS
 from projections.install import install
 from projections.journal import read_postings, read_trial_balance
 from projections.key_usage import read_key_usage
+from projections.projection import select_on
 from projections.provider_health import read_provider_health
 from projections.rate_limit_counters import RATE_LIMIT_COUNTER, RateLimitCounters, read_window
 from projections.redis_sink import RedisSink, sinks_of
@@ -25,7 +26,7 @@ from projections.usage_by_hour import read_usage
 from tests.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from event_store.database import Database
 
@@ -45,10 +46,7 @@ class Read:
         self.events = [each.event for each in read_after(self.connection, 0, 10_000)]
         self.ends = [each for each in self.events if isinstance(each, HoldResolved)]
         self.charged = [each for each in self.ends if isinstance(each, HoldSettled)]
-
-    def select(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """As a reader asks."""
-        return self.connection.execute(query, values).fetchall()
+        self.select = select_on(self.connection)
 
 
 @pytest.fixture
