@@ -49,7 +49,7 @@ verify: $(VENV)/.made ## Replay the ledger and compare every balance
 	@$(BIN)/gatewayz ledger verify $(ARGS)
 
 schemas: $(VENV)/.made ## Write the events' schemas into docs/reference/events
-	@$(BIN)/python -m event_store.schemas docs/reference/events
+	@$(BIN)/python -m event_store.relay.schemas docs/reference/events
 
 lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from bench.upstream import JSON_REPLY
-from providers.inference.anthropic import AnthropicTranslator
-from providers.inference.anthropic_request import to_anthropic
-from providers.inference.gemini import GeminiTranslator
-from providers.inference.gemini_request import to_gemini
-from providers.inference.translation import decode_object, encode
+from providers.inference.adapters.anthropic import AnthropicTranslator
+from providers.inference.adapters.anthropic_request import to_anthropic
+from providers.inference.adapters.gemini import GeminiTranslator
+from providers.inference.adapters.gemini_request import to_gemini
+from providers.inference.adapters.translation import decode_object, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

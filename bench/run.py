@@ -25,8 +25,8 @@ import uvloop
 from bench.providers import provider_rates
 from bench.streams import follower_rates, kafka_rates
 from bench.workloads import Sample, appends, requests
-from event_store.embedded import EmbeddedPostgres
-from projections.install import migrate_all
+from event_store.postgres.embedded import EmbeddedPostgres
+from projections.hosting.install import migrate_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

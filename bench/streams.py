@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.workloads import MILLISECONDS, call_entries, committer_of, funded_accounts
-from event_store.embedded import EmbeddedPostgres
-from event_store.log import head_position
-from projections.account_balances import AccountBalances
-from projections.catalog import PROJECTIONS
-from projections.install import migrate_all
-from projections.rebuild import rebuild
-from projections.register import standing
-from projections.runner import progress_of
+from event_store.log.reading import head_position
+from event_store.postgres.embedded import EmbeddedPostgres
+from projections.all import PROJECTIONS
+from projections.engine.freshness import progress_of
+from projections.engine.rebuild import rebuild
+from projections.engine.register import read_status
+from projections.hosting.install import migrate_all
+from projections.money.account_balances import AccountBalances
 from tests.servers.local import Broker, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from event_store.database import Database
+    from event_store.postgres.database import Database
 
 PROGRAM = Path(sys.executable).parent / "gatewayz"
 EVENTS = 100_000
@@ -196,7 +196,7 @@ def follower_rates(home: Path) -> Iterator[Row]:
         with database.connect_as_owner() as connection:
             head = head_position(connection)
             connection.execute("UPDATE projection_progress SET position = 0")
-            versions = {each.name: each.version for each in standing(connection)}
+            versions = {each.name: each.version for each in read_status(connection)}
             for projection in PROJECTIONS:
                 version = versions[projection.name]
                 stored = ", ".join(each.stored_as(version) for each in projection.tables)

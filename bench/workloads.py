@@ -11,17 +11,17 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from event_store.committer import Committer
-from event_store.entries import AppendCode, Entry, EntryKind
+from event_store.append.committer import Committer
+from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
-from providers.inference.http_client import HttpClient
-from providers.inference.openai_api import OpenAiUpstream
+from providers.inference.adapters.http_client import HttpClient
+from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from event_store.database import Database
+    from event_store.postgres.database import Database
 
 GRANT = 10**15
 HELD, COST = 2_460_000, 153_600

@@ -12,12 +12,13 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from domain.events import ListConfirmed, ModelDelisted, ModelListed, PricePublished
+from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from domain.events import CatalogEvent, Event
+    from domain.events.base import Event
+    from domain.events.catalog import CatalogEvent
 
 ORGANISATIONS: dict[str, str] = {
     "xai": "x-ai",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domain.lots import PRIORITY, GrantKind
+from domain.ledger.lots import PRIORITY, GrantKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

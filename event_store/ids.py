@@ -67,3 +67,13 @@ def now_iso() -> str:
 def to_iso(instant: datetime) -> str:
     """An aware instant in the same form as now_iso."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def new_envelope(actor: str) -> dict[str, str]:
+    """The members that every event of an action by `actor` carries, with ids of its own."""
+    return {
+        "id": str(new_uuid7()),
+        "effective_at": now_iso(),
+        "actor": actor,
+        "correlation_id": str(new_uuid7()),
+    }

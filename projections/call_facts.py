@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from domain.events import HoldResolved, HoldSettled
+from domain.events.ledger import HoldResolved, HoldSettled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

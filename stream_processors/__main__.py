@@ -8,8 +8,8 @@ import time
 
 from faust import Worker
 
-from event_store.kafka import require_broker
-from event_store.relay import ProducerError
+from event_store.relay.kafka import require_broker
+from event_store.relay.relay import ProducerError
 from stream_processors.app import make_app
 from stream_processors.config import read_config
 

@@ -13,9 +13,9 @@ import psycopg
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from event_store.envelope import decode_message
-from projections.redis_sink import sinks_of
-from projections.runner import Link
+from event_store.relay.envelope import decode_message
+from projections.engine.batches import Link
+from projections.engine.redis_sink import sinks_of
 from stream_processors.batches import BatchTransport
 from stream_processors.host import ProjectionHost
 

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from event_store.log import head_position
-from projections.catalog import PROJECTIONS
-from projections.roster import Roster
-from projections.runner import WORKERS, Batch, Runner
+from event_store.log.reading import head_position
+from projections.all import PROJECTIONS
+from projections.engine.batches import Batch
+from projections.engine.roster import Roster
+from projections.engine.runner import WORKERS, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from projections.runner import Link
-    from projections.sinks import Sink
+    from projections.engine.batches import Link
+    from projections.engine.sinks import Sink
 
     Connection = psycopg.Connection[Any]
 

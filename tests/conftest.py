@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from event_store.database import Database
-from event_store.embedded import EmbeddedPostgres
-from projections.install import migrate_all
-from tests.event_schemas import check_events
-from tests.harness import RunningGateway, ScriptedUpstream, completion, reply, running_gateway
+from event_store.postgres.database import Database
+from event_store.postgres.embedded import EmbeddedPostgres
+from projections.hosting.install import migrate_all
 from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
+from tests.support.event_schemas import check_events
+from tests.support.harness import (
+    RunningGateway,
+    ScriptedUpstream,
+    completion,
+    reply,
+    running_gateway,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from openai import OpenAI
 
-from event_store.embedded import EmbeddedPostgres
-from tests.e2e.processes import TIMEOUT_S, free_port, gatewayz
-from tests.e2e.streams import Program
-from tests.harness import eventually
+from event_store.postgres.embedded import EmbeddedPostgres
+from tests.support.harness import eventually
+from tests.support.processes import TIMEOUT_S, free_port, gatewayz
+from tests.support.streams import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from event_store.embedded import EmbeddedPostgres
-from tests.e2e.processes import Server, gatewayz
-from tests.harness import (
+from event_store.postgres.embedded import EmbeddedPostgres
+from tests.support.harness import (
     DONE,
     PROVIDERS,
     USAGE,
@@ -27,6 +26,7 @@ from tests.harness import (
     reply,
     send_piece,
 )
+from tests.support.processes import Server, gatewayz
 
 if TYPE_CHECKING:
     import socket
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.harness import Request, ScriptedUpstream
+    from tests.support.harness import Request, ScriptedUpstream
 
 APPEND_LOCK = 4716259
 QUICK = {

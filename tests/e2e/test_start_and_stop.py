@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.catalog import PROJECTIONS
-from tests.e2e.processes import Server, alive, gatewayz
-from tests.harness import eventually
+from projections.all import PROJECTIONS
+from tests.support.harness import eventually
+from tests.support.processes import Server, alive, gatewayz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +138,7 @@ def test_read_models_are_listed_rebuilt_and_verified_beside_calls(tmp_path: Path
 
 def test_verify_names_a_difference(tmp_path: Path) -> None:
     """Exit 1 with the account, when a derived table was tampered with."""
-    from event_store.embedded import EmbeddedPostgres
+    from event_store.postgres.embedded import EmbeddedPostgres
 
     home = tmp_path / "home"
     user = gatewayz(home, "user", "create", "--email", "a@example.com", "--grant", "3")

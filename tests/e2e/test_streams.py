@@ -16,22 +16,22 @@ import redis
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import TopicPartition
 
-from event_store.kafka import ensure_topic
-from projections.catalog import PROJECTIONS
-from projections.comparison import compare
-from projections.follower import follow
-from projections.rebuild import rebuild
-from projections.register import assign, standing
-from tests.e2e.processes import Server, free_port, gatewayz
-from tests.e2e.streams import PARTITIONS, Program, System, load, system
-from tests.harness import eventually
-from tests.history import History, insert_raw
+from event_store.relay.kafka import ensure_topic
+from projections.all import PROJECTIONS
+from projections.engine.comparison import compare
+from projections.engine.rebuild import rebuild
+from projections.engine.register import assign, read_status
+from projections.hosting.follower import follow
 from tests.servers.provide import local_broker, local_redis
+from tests.support.harness import eventually
+from tests.support.history import History, insert_raw
+from tests.support.processes import Server, free_port, gatewayz
+from tests.support.streams import PARTITIONS, Program, System, load, system
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from event_store.database import Database
+    from event_store.postgres.database import Database
 
 GATE = 78
 """Key of the advisory lock at which a process waits to be killed."""
@@ -341,7 +341,7 @@ def test_a_poison_event_over_kafka(database: Database, kafka: str, tmp_path: Pat
 
         def parked() -> set[str]:
             with database.connect() as connection:
-                return {each.name for each in standing(connection) if each.parked}
+                return {each.name for each in read_status(connection) if each.parked}
 
         eventually(lambda: parked() == set(concerned))
         assert f"is parked at position {poison}" in worker.log.read_text()

@@ -19,19 +19,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from domain.testing import ModelLedger
-from event_store.committer import Committer
-from event_store.entries import AppendCode, Entry
+from domain.ledger.decider import ModelLedger
+from event_store.append.committer import Committer
+from event_store.append.entries import AppendCode, Entry
 from event_store.ids import to_iso
-from event_store.log import read_after
-from projections.catalog import PROJECTIONS
-from projections.runner import Runner
-from projections.verify import verify
-from tests import ledger_entries as entries
+from event_store.log.reading import read_after
+from projections.all import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.hosting.verify import verify
 from tests.conftest import fresh_database
+from tests.support import entries
 
 if TYPE_CHECKING:
-    from event_store.database import Database
+    from event_store.postgres.database import Database
 
 SPACE = UUID("00000000-0000-7000-8000-000000000000")
 ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]

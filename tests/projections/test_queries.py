@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from domain.events import HoldPlaced, HoldResolved, HoldSettled
+from domain.events.ledger import HoldPlaced, HoldResolved, HoldSettled
 from event_store.ids import now_iso
-from event_store.log import read_after
-from projections.activity_log import read_activity
-from projections.catalog import PROJECTIONS
-from projections.install import install
-from projections.journal import read_postings, read_trial_balance
-from projections.key_usage import read_key_usage
-from projections.projection import select_on
-from projections.provider_health import read_provider_health
-from projections.rate_limit_counters import RATE_LIMIT_COUNTER, RateLimitCounters, read_window
-from projections.redis_sink import RedisSink, sinks_of
-from projections.runner import Runner
-from projections.usage_by_hour import read_usage
-from tests.history import History
+from event_store.log.reading import read_after
+from projections.all import PROJECTIONS
+from projections.catalog.provider_health import read_provider_health
+from projections.engine.projection import select_on
+from projections.engine.redis_sink import RedisSink, sinks_of
+from projections.engine.runner import Runner
+from projections.hosting.install import install
+from projections.money.journal import read_postings, read_trial_balance
+from projections.usage.activity_log import read_activity
+from projections.usage.key_usage import read_key_usage
+from projections.usage.rate_limit_counters import RATE_LIMIT_COUNTER, RateLimitCounters, read_window
+from projections.usage.usage_by_hour import read_usage
+from tests.support.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from event_store.database import Database
+    from event_store.postgres.database import Database
 
 DAY = timedelta(days=1)
 

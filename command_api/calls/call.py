@@ -1,0 +1,216 @@
+"""One call: its identity, its plan, its bound, and the record of its attempts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from domain.pricing.money import format_usd
+from edge.errors import INSUFFICIENT_QUOTA, ApiError
+from event_store.ids import now_iso
+
+if TYPE_CHECKING:
+    from command_api.operations.request import InferenceRequest
+    from command_api.routing.router import Plan
+    from command_api.settings import Settings
+    from domain.ledger.holds import CallBound
+    from edge.caller import Caller
+    from providers.inference.registry.offers import Model, Provider
+
+
+class Attempt:
+    """One try of one offer; times in milliseconds."""
+
+    __slots__ = ("_began", "_call", "_line", "first_output_ms", "offer", "started_at")
+
+    def __init__(self, call: Call, offer: Model, started_at: str) -> None:
+        """It begins now."""
+        self._call, self.offer, self.started_at = call, offer, started_at
+        self._began = time.perf_counter()
+        self._line: dict[str, Any] | None = None
+        self.first_output_ms: int | None = None
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Since it began."""
+        return int((time.perf_counter() - self._began) * 1_000)
+
+    def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
+        """Note how it ended, and what it cost at the provider; no text of prompt or reply.
+
+        An attempt ends once: what is said of it later is passed over.
+        """
+        if self._line is not None:
+            return
+        line: dict[str, Any] = {
+            "provider": self.offer.provider,
+            "model": self.offer.id,
+            "status": status,
+            "started_at": self.started_at,
+            "duration_ms": self.elapsed_ms,
+            "cost_nano_usd": cost,
+        }
+        if self.first_output_ms is not None:
+            line["first_output_ms"] = self.first_output_ms
+        if error is not None:
+            line["error"] = error
+        self._line = line
+        self._call.attempts.append(line)
+
+    def costs(self, nano_usd: int) -> None:
+        """Note what it cost at the provider, once that is known."""
+        assert self._line is not None, "an attempt is recorded before it is charged"
+        self._line["cost_nano_usd"] = nano_usd
+
+
+class Call:
+    """One call: its identity, its plan, its bound, and the record of its attempts."""
+
+    __slots__ = (
+        "_settings",
+        "_tried",
+        "app",
+        "attempts",
+        "bound",
+        "bound_tokens",
+        "cache_name",
+        "caller",
+        "correlation_id",
+        "estimated_cost",
+        "held",
+        "hold_event_id",
+        "id",
+        "id_bytes",
+        "idempotency_key",
+        "model",
+        "plan",
+        "request",
+        "started_at",
+        "unresolved",
+    )
+
+    def __init__(  # noqa: PLR0913 - a call is complete when it is made.
+        self,
+        *,
+        call_id: str,
+        correlation_id: str,
+        caller: Caller,
+        request: InferenceRequest,
+        plan: Plan,
+        settings: Settings,
+        app: str = "",
+        idempotency_key: bytes = b"",
+        cache_name: str = "",
+    ) -> None:
+        """Bound the call (money rule 2); nothing is held yet.
+
+        `call_id` of a repeated request is that of its first one: it is an attempt of that call.
+        """
+        self.id, self.correlation_id = call_id, correlation_id
+        self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
+        self.caller, self.request, self._settings = caller, request, settings
+        self.app, self.idempotency_key, self.cache_name = app, idempotency_key, cache_name
+        self.started_at = now_iso()
+        self.attempts: list[dict[str, Any]] = []
+        self._tried = False
+        self.hold_event_id = ""
+        self.unresolved = False
+        self._take_plan(plan)
+
+    def _take_plan(self, plan: Plan) -> None:
+        """The hold covers the dearest offer that may be tried."""
+        self.plan = plan
+        self._take(plan.offers[0])
+        self.held = self.bound_at(self.model, self.bound)
+        for other in plan.offers[1:]:
+            self.held = max(
+                self.held, self.bound_at(other, self.request.bound(other, self._settings))
+            )
+        tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
+        estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
+        self.estimated_cost = min(estimate, self.held)
+
+    def _take(self, offer: Model) -> None:
+        self.model = offer
+        self.bound: CallBound = self.request.bound(offer, self._settings)
+        self.bound_tokens = self.bound.output_tokens
+
+    @staticmethod
+    def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
+        """The most that a use of this bound costs at an offer, nano-USD."""
+        if not (bound.input_images or bound.images):
+            return offer.price.bound(
+                input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
+            )
+        return offer.price.bound(
+            input_tokens=bound.input_tokens,
+            output_tokens=bound.output_tokens + more_tokens,
+            input_images=bound.input_images,
+            images=bound.images,
+            image_pixels=bound.image_pixels,
+        )
+
+    def narrow(self, available: int) -> bool:
+        """Keep only the offers that so much covers; False when that changes nothing."""
+        kept = tuple(
+            each
+            for each in self.plan.offers
+            if self.bound_at(each, self.request.bound(each, self._settings)) <= available
+        )
+        if not kept or len(kept) == len(self.plan.offers):
+            return False
+        self._take_plan(self.plan._replace(offers=kept))
+        return True
+
+    def begin(self, offer: Model) -> Attempt:
+        """An attempt at an offer begins."""
+        self.settle_with(offer)
+        # The first one begins with its call, give or take the hold: one clock reading less.
+        started_at = now_iso() if self._tried else self.started_at
+        self._tried = True
+        return Attempt(self, offer, started_at)
+
+    def settle_with(self, offer: Model) -> None:
+        """This offer's price and bound count from now on."""
+        if offer is not self.model:
+            self._take(offer)
+
+    def output_limit(self, provider: Provider) -> int | None:
+        """The output bound to send upstream, in tokens; None to leave the body as it came.
+
+        It is sent with `strict_holds`, or to a provider that wants one, where the caller gave none.
+        """
+        if not (self._settings.strict_holds or provider.needs_max_tokens):
+            return None
+        if self.request.max_tokens is not None:
+            return None
+        return self.bound_tokens // self.request.choices
+
+
+def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError:
+    """A 402 that says what was needed, what is there, and what could be afforded (nano-USD)."""
+    tokens = call.model.price.affordable_output_tokens(
+        input_tokens=call.bound.input_tokens, available_nano_usd=available
+    )
+    affordable = tokens // call.request.choices
+    message = (
+        f"This call could cost up to {format_usd(needed)} USD and {format_usd(available)} USD "
+        "is available. "
+    )
+    if affordable:
+        message += f"Set max_tokens to at most {affordable}, or add credits."
+    else:
+        message += "Add credits, or shorten the prompt."
+    return ApiError(
+        402,
+        "insufficient_credits",
+        message,
+        kind=INSUFFICIENT_QUOTA,
+        extra={
+            "needed_nano_usd": needed,
+            "needed_usd": format_usd(needed),
+            "available_nano_usd": available,
+            "available_usd": format_usd(available),
+            "max_tokens_affordable": affordable,
+        },
+    )

@@ -1,0 +1,250 @@
+"""One call's money: hold, extend, settle, void, and what happens when the ledger is away.
+
+The events' JSON is written here from prepared parts, since two of them are written for every
+call. A settlement or void that cannot be appended is spooled (P2, P12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from command_api.calls.call import insufficient_credits
+from edge.errors import SERVER, ApiError, ledger_unavailable
+from event_store.append.committer import AppendInDoubtError
+from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
+from event_store.errors import EventStoreError, LedgerUnavailableError
+from event_store.ids import new_uuid7_text, now_iso
+
+if TYPE_CHECKING:
+    from command_api.calls.call import Attempt, Call
+    from domain.pricing.usage import Usage
+    from event_store.append.committer import Committer
+    from event_store.append.spool import Spool
+    from providers.inference.registry.offers import Model
+
+logger = logging.getLogger("gatewayz.calls")
+
+_encode = msgspec.json.encode
+
+OFFERS_MAX = 20_000
+
+
+def _json_bytes(value: bool) -> bytes:
+    return b"true" if value else b"false"
+
+
+class OfferEnvelopes:
+    """The parts of a call's events that are the same for every call of one offer."""
+
+    def __init__(self) -> None:
+        """Empty; filled as offers are used."""
+        self._parts: dict[int, tuple[Model, bytes, bytes]] = {}
+
+    def of(self, model: Model) -> tuple[Model, bytes, bytes]:
+        """The offer, then the JSON members for its holds and for its settlements."""
+        known = self._parts.get(id(model))
+        if known is not None and known[0] is model:
+            return known
+        price = {
+            "version": model.price.version,
+            "source": model.price.source,
+            "effective_at": model.price.effective_at,
+            **model.price.terms.as_strings(),
+        }
+        members: dict[str, Any] = {
+            "provider": model.provider,
+            "model": model.id,
+            "price": price,
+        }
+        held = _encode(members)[1:-1] + b","
+        members = {
+            "price_version": model.price.version,
+            "provider": model.provider,
+            "model": model.id,
+        }
+        if len(self._parts) >= OFFERS_MAX:
+            self._parts.clear()
+        known = self._parts[id(model)] = (model, held, _encode(members)[1:-1])
+        return known
+
+
+class Cashier:
+    """Does the money of calls through the committer and, when it must, the spool."""
+
+    def __init__(self, committer: Committer, spool: Spool) -> None:
+        """One for each process."""
+        self._committer, self._spool = committer, spool
+        self._offers = OfferEnvelopes()
+        self.spooled = 0
+
+    async def place(self, call: Call) -> AppendAnswer:
+        """Place the hold, durably; raises ApiError 402 or 503.
+
+        Answers other than ok are those of idempotency keys, for the caller to handle.
+        """
+        request = call.request
+        call.hold_event_id = new_uuid7_text()
+        key = b""
+        if call.idempotency_key:
+            names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
+            key = b',"idempotency":{"key_hash":"%b","digest":"%b"}' % (
+                names[0].encode(),
+                names[1].encode(),
+            )
+        state = (
+            b'{"id":"%b","effective_at":"%b",%b"correlation_id":%b,%b"amount_nano_usd":%d,'
+            b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
+            b'"stream_reply":%b%b%b'
+            % (
+                call.hold_event_id.encode(),
+                call.started_at.encode(),
+                call.caller.envelope,
+                _encode(call.correlation_id),
+                self._offers.of(call.model)[1],
+                call.held,
+                call.estimated_cost,
+                call.bound.input_tokens,
+                call.bound.output_tokens,
+                _json_bytes(request.stream),
+                self._alternatives(call) if len(call.plan.offers) > 1 else b"",
+                key,
+            )
+        )
+        entry = Entry(
+            EntryKind.HOLD,
+            call.id_bytes,
+            call.caller.account,
+            call.held,
+            state,
+            call.estimated_cost,
+            call.idempotency_key,
+        )
+        try:
+            answer = await self._committer.append(entry)
+        except AppendInDoubtError:
+            # The hold may stand: nobody would ever resolve it but this.
+            self._keep(self._void_entry(call, "the ledger was lost while the hold was placed"))
+            raise ledger_unavailable() from None
+        except LedgerUnavailableError:
+            raise ledger_unavailable() from None
+        except EventStoreError:
+            logger.exception("the hold of call %s was refused by the database", call.id)
+            message = "The ledger refused this call. Nothing was charged."
+            raise ApiError(500, "ledger_error", message, kind=SERVER) from None
+        except asyncio.CancelledError:
+            self._keep(self._void_entry(call, "the gateway stopped while the hold was placed"))
+            raise
+        if answer.code == AppendCode.INSUFFICIENT_CREDITS:
+            # Rather a cheaper offer than none; a key stays refused, as it was told (P3).
+            if not call.idempotency_key and call.narrow(answer.figure):
+                return await self.place(call)
+            raise insufficient_credits(call, needed=call.held, available=answer.figure)
+        call.unresolved = answer.applied
+        return answer
+
+    async def extend(self, call: Call, tokens: int) -> bool:
+        """Hold for more output of a stream; False when the credits are not there."""
+        held_for = call.bound_tokens - call.bound.output_tokens
+        more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
+        more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
+        state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
+        entry = Entry(EntryKind.EXTEND, call.id_bytes, call.caller.account, more, state)
+        try:
+            answer = await self._committer.append(entry)
+        except EventStoreError:
+            return True  # The ledger is away: calls in flight finish (P12).
+        if answer.applied:
+            call.held += more
+            call.bound_tokens += tokens
+        return answer.applied
+
+    async def settle(
+        self,
+        call: Call,
+        attempt: Attempt,
+        usage: Usage,
+        *,
+        request_id: str | None,
+        reason: str = "completed",
+    ) -> None:
+        """Charge the call for this attempt, durably: in the ledger, or in the spool meanwhile."""
+        cost = attempt.offer.price.cost(usage)
+        attempt.costs(cost.nano_usd)
+        state = (
+            b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
+            b'"provider_request_id":%b,"attempts":%b,"reason":"%b"'
+            % (
+                self._envelope(call),
+                _encode(usage.as_dict()),
+                cost.nano_usd,
+                cost.exact_nano_usd.encode(),
+                self._offers.of(attempt.offer)[2],
+                _encode(request_id),
+                _encode(call.attempts),
+                reason.encode(),
+            )
+        )
+        if call.app:
+            state += b',"app":' + _encode(call.app)
+        entry = Entry(EntryKind.SETTLE, call.id_bytes, call.caller.account, cost.nano_usd, state)
+        await self._resolve(call, entry)
+
+    async def void(self, call: Call, reason: str) -> None:
+        """Release the hold without a charge, durably, as settle does."""
+        await self._resolve(call, self._void_entry(call, reason))
+
+    def abandon(self, call: Call, reason: str) -> None:
+        """Spool a void for a call that this process can no longer finish."""
+        call.unresolved = False
+        self._keep(self._void_entry(call, reason))
+
+    def _alternatives(self, call: Call) -> bytes:
+        """The offers that are tried when the first fails, each with its price (money rule 12)."""
+        parts = [b"{%b}" % self._offers.of(each)[1][:-1] for each in call.plan.offers[1:]]
+        return b',"alternatives":[%b]' % b",".join(parts)
+
+    def _envelope(self, call: Call) -> bytes:
+        return (
+            b'"id":"%b","effective_at":"%b","actor":"api_key:%b","correlation_id":%b,'
+            b'"causation_id":"%b","account_id":"%b"'
+            % (
+                new_uuid7_text().encode(),
+                now_iso().encode(),
+                call.caller.key_id.encode(),
+                _encode(call.correlation_id),
+                call.hold_event_id.encode(),
+                call.caller.account_id.encode(),
+            )
+        )
+
+    def _void_entry(self, call: Call, reason: str) -> Entry:
+        state = b'{%b,"attempts":%b,"reason":%b' % (
+            self._envelope(call),
+            _encode(call.attempts),
+            _encode(reason),
+        )
+        return Entry(EntryKind.VOID, call.id_bytes, call.caller.account, 0, state)
+
+    async def _resolve(self, call: Call, entry: Entry) -> None:
+        call.unresolved = False  # From here on the outcome is in the ledger or in the spool.
+        try:
+            answer = await self._committer.append(entry)
+        except EventStoreError as error:
+            logger.warning("the outcome of call %s is spooled: %s", call.id, error)
+            self._keep(entry)
+        except asyncio.CancelledError:
+            self._keep(entry)
+            raise
+        else:
+            if not answer.applied:
+                logger.warning(
+                    "the hold of call %s was resolved before: code %d", call.id, answer.code
+                )
+
+    def _keep(self, entry: Entry) -> None:
+        self.spooled += 1
+        self._spool.keep(entry)

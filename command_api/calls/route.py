@@ -1,0 +1,197 @@
+"""The inference routes: the hot path, plain ASGI in front of the framework's router.
+
+authenticate → read and check → plan → bound → hold, durably → provider → settle, durably → end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from command_api.calls.attempts import answer_whole
+from command_api.calls.call import Call, insufficient_credits
+from command_api.calls.failover import Failover
+from command_api.calls.stream import InferenceStream
+from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
+from command_api.kept_replies.response_cache import CachedReply
+from command_api.replies.failures import UpstreamFailure
+from edge.asgi import (
+    ClientGoneError,
+    Headers,
+    ReplyHeaders,
+    app_of,
+    header_of,
+    read_body,
+    request_id_of,
+    send_error,
+    send_whole,
+)
+from edge.errors import ApiError, internal_error
+from event_store.ids import new_uuid7_text
+
+if TYPE_CHECKING:
+    from command_api.calls.parts import CallParts
+    from command_api.kept_replies.idempotency import KnownKey
+    from command_api.operations.request import Answer, InferenceRequest
+    from command_api.operations.table import Route
+    from edge.asgi import Receive, Scope, Send
+    from edge.caller import Caller
+
+logger = logging.getLogger("gatewayz.inference")
+
+OK = 200
+
+
+class InferenceRoute:
+    """Serves one operation's route; one for each process."""
+
+    def __init__(self, parts: CallParts, route: Route) -> None:
+        """Use the process's parts."""
+        self._parts, self._route = parts, route
+        self._settings = parts.settings
+        self._scope_name = f"POST {route.path}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens, in OpenAI's envelope."""
+        head = ReplyHeaders()
+        call: Call | None = None
+        try:
+            asked = Headers(scope)
+            caller = self._parts.keys.cached(asked.authorization)
+            if caller is None:
+                caller = await self._parts.keys.authenticate(asked.authorization)
+            head.call_id = new_uuid7_text()
+            head.request_id = request_id_of(asked.request_id, head.call_id)
+            raw = await read_body(
+                scope,
+                asked.content_length,
+                receive,
+                bytes_max=self._settings.body_bytes_max,
+                timeout_s=self._settings.body_timeout_s,
+            )
+            request = self._route.parse(raw, self._settings)
+            call = await self._call(scope, asked, caller, request, head, send)
+            if call is None:
+                return
+            await self._place(call)
+            if request.stream:
+                await InferenceStream(self._parts, call, head, receive, send).run()
+            else:
+                await self._whole(call, head, send)
+        except ApiError as error:
+            if call is not None:
+                head.provider = call.model.provider
+            await send_error(send, error, head.listed())
+        except ClientGoneError:
+            return
+        except Exception:
+            # A defect of ours must not leave a hold that nobody resolves (P2).
+            logger.exception("call %s met a defect", head.call_id)
+            if call is not None and call.unresolved:
+                await self._parts.cashier.void(call, "internal_error")
+            await send_error(send, internal_error(), head.listed())
+
+    async def _call(
+        self,
+        scope: Scope,
+        asked: Headers,
+        caller: Caller,
+        request: InferenceRequest,
+        head: ReplyHeaders,
+        send: Send,
+    ) -> Call | None:
+        """The call to make; None when it was answered without one. Raises ApiError."""
+        parts = self._parts
+        plan = parts.router.plan(request, caller.account_id)
+        head.provider = plan.offers[0].provider
+        key, cache_name = b"", ""
+        known: KnownKey | None = None
+        if asked.idempotency_key:
+            key = parts.idempotency.key_of(
+                caller, asked.idempotency_key, request.raw, route=self._scope_name
+            )
+            known = await parts.idempotency.admitted(key)
+            if known is not None:
+                head.call_id = str(known.call_id)
+                if known.state == "settled":
+                    await self._replay(known, caller, head, send)
+                    return None
+        elif parts.responses.enabled and not request.stream:
+            control = header_of(scope, b"cache-control")
+            cache_name = parts.responses.name_of(
+                caller, request.raw, control, route=self._scope_name
+            )
+            if await self._cached(caller, cache_name, head, send):
+                return None
+        call = Call(
+            call_id=head.call_id,
+            correlation_id=head.request_id,
+            caller=caller,
+            request=request,
+            plan=plan,
+            settings=self._settings,
+            app=app_of(asked.referer, asked.title),
+            idempotency_key=key,
+            cache_name=cache_name,
+        )
+        if known is not None and known.state == "refused":
+            raise insufficient_credits(call, needed=known.needed, available=known.available)
+        return call
+
+    async def _place(self, call: Call) -> None:
+        answer = await self._parts.cashier.place(call)
+        if answer.code in KEY_TAKEN:
+            # Another request with this key came between our look and the append.
+            known = await self._parts.idempotency.find(call.idempotency_key)
+            raise key_taken(answer.code, known.call_id if known else call.id)
+
+    async def _replay(
+        self, known: KnownKey, caller: Caller, head: ReplyHeaders, send: Send
+    ) -> None:
+        """Answer with the first reply of the key."""
+        reply = await self._parts.idempotency.replay(known.call_id, caller)
+        head.provider = reply.provider
+        head.more.append((b"idempotent-replayed", b"true"))
+        await send_whole(send, reply.status, reply.body, head.listed(), reply.content_type.encode())
+
+    async def _cached(self, caller: Caller, name: str, head: ReplyHeaders, send: Send) -> bool:
+        """Answer as the same request was answered before; False when it was not."""
+        found = await self._parts.responses.find(caller, name) if name else None
+        head.more.append((b"x-gatewayz-cache", b"hit" if found else b"miss"))
+        if found is None:
+            return False
+        head.call_id, head.provider = found.call_id, found.provider
+        await send_whole(send, OK, found.body, head.listed())
+        return True
+
+    async def _whole(self, call: Call, head: ReplyHeaders, send: Send) -> None:
+        """A call that is answered whole. A hang-up does not stop it (money rule 5)."""
+        parts, deadline_s = self._parts, self._settings.call_deadline_s
+        cashier = parts.cashier
+        failover = Failover(parts.router, call, deadline_s=deadline_s, first_output_s=deadline_s)
+        try:
+            made = await failover.first(lambda each: answer_whole(parts.registry, call, each))
+            answer = made.answer
+            call.settle_with(made.attempt.offer)
+            if call.idempotency_key:
+                await parts.idempotency.keep(call.caller, _stored(call, answer))
+            made.attempt.record(status=OK)
+            await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
+            if call.cache_name:
+                reply = CachedReply(call.id, call.model.provider, answer.raw)
+                await parts.responses.keep(call.caller, call.cache_name, reply)
+        except UpstreamFailure as failure:
+            await cashier.void(call, failure.code)
+            raise failure.error from None
+        except asyncio.CancelledError:
+            if call.unresolved:
+                cashier.abandon(call, "the gateway stopped before the provider answered")
+            raise
+        head.provider = call.model.provider
+        await send_whole(send, OK, answer.raw, head.listed())
+
+
+def _stored(call: Call, answer: Answer) -> StoredReply:
+    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, answer.raw)

@@ -1,0 +1,295 @@
+"""One streamed call: bytes through, the charge durable before the last of them.
+
+Before the first output a failure is still an honest status and a void. After it, an error
+becomes a chunk of the stream and the call is settled for what was made (money rules 4, 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from command_api.calls.attempts import StreamAttempt, failure_in_stream
+from command_api.calls.failover import Failover
+from command_api.kept_replies.idempotency import StoredReply
+from command_api.replies.failures import UpstreamFailure, failure_of_exception
+from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
+from edge.asgi import EVENT_STREAM
+from edge.errors import INSUFFICIENT_QUOTA, ApiError, internal_error
+from providers.inference.port import UpstreamError, UpstreamInterruptedError
+
+if TYPE_CHECKING:
+    from command_api.calls.call import Attempt, Call
+    from command_api.calls.parts import CallParts
+    from command_api.replies.sse import StreamScanner
+    from edge.asgi import Receive, ReplyHeaders, Send
+
+logger = logging.getLogger("gatewayz.stream")
+
+OK = 200
+EXTEND_AT_REMAINING_SHARE = 4
+"""A stream extends its hold when less than a quarter of its default bound is left."""
+RAW_BYTES_PER_TOKEN_MIN = 2
+COUNT_BYTES_MIN = 1_024
+DEADLINE_MARGIN_S = 5.0
+
+
+def error_chunk(error: ApiError) -> bytes:
+    """An error inside a stream that has begun."""
+    return b"data: %b\n\n" % error.openai()
+
+
+class InferenceStream:
+    """Runs one stream from the hold to [DONE]."""
+
+    def __init__(
+        self,
+        parts: CallParts,
+        call: Call,
+        head: ReplyHeaders,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """The hold stands already."""
+        self._parts, self._call = parts, call
+        self._head, self._receive, self._send = head, receive, send
+        self._trying: list[StreamAttempt] = []
+        self._won: StreamAttempt | None = None
+        self._begun = False
+        self._closing = False
+        self._gone = False
+        self._kept: list[bytes] | None = [] if call.idempotency_key else None
+        self._kept_bytes = 0
+        self._extendable = False
+        self._extend_at = 0
+
+    async def run(self) -> None:
+        """Stream; raises ApiError for a failure before any output."""
+        watch = asyncio.ensure_future(self._watch())
+        limit_s = self._parts.settings.call_deadline_s + DEADLINE_MARGIN_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._relay()
+        except TimeoutError:
+            # The client stopped reading; the provider's own limit is the deadline itself.
+            if not self._closing:
+                await self._hung_up()
+        except UpstreamFailure as failure:
+            await self._parts.cashier.void(self._call, failure.code)
+            if not self._gone:
+                raise failure.error from None
+        except asyncio.CancelledError:
+            await self._stopped()
+            raise
+        except Exception:
+            if self._closing or self._won is None:
+                raise
+            # A defect of ours in the middle of a stream: charge what was made, end it openly.
+            logger.exception("call %s met a defect in its stream", self._call.id)
+            self._won.attempt.record(status=OK, error="internal_error")
+            self._won.interrupt()
+            await self._close(error_chunk(internal_error()) + DONE, "internal_error")
+        finally:
+            watch.cancel()
+            if self._won is not None and self._won.reply is not None:
+                self._won.reply.release()
+
+    async def _watch(self) -> None:
+        """Wake the relay when the client hangs up; calls with a key run to their end."""
+        message = await self._receive()
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+        drain = self._parts.settings.on_disconnect == "drain"
+        if not drain and not self._call.idempotency_key:
+            self._gone = True
+            for each in self._trying:
+                each.interrupt()
+
+    async def _stopped(self) -> None:
+        """The process is stopping: charge what was made, void what was not."""
+        cashier = self._parts.cashier
+        if self._closing:
+            return  # The settlement is on its way, or spooled already.
+        if self._won is not None:
+            self._won.attempt.record(status=OK, error="gateway_stopped")
+            await self._charge("gateway_stopped")
+        else:
+            cashier.abandon(self._call, "the gateway stopped before any output")
+
+    async def _attempt(self, attempt: Attempt) -> StreamAttempt:
+        made = StreamAttempt(self._parts.registry, self._call, attempt)
+        if self._gone:
+            raise UpstreamInterruptedError("interrupted")
+        self._trying.append(made)
+        await made.begin()
+        return made
+
+    async def _first(self) -> StreamAttempt:
+        """The first attempt that gives output; its offer's price counts from here on."""
+        settings, call = self._parts.settings, self._call
+        failover = Failover(
+            self._parts.router,
+            call,
+            deadline_s=settings.call_deadline_s,
+            first_output_s=settings.first_output_s,
+        )
+        won = self._won = await failover.first(self._attempt)
+        self._trying = [won]
+        call.settle_with(won.attempt.offer)
+        self._extendable = call.bound.extendable
+        self._extend_at = call.bound_tokens - call.bound_tokens // EXTEND_AT_REMAINING_SHARE
+        return won
+
+    async def _relay(self) -> None:
+        provider = ""
+        try:
+            won = await self._first()
+            provider, scanner = won.attempt.offer.provider, won.scanner
+            out = won.out
+            if won.failed is not None:
+                await self._failed(won.failed, out)
+                return
+            while not (scanner.done or won.ended):
+                if self._gone:
+                    raise UpstreamInterruptedError("interrupted")
+                if out:
+                    await self._pass(out)
+                if self._extendable and not await self._covered(scanner):
+                    await self._uncovered()
+                    return
+                assert won.reply is not None
+                piece = await won.reply.piece()
+                if not piece:
+                    out = scanner.end()
+                    break
+                out = scanner.feed(piece)
+            await self._finish(out)
+        except UpstreamInterruptedError:
+            await self._hung_up()
+        except UpstreamError as error:
+            await self._failed(failure_of_exception(provider, error), b"")
+        except (BrokenStreamError, StreamErrorChunk) as error:
+            self._interrupt()
+            await self._failed(failure_in_stream(provider, error), error.passed)
+
+    async def _charge(self, reason: str) -> None:
+        """Settle for what was made, by the provider's count or ours."""
+        assert self._won is not None, "only a stream with output is charged"
+        await self._parts.cashier.settle(
+            self._call,
+            self._won.attempt,
+            self._won.usage(),
+            request_id=self._won.scanner.request_id,
+            reason=reason,
+        )
+
+    async def _finish(self, out: bytes) -> None:
+        """A clean end: charge, then send the last bytes and [DONE] together."""
+        self._record(None)
+        await self._close(out + DONE, "completed")
+
+    def _record(self, error: str | None, *, status: int | None = OK) -> None:
+        assert self._won is not None
+        self._won.attempt.record(status=status, error=error)
+
+    async def _failed(self, failure: UpstreamFailure, passed: bytes) -> None:
+        """A failure after output: an error chunk and the charge."""
+        self._record(failure.code, status=failure.status)
+        await self._close(passed + error_chunk(failure.error_in_stream) + DONE, failure.code)
+
+    async def _uncovered(self) -> None:
+        """The credits for more output are not there: end here, charge what was made."""
+        self._record("insufficient_credits")
+        self._interrupt()
+        error = ApiError(
+            402,
+            "insufficient_credits",
+            "The credits for a longer answer are not there: the stream ends here. Add credits.",
+            kind=INSUFFICIENT_QUOTA,
+        )
+        await self._close(error_chunk(error) + DONE, "insufficient_credits")
+
+    async def _hung_up(self) -> None:
+        """The client is gone: charge what was made, void if there was nothing (rule 5)."""
+        call, cashier = self._call, self._parts.cashier
+        if self._won is None:
+            for each in self._trying:
+                each.attempt.record(status=None, error="client_disconnected")
+            await cashier.void(call, "client_disconnected")
+            return
+        self._record("client_disconnected")
+        await self._charge("client_disconnected")
+
+    async def _covered(self, scanner: StreamScanner) -> bool:
+        """Whether the hold still covers what comes; extends it when the bound is near."""
+        call = self._call
+        left = call.bound_tokens - scanner.output_tokens
+        if scanner.uncounted_bytes < max(COUNT_BYTES_MIN, left * RAW_BYTES_PER_TOKEN_MIN):
+            return True
+        if scanner.count() < self._extend_at:
+            return True
+        limit = call.model.max_output_tokens
+        more = self._parts.settings.hold_default_output_tokens * call.request.choices
+        if limit is not None:
+            more = min(more, limit * call.request.choices - call.bound_tokens)
+        if more <= 0:
+            self._extendable = False
+            return True
+        self._extend_at += more
+        return await self._parts.cashier.extend(call, more)
+
+    def _interrupt(self) -> None:
+        if self._won is not None:
+            self._won.interrupt()
+
+    async def _begin(self) -> None:
+        self._begun = True
+        self._head.provider = self._call.model.provider
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": OK,
+                "headers": [
+                    (b"content-type", EVENT_STREAM),
+                    (b"cache-control", b"no-cache"),
+                    *self._head.listed(),
+                ],
+            }
+        )
+
+    async def _pass(self, out: bytes) -> None:
+        if not self._begun:
+            await self._begin()
+        self._keep(out)
+        await self._send({"type": "http.response.body", "body": out, "more_body": True})
+
+    def _keep(self, out: bytes) -> None:
+        if self._kept is None:
+            return
+        self._kept.append(out)
+        self._kept_bytes += len(out)
+        if self._kept_bytes > self._parts.settings.idempotency_body_bytes_max:
+            self._kept = None
+
+    async def _close(self, last: bytes, reason: str) -> None:
+        """Settle, durably, and only then send the end."""
+        call = self._call
+        self._keep(last)
+        if self._kept is not None:
+            await self._parts.idempotency.keep(
+                call.caller,
+                StoredReply(
+                    UUID(call.id),
+                    OK,
+                    EVENT_STREAM.decode(),
+                    self._call.model.provider,
+                    b"".join(self._kept),
+                ),
+            )
+        self._closing = True  # From here on the settlement is appended, or spooled.
+        await self._charge(reason)
+        if not self._begun:
+            await self._begin()
+        await self._send({"type": "http.response.body", "body": last})

@@ -1,0 +1,91 @@
+"""What the catalog's routes share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from fastapi import Depends, Request
+
+from command_api.catalog.view import (
+    CatalogView,
+)
+from edge.errors import bad_request
+from providers.inference.registry.built_in import OTHER_NAMES
+from query_api.traffic.queries import read_traffic
+
+if TYPE_CHECKING:
+    from command_api.catalog.view import Entry
+    from command_api.routing.router import Router
+    from event_store.postgres.database import ReadPool
+    from providers.inference.lists.model_list import ModelLists
+    from providers.inference.registry.registry import Registry
+    from providers.redis.cache import Cache
+
+
+ALL = "all"
+
+
+POPULAR_RANGE = "7d"
+
+
+class Catalog:
+    """What the catalog's routes share."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        router: Router,
+        lists: ModelLists,
+        reads: ReadPool,
+        cache: Cache,
+        *,
+        keep_s: float,
+    ) -> None:
+        """One for each process; figures that cost a query are kept for `keep_s` seconds."""
+        self.registry, self.router, self.lists, self.reads = registry, router, lists, reads
+        self._cache, self._keep_s = cache, keep_s
+        self.view = CatalogView(registry)
+
+    def gateway_named(self, name: str | None) -> str | None:
+        """The provider that a `gateway` parameter means, None for all; raises ApiError 400."""
+        if name is None or name == ALL:
+            return None
+        name = OTHER_NAMES.get(name, name)
+        if name not in self.registry.providers and name not in self.registry.unconfigured:
+            message = f"There is no gateway {name!r}: GET /v1/provider lists them."
+            raise bad_request("unknown_gateway", message, "gateway")
+        return name
+
+    async def popularity(self) -> dict[str, int]:
+        """Requests of the last days by canonical id, for ordering; cached for a moment."""
+        known = await self._cache.get("popularity")
+        if known is None:
+            traffic = await asyncio.to_thread(read_traffic, self.reads, POPULAR_RANGE)
+            found: dict[str, int] = {}
+            for each in traffic.by_model:
+                provider = self.registry.providers.get(each.provider)
+                if provider is not None:
+                    canonical = provider.canonical_of(each.model)
+                    found[canonical] = found.get(canonical, 0) + each.requests
+            known = msgspec.json.encode(found)
+            if self._keep_s:
+                await self._cache.put("popularity", known, ttl_s=self._keep_s)
+        return msgspec.json.decode(known, type=dict[str, int])
+
+    def entry(self, model: str) -> Entry:
+        """The entry of what a caller wrote; raises ApiError 404 or as the router says."""
+        offer = self.registry.resolve(model)
+        if offer is None:
+            raise self.router.refusal(model)
+        return self.view.entries()[offer.canonical]
+
+
+async def _catalog_of(request: Request) -> Catalog:
+    found: Catalog = request.app.state.catalog
+    return found
+
+
+Shown = Annotated[Catalog, Depends(_catalog_of)]
+"""The catalog that a route shows."""

@@ -1,0 +1,159 @@
+"""The verbs about read models: list, rebuild, verify, assign."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from command_api.cli.base import Home, Json, fail, opened, show
+from projections.all import PROJECTIONS, projection_named
+from projections.engine.comparison import compare
+from projections.engine.rebuild import rebuild as run_rebuild
+from projections.engine.redis_sink import sinks_of
+from projections.engine.register import assign as run_assign
+from projections.engine.register import read_status
+from projections.engine.runner import FOLLOWER, WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from projections.engine.comparison import Comparison
+
+app = typer.Typer(no_args_is_help=True, help="Read models.")
+
+ALL = "all"
+Name = Annotated[str, typer.Argument(help="Name of a projection, or `all`.")]
+
+
+@app.command("list")
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """Where each projection stands, who advances it, and what stops it."""
+    with opened(home) as (_, database), database.connect() as connection:
+        found = read_status(connection)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode([asdict(each) for each in found]).decode() + "\n")
+        return
+    for each in found:
+        sys.stdout.write(
+            f"{each.name:20} v{each.version:<3} position {each.position:<10} "
+            f"lag {each.lag_events:<8} {each.host}, {each.partitions} partition"
+            f"{'' if each.partitions == 1 else 's'}, {each.sink}\n"
+        )
+        for parked in each.parked:
+            sys.stdout.write(f"  PARKED  {parked}\n")
+
+
+@app.command()
+def rebuild(
+    name: Name,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Change the number of partitions.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Change who advances it: follower or workers.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Build the next version from the log beside the live one, then switch."""
+    chosen = PROJECTIONS if name == ALL else (_named(name),)
+    if host is not None:
+        _check_host(host)
+    with opened(home) as (settings, database):
+        for projection in chosen:
+            with _bar(projection.name, quiet=as_json) as report:
+                version = run_rebuild(
+                    database,
+                    projection,
+                    sinks_of(settings.redis_url),
+                    host=host,
+                    partitions=partitions,
+                    report=report,
+                )
+            show({"name": projection.name, "version": version}, as_json=as_json)
+
+
+@app.command()
+def verify(
+    name: Name = ALL,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Fold the log anew and compare every row; exit 1 on a difference."""
+    chosen = PROJECTIONS if name == ALL else (_named(name),)
+    with opened(home) as (settings, database):
+        head, found = compare(database, chosen, sinks_of(settings.redis_url))
+    ok = not any(each.differences for each in found)
+    if as_json:
+        result = {"ok": ok, "head": head, "projections": [asdict(each) for each in found]}
+        show(result, as_json=True)
+    else:
+        for each in found:
+            _print_comparison(each)
+        sys.stdout.write("rebuilt equals live\n" if ok else "")
+    if not ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def assign(
+    name: Name,
+    host: Annotated[str, typer.Argument(help="follower or workers.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Change who advances a projection; it goes on where the other host left it."""
+    chosen = PROJECTIONS if name == ALL else (_named(name),)
+    _check_host(host)
+    with opened(home) as (_, database):
+        for projection in chosen:
+            run_assign(database, projection, host)
+            show({"name": projection.name, "host": host}, as_json=as_json)
+
+
+def _check_host(host: str) -> None:
+    if host not in (FOLLOWER, WORKERS):
+        fail(f"a projection is advanced by {FOLLOWER} or {WORKERS}, not {host}")
+
+
+def _named(name: str) -> Any:
+    try:
+        return projection_named(name)
+    except ValueError as error:
+        fail(str(error))
+
+
+def _print_comparison(each: Comparison) -> None:
+    sys.stdout.write(f"{each.name} v{each.version} at position {each.position}\n")
+    for table in each.tables:
+        same = "equal" if table.live == table.rebuilt else "DIFFERENT"
+        sys.stdout.write(f"  {table.table:28} {table.rows:>9} rows  {table.live[:16]}  {same}\n")
+    for parked in each.parked:
+        sys.stdout.write(f"  PARKED  {parked}\n")
+    for difference in each.differences:
+        sys.stdout.write(f"  DIFFERENCE  {difference}\n")
+
+
+@contextmanager
+def _bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, where somebody looks at it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(f"rebuilding {name}", total=None)
+
+        def report(position: int, head: int) -> None:
+            progress.update(task, completed=position, total=head)
+
+        yield report

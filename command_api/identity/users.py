@@ -1,0 +1,139 @@
+"""Users and their API keys: ordinary aggregates, stored through the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from command_api.identity.vault import Vault, new_api_key
+from domain.errors import InvalidCommandError
+from domain.events.identity import ApiKeyCreated, UserRegistered
+from domain.identity.api_keys import mask_key, replay_api_key, revoke_api_key
+from event_store.ids import new_envelope, new_uuid7, now_iso
+from event_store.log.aggregates import Aggregates
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from event_store.postgres.database import Database
+
+EMAIL_CHARACTERS_MAX = 254
+"""RFC 5321, 4.5.3.1.3: a path of 256 with its two brackets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """A user just made; the key is shown this once."""
+
+    user_id: str
+    account_id: str
+    key_id: str
+    api_key: str
+
+
+class Users:
+    """The commands; one short-lived object for each run of the command line."""
+
+    def __init__(self, database: Database, vault: Vault, *, actor: str) -> None:
+        """`actor` stands on the events."""
+        self._database, self._vault, self._actor = database, vault, actor
+        self._aggregates = Aggregates(database)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._aggregates.close()
+
+    def create_user(self, email: str) -> NewUser:
+        """Register a user with one key and nothing to spend; raises InvalidCommandError."""
+        local, at, domain = email.strip().rpartition("@")
+        if not (local and at and domain) or len(email) > EMAIL_CHARACTERS_MAX:
+            message = f"{email!r} is not an email address"
+            raise InvalidCommandError(message)
+        user_id, account_id = new_uuid7(), new_uuid7()
+        wrapped = self._vault.new_data_key()
+        with self._database.connect() as connection:
+            taken = connection.execute(
+                "INSERT INTO user_secret (user_id, account_id, email_hash, wrapped_key) "
+                "VALUES (%s, %s, %s, %s) ON CONFLICT (email_hash) DO NOTHING",
+                [user_id, account_id, self._vault.email_hash(email), wrapped],
+            )
+        if taken.rowcount == 0:
+            message = f"a user with the address {email} exists already"
+            raise InvalidCommandError(message)
+        sealed = self._vault.encrypt(wrapped, email.strip().encode())
+        registered = UserRegistered(
+            originator_id=user_id,
+            originator_version=1,
+            **new_envelope(self._actor),
+            account_id=str(account_id),
+            email_ciphertext=sealed.hex(),
+        )
+        created, api_key = self._new_key(user_id, account_id, "primary")
+        self._aggregates.append([registered, created])
+        return NewUser(
+            user_id=str(user_id),
+            account_id=str(account_id),
+            key_id=str(created.originator_id),
+            api_key=api_key,
+        )
+
+    def create_key(self, user: str, name: str) -> tuple[str, str]:
+        """Another key for a user, named by id or address; returns (key id, key)."""
+        user_id, account_id = self.find_user(user)
+        created, api_key = self._new_key(user_id, account_id, name)
+        self._aggregates.append([created])
+        return str(created.originator_id), api_key
+
+    def revoke_key(self, key: str, reason: str) -> str:
+        """Revoke a key, named by its id or itself; returns its id. Revoking twice is fine."""
+        key_id = self._key_id(key)
+        events = revoke_api_key(
+            replay_api_key(self._aggregates.events_of(key_id)) if key_id else None,
+            event_id=str(new_uuid7()),
+            now=now_iso(),
+            actor=self._actor,
+            correlation_id=str(new_uuid7()),
+            reason=reason,
+        )
+        if events:
+            self._aggregates.append(events)
+        return str(key_id)
+
+    def find_user(self, user: str) -> tuple[UUID, UUID]:
+        """(user id, account id) of a user named by id or address; raises InvalidCommandError."""
+        with self._database.connect() as connection:
+            if "@" in user:
+                row = connection.execute(
+                    "SELECT user_id, account_id FROM user_secret WHERE email_hash = %s",
+                    [self._vault.email_hash(user)],
+                ).fetchone()
+            else:
+                row = connection.execute(
+                    "SELECT user_id, account_id FROM user_secret WHERE user_id::text = %s", [user]
+                ).fetchone()
+        if row is None:
+            message = f"there is no user {user!r}: name one by id or email address"
+            raise InvalidCommandError(message)
+        return row[0], row[1]
+
+    def _key_id(self, key: str) -> UUID | None:
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = %s",
+                [key, self._vault.key_hash(key.encode())],
+            ).fetchone()
+        return row[0] if row else None
+
+    def _new_key(self, user_id: UUID, account_id: UUID, name: str) -> tuple[ApiKeyCreated, str]:
+        api_key = new_api_key()
+        event = ApiKeyCreated(
+            originator_id=new_uuid7(),
+            originator_version=1,
+            **new_envelope(self._actor),
+            user_id=str(user_id),
+            account_id=str(account_id),
+            key_hash=self._vault.key_hash(api_key.encode()),
+            masked=mask_key(api_key),
+            name=name,
+        )
+        return event, api_key

@@ -1,0 +1,80 @@
+"""Answers of JSON calls, kept for the same account's same request; off unless it is set.
+
+A hit makes no provider call, so it costs nothing and is no event: the reply names the call that
+was charged. Replies are encrypted with the user's own data key (P5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+import psycopg
+
+from command_api.kept_replies.idempotency import canonical_digest, wrapped_key_of
+
+if TYPE_CHECKING:
+    from command_api.identity.vault import Vault
+    from edge.caller import Caller
+    from event_store.postgres.database import Database
+    from providers.redis.cache import Cache
+
+BYPASS = (b"no-cache", b"no-store")
+
+
+class CachedReply(msgspec.Struct, frozen=True):
+    """A whole reply, and the call that was charged for it."""
+
+    call_id: str
+    provider: str
+    body: bytes
+
+
+class ResponseCache:
+    """Looks up and keeps replies; one for each process."""
+
+    def __init__(
+        self, cache: Cache, database: Database, vault: Vault, *, ttl_s: float, bytes_max: int
+    ) -> None:
+        """`ttl_s` 0 turns it off."""
+        self._cache, self._database, self._vault = cache, database, vault
+        self._ttl_s, self._bytes_max = ttl_s, bytes_max
+
+    @property
+    def enabled(self) -> bool:
+        """Whether replies are kept at all."""
+        return self._ttl_s > 0
+
+    def name_of(self, caller: Caller, raw: bytes, cache_control: bytes, *, route: str) -> str:
+        """The name of a request's reply; empty when the caller wants no cached one."""
+        if any(each in cache_control.lower() for each in BYPASS):
+            return ""
+        scope = hashlib.sha256(caller.account_id.encode() + route.encode() + canonical_digest(raw))
+        return f"response:{scope.hexdigest()}"
+
+    async def find(self, caller: Caller, name: str) -> CachedReply | None:
+        """A kept reply that can still be read."""
+        sealed = await self._cache.get(name)
+        wrapped = await self._data_key(caller) if sealed is not None else None
+        if sealed is None or wrapped is None:
+            return None
+        return msgspec.msgpack.decode(self._vault.decrypt(wrapped, sealed), type=CachedReply)
+
+    async def keep(self, caller: Caller, name: str, reply: CachedReply) -> None:
+        """Keep a reply that is not too large."""
+        if len(reply.body) > self._bytes_max:
+            return
+        wrapped = await self._data_key(caller)
+        if wrapped is not None:
+            sealed = self._vault.encrypt(wrapped, msgspec.msgpack.encode(reply))
+            await self._cache.put(name, sealed, ttl_s=self._ttl_s)
+
+    async def _data_key(self, caller: Caller) -> bytes | None:
+        """The user's wrapped data key; None when it was destroyed, or the database is away."""
+        try:
+            connection = await self._database.connect_async()
+            async with connection:
+                return await wrapped_key_of(connection, caller)
+        except psycopg.OperationalError:
+            return None

@@ -1,0 +1,103 @@
+"""Credits given: by the operator, and as the trial. Each is one entry of the append."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from domain.ledger.lots import (
+    PRIORITY,
+    TRIAL_DAYS,
+    TRIAL_NANO_USD,
+    TRIAL_REQUESTS_MAX,
+    TRIAL_TOKENS_MAX,
+    GrantKind,
+)
+from event_store.append.committer import Committer
+from event_store.append.entries import AppendCode, Entry, EntryKind
+from event_store.ids import new_envelope, new_uuid7, to_iso
+
+if TYPE_CHECKING:
+    from event_store.postgres.database import Database
+
+APPEND_TIMEOUT_S = 10.0
+"""A person waits for a grant, so it may wait longer for a lost database than a call does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Credits to give, in nano-USD; a key makes a repetition change nothing."""
+
+    account_id: UUID
+    amount: int
+    kind: GrantKind
+    reason: str
+    expires_at: str | None = None
+    idempotency_key: str | None = None
+    limits: dict[str, int] | None = None
+
+
+class Grants:
+    """The commands; one for each run of the command line."""
+
+    def __init__(self, database: Database, *, actor: str) -> None:
+        """`actor` stands on the events."""
+        self._database, self._actor = database, actor
+
+    async def give(self, grant: Grant) -> tuple[str, bool]:
+        """Give credits, durably; returns (lot id, whether this was the first time).
+
+        Raises EventStoreError when the ledger cannot be reached or refuses the entry.
+        """
+        key = grant.idempotency_key
+        lot_id = uuid5(grant.account_id, f"grant {key}") if key else new_uuid7()
+        fields: dict[str, Any] = {
+            **new_envelope(self._actor),
+            "account_id": str(grant.account_id),
+            "lot_id": str(lot_id),
+            "kind": grant.kind,
+            "priority": PRIORITY[grant.kind],
+            "amount_nano_usd": grant.amount,
+            "expires_at": grant.expires_at,
+            "reason": grant.reason,
+            "limits": grant.limits,
+        }
+        committer = Committer(
+            self._database.application,
+            owner_id=new_uuid7(),
+            hold_ttl_s=1,
+            append_timeout_s=APPEND_TIMEOUT_S,
+        )
+        await committer.start()
+        try:
+            answer = await committer.append(
+                Entry(
+                    EntryKind.GRANT,
+                    lot_id.bytes,
+                    grant.account_id.bytes,
+                    grant.amount,
+                    msgspec.json.encode(fields)[:-1],
+                )
+            )
+        finally:
+            await committer.stop()
+        return str(lot_id), answer.code == AppendCode.OK
+
+    async def give_trial(self, account_id: UUID) -> tuple[str, bool]:
+        """The trial (money rule 10); a second time changes nothing."""
+        expires = datetime.now(UTC) + timedelta(days=TRIAL_DAYS)
+        return await self.give(
+            Grant(
+                account_id=account_id,
+                amount=TRIAL_NANO_USD,
+                kind=GrantKind.TRIAL,
+                reason="trial credits",
+                expires_at=to_iso(expires),
+                idempotency_key="trial",
+                limits={"requests": TRIAL_REQUESTS_MAX, "tokens": TRIAL_TOKENS_MAX},
+            )
+        )

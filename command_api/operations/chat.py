@@ -1,0 +1,220 @@
+"""Reads a Chat Completions body: what we must know of it, and nothing changed in it.
+
+The body is decoded twice, once for the few members that decide about money and routing, once
+into raw members so that what the caller sent reaches the provider byte for byte; only `model`
+and `stream_options` are ever replaced.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from command_api.operations.request import Answer
+from command_api.replies.completions import read_completion
+from command_api.replies.sse import count_message
+from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
+from domain.ledger.holds import (
+    FILE_TOKENS_MAX,
+    IMAGE_TOKENS_MAX,
+    CallBound,
+    PromptSize,
+    output_bound,
+)
+from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
+from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body, utf8_size
+from edge.errors import bad_request
+from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from command_api.settings import Settings
+    from providers.inference.registry.offers import Model, Provider
+
+BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
+"""A minute of 64 kbit/s audio in base64; uncompressed audio counts as more minutes."""
+MESSAGE_TOKENS = 4
+PART_SHARE = 4
+"""An image or file is estimated at a quarter of the most it could be."""
+TOKENS_MAX = 10_000_000
+
+
+class Part(msgspec.Struct):
+    """One content part."""
+
+    type: str
+    text: str | None = None
+    input_audio: msgspec.Raw = RAW_NULL
+    refusal: str | None = None
+
+
+class Message(msgspec.Struct):
+    """One message, as far as its size goes."""
+
+    role: str
+    content: str | list[Part] | None = None
+    tool_calls: msgspec.Raw = RAW_NULL
+    function_call: msgspec.Raw = RAW_NULL
+    name: str | None = None
+    refusal: str | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    """OpenAI's stream options."""
+
+    include_usage: bool | None = None
+
+
+class ChatBody(RoutingMembers, kw_only=True):
+    """The members that matter here."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    stream_options: StreamOptions | None = None
+    tools: msgspec.Raw = RAW_NULL
+    functions: msgspec.Raw = RAW_NULL
+    response_format: msgspec.Raw = RAW_NULL
+
+
+_decode = msgspec.json.Decoder(ChatBody).decode
+_encode = msgspec.json.encode
+
+
+class ChatRequest:
+    """A checked request."""
+
+    operation = Operation.CHAT
+
+    __slots__ = (
+        *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
+        *("_size", "stream"),
+    )
+
+    def __init__(self, raw: bytes, body: ChatBody) -> None:
+        """Take over what was checked."""
+        self.raw, self.body = raw, body
+        self.model = body.model
+        self.stream = bool(body.stream)
+        self.choices = 1 if body.n is None else body.n
+        asked = body.max_completion_tokens
+        self.max_tokens = body.max_tokens if asked is None else asked
+        options = body.stream_options
+        self.include_usage = bool(options and options.include_usage)
+        self.routing: Routing | None = read_routing(body) if body.routes else None
+        self._size = self.prompt_size()
+
+    def bound(self, model: Model, settings: Settings) -> CallBound:
+        """The most that this call can use at an offer (money rule 2)."""
+        output = output_bound(
+            requested=self.max_tokens,
+            choices=self.choices,
+            default_tokens=settings.hold_default_output_tokens,
+            model_max_tokens=model.max_output_tokens,
+        )
+        return CallBound(
+            input_tokens=self._size.tokens_bound(model.context_length),
+            output_tokens=output.tokens,
+            extendable=output.extendable and self.stream,
+            input_images=self._size.images,
+        )
+
+    def estimated(self, output_tokens: int) -> Usage:
+        """Our own count of the call, when the provider gave none (money rule 6)."""
+        return estimated_usage(
+            input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
+        )
+
+    def counted(self, usage: Usage, _: bytes) -> Usage:
+        """What a provider's report leaves out: the images of the prompt are ours to count."""
+        return usage.with_input_images(self._size.images) if self._size.images else usage
+
+    def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
+        """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+        found = read_completion(offer.provider, raw, call_id=call_id, model=offer.id)
+        usage = found.usage or self.estimated(count_message(found.choices))
+        return Answer(found.raw, found.request_id, self.counted(usage, raw))
+
+    def prompt_size(self) -> PromptSize:
+        """What of the prompt costs tokens (money rule 2)."""
+        body = self.body
+        size = _raw_size(body.tools, body.functions, body.response_format)
+        images = audio = files = 0
+        for message in body.messages:
+            content = message.content
+            if isinstance(content, str):
+                size += utf8_size(content)
+            elif content:
+                for part in content:
+                    if part.text is not None:
+                        size += utf8_size(part.text)
+                    if part.type == "image_url":
+                        images += 1
+                    elif part.type == "input_audio":
+                        audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
+                    elif part.type == "file":
+                        files += 1
+            size += _raw_size(message.tool_calls, message.function_call)
+            if message.name:
+                size += utf8_size(message.name)
+        return PromptSize(
+            text_bytes=size,
+            messages=len(body.messages),
+            images=images,
+            audio_minutes=audio,
+            files=files,
+        )
+
+    def estimated_input_tokens(self) -> int:
+        """Our own count of the prompt, for when the provider gives none (money rule 6)."""
+        size = self._size
+        tokens = -(-_raw_size(self.body.tools, self.body.functions) // 4)
+        for message in self.body.messages:
+            content = message.content
+            if isinstance(content, str):
+                tokens += estimate_tokens(content)
+            elif content:
+                tokens += sum(estimate_tokens(part.text or "") for part in content)
+        parts = size.images * IMAGE_TOKENS_MAX + size.files * FILE_TOKENS_MAX
+        return tokens + size.messages * MESSAGE_TOKENS + parts // PART_SHARE
+
+    def upstream_body(
+        self, model: Model, provider: Provider, *, max_tokens: int | None = None
+    ) -> bytes:
+        """The body for the provider: its own model id, and usage asked for in streams."""
+        members = members_for(self, model, provider)
+        if self.stream and not self.include_usage:
+            raw = members.get("stream_options", RAW_NULL)
+            options: dict[str, Any] = dict(decode_any(raw) or {})
+            options["include_usage"] = True
+            members["stream_options"] = msgspec.Raw(_encode(options))
+        if max_tokens is not None:
+            members["max_tokens"] = msgspec.Raw(b"%d" % max_tokens)
+        return _encode(members)
+
+
+def _raw_size(*parts: msgspec.Raw) -> int:
+    size = 0
+    for part in parts:
+        if part is not RAW_NULL and bytes(part) != b"null":
+            size += len(part)
+    return size
+
+
+def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:
+    """Check a body; raises ApiError 400 that names what is wrong and where."""
+    body = decode_body(_decode, raw)
+    check_model(body.model)
+    if not body.messages:
+        message = "messages is empty: send at least one message."
+        raise bad_request("empty_messages", message, "messages")
+    if len(body.messages) > settings.messages_max:
+        message = f"messages holds more than {settings.messages_max} messages."
+        raise bad_request("too_many_messages", message, "messages")
+    check_range("n", body.n, settings.choices_max)
+    check_range("max_tokens", body.max_tokens, TOKENS_MAX)
+    check_range("max_completion_tokens", body.max_completion_tokens, TOKENS_MAX)
+    return ChatRequest(raw, body)

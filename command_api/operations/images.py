@@ -1,0 +1,120 @@
+"""/v1/images/generations: what a body asks and bounds, and which answers count.
+
+What the caller sent reaches the provider as it is; only `model` is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
+from domain.ledger.holds import CallBound
+from domain.pricing.usage import Usage, estimate_tokens
+from edge.body import check_model, check_range, decode_body, decode_members
+from edge.errors import bad_request
+from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from command_api.settings import Settings
+    from providers.inference.registry.offers import Model
+
+IMAGE_PIXELS_DEFAULT = 1024 * 1024
+"""An image whose size nobody says."""
+IMAGE_OUTPUT_TOKENS_MAX = 6_240
+"""What one image of gpt-image-1 costs at most, in output tokens (OpenAI, "Image generation")."""
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})\Z")
+_encode = msgspec.json.encode
+
+
+class ImagesBody(MediaBody, kw_only=True):
+    """The members that matter here."""
+
+    prompt: str
+    n: int | None = None
+    size: str | None = None
+    stream: bool | None = None
+
+
+_decode_images = msgspec.json.Decoder(ImagesBody).decode
+
+
+class _ImageData(msgspec.Struct):
+    width: int | None = None
+    height: int | None = None
+
+
+class _Images(msgspec.Struct):
+    data: list[_ImageData]
+
+
+_decode_data = msgspec.json.Decoder(_Images).decode
+
+
+class ImagesRequest(MediaRequest):
+    """A checked request for images."""
+
+    operation = Operation.IMAGES
+
+    def __init__(self, raw: bytes, body: ImagesBody) -> None:
+        """Take over what was checked."""
+        super().__init__(raw, body)
+        self._prompt = body.prompt
+        self._count = body.n or 1
+        size = _SIZE.match(body.size or "")
+        self._pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
+
+    def bound(self, _: Model, __: Settings) -> CallBound:
+        """Images, their pixels, and for models that count them their tokens (money rule 2)."""
+        return CallBound(
+            input_tokens=tokens_bound(self._prompt),
+            output_tokens=self._count * IMAGE_OUTPUT_TOKENS_MAX,
+            images=self._count,
+            image_pixels=self._count * self._pixels,
+        )
+
+    def estimated_input_tokens(self) -> int:
+        """Our own count of the prompt."""
+        return estimate_tokens(self._prompt)
+
+    def estimated(self, _: int) -> Usage:
+        """Our own count: where no tokens are reported, images are what is priced."""
+        return Usage(input_tokens=0, output_tokens=0)
+
+    def counted(self, usage: Usage, raw: bytes) -> Usage:
+        """The images that came, at the size the provider tells, else the one asked for."""
+        data = _decode_data(raw).data
+        pixels = sum(
+            each.width * each.height if each.width and each.height else self._pixels
+            for each in data
+        )
+        return usage.with_images(len(data), pixels)
+
+    def mended(self, raw: bytes, _: Model, call_id: str, __: Usage) -> bytes:
+        """OpenAI's images have `created`; Together leaves it out."""
+        members = decode_members(raw)
+        if bytes(members.get("created", b"null")) != b"null":
+            return raw
+        # A UUIDv7 begins with the milliseconds at which it was made.
+        made_ms = int(call_id.replace("-", "")[:12], 16)
+        members["created"] = msgspec.Raw(b"%d" % (made_ms // 1_000))
+        return _encode(members)
+
+
+def parse_images(raw: bytes, settings: Settings) -> ImagesRequest:
+    """Check a body; raises ApiError 400."""
+    body = decode_body(_decode_images, raw)
+    check_model(body.model)
+    if not body.prompt.strip():
+        message = "prompt is empty: say what the image shows."
+        raise bad_request("empty_prompt", message, "prompt")
+    check_range("n", body.n, settings.images_max)
+    if body.stream:
+        message = "stream is not offered for images: leave it out."
+        raise bad_request("invalid_value", message, "stream")
+    if body.size and "x" in body.size and not _SIZE.match(body.size):
+        message = "size must be WIDTHxHEIGHT, such as 1024x1024."
+        raise bad_request("invalid_value", message, "size")
+    return ImagesRequest(raw, body)

@@ -1,0 +1,134 @@
+"""A checked body and its answer, as far as the pipeline needs to know them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from command_api.replies.completions import read_reply
+from command_api.replies.failures import failure_of_nothing
+from command_api.replies.usage_report import parse_usage
+from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
+from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
+from edge.body import utf8_size
+
+if TYPE_CHECKING:
+    from command_api.settings import Settings
+    from domain.ledger.holds import CallBound
+    from domain.pricing.usage import Usage
+    from providers.inference.port import Operation
+    from providers.inference.registry.offers import Model, Provider
+
+_encode = msgspec.json.encode
+
+
+class Answer(NamedTuple):
+    """A reply that counts as an answer, and what it used."""
+
+    raw: bytes
+    request_id: str | None
+    usage: Usage
+
+
+class InferenceRequest(Protocol):
+    """A checked body, as far as the pipeline needs to know it."""
+
+    operation: Operation
+    raw: bytes
+    model: str
+    routing: Routing | None
+    stream: bool
+    include_usage: bool
+    choices: int
+    max_tokens: int | None
+
+    def bound(self, model: Model, settings: Settings, /) -> CallBound:
+        """The most that the call can use at an offer."""
+        ...
+
+    def estimated_input_tokens(self) -> int:
+        """Our own count of the prompt."""
+        ...
+
+    def estimated(self, output_tokens: int, /) -> Usage:
+        """Our own count of the call."""
+        ...
+
+    def counted(self, usage: Usage, raw: bytes, /) -> Usage:
+        """A provider's report with what it leaves out and the reply shows."""
+        ...
+
+    def upstream_body(
+        self, model: Model, provider: Provider, *, max_tokens: int | None = None
+    ) -> bytes:
+        """The body for the provider."""
+        ...
+
+    def judge(self, raw: bytes, offer: Model, call_id: str, /) -> Answer:
+        """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+        ...
+
+
+class MediaBody(RoutingMembers, kw_only=True):
+    """What the bodies of media have in common."""
+
+    model: str
+
+
+class MediaRequest:
+    """What media have in common: one JSON answer with `data`, no stream."""
+
+    operation: Operation
+    stream = False
+    include_usage = False
+    choices = 1
+    max_tokens: int | None = 0
+    empty_answers = False
+    """Whether an answer without a single item is one."""
+
+    def __init__(self, raw: bytes, body: MediaBody) -> None:
+        """Take over what was checked."""
+        self.raw, self.model = raw, body.model
+        self.routing: Routing | None = read_routing(body) if body.routes else None
+
+    def upstream_body(
+        self, model: Model, provider: Provider, *, max_tokens: int | None = None
+    ) -> bytes:
+        """The body for the provider."""
+        del max_tokens
+        return _encode(members_for(self, model, provider))
+
+    def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
+        """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+        provider = offer.provider
+        reply = read_reply(provider, raw)
+        if not isinstance(reply.data, list) or not (reply.data or self.empty_answers):
+            raise failure_of_nothing(provider, "no data")
+        report = parse_usage(reply.usage) if reply.usage is not None else None
+        usage = report or self.estimated(0)
+        request_id = reply.id if isinstance(reply.id, str) else None
+        try:
+            mended = self.mended(raw, offer, call_id, usage)
+            return Answer(mended, request_id, self.counted(usage, raw))
+        except msgspec.DecodeError:
+            raise failure_of_nothing(provider, "data of another shape") from None
+
+    def estimated(self, output_tokens: int, /) -> Usage:
+        """Our own count of the call."""
+        raise NotImplementedError
+
+    def counted(self, usage: Usage, raw: bytes, /) -> Usage:
+        """A provider's report with what it leaves out and the reply shows."""
+        raise NotImplementedError
+
+    def mended(self, raw: bytes, offer: Model, call_id: str, usage: Usage, /) -> bytes:
+        """The reply with what OpenAI's types want and the provider left out."""
+        raise NotImplementedError
+
+
+def tokens_bound(item: str | list[int]) -> int:
+    """The most tokens that a text, or a list of tokens, can be (money rule 2)."""
+    if isinstance(item, str):
+        return -(-utf8_size(item) // BYTES_PER_TOKEN_BOUND) + MESSAGE_OVERHEAD_TOKENS
+    return len(item)

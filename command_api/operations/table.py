@@ -1,0 +1,32 @@
+"""The inference operations, each with its route and the reader of its body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from command_api.operations.chat import parse_chat
+from command_api.operations.embeddings import parse_embeddings
+from command_api.operations.images import parse_images
+from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from command_api.operations.request import InferenceRequest
+    from command_api.settings import Settings
+
+
+class Route(NamedTuple):
+    """One operation's route."""
+
+    path: str
+    operation: Operation
+    parse: Callable[[bytes, Settings], InferenceRequest]
+
+
+ROUTES = (
+    Route("/v1/chat/completions", Operation.CHAT, parse_chat),
+    Route("/v1/embeddings", Operation.EMBEDDINGS, parse_embeddings),
+    Route("/v1/images/generations", Operation.IMAGES, parse_images),
+)
+"""The inference routes, in front of the framework's router (ADR 0007)."""

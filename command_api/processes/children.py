@@ -1,0 +1,147 @@
+"""The child processes: workers that serve, and one that does the background work.
+
+Each child watches a pipe from the supervisor. When the supervisor dies, however it dies, the
+pipe closes and the child ends by itself, so that nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from command_api.composition import committer_of, configure_logging, database_of
+from command_api.serving.app import make_app
+from command_api.serving.front import make_server
+from command_api.settings import Settings
+from event_store.append.spool import Spool
+from event_store.append.sweeper import Sweeper
+from event_store.errors import LedgerUnavailableError
+from event_store.ids import new_uuid7
+from projections.engine.redis_sink import sinks_of
+from projections.hosting.follower import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from event_store.postgres.database import Database
+
+logger = logging.getLogger("gatewayz")
+
+GC_THRESHOLD = 20_000
+GC_THRESHOLD_OF_BATCHES = 200_000
+BACKGROUND_NICENESS = 19
+ORPHAN_GRACE_S = 2
+RETRY_S = 1.0
+
+
+def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
+    """Call `orphaned` when the other end of the pipe closes; exit hard if that is ignored."""
+
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        orphaned()
+        threading.Event().wait(ORPHAN_GRACE_S)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
+    """Serve HTTP on an inherited socket until told to stop."""
+    app = make_app(settings, database_of(settings))
+    server = make_server(app, settings)
+    watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    # What is loaded by now lives as long as the process: collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    # uvicorn's own `fd` takes the socket for a Unix one, and then TCP_NODELAY is never set.
+    server.run(sockets=[socket.socket(fileno=listener)])
+
+
+def run_background(settings: Settings, *, pipe: int) -> None:
+    """Follow the log and sweep until told to stop."""
+    yield_to_calls()
+    spare_collections()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch_supervisor(pipe, stop.set)
+    database = database_of(settings)
+    sinks = sinks_of(settings.redis_url)
+    follower = threading.Thread(
+        target=follow,
+        args=(database, stop, sinks),
+        kwargs={"trail_max_s": settings.read_trail_max_s},
+        daemon=True,
+    )
+    follower.start()
+    asyncio.run(_sweep(settings, database, stop))
+    follower.join()
+
+
+def spare_collections() -> None:
+    """Let the garbage collector look seldom, and never at what lives as long as the process.
+
+    Batches of events are many small objects without cycles; looking at them again and again was
+    a fifth of the cost of reading the log.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD_OF_BATCHES)
+
+
+def yield_to_calls() -> None:
+    """Run in the time that the calls leave: nothing on the read side may delay one."""
+    os.nice(BACKGROUND_NICENESS)
+    if hasattr(os, "SCHED_IDLE"):  # Linux
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+async def _sweep(settings: Settings, database: Database, stop: threading.Event) -> None:
+    owner_id = new_uuid7()
+    while not stop.is_set():
+        committer = committer_of(settings, database, owner_id)
+        sweeper = Sweeper(
+            database,
+            committer,
+            Spool(settings.home, owner_id),
+            reply_hours=settings.idempotency_body_hours,
+        )
+        try:
+            await committer.start()
+            while not stop.is_set():
+                await sweeper.sweep()
+                await asyncio.to_thread(stop.wait, settings.sweep_interval_s)
+        except (psycopg.Error, LedgerUnavailableError) as error:
+            logger.warning("the sweep is put off: %s", error)
+            await asyncio.to_thread(stop.wait, RETRY_S)
+        finally:
+            with suppress(Exception):
+                await committer.stop()
+
+
+def main(arguments: list[str]) -> None:
+    """Entry of a child: `worker LISTENER PIPE` or `background PIPE`."""
+    settings = Settings()
+    configure_logging(settings)
+    if arguments[0] == "worker":
+        run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
+    else:
+        run_background(settings, pipe=int(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,108 @@
+"""`gatewayz relay`: the relay, with a port for its health and metrics."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from event_store.relay.kafka import KafkaProducer, ensure_topic
+from event_store.relay.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from command_api.settings import Settings
+    from event_store.postgres.database import Database
+    from event_store.relay.relay import RelayStatus
+
+logger = logging.getLogger("gatewayz.relay")
+
+STALE_S = 60.0
+"""A relay that has not looked at the log for so long is not healthy."""
+
+
+def run_relay(settings: Settings, database: Database) -> None:
+    """Relay until SIGINT or SIGTERM. Raises RelayError, or OSError when the port is taken."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def make_producer() -> KafkaProducer:
+        bootstrap, topic = settings.kafka_bootstrap, settings.kafka_topic
+        ensure_topic(bootstrap, topic, settings.kafka_partitions)
+        queue = settings.relay_batch_events_max + settings.kafka_partitions
+        return KafkaProducer(bootstrap, topic, queue_max=queue)
+
+    relay = Relay(
+        database,
+        make_producer,
+        topic=settings.kafka_topic,
+        partitions=settings.kafka_partitions,
+        batch_events=settings.relay_batch_events_max,
+        heartbeat_s=settings.relay_heartbeat_s,
+    )
+    server = serve_status(relay.status, settings.host, settings.relay_port)
+    try:
+        relay.run(stop)
+    finally:
+        server.shutdown()
+
+
+class RelayMetrics:
+    """The relay's status in Prometheus's terms."""
+
+    def __init__(self, status: RelayStatus) -> None:
+        """`status` is read at each scrape."""
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        status = self._status
+        for name, about, value in (
+            ("gatewayz_relay_active", "1 while this relay holds the lock.", int(status.active)),
+            ("gatewayz_relay_position", "Position of the log relayed so far.", status.position),
+            ("gatewayz_relay_lag_events", "Events not yet relayed.", status.lag_events),
+        ):
+            yield GaugeMetricFamily(name, about, value)
+        yield CounterMetricFamily("gatewayz_relay_events", "Events relayed.", status.events)
+
+
+def serve_status(status: RelayStatus, host: str, port: int) -> ThreadingHTTPServer:
+    """Serve /health and /metrics in the background."""
+    registry = CollectorRegistry()
+    registry.register(RelayMetrics(status))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, "text/plain; version=0.0.4", generate_latest(registry))
+            elif self.path == "/health":
+                healthy = time.monotonic() - status.beat < STALE_S
+                state = "healthy" if healthy else "stale"
+                body = b'{"status":"%b"}' % state.encode()
+                self._answer(200 if healthy else 503, "application/json", body)
+            else:
+                self._answer(404, "application/json", b'{"detail":"Not Found","code":"not_found"}')
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Scrapes are not worth a line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

@@ -1,0 +1,93 @@
+"""What the body of a 200 holds: a reply, an answer, or an error after all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from command_api.replies.conform import decode_completion, mend_completion
+from command_api.replies.failures import failure_of_error, failure_of_nothing
+from command_api.replies.usage_report import parse_usage
+
+if TYPE_CHECKING:
+    from domain.pricing.usage import Usage
+
+
+class Reply(msgspec.Struct):
+    """The members of a JSON reply that matter here."""
+
+    id: Any = None
+    choices: Any = None
+    data: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(Reply).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class Completion(NamedTuple):
+    """A chat reply that counts as an answer; `raw` is what the caller gets.
+
+    `choices` are those of a reply without a report of usage, to be counted.
+    """
+
+    raw: bytes
+    request_id: str | None
+    usage: Usage | None
+    choices: list[Any]
+
+
+def read_reply(provider: str, raw: bytes) -> Reply:
+    """The body of a 200; raises UpstreamFailure for an error, or for what is not JSON.
+
+    Leading white space is legal: some upstreams send it to keep the connection alive.
+    """
+    try:
+        reply = _decode(raw.strip())
+    except (msgspec.DecodeError, RecursionError):
+        what = "a body that is not a JSON object" if raw.strip() else "an empty body"
+        raise failure_of_nothing(provider, what) from None
+    if reply.error is not None:
+        raise failure_of_error(provider, reply.error)
+    return reply
+
+
+def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> Completion:
+    """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+    try:
+        fit = decode_completion(raw)
+    except msgspec.DecodeError:
+        return _misfit(provider, raw, call_id, model)
+    if fit.error is None and fit.choices and fit.usage is not None:
+        return Completion(raw, fit.id, fit.usage.usage(), [])
+    return _misfit(provider, raw, call_id, model)
+
+
+def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> Completion:
+    """The same for a reply that is no plain answer of OpenAI's."""
+    reply = read_reply(provider, raw)
+    if not isinstance(reply.choices, list) or not reply.choices:
+        raise failure_of_nothing(provider, "no choices")
+    try:
+        decode_completion(raw)
+    except msgspec.DecodeError:
+        raw = _mended(provider, raw, call_id, model)
+    return Completion(
+        raw=raw,
+        request_id=reply.id if isinstance(reply.id, str) else None,
+        usage=parse_usage(reply.usage) if reply.usage is not None else None,
+        choices=reply.choices,
+    )
+
+
+def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:
+    try:
+        mended = mend_completion(_decode_any(raw.strip()), call_id=call_id, model=model)
+        encoded = msgspec.json.encode(mended)
+        decode_completion(encoded)
+    except (msgspec.DecodeError, AttributeError, TypeError):
+        raise failure_of_nothing(provider, "a reply that is no chat completion") from None
+    return encoded

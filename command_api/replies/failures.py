@@ -1,0 +1,244 @@
+"""What an upstream's answer means for the caller, in one table.
+
+429 stays 429 with its Retry-After; 400, 404, 413 and 422 stay; the provider's 401, 402 and 403
+are ours to mend and become 502, never the caller's; 5xx and errors without a code become 502,
+503 or 504. Errors inside HTTP 200 count as failures of the same kind.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from command_api.replies.retry_after import error_of, retry_after_s
+from edge.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
+from providers.inference.port import (
+    UnsupportedError,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+MESSAGE_CHARACTERS_MAX = 2_000
+
+KEPT = frozenset({400, 404, 413, 422, 429})
+STATUS_OF: dict[int, int] = {
+    HTTPStatus.REQUEST_TIMEOUT: 504,
+    HTTPStatus.SERVICE_UNAVAILABLE: 503,
+    HTTPStatus.GATEWAY_TIMEOUT: 504,
+    529: 503,
+}
+"""Other upstream statuses that do not become 502."""
+TEXT_CODES: dict[str, int] = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 402,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "model_not_found": 404,
+    "overloaded_error": 503,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "billing_error": 402,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 504,
+    "api_error": 500,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "INVALID_ARGUMENT": 400,
+    "PERMISSION_DENIED": 403,
+    "UNAUTHENTICATED": 401,
+    "NOT_FOUND": 404,
+    "DEADLINE_EXCEEDED": 504,
+    "content_filter": 400,
+}
+"""Named codes and types inside an error object, for errors that came without a status."""
+CODES: dict[int, str] = {
+    400: "upstream_bad_request",
+    404: "upstream_not_found",
+    413: "upstream_request_too_large",
+    422: "upstream_unprocessable",
+    429: "upstream_rate_limited",
+    502: "upstream_error",
+    503: "upstream_unavailable",
+    504: "upstream_timeout",
+}
+OURS_TO_MEND = frozenset({401, 402, 403})
+BAD_KEY = re.compile(
+    r"(incorrect|invalid|expired|missing|no|wrong)\s+(x-)?api[ _-]?key"
+    r"|api[ _-]?key\s+(is\s+)?(not\s+valid|invalid|expired|missing|not\s+found)"
+    r"|API_KEY_INVALID",
+    re.IGNORECASE,
+)
+"""How providers say with 400 that our key is wrong (measured: xAI, Gemini)."""
+
+
+_decode_any = msgspec.json.Decoder().decode
+
+
+class UpstreamFailure(Exception):
+    """An attempt that gave the caller nothing, or that broke off in the middle.
+
+    `status` is the upstream's own, if any. `code` goes into the attempt's record; neither it nor
+    `said` holds text of the prompt. `skipped` means that the provider was never asked, for it has
+    no way to do it. `retry_after_s` is the wait that the provider asked for, in seconds.
+    """
+
+    def __init__(
+        self,
+        said: str,
+        told: Told,
+        *,
+        status: int | None,
+        code: str,
+        retry_after_s: int | None = None,
+        skipped: bool = False,
+    ) -> None:
+        """`said` is the message, without what it means for the charge; `told` is the rest."""
+        super().__init__(code)
+        self.said, self.told = said, told
+        self.status, self.code = status, code
+        self.retry_after_s, self.skipped = retry_after_s, skipped
+
+    @property
+    def error(self) -> ApiError:
+        """The refusal of a call that gave no output: nothing is charged for it."""
+        after = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        return ApiError(
+            self.told.status,
+            self.told.code,
+            self._message("Nothing was charged"),
+            kind=self.told.kind,
+            headers=after,
+        )
+
+    @property
+    def error_in_stream(self) -> ApiError:
+        """The same for a stream that had output, which is charged."""
+        message = self._message("What was made is charged")
+        return ApiError(self.told.status, self.told.code, message, kind=UPSTREAM)
+
+    def _message(self, charge: str) -> str:
+        again = ": try again" if self.told.again else ""
+        return f"{self.said}. {charge}{again}."
+
+
+class Told(NamedTuple):
+    """What the caller is told beside the message; `again` where trying once more may help."""
+
+    status: int
+    code: str
+    kind: str = UPSTREAM
+    again: bool = False
+
+
+def _message_in(value: Any) -> str | None:
+    """The message in any of the error shapes seen on the wire."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value:
+        return _message_in(value[0])
+    if isinstance(value, dict):
+        for name in ("message", "msg", "error", "detail"):
+            if value.get(name):
+                return _message_in(value[name])
+    return None
+
+
+def _code_in(error: Any) -> int | None:
+    """The status an error object names by number, by numeric text, or by a known word."""
+    if isinstance(error, list) and error:
+        return _code_in(error[0])
+    if not isinstance(error, dict):
+        return None
+    for name in ("code", "status", "type"):
+        value = error.get(name)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+        if isinstance(value, str) and (value.isdigit() or value in TEXT_CODES):
+            return int(value) if value.isdigit() else TEXT_CODES[value]
+    return None
+
+
+def failure_of_status(
+    provider: str, status: int | None, body: Any, headers: Mapping[bytes, bytes] | None = None
+) -> UpstreamFailure:
+    """The failure for an upstream's error status (None: an error without one)."""
+    said = _message_in(body)
+    if status == HTTPStatus.BAD_REQUEST and (BAD_KEY.search(said or "") or _names_bad_key(body)):
+        status = 401
+    ours = 502
+    if status is not None:
+        ours = status if status in KEPT else STATUS_OF.get(status, 502)
+    after = retry_after_s(headers or {}, body) if ours in (429, 503) else None
+    if status in OURS_TO_MEND:
+        text = f"{provider} refused this gateway's own credentials or funds; yours are fine"
+    else:
+        text = f"{provider} answered {status or 'with an error'}"
+        text += f": {said[:MESSAGE_CHARACTERS_MAX]}" if said else ""
+    kind = {400: INVALID_REQUEST, 404: INVALID_REQUEST, 413: INVALID_REQUEST}.get(ours, UPSTREAM)
+    if ours in (422, 429):
+        kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST
+    return UpstreamFailure(
+        text,
+        Told(ours, CODES[ours], kind),
+        status=status,
+        code=f"status_{status}" if status else "error",
+        retry_after_s=after,
+    )
+
+
+def _names_bad_key(body: Any) -> bool:
+    """Whether Gemini's error details say that the key is wrong."""
+    return any(
+        isinstance(each, dict) and each.get("reason") == "API_KEY_INVALID"
+        for each in error_of(body).get("details") or ()
+    )
+
+
+def failure_of_body(
+    provider: str, status: int, raw: bytes, headers: Mapping[bytes, bytes]
+) -> UpstreamFailure:
+    """The failure for a reply with an error status; its body may be anything."""
+    try:
+        body = _decode_any(raw)
+    except (msgspec.DecodeError, RecursionError):
+        body = raw.decode("utf-8", "replace").strip()
+    return failure_of_status(provider, status, body, headers)
+
+
+def failure_of_error(provider: str, error: Any) -> UpstreamFailure:
+    """The failure for an error inside HTTP 200, in a body or a chunk."""
+    return failure_of_status(provider, _code_in(error), error)
+
+
+def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure:
+    """The failure for an attempt that broke below HTTP."""
+    if isinstance(error, UnsupportedError):
+        text = f"{provider} cannot do what was asked: {error}"
+        told = Told(400, "unsupported_by_provider", INVALID_REQUEST)
+        return UpstreamFailure(text, told, status=None, code=error.code, skipped=True)
+    if isinstance(error, UpstreamTimeoutError):
+        status, text = 504, f"{provider} took too long"
+    elif isinstance(error, UpstreamConnectError):
+        status, text = 503, f"{provider} could not be reached"
+    else:
+        status, text = 502, f"{provider} broke its reply off"
+    told = Told(status, CODES[status], again=True)
+    return UpstreamFailure(text, told, status=None, code=error.code)
+
+
+def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:
+    """The failure for HTTP 200 with nothing usable in it."""
+    told = Told(502, CODES[502], again=True)
+    return UpstreamFailure(
+        f"{provider} answered 200 with {what}", told, status=200, code="unusable_reply"
+    )

@@ -1,0 +1,195 @@
+"""Chooses the offers of a call and their order, and keeps how each of them has been doing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from domain.routing import (
+    BreakerLimits,
+    Choice,
+    OfferHealth,
+    Policy,
+    Verdict,
+    Wishes,
+    arrange,
+    verdict_of,
+)
+from edge.errors import SERVER, ApiError, bad_request
+from providers.inference.registry.offers import price_rank
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from command_api.replies.failures import UpstreamFailure
+    from command_api.routing.wishes import Routed, Routing
+    from command_api.settings import Settings
+    from providers.inference.registry.offers import Model
+    from providers.inference.registry.registry import Registry
+
+NO_WISHES = Wishes()
+DICE_BITS = 64
+HEALTH_MAX = 50_000
+
+
+class Plan(NamedTuple):
+    """The offers of a call in the order in which they are tried."""
+
+    offers: tuple[Model, ...]
+    hedge_after_ms: int | None = None
+
+
+def now_ms() -> int:
+    """Milliseconds of a steady clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Router:
+    """One for each process."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        """Nothing is known of any offer yet."""
+        self._registry = registry
+        self._attempts_max = settings.attempts_max
+        self._limits = BreakerLimits(
+            failures=settings.breaker_failures,
+            open_ms=int(settings.breaker_open_s * 1_000),
+            successes=settings.breaker_successes,
+        )
+        self._health: dict[tuple[str, str], OfferHealth] = {}
+
+    def plan(self, request: Routed, account: str) -> Plan:
+        """The offers for a request; raises ApiError 400, 404 or 503 when there are none."""
+        routing = request.routing
+        if routing is None:
+            offers = self._registry.offers(request.model)
+            if len(offers) == 1:
+                return Plan((offers[0],))
+        return self._arranged(request.model, routing, account)
+
+    def _arranged(self, model: str, routing: Routing | None, account: str) -> Plan:
+        wishes = routing.wishes if routing else NO_WISHES
+        self._check_names(wishes)
+        found: dict[str, Model] = {}
+        hedge: int | None = None
+        for name in dict.fromkeys((model, *(routing.models if routing else ()))):
+            policy = self._registry.policy_of(name)
+            offers = self._registry.offers(name)
+            if routing and routing.named:
+                # `openai/gpt-4o` may be a model of the provider that the caller names.
+                offers = self._registry.offers(f"{routing.named}/{name}") or offers
+            if not offers:
+                raise self.refusal(name)
+            for each in self._ordered(name, offers, policy, routing, account):
+                found.setdefault(each.public_id, each)
+            hedge = hedge or policy.hedge_after_ms
+        if not found:
+            message = (
+                f"No provider of {model!r} fits `provider`: allow others, or raise max_price. "
+                f"GET /v1/models lists who offers what."
+            )
+            raise ApiError(404, "no_provider_fits", message, param="provider")
+        return Plan(tuple(found.values())[: self._attempts_max], hedge)
+
+    def _ordered(
+        self,
+        name: str,
+        offers: list[Model],
+        policy: Policy,
+        routing: Routing | None,
+        account: str,
+    ) -> Iterable[Model]:
+        wishes = routing.wishes if routing else NO_WISHES
+        if self._registry.pins(name):
+            # The id names the provider: of the caller's wishes only these are left to ask.
+            named = wishes.only if routing and routing.named else ()
+            wishes = Wishes(only=named, max_input=wishes.max_input, max_output=wishes.max_output)
+            if self._registry.providers[offers[0].provider].own_routing and not named:
+                wishes = NO_WISHES
+        choices = [
+            Choice(
+                each.provider,
+                price_rank(each),
+                each.price.terms.input_per_million,
+                each.price.terms.output_per_million,
+                self.health(each),
+            )
+            for each in offers
+        ]
+        order = arrange(
+            choices,
+            policy,
+            wishes,
+            now_ms=now_ms(),
+            dice=secrets.randbits(DICE_BITS),
+            caller=f"{account}/{name}",
+        )
+        return [offers[index] for index in order]
+
+    def _check_names(self, wishes: Wishes) -> None:
+        registry = self._registry
+        for name in wishes.only:
+            if name in registry.providers:
+                continue
+            cure = "set its key" if name in registry.unconfigured else "GET /v1/provider lists them"
+            message = f"provider {name!r} is not configured here: {cure}."
+            raise bad_request("unknown_provider", message, "provider")
+
+    def refusal(self, model: str) -> ApiError:
+        """Why nobody can be asked for a model (P10)."""
+        registry = self._registry
+        unpriced = registry.unpriced(model)
+        if unpriced is not None:
+            text = f"{model!r} has no price at {unpriced}, so calls to it are refused."
+            return ApiError(400, "model_unpriced", text, param="model")
+        stale = registry.stale_provider(model)
+        if stale is not None:
+            text = (
+                f"The catalog of {stale} is too old to be trusted, so {model!r} is not offered "
+                "until it could be fetched again."
+            )
+            after = {"retry-after": "60"}
+            return ApiError(503, "catalog_stale", text, kind=SERVER, headers=after)
+        head = model.partition("/")[0]
+        text = f"The model {model!r} is not offered here. GET /v1/models lists what is."
+        if head in registry.unconfigured and "/" in model:
+            text = f"The provider {head} is not configured here. GET /v1/models lists what is."
+        return ApiError(404, "model_not_found", text, param="model")
+
+    def health(self, model: Model) -> OfferHealth:
+        """How an offer has been doing."""
+        key = (model.provider, model.id)
+        found = self._health.get(key)
+        if found is None:
+            if len(self._health) >= HEALTH_MAX:
+                self._health.clear()
+            found = self._health[key] = OfferHealth(self._limits)
+        return found
+
+    def seed(self, told: dict[str, Any]) -> None:
+        """Start from what `provider_health` says of an offer that was not tried here yet."""
+        key = (told["provider"], told["model"])
+        known = self._health.get(key)
+        tried = known is not None and not (known.untroubled and known.latency_ms is None)
+        if tried or len(self._health) >= HEALTH_MAX:
+            return
+        health = self._health[key] = OfferHealth(self._limits)
+        if told["success_ppm"]:
+            health.latency_ms = told["latency_ms"]
+        else:
+            for _ in range(min(told["attempts"], self._limits.failures)):
+                health.failed(now_ms())
+
+    def failed(self, model: Model, failure: UpstreamFailure) -> Verdict:
+        """Note a failure; says what it means for the call."""
+        health = self.health(model)
+        verdict = Verdict.SKIPPED if failure.skipped else verdict_of(failure.status)
+        if verdict is Verdict.PROVIDER:
+            health.failed(now_ms())
+        elif verdict is Verdict.LIMITED:
+            after = failure.retry_after_s
+            health.limited(now_ms(), None if after is None else after * 1_000)
+        else:
+            health.neutral()
+        return verdict

@@ -1,0 +1,132 @@
+"""The FastAPI application, with the hot path in front of its router (ADR 0007)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.routing import Route
+
+from command_api.calls.route import InferenceRoute
+from command_api.catalog import modelz_routes, traffic_routes
+from command_api.catalog import routes as catalog_routes
+from command_api.catalog.catalog import Catalog
+from command_api.catalog.modelz_routes import modelz_of
+from command_api.operations.table import ROUTES
+from command_api.serving.error_handlers import add_error_handlers
+from command_api.serving.gateway import Gateway
+from edge.asgi import header_of, request_id_of
+from edge.errors import RETRY_AFTER_S
+from edge.replies import json_reply
+from event_store.ids import new_uuid7
+from event_store.postgres.database import ReadPool
+from projections.engine.redis_sink import sinks_of
+from query_api.account import routes as account_routes
+from query_api.calls import routes as call_routes
+from query_api.parts import ReadParts
+from query_api.rankings import routes as ranking_routes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from command_api.settings import Settings
+    from edge.asgi import Message, Receive, Scope, Send
+    from event_store.postgres.database import Database
+
+status = APIRouter()
+ROUTERS = (
+    status,
+    traffic_routes.router,  # Fixed paths below /v1/models stand before those with ids.
+    catalog_routes.router,
+    modelz_routes.router,
+    account_routes.router,
+    call_routes.router,
+    ranking_routes.router,
+)
+
+
+class GatewayApp(FastAPI):
+    """FastAPI, but for the inference paths, which are too hot for it."""
+
+    inference: dict[str, InferenceRoute]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the hot path directly; give everything else a request id."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if scope["method"] == "POST" and scope["path"] in self.inference:
+            await self.inference[scope["path"]](scope, receive, send)
+            return
+        request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await super().__call__(scope, receive, send_with_id)
+
+
+def make_app(settings: Settings, database: Database) -> GatewayApp:
+    """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
+    gateway = Gateway(settings, database)
+    reads = ReadPool(database)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.start()
+        reads.open()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(reads.close)
+            await gateway.stop()
+
+    app = GatewayApp(title="Gatewayz", lifespan=lifespan)
+    app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
+    for path, endpoint in app.inference.items():
+        app.router.routes.append(Route(path, endpoint, methods=["POST"]))
+    app.state.gateway = gateway
+    app.state.read_parts = ReadParts(
+        reads=reads,
+        authenticate=gateway.keys.authenticate,
+        cache=gateway.cache,
+        sinks=sinks_of(settings.redis_url),
+        page_max=settings.page_max,
+        wait_s=settings.read_wait_s,
+        ranking_days_max=settings.ranking_days_max,
+        ranking_cache_s=settings.ranking_cache_s,
+    )
+    app.state.catalog = Catalog(
+        gateway.registry,
+        gateway.router,
+        gateway.model_lists,
+        reads,
+        gateway.cache,
+        keep_s=settings.ranking_cache_s,
+    )
+    app.state.modelz = modelz_of(settings)
+    add_error_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+@status.get("/health")
+async def health(request: Request) -> Response:
+    """200 once calls can be served."""
+    gateway: Gateway = request.app.state.gateway
+    if gateway.healthy:
+        return json_reply({"status": "healthy"})
+    body = {"status": "unhealthy", "detail": "the ledger is unreachable"}
+    return json_reply(body, status=503, headers={"retry-after": str(RETRY_AFTER_S)})
+
+
+@status.get("/")
+async def root() -> Response:
+    """Say what this is."""
+    message = "Gatewayz: an OpenAI-compatible gateway"
+    return json_reply({"message": message, "status": "operational"})

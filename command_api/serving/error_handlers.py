@@ -1,0 +1,83 @@
+"""What callers of the framework's routes are told when something goes wrong, in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from fastapi.exceptions import RequestValidationError
+from psycopg_pool import PoolTimeout
+from starlette.exceptions import HTTPException
+
+from edge.errors import SERVER, ApiError, ledger_unavailable, unavailable
+from edge.replies import json_bytes
+from projections.engine.freshness import ProjectionLaggingError
+from projections.engine.sinks import SinkUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI, Request, Response
+
+CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def _http_error(request: Request, error: Exception) -> ApiError:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    return ApiError(status, CODES.get(status, "http_error"), message)
+
+
+def _invalid(_: Request, error: Exception) -> ApiError:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ApiError(422, "invalid_request", f"{where}: {first['msg']}")
+
+
+def _lagging(_: Request, error: Exception) -> ApiError:
+    assert isinstance(error, ProjectionLaggingError)
+    message = f"The read model is {error.lag} events behind: try again."
+    return unavailable("projection_lagging", message)
+
+
+def _itself(_: Request, error: Exception) -> ApiError:
+    assert isinstance(error, ApiError)
+    return error
+
+
+def _unexpected(_: Request, __: Exception) -> ApiError:
+    message = "Something went wrong here. Nothing of your request was kept: try again."
+    return ApiError(500, "internal_error", message, kind=SERVER)
+
+
+TOLD: dict[type[Exception], Callable[[Request, Exception], ApiError]] = {
+    ApiError: _itself,
+    HTTPException: _http_error,
+    RequestValidationError: _invalid,
+    ProjectionLaggingError: _lagging,
+    SinkUnavailableError: lambda _, error: unavailable(
+        "read_model_unavailable", f"{error}: try again."
+    ),
+    psycopg.OperationalError: lambda *_: ledger_unavailable(),
+    PoolTimeout: lambda *_: ledger_unavailable(),
+    Exception: _unexpected,
+}
+"""What each kind of exception becomes; the framework picks the nearest."""
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer in OpenAI's envelope below /v1, in our own elsewhere."""
+    for kind, told_as in TOLD.items():
+
+        async def handle(
+            request: Request,
+            error: Exception,
+            told_as: Callable[[Request, Exception], ApiError] = told_as,
+        ) -> Response:
+            told = told_as(request, error)
+            body = told.openai() if request.url.path.startswith("/v1/") else told.plain()
+            return json_bytes(told.status, body, told.headers)
+
+        app.add_exception_handler(kind, handle)

@@ -1,0 +1,159 @@
+"""The parts of one serving process, put together and taken apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from command_api.calls.cashier import Cashier
+from command_api.calls.parts import CallParts
+from command_api.catalog.log import CatalogLog
+from command_api.composition import committer_of, registry_of, vault_of
+from command_api.identity.key_ring import KeyRing
+from command_api.kept_replies.idempotency import Idempotency
+from command_api.kept_replies.response_cache import ResponseCache
+from command_api.routing.router import Router
+from event_store.append.leases import Lease, home_identity
+from event_store.append.spool import Spool
+from event_store.ids import new_uuid7
+from projections.catalog.provider_health import read_provider_health
+from projections.engine.projection import select_on
+from providers.inference.lists.model_list import ListLogUnavailableError, ModelLists
+from providers.redis.cache import make_cache
+
+if TYPE_CHECKING:
+    from command_api.settings import Settings
+    from event_store.postgres.database import Database
+
+logger = logging.getLogger("gatewayz")
+
+DRAIN_INTERVAL_S = 1.0
+HEALTH_INTERVAL_S = 30.0
+HEALTH_WINDOW = timedelta(minutes=10)
+"""What the log says of attempts in this time counts for offers not yet tried here."""
+
+
+class Gateway:
+    """Everything that a request meets on its way."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
+        self.settings, self.database = settings, database
+        self.owner_id = new_uuid7()
+        vault = vault_of(settings)
+        registry = registry_of(settings)
+        self.router = Router(registry, settings)
+        self.committer = committer_of(settings, database, self.owner_id)
+        self.spool = Spool(settings.home, self.owner_id)
+        self.cashier = Cashier(self.committer, self.spool)
+        self.keys = KeyRing(
+            database, vault, cache_s=settings.key_cache_s, cache_max=settings.key_cache_max
+        )
+        self.cache = make_cache(settings.redis_url, settings.cache_entries_max)
+        self.calls = CallParts(
+            settings=settings,
+            keys=self.keys,
+            registry=registry,
+            router=self.router,
+            cashier=self.cashier,
+            idempotency=Idempotency(
+                database, vault, body_bytes_max=settings.idempotency_body_bytes_max
+            ),
+            responses=ResponseCache(
+                self.cache,
+                database,
+                vault,
+                ttl_s=settings.response_cache_s,
+                bytes_max=settings.response_cache_bytes_max,
+            ),
+        )
+        self.registry = registry
+        self.catalog_log = CatalogLog(database, confirm_s=settings.model_list_interval_s / 2)
+        self.model_lists = ModelLists(
+            registry,
+            self.cache,
+            interval_s=settings.model_list_interval_s,
+            stale_s=settings.model_list_stale_s,
+            log=self.catalog_log,
+        )
+        self._lease = Lease(
+            database,
+            self.owner_id,
+            home=home_identity(settings.home),
+            life_s=settings.lease_s,
+            heartbeat_s=settings.heartbeat_s,
+        )
+        self._drain: asyncio.Task[None] | None = None
+        self._catalog: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the lease, connect, and begin to serve."""
+        await self._lease.start()
+        await self.committer.start()
+        self.keys.start()
+        self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
+        self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
+
+    async def stop(self) -> None:
+        """Stop in the reverse order; what could not be appended stays spooled."""
+        for task in (self._drain, self._catalog):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        with suppress(psycopg.OperationalError):
+            await self.spool.drain(self.committer, self.owner_id)
+        await self.model_lists.stop()
+        await asyncio.to_thread(self.catalog_log.close)
+        await self.keys.stop()
+        await self.committer.stop()
+        await self._lease.stop()
+        await self.registry.close()
+        await self.cache.close()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a call could be held now."""
+        return self.committer.connected
+
+    async def _keep_catalog(self) -> None:
+        """Start from the log's catalog and health, tell it the operator's prices, then fetch."""
+        try:
+            await self.model_lists.restore()
+        except ListLogUnavailableError as error:
+            logger.warning("%s", error)
+        except Exception:
+            logger.exception("the catalog could not be restored")
+        self.model_lists.start()
+        while True:
+            await self._learn_health()
+            await asyncio.sleep(HEALTH_INTERVAL_S)
+
+    async def _learn_health(self) -> None:
+        """How offers have been doing that this process has not tried itself."""
+        try:
+            for each in await asyncio.to_thread(self._recent_health):
+                self.router.seed(each)
+        except psycopg.Error as error:
+            logger.info("the health of providers could not be read: %s", error)
+
+    def _recent_health(self) -> list[dict[str, Any]]:
+        since = datetime.now(UTC) - HEALTH_WINDOW
+        with self.database.connect() as connection:
+            return read_provider_health(select_on(connection), since=since)
+
+    async def _drain_spool(self) -> None:
+        """Append what this process spooled, once the ledger is back."""
+        while True:
+            await asyncio.sleep(DRAIN_INTERVAL_S)
+            if self.committer.connected and self.cashier.spooled:
+                try:
+                    await self.spool.drain(self.committer, self.owner_id)
+                    self.cashier.spooled = len(self.spool.files(self.owner_id))
+                except Exception:
+                    logger.exception("the spool could not be drained; it is tried again")

@@ -1,0 +1,42 @@
+"""All events there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
+from domain.events.ledger import (
+    CreditsGranted,
+    HoldExpired,
+    HoldExtended,
+    HoldPlaced,
+    HoldRefused,
+    HoldSettled,
+    HoldVoided,
+    HouseLossBooked,
+    LotExpired,
+)
+
+if TYPE_CHECKING:
+    from domain.events.base import Event
+
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    CreditsGranted,
+    LotExpired,
+    HoldPlaced,
+    HoldRefused,
+    HoldExtended,
+    HoldSettled,
+    HoldVoided,
+    HoldExpired,
+    HouseLossBooked,
+    UserRegistered,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ModelListed,
+    ModelDelisted,
+    PricePublished,
+    ListConfirmed,
+)
+"""Every event type there is, newest version of each."""

@@ -1,0 +1,42 @@
+"""Events of users and API keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.events.base import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserRegistered(Event):
+    """A user exists, with a credit account. The address is encrypted with the user's key."""
+
+    TOPIC = "user.registered.v1"
+    CATEGORY = "user"
+
+    account_id: str
+    email_ciphertext: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyCreated(Event):
+    """A key exists; only its HMAC and a masked form are kept."""
+
+    TOPIC = "api_key.created.v1"
+    CATEGORY = "api_key"
+
+    user_id: str
+    account_id: str
+    key_hash: str
+    masked: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyRevoked(Event):
+    """The key no longer opens anything."""
+
+    TOPIC = "api_key.revoked.v1"
+    CATEGORY = "api_key"
+
+    reason: str = ""

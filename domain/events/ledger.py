@@ -1,0 +1,179 @@
+"""Events of credit accounts and of calls' holds: the facts that move money."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from domain.events.base import Event
+
+
+class LotPart(TypedDict):
+    """A part of an amount that lies on one lot."""
+
+    lot_id: str
+    amount_nano_usd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneyEvent(Event):
+    """An event that belongs to a credit account."""
+
+    account_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditsGranted(MoneyEvent):
+    """Credits were given: a new lot. `expires_at` None means never."""
+
+    TOPIC = "ledger.credits_granted.v2"
+    CATEGORY = "credit_account"
+
+    lot_id: str
+    kind: str
+    priority: int
+    amount_nano_usd: int
+    expires_at: str | None = None
+    reason: str = ""
+    payment_id: str | None = None
+    limits: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LotExpired(MoneyEvent):
+    """A lot's unspent rest stopped counting; effective at the lot's own expiry (rule 9)."""
+
+    TOPIC = "ledger.lot_expired.v1"
+    CATEGORY = "credit_account"
+
+    lot_id: str
+    breakage_nano_usd: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallEvent(MoneyEvent):
+    """An event in the life of a call's hold; the stream's id is the call's id."""
+
+    CATEGORY = "call"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldRequested(CallEvent):
+    """What a hold was asked for; the base of placed and refused.
+
+    `alternatives` are the offers that are tried when the first fails: provider, model, price.
+    """
+
+    user_id: str
+    key_id: str
+    provider: str
+    model: str
+    amount_nano_usd: int
+    estimated_cost_nano_usd: int
+    input_tokens_bound: int
+    output_tokens_bound: int
+    stream_reply: bool
+    price: dict[str, str]
+    idempotency: dict[str, str] | None = None
+    alternatives: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldPlaced(HoldRequested):
+    """Credits are reserved for a call, on named lots."""
+
+    TOPIC = "ledger.hold_placed.v1"
+
+    lots: list[LotPart] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldRefused(HoldRequested):
+    """A hold under an idempotency key was refused for funds; the key stays refused (P3)."""
+
+    TOPIC = "ledger.hold_refused.v1"
+
+    available_nano_usd: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldExtended(CallEvent):
+    """A stream neared its bound and reserved more."""
+
+    TOPIC = "ledger.hold_extended.v1"
+
+    amount_nano_usd: int
+    lots: list[LotPart] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldResolved(CallEvent):
+    """The base of the three ends of a hold; figures in nano-USD.
+
+    The hold is spent (`lots`), released (`released_lots`) or, on an expired lot, forfeited
+    (`forfeited_lots`, the breakage). `beyond_lots` is what a cost above the hold took from
+    available credits; `house_loss_nano_usd` is what nobody could pay.
+    """
+
+    held_nano_usd: int = 0
+    settled_nano_usd: int = 0
+    released_nano_usd: int = 0
+    breakage_nano_usd: int = 0
+    house_loss_nano_usd: int = 0
+    lots: list[LotPart] = field(default_factory=list)
+    released_lots: list[LotPart] = field(default_factory=list)
+    forfeited_lots: list[LotPart] = field(default_factory=list)
+    beyond_lots: list[LotPart] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldSettled(HoldResolved):
+    """The call is charged: usage, exact cost, price version, and where the money came from.
+
+    `app` is the app that made the call, as its caller named it.
+    """
+
+    TOPIC = "ledger.hold_settled.v1"
+
+    usage: dict[str, Any]
+    cost_nano_usd: int
+    cost_exact_nano_usd: str
+    price_version: str
+    provider: str
+    model: str
+    provider_request_id: str | None = None
+    app: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldVoided(HoldResolved):
+    """The call failed before any output; nothing is charged."""
+
+    TOPIC = "ledger.hold_voided.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldExpired(HoldResolved):
+    """The owner of the call died without an outcome; its estimated cost is house loss."""
+
+    TOPIC = "ledger.hold_expired.v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HouseLossBooked(CallEvent):
+    """An outcome came after its hold was resolved: nothing charged, the cost is ours."""
+
+    TOPIC = "ledger.house_loss_booked.v1"
+
+    cost_nano_usd: int
+    house_loss_nano_usd: int = 0
+    usage: dict[str, Any] = field(default_factory=dict)
+    cost_exact_nano_usd: str = "0"
+    price_version: str = ""
+    provider: str = ""
+    model: str = ""
+    provider_request_id: str | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""

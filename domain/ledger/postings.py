@@ -1,0 +1,99 @@
+"""Double entry: the postings that each event implies, summing to zero (P4).
+
+Signs: a positive amount adds to what the account is for; `issued` and `house_loss` carry the
+other side, so every event, and therefore every position of the log, sums to zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from domain.events.ledger import (
+    CreditsGranted,
+    HoldExtended,
+    HoldPlaced,
+    HoldResolved,
+    HouseLossBooked,
+    LotExpired,
+)
+
+if TYPE_CHECKING:
+    from domain.events.base import Event
+
+REVENUE = "revenue:usage"
+BREAKAGE = "breakage"
+HOUSE_LOSS = "house_loss"
+
+
+CHART: tuple[tuple[str, str, str], ...] = (
+    ("customer:*:available", "liability", "what a customer can still spend"),
+    ("customer:*:held", "liability", "what is reserved for a customer's calls in flight"),
+    ("issued:*", "contra", "where credits came from: trial, bonus, purchase"),
+    (REVENUE, "income", "what calls earned, lost ones included"),
+    (BREAKAGE, "income", "what expired unspent"),
+    (HOUSE_LOSS, "expense", "what calls cost that nobody paid"),
+)
+"""The chart of accounts: pattern (`*` is an account's id or a grant's kind), kind, meaning."""
+
+
+class Posting(NamedTuple):
+    """One line of a transfer, in nano-USD."""
+
+    account: str
+    amount_nano_usd: int
+
+
+def customer_available(account_id: str) -> str:
+    """The ledger account of what a customer can spend."""
+    return f"customer:{account_id}:available"
+
+
+def customer_held(account_id: str) -> str:
+    """The ledger account of what is reserved for a customer's calls."""
+    return f"customer:{account_id}:held"
+
+
+def postings_of(event: Event) -> list[Posting]:
+    """The transfer an event implies; empty for events that move no money."""
+    match event:
+        case CreditsGranted():
+            lines = [
+                Posting(f"issued:{event.kind}", -event.amount_nano_usd),
+                Posting(customer_available(event.account_id), event.amount_nano_usd),
+            ]
+        case LotExpired():
+            lines = [
+                Posting(customer_available(event.account_id), -event.breakage_nano_usd),
+                Posting(BREAKAGE, event.breakage_nano_usd),
+            ]
+        case HoldPlaced() | HoldExtended():
+            lines = [
+                Posting(customer_available(event.account_id), -event.amount_nano_usd),
+                Posting(customer_held(event.account_id), event.amount_nano_usd),
+            ]
+        case HoldResolved():
+            lines = _resolved(event)
+        case HouseLossBooked():
+            lines = [
+                Posting(HOUSE_LOSS, -event.house_loss_nano_usd),
+                Posting(REVENUE, event.house_loss_nano_usd),
+            ]
+        case _:
+            lines = []
+    return [line for line in lines if line.amount_nano_usd != 0]
+
+
+def _resolved(event: HoldResolved) -> list[Posting]:
+    beyond_hold = (
+        event.settled_nano_usd
+        + event.released_nano_usd
+        + event.breakage_nano_usd
+        - event.held_nano_usd
+    )
+    return [
+        Posting(customer_held(event.account_id), -event.held_nano_usd),
+        Posting(customer_available(event.account_id), event.released_nano_usd - beyond_hold),
+        Posting(BREAKAGE, event.breakage_nano_usd),
+        Posting(HOUSE_LOSS, -event.house_loss_nano_usd),
+        Posting(REVENUE, event.settled_nano_usd + event.house_loss_nano_usd),
+    ]

@@ -1,0 +1,258 @@
+"""The state that the log implies: accounts, lots and open holds, folded event by event.
+
+This is the replay of `ledger verify`: it applies what the events say, and refuses an event
+that breaks a promise (P1, P2, P4). It does not decide; deciding is the store's append, and
+`domain.ledger.decider.ModelLedger` in tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from domain.errors import InvalidTransitionError
+from domain.events.ledger import (
+    CallEvent,
+    CreditsGranted,
+    HoldExpired,
+    HoldExtended,
+    HoldPlaced,
+    HoldRefused,
+    HoldResolved,
+    HoldSettled,
+    HoldVoided,
+    HouseLossBooked,
+    LotExpired,
+    LotPart,
+    MoneyEvent,
+)
+from domain.ledger.holds import HoldMove, HoldState, next_state
+from domain.ledger.lots import NEVER, Lot
+from domain.ledger.postings import postings_of
+
+if TYPE_CHECKING:
+    from domain.events.base import Event
+
+MOVES: dict[type[Event], HoldMove] = {
+    HoldPlaced: HoldMove.PLACE,
+    HoldRefused: HoldMove.REFUSE,
+    HoldExtended: HoldMove.EXTEND,
+    HoldSettled: HoldMove.SETTLE,
+    HoldVoided: HoldMove.VOID,
+    HoldExpired: HoldMove.EXPIRE,
+    HouseLossBooked: HoldMove.BOOK_LATE,
+}
+
+
+@dataclass(slots=True)
+class Account:
+    """One credit account, in nano-USD. granted = available + held + settled + breakage."""
+
+    account_id: str
+    granted: int = 0
+    available: int = 0
+    held: int = 0
+    settled: int = 0
+    breakage: int = 0
+    house_loss: int = 0
+    lots: dict[str, Lot] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise InvalidTransitionError unless the account keeps P1 and its own sums."""
+        whole = self.available + self.held + self.settled + self.breakage
+        lots_available = sum(lot.available for lot in self.lots.values())
+        lots_held = sum(lot.held for lot in self.lots.values())
+        if (
+            self.available < 0
+            or self.held < 0
+            or whole != self.granted
+            or lots_available != self.available
+            or lots_held != self.held
+        ):
+            message = (
+                f"account {self.account_id} breaks its sums: granted {self.granted}, available "
+                f"{self.available} (lots {lots_available}), held {self.held} (lots {lots_held}), "
+                f"settled {self.settled}, breakage {self.breakage}"
+            )
+            raise InvalidTransitionError(message)
+
+
+@dataclass(slots=True)
+class Hold:
+    """A call's hold; `parts` are the lots it lies on, in burn-down order."""
+
+    call_id: str
+    account_id: str
+    state: HoldState
+    amount: int
+    version: int
+    parts: list[LotPart] = field(default_factory=list)
+    house_loss: int = 0
+    idempotency: dict[str, str] | None = None
+    refused_available: int = 0
+
+
+@dataclass(slots=True)
+class LedgerState:
+    """All accounts and holds after the events applied so far."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    open_holds: dict[str, Hold] = field(default_factory=dict)
+    closed: dict[str, tuple[HoldState, int, int]] = field(default_factory=dict)
+    """Call id → final state, stream version, house loss booked so far."""
+    idempotency: dict[str, tuple[str, str, HoldState]] = field(default_factory=dict)
+    """Key hash → input digest, call id, state of the call's hold."""
+    trial_balance: dict[str, int] = field(default_factory=dict)
+
+    def account(self, account_id: str) -> Account:
+        """The account, opened on first sight."""
+        if account_id not in self.accounts:
+            self.accounts[account_id] = Account(account_id)
+        return self.accounts[account_id]
+
+    def apply(self, event: Event, position: int = 0) -> None:
+        """Fold one event; raises InvalidTransitionError when it breaks a promise."""
+        if not isinstance(event, MoneyEvent):
+            return
+        for posting in postings_of(event):
+            balance = self.trial_balance.get(posting.account, 0)
+            self.trial_balance[posting.account] = balance + posting.amount_nano_usd
+        match event:
+            case CreditsGranted():
+                self._granted(event, position)
+            case LotExpired():
+                self._lot_expired(event)
+            case CallEvent():
+                self._call(event)
+            case _:
+                message = f"no rule folds {event.TOPIC}"
+                raise InvalidTransitionError(message)
+        self.account(event.account_id).check()
+
+    def trial_balance_sum(self) -> int:
+        """Zero at every position (P4)."""
+        return sum(self.trial_balance.values())
+
+    def _granted(self, event: CreditsGranted, position: int) -> None:
+        account = self.account(event.account_id)
+        account.granted += event.amount_nano_usd
+        account.available += event.amount_nano_usd
+        account.lots[event.lot_id] = Lot(
+            lot_id=event.lot_id,
+            kind=event.kind,
+            priority=event.priority,
+            expires_at=event.expires_at or NEVER,
+            sequence=position,
+            available=event.amount_nano_usd,
+        )
+
+    def _lot_expired(self, event: LotExpired) -> None:
+        account = self.account(event.account_id)
+        account.available -= event.breakage_nano_usd
+        account.breakage += event.breakage_nano_usd
+        account.lots[event.lot_id].available -= event.breakage_nano_usd
+
+    def _call(self, event: CallEvent) -> None:
+        call_id = str(event.originator_id)
+        hold = self.open_holds.get(call_id)
+        before = hold.state if hold else self.closed.get(call_id, (HoldState.NONE, 0, 0))[0]
+        version = hold.version if hold else self.closed.get(call_id, (HoldState.NONE, 0, 0))[1]
+        after = next_state(before, MOVES[type(event)])
+        if event.originator_version != version + 1:
+            message = f"call {call_id}: version {event.originator_version} follows {version}"
+            raise InvalidTransitionError(message)
+        match event:
+            case HoldPlaced():
+                self._placed(event, call_id)
+            case HoldExtended() if hold:
+                self._reserve(event.account_id, event.amount_nano_usd, event.lots)
+                hold.amount += event.amount_nano_usd
+                hold.parts = hold.parts + event.lots
+                hold.version += 1
+            case HoldResolved() if hold:
+                self._resolved(event, hold, after)
+            case HouseLossBooked():
+                self.account(event.account_id).house_loss += event.house_loss_nano_usd
+                loss = self.closed[call_id][2] + event.house_loss_nano_usd
+                self.closed[call_id] = (after, event.originator_version, loss)
+            case HoldRefused() if event.idempotency:
+                self.account(event.account_id)
+                self.closed[call_id] = (after, event.originator_version, 0)
+                key = event.idempotency
+                self.idempotency[key["key_hash"]] = (key["digest"], call_id, after)
+            case _:
+                message = f"no rule folds {event.TOPIC}"
+                raise InvalidTransitionError(message)
+
+    def _placed(self, event: HoldPlaced, call_id: str) -> None:
+        self._reserve(event.account_id, event.amount_nano_usd, event.lots)
+        self.closed.pop(call_id, None)
+        self.open_holds[call_id] = Hold(
+            call_id=call_id,
+            account_id=event.account_id,
+            state=HoldState.HELD,
+            amount=event.amount_nano_usd,
+            version=event.originator_version,
+            parts=list(event.lots),
+            idempotency=event.idempotency,
+        )
+        if event.idempotency:
+            key = event.idempotency
+            self.idempotency[key["key_hash"]] = (key["digest"], call_id, HoldState.HELD)
+
+    def _reserve(self, account_id: str, amount: int, parts: list[LotPart]) -> None:
+        account = self.account(account_id)
+        if parts_sum(parts) != amount:
+            message = f"account {account_id}: a hold of {amount} lies on lots of another sum"
+            raise InvalidTransitionError(message)
+        account.available -= amount
+        account.held += amount
+        for part in parts:
+            lot = account.lots[part["lot_id"]]
+            lot.available -= part["amount_nano_usd"]
+            lot.held += part["amount_nano_usd"]
+            if lot.available < 0:
+                message = f"lot {lot.lot_id} is overdrawn"
+                raise InvalidTransitionError(message)
+
+    def _resolved(self, event: HoldResolved, hold: Hold, after: HoldState) -> None:
+        account = self.account(event.account_id)
+        if event.held_nano_usd != hold.amount:
+            message = f"call {hold.call_id}: resolves {event.held_nano_usd} of {hold.amount}"
+            raise InvalidTransitionError(message)
+        account.held -= hold.amount
+        account.settled += event.settled_nano_usd
+        account.breakage += event.breakage_nano_usd
+        account.house_loss += event.house_loss_nano_usd
+        account.available += hold.amount - event.settled_nano_usd - event.breakage_nano_usd
+        self._resolve_lots(event, hold, account)
+        del self.open_holds[hold.call_id]
+        self.closed[hold.call_id] = (after, event.originator_version, event.house_loss_nano_usd)
+        if hold.idempotency:
+            key = hold.idempotency
+            self.idempotency[key["key_hash"]] = (key["digest"], hold.call_id, after)
+
+    def _resolve_lots(self, event: HoldResolved, hold: Hold, account: Account) -> None:
+        spent = parts_sum(event.lots) + parts_sum(event.beyond_lots)
+        figures = (event.settled_nano_usd, event.released_nano_usd, event.breakage_nano_usd)
+        if figures != (spent, parts_sum(event.released_lots), parts_sum(event.forfeited_lots)):
+            message = f"call {hold.call_id}: its lots do not sum to its figures"
+            raise InvalidTransitionError(message)
+        left: dict[str, int] = {}
+        for part in hold.parts:
+            left[part["lot_id"]] = left.get(part["lot_id"], 0) + part["amount_nano_usd"]
+            account.lots[part["lot_id"]].held -= part["amount_nano_usd"]
+        for part in [*event.lots, *event.released_lots, *event.forfeited_lots]:
+            left[part["lot_id"]] -= part["amount_nano_usd"]
+        if any(left.values()):
+            message = f"call {hold.call_id}: a lot of its hold is not fully accounted for"
+            raise InvalidTransitionError(message)
+        for part in event.released_lots:
+            account.lots[part["lot_id"]].available += part["amount_nano_usd"]
+        for part in event.beyond_lots:
+            account.lots[part["lot_id"]].available -= part["amount_nano_usd"]
+
+
+def parts_sum(parts: list[LotPart]) -> int:
+    """The sum of the parts, in nano-USD."""
+    return sum(part["amount_nano_usd"] for part in parts)

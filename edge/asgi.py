@@ -1,0 +1,162 @@
+"""The few lines of ASGI that the hot path needs, below any framework."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from edge.errors import ApiError, too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+Header = tuple[bytes, bytes]
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+REQUEST_ID_MAX = 128
+APP_CHARACTERS_MAX = 100
+WHOLE_BODY = "gatewayz.body"
+"""Where a scope has the body, when all of it came before the request was handed on."""
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+async def read_body(
+    scope: Scope, declared: bytes, receive: Receive, *, bytes_max: int, timeout_s: float
+) -> bytes:
+    """The whole body, of `declared` content length; raises ApiError 413 or 408, ClientGoneError."""
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise too_large(bytes_max)
+    whole: bytes | None = scope.get(WHOLE_BODY)
+    if whole is not None:
+        if len(whole) > bytes_max:
+            raise too_large(bytes_max)
+        return whole
+    parts, size = list[bytes](), 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientGoneError
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > bytes_max:
+                    raise too_large(bytes_max)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise _too_slow(timeout_s) from None
+
+
+def _too_slow(timeout_s: float) -> ApiError:
+    text = f"The body did not arrive within {timeout_s:g} s. Nothing was charged: send it again."
+    return ApiError(408, "request_timeout", text, headers={"connection": "close"})
+
+
+class Headers:
+    """The request headers that the hot path asks for."""
+
+    __slots__ = (
+        *("authorization", "content_length", "idempotency_key", "referer", "request_id"),
+        "title",
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        """Absent ones are b""."""
+        given = dict(scope["headers"]).get
+        self.authorization: bytes = given(b"authorization", b"")
+        self.content_length: bytes = given(b"content-length", b"")
+        self.idempotency_key: bytes = given(b"idempotency-key", b"")
+        self.request_id: bytes = given(b"x-request-id", b"")
+        self.referer: bytes = given(b"http-referer", b"") or given(b"referer", b"")
+        self.title: bytes = given(b"x-title", b"")
+
+
+class ReplyHeaders:
+    """What every reply of an inference route says of its call."""
+
+    __slots__ = ("call_id", "more", "provider", "request_id")
+
+    def __init__(self) -> None:
+        """What is empty is not sent: of an unknown caller nothing is known yet."""
+        self.call_id = self.request_id = self.provider = ""
+        self.more: list[Header] = []
+
+    def listed(self) -> list[Header]:
+        """As ASGI takes them."""
+        found: list[Header] = []
+        if self.call_id:
+            found.append((b"x-gatewayz-call-id", self.call_id.encode()))
+        if self.request_id:
+            found.append((b"x-request-id", self.request_id.encode()))
+        if self.provider:
+            found.append((b"x-gatewayz-provider", self.provider.encode()))
+        return found + self.more if self.more else found
+
+
+def header_of(scope: Scope, name: bytes) -> bytes:
+    """A request header's value, or b""."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+def request_id_of(given: bytes, fallback: str) -> str:
+    """The caller's x-request-id when it is short printable ASCII, else `fallback`."""
+    if given and len(given) <= REQUEST_ID_MAX and given.isascii():
+        text = given.decode("ascii")
+        if text.isprintable():
+            return text
+    return fallback
+
+
+def app_of(referer: bytes, title: bytes) -> str:
+    """The app that calls, as OpenRouter's clients name it; empty when they do not.
+
+    The origin of `HTTP-Referer` (or `Referer`), never its path, else the text of `X-Title`.
+    """
+    if not (referer or title):
+        return ""
+    try:
+        parts = urlsplit(referer.decode("ascii"))
+        if parts.scheme in ("http", "https") and parts.hostname:
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:APP_CHARACTERS_MAX]
+    except ValueError:
+        pass
+    text = title.decode("utf-8", "replace").strip()[:APP_CHARACTERS_MAX]
+    return text if text.isprintable() else ""
+
+
+async def send_whole(
+    send: Send, status: int, body: bytes, headers: list[Header], content_type: bytes = JSON
+) -> None:
+    """Answer with one body."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: ApiError, headers: list[Header]) -> None:
+    """Answer with OpenAI's envelope."""
+    extra = [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+    await send_whole(send, error.status, error.openai(), [*headers, *extra])

@@ -1,0 +1,23 @@
+"""Who calls, and how a route of either side asks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls: the key's state, with its ids as the hot path needs them."""
+
+    key_id: str
+    user_id: str
+    account_id: str
+    account: bytes
+    masked: str
+    envelope: bytes
+    """The part of a hold's event that is the same for every call of this key."""
+
+
+Authenticate = Callable[[bytes], Awaitable[Caller]]
+"""The caller behind an Authorization header; raises ApiError 401 or 503."""

@@ -1,0 +1,6 @@
+"""The append of money: entries in, answers out, durable in between.
+
+Owns: the entries' packing, group commit, leases, the spool and the sweeper.
+Keeps: P1, P2, P3 and the store's half of P12.
+Does not: decide prices; the SQL function decides bounds under its lock.
+"""

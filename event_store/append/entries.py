@@ -1,0 +1,154 @@
+"""Entries of the append, and how a batch of them is packed for one prepared statement.
+
+An entry is all-or-nothing and independent of its neighbours. Its state is the event's JSON
+without the closing brace: what the append decides under the lock (lots, figures) is written
+behind it by the database, so that the stored event says everything.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from domain.events import ledger as ev
+
+
+class EntryKind(IntEnum):
+    """What an entry does; the number indexes TOPICS, from 1."""
+
+    HOLD = 1
+    EXTEND = 2
+    SETTLE = 3
+    VOID = 4
+    EXPIRE = 5
+    GRANT = 6
+
+
+TOPICS: tuple[str, ...] = (
+    ev.HoldPlaced.TOPIC,
+    ev.HoldExtended.TOPIC,
+    ev.HoldSettled.TOPIC,
+    ev.HoldVoided.TOPIC,
+    ev.HoldExpired.TOPIC,
+    ev.CreditsGranted.TOPIC,
+    ev.LotExpired.TOPIC,
+    ev.HouseLossBooked.TOPIC,
+    ev.HoldRefused.TOPIC,
+)
+"""Event types in the order in which the SQL functions name them by index."""
+
+
+class AppendCode(IntEnum):
+    """The answer to an entry."""
+
+    OK = 0
+    INSUFFICIENT_CREDITS = 1
+    DUPLICATE = 2
+    ALREADY_RESOLVED = 3
+    CALL_EXISTS = 4
+    IDEMPOTENCY_KEY_REUSED = 5
+    IDEMPOTENCY_IN_PROGRESS = 6
+    IDEMPOTENCY_SETTLED = 7
+    IDEMPOTENCY_REFUSED = 8
+    UNKNOWN_CALL = 9
+    OWNER_ALIVE = 10
+
+
+class AppendAnswer(NamedTuple):
+    """Code and figure: what is available to the account, after or at the refusal, nano-USD."""
+
+    code: int
+    figure: int
+
+    @property
+    def applied(self) -> bool:
+        """Whether the entry stands in the log, by this append or an earlier try of it."""
+        return self.code in (AppendCode.OK, AppendCode.DUPLICATE)
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One entry. `stream` is the call's (or for a grant the lot's) UUID, `amount` nano-USD.
+
+    `aux` is the estimated provider cost of a hold; `key` is an idempotency key's hash followed
+    by the digest of the input, 32 bytes each, or empty.
+    """
+
+    kind: int
+    stream: bytes
+    account: bytes
+    amount: int
+    state: bytes
+    aux: int = 0
+    key: bytes = b""
+
+    @property
+    def event_id(self) -> bytes:
+        """The id of the event, which stands first in its state."""
+        return self.state[7:43]
+
+
+_HEADER = struct.Struct("!iiiii").pack
+_UUID_LENGTH = b"\x00\x00\x00\x10"
+_OID = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "text": 25, "uuid": 2950}
+
+
+def _array(oid: int, count: int) -> bytes:
+    return _HEADER(1, 0, oid, count, 1)
+
+
+def _integers(kind: str, code: str, size: int, values: list[int]) -> bytes:
+    pairs = [item for value in values for item in (size, value)]
+    return _array(_OID[kind], len(values)) + struct.pack(f"!{('i' + code) * len(values)}", *pairs)
+
+
+def _byte_strings(kind: str, values: list[bytes]) -> bytes:
+    parts = [_array(_OID[kind], len(values))]
+    for value in values:
+        parts.append(len(value).to_bytes(4, "big"))
+        parts.append(value)
+    return b"".join(parts)
+
+
+def _uuids(values: list[bytes]) -> bytes:
+    return _array(_OID["uuid"], len(values)) + _UUID_LENGTH + _UUID_LENGTH.join(values)
+
+
+APPEND_SQL = (
+    b"SELECT codes, figures FROM ledger_append($1::int2[], $2::uuid[], $3::int4[], $4::uuid[], "
+    b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::text[], $10::uuid, $11::int4)"
+)
+_TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
+
+
+def pack(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
+    """The eleven binary parameters of APPEND_SQL."""
+    accounts: dict[bytes, int] = {}
+    indexes = [accounts.setdefault(entry.account, len(accounts) + 1) for entry in batch]
+    return [
+        _integers("int2", "h", 2, [entry.kind for entry in batch]),
+        _uuids([entry.stream for entry in batch]),
+        _integers("int4", "i", 4, indexes),
+        _uuids(list(accounts)),
+        _integers("int8", "q", 8, [entry.amount for entry in batch]),
+        _integers("int8", "q", 8, [entry.aux for entry in batch]),
+        _byte_strings("bytea", [entry.state for entry in batch]),
+        _byte_strings("bytea", [entry.key for entry in batch]),
+        _TOPICS_PACKED,
+        owner,
+        hold_ttl_s.to_bytes(4, "big"),
+    ]
+
+
+_HEADER_SIZE = 20
+
+
+def unpack(codes: bytes, figures: bytes, count: int) -> list[AppendAnswer]:
+    """The two binary arrays of the result, as one answer an entry."""
+    code_values = struct.unpack_from("!" + "xxxxh" * count, codes, _HEADER_SIZE)
+    figure_values = struct.unpack_from("!" + "xxxxq" * count, figures, _HEADER_SIZE)
+    return [
+        AppendAnswer(code, figure) for code, figure in zip(code_values, figure_values, strict=True)
+    ]

@@ -1,0 +1,108 @@
+"""Resolves what dead processes left behind (P2, money rule 11).
+
+Touches only holds of owners without a live lease: a spooled outcome is appended, and a hold
+past its life is expired, its estimated provider cost booked as house loss. The append checks
+lease and life once more under its lock. Also drops kept replies and leases past their time.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from event_store.append.entries import AppendCode, Entry, EntryKind
+from event_store.ids import new_uuid7, now_iso
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from event_store.append.committer import Committer
+    from event_store.append.spool import Spool
+    from event_store.postgres.database import Database
+
+logger = logging.getLogger("gatewayz.sweeper")
+
+SWEEP_HOLDS_MAX = 1_000
+SWEEPER_LOCK = 4716261
+LEASES_KEPT_DAYS = 7
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What one sweep did."""
+
+    settled: int = 0
+    expired: int = 0
+
+
+class Sweeper:
+    """Sweeps one home's spool and one database's holds."""
+
+    def __init__(
+        self, database: Database, committer: Committer, spool: Spool, *, reply_hours: int
+    ) -> None:
+        """`reply_hours` is how long a reply is kept for its idempotency key."""
+        self._database, self._committer, self._spool = database, committer, spool
+        self._reply_hours = reply_hours
+
+    async def sweep(self) -> Sweep:
+        """One pass; raises psycopg.OperationalError when the database is away."""
+        done = Sweep()
+        connection = await self._database.connect_async()
+        async with connection:
+            for owner_id in self._spool.owners():
+                if not await self._alive(connection, owner_id):
+                    done.settled += await self._spool.drain(self._committer, owner_id)
+            cursor = await connection.execute(
+                "SELECT h.call_id, h.account_id, h.owner_id FROM open_hold h "
+                "LEFT JOIN process_lease p ON p.owner_id = h.owner_id "
+                "AND p.expires_at > clock_timestamp() "
+                "WHERE p.owner_id IS NULL AND h.expires_at <= booking_clock() LIMIT %s",
+                [SWEEP_HOLDS_MAX],
+            )
+            for call_id, account_id, owner_id in await cursor.fetchall():
+                answer = await self._committer.append(expiry(call_id, account_id, owner_id))
+                done.expired += answer.code == AppendCode.OK
+            await self._tidy(connection)
+        if done.settled or done.expired:
+            logger.warning("swept: %d settled from spool, %d expired", done.settled, done.expired)
+        return done
+
+    @staticmethod
+    async def _alive(connection: Any, owner_id: UUID) -> bool:
+        cursor = await connection.execute(
+            "SELECT FROM process_lease WHERE owner_id = %s AND expires_at > clock_timestamp()",
+            [owner_id],
+        )
+        return await cursor.fetchone() is not None
+
+    async def _tidy(self, connection: Any) -> None:
+        await connection.execute(
+            "DELETE FROM idempotent_reply "
+            "WHERE stored_at < clock_timestamp() - make_interval(hours => %s)",
+            [self._reply_hours],
+        )
+        await connection.execute(
+            "DELETE FROM process_lease "
+            "WHERE expires_at < clock_timestamp() - make_interval(days => %s)",
+            [LEASES_KEPT_DAYS],
+        )
+
+
+def expiry(call_id: UUID, account_id: UUID, owner_id: UUID) -> Entry:
+    """The entry that expires one hold."""
+    state = msgspec.json.encode(
+        {
+            "id": str(new_uuid7()),
+            "effective_at": now_iso(),
+            "actor": "system:sweeper",
+            "correlation_id": str(call_id),
+            "causation_id": str(owner_id),
+            "account_id": str(account_id),
+            "reason": "the process that owned the call is gone and left no outcome",
+        }
+    )
+    return Entry(EntryKind.EXPIRE, call_id.bytes, account_id.bytes, 0, state[:-1])

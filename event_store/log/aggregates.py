@@ -1,0 +1,139 @@
+"""Users and API keys, stored through the `eventsourcing` library.
+
+The library's save takes the same advisory lock as the append of money, on this path by the
+recorder's own statements and on every other by a trigger (P7). The inline state of keys is
+written in the same transaction, and a notification tells the gateways to forget what they
+cached.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import msgspec
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    IntegrityError,
+    Mapper,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+from eventsourcing.utils import Environment
+from psycopg.sql import SQL
+
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+from event_store.log.codec import LedgerMapper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventsourcing.domain import DomainEventProtocol
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+    from domain.events.base import Event
+    from event_store.postgres.database import Database
+
+APPEND_LOCK = 4716259
+"""The advisory lock that every insert into the log takes; the SQL functions use the same."""
+EVENTS_TABLE = "events"
+LOCK_TIMEOUT_S = 10
+KEYS_CHANNEL = "api_keys"
+
+
+class LedgerRecorder(PostgresApplicationRecorder):
+    """The library's recorder on our table, under our lock, with the keys' inline state."""
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "") -> None:
+        """Use the table `events`, whatever the application is called."""
+        del events_table_name
+        super().__init__(datastore, events_table_name=EVENTS_TABLE)
+        # An advisory lock instead of the library's table lock, which waits for VACUUM.
+        self.lock_table_statements = [
+            SQL("SET LOCAL lock_timeout = '{0}s'").format(LOCK_TIMEOUT_S),
+            SQL("SELECT pg_advisory_xact_lock({0})").format(APPEND_LOCK),
+        ]
+
+    def _insert_events(
+        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
+    ) -> None:
+        for stored in stored_events:
+            if stored.topic == ApiKeyCreated.TOPIC:
+                fact = msgspec.json.decode(stored.state)
+                curs.execute(
+                    "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name) "
+                    "VALUES (%s, %s, %s, %s, %s, %s)",
+                    [
+                        fact["key_hash"],
+                        stored.originator_id,
+                        fact["user_id"],
+                        fact["account_id"],
+                        fact["masked"],
+                        fact["name"],
+                    ],
+                )
+            elif stored.topic == ApiKeyRevoked.TOPIC:
+                curs.execute(
+                    "UPDATE api_key SET revoked = true WHERE key_id = %s", [stored.originator_id]
+                )
+                curs.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+
+
+class LedgerFactory(PostgresFactory):
+    """Builds the library's parts from our connection string and mapper."""
+
+    application_recorder_class = LedgerRecorder
+
+    def mapper(self, *_: Any, **__: Any) -> Mapper[Any]:
+        """Our mapper, over the library's JSON transcoder."""
+        return LedgerMapper(transcoder=self.transcoder())
+
+
+class Aggregates(Application[UUID]):
+    """The library's application over the ledger's log."""
+
+    name = "gatewayz"
+
+    def __init__(self, database: Database) -> None:
+        """Connect with the application's role; tables are made by migrations, never here."""
+        self._parts = database.parts()
+        super().__init__()
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        """The PostgreSQL factory on our database."""
+        parts = self._parts
+        settings = {
+            "POSTGRES_DBNAME": parts.get("dbname", ""),
+            "POSTGRES_HOST": parts.get("host", ""),
+            "POSTGRES_PORT": parts.get("port", "5432"),
+            "POSTGRES_USER": parts.get("user", ""),
+            "POSTGRES_PASSWORD": parts.get("password", ""),
+            "POSTGRES_POOL_SIZE": "1",
+            "CREATE_TABLE": "no",
+        }
+        factory = LedgerFactory(Environment(env.name, {**env, **settings}))
+        pool_arguments = cast("dict[str, Any]", factory.datastore.pool.kwargs)
+        for name in ("options", "sslmode", "sslrootcert", "connect_timeout"):
+            if name in parts:
+                pool_arguments[name] = parts[name]
+        return factory
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Save events of ordinary aggregates with optimistic concurrency.
+
+        The library retries a lost connection and can then report a save that succeeded as a
+        conflict; the event's own id tells the two apart. Raises IntegrityError on a real one.
+        """
+        try:
+            self.save(*cast("Sequence[DomainEventProtocol[UUID]]", events))
+        except IntegrityError:
+            for event in events:
+                stored = self.events_of(event.originator_id)
+                if event.id not in {each.id for each in stored}:
+                    raise
+
+    def events_of(self, stream: UUID) -> list[Event]:
+        """All events of one stream, in order."""
+        return [cast("Event", event) for event in self.events.get(stream)]

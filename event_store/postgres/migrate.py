@@ -1,0 +1,62 @@
+"""Numbered SQL migrations, one change each, run by yoyo under one lock.
+
+Concurrent starts are safe: an advisory lock lets one migrate while the others wait, so no
+two sessions ever create the same table at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from psycopg.conninfo import conninfo_to_dict
+
+from event_store.postgres.database import APPLICATION_ROLE, Database
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATION_LOCK = 4716260
+MIGRATION_LOCK_TIMEOUT_S = 60
+
+
+def yoyo_url(conninfo: str) -> str:
+    """The libpq connection string as the URL that yoyo takes."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
+    user, password = (
+        quote(parts.pop("user", ""), safe=""),
+        quote(parts.pop("password", ""), safe=""),
+    )
+    name = quote(parts.pop("dbname", user), safe="")
+    host = parts.pop("host", "")
+    port = parts.pop("port", "")
+    network = "" if host.startswith("/") else host + (f":{port}" if port else "")
+    if host.startswith("/"):
+        parts["host"] = host
+    login = f"{user}:{password}@" if user else ""
+    query = f"?{urlencode(parts)}" if parts else ""
+    return f"postgresql+psycopg://{login}{network}/{name}{query}"
+
+
+def migrate(database: Database) -> list[str]:
+    """Apply what is missing, as the owner; returns the names of the migrations applied."""
+    with database.connect_as_owner() as connection:
+        connection.execute(f"SET statement_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
+        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        applied = _apply(database.owner)
+        connection.execute(f"GRANT USAGE ON SCHEMA public TO {APPLICATION_ROLE}")
+        connection.execute(f"GRANT {APPLICATION_ROLE} TO CURRENT_USER")
+    return applied
+
+
+def _apply(owner: str) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from yoyo import get_backend, read_migrations
+
+        backend = get_backend(yoyo_url(owner))
+        try:
+            migrations = backend.to_apply(read_migrations(str(MIGRATIONS)))
+            backend.apply_migrations(migrations)
+            return [migration.id for migration in migrations]
+        finally:
+            backend.connection.close()

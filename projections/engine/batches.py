@@ -1,0 +1,83 @@
+"""What a host hands to the runner: links of the log, selected once for all that stand alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from event_store.log.reading import LogEntry
+from projections.engine.sinks import (
+    ProjectionMovedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+
+class Link(NamedTuple):
+    """An event, or only a position that the partition has passed, and what came before it."""
+
+    partition: int
+    previous: int
+    position: int
+    entry: LogEntry | None
+
+
+@dataclass(slots=True)
+class Selected:
+    """What is new in a batch for a projection that stands at some positions."""
+
+    new: dict[int, int]
+    entries: list[tuple[int, LogEntry]]
+    gaps: set[int]
+
+
+class Batch:
+    """Links that are handed to every projection; those that stand alike share the selection."""
+
+    def __init__(self, links: Iterable[Link], offsets: Mapping[int, int] | None = None) -> None:
+        """`offsets` are Kafka's, by partition, from which to resume after this batch."""
+        self.links = list(links)
+        self.offsets = offsets or {}
+        self._selected: dict[tuple[frozenset[tuple[int, int]], frozenset[int]], Selected] = {}
+
+    def select(self, positions: dict[int, int], shut: frozenset[int]) -> Selected:
+        """What is new beyond some positions, outside the shut partitions.
+
+        Raises ProjectionMovedError for a link of a partition that the projection has not.
+        """
+        key = (frozenset(positions.items()), shut)
+        known = self._selected.get(key)
+        if known is None:
+            known = self._selected[key] = self._select(positions, set(shut))
+        return known
+
+    def _select(self, positions: dict[int, int], shut: set[int]) -> Selected:
+        new, entries, gaps = dict(positions), list[tuple[int, LogEntry]](), set[int]()
+        for partition, previous, position, entry in self.links:
+            reached = new.get(partition)
+            if reached is None:
+                message = f"there is no partition {partition} here: rebuild with more of them"
+                raise ProjectionMovedError(message)
+            if position <= reached or partition in shut:
+                continue
+            if previous > reached:
+                gaps.add(partition)
+                shut.add(partition)
+                continue
+            new[partition] = position
+            if entry is not None:
+                entries.append((partition, entry))
+        return Selected(new, entries, gaps)
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What became of some links."""
+
+    applied: int = 0
+    gaps: set[int] = field(default_factory=set)

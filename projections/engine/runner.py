@@ -1,0 +1,280 @@
+"""Runs a projection over the log: rows and progress together, nothing skipped or twice (P7).
+
+Hosts hand it *links*: events with the position of the event before them in the same partition.
+A link at or below the progress is a repetition and is passed over; one whose predecessor lies
+beyond the progress shows a gap and is refused; the host then fills the gap from the log.
+An event that cannot be folded parks its partition of this projection, and of no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from event_store.log.codec import UnreadableEvent, decode_or_mark
+from event_store.log.partitions import partition_key, partition_of
+from event_store.log.reading import READ_EVENTS_MAX, LogEntry, read_rows_after
+from projections.engine.batches import Batch, Delivered, Link
+from projections.engine.sinks import (
+    Parked,
+    PostgresSink,
+    ProjectionMovedError,
+    Sink,
+    Step,
+    or_postgres,
+    sink_named,
+)
+from projections.engine.tables import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from projections.engine.projection import Projection
+
+    Connection = psycopg.Connection[Any]
+
+logger = logging.getLogger("gatewayz.projections")
+
+FOLLOWER = "follower"
+WORKERS = "workers"
+PARKED_RETRY_S = 10.0
+PRUNE_S = 600.0
+ERROR_CHARACTERS_MAX = 1_000
+
+
+class ProjectionOwnedElsewhereError(RuntimeError):
+    """Another kind of host owns this projection, and this one must not advance it."""
+
+
+class Runner:
+    """Advances one projection on a connection; one for each host process."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        sinks: Mapping[str, Sink] | None = None,
+        *,
+        host: str = FOLLOWER,
+        version: int | None = None,
+    ) -> None:
+        """`sinks` by kind; a `version` pins the runner to one that is being built."""
+        self.projection = projection
+        self.host = host
+        self.version = version or 0
+        self.positions: dict[int, int] = {}
+        self.parked: dict[int, Parked] = {}
+        self._pinned = version is not None
+        self._sinks = or_postgres(sinks)
+        self._sink: Sink = PostgresSink()
+        self._retry_at = 0.0
+        self._prune_at = 0.0
+
+    @property
+    def sink(self) -> Sink:
+        """What keeps the rows."""
+        return self._sink
+
+    @property
+    def position(self) -> int:
+        """The lowest position that all partitions have passed."""
+        return min(self.positions.values(), default=0)
+
+    @property
+    def live_position(self) -> int:
+        """The same without the parked ones, which others need not wait for."""
+        going = [p for key, p in self.positions.items() if key not in self.parked]
+        return min(going, default=self.position)
+
+    def open(self, connection: Connection) -> None:
+        """Read where the projection stands.
+
+        Raises ProjectionOwnedElsewhereError, SinkUnavailableError, or ProjectionMovedError when
+        the projection is not installed.
+        """
+        name = self.projection.name
+        row = connection.execute(
+            "SELECT version, sink FROM projection WHERE name = %s", [name]
+        ).fetchone()
+        if row is None:
+            message = f"projection {name} is not installed: run `gatewayz migrate`"
+            raise ProjectionMovedError(message)
+        if self._pinned:
+            sink = next(iter(self._sinks.values()))
+        else:
+            self.version = row[0]
+            sink = sink_named(self._sinks, row[1], self.projection)
+        self._sink = sink
+        stored = connection.execute(
+            "SELECT partition, host, parked_position, parked_error FROM projection_progress "
+            "WHERE name = %s AND version = %s",
+            [name, self.version],
+        ).fetchall()
+        hosts = {each[1] for each in stored}
+        if hosts != {self.host}:
+            message = f"projection {name} is owned by {', '.join(sorted(hosts))}, not {self.host}"
+            raise ProjectionOwnedElsewhereError(message)
+        self.parked = {each[0]: Parked(each[2], each[3]) for each in stored if each[2] is not None}
+        progress = sink.progress(connection, self.projection, self.version)
+        self.positions = {each[0]: progress.get(each[0], 0) for each in stored}
+        self._retry_at = 0.0
+
+    def recheck(self, connection: Connection) -> bool:
+        """Whether rows kept outside PostgreSQL were lost; then the runner begins anew."""
+        if self._sink.kind == PostgresSink.kind:
+            return False
+        progress = self._sink.progress(connection, self.projection, self.version)
+        if all(progress.get(each, 0) >= at for each, at in self.positions.items()):
+            return False
+        logger.warning("projection %s is lost in %s", self.projection.name, self._sink.kind)
+        self.open(connection)
+        return True
+
+    def deliver(self, connection: Connection, batch: Batch, *, retry: bool = False) -> Delivered:
+        """Apply what is new in a batch, and store it with the progress.
+
+        Reading and folding happen outside a transaction, so that a slow fold keeps no snapshot
+        open, for which the calls' hot rows would pay. Raises ProjectionMovedError, having
+        written nothing, if the progress is no longer what this runner knows. With `retry`,
+        parked partitions are tried again.
+        """
+        shut = frozenset() if retry else frozenset(self.parked)
+        selected = batch.select(self.positions, shut)
+        delivered = Delivered(gaps=selected.gaps)
+        if selected.new == self.positions:
+            return delivered
+        try:
+            step = self._fold(connection, selected.entries, dict(selected.new))
+            step.offsets = {
+                partition: offset
+                for partition, offset in batch.offsets.items()
+                if partition in step.new and partition not in shut | selected.gaps
+            }
+            self._store(connection, step)
+        except ProjectionMovedError:
+            self.open(connection)
+            raise
+        except psycopg.errors.UndefinedTable as error:
+            # A rebuild has put another version in its place, and dropped this one.
+            self.open(connection)
+            message = f"projection {self.projection.name} was rebuilt"
+            raise ProjectionMovedError(message) from error
+        delivered.applied = len(selected.entries)
+        return delivered
+
+    def advance(
+        self,
+        connection: Connection,
+        limit: int = READ_EVENTS_MAX,
+        *,
+        to_position: int | None = None,
+        partitions: set[int] | None = None,
+    ) -> tuple[int, int]:
+        """Apply the next events of the log itself; returns (events read, position).
+
+        Only to some `partitions`, if they are named; parked ones are tried again when it is
+        time.
+        """
+        if not self.positions:
+            self.open(connection)
+        mine = set(self.positions) if partitions is None else partitions & set(self.positions)
+        retry = time.monotonic() >= self._retry_at
+        if not retry:
+            mine -= set(self.parked)
+        if not mine:
+            return 0, self.position
+        start = min(self.positions[each] for each in mine)
+        rows = read_rows_after(connection, start, limit, to_position=to_position)
+        if not rows:
+            return 0, self.position
+        count = len(self.positions)
+        links = []
+        for position, booked_at, topic, state, stream, version in rows:
+            data = bytes(state)
+            partition = partition_of(partition_key(stream, data), count) if count > 1 else 0
+            if partition in mine and position > self.positions[partition]:
+                event = decode_or_mark(topic, data, stream, version)
+                links.append(Link(partition, 0, position, LogEntry(position, booked_at, event)))
+        last = rows[-1][0]
+        links += [Link(each, 0, last, None) for each in mine]
+        self.deliver(connection, Batch(links), retry=retry)
+        return len(rows), self.position
+
+    def _fold(
+        self, connection: Connection, entries: list[tuple[int, LogEntry]], new: dict[int, int]
+    ) -> Step:
+        """Fold what concerns the projection; what cannot be folded parks its partition."""
+        projection = self.projection
+        fetch = self._sink.fetch(connection, self.version)
+        parked: dict[int, Parked] = {}
+        wanted = projection.concerned(entries)
+        while True:
+            context = projection.load(fetch, [entry for _, entry in wanted]) if wanted else None
+            changes = Changes(projection.tables, context)
+            poison = _fold_all(projection, wanted, changes)
+            if poison is None:
+                break
+            partition, entry, error = poison
+            parked[partition] = Parked(entry.position, error[:ERROR_CHARACTERS_MAX])
+            wanted = [
+                each for each in wanted if each[0] != partition or each[1].position < entry.position
+            ]
+            below = [
+                e.position for p, e in entries if p == partition and e.position < entry.position
+            ]
+            new[partition] = max([self.positions[partition], *below])
+        return Step(
+            projection=projection,
+            version=self.version,
+            host=self.host,
+            old=self.positions,
+            new=new,
+            changes=changes,
+            parked=parked,
+            released={
+                each
+                for each in self.parked
+                if each not in parked and new[each] > self.positions[each]
+            },
+        )
+
+    def _store(self, connection: Connection, step: Step) -> None:
+        self._sink.store(connection, step)
+        self._stored(step)
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_S
+            self._sink.prune(connection, self.projection, self.version)
+
+    def _stored(self, step: Step) -> None:
+        self.positions = step.new
+        name = self.projection.name
+        for partition in step.released:
+            del self.parked[partition]
+            logger.warning("projection %s goes on in partition %d", name, partition)
+        for partition, parked in step.parked.items():
+            self.parked[partition] = parked
+            self._retry_at = time.monotonic() + PARKED_RETRY_S
+            logger.error(
+                "projection %s is parked at position %d in partition %d: %s",
+                name,
+                parked.position,
+                partition,
+                parked.error,
+            )
+
+
+def _fold_all(
+    projection: Projection, entries: list[tuple[int, LogEntry]], changes: Changes
+) -> tuple[int, LogEntry, str] | None:
+    """Fold in order; returns the first entry that cannot be, with the reason."""
+    fold = projection.fold
+    for partition, entry in entries:
+        if type(entry.event) is UnreadableEvent:
+            return partition, entry, entry.event.error
+        try:
+            fold(entry, changes)
+        except Exception as error:  # noqa: BLE001  whatever a fold raises parks the projection
+            return partition, entry, f"{type(error).__name__}: {error}"
+    return None

@@ -1,0 +1,110 @@
+"""`account_balances`: what each account holds, and its lots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.events.ledger import (
+    CreditsGranted,
+    HoldExtended,
+    HoldPlaced,
+    HoldResolved,
+    HoldSettled,
+    HouseLossBooked,
+    LotExpired,
+    MoneyEvent,
+)
+from projections.engine.projection import Projection
+from projections.engine.tables import Column, Merge, Table, key, sums
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from domain.events.ledger import LotPart
+    from event_store.log.reading import LogEntry
+    from projections.engine.tables import Changes
+
+ACCOUNT_BALANCE = Table(
+    name="account_balance",
+    about="One row an account; nano-USD. granted = available + held + settled + breakage.",
+    columns=(
+        key("account_id", "uuid"),
+        *sums("granted", "available", "held", "settled", "breakage", "house_loss"),
+        *sums("requests", "tokens"),
+        Column("position", "bigint", Merge.MAX, about="Last event of the account."),
+    ),
+)
+CREDIT_LOT = Table(
+    name="credit_lot",
+    about="One row a grant; nano-USD.",
+    columns=(
+        key("lot_id", "uuid"),
+        Column("account_id", "uuid", Merge.FIRST),
+        Column("kind", "text", Merge.FIRST),
+        *sums("granted", "available"),
+        Column("granted_at", "timestamptz", Merge.FIRST),
+        Column("expires_at", "timestamptz", Merge.FIRST),
+    ),
+    indexes=("account_id",),
+)
+
+
+class AccountBalances(Projection):
+    """See the module."""
+
+    name = "account_balances"
+    about = "Balances and lots of each account."
+    tables = (ACCOUNT_BALANCE, CREDIT_LOT)
+    handles = (MoneyEvent,)
+    watches = ("ledger.",)
+    awaited = True
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Move credits between available, held, settled and breakage."""
+        event = entry.event
+        assert isinstance(event, MoneyEvent)
+        granted = available = held = settled = breakage = loss = requests = tokens = 0
+        match event:
+            case CreditsGranted():
+                granted = available = event.amount_nano_usd
+                values = (
+                    event.account_id,
+                    event.kind,
+                    granted,
+                    available,
+                    event.effective_at,
+                    event.expires_at,
+                )
+                changes.merge(CREDIT_LOT, (event.lot_id,), values)
+            case LotExpired():
+                available, breakage = -event.breakage_nano_usd, event.breakage_nano_usd
+                changes.merge(CREDIT_LOT, (event.lot_id,), _lot(event, available))
+            case HoldPlaced() | HoldExtended():
+                available, held = -event.amount_nano_usd, event.amount_nano_usd
+                _move(changes, event, event.lots, -1)
+            case HoldResolved():
+                held, settled = -event.held_nano_usd, event.settled_nano_usd
+                breakage, loss = event.breakage_nano_usd, event.house_loss_nano_usd
+                available = -held - settled - breakage
+                _move(changes, event, event.released_lots, 1)
+                _move(changes, event, event.beyond_lots, -1)
+                if isinstance(event, HoldSettled):
+                    usage = event.usage
+                    requests = 1
+                    tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+            case HouseLossBooked():
+                loss = event.house_loss_nano_usd
+            case _:
+                pass
+        figures = (granted, available, held, settled, breakage, loss, requests, tokens)
+        changes.merge(ACCOUNT_BALANCE, (event.account_id,), (*figures, entry.position))
+
+
+def _lot(event: MoneyEvent, available: int) -> tuple[object, ...]:
+    return (event.account_id, None, 0, available, None, None)
+
+
+def _move(changes: Changes, event: MoneyEvent, parts: Iterable[LotPart], sign: int) -> None:
+    for part in parts:
+        amount = sign * part["amount_nano_usd"]
+        changes.merge(CREDIT_LOT, (part["lot_id"],), _lot(event, amount))

@@ -1,0 +1,78 @@
+"""`journal`: the double entry behind every event; each event's postings sum to zero (P4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.events.ledger import MoneyEvent
+from domain.ledger.postings import postings_of
+from projections.engine.projection import Projection
+from projections.engine.tables import Column, Merge, Table, key, sums
+
+if TYPE_CHECKING:
+    from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
+    from projections.engine.tables import Changes, Row
+
+_ONCE = Merge.FIRST
+
+JOURNAL = Table(
+    name="journal_posting",
+    about="One row a posting; the postings of a position sum to zero; nano-USD. The event itself "
+    "stands at the same position of the log.",
+    columns=(
+        key("position", "bigint"),
+        key("line", "smallint"),
+        Column("ledger_account", "text", _ONCE, about="See the chart of accounts."),
+        Column("amount_nano_usd", "bigint", _ONCE),
+        Column("account_id", "uuid", _ONCE),
+        Column("booked_at", "timestamptz", _ONCE),
+    ),
+    appended=True,
+    indexes=("account_id, position",),
+)
+TRIAL_BALANCE = Table(
+    name="trial_balance",
+    about="The balance of each ledger account; all together they are zero; nano-USD.",
+    columns=(key("ledger_account", "text"), *sums("balance_nano_usd", "postings")),
+)
+
+
+class Journal(Projection):
+    """See the module."""
+
+    name = "journal"
+    about = "Double-entry postings and the trial balance."
+    tables = (JOURNAL, TRIAL_BALANCE)
+    handles = (MoneyEvent,)
+    watches = ("ledger.",)
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Write the event's postings."""
+        event = entry.event
+        assert isinstance(event, MoneyEvent)
+        position, account_id, booked_at = entry.position, event.account_id, entry.booked_at
+        for line, (account, amount) in enumerate(postings_of(event)):
+            changes.append(JOURNAL, (position, line, account, amount, account_id, booked_at))
+            balance = changes.row(TRIAL_BALANCE, (account,))
+            balance[0] += amount
+            balance[1] += 1
+
+
+def read_postings(select: Select, account_id: str, *, limit: int, after: int = 0) -> list[Row]:
+    """An account's postings (position, line, ledger account, amount), oldest first."""
+    return select(
+        f"SELECT position, line, ledger_account, amount_nano_usd FROM {JOURNAL.view} "
+        "WHERE account_id = %s AND position > %s ORDER BY position, line LIMIT %s",
+        [account_id, after, limit],
+    )
+
+
+def read_trial_balance(select: Select) -> dict[str, int]:
+    """The balance of each ledger account, customers' together; all of them sum to zero."""
+    rows = select(
+        "SELECT regexp_replace(ledger_account, '^customer:[^:]+', 'customer'), "
+        f"sum(balance_nano_usd)::bigint FROM {TRIAL_BALANCE.view} GROUP BY 1 ORDER BY 1",
+        [],
+    )
+    return dict(rows)

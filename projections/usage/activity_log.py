@@ -1,0 +1,95 @@
+"""`activity_log`: what happened on an account, newest last: calls, grants, keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
+from domain.events.ledger import CreditsGranted, HoldRefused, HoldResolved, LotExpired
+from projections.call_facts import UNKNOWN, facts_of, key_id_of
+from projections.engine.projection import Projection
+from projections.engine.tables import Column, Merge, Table, key
+
+if TYPE_CHECKING:
+    from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
+    from projections.engine.tables import Changes
+
+_ONCE = Merge.FIRST
+
+ACTIVITY = Table(
+    name="activity_log",
+    about="One row for each call that ended, grant, expiry, key change and registration.",
+    columns=(
+        key("position", "bigint"),
+        Column("account_id", "uuid", _ONCE, about="Empty for a revoked key, whose id names it."),
+        Column("activity", "text", _ONCE, about="The event's type without prefix and version."),
+        Column("key_id", "text", _ONCE),
+        Column("call_id", "uuid", _ONCE),
+        Column("provider", "text", _ONCE),
+        Column("model", "text", _ONCE),
+        Column("input_tokens", "bigint", _ONCE),
+        Column("output_tokens", "bigint", _ONCE),
+        Column("amount_nano_usd", "bigint", _ONCE, about="What it did to the posted balance."),
+        Column("duration_ms", "bigint", _ONCE),
+        Column("first_output_ms", "bigint", _ONCE),
+        Column("booked_at", "timestamptz", _ONCE),
+    ),
+    appended=True,
+    indexes=("account_id, position DESC",),
+)
+
+
+class ActivityLog(Projection):
+    """See the module."""
+
+    name = "activity_log"
+    about = "What happened on each account."
+    tables = (ACTIVITY,)
+    handles = (
+        *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
+        *(UserRegistered, ApiKeyCreated, ApiKeyRevoked),
+    )
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Write one row."""
+        event = entry.event
+        kind = event.TOPIC.split(".")[-2]
+        key_id, call_id, provider, model = key_id_of(event.actor), None, UNKNOWN, UNKNOWN
+        tokens: tuple[int | None, int | None] = (None, None)
+        times: tuple[int | None, int | None] = (None, None)
+        amount = 0
+        match event:
+            case HoldResolved():
+                facts = facts_of(event)
+                call_id, provider, model = str(event.originator_id), facts.provider, facts.model
+                tokens = (facts.input_tokens, facts.output_tokens)
+                times = (facts.duration_ms, facts.first_output_ms)
+                amount = -event.settled_nano_usd - event.breakage_nano_usd
+            case HoldRefused():
+                call_id, provider, model = str(event.originator_id), event.provider, event.model
+            case CreditsGranted():
+                amount = event.amount_nano_usd
+            case LotExpired():
+                amount = -event.breakage_nano_usd
+            case ApiKeyCreated() | ApiKeyRevoked():
+                kind, key_id = f"api_key_{kind}", str(event.originator_id)
+            case UserRegistered():
+                kind = "user_registered"
+            case _:
+                return
+        account = getattr(event, "account_id", None)
+        row = (entry.position, account, kind, key_id, call_id, provider, model, *tokens, amount)
+        changes.append(ACTIVITY, (*row, *times, entry.booked_at))
+
+
+def read_activity(
+    select: Select, account_id: str, *, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
+    """A page of an account's activity, newest first; `before` is the last position seen."""
+    rows = select(
+        f"SELECT {', '.join(ACTIVITY.names)} FROM {ACTIVITY.view} WHERE account_id = %s "
+        "AND (%s::bigint IS NULL OR position < %s) ORDER BY position DESC LIMIT %s",
+        [account_id, before, before, limit],
+    )
+    return [dict(zip(ACTIVITY.names, row, strict=True)) for row in rows]

@@ -1,0 +1,36 @@
+"""`app_rankings`: which apps (as callers name themselves) call most, by day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projections.engine.tables import Table, key, sums
+from projections.usage.rankings import Ranking
+
+if TYPE_CHECKING:
+    from domain.events.ledger import HoldSettled
+
+APP_DAY = Table(
+    name="app_day",
+    about="Charged calls of an app on a day.",
+    columns=(key("day", "date"), key("app", "text"), *sums("requests", "tokens")),
+)
+APP_DAY_USER = Table(
+    name="app_day_user",
+    about="Charged calls of one account through an app on a day.",
+    columns=(key("day", "date"), key("app", "text"), key("account_id", "uuid"), *sums("requests")),
+    members=2,
+)
+
+
+class AppRankings(Ranking):
+    """See the module."""
+
+    name = "app_rankings"
+    about = "Apps by requests, tokens and users."
+    counters, users = APP_DAY, APP_DAY_USER
+    tables = (APP_DAY, APP_DAY_USER)
+
+    def subject(self, event: HoldSettled) -> tuple[str, ...] | None:
+        """The app, when the caller named one."""
+        return (event.app,) if event.app else None

@@ -1,0 +1,123 @@
+"""`usage_by_hour`: requests, tokens, money and latency by hour, account, key, model, provider."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, Literal
+
+from domain.events.ledger import HoldResolved
+from projections.call_facts import facts_of, hour_of
+from projections.engine.projection import Projection
+from projections.engine.tables import Table, key, sums
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
+    from projections.engine.tables import Changes
+
+LATENCY_BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+"""Upper bounds of the latency histogram's buckets, milliseconds; the last bucket has none."""
+BUCKETS = (*(f"latency_le_{bound}" for bound in LATENCY_BOUNDS_MS), "latency_le_inf")
+
+USAGE_BY_HOUR = Table(
+    name="usage_by_hour",
+    about="What was used in an hour; times in milliseconds, money in nano-USD. "
+    "`latency_le_N` counts calls of at most N ms that no smaller bucket holds.",
+    columns=(
+        key("hour", "timestamptz"),
+        key("account_id", "uuid"),
+        key("key_id", "text"),
+        key("provider", "text"),
+        key("model", "text"),
+        *sums("requests", "errors", "input_tokens", "output_tokens"),
+        *sums("cached_input_tokens", "reasoning_tokens"),
+        *sums("cost_nano_usd", "charged_nano_usd", "margin_nano_usd"),
+        *sums("latency_ms", "first_output_ms", "first_outputs"),
+        *sums(*BUCKETS),
+    ),
+    indexes=("account_id, hour",),
+)
+
+
+class UsageByHour(Projection):
+    """See the module."""
+
+    name = "usage_by_hour"
+    about = "Requests, tokens, money and latency by hour."
+    tables = (USAGE_BY_HOUR,)
+    handles = (HoldResolved,)
+
+    def fold(self, entry: LogEntry, changes: Changes) -> None:
+        """Count a call that ended in the hour of its end."""
+        event = entry.event
+        assert isinstance(event, HoldResolved)
+        facts = facts_of(event)
+        histogram = [0] * len(BUCKETS)
+        if facts.duration_ms is not None:
+            histogram[bisect_left(LATENCY_BOUNDS_MS, facts.duration_ms)] = 1
+        first = facts.first_output_ms
+        row = (
+            hour_of(event.effective_at),
+            event.account_id,
+            facts.key_id,
+            facts.provider,
+            facts.model,
+        )
+        figures = (
+            1,
+            0 if facts.settled else 1,
+            facts.input_tokens,
+            facts.output_tokens,
+            facts.cached_input_tokens,
+            facts.reasoning_tokens,
+            facts.cost,
+            facts.charged,
+            facts.charged - facts.cost,
+            facts.duration_ms or 0,
+            first or 0,
+            0 if first is None else 1,
+        )
+        changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram))
+
+
+GroupBy = Literal["hour", "account_id", "key_id", "provider", "model"]
+FIGURES = tuple(each.name for each in USAGE_BY_HOUR.values)
+
+
+def read_usage(
+    select: Select,
+    *,
+    since: datetime,
+    until: datetime,
+    by: GroupBy = "hour",
+    account_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """All figures summed over the hours from `since` up to `until`, grouped by one column.
+
+    `latency_ms_p50` and `latency_ms_p99` are the upper bounds of the histogram's buckets in
+    which they lie; None is beyond the last bound.
+    """
+    sums = ", ".join(f"sum({name})::bigint" for name in FIGURES)
+    rows = select(
+        f"SELECT {by}::text, {sums} FROM {USAGE_BY_HOUR.view} WHERE hour >= %s AND hour < %s "
+        "AND (%s::uuid IS NULL OR account_id = %s) GROUP BY 1 ORDER BY 1",
+        [since, until, account_id, account_id],
+    )
+    found = []
+    for group, *figures in rows:
+        values = dict(zip(FIGURES, figures, strict=True))
+        counts = [values.pop(name) for name in BUCKETS]
+        percentiles = {f"latency_ms_p{share}": _percentile(counts, share) for share in (50, 99)}
+        found.append({by: group, **values, **percentiles})
+    return found
+
+
+def _percentile(counts: list[int], share: int) -> int | None:
+    wanted, seen = sum(counts) * share, 0
+    for bound, count in zip((*LATENCY_BOUNDS_MS, None), counts, strict=True):
+        seen += count * 100
+        if count and seen >= wanted:
+            return bound
+    return None

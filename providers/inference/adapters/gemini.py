@@ -1,0 +1,287 @@
+"""Google Vertex AI's Gemini behind the port: OpenAI's form in, OpenAI's form out."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from providers.inference.adapters.gemini_media import (
+    Translation,
+    embeddings_request,
+    images_request,
+)
+from providers.inference.adapters.gemini_request import to_gemini
+from providers.inference.adapters.translation import (
+    ChunkMaker,
+    TranslatedReply,
+    decode_object,
+    encode,
+    translated,
+)
+from providers.inference.port import Operation, UpstreamBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from providers.inference.adapters.http_client import HttpClient
+
+FINISH = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "MALFORMED_FUNCTION_CALL": "stop",
+    "UNEXPECTED_TOOL_CALL": "stop",
+    "OTHER": "stop",
+    "FINISH_REASON_UNSPECIFIED": "stop",
+}
+"""Gemini's finish reasons and OpenAI's; the many for refused content are all content_filter."""
+BLOCKED_STATUS = 400
+
+
+def usage_of(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Gemini's usage in OpenAI's form; None when it counts nothing.
+
+    Tokens of tool use and thoughts lie outside the counts of prompt and candidates.
+    """
+    prompt = (report.get("promptTokenCount") or 0) + (report.get("toolUsePromptTokenCount") or 0)
+    thoughts = report.get("thoughtsTokenCount") or 0
+    completion = (report.get("candidatesTokenCount") or 0) + thoughts
+    if not prompt and not completion:
+        return None
+    heard = _of_modality(report.get("promptTokensDetails"), "AUDIO")
+    spoken = _of_modality(report.get("candidatesTokensDetails"), "AUDIO")
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": report.get("cachedContentTokenCount") or 0,
+            "audio_tokens": heard,
+        },
+        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": spoken},
+    }
+
+
+def _of_modality(details: Any, modality: str) -> int:
+    return sum(
+        each.get("tokenCount") or 0
+        for each in details or ()
+        if isinstance(each, dict) and each.get("modality") == modality
+    )
+
+
+class GeminiTranslator:
+    """One reply of generateContent, or the replies of its stream, in OpenAI's form."""
+
+    def __init__(self, model: str, created: int) -> None:
+        """Calls of functions are numbered where Gemini gives them no id."""
+        self._make = ChunkMaker(model, created)
+        self._calls: dict[int, int] = {}
+        self._finished = False
+        self._usage: dict[str, Any] | None = None
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The cumulative counts of the last reply."""
+        return self._usage
+
+    def whole(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The reply as one object."""
+        if body.get("error"):
+            return {"error": body["error"]}
+        self._note(body)
+        candidates = body.get("candidates")
+        if not candidates:
+            return _blocked(body)
+        choices = []
+        for number, candidate in enumerate(candidates):
+            index = candidate.get("index") or number
+            message = _merged(list(self._deltas(candidate, index)))
+            choices.append(
+                {
+                    "index": index,
+                    "message": message,
+                    "logprobs": None,
+                    "finish_reason": self._finish(candidate, index) or "stop",
+                }
+            )
+        return self._make.completion(choices, self._usage)
+
+    def event(self, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The chunks that one reply of the stream becomes."""
+        if data.get("error"):
+            yield {"error": data["error"]}
+            return
+        first = not self._make.id
+        self._note(data)
+        candidates = data.get("candidates") or []
+        if not candidates and (data.get("promptFeedback") or {}).get("blockReason"):
+            yield _blocked(data)
+            return
+        for number, candidate in enumerate(candidates):
+            index = candidate.get("index") or number
+            if first:
+                yield self._make.chunk({"role": "assistant", "content": ""}, index=index)
+            for delta in self._deltas(candidate, index):
+                yield self._make.chunk(delta, index=index)
+            reason = self._finish(candidate, index)
+            if reason:
+                self._finished = True
+                yield self._make.chunk({}, reason, index=index)
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        """The usage: the counts of each reply are cumulative, so the last one is the call's."""
+        if not self._finished:
+            message = "the stream ended before a finishReason"
+            raise UpstreamBrokenError(message)
+        if self._usage:
+            yield self._make.usage_chunk(self._usage)
+
+    def _note(self, body: dict[str, Any]) -> None:
+        self._make.id = body.get("responseId") or self._make.id or "gemini"
+        self._make.model = body.get("modelVersion") or self._make.model
+        report = body.get("usageMetadata")
+        if isinstance(report, dict):
+            self._usage = usage_of(report) or self._usage
+
+    def _deltas(self, candidate: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            if part.get("functionCall"):
+                yield {"tool_calls": [self._call(part, index)]}
+            elif part.get("text"):
+                yield {"reasoning_content" if part.get("thought") else "content": part["text"]}
+            elif part.get("inlineData"):
+                data = part["inlineData"]
+                url = f"data:{data.get('mimeType')};base64,{data.get('data')}"
+                yield {"images": [{"type": "image_url", "image_url": {"url": url}}]}
+            elif part.get("executableCode"):
+                yield {"content": f"```\n{part['executableCode'].get('code') or ''}\n```\n"}
+            elif part.get("codeExecutionResult"):
+                yield {"content": part["codeExecutionResult"].get("output") or ""}
+
+    def _call(self, part: dict[str, Any], index: int) -> dict[str, Any]:
+        called = part["functionCall"]
+        number = self._calls.get(index, 0)
+        self._calls[index] = number + 1
+        call: dict[str, Any] = {
+            "index": number,
+            "id": called.get("id") or f"call_{self._make.id}_{index}_{number}",
+            "type": "function",
+            "function": {
+                "name": called.get("name") or "",
+                "arguments": encode(called.get("args") or {}).decode(),
+            },
+        }
+        if part.get("thoughtSignature"):
+            call["extra_content"] = {"google": {"thought_signature": part["thoughtSignature"]}}
+        return call
+
+    def _finish(self, candidate: dict[str, Any], index: int) -> str | None:
+        reason = candidate.get("finishReason")
+        if not reason:
+            return None
+        if reason == "STOP" and self._calls.get(index):
+            return "tool_calls"
+        return FINISH.get(reason, "content_filter")
+
+
+def _merged(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that deltas add up to."""
+    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    for delta in deltas:
+        for name, value in delta.items():
+            message[name] = value if message.get(name) is None else message[name] + value
+    for call in message.get("tool_calls") or ():
+        del call["index"]
+    if message["content"] is None and "tool_calls" not in message:
+        message["content"] = ""
+    return message
+
+
+def _blocked(body: dict[str, Any]) -> dict[str, Any]:
+    """A prompt that was refused made nothing, so it is an error and costs nothing."""
+    feedback = body.get("promptFeedback") or {}
+    reason = feedback.get("blockReason") or "no candidates"
+    text = feedback.get("blockReasonMessage") or "the reply has no candidates"
+    status = BLOCKED_STATUS if feedback.get("blockReason") else 502
+    return {"error": {"message": f"{text} ({reason})", "code": status, "type": "content_filter"}}
+
+
+class Credentials(Protocol):
+    """Where the bearer token comes from."""
+
+    async def token(self) -> str:
+        """A token that is valid now; raises UpstreamError."""
+        ...
+
+    def forget(self) -> None:
+        """The token was refused: get another one for the next call."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class FixedToken:
+    """A token that the operator gave."""
+
+    def __init__(self, token: str) -> None:
+        """Use it as it is."""
+        self._token = token
+
+    async def token(self) -> str:
+        """The token."""
+        return self._token
+
+    def forget(self) -> None:
+        """There is no other."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class GeminiUpstream:
+    """Gemini, Imagen and the embedding models of Vertex AI over HTTP."""
+
+    def __init__(
+        self, client: HttpClient, credentials: Credentials, image_endpoint: str = ""
+    ) -> None:
+        """The client's base URL ends before `/publishers/google/models`.
+
+        `image_endpoint` is an endpoint of the operator's own, which then makes all images.
+        """
+        self._client, self._credentials = client, credentials
+        self._image_endpoint = image_endpoint
+
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> TranslatedReply:
+        """Translate, send, and translate what comes back."""
+        asked = decode_object(body)
+        created = int(time.time())
+        if operation is Operation.CHAT:
+            made = Translation(
+                "streamGenerateContent?alt=sse" if stream else "generateContent",
+                translated(to_gemini, asked),
+                GeminiTranslator(asked["model"], created),
+            )
+        elif operation is Operation.EMBEDDINGS:
+            made = embeddings_request(asked)
+        else:
+            made = images_request(asked, created)
+        path = f"/publishers/google/models/{quote(asked['model'], safe='@')}:{made.method}"
+        if operation is Operation.IMAGES and self._image_endpoint:
+            path = f"/endpoints/{quote(self._image_endpoint)}:{made.method}"
+        token = await self._credentials.token()
+        head = self._client.head("POST", path, {"authorization": f"Bearer {token}"})
+        reply = await self._client.request(head, encode(made.body), stream=stream)
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            self._credentials.forget()
+        return TranslatedReply(reply, made.translator)
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._client.close()
+        await self._credentials.close()

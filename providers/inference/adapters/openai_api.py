@@ -1,0 +1,33 @@
+"""Upstreams that speak OpenAI's API: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from providers.inference.adapters.http_client import HttpClient, HttpReply
+
+PATHS = {
+    Operation.CHAT: "/chat/completions",
+    Operation.EMBEDDINGS: "/embeddings",
+    Operation.IMAGES: "/images/generations",
+}
+
+
+class OpenAiUpstream:
+    """An OpenAI-compatible upstream over HTTP."""
+
+    def __init__(self, client: HttpClient) -> None:
+        """The client's base URL ends before `/chat/completions`."""
+        self._client = client
+        self._heads = {operation: client.head("POST", path) for operation, path in PATHS.items()}
+
+    async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
+        """Send a body as it is."""
+        return await self._client.request(self._heads[operation], body, stream=stream)
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._client.close()

@@ -1,0 +1,178 @@
+"""What providers offer: models with a price, and those that cannot be sold for want of one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
+from domain.pricing.prices import PriceTerms, PriceVersion
+
+if TYPE_CHECKING:
+    from providers.inference.port import Upstream
+
+MODELS_MAX = 20_000
+CREATED = 1_767_225_600
+"""2026-01-01, for models of which nobody says when they were made (Unix time, seconds)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model at one provider. `id` is the provider's own; lengths are in tokens."""
+
+    id: str
+    provider: str
+    price: PriceVersion
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    created: int = CREATED
+    canonical: str = ""
+    facts: ModelFacts = NO_FACTS
+
+    @property
+    def public_id(self) -> str:
+        """The id that pins a call to this provider."""
+        return f"{self.provider}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One entry of a provider's own list: facts, and price terms where any are known."""
+
+    id: str
+    facts: ModelFacts
+    terms: dict[str, str] | None = None
+    source: str = ""
+    effective_at: str = ""
+    """Since when the price counts; empty where that is not known yet."""
+    raw: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Provider:
+    """One provider: how to reach it and what it offers, by the provider's own model id."""
+
+    name: str
+    base_url: str
+    upstream: Upstream
+    models: dict[str, Model] = field(default_factory=dict)
+    """Models of the providers file; they stay whatever the provider's own list says."""
+    listed: dict[str, Model] = field(default_factory=dict)
+    unpriced: dict[str, Listed] = field(default_factory=dict)
+    """Models of the provider's list that nobody has a price for."""
+    raw: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The entries of the list as the provider wrote them."""
+    rules: IdRules = PLAIN
+    stale: bool = False
+    """Whether its list is too old to be trusted (P10)."""
+    list_headers: tuple[tuple[str, str], ...] = ()
+    """Headers for asking for the list: the key, and what the provider wants besides."""
+    drops: tuple[str, ...] = ()
+    """Members of a body that it rejects."""
+    needs_max_tokens: bool = False
+    own_routing: bool = False
+    """Whether `provider` and `models` in a body mean something to it as well."""
+    forms: dict[str, str] = field(default_factory=dict)
+    """Other ways to write the ids of the list: lower case, without prefix, without route."""
+
+    def find(self, model_id: str) -> Model | None:
+        """A model by the provider's id, or another way to write it."""
+        found = self.models.get(model_id) or self.listed.get(model_id)
+        if found is None:
+            own = self.forms.get(model_id.lower()) or self.rules.prefix + model_id
+            found = self.models.get(own) or self.listed.get(own)
+        return found
+
+    def take_list(self, items: list[Listed], effective_at: str) -> None:
+        """Offer what a list says from now on."""
+        listed: dict[str, Model] = {}
+        unpriced: dict[str, Listed] = {}
+        forms: dict[str, str] = {}
+        for item in items[:MODELS_MAX]:
+            if item.terms is None:
+                unpriced[item.id] = item
+                continue
+            model = offer(self.name, item, self.rules, item.effective_at or effective_at)
+            known = self.listed.get(item.id)
+            if known is not None and known.price.version == model.price.version:
+                model = replace(model, price=known.price)  # It counts since it was first seen.
+            listed[item.id] = model
+            _add_forms(forms, model, listed, self.rules)
+        self.raw = {item.id: item.raw for item in items if item.raw is not None}
+        self.listed, self.unpriced, self.forms, self.stale = listed, unpriced, forms, False
+
+    def canonical_of(self, model_id: str) -> str:
+        """The canonical id of one of its models."""
+        return canonical_id(model_id, self.rules)
+
+    def drop_list(self) -> None:
+        """The list is too old: what it says is offered no longer (P10)."""
+        self.listed, self.forms, self.stale = {}, {}, True
+
+
+def _add_forms(
+    forms: dict[str, str], model: Model, listed: dict[str, Model], rules: IdRules
+) -> None:
+    """Remember how else an id may be written; of several routes the cheapest is meant."""
+    short = model.id.removeprefix(rules.prefix).lower()
+    names = {short, model.id.lower(), model.canonical}
+    if rules.points_as_p:
+        names.add(model.canonical.rpartition("/")[2])
+    if rules.route_suffix:
+        names.add(short.partition(":")[0])
+    if rules.route_prefix:
+        names.add(short.partition(":")[2])
+    for name in names:
+        known = listed.get(forms.get(name, ""))
+        if known is None or cheaper(model, known):
+            forms[name] = model.id
+
+
+def cheaper(model: Model, other: Model) -> bool:
+    """Whether a million tokens each way cost less."""
+    return price_rank(model) < price_rank(other)
+
+
+def price_rank(model: Model) -> int:
+    """What a thousand tokens in, a thousand out and one image cost, nano-USD: for ordering."""
+    return model.price.bound(
+        input_tokens=1_000, output_tokens=1_000, images=1, image_pixels=1_048_576
+    )
+
+
+def offer(provider: str, item: Listed, rules: IdRules, effective_at: str) -> Model:
+    """A listed model as an offer; raises InvalidPriceError."""
+    facts = item.facts
+    return Model(
+        id=item.id,
+        provider=provider,
+        price=price_version(
+            provider,
+            item.id,
+            PriceTerms.parse(item.terms or {}),
+            source=item.source,
+            effective_at=effective_at,
+        ),
+        context_length=facts.context_length,
+        max_output_tokens=facts.max_output_tokens,
+        created=facts.created or CREATED,
+        canonical=canonical_id(item.id, rules),
+        facts=facts,
+    )
+
+
+def price_version(
+    provider: str, model_id: str, terms: PriceTerms, *, source: str, effective_at: str
+) -> PriceVersion:
+    """A version named by its own content, so that the same price has the same name for ever."""
+    content = msgspec.json.encode([provider, model_id, source, sorted(terms.as_strings().items())])
+    digest = hashlib.blake2b(content, digest_size=6).hexdigest()
+    return PriceVersion(
+        version=f"{provider}/{model_id}@{digest}",
+        source=source,
+        effective_at=effective_at,
+        terms=terms,
+    )

@@ -1,0 +1,150 @@
+"""Reads GATEWAYZ_PROVIDERS_FILE: providers, models with prices, aliases, routing (TOML)."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from domain.catalog import ModelFacts
+from domain.errors import InvalidPriceError
+from domain.pricing.prices import PriceTerms
+from domain.routing import WEIGHT_MAX, Policy, Sort
+from providers.inference.registry.built_in import Protocol
+from providers.inference.registry.offers import Listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = "providers_file"
+PRICE_HINT = 'prices are decimal strings in USD, such as "0.15"'
+COUNTS = ("context_length", "max_output_tokens", "created")
+TEXTS = ("name", "description")
+LISTS = ("input_modalities", "output_modalities")
+PROTOCOLS = frozenset({Protocol.OPENAI, Protocol.ANTHROPIC, Protocol.GEMINI, Protocol.FAL})
+
+
+class ProvidersFileError(ValueError):
+    """The providers file is wrong; the message names the place and the cure."""
+
+
+class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One `[[provider]]`. `protocol` is for providers that are not built in."""
+
+    name: str
+    base_url: str | None = None
+    api_key: str | None = None
+    api_key_env: str | None = None
+    protocol: str | None = None
+    headers: dict[str, str] = {}
+    model: list[dict[str, Any]] = []
+
+
+class FileRoute(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Routing of one model, or of all."""
+
+    id: str = ""
+    policy: Sort = Sort.ORDERED
+    order: list[str] = []
+    weights: dict[str, int] = {}
+    hedge_after_ms: int | None = None
+
+    def as_policy(self) -> Policy:
+        """The policy it states."""
+        return Policy(
+            sort=self.policy,
+            order=tuple(self.order),
+            weights=self.weights,
+            hedge_after_ms=self.hedge_after_ms,
+        )
+
+
+class FileRouting(FileRoute, kw_only=True, forbid_unknown_fields=True):
+    """The table `[routing]`."""
+
+    model: list[FileRoute] = []
+
+
+class ProvidersFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    provider: list[FileProvider] = []
+    aliases: dict[str, str] = {}
+    routing: FileRouting | None = None
+
+
+def read_providers_file(path: Path) -> ProvidersFile:
+    """Parse the file; raises ProvidersFileError naming what is wrong and where."""
+    try:
+        with path.open("rb") as file:
+            parsed = msgspec.convert(tomllib.load(file), ProvidersFile)
+    except FileNotFoundError:
+        message = f"GATEWAYZ_PROVIDERS_FILE names {path}, which does not exist"
+        raise ProvidersFileError(message) from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        message = f"{path}: {error} ({PRICE_HINT})"
+        raise ProvidersFileError(message) from None
+    for entry in parsed.provider:
+        if "/" in entry.name or not entry.name:
+            message = f"{path}: {entry.name!r} is not a provider name: it may not hold a slash"
+            raise ProvidersFileError(message)
+        if entry.protocol is not None and entry.protocol not in PROTOCOLS:
+            known = ", ".join(sorted(PROTOCOLS))
+            message = f"{path}: provider {entry.name!r}: protocol must be one of {known}"
+            raise ProvidersFileError(message)
+    routes = [parsed.routing, *parsed.routing.model] if parsed.routing else []
+    for route in routes:
+        _check_route(path, route)
+    return parsed
+
+
+def _check_route(path: Path, route: FileRoute) -> None:
+    where = f"{path}: routing of {route.id or 'all models'}"
+    for provider, weight in route.weights.items():
+        if not 0 <= weight <= WEIGHT_MAX:
+            message = f"{where}: the weight of {provider} must be between 0 and {WEIGHT_MAX}"
+            raise ProvidersFileError(message)
+    if route.hedge_after_ms is not None and route.hedge_after_ms < 1:
+        message = f"{where}: hedge_after_ms must be at least 1"
+        raise ProvidersFileError(message)
+
+
+def file_models(entry: FileProvider, path: Path) -> list[Listed]:
+    """The models of one provider; raises ProvidersFileError naming the model."""
+    return [_file_model(entry.name, item, path) for item in entry.model]
+
+
+def _file_model(provider: str, item: dict[str, Any], path: Path) -> Listed:
+    model_id = item.get("id")
+    where = f"{path}: provider {provider!r}, model {model_id!r}"
+    if not isinstance(model_id, str) or not model_id:
+        message = f"{where}: id must be a text"
+        raise ProvidersFileError(message)
+    facts: dict[str, Any] = {}
+    terms: dict[str, str] = {}
+    for name, value in item.items():
+        if name == "id":
+            continue
+        if name in COUNTS:
+            good = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        elif name in LISTS:
+            good = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        else:
+            good = isinstance(value, str)
+        if not good:
+            hint = "a whole number above 0" if name in COUNTS else PRICE_HINT
+            message = f"{where}: {name} is {value!r}: {hint}"
+            raise ProvidersFileError(message)
+        if name in COUNTS or name in TEXTS:
+            facts[name] = value
+        elif name in LISTS:
+            facts[name] = tuple(value)
+        else:
+            terms[name] = value
+    try:
+        PriceTerms.parse(terms)
+    except InvalidPriceError as error:
+        message = f"{where}: {error}"
+        raise ProvidersFileError(message) from None
+    return Listed(id=model_id, facts=ModelFacts(**facts), terms=terms, source=SOURCE)

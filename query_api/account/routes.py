@@ -1,0 +1,67 @@
+"""GET /user/balance and /user/credit-transactions: the caller's own account."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Response
+
+from edge.replies import check_page, json_reply, usd
+from query_api.account.queries import read_balance, read_transactions
+from query_api.parts import Calling, Parts  # noqa: TC001 - FastAPI reads annotations at run time.
+
+DEFAULT_PAGE = 50
+
+router = APIRouter()
+
+
+@router.get("/user/balance")
+async def balance(parts: Parts, caller: Calling) -> Response:
+    """What the caller can spend."""
+    found = await asyncio.to_thread(
+        read_balance, parts.reads, caller.account_id, wait_s=parts.wait_s
+    )
+    return json_reply(
+        {
+            "api_key": caller.masked,
+            "user_id": caller.user_id,
+            "credits": usd(found["available_nano_usd"]),
+            **found,
+        }
+    )
+
+
+@router.get("/user/credit-transactions")
+async def transactions(
+    parts: Parts,
+    caller: Calling,
+    limit: int = DEFAULT_PAGE,
+    offset: int = 0,
+    transaction_type: str | None = None,
+) -> Response:
+    """The statement, newest first; charges are negative."""
+    check_page(limit, offset, most=parts.page_max)
+    lines, total, sums = await asyncio.to_thread(
+        read_transactions,
+        parts.reads,
+        caller.account_id,
+        limit=limit,
+        offset=offset,
+        transaction_type=transaction_type,
+        wait_s=parts.wait_s,
+    )
+    for line in lines:
+        for name in ("amount", "balance_before", "balance_after"):
+            line[name] = usd(line[f"{name}_nano_usd"])
+    return json_reply(
+        {
+            "transactions": lines,
+            "summary": {
+                "by_type": {name: usd(value) for name, value in sums.items()},
+                "net_change": usd(sum(sums.values())),
+            },
+            "total": total,
+            "limit": limit,
+            "offset": offset,
+        }
+    )

@@ -1,0 +1,189 @@
+"""The whole story of a call, read from the log itself and not from a projection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from domain.events.ledger import (
+    CallEvent,
+    HoldExtended,
+    HoldPlaced,
+    HoldResolved,
+    HoldSettled,
+    HouseLossBooked,
+)
+from domain.ledger.holds import HoldMove, HoldState, next_state
+from domain.ledger.state import MOVES
+from domain.pricing.money import format_usd
+from domain.pricing.prices import PriceTerms
+from event_store.ids import to_iso
+from event_store.log.reading import LogEntry, read_stream
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from event_store.postgres.database import Connects
+
+
+def call_story(database: Connects, call_id: UUID, account_id: str) -> dict[str, Any] | None:
+    """The story of the owner's call; None when there is none, or it is another's.
+
+    A call that was refused before its hold has no story.
+    """
+    with database.connect() as connection:
+        entries = read_stream(connection, call_id)
+    state = HoldState.NONE
+    placed: HoldPlaced | None = None
+    end: HoldResolved | None = None
+    attempts: list[dict[str, Any]] = []
+    held = 0
+    for entry in entries:
+        event = entry.event
+        if not isinstance(event, CallEvent) or event.account_id != account_id:
+            return None
+        state = next_state(state, MOVES[type(event)])
+        match event:
+            case HoldPlaced():
+                placed, held = event, event.amount_nano_usd
+                end = None
+            case HoldExtended():
+                held += event.amount_nano_usd
+            case HoldResolved():
+                end = event
+                attempts += event.attempts
+            case HouseLossBooked():
+                attempts += event.attempts
+            case _:
+                pass
+    if placed is None or state not in STATUSES:
+        return None
+    return _story(call_id, entries, state, placed, held, end, attempts)
+
+
+STATUSES = {
+    HoldState.HELD: "held",
+    HoldState.SETTLED: "settled",
+    HoldState.VOIDED: "voided",
+    HoldState.EXPIRED: "expired",
+}
+
+
+def _story(
+    call_id: UUID,
+    entries: list[LogEntry],
+    state: HoldState,
+    placed: HoldPlaced,
+    held: int,
+    end: HoldResolved | None,
+    attempts: list[dict[str, Any]],
+) -> dict[str, Any]:
+    settled = end if isinstance(end, HoldSettled) else None
+    price = _price_of(placed, settled)
+    amount = settled.settled_nano_usd if settled else 0
+    released = end.released_nano_usd if end else 0
+    lost = end.house_loss_nano_usd if end else 0
+    return {
+        "id": str(call_id),
+        "object": "call",
+        "status": STATUSES[state],
+        "model": settled.model if settled else placed.model,
+        "provider": settled.provider if settled else placed.provider,
+        "stream": placed.stream_reply,
+        "correlation_id": placed.correlation_id,
+        "held_nano_usd": held,
+        "held_usd": format_usd(held),
+        "settled_nano_usd": amount,
+        "settled_usd": format_usd(amount),
+        "released_nano_usd": released,
+        "released_usd": format_usd(released),
+        "house_loss_nano_usd": lost,
+        "house_loss_usd": format_usd(lost),
+        "usage": settled.usage if settled else None,
+        "price": price,
+        "alternatives": placed.alternatives,
+        "arithmetic": _arithmetic(settled, price) if settled else None,
+        "lots": [*settled.lots, *settled.beyond_lots] if settled else [],
+        "reason": end.reason if end else None,
+        "provider_request_id": settled.provider_request_id if settled else None,
+        "attempts": attempts,
+        "events": [
+            {
+                "id": entry.event.id,
+                "type": entry.event.TOPIC,
+                "position": entry.position,
+                "booked_at": to_iso(entry.booked_at),
+            }
+            for entry in entries
+        ],
+    }
+
+
+PRICE_LABELS = frozenset({"version", "source", "effective_at"})
+
+
+def _price_of(placed: HoldPlaced, settled: HoldSettled | None) -> dict[str, str]:
+    """The price that the hold cites for the offer that answered (money rule 12)."""
+    if settled is not None:
+        for each in placed.alternatives:
+            if each["price"]["version"] == settled.price_version:
+                found: dict[str, str] = each["price"]
+                return found
+    return placed.price
+
+
+def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
+    """Each term of the cost: units × price, exactly, and the one rounding at the end."""
+    usage = settled.usage
+    stated = PriceTerms.parse({k: v for k, v in price.items() if k not in PRICE_LABELS})
+    at = stated.at(usage["input_tokens"])
+    cached, written = usage["cached_input_tokens"], usage.get("cache_write_tokens", 0)
+    heard, spoken = usage.get("audio_input_tokens", 0), usage.get("audio_output_tokens", 0)
+    reasoning = usage["reasoning_tokens"]
+    tokens = (
+        ("input", usage["input_tokens"] - cached - written - heard),
+        ("cached_input", cached),
+        ("cache_write", written),
+        ("audio_input", heard),
+        ("output", usage["output_tokens"] - reasoning - spoken),
+        ("reasoning", reasoning),
+        ("audio_output", spoken),
+    )
+    terms = [
+        {
+            "term": name,
+            "tokens": count,
+            "usd_per_million": format(at[f"{name}_per_million"], "f"),
+            "nano_usd": format(count * at[f"{name}_per_million"] * 1_000, "f"),
+        }
+        for name, count in tokens
+        if count
+    ]
+    others = (
+        ("request", 1, stated.per_request, 1),
+        ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
+        ("image", usage.get("images", 0), stated.per_image, 1),
+        ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
+    )
+    terms += [
+        {
+            "term": name,
+            "count": count,
+            "usd": format(each, "f"),
+            "nano_usd": format(count * each * 1_000_000_000 / per, "f"),
+        }
+        for name, count, each, per in others
+        if each and count
+    ]
+    return {
+        "terms": terms,
+        "exact_nano_usd": settled.cost_exact_nano_usd,
+        "rounding": "half to even, once",
+        "cost_nano_usd": settled.cost_nano_usd,
+    }
+
+
+PIXELS_PER_MEGAPIXEL = 1_000_000
+
+
+# The moves are named so that a new one cannot be forgotten here.
+assert set(MOVES.values()) == set(HoldMove), "every move has its event"

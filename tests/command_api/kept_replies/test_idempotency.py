@@ -1,0 +1,185 @@
+"""Idempotency keys: one call, one charge (P3, money rule 8)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.harness import (
+    DONE,
+    USAGE,
+    chunk,
+    completion,
+    eventually,
+    reply,
+    running_gateway,
+    stream,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from event_store.postgres.database import Database
+    from tests.support.harness import Request, RunningGateway, ScriptedUpstream
+
+KEY = {"Idempotency-Key": "order-1"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_repeat_gets_the_first_answer_and_no_charge(
+    gateway: RunningGateway, upstream: ScriptedUpstream, streamed: bool
+) -> None:
+    """The same status, bytes and call id, marked as replayed; the provider is asked once."""
+    if streamed:
+        upstream.answer = lambda connection, _: stream(
+            connection, chunk({"content": "x"}), USAGE, DONE
+        )
+    user = gateway.user()
+    first = gateway.chat(user, {"stream": streamed}, **KEY)
+    again = gateway.chat(user, {"stream": streamed}, **KEY)
+    assert first.status_code == again.status_code == 200
+    assert again.content == first.content
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert again.headers["x-gatewayz-call-id"] == first.headers["x-gatewayz-call-id"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert len(upstream.requests) == 1
+    assert gateway.verified().settled_nano_usd == 4_500
+
+
+def test_the_digest_is_of_the_parsed_body(gateway: RunningGateway) -> None:
+    """White space and the order of members do not matter; another body is refused."""
+    user = gateway.user()
+    bodies = [
+        b'{"model":"local/m","messages":[{"role":"user","content":"Hi"}]}',
+        b'{ "messages": [ {"content":"Hi", "role":"user"} ], "model": "local/m" }',
+    ]
+    with gateway.client(user, **KEY) as client:
+        first, second = (client.post("/v1/chat/completions", content=body) for body in bodies)
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.content == first.content
+    other = gateway.chat(user, {"temperature": 1}, **KEY)
+    assert other.status_code == 422
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
+
+
+def test_another_account_has_its_own_keys(gateway: RunningGateway) -> None:
+    """The scope of a key is the account."""
+    for _ in range(2):
+        user = gateway.user()
+        assert "idempotent-replayed" not in gateway.chat(user, {}, **KEY).headers
+
+
+def test_while_the_first_runs_the_second_waits(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """409 idempotency_in_progress with Retry-After, and one charge however many come."""
+    go = threading.Event()
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        go.wait(10)
+        reply(connection, completion())
+
+    upstream.answer = answer
+    user = gateway.user()
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(gateway.chat, user, {}, **KEY) for _ in range(8)]
+        eventually(lambda: sum(future.done() for future in futures) >= 7)
+        go.set()
+        answers = [future.result() for future in futures]
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes == [200] + [409] * 7
+    waiting = next(answer for answer in answers if answer.status_code == 409)
+    assert waiting.json()["error"]["code"] == "idempotency_in_progress"
+    assert waiting.headers["retry-after"]
+    assert len(upstream.requests) == 1
+    assert gateway.verified().settled_nano_usd == 4_500
+
+
+def test_after_a_void_a_repeat_is_a_new_attempt_of_the_same_call(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """The same call id, a new hold, one charge."""
+    upstream.answer = lambda connection, _: reply(connection, b"{}", status=500)
+    user = gateway.user()
+    first = gateway.chat(user, {}, **KEY)
+    assert first.status_code == 502
+    upstream.answer = lambda connection, _: reply(connection, completion())
+    second = gateway.chat(user, {}, **KEY)
+    assert second.status_code == 200
+    assert second.headers["x-gatewayz-call-id"] == first.headers["x-gatewayz-call-id"]
+    story = gateway.story(user, second)
+    assert [event["type"].split(".")[1] for event in story["events"]] == [
+        "hold_placed",
+        "hold_voided",
+        "hold_placed",
+        "hold_settled",
+    ]
+    assert [attempt["status"] for attempt in story["attempts"]] == [500, 200]
+    assert gateway.verified().settled_nano_usd == 4_500
+
+
+def test_a_key_refused_for_funds_stays_refused(gateway: RunningGateway) -> None:
+    """The same 402, even when credits have come since."""
+    user = gateway.user(grant=1_000)
+    first = gateway.chat(user, {}, **KEY)
+    assert first.status_code == 402
+    users = gateway.users()
+    found = users.find_user(user.user_id)
+    users.close()
+    assert str(found[1]) == user.account_id
+    _grant(gateway, user.account_id)
+    again = gateway.chat(user, {}, **KEY)
+    assert again.status_code == 402
+    assert again.json() == first.json()
+    assert gateway.chat(user, {}, **{"Idempotency-Key": "order-2"}).status_code == 200
+    gateway.verified()
+
+
+def _grant(gateway: RunningGateway, account_id: str) -> None:
+    import asyncio
+    from uuid import UUID
+
+    from command_api.money.grants import Grant, Grants
+    from domain.ledger.lots import GrantKind
+
+    given = Grant(account_id=UUID(account_id), amount=10**9, kind=GrantKind.PURCHASE, reason="more")
+    asyncio.run(Grants(gateway.database, actor="test").give(given))
+
+
+def test_a_reply_too_large_to_keep_is_named_instead(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """409 naming the call: never a second charge, never a wrong answer."""
+    with running_gateway(
+        database, tmp_path / "home", upstream, idempotency_body_bytes_max=10
+    ) as gateway:
+        user = gateway.user()
+        first = gateway.chat(user, {}, **KEY)
+        again = gateway.chat(user, {}, **KEY)
+        assert again.status_code == 409
+        assert first.headers["x-gatewayz-call-id"] in again.json()["error"]["message"]
+        assert gateway.verified().settled_nano_usd == 4_500
+
+
+def test_kept_replies_are_encrypted(gateway: RunningGateway) -> None:
+    """Without the user's data key the kept body says nothing (P5)."""
+    user = gateway.user()
+    got = gateway.chat(user, {}, **KEY)
+    text = json.loads(got.content)["choices"][0]["message"]["content"]
+    with gateway.database.connect() as connection:
+        row = connection.execute("SELECT body FROM idempotent_reply").fetchone()
+    assert row is not None
+    assert text.encode() not in bytes(row[0])
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+def test_an_unusable_key_is_refused(gateway: RunningGateway, key: str) -> None:
+    """400 that says what a key may be; an empty header is no key."""
+    got = gateway.chat(gateway.user(), {}, **{"Idempotency-Key": key})
+    assert got.status_code == (400 if key else 200)

@@ -1,0 +1,52 @@
+"""API keys: created, masked, revoked once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from domain.errors import InvalidCommandError
+from domain.events.identity import ApiKeyCreated
+from domain.identity.api_keys import mask_key, replay_api_key, revoke_api_key
+
+if TYPE_CHECKING:
+    from domain.events.base import Event
+
+KEY = UUID(int=1)
+CREATED = ApiKeyCreated(
+    originator_id=KEY,
+    originator_version=1,
+    id="e",
+    effective_at="t",
+    actor="a",
+    correlation_id="c",
+    user_id="u",
+    account_id="a",
+    key_hash="h",
+    masked="m",
+    name="n",
+)
+WHEN = {"event_id": "e2", "now": "t2", "actor": "a", "correlation_id": "c", "reason": "r"}
+
+
+def test_revoking_is_an_event_once() -> None:
+    """The second time changes nothing."""
+    log: list[Event] = [CREATED]
+    log += revoke_api_key(replay_api_key(log), **WHEN)
+    state = replay_api_key(log)
+    assert state is not None
+    assert (state.revoked, state.version) == (True, 2)
+    assert revoke_api_key(state, **WHEN) == []
+
+
+def test_an_unknown_key_cannot_be_revoked() -> None:
+    """It is a mistake worth telling."""
+    with pytest.raises(InvalidCommandError):
+        revoke_api_key(None, **WHEN)
+
+
+def test_a_masked_key_shows_its_end_only() -> None:
+    """The whole key is shown once, at creation."""
+    assert mask_key("gw_live_abcdefgh1234") == "gw_live_...1234"

@@ -1,0 +1,186 @@
+"""Lots, the model ledger, replay, postings and upcasters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.errors import InvalidTransitionError
+from domain.events import ledger as ev
+from domain.ledger.decider import ModelLedger
+from domain.ledger.lots import NEVER, Lot, burn_down
+from domain.ledger.postings import postings_of
+from domain.ledger.state import LedgerState
+from domain.upcasters import upcast
+
+A = "00000000-0000-7000-8000-00000000000a"
+CALLS = [f"00000000-0000-7000-8000-0000000000c{n}" for n in range(5)]
+LOTS = [f"00000000-0000-7000-8000-0000000000b{n}" for n in range(5)]
+T = [f"2026-01-01T00:00:{n:02d}.000000Z" for n in range(60)]
+
+
+def lot(name: str, priority: int, expires_at: str, sequence: int, available: int) -> Lot:
+    """A lot with something on it."""
+    return Lot(
+        lot_id=name,
+        kind="bonus",
+        priority=priority,
+        expires_at=expires_at,
+        sequence=sequence,
+        available=available,
+    )
+
+
+BURNS = [
+    # Priority before expiry before age.
+    ([("a", 30, NEVER, 1, 5), ("b", 10, NEVER, 2, 5)], 6, [("b", 5), ("a", 1)]),
+    ([("a", 20, NEVER, 1, 5), ("b", 20, T[9], 2, 5)], 6, [("b", 5), ("a", 1)]),
+    ([("a", 20, NEVER, 2, 5), ("b", 20, NEVER, 1, 5)], 6, [("b", 5), ("a", 1)]),
+    # A lot stops counting at its instant.
+    ([("a", 10, T[5], 1, 5), ("b", 20, NEVER, 2, 5)], 5, [("b", 5)]),
+    ([("a", 10, T[6], 1, 5), ("b", 20, NEVER, 2, 5)], 5, [("a", 5)]),
+    ([("a", 10, NEVER, 1, 5)], 6, None),
+    ([("a", 10, NEVER, 1, 5)], 0, []),
+]
+
+
+@pytest.mark.parametrize(("lots", "need", "expected"), BURNS)
+def test_burn_down_order(lots: list[Any], need: int, expected: list[Any] | None) -> None:
+    """Money rule 9, judged at the sixth instant."""
+    taken = burn_down([lot(*each) for each in lots], need, T[5])
+    named = None if taken is None else [(part.lot_id, n) for part, n in taken]
+    assert named == expected
+
+
+def ledger() -> ModelLedger:
+    """10 on a trial lot that expires at T[10], 20 on one that never does."""
+    model = ModelLedger()
+    model.grant(A, LOTS[0], "trial", 10, T[10])
+    model.grant(A, LOTS[1], "purchase", 20, None)
+    return model
+
+
+def figures(model: ModelLedger) -> tuple[int, ...]:
+    """available, held, settled, breakage, house loss."""
+    account = model.state.account(A)
+    return (
+        account.available,
+        account.held,
+        account.settled,
+        account.breakage,
+        account.house_loss,
+    )
+
+
+def hold(call: int, amount: int, at: int, **more: Any) -> tuple[Any, ...]:
+    """A line of the table."""
+    return ("hold", CALLS[call], A, amount, T[at], more)
+
+
+# fmt: off
+LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
+    ("settle below", [hold(0, 12, 1), ("settle", CALLS[0], 11, T[2])], ["ok", "ok"], (19, 0, 11, 0, 0)),
+    ("void", [hold(0, 12, 1), ("void", CALLS[0], T[2])], ["ok", "ok"], (30, 0, 0, 0, 0)),
+    ("too much", [hold(0, 31, 1)], ["insufficient_credits"], (30, 0, 0, 0, 0)),
+    ("above the hold", [hold(0, 5, 1), ("settle", CALLS[0], 29, T[2])], ["ok", "ok"], (1, 0, 29, 0, 0)),
+    ("house loss", [hold(0, 5, 1), ("settle", CALLS[0], 40, T[2])], ["ok", "ok"], (0, 0, 30, 0, 10)),
+    ("held credits are not taken", [hold(0, 20, 1), hold(1, 5, 1), ("settle", CALLS[1], 40, T[2])],
+     ["ok", "ok", "ok"], (0, 20, 10, 0, 30)),
+    ("released after expiry is breakage", [hold(0, 8, 1), ("settle", CALLS[0], 3, T[20])],
+     ["ok", "ok"], (20, 0, 3, 7, 0)),
+    ("settles from an expired lot", [hold(0, 8, 1), ("settle", CALLS[0], 8, T[20])],
+     ["ok", "ok"], (20, 0, 8, 2, 0)),
+    ("expiry is booked by the next append", [hold(0, 5, 20)], ["ok"], (15, 5, 0, 10, 0)),
+    ("an expired lot does not count", [hold(0, 21, 10)], ["insufficient_credits"], (20, 0, 0, 10, 0)),
+    ("extended", [hold(0, 5, 1), ("extend", CALLS[0], 20, T[2]), ("settle", CALLS[0], 25, T[3])],
+     ["ok", "ok", "ok"], (5, 0, 25, 0, 0)),
+    ("not extended", [hold(0, 5, 1), ("extend", CALLS[0], 26, T[2])],
+     ["ok", "insufficient_credits"], (25, 5, 0, 0, 0)),
+    ("twice settled", [hold(0, 5, 1), ("settle", CALLS[0], 5, T[2]), ("settle", CALLS[0], 5, T[3])],
+     ["ok", "ok", "already_resolved"], (25, 0, 5, 0, 5)),
+    ("late after expiry", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), ("settle", CALLS[0], 5, T[3])],
+     ["ok", "ok", "already_resolved"], (30, 0, 0, 0, 5)),
+    ("unknown", [("settle", CALLS[0], 5, T[2]), ("void", CALLS[1], T[2])],
+     ["unknown_call", "unknown_call"], (30, 0, 0, 0, 0)),
+    ("zero", [hold(0, 0, 1), ("settle", CALLS[0], 0, T[2])], ["ok", "ok"], (30, 0, 0, 0, 0)),
+    ("key in progress", [hold(0, 5, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
+     ["ok", "idempotency_in_progress"], (25, 5, 0, 0, 0)),
+    ("key with another input", [hold(0, 5, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "e"))],
+     ["ok", "idempotency_key_reused"], (25, 5, 0, 0, 0)),
+    ("key settled", [hold(0, 5, 1, key=("k", "d")), ("settle", CALLS[0], 1, T[2]),
+     hold(1, 5, 1, key=("k", "d"))], ["ok", "ok", "idempotency_settled"], (29, 0, 1, 0, 0)),
+    ("key voided, then again", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2]),
+     hold(0, 5, 3, key=("k", "d"))], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
+    ("key stays refused", [hold(0, 50, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
+     ["insufficient_credits", "idempotency_refused"], (30, 0, 0, 0, 0)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("lines", "answers", "expected"), [row[1:] for row in LINES], ids=[row[0] for row in LINES]
+)
+def test_commands(
+    lines: list[tuple[Any, ...]], answers: list[str], expected: tuple[int, ...]
+) -> None:
+    """Commands, their answers, and then available, held, settled, breakage, house loss."""
+    model = ledger()
+    got = []
+    for name, *arguments in lines:
+        more = arguments.pop() if isinstance(arguments[-1], dict) else {}
+        got.append(getattr(model, name)(*arguments, **more))
+    assert got == answers
+    assert figures(model) == expected
+    assert model.state.trial_balance_sum() == 0
+
+
+def test_every_event_posts_to_zero() -> None:
+    """P4: double entry, event by event."""
+    model = ledger()
+    model.hold(CALLS[0], A, 12, T[1])
+    model.settle(CALLS[0], 40, T[20])
+    model.hold(CALLS[1], A, 0, T[21])
+    model.expire(CALLS[1], 3, T[22])
+    model.settle(CALLS[1], 9, T[23])
+    for event in model.log:
+        assert sum(line.amount_nano_usd for line in postings_of(event)) == 0
+    assert model.state.trial_balance["house_loss"] == -model.state.account(A).house_loss
+
+
+TAMPERED = [
+    {"amount_nano_usd": 13},
+    {"originator_version": 7},
+    {"lots": []},
+    {"lots": [{"lot_id": LOTS[0], "amount_nano_usd": 12}]},
+]
+
+
+@pytest.mark.parametrize("change", TAMPERED)
+def test_replay_refuses_a_tampered_log(change: dict[str, Any]) -> None:
+    """`ledger verify` would name the position."""
+    model = ledger()
+    model.hold(CALLS[0], A, 12, T[1])
+    state = LedgerState()
+    for event in model.log[:-1]:
+        state.apply(event)
+    with pytest.raises(InvalidTransitionError):
+        state.apply(replace(model.log[-1], **change))
+
+
+def test_a_first_version_grant_is_read_as_the_second() -> None:
+    """The first schema had no priority: it follows from the kind."""
+    old = {"kind": "trial", "amount_nano_usd": 5}
+    topic, state = upcast("ledger.credits_granted.v1", old)
+    assert topic == ev.CreditsGranted.TOPIC
+    assert state == {"kind": "trial", "amount_nano_usd": 5, "priority": 10}
+    assert "priority" not in old
+
+
+def test_streams_are_named_by_category_and_id() -> None:
+    """call-<uuid>, credit_account-<uuid>."""
+    model = ledger()
+    assert model.log[0].stream == f"credit_account-{A}"
+    assert UUID(model.log[0].stream[-36:]) == UUID(A)

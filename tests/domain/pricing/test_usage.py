@@ -1,0 +1,77 @@
+"""Usage in one convention, and our own count by script (money rule 6)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.pricing.usage import Report, Usage, estimate_tokens, estimated_usage, reported_usage
+
+REPORTS = [
+    # prompt, completion, total, cached, written, reasoning → input, output, cached, written, reas.
+    ((10, 5, 15, 0, 0, 0), (10, 5, 0, 0, 0)),
+    ((10, 5, 15, 4, 0, 3), (10, 5, 4, 0, 3)),
+    # Reasoning outside the completion, as xAI reports it: added.
+    ((10, 5, 18, 0, 0, 3), (10, 8, 0, 0, 3)),
+    # Reasoning above the completion with a plain total, as OpenRouter may report it: not added.
+    ((10, 5, 15, 0, 0, 9), (10, 5, 0, 0, 5)),
+    # Thoughts that only the total counts, as Gemini's OpenAI endpoint reports: made, so output.
+    ((35, 12, 109, 0, 0, 0), (35, 74, 0, 0, 62)),
+    # Cached tokens beside the prompt: part of the input.
+    ((10, 5, 22, 7, 0, 0), (17, 5, 7, 0, 0)),
+    # A total below its parts says nothing.
+    ((10, 5, 12, 0, 0, 3), (10, 5, 0, 0, 3)),
+    # Parts never exceed their whole.
+    ((10, 5, 15, 99, 99, 0), (10, 5, 10, 0, 0)),
+    ((-1, -1, -1, -1, -1, -1), (0, 0, 0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("report", "expected"), REPORTS)
+def test_reports(report: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Each line: a provider's numbers, and ours."""
+    names = (
+        *("prompt_tokens", "completion_tokens", "total_tokens"),
+        *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    )
+    usage = reported_usage(Report(**dict(zip(names, report, strict=True))))
+    assert usage == Usage(
+        input_tokens=expected[0],
+        output_tokens=expected[1],
+        cached_input_tokens=expected[2],
+        cache_write_tokens=expected[3],
+        reasoning_tokens=expected[4],
+    )
+
+
+SCRIPTS = [("", 0), ("abcd", 1), ("abcde", 2), ("привет", 3), ("你好", 2), ("👋", 2), ("é", 1)]
+
+
+@pytest.mark.parametrize(("text", "tokens"), SCRIPTS)
+def test_scripts(text: str, tokens: int) -> None:
+    """About four ASCII characters a token, two of a two-byte script, one of a three-byte one."""
+    assert estimate_tokens(text) == tokens
+
+
+@given(st.text())
+def test_the_count_is_sane(text: str) -> None:
+    """Something is at least one token, and no character more than two."""
+    assert (estimate_tokens(text) > 0) == bool(text)
+    assert estimate_tokens(text) <= 2 * len(text)
+
+
+def test_an_estimate_is_at_least_one_each() -> None:
+    """Money rule 6."""
+    usage = estimated_usage(input_tokens=0, output_tokens=0)
+    assert (usage.input_tokens, usage.output_tokens, usage.source) == (1, 1, "estimated")
+
+
+def test_audio_beside_the_prompt_is_input() -> None:
+    """As Mistral reports it: a total of text, audio and completion."""
+    report = Report(
+        prompt_tokens=9, completion_tokens=248, total_tokens=632, audio_input_tokens=375
+    )
+    usage = reported_usage(report)
+    assert (usage.input_tokens, usage.audio_input_tokens) == (384, 375)
+    assert usage.as_dict()["audio_input_tokens"] == 375

@@ -1,0 +1,182 @@
+"""The embedded server: persistent, shared, adopted, closed to others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from event_store.errors import EmbeddedPostgresError
+from event_store.postgres.embedded import EmbeddedPostgres, Launcher, choose_launcher, closed_folder
+from event_store.postgres.migrate import migrate
+from tests.support.harness import eventually
+
+if TYPE_CHECKING:
+    from event_store.postgres.database import Database
+
+ROOT = Path(__file__).parents[3]
+
+
+def count(database: Database) -> int:
+    """Events in the log."""
+    with database.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM events").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def answers(database: Database) -> bool:
+    """Whether the server does."""
+    with database.connect() as connection:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_data_survives_and_migrations_run_once(tmp_path: Path) -> None:
+    """Start, stop, start: the same data; migrating again changes nothing."""
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database:
+        assert len(migrate(database)) > 10
+        with database.connect() as connection:
+            connection.execute(
+                "INSERT INTO events (originator_id, originator_version, topic, state) "
+                "VALUES (gen_random_uuid(), 1, 'x', '')"
+            )
+    assert server.postmaster_pid() is None
+    with server.running() as database:
+        assert migrate(database) == []
+        assert count(database) == 1
+
+
+def test_it_is_closed_to_others(tmp_path: Path) -> None:
+    """0700 folders, no TCP, scram passwords, an application role that is no superuser."""
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database:
+        for folder in (server.base, server.data, server.socket_folder):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        with database.connect() as connection:
+            show = connection.execute("SHOW listen_addresses").fetchone()
+            role = connection.execute(
+                "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+            ).fetchone()
+        assert (show, role) == (("",), (False,))
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(database.application, password="wrong")
+
+
+def test_users_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
+    """Two at once see the same server; it goes on until both have left."""
+    first, second = EmbeddedPostgres(tmp_path), EmbeddedPostgres(tmp_path)
+    with first.running():
+        pid = first.postmaster_pid()
+        with second.running() as database:
+            assert second.postmaster_pid() == pid
+            assert answers(database)
+        assert first.postmaster_pid() == pid
+    assert first.postmaster_pid() is None
+
+
+STARTER = """
+import os, sys
+from pathlib import Path
+from event_store.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])).running():
+    print("up", flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_an_orphaned_server_is_adopted(tmp_path: Path) -> None:
+    """Its starter was killed: the next one uses it, and ends it on leaving."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    server = EmbeddedPostgres(tmp_path)
+    orphan = server.postmaster_pid()
+    assert orphan is not None
+    with server.running():
+        assert server.postmaster_pid() == orphan
+    assert server.postmaster_pid() is None
+
+
+def test_an_adopted_server_that_dies_is_started_again(tmp_path: Path) -> None:
+    """The supervisor's look at the server finds it dead, whoever had started it."""
+    subprocess.run(
+        [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
+    )
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database:
+        migrate(database)
+        assert not server.revive()
+        orphan = server.postmaster_pid()
+        assert orphan is not None
+        os.kill(orphan, signal.SIGKILL)
+        assert eventually(lambda: revived(server))
+        assert server.postmaster_pid() != orphan
+        assert count(database) == 0
+
+
+def revived(server: EmbeddedPostgres) -> bool:
+    """One look; just after a kill the dead server's last processes may still be in the way."""
+    try:
+        return server.revive()
+    except EmbeddedPostgresError:
+        return False
+
+
+def test_a_killed_server_recovers(tmp_path: Path) -> None:
+    """A stale pid file does not keep the next start from starting."""
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database:
+        migrate(database)
+        pid = server.postmaster_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert server._server is not None
+        server._server.wait()
+        with EmbeddedPostgres(tmp_path).running() as again:
+            assert count(again) == 0
+
+
+def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
+    """A Unix socket's path may hold about a hundred bytes."""
+    home = tmp_path / ("long" * 30)
+    server = EmbeddedPostgres(home)
+    assert len(str(server.socket_folder)) < 60
+    with server.running() as database:
+        assert answers(database)
+
+
+def test_a_closed_parent_is_named_with_its_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root without namespaces drops to another user, who must be able to get there."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert closed_folder(closed / "home", os.getuid() + 1, os.getgid() + 1) is not None
+    if os.geteuid() != 0:
+        assert choose_launcher(closed) == Launcher()
+        return
+    with pytest.raises(EmbeddedPostgresError, match="chmod o\\+x"):
+        choose_launcher(closed / "home" / "postgres", namespaces=False)
+    monkeypatch.setenv("GATEWAYZ_POSTGRES_USER", "nobody-of-this-name")
+    with pytest.raises(EmbeddedPostgresError, match="no user"):
+        choose_launcher(closed, namespaces=False)
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    """Data of another major version is never touched."""
+    server = EmbeddedPostgres(tmp_path)
+    with server.running():
+        pass
+    version = server.data / "PG_VERSION"
+    version.write_text("9\n")
+    with pytest.raises(EmbeddedPostgresError, match="pg_dump"), server.running():
+        pass

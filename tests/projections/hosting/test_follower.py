@@ -1,0 +1,175 @@
+"""The follower's two lanes: what readers wait for goes first, the rest may trail for a while."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from event_store.log.reading import head_position
+from projections.all import PROJECTIONS
+from projections.engine.freshness import progress_of
+from projections.hosting import contention
+from projections.hosting.contention import Contention
+from projections.hosting.follower import BUSY_EVENTS, Follower
+from tests.support.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from event_store.postgres.database import Database
+
+AWAITED = {each.name for each in PROJECTIONS if each.awaited}
+
+
+class Kernel:
+    """What the kernel would tell of the thread."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._ran, self._waited = file, 0, 0
+        self.tell(ran_ms=0, waited_ms=0)
+
+    def tell(self, *, ran_ms: int, waited_ms: int) -> None:
+        """So much more was run, and so much more was waited."""
+        self._ran += ran_ms * 1_000_000
+        self._waited += waited_ms * 1_000_000
+        self._file.write_text(f"{self._ran} {self._waited} 7\n")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """In place of the real one."""
+    file = tmp_path / "schedstat"
+    monkeypatch.setattr(contention, "SCHEDSTAT", file)
+    return Kernel(file)
+
+
+@contextmanager
+def following(database: Database, trail_max_s: float = 60.0) -> Iterator[Follower]:
+    """A follower that is level with the log, to be advanced by hand."""
+    with database.connect() as connection, database.connect() as wanted:
+        made = Follower(connection, wanted, None, trail_max_s=trail_max_s)
+        level(made)
+        yield made
+
+
+def level(following_: Follower) -> None:
+    """Advance until nothing is left."""
+    while following_.advance():
+        pass
+
+
+def saturate(history: History, kernel: Kernel, following_: Follower) -> None:
+    """One turn under calls that need every core."""
+    history.calls(BUSY_EVENTS)
+    kernel.tell(ran_ms=80, waited_ms=20)
+    assert following_.advance() > BUSY_EVENTS
+
+
+def behind(database: Database) -> set[str]:
+    """The projections that have not passed the head of the log."""
+    with database.connect() as connection:
+        head = head_position(connection)
+        return {each.name for each in PROJECTIONS if progress_of(connection, each) < head}
+
+
+def lag_s(database: Database) -> float:
+    """How far in time the last projection is behind the head of the log, seconds."""
+    with database.connect() as connection:
+        position = min(progress_of(connection, each) for each in PROJECTIONS)
+        row = connection.execute(
+            "SELECT extract(epoch FROM max(booked_at) - max(booked_at) FILTER "
+            "(WHERE notification_id <= %s)) FROM events",
+            [position],
+        ).fetchone()
+        assert row is not None
+        return float(row[0])
+
+
+def test_the_share_is_of_the_time_since_the_last_look(kernel: Kernel) -> None:
+    """Run and wait add up; a moment too short to tell leaves the last share."""
+    share = Contention().share
+    assert share() == 0
+    kernel.tell(ran_ms=90, waited_ms=30)
+    assert share() == 0.25
+    kernel.tell(ran_ms=1, waited_ms=1)
+    assert share() == 0.25
+    kernel.tell(ran_ms=98, waited_ms=0)
+    assert share() == 0.01
+
+
+@pytest.mark.parametrize("text", [None, "", "unknown"])
+def test_a_kernel_that_does_not_tell_is_no_contention(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS has no such file; then nothing trails."""
+    file = tmp_path / "schedstat"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(contention, "SCHEDSTAT", file)
+    assert Contention().share() == 0
+
+
+def test_the_real_kernel_tells_a_share() -> None:
+    """Whatever the machine is doing."""
+    share = Contention()
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+    assert 0 <= share.share() <= 1
+
+
+def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
+    database: Database, kernel: Kernel
+) -> None:
+    """Balances and statements show the log's head; the others are level once it is quiet."""
+    history = History(database)
+    with following(database) as following_:
+        saturate(history, kernel, following_)
+        assert behind(database) == {each.name for each in PROJECTIONS} - AWAITED
+        level(following_)
+        assert behind(database) == set()
+
+
+def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kernel: Kernel) -> None:
+    """With pauses while a few calls come, since their commits wait; at full speed without any."""
+    history = History(database)
+    with following(database) as following_:
+        saturate(history, kernel, following_)
+        assert not following_.gently
+        history.calls(3)
+        following_.advance()
+        assert following_.gently
+        level(following_)
+        assert not following_.gently
+
+
+@pytest.mark.parametrize(("calls", "waited_ms"), [(BUSY_EVENTS // 10, 90), (BUSY_EVENTS, 5)])
+def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
+    database: Database, kernel: Kernel, calls: int, waited_ms: int
+) -> None:
+    """Trailing is for the one case in which it helps the calls."""
+    history = History(database)
+    with following(database) as following_:
+        history.calls(calls)
+        kernel.tell(ran_ms=100 - waited_ms, waited_ms=waited_ms)
+        following_.advance()
+        assert behind(database) == set()
+
+
+def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
+    """However long the load lasts, the others fall no further behind than the maximum."""
+    history = History(database)
+    with following(database, trail_max_s=1.0) as following_:
+        lags = []
+        for _ in range(6):
+            history.calls(BUSY_EVENTS // 2)
+            kernel.tell(ran_ms=10, waited_ms=90)
+            following_.advance()
+            lags.append(lag_s(database))
+            time.sleep(0.3)
+        assert max(lags) > 0
+        assert max(lags) < 1.0 + 0.5

@@ -1,0 +1,84 @@
+"""The source keeps the rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = (
+    *("domain", "event_store", "providers", "projections", "stream_processors"),
+    *("command_api", "query_api"),
+)
+MODULE_LINES_MAX = 420
+FUNCTION_LINES_MAX = 70
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+DOMAIN = sorted((ROOT / "domain").glob("*.py"))
+BANNED_IN_DOMAIN = {
+    *("float", "open", "print", "input", "time", "random", "secrets", "os", "socket"),
+    *("asyncio", "threading", "subprocess", "uuid1", "uuid4", "datetime", "environ"),
+}
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=lambda path: path.name)
+def test_the_domain_is_pure(path: Path) -> None:
+    """No float literal, no clock, no randomness, no I/O, no import of another room (P4)."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            assert not isinstance(node.value, float), f"{path.name}:{node.lineno} has a float"
+        if isinstance(node, ast.Name):
+            assert node.id not in BANNED_IN_DOMAIN, f"{path.name}:{node.lineno} uses {node.id}"
+        if isinstance(node, ast.Import):
+            names = {alias.name.split(".")[0] for alias in node.names}
+            assert not names & BANNED_IN_DOMAIN, f"{path.name}:{node.lineno} imports {names}"
+        if isinstance(node, ast.ImportFrom):
+            module = (node.module or "").split(".")[0]
+            assert module not in BANNED_IN_DOMAIN, f"{path.name}:{node.lineno} imports {module}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    """A page or so each."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= MODULE_LINES_MAX
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES_MAX, f"{node.name} has {length} lines"
+
+
+def test_money_is_never_a_float_outside_the_domain() -> None:
+    """P4: no `float(` where amounts are handled."""
+    for package in ("event_store", "projections", "query_api"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert "float(" not in path.read_text(), path
+
+
+def test_every_test_states_a_promise() -> None:
+    """Each test has a docstring."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_event_types_are_named_once_in_sql() -> None:
+    """The SQL functions know event types by index only; the domain names them."""
+    for path in (ROOT / "event_store" / "migrations").glob("*.sql"):
+        assert "ledger." not in path.read_text(), path
+
+
+def test_nothing_large_or_secret_is_tracked() -> None:
+    """Recordings, data and keys stay out of the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    for name in listed:
+        path = ROOT / name
+        if path.is_file():
+            assert path.stat().st_size < 400_000, name
+        assert not name.endswith((".key", ".password", ".pem")), name

@@ -1,0 +1,184 @@
+"""A history with every kind of event, as real callers write them, for tests of the read side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from command_api.catalog.log import CatalogLog
+from command_api.identity.users import Users
+from command_api.identity.vault import Vault
+from domain.ledger.lots import GrantKind
+from event_store.append.committer import Committer
+from event_store.append.entries import Entry, EntryKind
+from event_store.ids import new_uuid7, now_iso, to_iso
+from providers.inference.adapters.http_client import ClientLimits
+from providers.inference.registry.registry import load_registry
+from tests.support import entries
+
+if TYPE_CHECKING:
+    from event_store.postgres.database import Database
+
+MODELS = (("openrouter", "org/large"), ("openrouter", "org/small"), ("simulator", "echo"))
+APPS = ("", "", "https://example.org", "https://chat.example.com")
+SECRET = b"a secret of tests, 32 bytes long"
+HOLD = 1_000
+
+
+class History:
+    """Users with keys, and calls that end in every way there is."""
+
+    def __init__(self, database: Database, *, users: int = 5, seed: int = 7) -> None:
+        """Register the users and give them credits."""
+        self.database, self._random = database, random.Random(seed)
+        known = Users(database, Vault(SECRET), actor="test")
+        try:
+            made = [known.create_user(f"user-{new_uuid7()}@example.com") for _ in range(users)]
+            known.revoke_key(known.create_key(made[0].user_id, "spare")[0], "test")
+        finally:
+            known.close()
+        self.callers = [(UUID(each.account_id), UUID(each.key_id)) for each in made]
+        self.append(
+            *(
+                entries.grant(account, 10**12, kind=kind, expires_at=expires)
+                for account, _ in self.callers
+                for kind, expires in (
+                    (GrantKind.TRIAL, to_iso(datetime.now(UTC) + timedelta(days=3))),
+                    (GrantKind.PURCHASE, None),
+                )
+            )
+        )
+
+        tell_catalog(database)
+
+    def append(self, *batch: Entry) -> list[int]:
+        """Append through a committer of this moment; returns the codes."""
+
+        async def run() -> list[int]:
+            committer = Committer(
+                self.database.application,
+                owner_id=new_uuid7(),
+                hold_ttl_s=600,
+                append_timeout_s=20.0,
+            )
+            await committer.start()
+            try:
+                answers = await asyncio.gather(*map(committer.append, batch))
+            finally:
+                with suppress(Exception):
+                    await committer.stop()
+            return [each.code for each in answers]
+
+        return asyncio.run(run())
+
+    def calls(self, count: int) -> None:
+        """Hold that many calls, then end them; in two appends."""
+        held, ended = [], []
+        for _ in range(count):
+            account, key = self._random.choice(self.callers)
+            place, end = call(account, key, self._random)
+            held.append(place)
+            ended += end
+        self.append(*held)
+        self.append(*ended)
+
+
+def tell_catalog(database: Database) -> None:
+    """A catalog whose second list has one model less."""
+    registry = load_registry(
+        environment={}, providers_file=None, effective_at=now_iso(), limits=ClientLimits()
+    )
+    simulator = registry.providers["simulator"]
+    log = CatalogLog(database, confirm_s=0)
+
+    async def publish() -> None:
+        await log.publish(simulator)
+        del simulator.models["paint"]
+        await log.publish(simulator)
+
+    asyncio.run(publish())
+    log.close()
+
+
+def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[Entry]]:
+    """The hold of one call, and what ends it: mostly a charge."""
+    provider, model = chance.choice(MODELS)
+    call_id = new_uuid7()
+    hold_id = str(new_uuid7())
+    envelope: dict[str, Any] = {"actor": f"api_key:{key}", "account_id": str(account)}
+    fields = {
+        **envelope,
+        "id": hold_id,
+        "user_id": "-",
+        "key_id": str(key),
+        "provider": provider,
+        "model": model,
+        "amount_nano_usd": HOLD,
+        "estimated_cost_nano_usd": 100,
+        "input_tokens_bound": 10,
+        "output_tokens_bound": 100,
+        "stream_reply": False,
+        "price": {"version": "v1"},
+    }
+    state = entries.state(**fields)
+    place = Entry(EntryKind.HOLD, call_id.bytes, account.bytes, HOLD, state, 100)
+    kind = chance.choices(("settle", "void", "beyond"), (8, 1, 1))[0]
+    attempt: dict[str, Any] = {
+        "provider": provider,
+        "model": model,
+        "status": 200,
+        "started_at": now_iso(),
+        "duration_ms": chance.randrange(5, 9_000),
+    }
+    if kind == "void":
+        attempt |= {"status": chance.choice((429, 500)), "error": "upstream said no"}
+        fields = {**envelope, "causation_id": hold_id, "attempts": [attempt], "reason": "failed"}
+        return place, [
+            Entry(EntryKind.VOID, call_id.bytes, account.bytes, 0, entries.state(**fields))
+        ]
+    if chance.random() < 0.5:
+        attempt["first_output_ms"] = attempt["duration_ms"] // 2
+    cost = chance.randrange(0, HOLD) if kind == "settle" else HOLD + chance.randrange(1, 500)
+    usage = {
+        "input_tokens": chance.randrange(1, 50),
+        "output_tokens": chance.randrange(1, 90),
+        "cached_input_tokens": 1,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 2,
+        "source": "provider",
+    }
+    fields = {
+        **envelope,
+        "causation_id": hold_id,
+        "usage": usage,
+        "cost_nano_usd": cost,
+        "cost_exact_nano_usd": str(cost),
+        "price_version": "v1",
+        "provider": provider,
+        "model": model,
+        "attempts": [attempt],
+        "reason": "completed",
+    }
+    app = chance.choice(APPS)
+    if app:
+        fields["app"] = app
+    end = Entry(EntryKind.SETTLE, call_id.bytes, account.bytes, cost, entries.state(**fields))
+    return place, [end]
+
+
+def insert_raw(database: Database, topic: str, fields: dict[str, Any]) -> int:
+    """Put an event of any type into the log, as a newer writer would; returns its position."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "INSERT INTO events (originator_id, originator_version, topic, state) "
+            "VALUES (%s, 1, %s, %s) RETURNING notification_id",
+            [new_uuid7(), topic, msgspec.json.encode(fields)],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
