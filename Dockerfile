@@ -4,14 +4,7 @@ WORKDIR /app
 RUN python -m venv /venv
 COPY requirements/base.txt requirements/
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/base.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY domain domain
-COPY event_store event_store
-COPY providers providers
-COPY projections projections
-COPY stream_processors stream_processors
-COPY query_api query_api
-COPY command_api command_api
+COPY . .
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.12-slim-bookworm

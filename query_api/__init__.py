@@ -1,5 +1,6 @@
-"""The read side over HTTP: balances, statements, and the story of a call.
+"""The read side over HTTP: balances, statements, rankings, traffic, and the story of a call.
 
-Owns: the queries behind /user/balance, /user/credit-transactions and /v1/calls.
+Owns: the routes behind /user, /ranking and /v1/calls, and the shape of what they answer.
+Keeps: P6 where it reads: answers say at which position they stand.
 Does not: change anything. Reads wait for the caller's own writes, for a bounded time.
 """

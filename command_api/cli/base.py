@@ -17,7 +17,6 @@ from command_api.composition import (
     open_database,
     prepare_database,
 )
-from command_api.processes.supervisor import StartError
 from command_api.settings import Settings
 from domain.errors import DomainError
 from event_store.errors import EventStoreError

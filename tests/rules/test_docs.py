@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from command_api.cli.main import app as cli
 from command_api.processes.relay import RelayMetrics
-from command_api.serving.app import make_app
+from command_api.serving.app import ROUTERS, make_app
 from command_api.settings import Settings
 from domain.events.all import EVENT_CLASSES
 from domain.ledger.holds import HoldMove, HoldState
@@ -117,7 +117,8 @@ def test_events_are_documented() -> None:
 
 def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
     """Each route that is served, and none that is not."""
-    routes = make_app(Settings(home=tmp_path), server).routes
+    routes = list(make_app(Settings(home=tmp_path), server).routes)
+    routes += [route for router in ROUTERS for route in router.routes]
     served = {
         (method, route.path)
         for route in routes

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    *("domain", "event_store", "providers", "projections", "stream_processors"),
-    *("command_api", "query_api"),
+PACKAGES: tuple[str, ...] = tuple(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
 )
 MODULE_LINES_MAX = 420
 FUNCTION_LINES_MAX = 70
+ROOM_MODULES_MAX = 12
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-DOMAIN = sorted((ROOT / "domain").glob("*.py"))
+DOMAIN = sorted((ROOT / "domain").rglob("*.py"))
 BANNED_IN_DOMAIN = {
     *("float", "open", "print", "input", "time", "random", "secrets", "os", "socket"),
     *("asyncio", "threading", "subprocess", "uuid1", "uuid4", "datetime", "environ"),
@@ -49,6 +50,23 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES_MAX, f"{node.name} has {length} lines"
+
+
+def test_every_package_is_in_the_one_list() -> None:
+    """The list of packages in `pyproject.toml` is whole; installing and types find them by it."""
+    found = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert found - {"tests", "bench"} == set(PACKAGES)
+
+
+def test_every_room_has_a_charter() -> None:
+    """Each package says what it owns, what it keeps, and what it does not do; none is crowded."""
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("__init__.py"):
+            charter = ast.get_docstring(ast.parse(path.read_text())) or ""
+            for word in ("Owns: ", "Keeps: ", "Does not: "):
+                assert word in charter, f"{path} does not say what it {word.lower()}"
+            modules = [each for each in path.parent.glob("*.py") if each.name != "__init__.py"]
+            assert len(modules) <= ROOM_MODULES_MAX, f"{path.parent} has {len(modules)} modules"
 
 
 def test_money_is_never_a_float_outside_the_domain() -> None:
