@@ -22,6 +22,8 @@ from command_api.replies.usage_report import parse_usage
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from command_api.calls.call import Attempt, Call
     from command_api.operations.request import Answer
     from domain.pricing.usage import Usage
@@ -32,13 +34,13 @@ if TYPE_CHECKING:
 OK = 200
 
 
-async def open_upstream(
+def open_upstream(
     registry: Registry, call: Call, offer: Model, *, stream: bool
-) -> UpstreamReply:
+) -> Awaitable[UpstreamReply]:
     """Ask an offer's provider; raises UpstreamError. Whoever gets the reply releases it."""
     provider = registry.providers[offer.provider]
     body = call.request.upstream_body(offer, provider, max_tokens=call.output_limit(provider))
-    return await provider.upstream.send(call.request.operation, body, stream=stream)
+    return provider.upstream.send(call.request.operation, body, stream=stream)
 
 
 class WholeAttempt:

@@ -50,7 +50,7 @@ class InferenceRoute:
     def __init__(self, parts: CallParts, route: Route) -> None:
         """Use the process's parts."""
         self._parts, self._route = parts, route
-        self._settings = parts.settings
+        self._settings, self._keys = parts.settings, parts.keys
         self._scope_name = f"POST {route.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,9 +59,9 @@ class InferenceRoute:
         call: Call | None = None
         try:
             asked = Headers(scope)
-            caller = self._parts.keys.cached(asked.authorization)
+            caller = self._keys.cached(asked.authorization)
             if caller is None:
-                caller = await self._parts.keys.authenticate(asked.authorization)
+                caller = await self._keys.authenticate(asked.authorization)
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
             raw = await read_body(
