@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from domain.catalog import ModelFacts
-    from domain.pricing.prices import PriceTerms
+    from domain.pricing.terms import PriceTerms
     from providers.inference.registry.offers import Listed, Model
     from providers.inference.registry.registry import Registry
 

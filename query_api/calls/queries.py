@@ -15,7 +15,7 @@ from domain.events.ledger import (
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.state import MOVES
 from domain.pricing.money import format_usd
-from domain.pricing.prices import PriceTerms
+from domain.pricing.terms import PriceTerms
 from event_store.ids import to_iso
 from event_store.log.reading import LogEntry, read_stream
 

@@ -15,7 +15,7 @@ import msgspec
 
 from domain.catalog import DESCRIPTION_CHARACTERS_MAX, ModelFacts
 from domain.errors import InvalidPriceError
-from domain.pricing.prices import ABOVE, PriceTerms
+from domain.pricing.terms import ABOVE, PriceTerms
 from providers.inference.registry.offers import MODELS_MAX, Listed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from domain.pricing.prices import ABOVE
+from domain.pricing.terms import ABOVE
 
 if TYPE_CHECKING:
     from datetime import datetime

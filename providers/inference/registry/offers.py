@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
-from domain.pricing.prices import PriceTerms, PriceVersion
+from domain.pricing.prices import PriceVersion
+from domain.pricing.terms import PriceTerms
 
 if TYPE_CHECKING:
     from providers.inference.port import Upstream

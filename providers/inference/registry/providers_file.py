@@ -9,7 +9,7 @@ import msgspec
 
 from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
-from domain.pricing.prices import PriceTerms
+from domain.pricing.terms import PriceTerms
 from domain.routing import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol
 from providers.inference.registry.offers import Listed

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidPriceError
-from domain.pricing.prices import PriceTerms, PriceVersion
+from domain.pricing.prices import PriceVersion
+from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 
 

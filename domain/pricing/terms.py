@@ -1,0 +1,206 @@
+"""Price terms as exact decimals, as providers publish them: USD per million tokens, and per unit.
+
+Keeps P4 and P10: what is no price is refused, and missing optional terms fall back (money rule 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from domain.errors import InvalidPriceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+NANO_PER_TOKEN_FROM_USD_PER_MILLION = 1_000
+
+
+PRICE_DECIMALS_MAX = 18
+"""More decimals than this in a price is taken for a mistake."""
+
+
+TIERS_MAX = 8
+
+
+BASE_ABOVE = -1
+"""Every call has more input than this: the base rates count for all."""
+
+
+ABOVE = "_above_"
+"""`input_per_million_above_200000` is the input price of calls with more input tokens."""
+
+
+def parse_price(name: str, text: str) -> Decimal:
+    """Read one price term; raises InvalidPriceError when it is not a decimal of at least 0."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        message = f"{name} = {text!r} is not a decimal string of USD"
+        raise InvalidPriceError(message) from None
+    if not value.is_finite() or value < 0:
+        message = f"{name} = {text!r} is not a finite price of at least 0"
+        raise InvalidPriceError(message)
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > PRICE_DECIMALS_MAX:
+        message = f"{name} = {text!r} has more than {PRICE_DECIMALS_MAX} decimals"
+        raise InvalidPriceError(message)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTerms:
+    """USD per million tokens for each term; None falls back, or is that of the tier below."""
+
+    input_per_million: Decimal | None = None
+    output_per_million: Decimal | None = None
+    cached_input_per_million: Decimal | None = None
+    cache_write_per_million: Decimal | None = None
+    reasoning_per_million: Decimal | None = None
+    audio_input_per_million: Decimal | None = None
+    audio_output_per_million: Decimal | None = None
+
+
+RATE_TERMS = (
+    *("input_per_million", "cached_input_per_million", "cache_write_per_million"),
+    *("output_per_million", "reasoning_per_million"),
+    *("audio_input_per_million", "audio_output_per_million"),
+)
+"""The terms in the order of `Rates`."""
+
+
+TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
+
+
+UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel")
+
+
+PRICED_IMAGES = ("per_image", "per_megapixel")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """The terms of calls with more than `above` input tokens."""
+
+    above: int
+    terms: TokenTerms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTerms:
+    """What an offer costs: USD per million tokens, and USD for other units.
+
+    A missing optional term falls back: cached, cache-write and audio input to input; reasoning
+    and audio output to output. `per_request` is USD for one request, `per_input_image` for an
+    image of the prompt, `per_image` for one that is made, `per_megapixel` for a million pixels
+    of those. A call whose input exceeds a tier's threshold pays that tier's terms for all of its
+    tokens, as OpenAI, Google and Anthropic bill long prompts.
+    """
+
+    input_per_million: Decimal
+    output_per_million: Decimal
+    cached_input_per_million: Decimal | None = None
+    cache_write_per_million: Decimal | None = None
+    reasoning_per_million: Decimal | None = None
+    audio_input_per_million: Decimal | None = None
+    audio_output_per_million: Decimal | None = None
+    per_request: Decimal | None = None
+    per_input_image: Decimal | None = None
+    per_image: Decimal | None = None
+    per_megapixel: Decimal | None = None
+    tiers: tuple[Tier, ...] = ()
+
+    @classmethod
+    def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
+        """Read the terms from decimal strings; raises InvalidPriceError.
+
+        A missing input or output price is refused, but where made images are priced: there a
+        missing token price is 0. Tiers are terms named with `_above_` and a number of tokens.
+        """
+        found: dict[str, Decimal] = {}
+        above: dict[int, dict[str, Decimal]] = {}
+        for name, text in terms.items():
+            base, found_above, threshold = name.partition(ABOVE)
+            if base not in TOKEN_TERMS and (found_above or base not in UNIT_TERMS):
+                message = f"{name} is not a price term"
+                raise InvalidPriceError(message)
+            if not found_above:
+                found[name] = parse_price(name, text)
+            elif threshold.isdecimal():
+                above.setdefault(int(threshold), {})[base] = parse_price(name, text)
+            else:
+                message = f"{name} needs a number of tokens behind `{ABOVE}`"
+                raise InvalidPriceError(message)
+        if any(name in found for name in PRICED_IMAGES):
+            found = {"input_per_million": Decimal(0), "output_per_million": Decimal(0)} | found
+        for required in ("input_per_million", "output_per_million"):
+            if required not in found:
+                message = f"{required} is missing: a model without it is unpriced and refused"
+                raise InvalidPriceError(message)
+        if len(above) > TIERS_MAX:
+            message = f"there are more than {TIERS_MAX} tiers"
+            raise InvalidPriceError(message)
+        tiers = (Tier(above=each, terms=TokenTerms(**above[each])) for each in sorted(above))
+        return cls(**found, tiers=tuple(tiers))
+
+    def at(self, input_tokens: int) -> dict[str, Decimal]:
+        """Every token term of a call with so much input, fallbacks applied, USD per million."""
+        reached = [rates for above, rates in self.nano_rates() if input_tokens > above]
+        rates = zip(RATE_TERMS, reached[-1], strict=True)
+        return {name: value / NANO_PER_TOKEN_FROM_USD_PER_MILLION for name, value in rates}
+
+    def nano_rates(self) -> list[tuple[int, tuple[Decimal, ...]]]:
+        """For the base and each tier: the input tokens above which it counts, and its rates.
+
+        Rates are nano-USD of one token in the order of RATE_TERMS. What a tier does not state is
+        as in the tier below it.
+        """
+        stated: dict[str, Decimal | None] = {name: getattr(self, name) for name in TOKEN_TERMS}
+        found = [(BASE_ABOVE, _nano_rates(stated))]
+        for tier in self.tiers:
+            own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
+            stated |= {name: value for name, value in own.items() if value is not None}
+            found.append((tier.above, _nano_rates(stated)))
+        return found
+
+    def as_strings(self) -> dict[str, str]:
+        """The stated terms as decimal strings, for events and replies; `parse` reads them."""
+        stated = {
+            name: format(value, "f")
+            for name in (*TOKEN_TERMS, *UNIT_TERMS)
+            if (value := getattr(self, name)) is not None
+        }
+        for tier in self.tiers:
+            for name in TOKEN_TERMS:
+                if (value := getattr(tier.terms, name)) is not None:
+                    stated[f"{name}{ABOVE}{tier.above}"] = format(value, "f")
+        return stated
+
+
+def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
+    """Nano-USD of one token in the order of `Rates`, with the fallbacks of money rule 1."""
+    input_, output = terms["input_per_million"], terms["output_per_million"]
+    assert input_ is not None
+    assert output is not None
+    cached, written, reasoning, heard, spoken = (
+        terms[name]
+        for name in (
+            "cached_input_per_million",
+            "cache_write_per_million",
+            "reasoning_per_million",
+            "audio_input_per_million",
+            "audio_output_per_million",
+        )
+    )
+    chosen = (
+        input_,
+        input_ if cached is None else cached,
+        input_ if written is None else written,
+        output,
+        output if reasoning is None else reasoning,
+        input_ if heard is None else heard,
+        output if spoken is None else spoken,
+    )
+    return tuple(value * NANO_PER_TOKEN_FROM_USD_PER_MILLION for value in chosen)
