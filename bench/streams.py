@@ -111,7 +111,7 @@ def delays(database: Database) -> tuple[float, float]:
 LOADER = """
 import asyncio, sys
 from bench.streams import DELAY_S, pace
-from event_store.database import Database
+from event_store.postgres.database import Database
 seen = []
 asyncio.run(pace(Database(sys.argv[1], sys.argv[2]), DELAY_S, seen))
 for at, head in seen:

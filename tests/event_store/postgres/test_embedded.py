@@ -85,7 +85,7 @@ def test_users_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> Non
 STARTER = """
 import os, sys
 from pathlib import Path
-from event_store.embedded import EmbeddedPostgres
+from event_store.postgres.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])).running():
     print("up", flush=True)
     os.kill(os.getpid(), 9)
