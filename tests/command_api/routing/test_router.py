@@ -9,10 +9,12 @@ from command_api.routing.router import Router, now_ms
 from command_api.settings import Settings
 from domain.routing import BreakerState
 from providers.inference.adapters.http_client import ClientLimits
-from providers.inference.registry.registry import Registry, load_registry
+from providers.inference.registry.loading import load_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from providers.inference.registry.registry import Registry
 
 FILE = """
 [[provider]]

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from providers.inference.adapters.http_client import ClientLimits
 from providers.inference.port import Operation, UnsupportedError, UpstreamTimeoutError
-from providers.inference.registry.registry import load_registry
+from providers.inference.registry.loading import load_registry
 from tests.support.harness import ScriptedUpstream, completion, reply
 
 if TYPE_CHECKING:

@@ -11,13 +11,15 @@ import pytest
 from providers.inference.adapters.http_client import ClientLimits
 from providers.inference.lists.listings import FORMS, read_list
 from providers.inference.lists.model_list import ModelLists
+from providers.inference.registry.loading import load_registry
 from providers.inference.registry.providers_file import ProvidersFileError
-from providers.inference.registry.registry import Registry, load_registry
 from providers.redis.cache import MemoryCache, RedisCache
 from tests.support.harness import ScriptedUpstream, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from providers.inference.registry.registry import Registry
 
 NOW = "2026-01-01T00:00:00.000000Z"
 MODEL = '[[provider.model]]\nid = "m"\ninput_per_million = "1"\noutput_per_million = "2"\n'
@@ -57,6 +59,49 @@ def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> Non
         "b/m": None,
         "c/m": None,
     }
+
+
+ALIASED = """
+[aliases]
+fast = "b/m"
+"a/m" = "b/m"
+c = "m"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("fast", ["b/m"]), ("a/m", ["a/m"]), ("c", ["a/m", "b/m"]), ("m", ["a/m", "b/m"])],
+)
+def test_a_pin_comes_before_any_alias_and_an_alias_may_pin(
+    tmp_path: Path, asked: str, meant: list[str]
+) -> None:
+    """An alias neither takes a pinned call elsewhere nor loses its own pin (rule: pinned ids)."""
+    providers = "".join(
+        f'[[provider]]\nname = "{name}"\nbase_url = "http://{name}/v1"\n{MODEL}' for name in "ab"
+    )
+    registry = load(tmp_path / "p.toml", providers + ALIASED)
+    assert [each.public_id for each in registry.offers(asked)] == meant
+    assert registry.name_of(asked).provider == ("a" if asked == "a/m" else None)
+
+
+def test_who_is_stale_or_lists_without_a_price_is_told_by_the_pinned_provider_alone(
+    tmp_path: Path,
+) -> None:
+    """A provider that is not asked cannot excuse one that is (P10)."""
+    providers = "".join(
+        f'[[provider]]\nname = "{name}"\nbase_url = "http://{name}/v1"\n{MODEL}' for name in "ab"
+    )
+    registry = load(tmp_path / "p.toml", providers)
+    listed = read_list(FORMS["plain"], b'{"data":[{"id":"free/for/all"}]}')
+    registry.providers["b"].take_list(listed, NOW)
+    found = {name: registry.unpriced(name) for name in ("free/for/all", "b/free/for/all")}
+    for each in found.values():
+        assert each is not None and (each[0].name, each[1].id) == ("b", "free/for/all")
+    assert registry.unpriced("a/free/for/all") is None
+    registry.providers["b"].drop_list()
+    stale = {name: registry.stale_provider(name) for name in ("x", "a/x", "b/x")}
+    assert stale == {"x": "b", "a/x": None, "b/x": "b"}
 
 
 def test_a_built_in_needs_a_key_and_may_be_overridden(tmp_path: Path) -> None:
