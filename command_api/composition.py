@@ -19,7 +19,7 @@ from event_store.postgres.embedded import EmbeddedPostgres
 from projections.engine.redis_sink import sinks_of
 from projections.engine.runner import FOLLOWER
 from projections.hosting.install import migrate_all
-from providers.inference.adapters.http_client import ClientLimits
+from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 
 if TYPE_CHECKING:

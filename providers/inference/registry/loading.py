@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.catalog import IdRules, ModelFacts
-from providers.inference.adapters.simulator import Simulator
+from providers.inference.adapters.simulator.upstream import Simulator
 from providers.inference.registry.built_in import BUILT_IN, BY_NAME, NAMES, SIMULATOR, Protocol
 from providers.inference.registry.offers import MODELS_MAX, Listed, Provider, offer
 from providers.inference.registry.providers_file import (
@@ -26,7 +26,7 @@ from providers.inference.registry.upstreams import Address, make_upstream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from providers.inference.adapters.http_client import ClientLimits
+    from providers.inference.adapters.http1.limits import ClientLimits
     from providers.inference.registry.built_in import BuiltIn
 
 BUILT_IN_EFFECTIVE_AT = "2026-01-01T00:00:00.000000Z"

@@ -8,7 +8,7 @@ from command_api.operations.chat import parse_chat
 from command_api.routing.router import Router, now_ms
 from command_api.settings import Settings
 from domain.routing import BreakerState
-from providers.inference.adapters.http_client import ClientLimits
+from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 
 if TYPE_CHECKING:

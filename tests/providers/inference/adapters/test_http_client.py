@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.inference.adapters.http_client import ClientLimits, HttpClient
+from providers.inference.adapters.http1.client import HttpClient
+from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.port import (
     UpstreamBrokenError,
     UpstreamConnectError,

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from providers.inference.adapters.http_client import ClientLimits
+from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.port import Operation, UnsupportedError, UpstreamTimeoutError
 from providers.inference.registry.loading import load_registry
 from tests.support.harness import ScriptedUpstream, completion, reply

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from providers.inference.adapters.anthropic import AnthropicTranslator
-from providers.inference.adapters.anthropic import usage_of as anthropic_usage
-from providers.inference.adapters.anthropic_request import JSON_TOOL, to_anthropic
-from providers.inference.adapters.gemini import GeminiTranslator
-from providers.inference.adapters.gemini import usage_of as gemini_usage
-from providers.inference.adapters.gemini_media import embeddings_request, images_request
-from providers.inference.adapters.gemini_request import to_gemini
+from providers.inference.adapters.anthropic.reply import AnthropicTranslator
+from providers.inference.adapters.anthropic.reply import usage_of as anthropic_usage
+from providers.inference.adapters.anthropic.request import JSON_TOOL, to_anthropic
+from providers.inference.adapters.gemini.media import embeddings_request, images_request
+from providers.inference.adapters.gemini.reply import GeminiTranslator
+from providers.inference.adapters.gemini.reply import usage_of as gemini_usage
+from providers.inference.adapters.gemini.request import to_gemini
 from providers.inference.port import UnsupportedError, UpstreamBrokenError
 
 PNG = "data:image/png;base64,aGk="

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.inference.adapters.http_client import ClientLimits
+from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.lists.listings import FORMS, read_list
 from providers.inference.lists.model_list import ModelLists
 from providers.inference.registry.loading import load_registry
