@@ -15,7 +15,8 @@ import pytest
 
 from domain.catalog import ModelFacts, canonical_id, canonical_of_request
 from providers.inference.adapters.simulator.upstream import Simulator
-from providers.inference.lists.listings import FORMS, read_list
+from providers.inference.lists.forms import FORMS
+from providers.inference.lists.listings import read_list
 from providers.inference.lists.price_table import table_context_length, table_terms
 from providers.inference.registry.built_in import BUILT_IN, BY_NAME
 from providers.inference.registry.offers import Listed, Provider

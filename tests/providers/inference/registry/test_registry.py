@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from providers.inference.adapters.http1.limits import ClientLimits
-from providers.inference.lists.listings import FORMS, read_list
+from providers.inference.lists.forms import FORMS
+from providers.inference.lists.listings import read_list
 from providers.inference.lists.model_list import ModelLists
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.providers_file import ProvidersFileError
