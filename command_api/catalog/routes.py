@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from command_api.catalog.catalog import ALL, Catalog, Shown
-from command_api.catalog.view import (
-    Direction,
-    Search,
-    SortBy,
-    compare,
-    offer_object,
-    unpriced_object,
-)
+from command_api.catalog.comparison import compare
+from command_api.catalog.objects import offer_object, unpriced_object
+from command_api.catalog.view import Direction, Search, SortBy
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
 
