@@ -103,8 +103,8 @@ def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
 def test_vectors_come_in_the_encoding_that_was_asked_for(
     media: RunningGateway, asked: str | None, gives_text: bool
 ) -> None:
-    """Whatever the provider gives: OpenAI's npm client expects base64 and nothing else (rule:
-    replies fit OpenAI).
+    """Whatever the provider gives: OpenAI's npm client expects base64 and nothing else
+    (rule: replies fit OpenAI).
     """
     text = base64.b64encode(struct.pack("<2f", 0.5, -0.25)).decode()
     answer_with(media.upstream, vectors(text if gives_text else [0.5, -0.25]))
@@ -140,8 +140,8 @@ def test_images_with_tokens_are_charged_for_both(media: RunningGateway) -> None:
 
 
 def test_images_of_fal(media: RunningGateway) -> None:
-    """Its own API behind ours; a direct answer is as good as its queue's (rule: translations lose
-    nothing).
+    """Its own API behind ours; a direct answer is as good as its queue's
+    (rule: translations lose nothing).
     """
     image = {"url": "https://fal.media/1.png", "width": 1000, "height": 500}
     answer_with(media.upstream, {"images": [image], "seed": 7})

@@ -124,8 +124,8 @@ def test_custom_tools_are_left_alone() -> None:
 
 
 def test_usage_that_hides_behind_a_chunk_like_the_others_is_found() -> None:
-    """Cumulative reports in every chunk: the last one counts, whatever passes in bulk (money rule
-    6).
+    """Cumulative reports in every chunk: the last one counts, whatever passes in bulk
+    (money rule 6).
     """
     lines = [
         chunk(usage={"prompt_tokens": 9, "completion_tokens": n, "total_tokens": 9 + n})
@@ -175,8 +175,8 @@ json_values = st.recursive(
 
 @given(json_values, st.sampled_from(["choices", "usage", "id", "model", "created"]))
 def test_nothing_that_is_json_breaks_the_reading(value: Any, name: str) -> None:
-    """A reply of any shape is an answer that fits, or a failure that is told (rule: replies fit
-    OpenAI).
+    """A reply of any shape is an answer that fits, or a failure that is told
+    (rule: replies fit OpenAI).
     """
     raw = json.dumps(whole(**{name: value})).encode()
     try:

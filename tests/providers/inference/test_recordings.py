@@ -268,8 +268,8 @@ def expected_text(recording: Recording) -> str:
     "recording", [each for each in STREAMS if each.native], ids=lambda each: each.name
 )
 def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None:
-    """Any split of a stream's bytes passes the same bytes on and finds the same usage (money rule
-    6).
+    """Any split of a stream's bytes passes the same bytes on and finds the same usage
+    (money rule 6).
     """
     body = recording.response["body"].encode()
 

@@ -36,8 +36,8 @@ def test_tool_choice(choice: Any, anthropic: Any, gemini: Any) -> None:
 
 
 def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
-    """Forced, and read back as the answer's content, whole and streamed (rule: translations lose
-    nothing).
+    """Forced, and read back as the answer's content, whole and streamed
+    (rule: translations lose nothing).
     """
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     made = to_anthropic(ask(response_format=wanted))

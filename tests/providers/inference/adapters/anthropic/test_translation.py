@@ -32,8 +32,8 @@ def test_a_conversation_for_anthropic() -> None:
 
 
 def test_thinking_goes_back_with_its_signature() -> None:
-    """What a reply carries in `reasoning_details` is a thinking block of the next request (rule:
-    translations lose nothing).
+    """What a reply carries in `reasoning_details` is a thinking block of the next request
+    (rule: translations lose nothing).
     """
     translator = AnthropicTranslator("m", 1, json_tool=False)
     block = {"type": "thinking", "thinking": "Hm.", "signature": "S"}

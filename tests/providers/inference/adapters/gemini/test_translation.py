@@ -12,8 +12,8 @@ from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
 
 
 def test_a_conversation_for_gemini() -> None:
-    """System apart, parts with inline data, calls and results by name, settings renamed (rule:
-    translations lose nothing).
+    """System apart, parts with inline data, calls and results by name, settings renamed
+    (rule: translations lose nothing).
     """
     made = to_gemini(ask(tools=[TOOL], max_tokens=9, stop=["a"], temperature=0.5, n=2, seed=3))
     assert made["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
@@ -55,8 +55,8 @@ def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:
 
 
 def test_media_for_vertex() -> None:
-    """Embeddings by predict or embedContent, images by predict with an aspect ratio (rule:
-    translations lose nothing).
+    """Embeddings by predict or embedContent, images by predict with an aspect ratio
+    (rule: translations lose nothing).
     """
     made = embeddings_request({"model": "text-embedding-005", "input": ["a", "b"], "dimensions": 9})
     assert (made.method, made.body["instances"]) == (
