@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from bench.upstream import JSON_REPLY
-from providers.inference.adapters.anthropic import AnthropicTranslator
-from providers.inference.adapters.anthropic_request import to_anthropic
-from providers.inference.adapters.gemini import GeminiTranslator
-from providers.inference.adapters.gemini_request import to_gemini
+from providers.inference.adapters.anthropic.reply import AnthropicTranslator
+from providers.inference.adapters.anthropic.request import to_anthropic
+from providers.inference.adapters.gemini.reply import GeminiTranslator
+from providers.inference.adapters.gemini.request import to_gemini
 from providers.inference.adapters.translation import decode_object, encode
 
 if TYPE_CHECKING:

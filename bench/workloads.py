@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
-from providers.inference.adapters.http_client import HttpClient
+from providers.inference.adapters.http1.client import HttpClient
 from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.port import Operation
 

@@ -19,14 +19,15 @@ from event_store.postgres.embedded import EmbeddedPostgres
 from projections.engine.redis_sink import sinks_of
 from projections.engine.runner import FOLLOWER
 from projections.hosting.install import migrate_all
-from providers.inference.adapters.http_client import ClientLimits
-from providers.inference.registry.registry import Registry, load_registry
+from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.registry.loading import load_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
     from command_api.settings import Settings
+    from providers.inference.registry.registry import Registry
 
 
 def database_of(settings: Settings) -> Database:

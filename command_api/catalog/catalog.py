@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from fastapi import Depends, Request
 
-from command_api.catalog.view import (
-    CatalogView,
-)
+from command_api.catalog.view import CatalogView
 from edge.errors import bad_request
 from providers.inference.registry.built_in import OTHER_NAMES
 from query_api.traffic.queries import read_traffic

@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from command_api.catalog.catalog import ALL, Catalog, Shown
-from command_api.catalog.view import (
-    Direction,
-    Search,
-    SortBy,
-    compare,
-    offer_object,
-    unpriced_object,
-)
+from command_api.catalog.comparison import compare
+from command_api.catalog.objects import offer_object, unpriced_object
+from command_api.catalog.view import Direction, Search, SortBy
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from providers.inference.registry.offers import Provider
 
 SEARCH_LIMIT, SEARCH_LIMIT_MAX = 20, 100
 DEVELOPER_LIMIT = 50
@@ -242,14 +235,11 @@ def _unpriced(
     catalog: Catalog, model_id: str
 ) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
     """A listed model without a price, and its entry in the provider's list."""
-    registry = catalog.registry
-    name = registry.unpriced(model_id)
-    if name is None:
+    found = catalog.registry.unpriced(model_id)
+    if found is None:
         return None
-    provider: Provider = registry.providers[name]
-    own = model_id.removeprefix(f"{name}/") if registry.pins(model_id) else model_id
-    item = provider.unpriced[own]
-    return unpriced_object(name, item, provider.canonical_of(own)), item.raw
+    provider, item = found
+    return unpriced_object(provider.name, item, provider.canonical_of(item.id)), item.raw
 
 
 def _one(

@@ -13,7 +13,7 @@ import msgspec
 
 from command_api.operations.request import Answer
 from command_api.replies.completions import read_completion
-from command_api.replies.sse import count_message
+from command_api.replies.own_count import count_message
 from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
 from domain.ledger.holds import (
     FILE_TOKENS_MAX,

@@ -86,7 +86,7 @@ class EmbeddingsRequest(MediaRequest):
 
 
 def _inputs_of(given: str | list[Any]) -> list[str | list[int]]:
-    """The inputs one by one; raises ApiError 400 for a mixture."""
+    """The inputs one by one; raises ApiError 400 for one that is neither text nor tokens."""
     if isinstance(given, str):
         return [given]
     if given and all(type(each) is int for each in given):

@@ -25,7 +25,7 @@ IMAGE_PIXELS_DEFAULT = 1024 * 1024
 """An image whose size nobody says."""
 IMAGE_OUTPUT_TOKENS_MAX = 6_240
 """What one image of gpt-image-1 costs at most, in output tokens (OpenAI, "Image generation")."""
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})\Z")
+_SIZE = re.compile(r"(?!0+x)(\d{1,5})x(?!0+\Z)(\d{1,5})\Z", re.ASCII)
 _encode = msgspec.json.encode
 
 
@@ -44,6 +44,11 @@ _decode_images = msgspec.json.Decoder(ImagesBody).decode
 class _ImageData(msgspec.Struct):
     width: int | None = None
     height: int | None = None
+
+    def pixels(self, asked: int) -> int:
+        """As many as the provider tells; those asked for where it tells none, or what cannot be."""
+        width, height = self.width or 0, self.height or 0
+        return width * height if width > 0 and height > 0 else asked
 
 
 class _Images(msgspec.Struct):
@@ -86,11 +91,7 @@ class ImagesRequest(MediaRequest):
     def counted(self, usage: Usage, raw: bytes) -> Usage:
         """The images that came, at the size the provider tells, else the one asked for."""
         data = _decode_data(raw).data
-        pixels = sum(
-            each.width * each.height if each.width and each.height else self._pixels
-            for each in data
-        )
-        return usage.with_images(len(data), pixels)
+        return usage.with_images(len(data), sum(each.pixels(self._pixels) for each in data))
 
     def mended(self, raw: bytes, _: Model, call_id: str, __: Usage) -> bytes:
         """OpenAI's images have `created`; Together leaves it out."""

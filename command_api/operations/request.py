@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -76,7 +77,7 @@ class MediaBody(RoutingMembers, kw_only=True):
     model: str
 
 
-class MediaRequest:
+class MediaRequest(ABC):
     """What media have in common: one JSON answer with `data`, no stream."""
 
     operation: Operation
@@ -114,17 +115,17 @@ class MediaRequest:
         except msgspec.DecodeError:
             raise failure_of_nothing(provider, "data of another shape") from None
 
+    @abstractmethod
     def estimated(self, output_tokens: int, /) -> Usage:
         """Our own count of the call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counted(self, usage: Usage, raw: bytes, /) -> Usage:
         """A provider's report with what it leaves out and the reply shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mended(self, raw: bytes, offer: Model, call_id: str, usage: Usage, /) -> bytes:
         """The reply with what OpenAI's types want and the provider left out."""
-        raise NotImplementedError
 
 
 def tokens_bound(item: str | list[int]) -> int:

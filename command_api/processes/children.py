@@ -21,7 +21,7 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of
 from command_api.serving.app import make_app
-from command_api.serving.front import make_server
+from command_api.serving.server import make_server
 from command_api.settings import Settings
 from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.replies.conform import decode_completion, mend_completion
 from command_api.replies.failures import failure_of_error, failure_of_nothing
+from command_api.replies.mending import mend_completion
+from command_api.replies.shapes import decode_completion
 from command_api.replies.usage_report import parse_usage
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _decode = msgspec.json.Decoder(Reply).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class Completion(NamedTuple):
+class ChatAnswer(NamedTuple):
     """A chat reply that counts as an answer; `raw` is what the caller gets.
 
     `choices` are those of a reply without a report of usage, to be counted.
@@ -55,18 +56,18 @@ def read_reply(provider: str, raw: bytes) -> Reply:
     return reply
 
 
-def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> Completion:
+def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> ChatAnswer:
     """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
     try:
         fit = decode_completion(raw)
     except msgspec.DecodeError:
         return _misfit(provider, raw, call_id, model)
     if fit.error is None and fit.choices and fit.usage is not None:
-        return Completion(raw, fit.id, fit.usage.usage(), [])
+        return ChatAnswer(raw, fit.id, fit.usage.usage(), [])
     return _misfit(provider, raw, call_id, model)
 
 
-def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> Completion:
+def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> ChatAnswer:
     """The same for a reply that is no plain answer of OpenAI's."""
     reply = read_reply(provider, raw)
     if not isinstance(reply.choices, list) or not reply.choices:
@@ -75,7 +76,7 @@ def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> Completion:
         decode_completion(raw)
     except msgspec.DecodeError:
         raw = _mended(provider, raw, call_id, model)
-    return Completion(
+    return ChatAnswer(
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
         usage=parse_usage(reply.usage) if reply.usage is not None else None,

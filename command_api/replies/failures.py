@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.replies.retry_after import error_of, retry_after_s
+from command_api.replies.error_objects import details_of, message_of, status_of
+from command_api.replies.retry_after import retry_after_s
 from edge.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
 from providers.inference.port import (
     UnsupportedError,
@@ -36,31 +37,6 @@ STATUS_OF: dict[int, int] = {
     529: 503,
 }
 """Other upstream statuses that do not become 502."""
-TEXT_CODES: dict[str, int] = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "insufficient_quota": 402,
-    "invalid_request_error": 400,
-    "context_length_exceeded": 400,
-    "model_not_found": 404,
-    "overloaded_error": 503,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "billing_error": 402,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "timeout_error": 504,
-    "api_error": 500,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-    "INVALID_ARGUMENT": 400,
-    "PERMISSION_DENIED": 403,
-    "UNAUTHENTICATED": 401,
-    "NOT_FOUND": 404,
-    "DEADLINE_EXCEEDED": 504,
-    "content_filter": 400,
-}
-"""Named codes and types inside an error object, for errors that came without a status."""
 CODES: dict[int, str] = {
     400: "upstream_bad_request",
     404: "upstream_not_found",
@@ -140,39 +116,11 @@ class Told(NamedTuple):
     again: bool = False
 
 
-def _message_in(value: Any) -> str | None:
-    """The message in any of the error shapes seen on the wire."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value:
-        return _message_in(value[0])
-    if isinstance(value, dict):
-        for name in ("message", "msg", "error", "detail"):
-            if value.get(name):
-                return _message_in(value[name])
-    return None
-
-
-def _code_in(error: Any) -> int | None:
-    """The status an error object names by number, by numeric text, or by a known word."""
-    if isinstance(error, list) and error:
-        return _code_in(error[0])
-    if not isinstance(error, dict):
-        return None
-    for name in ("code", "status", "type"):
-        value = error.get(name)
-        if isinstance(value, int) and 400 <= value < 600:
-            return value
-        if isinstance(value, str) and (value.isdigit() or value in TEXT_CODES):
-            return int(value) if value.isdigit() else TEXT_CODES[value]
-    return None
-
-
 def failure_of_status(
     provider: str, status: int | None, body: Any, headers: Mapping[bytes, bytes] | None = None
 ) -> UpstreamFailure:
     """The failure for an upstream's error status (None: an error without one)."""
-    said = _message_in(body)
+    said = message_of(body)
     if status == HTTPStatus.BAD_REQUEST and (BAD_KEY.search(said or "") or _names_bad_key(body)):
         status = 401
     ours = 502
@@ -198,10 +146,7 @@ def failure_of_status(
 
 def _names_bad_key(body: Any) -> bool:
     """Whether Gemini's error details say that the key is wrong."""
-    return any(
-        isinstance(each, dict) and each.get("reason") == "API_KEY_INVALID"
-        for each in error_of(body).get("details") or ()
-    )
+    return any(each.get("reason") == "API_KEY_INVALID" for each in details_of(body))
 
 
 def failure_of_body(
@@ -217,7 +162,7 @@ def failure_of_body(
 
 def failure_of_error(provider: str, error: Any) -> UpstreamFailure:
     """The failure for an error inside HTTP 200, in a body or a chunk."""
-    return failure_of_status(provider, _code_in(error), error)
+    return failure_of_status(provider, status_of(error), error)
 
 
 def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure:

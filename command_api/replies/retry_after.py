@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from command_api.replies.error_objects import details_of, error_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,18 +62,10 @@ def _number(text: str) -> int | None:
 def _until_date(text: str) -> int | None:
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0, int((until - datetime.now(UTC)).total_seconds()) + 1)
-
-
-def error_of(body: Any) -> dict[str, Any]:
-    """The error object of a body, which Google wraps in a list; empty when there is none."""
-    if isinstance(body, list) and body:
-        body = body[0]
-    found = body.get("error", body) if isinstance(body, dict) else None
-    return found if isinstance(found, dict) else {}
 
 
 def _nested_headers(body: Any) -> dict[str, str]:
@@ -83,8 +77,8 @@ def _nested_headers(body: Any) -> dict[str, str]:
 
 
 def _retry_delay(body: Any) -> int | None:
-    for each in error_of(body).get("details") or ():
-        delay = each.get("retryDelay") if isinstance(each, dict) else None
+    for each in details_of(body):
+        delay = each.get("retryDelay")
         if isinstance(delay, str) and delay.endswith("s"):
             return _number(delay[:-1])
     return None

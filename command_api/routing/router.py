@@ -17,6 +17,7 @@ from domain.routing import (
     verdict_of,
 )
 from edge.errors import SERVER, ApiError, bad_request
+from providers.inference.registry.names import ModelName
 from providers.inference.registry.offers import price_rank
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ class Router:
         account: str,
     ) -> Iterable[Model]:
         wishes = routing.wishes if routing else NO_WISHES
-        if self._registry.pins(name):
+        if routing and self._registry.name_of(name).provider is not None:
             # The id names the provider: of the caller's wishes only these are left to ask.
-            named = wishes.only if routing and routing.named else ()
+            named = wishes.only if routing.named else ()
             wishes = Wishes(only=named, max_input=wishes.max_input, max_output=wishes.max_output)
             if self._registry.providers[offers[0].provider].own_routing and not named:
                 wishes = NO_WISHES
@@ -141,7 +142,8 @@ class Router:
         registry = self._registry
         unpriced = registry.unpriced(model)
         if unpriced is not None:
-            text = f"{model!r} has no price at {unpriced}, so calls to it are refused."
+            provider, _ = unpriced
+            text = f"{model!r} has no price at {provider.name}, so calls to it are refused."
             return ApiError(400, "model_unpriced", text, param="model")
         stale = registry.stale_provider(model)
         if stale is not None:
@@ -151,10 +153,10 @@ class Router:
             )
             after = {"retry-after": "60"}
             return ApiError(503, "catalog_stale", text, kind=SERVER, headers=after)
-        head = model.partition("/")[0]
         text = f"The model {model!r} is not offered here. GET /v1/models lists what is."
-        if head in registry.unconfigured and "/" in model:
-            text = f"The provider {head} is not configured here. GET /v1/models lists what is."
+        named = ModelName.read(model, registry.unconfigured).provider
+        if named is not None:
+            text = f"The provider {named} is not configured here. GET /v1/models lists what is."
         return ApiError(404, "model_not_found", text, param="model")
 
     def health(self, model: Model) -> OfferHealth:

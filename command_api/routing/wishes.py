@@ -16,6 +16,7 @@ from domain.routing import Sort, Wishes
 from edge.body import RAW_NULL, decode_members
 from edge.errors import bad_request
 from providers.inference.registry.built_in import OTHER_NAMES
+from providers.inference.registry.names import ModelName
 
 if TYPE_CHECKING:
     from providers.inference.registry.offers import Model, Provider
@@ -84,7 +85,7 @@ class Routing(NamedTuple):
         """
         if not provider.own_routing:
             return ROUTING_MEMBERS
-        pinned = model.startswith(provider.name + "/") and not self.named
+        pinned = not self.named and ModelName.read(model, (provider.name,)).provider is not None
         own = f"{provider.name}_"
         return tuple(
             each

@@ -9,10 +9,8 @@ else, and all that is rare (pipelining, `Expect`, HTTP/1.0, too many connections
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -26,13 +24,10 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGI3Application, ASGISendEvent
 
-    from command_api.settings import Settings
     from edge.asgi import Receive, Scope, Send
 
     Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEEP_ALIVE_S = 65
-BACKLOG = 2_048
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -226,38 +221,3 @@ class ShortCycle(RequestResponseCycle):
 def _chunk(body: bytes) -> bytes:
     """An empty one would end the body, so there is none."""
     return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-
-
-class Application(Protocol):
-    """An ASGI application, some of whose paths have endpoints of their own."""
-
-    @property
-    def inference(self) -> Mapping[str, Endpoint]:
-        """Those endpoints, by their paths."""
-        ...
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
-        """Serve all that the endpoints do not."""
-        ...
-
-
-def make_server(app: Application, settings: Settings) -> uvicorn.Server:
-    """The server of a process; it is given its listening sockets when it runs."""
-    targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http=type("Front", (FrontProtocol,), {"endpoints": targets}),
-            ws="none",
-            access_log=False,
-            log_level=settings.log_level,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-            limit_concurrency=settings.connections_max,
-            backlog=BACKLOG,
-        )
-    )

@@ -18,7 +18,7 @@ from command_api.composition import vault_of
 from command_api.identity.users import NewUser, Users
 from command_api.money.grants import Grant, Grants
 from command_api.serving.app import make_app
-from command_api.serving.front import make_server
+from command_api.serving.server import make_server
 from command_api.settings import Settings
 from domain.ledger.lots import GrantKind
 from projections.hosting.follower import follow

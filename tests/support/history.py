@@ -18,8 +18,8 @@ from domain.ledger.lots import GrantKind
 from event_store.append.committer import Committer
 from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso, to_iso
-from providers.inference.adapters.http_client import ClientLimits
-from providers.inference.registry.registry import load_registry
+from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.registry.loading import load_registry
 from tests.support import entries
 
 if TYPE_CHECKING:

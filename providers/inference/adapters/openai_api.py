@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from providers.inference.adapters.http_client import HttpClient, HttpReply
+    from providers.inference.adapters.http1.client import HttpClient
+    from providers.inference.adapters.http1.connection import HttpReply
 
 PATHS = {
     Operation.CHAT: "/chat/completions",

@@ -17,7 +17,8 @@ from providers.inference.port import Operation, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from providers.inference.adapters.http_client import HttpClient, HttpReply
+    from providers.inference.adapters.http1.client import HttpClient
+    from providers.inference.adapters.http1.connection import HttpReply
 
 PROVIDER, VIRTUAL_KEY = "portkey_provider", "portkey_virtual_key"
 MARK = b'"portkey_'

@@ -18,7 +18,8 @@ import httpx
 import msgspec
 
 from domain.catalog import ModelFacts
-from providers.inference.lists.listings import FORMS, read_list
+from providers.inference.lists.forms import FORMS
+from providers.inference.lists.listings import read_list
 from providers.inference.lists.price_table import (
     SOURCE,
     table_context_length,

@@ -30,10 +30,11 @@ class BuiltIn:
 
     `list_path` is asked for models (relative to the base URL, or a whole URL); `list_form` names
     how it is written; `price_table` is the provider in the price table for models that the list
-    has no price for. `key_header` carries the key behind `key_prefix`. `env_headers` are headers
-    whose values come from the environment, sent when they are set; `required_env` must be set.
-    `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a maximum
-    in every call; `own_routing` that `provider` in a body means something to it.
+    has no price for. `static_models` are the ids offered where there is no list to ask.
+    `key_header` carries the key behind `key_prefix`; `key_env` are further variables that may
+    hold it. `env_headers` are headers whose values come from the environment, sent when they are
+    set. `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a
+    maximum in every call; `own_routing` that `provider` in a body means something to it.
     """
 
     name: str

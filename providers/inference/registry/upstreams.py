@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from providers.inference.adapters.anthropic import AnthropicUpstream
+from providers.inference.adapters.anthropic.upstream import AnthropicUpstream
 from providers.inference.adapters.fal import FalUpstream
-from providers.inference.adapters.gemini import Credentials, FixedToken, GeminiUpstream
-from providers.inference.adapters.google_auth import ServiceAccount, read_key
-from providers.inference.adapters.http_client import ClientLimits, HttpClient
+from providers.inference.adapters.gemini.credentials import (
+    Credentials,
+    FixedToken,
+    ServiceAccount,
+    read_key,
+)
+from providers.inference.adapters.gemini.upstream import GeminiUpstream
+from providers.inference.adapters.http1.client import HttpClient
 from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.adapters.portkey import PortkeyUpstream
 from providers.inference.registry.built_in import BuiltIn, Protocol
@@ -18,6 +23,7 @@ from providers.inference.registry.built_in import BuiltIn, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from providers.inference.adapters.http1.limits import ClientLimits
     from providers.inference.port import Upstream
 
 VERTEX_LOCATION = "us-central1"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.serving import front
+from command_api.serving import server as uvicorn_server
 from command_api.settings import Settings
 from edge.asgi import read_body, send_whole
 from tests.support.harness import eventually
@@ -93,7 +93,7 @@ def serving(home: Path, **overrides: Any) -> Iterator[tuple[Toy, int]]:
     """A server until the block ends, and its port."""
     toy = Toy()
     asked = Settings(home=home, **{"shutdown_grace_s": 1, "log_level": "error", **overrides})
-    server = front.make_server(toy, asked)
+    server = uvicorn_server.make_server(toy, asked)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -295,7 +295,7 @@ def test_more_connections_than_the_maximum_are_refused(tmp_path: Path) -> None:
 
 def test_only_idle_connections_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that never asks, or has its answer, is idle; one that waits for its answer is not."""
-    monkeypatch.setattr(front, "KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(uvicorn_server, "KEEP_ALIVE_S", 1)
     with serving(tmp_path) as (toy, port), ExitStack() as stack:
         silent, answered, waiting = (stack.enter_context(closing(Wire(port))) for _ in range(3))
         waiting.send(request(b"hello", x_do="wait"))

@@ -47,7 +47,7 @@ PATHS = {EMBEDDINGS: "/v1/embeddings", IMAGE: "/v1/images/generations"}
 
 
 def test_say_which_recordings_are_used() -> None:
-    """A run on hand-written fixtures says so."""
+    """A run on hand-written fixtures says so (rule: no silent gaps)."""
     assert RECORDINGS
     if HANDWRITTEN:
         pytest.skip(f"{WIRE} is not there: replayed hand-written fixtures only")
@@ -268,7 +268,9 @@ def expected_text(recording: Recording) -> str:
     "recording", [each for each in STREAMS if each.native], ids=lambda each: each.name
 )
 def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None:
-    """Any split of a stream's bytes passes the same bytes on and finds the same usage."""
+    """Any split of a stream's bytes passes the same bytes on and finds the same usage
+    (money rule 6).
+    """
     body = recording.response["body"].encode()
 
     def scan(pieces: list[bytes]) -> tuple[bytes, Usage | None, bool, int]:
@@ -291,7 +293,7 @@ def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None
 
 @pytest.mark.skipif(HANDWRITTEN, reason="the recordings are not there")
 def test_the_recordings_are_many() -> None:
-    """A folder that shrank would let this file pass without testing much."""
+    """A folder that shrank would let this file pass without testing much (rule: no silent gaps)."""
     counts = Counter(each.provider for each in RECORDINGS)
     if len(RECORDINGS) < 350:
         warnings.warn(f"only {len(RECORDINGS)} recordings in {WIRE}", stacklevel=1)

@@ -1,4 +1,4 @@
-"""OpenAI's form into Anthropic's and Gemini's, and back: what each reply and request becomes."""
+"""What Anthropic's and Gemini's translations do alike."""
 
 from __future__ import annotations
 
@@ -6,55 +6,14 @@ from typing import Any
 
 import pytest
 
-from providers.inference.adapters.anthropic import AnthropicTranslator
-from providers.inference.adapters.anthropic import usage_of as anthropic_usage
-from providers.inference.adapters.anthropic_request import JSON_TOOL, to_anthropic
-from providers.inference.adapters.gemini import GeminiTranslator
-from providers.inference.adapters.gemini import usage_of as gemini_usage
-from providers.inference.adapters.gemini_media import embeddings_request, images_request
-from providers.inference.adapters.gemini_request import to_gemini
-from providers.inference.port import UnsupportedError, UpstreamBrokenError
-
-PNG = "data:image/png;base64,aGk="
-SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
-TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}
-CALLED = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
-TALK: list[dict[str, Any]] = [
-    {"role": "system", "content": "Be brief."},
-    {
-        "role": "user",
-        "content": [
-            {"type": "text", "text": "See"},
-            {"type": "image_url", "image_url": {"url": PNG}},
-        ],
-    },
-    {"role": "assistant", "content": None, "tool_calls": [CALLED]},
-    {"role": "tool", "tool_call_id": "c1", "content": '{"y": 2}'},
-    {"role": "user", "content": "And?"},
-]
-
-
-def ask(**more: Any) -> dict[str, Any]:
-    """A body with the conversation."""
-    return {"model": "m", "messages": TALK, **more}
-
-
-def test_a_conversation_for_anthropic() -> None:
-    """System apart, images as sources, calls and results as blocks, turns of one role joined."""
-    made = to_anthropic(ask(tools=[TOOL], max_tokens=99, stop="END", temperature=1.7, user="u"))
-    assert made["system"] == [{"type": "text", "text": "Be brief."}]
-    assert [turn["role"] for turn in made["messages"]] == ["user", "assistant", "user"]
-    image = made["messages"][0]["content"][1]
-    assert image["source"] == {"type": "base64", "media_type": "image/png", "data": "aGk="}
-    assert made["messages"][1]["content"] == [
-        {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}
-    ]
-    result, said = made["messages"][2]["content"]
-    assert (result["type"], result["tool_use_id"], said["text"]) == ("tool_result", "c1", "And?")
-    assert made["tools"] == [{"name": "f", "description": "d", "input_schema": SCHEMA}]
-    assert (made["max_tokens"], made["stop_sequences"], made["temperature"]) == (99, ["END"], 1)
-    assert made["metadata"] == {"user_id": "u"}
-
+from providers.inference.adapters.anthropic.reply import AnthropicTranslator
+from providers.inference.adapters.anthropic.reply import usage_of as anthropic_usage
+from providers.inference.adapters.anthropic.request import JSON_TOOL, to_anthropic
+from providers.inference.adapters.gemini.reply import GeminiTranslator
+from providers.inference.adapters.gemini.reply import usage_of as gemini_usage
+from providers.inference.adapters.gemini.request import to_gemini
+from providers.inference.port import UpstreamBrokenError
+from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
 
 CHOICES: list[tuple[Any, Any, Any]] = [
     ("auto", {"type": "auto"}, {"mode": "AUTO"}),
@@ -70,14 +29,16 @@ CHOICES: list[tuple[Any, Any, Any]] = [
 
 @pytest.mark.parametrize(("choice", "anthropic", "gemini"), CHOICES)
 def test_tool_choice(choice: Any, anthropic: Any, gemini: Any) -> None:
-    """Each line: OpenAI's, Anthropic's, Gemini's."""
+    """Each line: OpenAI's, Anthropic's, Gemini's (rule: translations lose nothing)."""
     body = ask(tools=[TOOL], tool_choice=choice)
     assert to_anthropic(body)["tool_choice"] == anthropic
     assert to_gemini(body)["toolConfig"]["functionCallingConfig"] == gemini
 
 
 def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
-    """Forced, and read back as the answer's content, whole and streamed."""
+    """Forced, and read back as the answer's content, whole and streamed
+    (rule: translations lose nothing).
+    """
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     made = to_anthropic(ask(response_format=wanted))
     assert made["tool_choice"] == {"type": "tool", "name": JSON_TOOL}
@@ -99,7 +60,9 @@ def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
 
 
 def test_reasoning_is_a_budget() -> None:
-    """An effort or a number of tokens; never above what the call may make, never with a force."""
+    """An effort or a number of tokens; never above what the call may make, never with a force
+    (rule: translations lose nothing).
+    """
     made = to_anthropic(ask(reasoning_effort="low", max_tokens=5_000, temperature=0.2))
     assert made["thinking"] == {"type": "enabled", "budget_tokens": 1_024}
     assert "temperature" not in made
@@ -118,66 +81,10 @@ def test_reasoning_is_a_budget() -> None:
     }
 
 
-def test_thinking_goes_back_with_its_signature() -> None:
-    """What a reply carries in `reasoning_details` is a thinking block of the next request."""
-    translator = AnthropicTranslator("m", 1, json_tool=False)
-    block = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
-    whole = translator.whole({"content": [block, {"type": "text", "text": "Yes"}]})
-    message = whole["choices"][0]["message"]
-    assert message["reasoning_content"] == "Hm."
-    again = to_anthropic({"model": "m", "messages": [{"role": "user", "content": "?"}, message]})
-    assert again["messages"][1]["content"] == [block, {"type": "text", "text": "Yes"}]
-
-
-UNSUPPORTED = [
-    {"n": 2},
-    {"logprobs": True},
-    {"modalities": ["text", "audio"]},
-    {"messages": [{"role": "user", "content": [{"type": "video_url"}]}]},
-]
-
-
-@pytest.mark.parametrize("more", UNSUPPORTED)
-def test_what_anthropic_cannot_do_is_said(more: dict[str, Any]) -> None:
-    """Rather than answered in another form."""
-    with pytest.raises(UnsupportedError):
-        to_anthropic({**ask(), **more})
-
-
-def test_a_conversation_for_gemini() -> None:
-    """System apart, parts with inline data, calls and results by name, settings renamed."""
-    made = to_gemini(ask(tools=[TOOL], max_tokens=9, stop=["a"], temperature=0.5, n=2, seed=3))
-    assert made["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
-    assert [turn["role"] for turn in made["contents"]] == ["user", "model", "user"]
-    assert made["contents"][0]["parts"][1] == {
-        "inlineData": {"mimeType": "image/png", "data": "aGk="}
-    }
-    assert made["contents"][1]["parts"] == [{"functionCall": {"name": "f", "args": {"x": 1}}}]
-    answer = made["contents"][2]["parts"][0]["functionResponse"]
-    assert answer == {"name": "f", "response": {"y": 2}}
-    assert made["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"] == SCHEMA
-    assert made["generationConfig"] == {
-        "temperature": 0.5,
-        "seed": 3,
-        "candidateCount": 2,
-        "maxOutputTokens": 9,
-        "stopSequences": ["a"],
-    }
-
-
-def test_a_thought_signature_goes_back_with_its_call() -> None:
-    """As Google's own OpenAI endpoint carries it."""
-    part = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "S"}
-    candidate = {"content": {"parts": [part]}, "finishReason": "STOP"}
-    whole = GeminiTranslator("m", 1).whole({"responseId": "r", "candidates": [candidate]})
-    choice = whole["choices"][0]
-    assert choice["finish_reason"] == "tool_calls"
-    again = to_gemini({"model": "m", "messages": [choice["message"]]})
-    assert again["contents"][0]["parts"][0]["thoughtSignature"] == "S"
-
-
 def test_usage_is_brought_into_openais_form() -> None:
-    """Anthropic's cached tokens lie beside the input, Gemini's thoughts beside the candidates."""
+    """Anthropic's cached tokens lie beside the input, Gemini's thoughts beside the candidates
+    (money rule 6).
+    """
     found = anthropic_usage(
         {
             "input_tokens": 5,
@@ -204,35 +111,9 @@ def test_usage_is_brought_into_openais_form() -> None:
 
 
 def test_a_stream_that_was_cut_short_is_broken() -> None:
-    """No message_stop, no finishReason: the provider's clean end of the connection is no end."""
+    """No message_stop, no finishReason: the provider's clean end of the connection is no end
+    (money rule 4).
+    """
     for translator in (AnthropicTranslator("m", 1, json_tool=False), GeminiTranslator("m", 1)):
         with pytest.raises(UpstreamBrokenError):
             list(translator.end())
-
-
-def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:
-    """Gemini answers 200 without candidates; the caller is told why."""
-    feedback = {"promptFeedback": {"blockReason": "SAFETY"}}
-    whole = GeminiTranslator("m", 1).whole(feedback)
-    assert whole["error"]["code"] == 400
-    assert "SAFETY" in whole["error"]["message"]
-    assert list(GeminiTranslator("m", 1).event(feedback)) == [whole]
-
-
-def test_media_for_vertex() -> None:
-    """Embeddings by predict or embedContent, images by predict with an aspect ratio."""
-    made = embeddings_request({"model": "text-embedding-005", "input": ["a", "b"], "dimensions": 9})
-    assert (made.method, made.body["instances"]) == (
-        "predict",
-        [{"content": "a"}, {"content": "b"}],
-    )
-    assert made.body["parameters"] == {"outputDimensionality": 9}
-    single = embeddings_request({"model": "gemini-embedding-2", "input": "a"})
-    assert single.method == "embedContent"
-    for wrong in ([1, 2], [[1]]):
-        with pytest.raises(UnsupportedError):
-            embeddings_request({"model": "text-embedding-005", "input": wrong})
-    image = images_request({"model": "i", "prompt": "p", "n": 2, "size": "1536x1024"}, 1)
-    assert image.body["parameters"] == {"sampleCount": 2, "aspectRatio": "3:2"}
-    made_image = image.translator.whole({"predictions": [{"bytesBase64Encoded": "aGk="}]})
-    assert made_image == {"created": 1, "data": [{"b64_json": "aGk="}]}

@@ -7,20 +7,15 @@ recorded; those are plain.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from domain.catalog import ModelFacts, canonical_id, canonical_of_request
-from providers.inference.adapters.simulator import Simulator
-from providers.inference.lists.listings import FORMS, read_list
-from providers.inference.lists.price_table import table_context_length, table_terms
-from providers.inference.registry.built_in import BUILT_IN, BY_NAME
-from providers.inference.registry.offers import Listed, Provider
+from providers.inference.lists.forms import FORMS
+from providers.inference.lists.listings import read_list
+from tests.providers.inference.lists.examples import LIST
 
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ROWS: list[tuple[str, Any, dict[str, dict[str, str] | None]]] = [
     (
         "chutes",
@@ -181,7 +176,7 @@ def test_lists(form: str, body: Any, expected: dict[str, dict[str, str] | None])
 
 
 def test_facts_are_found_under_the_names_that_lists_use() -> None:
-    """Context, output, modalities, as each list writes them."""
+    """Context, output, modalities, as each list writes them (rule: forms of lists)."""
     body = {
         "data": [
             {
@@ -208,95 +203,17 @@ def test_another_shape_is_an_error(raw: bytes) -> None:
         read_list(FORMS["plain"], raw)
 
 
-def test_every_entry_names_a_form_and_a_table_that_exist() -> None:
-    """The declarative entries are consistent."""
-    assert len({each.name for each in BUILT_IN}) == len(BUILT_IN) == 21
-    for each in BUILT_IN:
-        assert each.list_form in FORMS
-        if each.price_table:
-            assert table_terms(each.price_table, "no-such-model-at-all", NOW) is None
-
-
-def test_the_price_table_prices_what_lists_do_not() -> None:
-    """With its tiers; what is billed in units we cannot count stays unpriced (P10)."""
-    gemini = table_terms("google", "gemini-2.5-pro", NOW)
-    assert gemini is not None
-    assert gemini["input_per_million_above_200000"] == "2.5"
-    assert table_terms("openai", "gpt-4o-mini", NOW) == {
+def test_a_model_list_is_read_exactly() -> None:
+    """Strings of USD a token become decimals a million; what has no fixed price stays out (P4)."""
+    found = {each.id: each for each in read_list(FORMS["openrouter"], json.dumps(LIST).encode())}
+    priced = {name for name, each in found.items() if each.terms is not None}
+    assert priced == {"org/model", "free/model"}
+    assert set(found) - priced == {"openrouter/auto", "no/price"}
+    assert found["org/model"].terms == {
         "input_per_million": "0.15",
-        "cached_input_per_million": "0.075",
         "output_per_million": "0.6",
+        "cached_input_per_million": "0.075",
+        "per_request": "0.01",
     }
-    assert table_terms("groq", "canopylabs/orpheus-arabic-saudi", NOW) is None
-    fireworks = "accounts/fireworks/models/deepseek-v3p2"
-    assert table_terms("fireworks", fireworks, NOW) is not None
-    embedding = table_terms("google", "gemini-embedding-001", NOW)
-    assert embedding is not None
-    assert embedding["output_per_million"] == "0"
-    assert table_context_length("groq", "no-such-model") is None
-
-
-CANONICAL = [
-    ("openai", "gpt-4o", "openai/gpt-4o"),
-    ("openrouter", "openai/gpt-4o", "openai/gpt-4o"),
-    ("xai", "grok-3", "x-ai/grok-3"),
-    ("vercel-ai-gateway", "xai/grok-3", "x-ai/grok-3"),
-    ("fireworks", "accounts/fireworks/models/llama-v3p1-8b", "meta-llama/llama-v3.1-8b"),
-    ("huggingface", "deepseek-ai/DeepSeek-V3.1:novita", "deepseek/deepseek-v3.1"),
-    ("openrouter", "deepseek/deepseek-v3.1", "deepseek/deepseek-v3.1"),
-    ("openrouter", "deepseek/deepseek-v3.1:free", "deepseek/deepseek-v3.1:free"),
-    ("aimo", "PUBKEY:deepseek-v3.1", "deepseek/deepseek-v3.1"),
-    ("groq", "llama-3.3-70b-versatile", "meta-llama/llama-3.3-70b-instruct"),
-    ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/llama-3.3-70b-instruct"),
-    ("google-vertex", "gemini-2.5-pro", "google/gemini-2.5-pro"),
-]
-
-
-@pytest.mark.parametrize(("provider", "model", "canonical"), CANONICAL)
-def test_one_model_has_one_canonical_id(provider: str, model: str, canonical: str) -> None:
-    """However its providers write it."""
-    assert canonical_id(model, BY_NAME[provider].rules) == canonical
-    assert canonical_of_request(canonical.upper()) == canonical
-
-
-def listed(model_id: str, price: str | None = "1") -> Listed:
-    """An entry of a list."""
-    terms = {"input_per_million": price, "output_per_million": price} if price else None
-    return Listed(id=model_id, facts=ModelFacts(), terms=terms, source="t")
-
-
-def test_ids_may_be_written_in_other_ways() -> None:
-    """Without the provider's prefix, in lower case, without a route: the cheapest route then."""
-    fireworks = Provider(
-        name="fireworks",
-        base_url="",
-        upstream=Simulator(),
-        rules=BY_NAME["fireworks"].rules,
-    )
-    full = "accounts/fireworks/models/llama-v3p1-8b"
-    fireworks.take_list([listed(full)], "now")
-    for way in (full, "llama-v3p1-8b", "Llama-v3p1-8B", "llama-v3.1-8b"):
-        found = fireworks.find(way)
-        assert found is not None
-        assert found.id == full
-    router = Provider(
-        name="huggingface", base_url="", upstream=Simulator(), rules=BY_NAME["huggingface"].rules
-    )
-    router.take_list([listed("o/m:x", "3"), listed("o/m:y", "2"), listed("o/m:z", None)], "now")
-    cheapest = router.find("o/m")
-    assert cheapest is not None
-    assert cheapest.id == "o/m:y"
-    assert router.find("o/m:z") is None
-    assert set(router.unpriced) == {"o/m:z"}
-
-
-def test_a_price_counts_since_it_was_first_seen() -> None:
-    """The same price in a newer list is the same version, effective as before; another is not."""
-    provider = Provider(name="p", base_url="", upstream=Simulator())
-    provider.take_list([listed("m")], "monday")
-    first = provider.listed["m"].price
-    provider.take_list([listed("m")], "tuesday")
-    assert provider.listed["m"].price is first
-    provider.take_list([listed("m", "2")], "wednesday")
-    assert provider.listed["m"].price.effective_at == "wednesday"
-    assert provider.listed["m"].price.version != first.version
+    assert found["org/model"].facts.max_output_tokens == 4096
+    assert found["free/model"].terms == {"input_per_million": "0", "output_per_million": "0"}

@@ -1,51 +1,21 @@
-"""The providers file, built-in providers, and model lists."""
+"""Who answers to a model id."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from providers.inference.adapters.http_client import ClientLimits
-from providers.inference.lists.listings import FORMS, read_list
-from providers.inference.lists.model_list import ModelLists
-from providers.inference.registry.providers_file import ProvidersFileError
-from providers.inference.registry.registry import Registry, load_registry
-from providers.redis.cache import MemoryCache, RedisCache
-from tests.support.harness import ScriptedUpstream, reply
+from providers.inference.lists.forms import FORMS
+from providers.inference.lists.listings import read_list
+from tests.providers.inference.asking import MODEL, NOW, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOW = "2026-01-01T00:00:00.000000Z"
-MODEL = '[[provider.model]]\nid = "m"\ninput_per_million = "1"\noutput_per_million = "2"\n'
-
-
-def load(path: Path | None, text: str = "", **environment: str) -> Registry:
-    """A registry from this file and environment."""
-    if path is not None:
-        path.write_text(text)
-    return load_registry(
-        environment=environment, providers_file=path, effective_at=NOW, limits=ClientLimits()
-    )
-
-
-def test_the_simulator_is_always_there() -> None:
-    """So that everything can be tried without a key."""
-    registry = load(None)
-    model = registry.resolve("simulator/echo")
-    assert model is not None
-    assert model.price.terms.as_strings() == {
-        "input_per_million": "0.15",
-        "output_per_million": "0.60",
-    }
-    assert registry.resolve("echo") is model
-
 
 def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> None:
-    """The rest, slashes included, is the provider's id."""
+    """The rest, slashes included, is the provider's id (rule: pinned ids)."""
     text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
     text += '[[provider]]\nname = "b"\nbase_url = "http://b/v1"\n' + MODEL.replace('"m"', '"a/m"')
     registry = load(tmp_path / "p.toml", text)
@@ -59,145 +29,44 @@ def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> Non
     }
 
 
-def test_a_built_in_needs_a_key_and_may_be_overridden(tmp_path: Path) -> None:
-    """Without a key it is unconfigured; the environment and the file name another base URL."""
-    assert "openrouter" not in load(None).providers
-    from_environment = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL="http://x/v1/")
-    assert from_environment.providers["openrouter"].base_url == "http://x/v1"
-    text = f'[[provider]]\nname = "openrouter"\nbase_url = "http://y/v1"\napi_key = "k"\n{MODEL}'
-    from_file = load(tmp_path / "p.toml", text, OPENROUTER_API_KEY="k")
-    assert from_file.providers["openrouter"].base_url == "http://y/v1"
-    assert from_file.resolve("openrouter/m") is not None
-    assert (
-        load(None, OPENROUTER_API_KEY="k")
-        .providers["openrouter"]
-        .base_url.startswith("https://openrouter.ai/")
+ALIASED = """
+[aliases]
+fast = "b/m"
+"a/m" = "b/m"
+c = "m"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [("fast", ["b/m"]), ("a/m", ["a/m"]), ("c", ["a/m", "b/m"]), ("m", ["a/m", "b/m"])],
+)
+def test_a_pin_comes_before_any_alias_and_an_alias_may_pin(
+    tmp_path: Path, asked: str, meant: list[str]
+) -> None:
+    """An alias neither takes a pinned call elsewhere nor loses its own pin (rule: pinned ids)."""
+    providers = "".join(
+        f'[[provider]]\nname = "{name}"\nbase_url = "http://{name}/v1"\n{MODEL}' for name in "ab"
     )
+    registry = load(tmp_path / "p.toml", providers + ALIASED)
+    assert [each.public_id for each in registry.offers(asked)] == meant
+    assert registry.name_of(asked).provider == ("a" if asked == "a/m" else None)
 
 
-WRONG = [
-    ("not toml [", "line 1"),
-    ('[[provider]]\nname = "a"\n' + MODEL, "base_url"),
-    ('[[provider]]\nname = "a"\nbase_url = "ftp://x"\n' + MODEL, "http"),
-    ('[[provider]]\nname = "a/b"\nbase_url = "http://x"\n' + MODEL, "slash"),
-    ('[[provider]]\nname = "a"\nbase_url = "http://x"\nprice = 1\n', "price"),
-    ('[[provider]]\nname = "a"\nbase_url = "http://x"\n' + MODEL.replace('"1"', "1.0"), "decimal"),
-    ('[[provider]]\nname = "a"\nbase_url = "http://x"\n' + MODEL.replace('"1"', '"x"'), "'m'"),
-    (
-        '[[provider]]\nname = "a"\nbase_url = "http://x"\n[[provider.model]]\nid = "m"\n',
-        "input_per_million",
-    ),
-]
-
-
-@pytest.mark.parametrize(("text", "named"), WRONG)
-def test_a_wrong_file_stops_the_start_and_names_the_place(
-    tmp_path: Path, text: str, named: str
+def test_who_is_stale_or_lists_without_a_price_is_told_by_the_pinned_provider_alone(
+    tmp_path: Path,
 ) -> None:
-    """P10: never a guessed price; a missing file is told too."""
-    with pytest.raises(ProvidersFileError, match=named):
-        load(tmp_path / "p.toml", text)
-    with pytest.raises(ProvidersFileError, match="does not exist"):
-        load_registry(
-            environment={},
-            providers_file=tmp_path / "none.toml",
-            effective_at=NOW,
-            limits=ClientLimits(),
-        )
-
-
-def test_the_same_price_has_the_same_version(tmp_path: Path) -> None:
-    """Restarts change no version; another price does."""
-    text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
-    versions = []
-    for body in (text, text, text.replace('"2"', '"3"')):
-        model = load(tmp_path / "p.toml", body).resolve("a/m")
-        assert model is not None
-        versions.append(model.price.version)
-    assert versions[0] == versions[1] != versions[2]
-
-
-LIST = {
-    "data": [
-        {
-            "id": "org/model",
-            "created": 1_700_000_000,
-            "context_length": 8192,
-            "pricing": {
-                "prompt": "0.00000015",
-                "completion": "0.0000006",
-                "input_cache_read": "0.000000075",
-                "internal_reasoning": "0",
-                "request": "0.01",
-            },
-            "top_provider": {"max_completion_tokens": 4096},
-        },
-        {"id": "openrouter/auto", "pricing": {"prompt": "-1", "completion": "-1"}},
-        {"id": "no/price"},
-        {"id": "free/model", "pricing": {"prompt": "0", "completion": "0"}},
-    ]
-}
-
-
-def test_a_model_list_is_read_exactly() -> None:
-    """Strings of USD a token become decimals a million; what has no fixed price is left out."""
-    found = {each.id: each for each in read_list(FORMS["openrouter"], json.dumps(LIST).encode())}
-    priced = {name for name, each in found.items() if each.terms is not None}
-    assert priced == {"org/model", "free/model"}
-    assert set(found) - priced == {"openrouter/auto", "no/price"}
-    assert found["org/model"].terms == {
-        "input_per_million": "0.15",
-        "output_per_million": "0.6",
-        "cached_input_per_million": "0.075",
-        "per_request": "0.01",
-    }
-    assert found["org/model"].facts.max_output_tokens == 4096
-    assert found["free/model"].terms == {"input_per_million": "0", "output_per_million": "0"}
-
-
-def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
-    upstream: ScriptedUpstream,
-) -> None:
-    """P10: a price past its limit is no price."""
-    registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
-    provider = registry.providers["openrouter"]
-    kept = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=60)
-    stale = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=0)
-    upstream.answer = lambda connection, _: reply(connection, json.dumps(LIST).encode())
-    asyncio.run(kept.refresh(provider))
-    assert registry.resolve("openrouter/org/model") is not None
-    upstream.answer = lambda connection, _: reply(connection, b"oops", status=500)
-    asyncio.run(kept.refresh(provider))
-    assert registry.resolve("openrouter/org/model") is not None
-    upstream.answer = lambda connection, _: reply(connection, json.dumps(LIST).encode())
-    asyncio.run(stale.refresh(provider))
-    upstream.answer = lambda connection, _: reply(connection, b"not json")
-    asyncio.run(stale.refresh(provider))
-    assert registry.resolve("openrouter/org/model") is None
-
-
-def test_gateways_share_a_fetched_list(upstream: ScriptedUpstream, empty_redis: str) -> None:
-    """Within the interval the second gateway asks Redis, not the provider; prices agree."""
-    asked = []
-
-    def answer(connection: Any, request: Any) -> None:
-        asked.append(request.path)
-        reply(connection, json.dumps(LIST).encode())
-
-    upstream.answer = answer
-    versions = set()
-    for _ in range(2):
-        registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
-
-        async def refresh(registry: Registry = registry) -> None:
-            cache = RedisCache(empty_redis, 9)
-            lists = ModelLists(registry, cache, interval_s=60, stale_s=60)
-            await lists.refresh(registry.providers["openrouter"])
-            await cache.close()
-
-        asyncio.run(refresh())
-        model = registry.resolve("openrouter/org/model")
-        assert model is not None
-        versions.add(model.price.version)
-    assert asked == ["/v1/models"]
-    assert len(versions) == 1
+    """A provider that is not asked cannot excuse one that is (P10)."""
+    providers = "".join(
+        f'[[provider]]\nname = "{name}"\nbase_url = "http://{name}/v1"\n{MODEL}' for name in "ab"
+    )
+    registry = load(tmp_path / "p.toml", providers)
+    listed = read_list(FORMS["plain"], b'{"data":[{"id":"free/for/all"}]}')
+    registry.providers["b"].take_list(listed, NOW)
+    found = {name: registry.unpriced(name) for name in ("free/for/all", "b/free/for/all")}
+    for each in found.values():
+        assert each is not None and (each[0].name, each[1].id) == ("b", "free/for/all")
+    assert registry.unpriced("a/free/for/all") is None
+    registry.providers["b"].drop_list()
+    stale = {name: registry.stale_provider(name) for name in ("x", "a/x", "b/x")}
+    assert stale == {"x": "b", "a/x": None, "b/x": "b"}

@@ -1,9 +1,7 @@
 """Makes replies fit OpenAI's types, where a provider's do not.
 
-Most replies fit as they are and pass byte for byte; what they are held against is written here
-as msgspec structures, which cost next to nothing to check. Only one that does not fit is decoded
-into plain values, mended, and written anew. What nobody forbids, such as members that OpenAI does
-not know, stays.
+Most replies fit as they are (`shapes`) and pass byte for byte. Only one that does not fit is
+decoded into plain values, mended, and written anew.
 
 Measured misfits: unknown `service_tier` (Groq), finish reasons of their own (Together `eos`,
 HuggingFace `eos_token`), no `object` (z.ai), `text_completion` (HuggingFace), content as a list of
@@ -13,7 +11,7 @@ parts and tool calls without a type (Mistral).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DETAILS = ("prompt_tokens_details", "prompt_token_details", "completion_tokens_details")
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
-Role = Literal["developer", "system", "user", "assistant", "tool"]
-ServiceTier = Literal["auto", "default", "flex", "scale", "priority"]
 
 FINISH_REASONS: dict[str, str] = {
     **{each: each for each in ("stop", "length", "tool_calls", "content_filter", "function_call")},
@@ -41,114 +36,6 @@ FINISH_REASONS: dict[str, str] = {
 """OpenAI's finish reasons, and other names for them; any other is a plain `stop`."""
 ROLES = frozenset({"developer", "system", "user", "assistant", "tool"})
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
-
-
-class Function(msgspec.Struct):
-    """Part of a called function."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class DeltaCall(msgspec.Struct):
-    """Part of a tool call in a stream."""
-
-    index: int
-    id: str | None = None
-    type: Literal["function", "custom"] | None = None
-    function: Function | None = None
-    custom: dict[str, Any] | None = None
-
-
-class Delta(msgspec.Struct):
-    """What a chunk adds; everything here but the role is output."""
-
-    content: str | None = None
-    role: Role | None = None
-    refusal: str | None = None
-    tool_calls: list[DeltaCall] | None = None
-    function_call: Any = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-    reasoning_details: Any = None
-    audio: Any = None
-    images: Any = None
-
-
-class Choice(msgspec.Struct):
-    """One choice of a chunk."""
-
-    index: int
-    delta: Delta
-    finish_reason: FinishReason | None = None
-    logprobs: dict[str, Any] | None = None
-
-
-class Chunk(msgspec.Struct):
-    """One chunk of a stream."""
-
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: FullUsage | None = None
-    service_tier: ServiceTier | None = None
-    system_fingerprint: str | None = None
-    error: Any = None
-
-
-class CalledFunction(msgspec.Struct):
-    """A function that was called."""
-
-    name: str
-    arguments: str
-
-
-class Call(msgspec.Struct):
-    """A whole tool call."""
-
-    id: str
-    type: Literal["function", "custom"]
-    function: CalledFunction | None = None
-    custom: dict[str, Any] | None = None
-
-
-class Message(msgspec.Struct):
-    """The message of a whole reply."""
-
-    role: Literal["assistant"]
-    content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[Call] | None = None
-    annotations: list[dict[str, Any]] | None = None
-
-
-class WholeChoice(msgspec.Struct):
-    """One choice of a whole reply."""
-
-    index: int
-    message: Message
-    finish_reason: FinishReason
-    logprobs: dict[str, Any] | None = None
-
-
-class Completion(msgspec.Struct):
-    """A whole reply."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    choices: list[WholeChoice]
-    usage: FullUsage | None = None
-    service_tier: ServiceTier | None = None
-    system_fingerprint: str | None = None
-    error: Any = None
-
-
-decode_chunk = msgspec.json.Decoder(Chunk).decode
-decode_completion = msgspec.json.Decoder(Completion).decode
 
 
 def mend_chunk(value: dict[str, Any], *, call_id: str, model: str) -> dict[str, Any]:

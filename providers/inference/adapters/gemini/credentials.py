@@ -1,4 +1,4 @@
-"""Access tokens for Google Cloud from a service account's key.
+"""Access tokens for Google Cloud: one that the operator gave, or those of a service account.
 
 RFC 7523 (a signed JWT as an authorisation grant) as Google documents it in "Using OAuth 2.0 for
 Server to Server Applications". A token lives an hour; it is asked for anew before it ends.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 import msgspec
@@ -28,6 +28,40 @@ GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_S = 3_600
 EARLY_S = 300
 TIMEOUT_S = 10.0
+
+
+class Credentials(Protocol):
+    """Where the bearer token comes from."""
+
+    async def token(self) -> str:
+        """A token that is valid now; raises UpstreamError."""
+        ...
+
+    def forget(self) -> None:
+        """The token was refused: get another one for the next call."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class FixedToken:
+    """A token that the operator gave."""
+
+    def __init__(self, token: str) -> None:
+        """Use it as it is."""
+        self._token = token
+
+    async def token(self) -> str:
+        """The token."""
+        return self._token
+
+    def forget(self) -> None:
+        """There is no other."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 class ServiceAccountKey(msgspec.Struct):

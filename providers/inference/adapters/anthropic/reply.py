@@ -1,26 +1,16 @@
-"""Anthropic's Messages API behind the port: OpenAI's form in, OpenAI's form out."""
+"""Replies and streams of Anthropic's Messages API, in OpenAI's form."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from providers.inference.adapters.anthropic_request import JSON_TOOL, to_anthropic, wants_json_tool
-from providers.inference.adapters.translation import (
-    ChunkMaker,
-    TranslatedReply,
-    decode_object,
-    encode,
-    translated,
-)
-from providers.inference.port import Operation, UnsupportedError, UpstreamBrokenError
+from providers.inference.adapters.anthropic.request import JSON_TOOL
+from providers.inference.adapters.translation import ChunkMaker, encode
+from providers.inference.port import UpstreamBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from providers.inference.adapters.http_client import HttpClient
-
-API_VERSION = "2023-06-01"
 FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -199,30 +189,3 @@ def _call(block: dict[str, Any], arguments: str) -> dict[str, Any]:
         "type": "function",
         "function": {"name": block.get("name") or "", "arguments": arguments},
     }
-
-
-class AnthropicUpstream:
-    """The Messages API over HTTP."""
-
-    def __init__(self, client: HttpClient) -> None:
-        """The client's base URL ends before `/messages`."""
-        self._client = client
-        self._head = client.head("POST", "/messages")
-
-    async def send(
-        self, operation: Operation, body: bytes, *, stream: bool = False
-    ) -> TranslatedReply:
-        """Translate, send, and translate what comes back."""
-        if operation is not Operation.CHAT:
-            message = f"Anthropic has no {operation}"
-            raise UnsupportedError(message)
-        made = translated(to_anthropic, decode_object(body))
-        reply = await self._client.request(self._head, encode(made), stream=stream)
-        translator = AnthropicTranslator(
-            made["model"], int(time.time()), json_tool=wants_json_tool(made)
-        )
-        return TranslatedReply(reply, translator)
-
-    async def close(self) -> None:
-        """Close idle connections."""
-        await self._client.close()

@@ -1,24 +1,20 @@
-"""A lean HTTP/1.1 client on httptools: one request at a time on a pooled connection.
+"""One connection to an upstream, and the reply being read from it.
 
-It does what the hot path needs and no more: keep-alive, TLS, chunked and sized bodies, gzip,
-back-pressure, three time limits. What one read brought is handed on as one piece. Everything
-else in the project uses httpx (ADR 0007 has the measurements).
+Keep-alive, chunked and sized bodies, gzip, back-pressure, three time limits. What one read brought
+is handed on as one piece.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import httptools
 
 from providers.inference.port import (
     UpstreamBrokenError,
-    UpstreamConnectError,
     UpstreamError,
     UpstreamInterruptedError,
     UpstreamTimeoutError,
@@ -26,7 +22,7 @@ from providers.inference.port import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from providers.inference.adapters.http1.limits import ClientLimits
 
 PAUSE_BYTES = 256 * 1024
 IDLE_CONNECTIONS_MAX = 512
@@ -38,15 +34,14 @@ ZLIB_ANY_HEADER = 47
 _IDENTITY = (b"", b"identity")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientLimits:
-    """Time in seconds, size in bytes."""
+@dataclass(slots=True)
+class Connections:
+    """What the connections of one client share."""
 
-    connect_s: float = 5.0
-    silence_s: float = 120.0
-    attempt_s: float = 600.0
-    reply_bytes_max: int = 64 * 1024 * 1024
-    idle_connection_s: float = 15.0
+    limits: ClientLimits
+    idle: list[HttpReply] = field(default_factory=list)
+    open: set[HttpReply] = field(default_factory=set)
+    """Every connection there is, idle or not."""
 
 
 class HttpReply(asyncio.Protocol):
@@ -54,7 +49,7 @@ class HttpReply(asyncio.Protocol):
 
     __slots__ = (
         "_attempt_until",
-        "_client",
+        "_connections",
         "_done",
         "_draining",
         "_error",
@@ -80,9 +75,9 @@ class HttpReply(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, client: HttpClient, loop: asyncio.AbstractEventLoop) -> None:
-        """A connection of a client's pool."""
-        self._client, self._loop = client, loop
+    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        """One of the connections of a client."""
+        self._connections, self._loop = connections, loop
         self.closed, self.fresh = False, True
         self.idle_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
@@ -92,7 +87,7 @@ class HttpReply(asyncio.Protocol):
 
     def start(self, request: bytes, *, streaming: bool) -> None:
         """Write a request and get ready for its reply."""
-        limits = self._client.limits
+        limits = self._connections.limits
         self._parts: list[bytes] = []
         self._size = self._received = 0
         self._done = self._draining = self._paused = self._sized = self._reusable = False
@@ -114,7 +109,7 @@ class HttpReply(asyncio.Protocol):
         """Keep the transport."""
         # uvloop's transports keep this interface without inheriting from it.
         self.transport = cast("asyncio.Transport", transport)
-        self._client.open.add(self)
+        self._connections.open.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, wake whoever can go on."""
@@ -135,7 +130,7 @@ class HttpReply(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End an unsized body; anything else that was under way is broken."""
         self.closed = True
-        self._client.open.discard(self)
+        self._connections.open.discard(self)
         self._stop_timer()
         if self._done:
             return
@@ -179,7 +174,7 @@ class HttpReply(asyncio.Protocol):
         self._parts.append(body)
         self._size += len(body)
         self._received += len(body)
-        if self._received > self._client.limits.reply_bytes_max:
+        if self._received > self._connections.limits.reply_bytes_max:
             self._fail(UpstreamTooLargeError("the reply exceeds its maximum size"))
 
     def on_message_complete(self) -> None:
@@ -285,7 +280,7 @@ class HttpReply(asyncio.Protocol):
     def _check_time(self) -> None:
         self._timer = None
         now = self._loop.time()
-        silent_until = self._heard_at + self._client.limits.silence_s
+        silent_until = self._heard_at + self._connections.limits.silence_s
         due = min(self._attempt_until, silent_until)
         if self._done:
             return
@@ -300,7 +295,7 @@ class HttpReply(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _pool(self) -> None:
-        pool = self._client.idle
+        pool = self._connections.idle
         if (
             self._error is None
             and not self.closed
@@ -314,106 +309,3 @@ class HttpReply(asyncio.Protocol):
             pool.append(self)
         elif not self.closed:
             self.transport.close()
-
-
-class HttpClient:
-    """Requests to one origin; its adapters say which paths and headers."""
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        limits: ClientLimits | None = None,
-    ) -> None:
-        """`base_url` ends before the paths of `request`; raises ValueError for other schemes."""
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            message = f"{base_url!r} is not an http or https URL"
-            raise ValueError(message)
-        self.limits = limits or ClientLimits()
-        self.idle: list[HttpReply] = []
-        self.open: set[HttpReply] = set()
-        """Every connection there is, idle or not."""
-        self._host = parts.hostname
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        lines = {
-            "host": parts.netloc.rpartition("@")[2],
-            "content-type": "application/json",
-            "accept": "*/*",
-            "accept-encoding": "identity",
-            "user-agent": "gatewayz",
-            **(headers or {}),
-        }
-        self._base_path = parts.path.rstrip("/")
-        self._lines = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self._line_count = len(lines)
-
-    def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """The request line and headers of a request, up to the value of content-length.
-
-        `path` is relative to the base URL, or absolute from `//`. Adapters keep what they reuse.
-        Raises ValueError for characters that may not stand in a head.
-        """
-        target = path[1:] if path.startswith("//") else self._base_path + path
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        text = f"{method} {target} HTTP/1.1\r\n{self._lines}{more}content-length: "
-        line_count = self._line_count + len(headers or {}) + 1
-        if text.count("\n") != line_count or text.count("\r") != line_count or " " in target:
-            message = "a path or header holds a line break or a space"
-            raise ValueError(message)
-        return text.encode("latin-1")
-
-    async def request(self, head: bytes, body: bytes, *, stream: bool = False) -> HttpReply:
-        """Send a request; a pooled connection that turns out to be closed is replaced once."""
-        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
-        loop = asyncio.get_running_loop()
-        reply = self._reusable(loop) or await self._connect(loop)
-        while True:
-            reply.start(request, streaming=stream)
-            try:
-                await reply.head()
-            except UpstreamBrokenError:
-                # The upstream closed an idle connection just as we wrote on it.
-                if reply.fresh or not reply.unanswered:
-                    raise
-                reply = await self._connect(loop)
-            except asyncio.CancelledError:
-                reply.interrupt()
-                raise
-            else:
-                return reply
-
-    async def close(self) -> None:
-        """Close all connections, also those that still wait for the end of a reply."""
-        for each in list(self.open):
-            if each in self.idle:
-                each.transport.close()
-            else:
-                each.transport.abort()
-        self.idle.clear()
-        await asyncio.sleep(0)  # Transports close at the loop's next turn.
-
-    def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
-        oldest = loop.time() - self.limits.idle_connection_s
-        while self.idle:
-            reply = self.idle.pop()
-            if not reply.closed and reply.idle_since > oldest:
-                return reply
-            if not reply.closed:
-                reply.transport.close()
-        return None
-
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpReply:
-        try:
-            async with asyncio.timeout(self.limits.connect_s):
-                _, reply = await loop.create_connection(
-                    lambda: HttpReply(self, loop), self._host, self._port, ssl=self._tls
-                )
-        except TimeoutError as error:
-            message = f"no connection within {self.limits.connect_s} s"
-            raise UpstreamConnectError(message) from error
-        except OSError as error:
-            raise UpstreamConnectError(str(error)) from error
-        return reply

@@ -1,31 +1,14 @@
-"""Google Vertex AI's Gemini behind the port: OpenAI's form in, OpenAI's form out."""
+"""Replies and streams of `generateContent`, in OpenAI's form."""
 
 from __future__ import annotations
 
-import time
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
-from providers.inference.adapters.gemini_media import (
-    Translation,
-    embeddings_request,
-    images_request,
-)
-from providers.inference.adapters.gemini_request import to_gemini
-from providers.inference.adapters.translation import (
-    ChunkMaker,
-    TranslatedReply,
-    decode_object,
-    encode,
-    translated,
-)
-from providers.inference.port import Operation, UpstreamBrokenError
+from providers.inference.adapters.translation import ChunkMaker, encode
+from providers.inference.port import UpstreamBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from providers.inference.adapters.http_client import HttpClient
 
 FINISH = {
     "STOP": "stop",
@@ -206,82 +189,3 @@ def _blocked(body: dict[str, Any]) -> dict[str, Any]:
     text = feedback.get("blockReasonMessage") or "the reply has no candidates"
     status = BLOCKED_STATUS if feedback.get("blockReason") else 502
     return {"error": {"message": f"{text} ({reason})", "code": status, "type": "content_filter"}}
-
-
-class Credentials(Protocol):
-    """Where the bearer token comes from."""
-
-    async def token(self) -> str:
-        """A token that is valid now; raises UpstreamError."""
-        ...
-
-    def forget(self) -> None:
-        """The token was refused: get another one for the next call."""
-        ...
-
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
-
-
-class FixedToken:
-    """A token that the operator gave."""
-
-    def __init__(self, token: str) -> None:
-        """Use it as it is."""
-        self._token = token
-
-    async def token(self) -> str:
-        """The token."""
-        return self._token
-
-    def forget(self) -> None:
-        """There is no other."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-class GeminiUpstream:
-    """Gemini, Imagen and the embedding models of Vertex AI over HTTP."""
-
-    def __init__(
-        self, client: HttpClient, credentials: Credentials, image_endpoint: str = ""
-    ) -> None:
-        """The client's base URL ends before `/publishers/google/models`.
-
-        `image_endpoint` is an endpoint of the operator's own, which then makes all images.
-        """
-        self._client, self._credentials = client, credentials
-        self._image_endpoint = image_endpoint
-
-    async def send(
-        self, operation: Operation, body: bytes, *, stream: bool = False
-    ) -> TranslatedReply:
-        """Translate, send, and translate what comes back."""
-        asked = decode_object(body)
-        created = int(time.time())
-        if operation is Operation.CHAT:
-            made = Translation(
-                "streamGenerateContent?alt=sse" if stream else "generateContent",
-                translated(to_gemini, asked),
-                GeminiTranslator(asked["model"], created),
-            )
-        elif operation is Operation.EMBEDDINGS:
-            made = embeddings_request(asked)
-        else:
-            made = images_request(asked, created)
-        path = f"/publishers/google/models/{quote(asked['model'], safe='@')}:{made.method}"
-        if operation is Operation.IMAGES and self._image_endpoint:
-            path = f"/endpoints/{quote(self._image_endpoint)}:{made.method}"
-        token = await self._credentials.token()
-        head = self._client.head("POST", path, {"authorization": f"Bearer {token}"})
-        reply = await self._client.request(head, encode(made.body), stream=stream)
-        if reply.status == HTTPStatus.UNAUTHORIZED:
-            self._credentials.forget()
-        return TranslatedReply(reply, made.translator)
-
-    async def close(self) -> None:
-        """Close idle connections."""
-        await self._client.close()
-        await self._credentials.close()

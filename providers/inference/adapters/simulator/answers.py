@@ -1,36 +1,14 @@
-"""The built-in simulator: an upstream without a network, so that all can be tried without a key.
-
-It echoes the last message's text, word by word, as a real Chat Completions reply; `embed` makes
-vectors and `paint` pictures of one pixel. The request's
-own `simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
-
-  latency_ms            before the reply begins (default 0)
-  chunk_ms              between chunks of a stream (default 0)
-  status                answer with this HTTP status and an error object
-  retry_after           seconds, sent as Retry-After with an error status
-  fail_after_chunks     break a stream off after so many chunks
-  error_after_chunks    send an error chunk after so many chunks
-  usage                 "provider" (default) or "none": whether usage is reported
-  output_tokens         length of the reply in tokens, one word each
-"""
+"""What the simulator answers: nothing in it depends on anything but the request."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from domain.pricing.usage import estimate_tokens
-from providers.inference.port import (
-    Operation,
-    UpstreamBrokenError,
-    UpstreamInterruptedError,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from providers.inference.port import Operation
 
 CREATED = 1_767_225_600
 """A fixed instant (2026-01-01, Unix time), for the replies are deterministic."""
@@ -41,7 +19,6 @@ PIXEL = (
     "gg=="
 )
 """A PNG of one pixel, base64."""
-LATENCY_MS_MAX = 600_000
 OUTPUT_TOKENS_MAX = 100_000
 
 
@@ -58,7 +35,7 @@ class Behaviour(msgspec.Struct, kw_only=True):
     output_tokens: int | None = None
 
 
-class _Other(msgspec.Struct, kw_only=True):
+class AskedMedia(msgspec.Struct, kw_only=True):
     """An embeddings or images request."""
 
     model: str
@@ -71,7 +48,7 @@ class _Other(msgspec.Struct, kw_only=True):
     def answer(self, operation: Operation) -> bytes:
         """Vectors and pictures that depend on nothing but the request."""
         if operation is Operation.IMAGES:
-            return _encode(
+            return encode(
                 {"created": CREATED, "data": [{"b64_json": PIXEL} for _ in range(self.n or 1)]}
             )
         inputs = self.input if isinstance(self.input, list) else [self.input]
@@ -82,7 +59,7 @@ class _Other(msgspec.Struct, kw_only=True):
         ]
         tokens = max(1, sum(estimate_tokens(str(text)) for text in inputs))
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return _encode({"object": "list", "data": data, "model": self.model, "usage": usage})
+        return encode({"object": "list", "data": data, "model": self.model, "usage": usage})
 
 
 def _vector(text: Any, size: int) -> list[float]:
@@ -90,7 +67,9 @@ def _vector(text: Any, size: int) -> list[float]:
     return [digest[place % len(digest)] / 255 for place in range(size)]
 
 
-class _Request(msgspec.Struct, kw_only=True):
+class AskedChat(msgspec.Struct, kw_only=True):
+    """A chat request, as far as the answer depends on it."""
+
     model: str
     messages: list[dict[str, Any]]
     n: int | None = None
@@ -102,9 +81,9 @@ class _Request(msgspec.Struct, kw_only=True):
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
 
-_decode = msgspec.json.Decoder(_Request).decode
-_decode_other = msgspec.json.Decoder(_Other).decode
-_encode = msgspec.json.encode
+decode_chat = msgspec.json.Decoder(AskedChat).decode
+decode_media = msgspec.json.Decoder(AskedMedia).decode
+encode = msgspec.json.encode
 
 
 def _text_of(messages: list[dict[str, Any]]) -> str:
@@ -118,10 +97,11 @@ def _text_of(messages: list[dict[str, Any]]) -> str:
     return "\n".join(texts)
 
 
-class _Answer:
+class Echo:
     """The deterministic reply to one request."""
 
-    def __init__(self, request: _Request, body: bytes) -> None:
+    def __init__(self, request: AskedChat, body: bytes) -> None:
+        """Its id depends on every byte of the body."""
         self.request = request
         self.id = "chatcmpl-sim-" + hashlib.sha256(body).hexdigest()[:24]
         asked = request.max_completion_tokens or request.max_tokens
@@ -178,7 +158,7 @@ class _Answer:
         reply = self._object("chat.completion", choices)
         if self.request.simulator.usage == "provider":
             reply["usage"] = self.usage
-        return _encode(reply)
+        return encode(reply)
 
     def chunks(self) -> list[bytes]:
         """The reply as the events of a stream, [DONE] included."""
@@ -204,108 +184,10 @@ class _Answer:
         options = self.request.stream_options or {}
         if options.get("include_usage") and self.request.simulator.usage == "provider":
             objects.append({**self._object("chat.completion.chunk", []), "usage": self.usage})
-        return [b"data: %b\n\n" % _encode(each) for each in objects] + [b"data: [DONE]\n\n"]
+        return [b"data: %b\n\n" % encode(each) for each in objects] + [b"data: [DONE]\n\n"]
 
 
-def _error(status: int) -> bytes:
+def error_body(status: int) -> bytes:
+    """The error object for a status that was asked for."""
     message = f"the simulator was asked to answer {status}"
-    return _encode({"error": {"message": message, "type": "simulated_error", "code": None}})
-
-
-class SimulatorReply:
-    """A reply made here; keeps the port's promises."""
-
-    def __init__(
-        self, status: int, pieces: AsyncIterator[bytes], headers: dict[bytes, bytes] | None = None
-    ) -> None:
-        """`pieces` makes the body; it may raise UpstreamError."""
-        self.status = status
-        self.headers = {b"content-type": b"application/json", **(headers or {})}
-        self._pieces = pieces
-        self._interrupted = asyncio.Event()
-
-    @property
-    def report(self) -> None:
-        """The body says it all."""
-
-    async def piece(self) -> bytes:
-        """The next piece, or an interruption, whichever comes first."""
-        following = asyncio.ensure_future(anext(self._pieces, b""))
-        stopped = asyncio.ensure_future(self._interrupted.wait())
-        try:
-            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if self._interrupted.is_set():
-                message = "interrupted"
-                raise UpstreamInterruptedError(message)
-            return following.result()
-        finally:
-            following.cancel()
-            stopped.cancel()
-
-    async def whole(self) -> bytes:
-        """All pieces."""
-        parts: list[bytes] = []
-        while piece := await self.piece():
-            parts.append(piece)
-        return b"".join(parts)
-
-    def interrupt(self) -> None:
-        """Make the pending wait raise."""
-        self._interrupted.set()
-
-    def release(self) -> None:
-        """Nothing to keep."""
-
-
-class Simulator:
-    """The upstream itself."""
-
-    async def send(
-        self, operation: Operation, body: bytes, *, stream: bool = False
-    ) -> SimulatorReply:
-        """Answer a body that the gateway has checked already."""
-        chat = operation is Operation.CHAT
-        try:
-            request = _decode(body) if chat else _decode_other(body)
-        except msgspec.DecodeError as error:
-            reply = _encode({"error": {"message": str(error), "type": "invalid_request_error"}})
-            return SimulatorReply(400, _once(reply, 0))
-        behaviour = request.simulator
-        wait_s = min(max(behaviour.latency_ms, 0), LATENCY_MS_MAX) / 1_000
-        if behaviour.status != 200:
-            after = behaviour.retry_after
-            headers = {} if after is None else {b"retry-after": str(after).encode()}
-            return SimulatorReply(
-                behaviour.status, _once(_error(behaviour.status), wait_s), headers
-            )
-        if isinstance(request, _Other):
-            return SimulatorReply(200, _once(request.answer(operation), wait_s))
-        answer = _Answer(request, body)
-        if not stream:
-            return SimulatorReply(200, _once(answer.whole(), wait_s))
-        return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-async def _once(body: bytes, wait_s: float) -> AsyncIterator[bytes]:
-    if wait_s:
-        await asyncio.sleep(wait_s)
-    yield body
-
-
-async def _stream(answer: _Answer, wait_s: float) -> AsyncIterator[bytes]:
-    behaviour = answer.request.simulator
-    if wait_s:
-        await asyncio.sleep(wait_s)
-    for index, chunk in enumerate(answer.chunks()):
-        if index == behaviour.fail_after_chunks:
-            message = "the simulator was asked to break off"
-            raise UpstreamBrokenError(message)
-        if index == behaviour.error_after_chunks:
-            yield b"data: %b\n\n" % _error(500)
-            return
-        yield chunk
-        if behaviour.chunk_ms:
-            await asyncio.sleep(min(behaviour.chunk_ms, LATENCY_MS_MAX) / 1_000)
+    return encode({"error": {"message": message, "type": "simulated_error", "code": None}})

@@ -1,0 +1,69 @@
+"""Our own count of what a reply holds, for when the provider gives none (money rule 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from command_api.replies.shapes import Chunk, Delta
+from domain.pricing.usage import estimate_tokens
+
+
+def has_output(chunk: Chunk) -> bool:
+    """Whether a chunk carries text, reasoning, a tool call, or any other made thing."""
+    for choice in chunk.choices:
+        delta = choice.delta
+        if (
+            delta.content
+            or delta.reasoning
+            or delta.reasoning_content
+            or delta.reasoning_details
+            or delta.refusal
+            or delta.tool_calls
+            or delta.function_call
+            or delta.audio
+            or delta.images
+        ):
+            return True
+    return False
+
+
+def count_chunk(chunk: Chunk) -> int:
+    """Our own count of a chunk, in tokens."""
+    tokens = 0
+    for choice in chunk.choices:
+        texts = _delta_texts(choice.delta)
+        # A chunk with output is at least one token, however short its text.
+        if any(texts):
+            tokens += max(1, sum(estimate_tokens(text) for text in texts))
+    return tokens
+
+
+def count_message(choices: list[Any]) -> int:
+    """Our own count of the choices of a whole reply, in tokens (money rule 6)."""
+    tokens = 0
+    for choice in choices:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        try:
+            delta = msgspec.convert(message or {}, Delta)
+        except msgspec.ValidationError:
+            continue
+        tokens += sum(estimate_tokens(text) for text in _delta_texts(delta))
+    return tokens
+
+
+def _delta_texts(delta: Delta) -> list[str]:
+    texts = [
+        value
+        for value in (delta.content, delta.reasoning or delta.reasoning_content, delta.refusal)
+        if isinstance(value, str)
+    ]
+    for call in delta.tool_calls or ():
+        if call.function is not None:
+            texts += [each for each in (call.function.name, call.function.arguments) if each]
+        elif call.custom is not None:
+            texts += [value for value in call.custom.values() if isinstance(value, str)]
+    if isinstance(delta.function_call, dict):
+        texts += [value for value in delta.function_call.values() if isinstance(value, str)]
+    return texts

@@ -1,0 +1,55 @@
+"""The server of a process: uvicorn, with our own protocol in front of the inference routes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import uvicorn
+
+from command_api.serving.front import FrontProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from command_api.serving.front import Endpoint
+    from command_api.settings import Settings
+    from edge.asgi import Receive, Scope, Send
+
+KEEP_ALIVE_S = 65
+BACKLOG = 2_048
+
+
+class Application(Protocol):
+    """An ASGI application, some of whose paths have endpoints of their own."""
+
+    @property
+    def inference(self) -> Mapping[str, Endpoint]:
+        """Those endpoints, by their paths."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
+        """Serve all that the endpoints do not."""
+        ...
+
+
+def make_server(app: Application, settings: Settings) -> uvicorn.Server:
+    """The server of a process; it is given its listening sockets when it runs."""
+    targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http=type("Front", (FrontProtocol,), {"endpoints": targets}),
+            ws="none",
+            access_log=False,
+            log_level=settings.log_level,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+            limit_concurrency=settings.connections_max,
+            backlog=BACKLOG,
+        )
+    )

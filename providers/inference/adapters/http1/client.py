@@ -1,0 +1,125 @@
+"""A lean HTTP/1.1 client on httptools: one request at a time on a pooled connection.
+
+It does what the hot path needs and no more. Everything else in the project uses httpx (ADR 0007
+has the measurements).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from providers.inference.adapters.http1.connection import Connections, HttpReply
+from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.port import UpstreamBrokenError, UpstreamConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class HttpClient:
+    """Requests to one origin; its adapters say which paths and headers."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limits: ClientLimits | None = None,
+    ) -> None:
+        """`base_url` ends before the paths of `request`; raises ValueError for other schemes."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            message = f"{base_url!r} is not an http or https URL"
+            raise ValueError(message)
+        self._connections = Connections(limits or ClientLimits())
+        self._host = parts.hostname
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        lines = {
+            "host": parts.netloc.rpartition("@")[2],
+            "content-type": "application/json",
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": "gatewayz",
+            **(headers or {}),
+        }
+        self._base_path = parts.path.rstrip("/")
+        self._lines = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._line_count = len(lines)
+
+    def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """The request line and headers of a request, up to the value of content-length.
+
+        `path` is relative to the base URL, or absolute from `//`. Adapters keep what they reuse.
+        Raises ValueError for characters that may not stand in a head.
+        """
+        target = path[1:] if path.startswith("//") else self._base_path + path
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        text = f"{method} {target} HTTP/1.1\r\n{self._lines}{more}content-length: "
+        line_count = self._line_count + len(headers or {}) + 1
+        if text.count("\n") != line_count or text.count("\r") != line_count or " " in target:
+            message = "a path or header holds a line break or a space"
+            raise ValueError(message)
+        return text.encode("latin-1")
+
+    async def request(self, head: bytes, body: bytes, *, stream: bool = False) -> HttpReply:
+        """Send a request; a pooled connection that turns out to be closed is replaced once."""
+        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        loop = asyncio.get_running_loop()
+        reply = self._reusable(loop) or await self._connect(loop)
+        while True:
+            reply.start(request, streaming=stream)
+            try:
+                await reply.head()
+            except UpstreamBrokenError:
+                # The upstream closed an idle connection just as we wrote on it.
+                if reply.fresh or not reply.unanswered:
+                    raise
+                reply = await self._connect(loop)
+            except asyncio.CancelledError:
+                reply.interrupt()
+                raise
+            else:
+                return reply
+
+    async def close(self) -> None:
+        """Close all connections, also those that still wait for the end of a reply."""
+        idle = self._connections.idle
+        for each in list(self._connections.open):
+            if each in idle:
+                each.transport.close()
+            else:
+                each.transport.abort()
+        idle.clear()
+        await asyncio.sleep(0)  # Transports close at the loop's next turn.
+
+    def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
+        idle = self._connections.idle
+        oldest = loop.time() - self._connections.limits.idle_connection_s
+        while idle:
+            reply = idle.pop()
+            if not reply.closed and reply.idle_since > oldest:
+                return reply
+            if not reply.closed:
+                reply.transport.close()
+        return None
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpReply:
+        connect_s = self._connections.limits.connect_s
+        try:
+            async with asyncio.timeout(connect_s):
+                _, reply = await loop.create_connection(
+                    lambda: HttpReply(self._connections, loop),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                )
+        except TimeoutError as error:
+            message = f"no connection within {connect_s} s"
+            raise UpstreamConnectError(message) from error
+        except OSError as error:
+            raise UpstreamConnectError(str(error)) from error
+        return reply

@@ -1,0 +1,140 @@
+"""The built-in simulator: an upstream without a network, so that all can be tried without a key.
+
+It echoes the last message's text, word by word, as a real Chat Completions reply; `embed` makes
+vectors and `paint` pictures of one pixel. The request's own `simulator` object changes what it
+does (the OpenAI SDK sends it with `extra_body`):
+
+  latency_ms            before the reply begins (default 0)
+  chunk_ms              between chunks of a stream (default 0)
+  status                answer with this HTTP status and an error object
+  retry_after           seconds, sent as Retry-After with an error status
+  fail_after_chunks     break a stream off after so many chunks
+  error_after_chunks    send an error chunk after so many chunks
+  usage                 "provider" (default) or "none": whether usage is reported
+  output_tokens         length of the reply in tokens, one word each
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from providers.inference.adapters.simulator.answers import (
+    AskedMedia,
+    Echo,
+    decode_chat,
+    decode_media,
+    encode,
+    error_body,
+)
+from providers.inference.port import (
+    Operation,
+    UpstreamBrokenError,
+    UpstreamInterruptedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LATENCY_MS_MAX = 600_000
+
+
+class SimulatorReply:
+    """A reply made here; keeps the port's promises."""
+
+    def __init__(
+        self, status: int, pieces: AsyncIterator[bytes], headers: dict[bytes, bytes] | None = None
+    ) -> None:
+        """`pieces` makes the body; it may raise UpstreamError."""
+        self.status = status
+        self.headers = {b"content-type": b"application/json", **(headers or {})}
+        self._pieces = pieces
+        self._interrupted = asyncio.Event()
+
+    @property
+    def report(self) -> None:
+        """The body says it all."""
+
+    async def piece(self) -> bytes:
+        """The next piece, or an interruption, whichever comes first."""
+        following = asyncio.ensure_future(anext(self._pieces, b""))
+        stopped = asyncio.ensure_future(self._interrupted.wait())
+        try:
+            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._interrupted.is_set():
+                message = "interrupted"
+                raise UpstreamInterruptedError(message)
+            return following.result()
+        finally:
+            following.cancel()
+            stopped.cancel()
+
+    async def whole(self) -> bytes:
+        """All pieces."""
+        parts: list[bytes] = []
+        while piece := await self.piece():
+            parts.append(piece)
+        return b"".join(parts)
+
+    def interrupt(self) -> None:
+        """Make the pending wait raise."""
+        self._interrupted.set()
+
+    def release(self) -> None:
+        """Nothing to keep."""
+
+
+class Simulator:
+    """The upstream itself."""
+
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> SimulatorReply:
+        """Answer a body that the gateway has checked already."""
+        chat = operation is Operation.CHAT
+        try:
+            request = decode_chat(body) if chat else decode_media(body)
+        except msgspec.DecodeError as error:
+            reply = encode({"error": {"message": str(error), "type": "invalid_request_error"}})
+            return SimulatorReply(400, _once(reply, 0))
+        behaviour = request.simulator
+        wait_s = min(max(behaviour.latency_ms, 0), LATENCY_MS_MAX) / 1_000
+        if behaviour.status != 200:
+            after = behaviour.retry_after
+            headers = {} if after is None else {b"retry-after": str(after).encode()}
+            return SimulatorReply(
+                behaviour.status, _once(error_body(behaviour.status), wait_s), headers
+            )
+        if isinstance(request, AskedMedia):
+            return SimulatorReply(200, _once(request.answer(operation), wait_s))
+        answer = Echo(request, body)
+        if not stream:
+            return SimulatorReply(200, _once(answer.whole(), wait_s))
+        return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def _once(body: bytes, wait_s: float) -> AsyncIterator[bytes]:
+    if wait_s:
+        await asyncio.sleep(wait_s)
+    yield body
+
+
+async def _stream(answer: Echo, wait_s: float) -> AsyncIterator[bytes]:
+    behaviour = answer.request.simulator
+    if wait_s:
+        await asyncio.sleep(wait_s)
+    for index, chunk in enumerate(answer.chunks()):
+        if index == behaviour.fail_after_chunks:
+            message = "the simulator was asked to break off"
+            raise UpstreamBrokenError(message)
+        if index == behaviour.error_after_chunks:
+            yield b"data: %b\n\n" % error_body(500)
+            return
+        yield chunk
+        if behaviour.chunk_ms:
+            await asyncio.sleep(min(behaviour.chunk_ms, LATENCY_MS_MAX) / 1_000)

@@ -1,0 +1,154 @@
+"""Makes the registry of the built-in providers, the environment and the providers file.
+
+Built-in providers are entries of one table; `GATEWAYZ_PROVIDERS_FILE` (TOML) adds providers,
+overrides base URLs, and adds or prices models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.catalog import IdRules, ModelFacts
+from providers.inference.adapters.simulator.upstream import Simulator
+from providers.inference.registry.built_in import BUILT_IN, BY_NAME, NAMES, SIMULATOR, Protocol
+from providers.inference.registry.offers import MODELS_MAX, Listed, Provider, offer
+from providers.inference.registry.providers_file import (
+    FileProvider,
+    ProvidersFile,
+    ProvidersFileError,
+    file_models,
+    read_providers_file,
+)
+from providers.inference.registry.registry import Registry
+from providers.inference.registry.upstreams import Address, make_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from providers.inference.adapters.http1.limits import ClientLimits
+    from providers.inference.registry.built_in import BuiltIn
+
+BUILT_IN_EFFECTIVE_AT = "2026-01-01T00:00:00.000000Z"
+
+
+def load_registry(
+    *,
+    environment: Mapping[str, str],
+    providers_file: Path | None,
+    effective_at: str,
+    limits: ClientLimits,
+) -> Registry:
+    """Build the registry from the built-in table, the environment and the providers file.
+
+    A built-in provider without a key is unconfigured and left out. Raises ProvidersFileError.
+    """
+    registry = Registry()
+    parsed = read_providers_file(providers_file) if providers_file else ProvidersFile()
+    entries = list(parsed.provider)
+    in_file = {entry.name for entry in entries}
+    entries += [
+        FileProvider(name=built_in.name)
+        for built_in in BUILT_IN
+        if built_in.name not in in_file and _configured(built_in, environment)
+    ]
+    for entry in entries:
+        if entry.name == SIMULATOR:
+            provider = _simulator()
+        else:
+            provider = _provider(entry, environment, limits, providers_file)
+        for item in file_models(entry, providers_file or Path()):
+            provider.models[item.id] = offer(entry.name, item, provider.rules, effective_at)
+        if len(provider.models) > MODELS_MAX:
+            message = f"{providers_file}: provider {entry.name!r} has over {MODELS_MAX} models"
+            raise ProvidersFileError(message)
+        registry.providers[entry.name] = provider
+    registry.providers.setdefault(SIMULATOR, _simulator())
+    registry.unconfigured = sorted(NAMES - set(registry.providers))
+    registry.aliases = parsed.aliases
+    if parsed.routing:
+        registry.policy = parsed.routing.as_policy()
+        registry.policies = {each.id: each.as_policy() for each in parsed.routing.model}
+    return registry
+
+
+def _configured(built_in: BuiltIn, environment: Mapping[str, str]) -> bool:
+    if built_in.protocol is Protocol.CATALOG_ONLY:
+        return False
+    if built_in.protocol is Protocol.GEMINI:
+        return bool(environment.get("GOOGLE_PROJECT_ID"))
+    return key_of(built_in, environment) is not None
+
+
+def key_of(built_in: BuiltIn, environment: Mapping[str, str]) -> str | None:
+    """The key that the environment gives a built-in provider."""
+    names = (built_in.variable("API_KEY"), *built_in.key_env)
+    return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def _provider(
+    entry: FileProvider,
+    environment: Mapping[str, str],
+    limits: ClientLimits,
+    path: Path | None,
+) -> Provider:
+    known = BY_NAME.get(entry.name)
+    base_url = entry.base_url
+    key = entry.api_key or environment.get(entry.api_key_env or "")
+    if known is not None:
+        base_url = base_url or environment.get(known.variable("BASE_URL")) or known.base_url
+        key = key or key_of(known, environment)
+    address = Address(
+        name=entry.name,
+        base_url=base_url or "",
+        api_key=key,
+        headers=entry.headers,
+        protocol=Protocol(entry.protocol) if entry.protocol else None,
+    )
+    try:
+        made = make_upstream(address, known, environment, limits)
+    except ValueError as error:
+        message = f"{path}: provider {entry.name!r}: {error}"
+        raise ProvidersFileError(message) from None
+    anthropic = known is None and address.protocol is Protocol.ANTHROPIC
+    return Provider(
+        name=entry.name,
+        base_url=made.base_url,
+        upstream=made.upstream,
+        list_headers=tuple(made.headers.items()),
+        rules=known.rules if known else IdRules(),
+        drops=known.drops if known else (),
+        needs_max_tokens=known.needs_max_tokens if known else anthropic,
+        own_routing=known.own_routing if known else False,
+    )
+
+
+def _simulator() -> Provider:
+    item = Listed(
+        id="echo",
+        facts=ModelFacts(
+            name="Echo",
+            context_length=128_000,
+            max_output_tokens=100_000,
+            description="Answers without any provider's key.",
+        ),
+        terms={"input_per_million": "0.15", "output_per_million": "0.60"},
+        source="built_in",
+    )
+    embedding = Listed(
+        id="embed",
+        facts=ModelFacts(name="Embed", context_length=8_192, output_modalities=("embedding",)),
+        terms={"input_per_million": "0.02", "output_per_million": "0"},
+        source="built_in",
+    )
+    image = Listed(
+        id="paint",
+        facts=ModelFacts(name="Paint", output_modalities=("image",)),
+        terms={"per_image": "0.01"},
+        source="built_in",
+    )
+    models = {
+        each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
+        for each in (item, embedding, image)
+    }
+    return Provider(name=SIMULATOR, base_url="", upstream=Simulator(), models=models)

@@ -1,0 +1,169 @@
+"""What a chat body asks and bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from command_api.operations.chat import (
+    BASE64_BYTES_PER_AUDIO_MINUTE,
+    TOKENS_MAX,
+    ChatRequest,
+    parse_chat,
+)
+from command_api.settings import Settings
+from domain.catalog import PLAIN, ModelFacts
+from domain.ledger.holds import CallBound, PromptSize
+from domain.pricing.usage import Usage, estimate_tokens
+from edge.errors import ApiError
+from providers.inference.registry.offers import Listed, Model, offer
+
+SETTINGS = Settings()
+
+
+def chat(*messages: dict[str, Any], **more: Any) -> ChatRequest:
+    """A checked request."""
+    return parse_chat(
+        msgspec.json.encode({"model": "m", "messages": list(messages), **more}), SETTINGS
+    )
+
+
+def user(*parts: dict[str, Any]) -> dict[str, Any]:
+    """A message of content parts."""
+    return {"role": "user", "content": list(parts)}
+
+
+def model_of(context: int | None = None, most: int | None = None) -> Model:
+    """A model with a price, and lengths in tokens."""
+    facts = ModelFacts(context_length=context, max_output_tokens=most)
+    terms = {"input_per_million": "1", "output_per_million": "1"}
+    return offer("p", Listed(id="m", facts=facts, terms=terms), PLAIN, "now")
+
+
+HI = {"role": "user", "content": "Hi"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9_000}}
+FILE = {"type": "file", "file": {"file_data": "A" * 9_000}}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def json_size(value: Any) -> int:
+    """Bytes of a value as it stands in these bodies."""
+    return len(msgspec.json.encode(value))
+
+
+def audio(base64_bytes: int) -> dict[str, Any]:
+    """A part of audio, with so many bytes of base64."""
+    return {"type": "input_audio", "input_audio": {"data": "A" * base64_bytes, "format": "wav"}}
+
+
+SIZES: list[tuple[ChatRequest, PromptSize]] = [
+    (chat(HI), PromptSize(2, 1)),
+    (chat(HI, HI), PromptSize(4, 2)),
+    (chat({"role": "user", "content": "Grüße, 世界"}), PromptSize(15, 1)),
+    (chat({"role": "assistant", "content": None}), PromptSize(0, 1)),
+    (chat({**HI, "name": "Änne"}), PromptSize(7, 1)),
+    (chat(user({"type": "text", "text": "Hi"})), PromptSize(2, 1)),
+    (chat(user({"type": "text", "text": "Hi"}, IMAGE, IMAGE)), PromptSize(2, 1, images=2)),
+    (chat(user(IMAGE), user(IMAGE)), PromptSize(0, 2, images=2)),
+    (chat(user(FILE)), PromptSize(0, 1, files=1)),
+    (chat(user(audio(10))), PromptSize(0, 1, audio_minutes=1)),
+    (chat(user(audio(BASE64_BYTES_PER_AUDIO_MINUTE))), PromptSize(0, 1, audio_minutes=2)),
+    (chat(user(audio(10), audio(10))), PromptSize(0, 1, audio_minutes=2)),
+    (chat(HI, tools=[TOOL]), PromptSize(2 + json_size([TOOL]), 1)),
+    (chat(HI, tools=None, functions=None), PromptSize(2, 1)),
+    (chat(HI, functions=[TOOL]), PromptSize(2 + json_size([TOOL]), 1)),
+    (chat(HI, response_format=TOOL), PromptSize(2 + json_size(TOOL), 1)),
+    (
+        chat({"role": "assistant", "content": None, "tool_calls": [CALL]}),
+        PromptSize(json_size([CALL]), 1),
+    ),
+    (
+        chat({"role": "assistant", "content": "x", "function_call": CALL["function"]}),
+        PromptSize(1 + json_size(CALL["function"]), 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "size"), SIZES)
+def test_what_of_a_prompt_costs_tokens(request_: ChatRequest, size: PromptSize) -> None:
+    """Text, tools and schemas by bytes; images, audio and files by the piece (money rule 2)."""
+    assert request_.prompt_size() == size
+
+
+BOUNDS: list[tuple[ChatRequest, Model, CallBound]] = [
+    (chat(HI), model_of(), CallBound(9, 4_096, extendable=False)),
+    (chat(HI, stream=True), model_of(), CallBound(9, 4_096, extendable=True)),
+    (chat(HI, max_tokens=5, stream=True), model_of(), CallBound(9, 5)),
+    (chat(HI, max_completion_tokens=5), model_of(), CallBound(9, 5)),
+    (chat(HI, max_tokens=5, n=3), model_of(), CallBound(9, 15)),
+    (chat(HI, max_tokens=500), model_of(most=100), CallBound(9, 100)),
+    (chat(HI, stream=True), model_of(most=100), CallBound(9, 100)),
+    (chat(HI, max_tokens=5), model_of(context=4), CallBound(4, 5)),
+    (chat(user(IMAGE), max_tokens=5), model_of(), CallBound(2_056, 5, input_images=1)),
+    (chat(user(audio(9)), max_tokens=5), model_of(), CallBound(2_008, 5)),
+    (chat(user(FILE), max_tokens=5), model_of(), CallBound(32_008, 5)),
+]
+
+
+@pytest.mark.parametrize(("request_", "model", "bound"), BOUNDS)
+def test_the_most_that_a_call_can_use(
+    request_: ChatRequest, model: Model, bound: CallBound
+) -> None:
+    """Never more than the call can cost, and never less (money rule 2)."""
+    assert request_.bound(model, SETTINGS) == bound
+
+
+@given(
+    texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=1),
+    images=st.integers(0, 3),
+    files=st.integers(0, 2),
+)
+def test_our_own_count_is_never_above_the_bound(texts: list[str], images: int, files: int) -> None:
+    """A call that is settled by our count was held for it (P1)."""
+    parts = [*[IMAGE] * images, *[FILE] * files]
+    request = chat(*[user({"type": "text", "text": each}, *parts) for each in texts])
+    bound = request.bound(model_of(), SETTINGS).input_tokens
+    assert 0 < request.estimated_input_tokens() <= bound
+
+
+def test_our_own_count_adds_up() -> None:
+    """Text by script, four tokens a message, a quarter of a part's most (money rule 6)."""
+    text = "What is shown here?"
+    request = chat(user({"type": "text", "text": text}, IMAGE), HI, tools=[TOOL])
+    expected = estimate_tokens(text) + 1 + 2 * 4 + 2_048 // 4 + -(-json_size([TOOL]) // 4)
+    assert request.estimated_input_tokens() == expected
+    assert request.estimated(7) == Usage(expected, 7, source="estimated")
+
+
+def test_a_report_is_completed_by_the_images_of_the_prompt() -> None:
+    """No provider counts them, and some prices have a term for them (money rule 1)."""
+    report = Usage(9, 4)
+    assert chat(HI).counted(report, b"") is report
+    assert chat(user(IMAGE, IMAGE)).counted(report, b"").input_images == 2
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"model": ""}, "model"),
+    ({"messages": []}, "messages"),
+    ({"messages": [HI] * (SETTINGS.messages_max + 1)}, "messages"),
+    ({"n": 0}, "n"),
+    ({"n": SETTINGS.choices_max + 1}, "n"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": TOKENS_MAX + 1}, "max_tokens"),
+    ({"max_completion_tokens": 0}, "max_completion_tokens"),
+    ({"max_completion_tokens": -1}, "max_completion_tokens"),
+]
+
+
+@pytest.mark.parametrize(("more", "param"), REFUSED)
+def test_what_cannot_be_bounded_is_refused(more: dict[str, Any], param: str) -> None:
+    """The refusal names the member (P10)."""
+    body = {"model": "m", "messages": [HI], **more}
+    with pytest.raises(ApiError) as refusal:
+        parse_chat(msgspec.json.encode(body), SETTINGS)
+    assert (refusal.value.status, refusal.value.param) == (400, param)

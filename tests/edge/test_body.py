@@ -1,0 +1,135 @@
+"""Bodies of requests: what is refused before anybody looks at a member."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.body import check_model, check_range, decode_body, decode_members, utf8_size
+from edge.errors import ApiError
+
+
+class Inner(msgspec.Struct):
+    """A part."""
+
+    number: int
+
+
+class Body(msgspec.Struct):
+    """A body."""
+
+    text: str = ""
+    parts: list[Inner] = []
+
+
+decode = msgspec.json.Decoder(Body).decode
+BAD: list[tuple[bytes, str, str | None]] = [
+    (b"", "invalid_json", None),
+    (b"{", "invalid_json", None),
+    (b"{} {}", "invalid_json", None),
+    (b'{"text":"\xff"}', "invalid_json", None),
+    (b'{"text":"\xed\xa0\x80"}', "invalid_json", None),
+    (b'{"other":' + b"[" * 100_000, "invalid_json", None),
+    (b'{"other":' + b"[" * 5_000 + rb'"\u0041 \u0000"' + b"]" * 5_000 + b"}", "invalid_json", None),
+    (b"[]", "invalid_type", None),
+    (b'"text"', "invalid_type", None),
+    (b'{"text":7}', "invalid_type", "text"),
+    (b'{"parts":[{"number":1},{"number":"x"}]}', "invalid_type", "parts[1].number"),
+    (b'{"parts":[{}]}', "invalid_type", "parts[0]"),
+    (rb'{"text":"a\u0000b"}', "invalid_text", None),
+    (rb'{"other":{"\u0000":1}}', "invalid_text", None),
+    (rb'{"other":["\ud800"]}', "invalid_text", None),
+    (rb'{"text":"\udc00\ud800"}', "invalid_text", None),
+]
+
+
+@pytest.mark.parametrize(("raw", "code", "param"), BAD)
+def test_a_bad_body_is_named(raw: bytes, code: str, param: str | None) -> None:
+    """What is wrong, and where; NUL and lone surrogates are no text (P10)."""
+    with pytest.raises(ApiError) as refusal:
+        decode_body(decode, raw)
+    told = refusal.value
+    assert (told.status, told.code, told.param) == (400, code, param)
+    assert param is None or param in told.message
+
+
+GOOD: list[tuple[bytes, str]] = [
+    (b"{}", ""),
+    (b' {"text":"a"} ', "a"),
+    (rb'{"text":"\ud83d\ude00"}', "\U0001f600"),
+    ('{"text":"\U0001f600 世界"}'.encode(), "\U0001f600 世界"),
+    (rb'{"text":"a\\u0000b"}', r"a\u0000b"),
+    (rb'{"text":"\u00e9"}', "é"),
+]
+
+
+@pytest.mark.parametrize(("raw", "text"), GOOD)
+def test_a_good_body_is_decoded(raw: bytes, text: str) -> None:
+    """Pairs of surrogates are text, and an escaped backslash is no escape (rule: good bodies)."""
+    assert decode_body(decode, raw).text == text
+
+
+@given(st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.encode()))
+def test_no_bytes_break_the_reading(raw: bytes) -> None:
+    """A body is a structure, or a refusal with a name (P10)."""
+    try:
+        answer: Body | bytes = decode_body(decode, raw)
+    except ApiError as refusal:
+        answer = refusal.openai()
+    assert isinstance(answer, Body) or b'"type":"invalid_request_error"' in answer
+
+
+@given(st.text())
+def test_every_text_passes_unless_it_holds_nul_or_half_a_pair(text: str) -> None:
+    """Escaped or not, it comes out as it went in (rule: good bodies)."""
+    raw = json.dumps({"text": text}).encode()
+    if "\x00" in text:
+        with pytest.raises(ApiError):
+            decode_body(decode, raw)
+    else:
+        assert decode_body(decode, raw).text == text
+
+
+@given(st.text())
+def test_the_size_of_a_text_is_its_bytes(text: str) -> None:
+    """Bounds are made of it (money rule 2)."""
+    assert utf8_size(text) == len(text.encode())
+
+
+@pytest.mark.parametrize(("value", "fits"), [(None, True), (1, True), (5, True), (0, False)])
+@pytest.mark.parametrize("most", [5])
+def test_a_count_lies_between_one_and_its_maximum(value: int | None, fits: bool, most: int) -> None:
+    """The refusal names the member and the maximum (P10)."""
+    for number, ok in ((value, fits), (most + 1, False), (-1, False)):
+        if ok:
+            check_range("n", number, most)
+            continue
+        with pytest.raises(ApiError, match=f"between 1 and {most}") as refusal:
+            check_range("n", number, most)
+        assert (refusal.value.status, refusal.value.param) == (400, "n")
+
+
+def test_a_model_is_named() -> None:
+    """Never a default of ours (P10)."""
+    check_model("m")
+    with pytest.raises(ApiError) as refusal:
+        check_model("")
+    assert (refusal.value.status, refusal.value.code) == (400, "missing_model")
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.none() | st.integers(-(2**53), 2**53) | st.text(max_size=5) | st.lists(st.booleans()),
+        max_size=5,
+    )
+)
+def test_raw_members_are_written_back_as_they_were(members: dict[str, Any]) -> None:
+    """What a caller sent reaches the provider byte for byte (rule: bodies pass unchanged)."""
+    raw = msgspec.json.encode(members)
+    assert msgspec.json.encode(decode_members(raw)) == raw

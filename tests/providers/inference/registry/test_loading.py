@@ -1,0 +1,85 @@
+"""The registry is made of the built-in providers, the environment and the providers file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.registry.loading import load_registry
+from providers.inference.registry.providers_file import ProvidersFileError
+from tests.providers.inference.asking import MODEL, NOW, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_simulator_is_always_there() -> None:
+    """So that everything can be tried without a key (rule: works without a key)."""
+    registry = load(None)
+    model = registry.resolve("simulator/echo")
+    assert model is not None
+    assert model.price.terms.as_strings() == {
+        "input_per_million": "0.15",
+        "output_per_million": "0.60",
+    }
+    assert registry.resolve("echo") is model
+
+
+def test_a_built_in_needs_a_key_and_may_be_overridden(tmp_path: Path) -> None:
+    """Without a key it is unconfigured; environment and file name another base URL (P10)."""
+    assert "openrouter" not in load(None).providers
+    from_environment = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL="http://x/v1/")
+    assert from_environment.providers["openrouter"].base_url == "http://x/v1"
+    text = f'[[provider]]\nname = "openrouter"\nbase_url = "http://y/v1"\napi_key = "k"\n{MODEL}'
+    from_file = load(tmp_path / "p.toml", text, OPENROUTER_API_KEY="k")
+    assert from_file.providers["openrouter"].base_url == "http://y/v1"
+    assert from_file.resolve("openrouter/m") is not None
+    assert (
+        load(None, OPENROUTER_API_KEY="k")
+        .providers["openrouter"]
+        .base_url.startswith("https://openrouter.ai/")
+    )
+
+
+WRONG = [
+    ("not toml [", "line 1"),
+    ('[[provider]]\nname = "a"\n' + MODEL, "base_url"),
+    ('[[provider]]\nname = "a"\nbase_url = "ftp://x"\n' + MODEL, "http"),
+    ('[[provider]]\nname = "a/b"\nbase_url = "http://x"\n' + MODEL, "slash"),
+    ('[[provider]]\nname = "a"\nbase_url = "http://x"\nprice = 1\n', "price"),
+    ('[[provider]]\nname = "a"\nbase_url = "http://x"\n' + MODEL.replace('"1"', "1.0"), "decimal"),
+    ('[[provider]]\nname = "a"\nbase_url = "http://x"\n' + MODEL.replace('"1"', '"x"'), "'m'"),
+    (
+        '[[provider]]\nname = "a"\nbase_url = "http://x"\n[[provider.model]]\nid = "m"\n',
+        "input_per_million",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), WRONG)
+def test_a_wrong_file_stops_the_start_and_names_the_place(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    """P10: never a guessed price; a missing file is told too."""
+    with pytest.raises(ProvidersFileError, match=named):
+        load(tmp_path / "p.toml", text)
+    with pytest.raises(ProvidersFileError, match="does not exist"):
+        load_registry(
+            environment={},
+            providers_file=tmp_path / "none.toml",
+            effective_at=NOW,
+            limits=ClientLimits(),
+        )
+
+
+def test_the_same_price_has_the_same_version(tmp_path: Path) -> None:
+    """Restarts change no version; another price does (money rule 12)."""
+    text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
+    versions = []
+    for body in (text, text, text.replace('"2"', '"3"')):
+        model = load(tmp_path / "p.toml", body).resolve("a/m")
+        assert model is not None
+        versions.append(model.price.version)
+    assert versions[0] == versions[1] != versions[2]
