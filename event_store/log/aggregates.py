@@ -24,6 +24,7 @@ from eventsourcing.utils import Environment
 from psycopg.sql import SQL
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+from event_store.locks import Lock
 from event_store.log.codec import LedgerMapper
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from domain.events.base import Event
     from event_store.postgres.database import Database
 
-APPEND_LOCK = 4716259
-"""The advisory lock that every insert into the log takes; the SQL functions use the same."""
 EVENTS_TABLE = "events"
 LOCK_TIMEOUT_S = 10
 KEYS_CHANNEL = "api_keys"
@@ -53,7 +52,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
         # An advisory lock instead of the library's table lock, which waits for VACUUM.
         self.lock_table_statements = [
             SQL("SET LOCAL lock_timeout = '{0}s'").format(LOCK_TIMEOUT_S),
-            SQL("SELECT pg_advisory_xact_lock({0})").format(APPEND_LOCK),
+            SQL("SELECT pg_advisory_xact_lock({0})").format(Lock.APPEND),
         ]
 
     def _insert_events(
