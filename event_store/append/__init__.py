@@ -1,6 +1,6 @@
 """The append of money: entries in, answers out, durable in between.
 
-Owns: the entries' packing, group commit, leases, the spool and the sweeper.
+Owns: the entries' packing, the committer and its connection, leases, the spool, the sweeper.
 Keeps: P1, P2, P3 and the store's half of P12.
 Does not: decide prices; the SQL function decides bounds under its lock.
 """
