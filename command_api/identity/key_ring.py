@@ -16,7 +16,7 @@ import psycopg
 
 from edge.caller import Caller
 from edge.errors import invalid_key, ledger_unavailable
-from event_store.log.aggregates import KEYS_CHANNEL
+from event_store.log.inline_state import KEYS_CHANNEL
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz.sweeper")
 
 SWEEP_HOLDS_MAX = 1_000
-SWEEPER_LOCK = 4716261
 LEASES_KEPT_DAYS = 7
 
 

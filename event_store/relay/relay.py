@@ -16,6 +16,7 @@ from zlib import crc32
 
 import psycopg
 
+from event_store.locks import Lock
 from event_store.log.partitions import partition_key, partition_of
 from event_store.log.reading import head_position, listen, read_rows_after
 from event_store.relay.envelope import encode_event, encode_heartbeat
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.relay")
 
-RELAY_LOCK = 4716265
 STANDBY_S = 1.0
 RETRY_S = 1.0
 GATHER_S = 0.05
@@ -138,7 +138,7 @@ class Relay:
     def _lock(self, connection: Connection) -> bool:
         row = connection.execute(
             "SELECT pg_try_advisory_lock(%s, %s)",
-            [RELAY_LOCK, _signed(crc32(self._topic.encode()))],
+            [Lock.RELAY, _signed(crc32(self._topic.encode()))],
         ).fetchone()
         return bool(row and row[0])
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from event_store.locks import Lock
 from event_store.log.reading import head_position
 from projections.engine.runner import Runner
 from projections.engine.schema import create_indexes, create_tables, drop_views, show_version
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-REBUILD_LOCK = 4716264
 BATCH_EVENTS = 20_000
 CLOSE_EVENTS = 2_000
 """How near the head the new version must be before the live one is held still."""
@@ -103,7 +103,7 @@ def _live(owner: Connection, projection: Projection) -> tuple[int, str, int, str
 
 @contextmanager
 def _locked(owner: Connection, projection: Projection) -> Iterator[None]:
-    key = [REBUILD_LOCK, projection.name]
+    key = [Lock.REBUILD, projection.name]
     row = owner.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", key).fetchone()
     if not (row and row[0]):
         message = f"projection {projection.name} is being rebuilt already"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from event_store.locks import Lock
 from event_store.log.partitions import partition_of
 from event_store.log.reading import LogEntry, listen, read_after, unlisten
 from projections.all import PROJECTIONS
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.follower")
 
-FOLLOWER_LOCK = 4716262
 BATCH_EVENTS_MAX = 5_000
 IDLE_S = 1.0
 GATHER_S = 0.3
@@ -205,5 +205,5 @@ def _wait(connection: Connection, timeout_s: float) -> None:
 
 
 def _lock(connection: Connection) -> bool:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [FOLLOWER_LOCK]).fetchone()
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [Lock.FOLLOWER]).fetchone()
     return bool(row and row[0])

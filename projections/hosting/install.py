@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from event_store.locks import Lock
 from event_store.postgres.migrate import migrate
 from projections.all import PROJECTIONS
 from projections.engine.rebuild import rebuild
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from projections.engine.sinks import Sink
 
     Connection = psycopg.Connection[Any]
-
-INSTALL_LOCK = 4716263
 
 
 def migrate_all(
@@ -55,7 +54,7 @@ def install(
     known = or_postgres(sinks)
     changed = []
     with database.connect_as_owner() as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [INSTALL_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [Lock.INSTALL])
         registered = {
             name: (revision, sink)
             for name, revision, sink in connection.execute(

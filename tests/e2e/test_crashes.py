@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from event_store.locks import Lock
 from event_store.postgres.embedded import EmbeddedPostgres
 from tests.support.harness import (
     DONE,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from tests.support.harness import Request, ScriptedUpstream
 
-APPEND_LOCK = 4716259
 QUICK = {
     "GATEWAYZ_CALL_DEADLINE_S": "2",
     "GATEWAYZ_HOLD_GRACE_S": "1",
@@ -81,7 +81,7 @@ def waiting_for_the_lock(connection: psycopg.Connection[Any]) -> bool:
     """Whether an append waits for the lock that the test holds."""
     row = connection.execute(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted",
-        [APPEND_LOCK],
+        [Lock.APPEND],
     ).fetchone()
     return bool(row and row[0])
 
@@ -119,7 +119,7 @@ def test_the_gateway_is_killed(tmp_path: Path, upstream: ScriptedUpstream, step:
         if step == "before hold":
             # Warm the key cache, so that nothing but the hold is between the call and the lock.
             server.chat(key, model="none")
-            locker.execute("SELECT pg_advisory_lock(%s)", [APPEND_LOCK])
+            locker.execute("SELECT pg_advisory_lock(%s)", [Lock.APPEND])
         client = threading.Thread(target=call)
         if step in ("after provider end", "before settle"):
             stepper.step = "after hold"
@@ -128,7 +128,7 @@ def test_the_gateway_is_killed(tmp_path: Path, upstream: ScriptedUpstream, step:
             eventually(lambda: waiting_for_the_lock(locker))
         elif step in ("after provider end", "before settle"):
             assert stepper.reached.wait(20)
-            locker.execute("SELECT pg_advisory_lock(%s)", [APPEND_LOCK])
+            locker.execute("SELECT pg_advisory_lock(%s)", [Lock.APPEND])
             stepper.go_on.set()
             eventually(lambda: waiting_for_the_lock(locker))
         else:

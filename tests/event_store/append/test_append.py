@@ -19,6 +19,7 @@ from event_store.append.committer import Committer
 from event_store.append.entries import TOPICS, AppendAnswer, AppendCode, Entry, EntryKind
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7, now_iso
+from event_store.locks import Lock
 from event_store.log.aggregates import Aggregates
 from event_store.log.reading import read_after
 from projections.engine.runner import Runner
@@ -300,5 +301,5 @@ def test_a_plain_insert_takes_the_lock_too(database: Database) -> None:
             [new_uuid7()],
         )
         with database.connect() as second:
-            row = second.execute("SELECT pg_try_advisory_lock(4716259)").fetchone()
+            row = second.execute("SELECT pg_try_advisory_lock(%s)", [Lock.APPEND]).fetchone()
     assert row == (False,)

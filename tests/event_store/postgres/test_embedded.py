@@ -14,7 +14,13 @@ import psycopg
 import pytest
 
 from event_store.errors import EmbeddedPostgresError
-from event_store.postgres.embedded import EmbeddedPostgres, Launcher, choose_launcher, closed_folder
+from event_store.postgres.embedded import EmbeddedPostgres
+from event_store.postgres.launcher import (
+    Launcher,
+    choose_launcher,
+    closed_folder,
+    unprivileged_user,
+)
 from event_store.postgres.migrate import migrate
 from tests.support.harness import eventually
 
@@ -169,6 +175,12 @@ def test_a_closed_parent_is_named_with_its_cure(
     monkeypatch.setenv("GATEWAYZ_POSTGRES_USER", "nobody-of-this-name")
     with pytest.raises(EmbeddedPostgresError, match="no user"):
         choose_launcher(closed, namespaces=False)
+
+
+def test_the_unprivileged_user_can_be_named() -> None:
+    """`nobody`, unless the environment names another (rule: settings have defaults)."""
+    assert unprivileged_user({}) == "nobody"
+    assert unprivileged_user({"GATEWAYZ_POSTGRES_USER": "postgres"}) == "postgres"
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:

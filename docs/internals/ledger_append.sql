@@ -1,0 +1,479 @@
+-- The append as it runs: the function `ledger_append`, whatever it calls, in the order in which it
+-- is called, and the triggers of the log. Made by `make functions` from a freshly migrated
+-- database, as pg_get_functiondef gives it; a test compares. To read, not to run or edit: what
+-- counts is the migrations.
+
+CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], topics text[], owner uuid, ttl_s integer, OUT codes smallint[], OUT figures bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+  size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
+  in_order record; wide int[];
+BEGIN
+  PERFORM pg_advisory_xact_lock(4716259);
+  instant := booking_time();
+  codes := array_fill(0::smallint, ARRAY[size]);
+  figures := array_fill(0::bigint, ARRAY[size]);
+  special := array_fill(true, ARRAY[cardinality(accounts)]);
+  IF size > 2 THEN
+    -- An account is special when any of its entries needs the exact path.
+    SELECT array_agg(DISTINCT e.ix) INTO wide
+    FROM unnest(kinds, ix, amounts, streams, keys) AS e(kind, ix, amount, stream, key)
+    LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
+    LEFT JOIN credit_lot l ON l.lot_id = h.lot_ids[1]
+    WHERE e.kind NOT IN (1, 3, 4) OR length(e.key) > 0
+      OR (e.kind = 1 AND e.amount = 0)
+      OR (e.kind IN (3, 4) AND (
+        h.call_id IS NULL OR cardinality(h.lot_ids) <> 1 OR h.key_hash IS NOT NULL
+        OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
+        OR (e.kind = 3 AND e.amount > h.amount)));
+    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL OR a.next_expiry <= instant
+        OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
+      array_agg(head.lot_id ORDER BY n.ix)
+    INTO special, heads
+    FROM (
+      SELECT e.ix, coalesce(sum(e.amount) FILTER (WHERE e.kind = 1), 0) AS need
+      FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
+    ) n
+    LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+    LEFT JOIN LATERAL (
+      SELECT l.lot_id, l.available FROM credit_lot l
+      WHERE l.account_id = a.account_id AND l.available > 0
+      ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+    ) head ON true;
+    BEGIN
+      PERFORM ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, heads,
+        special, instant, topics, owner, ttl_s);
+    EXCEPTION WHEN unique_violation THEN
+      special := array_fill(true, ARRAY[cardinality(accounts)]);
+    END;
+  END IF;
+  IF true = ANY (special) THEN
+    in_order := ledger_append_in_order(kinds, streams, ix, accounts, amounts, aux, states, keys,
+      special, instant, topics, owner, ttl_s, codes, figures);
+    codes := in_order.codes; figures := in_order.figures;
+  END IF;
+  IF NOT pg_try_advisory_xact_lock(4716266) THEN
+    NOTIFY events;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.booking_time()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+AS $function$
+  SELECT greatest(
+    booking_clock(), (SELECT booked_at FROM events ORDER BY notification_id DESC LIMIT 1))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.booking_clock()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+AS $function$ SELECT clock_timestamp() $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
+  -- lot, so the order inside the batch changes nothing but the positions, which follow it.
+  WITH entry AS MATERIALIZED (
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states)
+      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, ord)
+    WHERE NOT skipped[e.ix]
+  ), gone AS (
+    DELETE FROM open_hold h USING entry e
+    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
+    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version
+  ), came AS (
+    INSERT INTO open_hold
+    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
+      owner, instant, instant + make_interval(secs => ttl_s), NULL
+    FROM entry e WHERE e.kind = 1
+  ), moved AS (
+    SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
+      sum(m.settled)::bigint AS settled
+    FROM (
+      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost FROM gone g
+    ) m GROUP BY m.ix, m.lot
+  ), lots AS (
+    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
+    FROM moved m WHERE l.lot_id = m.lot
+  ), sums AS (
+    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
+      settled = a.settled + m.settled
+    FROM (SELECT m.ix, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
+      sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
+    WHERE a.account_id = accounts[m.ix]
+  )
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+    SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+      ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]}', 'UTF8')
+      AS state
+    FROM entry e WHERE e.kind = 1
+    UNION ALL
+    SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+      ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+      || ',"released_nano_usd":' || g.held - g.cost
+      || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+      || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+         ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+      || '","amount_nano_usd":' || g.held - g.cost || '}]}' ELSE ']}' END, 'UTF8')
+    FROM gone g
+  ) f ORDER BY f.ord;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, INOUT codes smallint[], INOUT figures bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE answer record;
+BEGIN
+  FOR i IN 1 .. cardinality(kinds) LOOP
+    CONTINUE WHEN NOT chosen[ix[i]];
+    CASE kinds[i]
+      WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
+        keys[i], instant, owner, ttl_s, topics);
+      WHEN 2 THEN answer := ledger_extend(streams[i], amounts[i], states[i], instant, topics);
+      WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      ELSE answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], instant, topics);
+    END CASE;
+    codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  last record; known record; acct record; parts record; next_version bigint := 1;
+  is_new boolean := false;
+BEGIN
+  SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
+  FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
+  IF FOUND THEN
+    IF last.same AND last.topic = topics[1] THEN code := 2; RETURN; END IF;
+    next_version := last.originator_version + 1;
+    IF last.topic = topics[8] THEN
+      -- A late outcome leaves the hold as it was resolved before.
+      SELECT topic INTO last.topic FROM events WHERE originator_id = call AND topic <> topics[8]
+      ORDER BY originator_version DESC LIMIT 1;
+    END IF;
+    IF last.topic NOT IN (topics[4], topics[5]) AND NOT (last.same AND last.topic = topics[9]) THEN
+      code := 4; RETURN;
+    END IF;
+  END IF;
+  IF length(key) > 0 THEN
+    SELECT * INTO known FROM idempotency_key WHERE key_hash = substr(key, 1, 32);
+    IF FOUND THEN
+      figure := known.available;
+      code := CASE WHEN known.digest <> substr(key, 33) THEN 5 WHEN known.state = 'held' THEN 6
+        WHEN known.state = 'settled' THEN 7 WHEN known.state = 'refused' THEN 8
+        WHEN known.call_id <> call THEN 4 END;
+      IF code IS NOT NULL THEN RETURN; END IF;
+    END IF;
+  END IF;
+  SELECT available, next_expiry INTO acct FROM credit_account WHERE account_id = account;
+  IF NOT FOUND THEN
+    acct.available := 0;
+    is_new := true;
+  ELSIF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+    SELECT available INTO acct.available FROM credit_account WHERE account_id = account;
+  END IF;
+  figure := acct.available;
+  IF is_new AND (need = 0 OR length(key) > 0) THEN
+    INSERT INTO credit_account (account_id) VALUES (account);
+  END IF;
+  IF acct.available < need THEN
+    code := 1;
+    IF length(key) > 0 THEN
+      INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+      VALUES (call, next_version, topics[9], state_
+        || convert_to(',"available_nano_usd":' || acct.available || '}', 'UTF8'), instant);
+      INSERT INTO idempotency_key (key_hash, digest, call_id, state, needed, available)
+      VALUES (substr(key, 1, 32), substr(key, 33), call, 'refused', need, acct.available)
+      ON CONFLICT (key_hash) DO UPDATE SET state = 'refused', needed = need,
+        available = acct.available;
+    END IF;
+    RETURN;
+  END IF;
+  parts := ledger_reserve(account, need, instant);
+  INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
+    parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
+    CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END);
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, next_version, topics[1], state_
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
+  IF length(key) > 0 THEN
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    VALUES (substr(key, 1, 32), substr(key, 33), call, 'held')
+    ON CONFLICT (key_hash) DO UPDATE SET state = 'held';
+  END IF;
+  code := 0; figure := acct.available - need;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_book_expiry(account uuid, instant timestamp with time zone, topic_ text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE lot record; stream_version bigint;
+BEGIN
+  FOR lot IN
+    SELECT lot_id, available, expires_at FROM credit_lot
+    WHERE account_id = account AND expires_at <= instant AND available > 0
+    ORDER BY priority, expires_at, sequence
+  LOOP
+    UPDATE credit_account
+    SET version = version + 1, available = available - lot.available,
+        breakage = breakage + lot.available
+    WHERE account_id = account RETURNING version INTO stream_version;
+    UPDATE credit_lot SET available = 0 WHERE lot_id = lot.lot_id;
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    VALUES (account, stream_version, topic_, convert_to(
+      '{"id":"' || new_event_id(instant) || '","effective_at":"' || iso_instant(lot.expires_at)
+      || '","actor":"system:expiry","correlation_id":"' || lot.lot_id || '","account_id":"'
+      || account || '","lot_id":"' || lot.lot_id || '","breakage_nano_usd":' || lot.available
+      || '}', 'UTF8'), instant);
+  END LOOP;
+  DELETE FROM credit_lot WHERE account_id = account AND available = 0 AND held = 0;
+  UPDATE credit_account SET next_expiry = coalesce((
+    SELECT min(expires_at) FROM credit_lot WHERE account_id = account AND expires_at > instant
+  ), 'infinity') WHERE account_id = account;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.new_event_id(instant timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+AS $function$
+  -- RFC 9562 UUIDv7: 48 bits of milliseconds, then version, variant and random bits.
+  SELECT overlay(overlay(gen_random_uuid()::text
+    placing substr(lpad(to_hex((extract(epoch FROM instant) * 1000)::bigint), 12, '0'), 1, 8)
+      || '-' || substr(lpad(to_hex((extract(epoch FROM instant) * 1000)::bigint), 12, '0'), 9, 4)
+    from 1 for 13) placing '7' from 15 for 1)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_reserve(account uuid, need bigint, instant timestamp with time zone, OUT ids uuid[], OUT amounts bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE lot record; part bigint; missing bigint := need;
+BEGIN
+  ids := '{}'; amounts := '{}';
+  IF need > 0 THEN
+    FOR lot IN
+      SELECT lot_id, available FROM credit_lot
+      WHERE account_id = account AND available > 0 AND expires_at > instant
+      ORDER BY priority, expires_at, sequence
+    LOOP
+      part := least(lot.available, missing);
+      UPDATE credit_lot SET available = available - part, held = held + part
+      WHERE lot_id = lot.lot_id;
+      ids := ids || lot.lot_id; amounts := amounts || part; missing := missing - part;
+      EXIT WHEN missing = 0;
+    END LOOP;
+    ASSERT missing = 0, 'lots of the account do not sum to its available credits';
+  END IF;
+  UPDATE credit_account SET available = available - need, held = held + need
+  WHERE account_id = account;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.lot_parts(ids uuid[], amounts bigint[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT '[' || coalesce(string_agg(
+    '{"lot_id":"' || p.id || '","amount_nano_usd":' || p.amount || '}', ',' ORDER BY p.ord), '') || ']'
+  FROM unnest(ids, amounts) WITH ORDINALITY AS p(id, amount, ord) WHERE p.amount > 0
+$function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_extend(call uuid, need bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE hold record; acct record; parts record; last record;
+BEGIN
+  SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
+  FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
+  IF NOT FOUND OR last.topic = topics[9] THEN code := 9; RETURN; END IF;
+  IF last.same AND last.topic = topics[2] THEN code := 2; RETURN; END IF;
+  SELECT * INTO hold FROM open_hold WHERE call_id = call;
+  IF NOT FOUND THEN code := 3; RETURN; END IF;
+  SELECT available, next_expiry INTO acct FROM credit_account WHERE account_id = hold.account_id;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
+    SELECT available INTO acct.available FROM credit_account WHERE account_id = hold.account_id;
+  END IF;
+  figure := acct.available;
+  IF acct.available < need THEN code := 1; RETURN; END IF;
+  parts := ledger_reserve(hold.account_id, need, instant);
+  UPDATE open_hold SET amount = amount + need, version = version + 1,
+    lot_ids = lot_ids || parts.ids, lot_amounts = lot_amounts || parts.amounts
+  WHERE call_id = call;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, hold.version + 1, topics[2], state_
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
+  code := 0; figure := acct.available - need;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_grant(lot uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE fact jsonb; stream_version bigint; at bigint; expiry timestamptz;
+BEGIN
+  IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN code := 2; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  expiry := coalesce((fact ->> 'expires_at')::timestamptz, 'infinity');
+  INSERT INTO grant_key VALUES (lot);
+  INSERT INTO credit_account (account_id, version, granted, available, next_expiry)
+  VALUES (account, 1, amount, amount, expiry)
+  ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+    granted = credit_account.granted + amount, available = credit_account.available + amount,
+    next_expiry = least(credit_account.next_expiry, expiry)
+  RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[6], state_ || '\x7d'::bytea, instant)
+  RETURNING notification_id INTO at;
+  INSERT INTO credit_lot VALUES (lot, account, fact ->> 'kind', (fact ->> 'priority')::smallint,
+    expiry, at, amount, 0);
+  code := 0; figure := amount;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  hold record; last record; lot record; taken bigint; rest bigint; missing bigint;
+  released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
+  used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
+  more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
+BEGIN
+  SELECT * INTO hold FROM open_hold WHERE call_id = call;
+  IF NOT FOUND THEN
+    SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
+    FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
+    code := CASE WHEN NOT FOUND OR last.topic = topics[9] THEN 9
+      WHEN last.same AND last.topic <> topics[8] THEN 2 ELSE 3 END;
+    IF code = 3 AND kind = 3 AND NOT last.same THEN
+      PERFORM ledger_book_late(call, cost, state_, last.originator_version, instant, topics);
+    END IF;
+    RETURN;
+  END IF;
+  IF kind = 5 THEN
+    IF hold.expires_at > instant OR EXISTS (
+      SELECT FROM process_lease WHERE owner_id = hold.owner_id AND expires_at > clock_timestamp()
+    ) THEN code := 10; RETURN; END IF;
+    loss := hold.estimated_cost;
+  END IF;
+  SELECT next_expiry INTO due FROM credit_account WHERE account_id = hold.account_id;
+  IF due <= instant THEN
+    PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
+  END IF;
+  missing := CASE WHEN kind = 3 THEN cost ELSE 0 END;
+  FOR i IN 1 .. cardinality(hold.lot_ids) LOOP
+    taken := least(missing, hold.lot_amounts[i]);
+    rest := hold.lot_amounts[i] - taken;
+    missing := missing - taken;
+    SELECT expires_at INTO expiry FROM credit_lot WHERE lot_id = hold.lot_ids[i];
+    UPDATE credit_lot SET held = held - hold.lot_amounts[i],
+      available = available + CASE WHEN expiry > instant THEN rest ELSE 0 END
+    WHERE lot_id = hold.lot_ids[i];
+    used := used || taken;
+    IF expiry > instant THEN
+      released := released + rest; given := given || rest; lost := lost || 0::bigint;
+    ELSE
+      broken := broken + rest; given := given || 0::bigint; lost := lost || rest;
+    END IF;
+  END LOOP;
+  IF missing > 0 THEN
+    FOR lot IN
+      SELECT lot_id, available FROM credit_lot
+      WHERE account_id = hold.account_id AND available > 0 AND expires_at > instant
+      ORDER BY priority, expires_at, sequence
+    LOOP
+      taken := least(lot.available, missing);
+      UPDATE credit_lot SET available = available - taken WHERE lot_id = lot.lot_id;
+      more := more || lot.lot_id; more_amounts := more_amounts || taken;
+      beyond := beyond + taken; missing := missing - taken;
+      EXIT WHEN missing = 0;
+    END LOOP;
+    loss := loss + missing;
+  END IF;
+  UPDATE credit_account SET available = available + released - beyond, held = held - hold.amount,
+    settled = settled + hold.amount - released - broken + beyond, breakage = breakage + broken
+  WHERE account_id = hold.account_id RETURNING available INTO spendable;
+  DELETE FROM open_hold WHERE call_id = call;
+  DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, hold.version + 1, topics[kind], state_ || convert_to(
+    ',"held_nano_usd":' || hold.amount
+    || ',"settled_nano_usd":' || hold.amount - released - broken + beyond
+    || ',"released_nano_usd":' || released || ',"breakage_nano_usd":' || broken
+    || ',"house_loss_nano_usd":' || loss || ',"lots":' || lot_parts(hold.lot_ids, used)
+    || CASE WHEN released > 0 THEN ',"released_lots":' || lot_parts(hold.lot_ids, given) ELSE '' END
+    || CASE WHEN broken > 0 THEN ',"forfeited_lots":' || lot_parts(hold.lot_ids, lost) ELSE '' END
+    || CASE WHEN beyond > 0 THEN ',"beyond_lots":' || lot_parts(more, more_amounts) ELSE '' END
+    || '}', 'UTF8'), instant);
+  IF hold.key_hash IS NOT NULL THEN
+    UPDATE idempotency_key SET state = (ARRAY['', '', 'settled', 'voided', 'expired'])[kind]
+    WHERE key_hash = hold.key_hash;
+  END IF;
+  code := 0; figure := spendable;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_book_late(call uuid, cost bigint, state_ bytea, last_version bigint, instant timestamp with time zone, topics text[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  -- What expiry and earlier late outcomes already booked is not booked again.
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  SELECT call, last_version + 1, topics[8], state_
+    || convert_to(',"house_loss_nano_usd":' || cost - coalesce(sum(
+      (convert_from(e.state, 'UTF8')::jsonb ->> 'house_loss_nano_usd')::bigint), 0) || '}', 'UTF8'),
+    instant
+  FROM events e
+  WHERE e.originator_id = call AND e.originator_version >= (
+    SELECT max(originator_version) FROM events
+    WHERE originator_id = call AND topic IN (topics[3], topics[4], topics[5]))
+$function$;
+
+CREATE OR REPLACE FUNCTION public.refuse_change_of_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RAISE EXCEPTION 'events are never changed or deleted: append a correcting event'
+    USING ERRCODE = 'insufficient_privilege';
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.take_append_lock()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock(4716259);
+  RETURN NULL;
+END $function$;

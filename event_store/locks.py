@@ -1,0 +1,30 @@
+"""Every advisory lock of the database, with its number.
+
+PostgreSQL knows advisory locks by number alone, so two uses of one number would wait for each
+other without a word. SQL cannot import this list: migrations write the number itself, and a test
+compares them with what stands here.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+
+@unique
+class Lock(IntEnum):
+    """What each lock protects. 4716261 was the sweeper's, which needs none: never use it again."""
+
+    APPEND = 4716259
+    """Every insert into the log, until its transaction ends: positions appear in order (P7)."""
+    MIGRATION = 4716260
+    """One session migrates while the others wait, so that no table is made twice at once."""
+    FOLLOWER = 4716262
+    """One follower projects the log of a database; the others stand by."""
+    INSTALL = 4716263
+    """One session brings the projections to their present revision."""
+    REBUILD = 4716264
+    """One rebuild of a projection; the second key is the hash of its name."""
+    RELAY = 4716265
+    """One relay is active for a topic; the second key is the checksum of its name."""
+    LISTENERS = 4716266
+    """Held in share mode by whoever sleeps until an append; without one nobody is notified."""

@@ -1,0 +1,63 @@
+"""What the events of ordinary aggregates change beside the log, in the same transaction.
+
+One function for each event type, in one table by topic. The state is a cache of the log: the
+gateways look it up on every call, and read nothing else of these streams. Money is not here: its
+inline state is the append function's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eventsourcing.persistence import StoredEvent
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+    Handler = Callable[[Cursor[DictRow], StoredEvent], None]
+
+KEYS_CHANNEL = "api_keys"
+"""Tells the gateways which key to forget; the payload is its id."""
+
+
+def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    cursor.execute(
+        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name) "
+        "VALUES (%s, %s, %s, %s, %s, %s)",
+        [
+            fact["key_hash"],
+            stored.originator_id,
+            fact["user_id"],
+            fact["account_id"],
+            fact["masked"],
+            fact["name"],
+        ],
+    )
+
+
+def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute("UPDATE api_key SET revoked = true WHERE key_id = %s", [stored.originator_id])
+    cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+
+
+HANDLERS: Mapping[str, Handler] = {
+    ApiKeyCreated.TOPIC: _key_created,
+    ApiKeyRevoked.TOPIC: _key_revoked,
+}
+
+
+def update_inline_state(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Do what an event's type asks for; most types ask for nothing.
+
+    Raises psycopg.Error, and the event is not saved then either.
+    """
+    handler = HANDLERS.get(stored.topic)
+    if handler is not None:
+        handler(cursor, stored)

@@ -1,0 +1,504 @@
+"""Each migration finds what it needs and leaves what it promises, with data in the tables.
+
+They are applied one at a time, through the real `migrate`, on a database that fills as its tables
+come to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from event_store.append.committer import Committer
+from event_store.append.entries import AppendCode
+from event_store.ids import new_uuid7
+from event_store.log.reading import read_after
+from event_store.postgres import migrate as module
+from event_store.postgres.database import APPLICATION_ROLE
+from tests.support import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from event_store.postgres.database import Database
+
+FILES = sorted(module.MIGRATIONS.glob("*.sql"))
+NAMES = [path.stem for path in FILES]
+ACCOUNT = UUID("00000000-0000-7000-8000-00000000000a")
+_numbers = itertools.count(1)
+
+
+def table(name: str, *, may: str = "SELECT, INSERT, UPDATE", never: str = "TRUNCATE") -> str:
+    """The table is there, and the application may do to it what it must, and nothing else."""
+    granted = [
+        f"has_table_privilege('{APPLICATION_ROLE}', to_regclass('{name}'), '{right}')"
+        for right in may.split(", ")
+    ]
+    refused = f"NOT has_table_privilege('{APPLICATION_ROLE}', to_regclass('{name}'), '{never}')"
+    return " AND ".join([f"to_regclass('{name}') IS NOT NULL", *granted, refused])
+
+
+def no_table(name: str) -> str:
+    """The table is not there."""
+    return f"to_regclass('{name}') IS NULL"
+
+
+def function(name: str, *said: str) -> str:
+    """The function is there, and its text says this."""
+    says = [f"position('{part}' IN pg_get_functiondef(to_regproc('{name}'))) > 0" for part in said]
+    return " AND ".join([f"to_regproc('{name}') IS NOT NULL", *says])
+
+
+def no_function(name: str) -> str:
+    """The function is not there."""
+    return f"to_regproc('{name}') IS NULL"
+
+
+def trigger(name: str) -> str:
+    """The log has this trigger, switched on."""
+    return (
+        "EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass('events') "
+        f"AND tgname = '{name}' AND tgenabled = 'O')"
+    )
+
+
+def column(of: str, name: str, default: str = "") -> str:
+    """The table has this column, whose default begins so."""
+    return (
+        "EXISTS (SELECT FROM information_schema.columns WHERE table_schema = 'public' AND "
+        f"table_name = '{of}' AND column_name = '{name}' "
+        f"AND coalesce(column_default, '') LIKE '{default}%')"
+    )
+
+
+def no(condition: str) -> str:
+    """The contrary."""
+    return f"({condition}) IS NOT TRUE"
+
+
+class Check(NamedTuple):
+    """What holds just before a migration and just after it; each is a condition in SQL.
+
+    All rows stay but those of `drops`. What `after` says is new, unless the check is `quiet`.
+    """
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    drops: tuple[str, ...] = ()
+    quiet: bool = False
+
+
+EVERY_RIGHT = "SELECT, INSERT, UPDATE, DELETE"
+ROLE = f"EXISTS (SELECT FROM pg_roles WHERE rolname = '{APPLICATION_ROLE}' AND NOT rolsuper)"
+OLD_READ_MODELS = (
+    "read_account_balance_v1",
+    "read_credit_lot_v1",
+    "read_credit_statement_v1",
+)
+APPEND_NOW = function("ledger_append", "size > 2", "pg_try_advisory_xact_lock", "force_generic")
+
+CHECKS = {
+    # The role is the server's, not the database's: it may stand there already.
+    "0001_application_role": Check((no_table("events"),), (ROLE,), quiet=True),
+    "0002_events": Check(
+        (ROLE, no_table("events")),
+        (
+            table("events", may="SELECT, INSERT", never="UPDATE"),
+            table("events", may="SELECT, INSERT", never="DELETE"),
+            "to_regclass('events_notification_id_idx') IS NOT NULL",
+            "to_regtype('stored_event_uuid') IS NOT NULL",
+        ),
+    ),
+    "0003_booking_time": Check(
+        (no(column("events", "booked_at", "booking_time")), no_function("booking_time")),
+        (
+            column("events", "booked_at", "booking_time"),
+            function("booking_time", "booking_clock"),
+            function("iso_instant"),
+        ),
+    ),
+    "0004_append_lock": Check(
+        (no(trigger("events_append_lock")),),
+        (trigger("events_append_lock"), function("take_append_lock")),
+    ),
+    "0005_events_immutable": Check(
+        (no(trigger("events_immutable")),),
+        (trigger("events_immutable"), function("refuse_change_of_events")),
+    ),
+    "0006_process_lease": Check(
+        (no_table("process_lease"),), (table("process_lease", may=EVERY_RIGHT),)
+    ),
+    "0007_credit_account": Check(
+        (no_table("credit_account"),), (table("credit_account", never="DELETE"),)
+    ),
+    "0008_credit_lot": Check(
+        (no_table("credit_lot"),),
+        (
+            table("credit_lot", may=EVERY_RIGHT),
+            "to_regclass('credit_lot_burn_down_idx') IS NOT NULL",
+        ),
+    ),
+    "0009_open_hold": Check((no_table("open_hold"),), (table("open_hold", may=EVERY_RIGHT),)),
+    "0010_idempotency_key": Check(
+        (no_table("idempotency_key"),), (table("idempotency_key", never="DELETE"),)
+    ),
+    "0011_idempotent_reply": Check(
+        (no_table("idempotent_reply"),), (table("idempotent_reply", may=EVERY_RIGHT),)
+    ),
+    "0012_api_key": Check((no_table("api_key"),), (table("api_key", never="DELETE"),)),
+    "0013_user_secret": Check((no_table("user_secret"),), (table("user_secret", never="DELETE"),)),
+    "0014_ledger_helpers": Check(
+        (no_function("ledger_reserve"), no_function("ledger_book_expiry")),
+        (
+            function("new_event_id"),
+            function("lot_parts"),
+            function("ledger_book_expiry"),
+            function("ledger_reserve"),
+        ),
+    ),
+    "0015_ledger_hold": Check(
+        (no_function("ledger_hold"), function("ledger_reserve"), no_table("grant_key")),
+        (
+            function("ledger_hold", "ledger_reserve"),
+            function("ledger_extend", "ledger_reserve"),
+            function("ledger_grant"),
+            table("grant_key", may="SELECT, INSERT", never="DELETE"),
+        ),
+    ),
+    "0016_ledger_resolve": Check(
+        (no_function("ledger_resolve"),),
+        (function("ledger_resolve", "ledger_book_late"), function("ledger_book_late")),
+    ),
+    "0017_ledger_append": Check(
+        (no_function("ledger_append"), function("ledger_hold"), function("ledger_resolve")),
+        (
+            function("ledger_append_in_order"),
+            function("ledger_append_simple"),
+            function("ledger_append", "size > 4", "NOTIFY events", "force_generic"),
+        ),
+    ),
+    "0018_projection_progress": Check(
+        (no_table("projection_progress"),), (table("projection_progress", never="DELETE"),)
+    ),
+    "0019_account_balances": Check(
+        tuple(no_table(name) for name in OLD_READ_MODELS),
+        tuple(table(name, may=EVERY_RIGHT) for name in OLD_READ_MODELS),
+    ),
+    "0020_projections": Check(
+        (
+            *(table(name) for name in OLD_READ_MODELS),
+            no_table("projection"),
+            no(column("projection_progress", "partition")),
+        ),
+        (
+            *(no_table(name) for name in OLD_READ_MODELS),
+            table("projection", may="SELECT", never="INSERT"),
+            column("projection_progress", "partition"),
+            table("projection_progress", may="SELECT, UPDATE", never="INSERT"),
+        ),
+        drops=(*OLD_READ_MODELS, "projection_progress"),
+    ),
+    "0021_relay_progress": Check(
+        (no_table("relay_progress"),), (table("relay_progress", never="DELETE"),)
+    ),
+    "0022_notify_listeners": Check(
+        (function("ledger_append", "size > 4"), no(APPEND_NOW)),
+        (APPEND_NOW, no(function("ledger_append", "size > 4"))),
+    ),
+    # Writes down what already runs; a test of its own compares the function.
+    "0023_ledger_append_whole": Check((APPEND_NOW,), (APPEND_NOW,), quiet=True),
+}
+"""Migration → what is checked before it and after it."""
+
+
+class Seed(NamedTuple):
+    """A row that is put in after each of the migrations `first` to `last`, as the owner."""
+
+    first: int
+    last: int
+    sql: str
+
+
+LATEST = len(FILES)
+SEEDS = (
+    Seed(
+        2,
+        LATEST,
+        "INSERT INTO events (originator_id, originator_version, topic, state, booked_at) VALUES "
+        '(gen_random_uuid(), 1, \'api_key.revoked.v1\', convert_to(\'{"id":"x","effective_at":'
+        '"2026-01-01T00:00:00.000000Z","actor":"test","correlation_id":"x"}\', \'UTF8\'), '
+        "clock_timestamp())",
+    ),
+    Seed(
+        6,
+        LATEST,
+        "INSERT INTO process_lease (owner_id, home, expires_at) "
+        "VALUES (gen_random_uuid(), 'home', 'infinity')",
+    ),
+    Seed(
+        11,
+        LATEST,
+        "INSERT INTO idempotent_reply VALUES (gen_random_uuid(), 200, 'text/plain', 'x', 'body')",
+    ),
+    Seed(
+        12,
+        LATEST,
+        "INSERT INTO api_key VALUES (gen_random_uuid()::text, gen_random_uuid(), "
+        "gen_random_uuid(), gen_random_uuid(), 'gw_…', 'name')",
+    ),
+    Seed(
+        13,
+        LATEST,
+        "INSERT INTO user_secret (user_id, account_id, wrapped_key) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), 'wrapped')",
+    ),
+    Seed(
+        18,
+        19,
+        "INSERT INTO projection_progress (name, version) VALUES (gen_random_uuid()::text, 1)",
+    ),
+    Seed(
+        19,
+        19,
+        "INSERT INTO read_account_balance_v1 VALUES (gen_random_uuid(), 1, 1, 0, 0, 0, 0, 0, 0, 1)",
+    ),
+    Seed(
+        20,
+        LATEST,
+        "INSERT INTO projection VALUES (gen_random_uuid()::text, 1, 1, 'postgres')",
+    ),
+    Seed(
+        20,
+        LATEST,
+        "INSERT INTO projection_progress (name, version, partition, host, position) "
+        "VALUES (gen_random_uuid()::text, 1, 0, 'follower', 5)",
+    ),
+    Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
+)
+APPENDS_FROM = 17
+EVENTS_OF_AN_APPEND = 10
+
+
+async def append(database: Database) -> None:
+    """A grant, five holds in one batch, and what ends four of them: set-based and exact."""
+    committer = Committer(
+        database.application, owner_id=new_uuid7(), hold_ttl_s=600, append_timeout_s=5
+    )
+    await committer.start()
+    try:
+        calls = [new_uuid7() for _ in range(5)]
+        batches = (
+            [entries.grant(ACCOUNT, 10_000)],
+            [entries.hold(call, ACCOUNT, 1_000) for call in calls],
+            [entries.settle(call, ACCOUNT, 400) for call in calls[:3]],
+            [entries.void(calls[3], ACCOUNT)],
+        )
+        for batch in batches:
+            answers = await asyncio.gather(*map(committer.append, batch))
+            assert [answer.code for answer in answers] == [AppendCode.OK] * len(batch)
+    finally:
+        await committer.stop()
+
+
+def seed(database: Database, level: int) -> None:
+    """Fill the tables that there are after so many migrations, and append where one can."""
+    with database.connect_as_owner() as connection:
+        for each in SEEDS:
+            if each.first <= level <= each.last:
+                connection.execute(each.sql.encode())
+    if level >= APPENDS_FROM:
+        before = count(database)
+        asyncio.run(append(database))
+        assert count(database) == before + EVENTS_OF_AN_APPEND
+
+
+def count(database: Database) -> int:
+    """Events in the log, as the application reads them: each must decode."""
+    with database.connect() as connection:
+        return len([entry.event.id for entry in read_after(connection, 0)])
+
+
+def unmet(connection: psycopg.Connection[Any], conditions: tuple[str, ...]) -> list[str]:
+    """Those that do not hold."""
+    found = []
+    for condition in conditions:
+        row = connection.execute(f"SELECT {condition}".encode()).fetchone()
+        if row != (True,):
+            found.append(condition)
+    return found
+
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def rows_of(connection: psycopg.Connection[Any]) -> Rows:
+    """Every row of every table."""
+    names = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename !~ 'yoyo'"
+    ).fetchall()
+    return {
+        name: [row for (row,) in connection.execute(f"SELECT to_jsonb(t) FROM {name} t")]
+        for (name,) in names
+    }
+
+
+def assert_kept(before: Rows, after: Rows, drops: tuple[str, ...]) -> None:
+    """Every row is there with what it had; it may have more columns."""
+    for name in before.keys() - set(drops):
+        columns = before[name][0].keys() if before[name] else ()
+        left = [{key: row[key] for key in columns} for row in after[name]]
+        assert sorted(map(repr, left)) == sorted(map(repr, before[name])), name
+
+
+SCHEMA = """
+SELECT 'relation ' || relname, concat_ws(' ', relkind, reloptions, relacl)
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind <> 'i'
+UNION ALL
+SELECT 'column ' || attrelid::regclass || '.' || attname, concat_ws(' ', attnum,
+  format_type(atttypid, atttypmod), attnotnull, attstorage, pg_get_expr(d.adbin, d.adrelid))
+FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
+WHERE relnamespace = 'public'::regnamespace AND relkind <> 'i' AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'constraint ' || conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index ' || indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'trigger ' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT 'type ' || typname, typtype::text FROM pg_type
+WHERE typnamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'function ' || oid::regprocedure, concat_ws(' ', pg_get_functiondef(oid), proacl)
+FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+def schema_of(database: Database) -> dict[str, str]:
+    """What the catalog says of the schema, without the bookkeeping of migrations."""
+    with database.connect_as_owner() as connection:
+        rows = connection.execute(SCHEMA).fetchall()
+    return {name: text for name, text in rows if "yoyo" not in name}
+
+
+@pytest.fixture
+def empty(server: Database) -> Iterator[Database]:
+    """A database with nothing in it."""
+    name = f"empty_{os.getpid()}_{next(_numbers)}"
+    with server.with_name("postgres").connect_as_owner() as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield server.with_name(name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def migrate_to(
+    empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], list[str]]:
+    """Migrate as a release with so many migrations does; returns what was applied."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    monkeypatch.setattr(module, "MIGRATIONS", folder)
+
+    def run(level: int) -> list[str]:
+        for path in FILES[:level]:
+            shutil.copy(path, folder)
+        return module.migrate(empty)
+
+    return run
+
+
+def test_every_migration_has_its_check() -> None:
+    """One entry for each file, none for another, numbers without a gap (rule: migrations)."""
+    assert list(CHECKS) == NAMES
+    assert [int(name[:4]) for name in NAMES] == list(range(1, LATEST + 1))
+    for path, earlier in zip(FILES[1:], NAMES, strict=False):
+        assert f"-- depends: {earlier}\n" in path.read_text(), path.name
+        assert "SET LOCAL lock_timeout" in path.read_text(), path.name
+
+
+def test_each_migration_does_what_its_check_says(
+    empty: Database, migrate_to: Callable[[int], list[str]]
+) -> None:
+    """One at a time with rows in the tables: none is lost, and appends go on (P5, P7)."""
+    for level, name in enumerate(NAMES, start=1):
+        check = CHECKS[name]
+        with empty.connect_as_owner() as connection:
+            assert unmet(connection, check.before) == [], name
+            new = unmet(connection, check.after)
+            assert check.quiet or new == list(check.after), f"{name} checks what was so before"
+            kept = rows_of(connection)
+        assert migrate_to(level) == [name]
+        with empty.connect_as_owner() as connection:
+            assert unmet(connection, check.after) == [], name
+            assert_kept(kept, rows_of(connection), check.drops)
+        seed(empty, level)
+    with empty.connect_as_owner() as connection:
+        filled = rows_of(connection)
+    assert [name for name in filled if not filled[name]] == ["idempotency_key"]
+    assert len(filled["open_hold"]) == LATEST - APPENDS_FROM + 1
+
+
+@pytest.mark.parametrize("level", range(LATEST + 1))
+def test_every_release_upgrades_to_the_same_schema(
+    empty: Database, migrate_to: Callable[[int], list[str]], level: int, server: Database
+) -> None:
+    """From any prefix, in use, to the last migration: one schema, and an append (P5)."""
+    assert migrate_to(level) == NAMES[:level]
+    seed(empty, level)
+    assert migrate_to(LATEST) == NAMES[level:]
+    assert migrate_to(LATEST) == []
+    found, wanted = schema_of(empty), schema_of(server)
+    assert found.items() <= wanted.items(), found.keys() - wanted.keys()
+    assert {name for name in wanted.keys() - found.keys() if "read_" not in name} == set()
+    seed(empty, LATEST)
+
+
+def test_writing_the_append_down_changed_nothing(
+    empty: Database, migrate_to: Callable[[int], list[str]]
+) -> None:
+    """0023 holds what 0022 had patched together, but for white space (rule: append whole)."""
+
+    def functions() -> dict[str, str]:
+        texts = schema_of(empty)
+        return {
+            name: re.sub(r"\s+", " ", text)
+            for name, text in texts.items()
+            if name.startswith("function ")
+        }
+
+    before_it = NAMES.index("0023_ledger_append_whole")
+    migrate_to(before_it)
+    before = functions()
+    assert migrate_to(before_it + 1) == ["0023_ledger_append_whole"]
+    assert functions() == before
+    assert len(before) > 10
+
+
+@pytest.mark.parametrize("change", ["UPDATE events SET topic = 'x'", "DELETE FROM events"])
+def test_from_the_fifth_on_events_stay(
+    empty: Database, migrate_to: Callable[[int], list[str]], change: str
+) -> None:
+    """The owner too is refused as soon as the trigger stands, and not before (P5)."""
+    migrate_to(4)
+    seed(empty, 4)
+    with empty.connect_as_owner() as connection, connection.transaction(force_rollback=True):
+        assert connection.execute(change.encode()).rowcount == 1
+    migrate_to(5)
+    with (
+        empty.connect_as_owner() as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="never changed"),
+    ):
+        connection.execute(change.encode())
