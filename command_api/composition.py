@@ -36,14 +36,16 @@ def named_database(settings: Settings) -> Database | None:
 
 def embedded_of(settings: Settings) -> EmbeddedPostgres | None:
     """The home's own server; None where the settings name somebody else's database."""
-    if named_database(settings) is not None:
-        return None
-    return EmbeddedPostgres(settings.installation.home)
+    return None if named_database(settings) else _home_server(settings)
 
 
 def database_of(settings: Settings) -> Database:
     """The database of the settings, which somebody else keeps running."""
-    return named_database(settings) or EmbeddedPostgres(settings.installation.home).database()
+    return named_database(settings) or _home_server(settings).database()
+
+
+def _home_server(settings: Settings) -> EmbeddedPostgres:
+    return EmbeddedPostgres(settings.installation.home)
 
 
 @contextmanager
