@@ -6,7 +6,6 @@ Serving processes, background work and the command line are put together from th
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,19 +29,24 @@ if TYPE_CHECKING:
     from providers.inference.registry.registry import Registry
 
 
-def database_of(settings: Settings) -> Database:
-    """The database of the settings, which somebody else keeps running."""
-    if settings.database_url:
-        return Database.from_url(settings.database_url, settings.migrations_database_url)
-    return EmbeddedPostgres(settings.home).database()
+def named_database(settings: Settings) -> Database | None:
+    """Somebody else's database, where the settings name one; else the home has its own."""
+    named = settings.database
+    return Database.from_url(named.url, named.migrations_url) if named.url else None
 
 
 def embedded_of(settings: Settings) -> EmbeddedPostgres | None:
     """The home's own server; None where the settings name somebody else's database."""
-    if settings.database_url:
-        return None
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return EmbeddedPostgres(settings.home)
+    return None if named_database(settings) else _home_server(settings)
+
+
+def database_of(settings: Settings) -> Database:
+    """The database of the settings, which somebody else keeps running."""
+    return named_database(settings) or _home_server(settings).database()
+
+
+def _home_server(settings: Settings) -> EmbeddedPostgres:
+    return EmbeddedPostgres(settings.installation.home)
 
 
 @contextmanager
@@ -51,14 +55,16 @@ def open_database(
 ) -> Iterator[Database]:
     """The database of the settings: somebody else's, or the home's own while we use it.
 
-    Raises EmbeddedPostgresError where the home's own cannot be started.
+    Who wants to revive the home's own passes it as `embedded`. Raises EmbeddedPostgresError
+    where it cannot be started.
     """
     embedded = embedded or embedded_of(settings)
     if embedded is None:
         yield database_of(settings)
-    else:
-        with embedded.running() as database:
-            yield database
+        return
+    settings.installation.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with embedded.running() as database:
+        yield database
 
 
 def prepare_database(settings: Settings, database: Database, *, move: bool) -> list[str]:
@@ -66,18 +72,31 @@ def prepare_database(settings: Settings, database: Database, *, move: bool) -> l
 
     With `move`, counters go where these settings want them: into Redis, or out of it.
     """
+    host = settings.reads.projection_host
     return migrate_all(
         database,
-        sinks_of(settings.redis_url),
-        host=settings.projection_host,
-        partitions=1 if settings.projection_host == FOLLOWER else settings.kafka_partitions,
+        sinks_of(settings.redis.url),
+        host=host,
+        partitions=1 if host == FOLLOWER else settings.kafka.partitions,
         move=move,
     )
 
 
 def vault_of(settings: Settings) -> Vault:
-    """The secrets of the installation; raises ValueError for one that is too short."""
-    return Vault(load_secret(settings.home, settings.secret_key, settings.secret_file))
+    """The secrets of the installation.
+
+    Raises ValueError for one that is too short, or whose file can be neither read nor made.
+    """
+    identity = settings.identity
+    try:
+        secret = load_secret(settings.installation.home, identity.secret_key, identity.secret_file)
+    except OSError as error:
+        message = (
+            f"the file of the secret can be neither read nor made ({error}): make its folder, or "
+            f"name another file in GATEWAYZ_SECRET_FILE"
+        )
+        raise ValueError(message) from None
+    return Vault(secret)
 
 
 def committer_of(settings: Settings, database: Database, owner_id: UUID) -> Committer:
@@ -86,23 +105,24 @@ def committer_of(settings: Settings, database: Database, owner_id: UUID) -> Comm
         database.application,
         owner_id=owner_id,
         hold_ttl_s=settings.hold_ttl_s,
-        append_timeout_s=settings.append_timeout_s,
+        append_timeout_s=settings.database.append_timeout_s,
     )
 
 
 def registry_of(settings: Settings) -> Registry:
     """The providers that settings and environment describe. Raises ProvidersFileError."""
-    file = settings.providers_file
+    upstream = settings.upstream
+    file = upstream.providers_file
     changed = file.stat().st_mtime if file and file.exists() else 0
     return load_registry(
-        environment=os.environ,
+        environment=settings.environment,
         providers_file=file,
         effective_at=to_iso(datetime.fromtimestamp(changed, UTC)),
         limits=ClientLimits(
-            connect_s=settings.upstream_connect_s,
-            silence_s=settings.upstream_silence_s,
-            attempt_s=settings.call_deadline_s,
-            reply_bytes_max=settings.upstream_reply_bytes_max,
+            connect_s=upstream.connect_s,
+            silence_s=upstream.silence_s,
+            attempt_s=settings.calls.deadline_s,
+            reply_bytes_max=upstream.reply_bytes_max,
         ),
     )
 
@@ -110,7 +130,7 @@ def registry_of(settings: Settings) -> Registry:
 def configure_logging(settings: Settings) -> None:
     """Plain lines on standard error."""
     logging.basicConfig(
-        level=settings.log_level.upper(),
+        level=settings.installation.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)

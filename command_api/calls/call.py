@@ -12,7 +12,7 @@ from event_store.ids import now_iso
 if TYPE_CHECKING:
     from command_api.operations.request import InferenceRequest
     from command_api.routing.router import Plan
-    from command_api.settings import Settings
+    from command_api.settings.calls import HoldSettings
     from domain.ledger.holds import CallBound
     from edge.caller import Caller
     from providers.inference.registry.offers import Model, Provider
@@ -67,7 +67,7 @@ class Call:
     """One call: its identity, its plan, its bound, and the record of its attempts."""
 
     __slots__ = (
-        "_settings",
+        "_holds",
         "_tried",
         "app",
         "attempts",
@@ -97,7 +97,7 @@ class Call:
         caller: Caller,
         request: InferenceRequest,
         plan: Plan,
-        settings: Settings,
+        holds: HoldSettings,
         app: str = "",
         idempotency_key: bytes = b"",
         cache_name: str = "",
@@ -108,7 +108,7 @@ class Call:
         """
         self.id, self.correlation_id = call_id, correlation_id
         self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
-        self.caller, self.request, self._settings = caller, request, settings
+        self.caller, self.request, self._holds = caller, request, holds
         self.app, self.idempotency_key, self.cache_name = app, idempotency_key, cache_name
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
@@ -123,16 +123,14 @@ class Call:
         self._take(plan.offers[0])
         self.held = self.bound_at(self.model, self.bound)
         for other in plan.offers[1:]:
-            self.held = max(
-                self.held, self.bound_at(other, self.request.bound(other, self._settings))
-            )
+            self.held = max(self.held, self.bound_at(other, self.request.bound(other, self._holds)))
         tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
         estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
         self.estimated_cost = min(estimate, self.held)
 
     def _take(self, offer: Model) -> None:
         self.model = offer
-        self.bound: CallBound = self.request.bound(offer, self._settings)
+        self.bound: CallBound = self.request.bound(offer, self._holds)
         self.bound_tokens = self.bound.output_tokens
 
     @staticmethod
@@ -155,7 +153,7 @@ class Call:
         kept = tuple(
             each
             for each in self.plan.offers
-            if self.bound_at(each, self.request.bound(each, self._settings)) <= available
+            if self.bound_at(each, self.request.bound(each, self._holds)) <= available
         )
         if not kept or len(kept) == len(self.plan.offers):
             return False
@@ -180,7 +178,7 @@ class Call:
 
         It is sent with `strict_holds`, or to a provider that wants one, where the caller gave none.
         """
-        if not (self._settings.strict_holds or provider.needs_max_tokens):
+        if not (self._holds.strict or provider.needs_max_tokens):
             return None
         if self.request.max_tokens is not None:
             return None

@@ -50,7 +50,7 @@ class InferenceRoute:
     def __init__(self, parts: CallParts, route: Route) -> None:
         """Use the process's parts."""
         self._parts, self._route = parts, route
-        self._settings, self._keys = parts.settings, parts.keys
+        self._keys, self._limits = parts.keys, parts.settings.requests
         self._scope_name = f"POST {route.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,10 +68,10 @@ class InferenceRoute:
                 scope,
                 asked.content_length,
                 receive,
-                bytes_max=self._settings.body_bytes_max,
-                timeout_s=self._settings.body_timeout_s,
+                bytes_max=self._limits.body_bytes_max,
+                timeout_s=self._limits.body_timeout_s,
             )
-            request = self._route.parse(raw, self._settings)
+            request = self._route.parse(raw, self._limits)
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
@@ -131,7 +131,7 @@ class InferenceRoute:
             caller=caller,
             request=request,
             plan=plan,
-            settings=self._settings,
+            holds=parts.settings.holds,
             app=app_of(asked.referer, asked.title),
             idempotency_key=key,
             cache_name=cache_name,
@@ -168,7 +168,7 @@ class InferenceRoute:
 
     async def _whole(self, call: Call, head: ReplyHeaders, send: Send) -> None:
         """A call that is answered whole. A hang-up does not stop it (money rule 5)."""
-        parts, deadline_s = self._parts, self._settings.call_deadline_s
+        parts, deadline_s = self._parts, self._parts.settings.calls.deadline_s
         cashier = parts.cashier
         failover = Failover(parts.router, call, deadline_s=deadline_s, first_output_s=deadline_s)
         try:

@@ -68,7 +68,7 @@ class InferenceStream:
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
         watch = asyncio.ensure_future(self._watch())
-        limit_s = self._parts.settings.call_deadline_s + DEADLINE_MARGIN_S
+        limit_s = self._parts.settings.calls.deadline_s + DEADLINE_MARGIN_S
         try:
             async with asyncio.timeout(limit_s):
                 await self._relay()
@@ -101,7 +101,7 @@ class InferenceStream:
         message = await self._receive()
         while message["type"] != "http.disconnect":
             message = await self._receive()
-        drain = self._parts.settings.on_disconnect == "drain"
+        drain = self._parts.settings.calls.on_disconnect == "drain"
         if not drain and not self._call.idempotency_key:
             self._gone = True
             for each in self._trying:
@@ -128,11 +128,11 @@ class InferenceStream:
 
     async def _first(self) -> StreamAttempt:
         """The first attempt that gives output; its offer's price counts from here on."""
-        settings, call = self._parts.settings, self._call
+        settings, call = self._parts.settings.calls, self._call
         failover = Failover(
             self._parts.router,
             call,
-            deadline_s=settings.call_deadline_s,
+            deadline_s=settings.deadline_s,
             first_output_s=settings.first_output_s,
         )
         won = self._won = await failover.first(self._attempt)
@@ -231,7 +231,7 @@ class InferenceStream:
         if scanner.count() < self._extend_at:
             return True
         limit = call.model.max_output_tokens
-        more = self._parts.settings.hold_default_output_tokens * call.request.choices
+        more = self._parts.settings.holds.default_output_tokens * call.request.choices
         if limit is not None:
             more = min(more, limit * call.request.choices - call.bound_tokens)
         if more <= 0:
@@ -270,7 +270,7 @@ class InferenceStream:
             return
         self._kept.append(out)
         self._kept_bytes += len(out)
-        if self._kept_bytes > self._parts.settings.idempotency_body_bytes_max:
+        if self._kept_bytes > self._parts.settings.kept_replies.idempotency_body_bytes_max:
             self._kept = None
 
     async def _close(self, last: bytes, reason: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -28,8 +27,8 @@ router = APIRouter()
 
 def modelz_of(settings: Settings) -> Modelz:
     """Modelz, wherever `MODELZ_BASE_URL` says that it is."""
-    base_url = os.environ.get(ENTRY.variable("BASE_URL")) or ENTRY.base_url
-    return Modelz(base_url, keep_s=settings.model_list_interval_s)
+    base_url = settings.environment.get(ENTRY.variable("BASE_URL")) or ENTRY.base_url
+    return Modelz(base_url, keep_s=settings.catalog.model_list_interval_s)
 
 
 async def _modelz(request: Request) -> Modelz:

@@ -17,9 +17,11 @@ from command_api.composition import (
     open_database,
     prepare_database,
 )
+from command_api.processes.errors import StartError
 from command_api.settings import Settings
 from domain.errors import DomainError
 from event_store.errors import EventStoreError
+from event_store.relay.relay import RelayError
 from projections.engine.rebuild import RebuildError
 from projections.engine.sinks import ProjectionMovedError, SinkUnavailableError
 from providers.inference.registry.providers_file import ProvidersFileError
@@ -38,7 +40,10 @@ EXPECTED = (
     ProvidersFileError,
     ProjectionMovedError,
     RebuildError,
+    RelayError,
     SinkUnavailableError,
+    StartError,
+    OSError,
     psycopg.OperationalError,
     ValueError,
 )
@@ -51,6 +56,17 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turn the errors that are a message into one line and status 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # Whoever reads the output has seen enough, and needs no line.
+    except EXPECTED as error:
+        fail(str(error))
+
+
 def settings_with(home: Path | None, **overrides: Any) -> Settings:
     """The settings, with what the command line says on top."""
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -60,8 +76,7 @@ def settings_with(home: Path | None, **overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        fail(f"GATEWAYZ_{name}: {first['msg']} (see docs/reference/settings.md)")
+        fail(f"{first['loc'][0]}: {first['msg']} (see docs/reference/settings.md)")
 
 
 def show(value: dict[str, Any], *, as_json: bool) -> None:
@@ -79,10 +94,7 @@ def opened(home: Path | None, **overrides: Any) -> Iterator[tuple[Settings, Data
     """The settings and the migrated database; errors become messages."""
     settings = settings_with(home, **overrides)
     configure_logging(settings)
-    try:
-        with open_database(settings) as database:
-            # Whoever asks from a shell may not have all settings: nothing is moved for them.
-            prepare_database(settings, database, move=False)
-            yield settings, database
-    except EXPECTED as error:
-        fail(str(error))
+    with telling(), open_database(settings) as database:
+        # Whoever asks from a shell may not have all settings: nothing is moved for them.
+        prepare_database(settings, database, move=False)
+        yield settings, database

@@ -72,7 +72,7 @@ def rebuild(
                 version = run_rebuild(
                     database,
                     projection,
-                    sinks_of(settings.redis_url),
+                    sinks_of(settings.redis.url),
                     host=host,
                     partitions=partitions,
                     report=report,
@@ -89,7 +89,7 @@ def verify(
     """Fold the log anew and compare every row; exit 1 on a difference."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
     with opened(home) as (settings, database):
-        head, found = compare(database, chosen, sinks_of(settings.redis_url))
+        head, found = compare(database, chosen, sinks_of(settings.redis.url))
     ok = not any(each.differences for each in found)
     if as_json:
         result = {"ok": ok, "head": head, "projections": [asdict(each) for each in found]}

@@ -6,16 +6,13 @@ import os
 import sys
 from typing import Annotated
 
-import msgspec
 import typer
 
-from command_api.cli.base import Home, fail, opened
+from command_api.cli.base import Home, opened
 from command_api.processes.relay import run_relay
-from event_store.relay.relay import RelayError
+from command_api.settings.surroundings import environment_of
 
 PROGRAM = "stream_processors"
-VARIABLE = "GATEWAYZ_WORKER"
-"""How the program is told; see its `config`."""
 
 
 def relay(
@@ -24,10 +21,7 @@ def relay(
 ) -> None:
     """Produce the log to Kafka, until Ctrl-C; further relays stand by."""
     with opened(home, relay_port=port) as (settings, database):
-        try:
-            run_relay(settings, database)
-        except (RelayError, OSError) as error:
-            fail(str(error))
+        run_relay(settings, database)
 
 
 def worker(
@@ -36,17 +30,6 @@ def worker(
 ) -> None:
     """Advance the projections from Kafka, until Ctrl-C; further workers share the partitions."""
     with opened(home, worker_port=port) as (settings, database):
-        configuration = {
-            "database": database.application,
-            "redis_url": settings.redis_url,
-            "bootstrap": settings.kafka_bootstrap,
-            "topic": settings.kafka_topic,
-            "partitions": settings.kafka_partitions,
-            "host": settings.host,
-            "port": settings.worker_port,
-            "batch_events_max": settings.worker_batch_events_max,
-            "log_level": settings.log_level,
-        }
+        environment = environment_of(settings, database_url=database.application)
     # The stream processors are a program of their own: they use nothing of the command side.
-    environment = {**os.environ, VARIABLE: msgspec.json.encode(configuration).decode()}
     os.execve(sys.executable, [sys.executable, "-m", PROGRAM], environment)  # noqa: S606

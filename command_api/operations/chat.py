@@ -28,7 +28,7 @@ from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from command_api.settings import Settings
+    from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model, Provider
 
 BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
@@ -107,12 +107,12 @@ class ChatRequest:
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._size = self.prompt_size()
 
-    def bound(self, model: Model, settings: Settings) -> CallBound:
+    def bound(self, model: Model, holds: HoldSettings) -> CallBound:
         """The most that this call can use at an offer (money rule 2)."""
         output = output_bound(
             requested=self.max_tokens,
             choices=self.choices,
-            default_tokens=settings.hold_default_output_tokens,
+            default_tokens=holds.default_output_tokens,
             model_max_tokens=model.max_output_tokens,
         )
         return CallBound(
@@ -204,17 +204,17 @@ def _raw_size(*parts: msgspec.Raw) -> int:
     return size
 
 
-def parse_chat(raw: bytes, settings: Settings) -> ChatRequest:
+def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:
     """Check a body; raises ApiError 400 that names what is wrong and where."""
     body = decode_body(_decode, raw)
     check_model(body.model)
     if not body.messages:
         message = "messages is empty: send at least one message."
         raise bad_request("empty_messages", message, "messages")
-    if len(body.messages) > settings.messages_max:
-        message = f"messages holds more than {settings.messages_max} messages."
+    if len(body.messages) > limits.messages_max:
+        message = f"messages holds more than {limits.messages_max} messages."
         raise bad_request("too_many_messages", message, "messages")
-    check_range("n", body.n, settings.choices_max)
+    check_range("n", body.n, limits.choices_max)
     check_range("max_tokens", body.max_tokens, TOKENS_MAX)
     check_range("max_completion_tokens", body.max_completion_tokens, TOKENS_MAX)
     return ChatRequest(raw, body)

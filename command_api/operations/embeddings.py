@@ -18,7 +18,7 @@ from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from command_api.settings import Settings
+    from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model
 
 
@@ -47,7 +47,7 @@ class EmbeddingsRequest(MediaRequest):
         self._inputs = _inputs_of(body.input)
         self.encoding = body.encoding_format or "float"
 
-    def bound(self, model: Model, _: Settings) -> CallBound:
+    def bound(self, model: Model, _: HoldSettings) -> CallBound:
         """Each input is a prompt of its own, cut off at the model's context (money rule 2)."""
         most = model.context_length
         sizes = (tokens_bound(each) for each in self._inputs)
@@ -100,7 +100,7 @@ def _inputs_of(given: str | list[Any]) -> list[str | list[int]]:
     return given
 
 
-def parse_embeddings(raw: bytes, settings: Settings) -> EmbeddingsRequest:
+def parse_embeddings(raw: bytes, limits: RequestSettings) -> EmbeddingsRequest:
     """Check a body; raises ApiError 400."""
     body = decode_body(_decode, raw)
     check_model(body.model)
@@ -108,9 +108,9 @@ def parse_embeddings(raw: bytes, settings: Settings) -> EmbeddingsRequest:
         message = "input is empty: send at least one text."
         raise bad_request("empty_input", message, "input")
     if isinstance(body.input, list) and not isinstance(body.input[0], int):
-        check_range("the number of inputs", len(body.input), settings.embedding_inputs_max)
+        check_range("the number of inputs", len(body.input), limits.embedding_inputs_max)
     if body.encoding_format not in (None, "float", "base64"):
         message = "encoding_format must be float or base64."
         raise bad_request("invalid_value", message, "encoding_format")
-    check_range("dimensions", body.dimensions, settings.embedding_dimensions_max)
+    check_range("dimensions", body.dimensions, limits.embedding_dimensions_max)
     return EmbeddingsRequest(raw, body)

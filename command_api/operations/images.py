@@ -18,7 +18,7 @@ from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from command_api.settings import Settings
+    from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model
 
 IMAGE_PIXELS_DEFAULT = 1024 * 1024
@@ -71,7 +71,7 @@ class ImagesRequest(MediaRequest):
         size = _SIZE.match(body.size or "")
         self._pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
 
-    def bound(self, _: Model, __: Settings) -> CallBound:
+    def bound(self, _: Model, __: HoldSettings) -> CallBound:
         """Images, their pixels, and for models that count them their tokens (money rule 2)."""
         return CallBound(
             input_tokens=tokens_bound(self._prompt),
@@ -104,14 +104,14 @@ class ImagesRequest(MediaRequest):
         return _encode(members)
 
 
-def parse_images(raw: bytes, settings: Settings) -> ImagesRequest:
+def parse_images(raw: bytes, limits: RequestSettings) -> ImagesRequest:
     """Check a body; raises ApiError 400."""
     body = decode_body(_decode_images, raw)
     check_model(body.model)
     if not body.prompt.strip():
         message = "prompt is empty: say what the image shows."
         raise bad_request("empty_prompt", message, "prompt")
-    check_range("n", body.n, settings.images_max)
+    check_range("n", body.n, limits.images_max)
     if body.stream:
         message = "stream is not offered for images: leave it out."
         raise bad_request("invalid_value", message, "stream")

@@ -15,7 +15,7 @@ from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
 from edge.body import utf8_size
 
 if TYPE_CHECKING:
-    from command_api.settings import Settings
+    from command_api.settings.calls import HoldSettings
     from domain.ledger.holds import CallBound
     from domain.pricing.usage import Usage
     from providers.inference.port import Operation
@@ -44,7 +44,7 @@ class InferenceRequest(Protocol):
     choices: int
     max_tokens: int | None
 
-    def bound(self, model: Model, settings: Settings, /) -> CallBound:
+    def bound(self, model: Model, holds: HoldSettings, /) -> CallBound:
         """The most that the call can use at an offer."""
         ...
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.operations.request import InferenceRequest
-    from command_api.settings import Settings
+    from command_api.settings.calls import RequestSettings
 
 
 class Route(NamedTuple):
@@ -21,7 +21,7 @@ class Route(NamedTuple):
 
     path: str
     operation: Operation
-    parse: Callable[[bytes, Settings], InferenceRequest]
+    parse: Callable[[bytes, RequestSettings], InferenceRequest]
 
 
 ROUTES = (

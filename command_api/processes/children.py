@@ -79,11 +79,11 @@ def run_background(settings: Settings, *, pipe: int) -> None:
         signal.signal(number, lambda *_: stop.set())
     watch_supervisor(pipe, stop.set)
     database = database_of(settings)
-    sinks = sinks_of(settings.redis_url)
+    sinks = sinks_of(settings.redis.url)
     follower = threading.Thread(
         target=follow,
         args=(database, stop, sinks),
-        kwargs={"trail_max_s": settings.read_trail_max_s},
+        kwargs={"trail_max_s": settings.reads.trail_max_s},
         daemon=True,
     )
     follower.start()
@@ -117,14 +117,14 @@ async def _sweep(settings: Settings, database: Database, stop: threading.Event) 
         sweeper = Sweeper(
             database,
             committer,
-            Spool(settings.home, owner_id),
-            reply_hours=settings.idempotency_body_hours,
+            Spool(settings.installation.home, owner_id),
+            reply_hours=settings.kept_replies.idempotency_body_hours,
         )
         try:
             await committer.start()
             while not stop.is_set():
                 await sweeper.sweep()
-                await asyncio.to_thread(stop.wait, settings.sweep_interval_s)
+                await asyncio.to_thread(stop.wait, settings.leases.sweep_interval_s)
         except (psycopg.Error, LedgerUnavailableError) as error:
             logger.warning("the sweep is put off: %s", error)
             await asyncio.to_thread(stop.wait, RETRY_S)

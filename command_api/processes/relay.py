@@ -37,20 +37,20 @@ def run_relay(settings: Settings, database: Database) -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def make_producer() -> KafkaProducer:
-        bootstrap, topic = settings.kafka_bootstrap, settings.kafka_topic
-        ensure_topic(bootstrap, topic, settings.kafka_partitions)
-        queue = settings.relay_batch_events_max + settings.kafka_partitions
+        bootstrap, topic = settings.kafka.bootstrap, settings.kafka.topic
+        ensure_topic(bootstrap, topic, settings.kafka.partitions)
+        queue = settings.relay.batch_events_max + settings.kafka.partitions
         return KafkaProducer(bootstrap, topic, queue_max=queue)
 
     relay = Relay(
         database,
         make_producer,
-        topic=settings.kafka_topic,
-        partitions=settings.kafka_partitions,
-        batch_events=settings.relay_batch_events_max,
-        heartbeat_s=settings.relay_heartbeat_s,
+        topic=settings.kafka.topic,
+        partitions=settings.kafka.partitions,
+        batch_events=settings.relay.batch_events_max,
+        heartbeat_s=settings.relay.heartbeat_s,
     )
-    server = serve_status(relay.status, settings.host, settings.relay_port)
+    server = serve_status(relay.status, settings.server.host, settings.relay.port)
     try:
         relay.run(stop)
     finally:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from command_api.replies.failures import UpstreamFailure
     from command_api.routing.wishes import Routed, Routing
-    from command_api.settings import Settings
+    from command_api.settings.calls import RoutingSettings
     from providers.inference.registry.offers import Model
     from providers.inference.registry.registry import Registry
 
@@ -49,7 +49,7 @@ def now_ms() -> int:
 class Router:
     """One for each process."""
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(self, registry: Registry, settings: RoutingSettings) -> None:
         """Nothing is known of any offer yet."""
         self._registry = registry
         self._attempts_max = settings.attempts_max

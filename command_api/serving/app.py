@@ -94,11 +94,11 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
         reads=reads,
         authenticate=gateway.keys.authenticate,
         cache=gateway.cache,
-        sinks=sinks_of(settings.redis_url),
-        page_max=settings.page_max,
-        wait_s=settings.read_wait_s,
-        ranking_days_max=settings.ranking_days_max,
-        ranking_cache_s=settings.ranking_cache_s,
+        sinks=sinks_of(settings.redis.url),
+        page_max=settings.reads.page_max,
+        wait_s=settings.reads.wait_s,
+        ranking_days_max=settings.reads.ranking_days_max,
+        ranking_cache_s=settings.reads.ranking_cache_s,
     )
     app.state.catalog = Catalog(
         gateway.registry,
@@ -106,7 +106,7 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
         gateway.model_lists,
         reads,
         gateway.cache,
-        keep_s=settings.ranking_cache_s,
+        keep_s=settings.reads.ranking_cache_s,
     )
     app.state.modelz = modelz_of(settings)
     add_error_handlers(app)

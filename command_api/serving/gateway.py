@@ -47,14 +47,17 @@ class Gateway:
         self.owner_id = new_uuid7()
         vault = vault_of(settings)
         registry = registry_of(settings)
-        self.router = Router(registry, settings)
+        self.router = Router(registry, settings.routing)
         self.committer = committer_of(settings, database, self.owner_id)
-        self.spool = Spool(settings.home, self.owner_id)
+        self.spool = Spool(settings.installation.home, self.owner_id)
         self.cashier = Cashier(self.committer, self.spool)
         self.keys = KeyRing(
-            database, vault, cache_s=settings.key_cache_s, cache_max=settings.key_cache_max
+            database,
+            vault,
+            cache_s=settings.identity.key_cache_s,
+            cache_max=settings.identity.key_cache_max,
         )
-        self.cache = make_cache(settings.redis_url, settings.cache_entries_max)
+        self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
@@ -62,31 +65,33 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(
-                database, vault, body_bytes_max=settings.idempotency_body_bytes_max
+                database, vault, body_bytes_max=settings.kept_replies.idempotency_body_bytes_max
             ),
             responses=ResponseCache(
                 self.cache,
                 database,
                 vault,
-                ttl_s=settings.response_cache_s,
-                bytes_max=settings.response_cache_bytes_max,
+                ttl_s=settings.kept_replies.response_cache_s,
+                bytes_max=settings.kept_replies.response_cache_bytes_max,
             ),
         )
         self.registry = registry
-        self.catalog_log = CatalogLog(database, confirm_s=settings.model_list_interval_s / 2)
+        self.catalog_log = CatalogLog(
+            database, confirm_s=settings.catalog.model_list_interval_s / 2
+        )
         self.model_lists = ModelLists(
             registry,
             self.cache,
-            interval_s=settings.model_list_interval_s,
-            stale_s=settings.model_list_stale_s,
+            interval_s=settings.catalog.model_list_interval_s,
+            stale_s=settings.catalog.model_list_stale_s,
             log=self.catalog_log,
         )
         self._lease = Lease(
             database,
             self.owner_id,
-            home=home_identity(settings.home),
-            life_s=settings.lease_s,
-            heartbeat_s=settings.heartbeat_s,
+            home=home_identity(settings.installation.home),
+            life_s=settings.leases.life_s,
+            heartbeat_s=settings.leases.heartbeat_s,
         )
         self._drain: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None

@@ -43,13 +43,13 @@ def make_server(app: Application, settings: Settings) -> uvicorn.Server:
             http=type("Front", (FrontProtocol,), {"endpoints": targets}),
             ws="none",
             access_log=False,
-            log_level=settings.log_level,
+            log_level=settings.installation.log_level,
             log_config=None,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-            limit_concurrency=settings.connections_max,
+            timeout_graceful_shutdown=settings.server.shutdown_grace_s,
+            limit_concurrency=settings.server.connections_max,
             backlog=BACKLOG,
         )
     )

@@ -16,6 +16,7 @@ from command_api.cli.main import app as cli
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.app import ROUTERS, make_app
 from command_api.settings import Settings
+from command_api.settings.all import GROUPS
 from domain.events.all import EVENT_CLASSES
 from domain.ledger.holds import HoldMove, HoldState
 from domain.ledger.postings import CHART
@@ -32,13 +33,17 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 
 
-def settings_table() -> str:
-    """The reference of settings, as it must stand in the book."""
-    rows = ["| Variable | Default | What |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "–" if field.default is None else f"`{field.default}`"
-        rows.append(f"| `GATEWAYZ_{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(rows)
+def settings_tables() -> str:
+    """The reference of settings by their groups, as it must stand in the book."""
+    parts = []
+    for name, group in GROUPS.items():
+        rows = ["| Variable | Default | What |", "|---|---|---|"]
+        for field in group.model_fields.values():
+            default = "–" if field.default is None else f"`{field.default}`"
+            rows.append(f"| `{field.alias}` | {default} | {field.description} |")
+        title = name.replace("_", " ").capitalize()
+        parts.append(f"## {title}\n\n{group.__doc__}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
 
 
 def events_table() -> str:
@@ -107,7 +112,7 @@ def test_metrics_are_documented() -> None:
 
 def test_settings_are_documented() -> None:
     """Each setting with its default and meaning, word for word from the code."""
-    assert settings_table() in (DOCS / "reference/settings.md").read_text()
+    assert settings_tables() in (DOCS / "reference/settings.md").read_text()
 
 
 def test_events_are_documented() -> None:

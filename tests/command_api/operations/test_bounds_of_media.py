@@ -33,12 +33,16 @@ def model_of(context: int | None = None) -> Model:
 
 def embeddings(given: Any, **more: Any) -> EmbeddingsRequest:
     """A checked request."""
-    return parse_embeddings(msgspec.json.encode({"model": "m", "input": given, **more}), SETTINGS)
+    return parse_embeddings(
+        msgspec.json.encode({"model": "m", "input": given, **more}), SETTINGS.requests
+    )
 
 
 def images(prompt: str = "A cat", **more: Any) -> ImagesRequest:
     """A checked request."""
-    return parse_images(msgspec.json.encode({"model": "m", "prompt": prompt, **more}), SETTINGS)
+    return parse_images(
+        msgspec.json.encode({"model": "m", "prompt": prompt, **more}), SETTINGS.requests
+    )
 
 
 INPUTS: list[tuple[Any, int | None, int, int]] = [
@@ -58,7 +62,7 @@ def test_each_input_is_a_prompt_of_its_own(
 ) -> None:
     """Each is cut off at the context; there is no output (money rules 2 and 6)."""
     request = embeddings(given)
-    assert request.bound(model_of(context), SETTINGS) == CallBound(input_tokens=bound)
+    assert request.bound(model_of(context), SETTINGS.holds) == CallBound(input_tokens=bound)
     assert request.estimated(9) == Usage(own_count, 0, source="estimated")
     assert request.counted(Usage(5, 0), b"") == Usage(5, 0)
 
@@ -69,10 +73,10 @@ REFUSED_EMBEDDINGS: list[tuple[dict[str, Any], str]] = [
     ({"input": [[1.5]]}, "input"),
     ({"input": [1, "text"]}, "input"),
     ({"input": [[True]]}, "input"),
-    ({"input": ["x"] * (SETTINGS.embedding_inputs_max + 1)}, "the number of inputs"),
+    ({"input": ["x"] * (SETTINGS.requests.embedding_inputs_max + 1)}, "the number of inputs"),
     ({"encoding_format": "hex"}, "encoding_format"),
     ({"dimensions": 0}, "dimensions"),
-    ({"dimensions": SETTINGS.embedding_dimensions_max + 1}, "dimensions"),
+    ({"dimensions": SETTINGS.requests.embedding_dimensions_max + 1}, "dimensions"),
 ]
 
 
@@ -92,7 +96,7 @@ def test_images_are_bound_by_number_pixels_and_tokens(
     more: dict[str, Any], count: int, pixels: int
 ) -> None:
     """Whichever of them a price has a term for (money rule 2)."""
-    assert images(**more).bound(model_of(), SETTINGS) == CallBound(
+    assert images(**more).bound(model_of(), SETTINGS.holds) == CallBound(
         input_tokens=11,
         output_tokens=count * IMAGE_OUTPUT_TOKENS_MAX,
         images=count,
@@ -122,7 +126,7 @@ def test_images_are_counted_at_a_size_that_can_be(data: list[dict[str, Any]], pi
 REFUSED_IMAGES: list[tuple[dict[str, Any], str]] = [
     ({"prompt": " "}, "prompt"),
     ({"n": 0}, "n"),
-    ({"n": SETTINGS.images_max + 1}, "n"),
+    ({"n": SETTINGS.requests.images_max + 1}, "n"),
     ({"stream": True}, "stream"),
     ({"size": "0x0"}, "size"),
     ({"size": "512x0"}, "size"),
@@ -146,5 +150,5 @@ def test_what_cannot_be_bounded_is_refused(
 ) -> None:
     """A picture without pixels would be free (P10, P2)."""
     with pytest.raises(ApiError) as refusal:
-        parse(msgspec.json.encode({"model": "m", **whole, **more}), SETTINGS)
+        parse(msgspec.json.encode({"model": "m", **whole, **more}), SETTINGS.requests)
     assert (refusal.value.status, refusal.value.param) == (400, param)

@@ -28,7 +28,7 @@ SETTINGS = Settings()
 def chat(*messages: dict[str, Any], **more: Any) -> ChatRequest:
     """A checked request."""
     return parse_chat(
-        msgspec.json.encode({"model": "m", "messages": list(messages), **more}), SETTINGS
+        msgspec.json.encode({"model": "m", "messages": list(messages), **more}), SETTINGS.requests
     )
 
 
@@ -115,7 +115,7 @@ def test_the_most_that_a_call_can_use(
     request_: ChatRequest, model: Model, bound: CallBound
 ) -> None:
     """Never more than the call can cost, and never less (money rule 2)."""
-    assert request_.bound(model, SETTINGS) == bound
+    assert request_.bound(model, SETTINGS.holds) == bound
 
 
 @given(
@@ -127,7 +127,7 @@ def test_our_own_count_is_never_above_the_bound(texts: list[str], images: int, f
     """A call that is settled by our count was held for it (P1)."""
     parts = [*[IMAGE] * images, *[FILE] * files]
     request = chat(*[user({"type": "text", "text": each}, *parts) for each in texts])
-    bound = request.bound(model_of(), SETTINGS).input_tokens
+    bound = request.bound(model_of(), SETTINGS.holds).input_tokens
     assert 0 < request.estimated_input_tokens() <= bound
 
 
@@ -150,9 +150,9 @@ def test_a_report_is_completed_by_the_images_of_the_prompt() -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model": ""}, "model"),
     ({"messages": []}, "messages"),
-    ({"messages": [HI] * (SETTINGS.messages_max + 1)}, "messages"),
+    ({"messages": [HI] * (SETTINGS.requests.messages_max + 1)}, "messages"),
     ({"n": 0}, "n"),
-    ({"n": SETTINGS.choices_max + 1}, "n"),
+    ({"n": SETTINGS.requests.choices_max + 1}, "n"),
     ({"max_tokens": 0}, "max_tokens"),
     ({"max_tokens": TOKENS_MAX + 1}, "max_tokens"),
     ({"max_completion_tokens": 0}, "max_completion_tokens"),
@@ -165,5 +165,5 @@ def test_what_cannot_be_bounded_is_refused(more: dict[str, Any], param: str) -> 
     """The refusal names the member (P10)."""
     body = {"model": "m", "messages": [HI], **more}
     with pytest.raises(ApiError) as refusal:
-        parse_chat(msgspec.json.encode(body), SETTINGS)
+        parse_chat(msgspec.json.encode(body), SETTINGS.requests)
     assert (refusal.value.status, refusal.value.param) == (400, param)

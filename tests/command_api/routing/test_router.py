@@ -50,7 +50,7 @@ def told(provider: str, *, latency_ms: int = 0, attempts: int = 9, ppm: int = 0)
 
 def order(router: Router) -> str:
     """Providers in the order in which a call would try them."""
-    plan = router.plan(parse_chat(BODY, Settings()), "account")
+    plan = router.plan(parse_chat(BODY, Settings().requests), "account")
     return "".join(each.provider for each in plan.offers)
 
 
@@ -59,7 +59,7 @@ def test_latency_and_failures_are_learned_from_the_log(tmp_path: Path) -> None:
     (rule: order of offers).
     """
     registry = registry_of(tmp_path, '[routing]\npolicy = "fastest"\n')
-    router = Router(registry, Settings())
+    router = Router(registry, Settings().routing)
     assert order(router) == "abc"
     router.seed(told("a", latency_ms=900, ppm=1_000_000))
     router.seed(told("b"))
@@ -72,7 +72,7 @@ def test_latency_and_failures_are_learned_from_the_log(tmp_path: Path) -> None:
 def test_what_this_process_knows_itself_is_not_overruled(tmp_path: Path) -> None:
     """Neither by an older failure nor by a few that open no breaker (rule: order of offers)."""
     registry = registry_of(tmp_path)
-    router = Router(registry, Settings())
+    router = Router(registry, Settings().routing)
     offers = {each.provider: each for each in registry.offers("org/model")}
     router.health(offers["a"]).succeeded(5)
     router.seed(told("a"))
@@ -83,8 +83,8 @@ def test_what_this_process_knows_itself_is_not_overruled(tmp_path: Path) -> None
 def test_a_policy_may_be_of_one_model(tmp_path: Path) -> None:
     """By its canonical id, however a caller writes it (rule: order of offers)."""
     routing = '[routing]\n[[routing.model]]\nid = "org/model"\norder = ["c"]\n'
-    router = Router(registry_of(tmp_path, routing), Settings())
+    router = Router(registry_of(tmp_path, routing), Settings().routing)
     assert order(router) == "cab"
     other = BODY.replace(b"org/model", b"Org/Model")
-    plan = router.plan(parse_chat(other, Settings()), "account")
+    plan = router.plan(parse_chat(other, Settings().requests), "account")
     assert plan.offers[0].provider == "c"

@@ -97,7 +97,7 @@ def model_of(name: str) -> Model:
 def request_for(model: str, **more: Any) -> ChatRequest:
     """A checked chat request."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], **more}
-    return parse_chat(msgspec.json.encode(body), SETTINGS)
+    return parse_chat(msgspec.json.encode(body), SETTINGS.requests)
 
 
 ORDER = {"order": ["x"]}

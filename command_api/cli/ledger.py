@@ -1,0 +1,112 @@
+"""The verbs about the ledger: verify it, replay it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import msgspec
+import typer
+
+from command_api.cli.base import Home, Json, opened, show
+from domain.ledger.state import LedgerState
+from event_store.ids import to_iso
+from event_store.log.reading import read_all
+from projections.engine.redis_sink import sinks_of
+from projections.hosting.verify import verify as run_verify
+
+if TYPE_CHECKING:
+    from event_store.log.reading import LogEntry
+
+app = typer.Typer(no_args_is_help=True, help="The ledger.")
+
+UUID_CHARACTERS = 36
+
+
+@app.command()
+def verify(home: Home = None, as_json: Json = False) -> None:
+    """Replay the log and compare every balance, hold and read model; exit 1 on a difference."""
+    with opened(home) as (settings, database):
+        report = run_verify(database, sinks_of(settings.redis.url))
+    values = asdict(report)
+    if as_json:
+        show({"ok": not report.differences, **values}, as_json=True)
+    else:
+        differences = values.pop("differences")
+        values["read_models"] = ", ".join(f"{k} at {v}" for k, v in report.read_models.items())
+        show(values, as_json=False)
+        for difference in differences:
+            sys.stdout.write(f"DIFFERENCE  {difference}\n")
+        sys.stdout.write("the books are right\n" if not differences else "")
+    if report.differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    stream: Annotated[
+        str | None, typer.Option(help="Only this stream: its name, or its UUID.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(help="Up to this position of the log.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print the events, one a line, and then the balances they add up to."""
+    state = LedgerState()
+    with opened(home) as (_, database), database.connect() as connection, connection.transaction():
+        stream_id = _stream_id(stream)
+        for entry in read_all(connection, to_position=to, stream=stream_id):
+            _print_event(entry, as_json=as_json)
+            if stream_id is None:
+                state.apply(entry.event, entry.position)
+    for account in state.accounts.values():
+        balance = {
+            "account_id": account.account_id,
+            "granted_nano_usd": account.granted,
+            "available_nano_usd": account.available,
+            "held_nano_usd": account.held,
+            "settled_nano_usd": account.settled,
+            "breakage_nano_usd": account.breakage,
+            "house_loss_nano_usd": account.house_loss,
+        }
+        if as_json:
+            show({"balance": balance}, as_json=True)
+        else:
+            sys.stdout.write("\n")
+            show(balance, as_json=False)
+
+
+def _stream_id(stream: str | None) -> UUID | None:
+    """The UUID at the end of a stream's name."""
+    try:
+        return UUID(stream[-UUID_CHARACTERS:]) if stream else None
+    except ValueError:
+        message = f"{stream!r} is no stream: write call-UUID, or the UUID alone"
+        raise ValueError(message) from None
+
+
+def _print_event(entry: LogEntry, *, as_json: bool) -> None:
+    event = entry.event
+    fields = {
+        name: value
+        for name, value in vars(event).items()
+        if name not in ("originator_id", "originator_version")
+    }
+    line = {
+        "position": entry.position,
+        "type": event.TOPIC,
+        "stream": event.stream,
+        "version": event.originator_version,
+        "booked_at": to_iso(entry.booked_at),
+        **fields,
+    }
+    if as_json:
+        show(line, as_json=True)
+    else:
+        rest = msgspec.json.encode(fields).decode()
+        sys.stdout.write(
+            f"{entry.position:>8}  {line['booked_at']}  {event.TOPIC:<28} {event.stream} "
+            f"v{event.originator_version}  {rest}\n"
+        )

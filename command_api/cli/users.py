@@ -1,0 +1,147 @@
+"""The verbs about users, their keys and their credits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from command_api.cli.base import Home, Json, fail, opened, show
+from command_api.composition import vault_of
+from command_api.identity.users import Users
+from command_api.money.grants import Grant, Grants
+from domain.ledger.lots import GrantKind
+from domain.pricing.money import format_usd, parse_usd
+from event_store.ids import to_iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+users = typer.Typer(no_args_is_help=True, help="Users.")
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+
+ACTOR = "operator:cli"
+
+
+@contextmanager
+def commands_of(home: Path | None) -> Iterator[tuple[Users, Grants]]:
+    """The commands on users, keys and credits, on the home's database."""
+    with opened(home) as (settings, database):
+        known = Users(database, vault_of(settings), actor=ACTOR)
+        try:
+            yield known, Grants(database, actor=ACTOR)
+        finally:
+            known.close()
+
+
+@users.command("create")
+def user_create(
+    email: Annotated[str, typer.Option(help="Address of the user.")],
+    grant: Annotated[str, typer.Option(help="USD to grant, a decimal string.")] = "0",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make a user with an API key; the balance is exactly --grant."""
+    with commands_of(home) as (known, grants):
+        amount = parse_usd(grant)
+        user = known.create_user(email)
+        if amount:
+            given = Grant(
+                account_id=UUID(user.account_id),
+                amount=amount,
+                kind=GrantKind.BONUS,
+                reason="granted at creation",
+                idempotency_key="creation",
+            )
+            asyncio.run(grants.give(given))
+        show(
+            {
+                "user_id": user.user_id,
+                "api_key": user.api_key,
+                "account_id": user.account_id,
+                "key_id": user.key_id,
+                "granted_nano_usd": amount,
+                "granted_usd": format_usd(amount),
+            },
+            as_json=as_json,
+        )
+
+
+@keys.command("create")
+def key_create(
+    user: Annotated[str, typer.Option(help="Id or address of the user.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make another key for a user; it is shown this once."""
+    with commands_of(home) as (known, _):
+        key_id, api_key = known.create_key(user, name)
+        show({"key_id": key_id, "api_key": api_key, "name": name}, as_json=as_json)
+
+
+@keys.command("revoke")
+def key_revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key; running gateways refuse it at once."""
+    with commands_of(home) as (known, _):
+        show({"key_id": known.revoke_key(key, reason), "status": "revoked"}, as_json=as_json)
+
+
+def grant(
+    user: Annotated[str, typer.Argument(help="Id or address of the user.")],
+    amount: Annotated[str, typer.Argument(help="USD, a decimal string.")],
+    kind: Annotated[GrantKind, typer.Option(help="Kind of the grant.")] = GrantKind.BONUS,
+    expires_at: Annotated[
+        str | None, typer.Option(help="When it stops counting, ISO 8601 with zone.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Stands on the statement.")] = "",
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key again changes nothing.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give credits to a user."""
+    with commands_of(home) as (known, grants):
+        nano = parse_usd(amount)
+        if nano == 0:
+            fail("grant more than 0 USD")
+        _, account_id = known.find_user(user)
+        given = Grant(
+            account_id=account_id,
+            amount=nano,
+            kind=kind,
+            reason=reason,
+            expires_at=_instant(expires_at),
+            idempotency_key=idempotency_key,
+        )
+        lot_id, first = asyncio.run(grants.give(given))
+        show(
+            {
+                "lot_id": lot_id,
+                "amount_nano_usd": nano,
+                "amount_usd": format_usd(nano),
+                "repeated": not first,
+            },
+            as_json=as_json,
+        )
+
+
+def _instant(text: str | None) -> str | None:
+    if text is None:
+        return None
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        message = f"{text!r} has no time zone: write it as 2027-01-01T00:00:00Z"
+        raise ValueError(message)
+    return to_iso(instant)

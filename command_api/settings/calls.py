@@ -1,0 +1,177 @@
+"""Settings of a call, from its body to its settlement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from command_api.settings.group import Group
+
+
+class RequestSettings(Group):
+    """What a request may hold."""
+
+    body_bytes_max: int = Field(
+        8 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_BODY_BYTES_MAX",
+        description="Largest request body, bytes.",
+    )
+    body_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        alias="GATEWAYZ_BODY_TIMEOUT_S",
+        description="Time to send a request body, seconds.",
+    )
+    messages_max: int = Field(
+        4_096, ge=1, alias="GATEWAYZ_MESSAGES_MAX", description="Most messages in a request."
+    )
+    choices_max: int = Field(128, ge=1, alias="GATEWAYZ_CHOICES_MAX", description="Largest `n`.")
+    images_max: int = Field(
+        10, ge=1, alias="GATEWAYZ_IMAGES_MAX", description="Largest `n` of images."
+    )
+    embedding_inputs_max: int = Field(
+        2_048,
+        ge=1,
+        alias="GATEWAYZ_EMBEDDING_INPUTS_MAX",
+        description="Most inputs of one embeddings request.",
+    )
+    embedding_dimensions_max: int = Field(
+        16_384,
+        ge=1,
+        alias="GATEWAYZ_EMBEDDING_DIMENSIONS_MAX",
+        description="Largest `dimensions` of embeddings.",
+    )
+
+
+class HoldSettings(Group):
+    """What is held for a call, and how long (money rules 2 and 11)."""
+
+    default_output_tokens: int = Field(
+        4_096,
+        ge=1,
+        alias="GATEWAYZ_HOLD_DEFAULT_OUTPUT_TOKENS",
+        description="Output tokens held when the caller gives no maximum.",
+    )
+    strict: bool = Field(
+        default=False,
+        alias="GATEWAYZ_STRICT_HOLDS",
+        description="Send the held output bound upstream when the caller gave none.",
+    )
+    grace_s: int = Field(
+        600,
+        ge=1,
+        alias="GATEWAYZ_HOLD_GRACE_S",
+        description="Life of a hold past its call's deadline, seconds.",
+    )
+
+
+class CallSettings(Group):
+    """How long a call may take, and what a hang-up does to it."""
+
+    deadline_s: float = Field(
+        600.0,
+        gt=0,
+        alias="GATEWAYZ_CALL_DEADLINE_S",
+        description="Longest life of a call, seconds.",
+    )
+    first_output_s: float = Field(
+        30.0,
+        gt=0,
+        alias="GATEWAYZ_FIRST_OUTPUT_S",
+        description="Longest silence of a stream while another offer waits, seconds.",
+    )
+    on_disconnect: Literal["cancel", "drain"] = Field(
+        "cancel",
+        alias="GATEWAYZ_ON_DISCONNECT",
+        description="What a hang-up does to a stream: cancel it, or let it run out.",
+    )
+
+
+class UpstreamSettings(Group):
+    """The providers, and what is waited for and taken from them."""
+
+    providers_file: Path | None = Field(
+        None,
+        alias="GATEWAYZ_PROVIDERS_FILE",
+        description="TOML file of providers, models and prices.",
+    )
+    connect_s: float = Field(
+        5.0,
+        gt=0,
+        alias="GATEWAYZ_UPSTREAM_CONNECT_S",
+        description="Time to connect upstream, seconds.",
+    )
+    silence_s: float = Field(
+        120.0,
+        gt=0,
+        alias="GATEWAYZ_UPSTREAM_SILENCE_S",
+        description="Longest silence of an upstream, seconds.",
+    )
+    reply_bytes_max: int = Field(
+        64 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_UPSTREAM_REPLY_BYTES_MAX",
+        description="Largest reply of an upstream, bytes.",
+    )
+
+
+class RoutingSettings(Group):
+    """Which offers are tried, and when one is left alone."""
+
+    attempts_max: int = Field(
+        4,
+        ge=1,
+        le=16,
+        alias="GATEWAYZ_ATTEMPTS_MAX",
+        description="Most offers that are tried for one call.",
+    )
+    breaker_failures: int = Field(
+        5,
+        ge=1,
+        alias="GATEWAYZ_BREAKER_FAILURES",
+        description="Consecutive failures that open an offer's circuit breaker.",
+    )
+    breaker_open_s: float = Field(
+        60.0,
+        gt=0,
+        alias="GATEWAYZ_BREAKER_OPEN_S",
+        description="How long a breaker stays open before it lets a probe pass, seconds.",
+    )
+    breaker_successes: int = Field(
+        3,
+        ge=1,
+        alias="GATEWAYZ_BREAKER_SUCCESSES",
+        description="Consecutive successes that close a breaker.",
+    )
+
+
+class KeptReplySettings(Group):
+    """Replies that answer again without a new call."""
+
+    idempotency_body_bytes_max: int = Field(
+        2**20,
+        ge=0,
+        alias="GATEWAYZ_IDEMPOTENCY_BODY_BYTES_MAX",
+        description="Largest reply kept for an idempotency key, bytes.",
+    )
+    idempotency_body_hours: int = Field(
+        24,
+        ge=1,
+        alias="GATEWAYZ_IDEMPOTENCY_BODY_HOURS",
+        description="How long a reply is kept for its idempotency key, hours.",
+    )
+    response_cache_s: float = Field(
+        0.0,
+        ge=0,
+        alias="GATEWAYZ_RESPONSE_CACHE_S",
+        description="How long a JSON reply answers the same request again; 0 is off.",
+    )
+    response_cache_bytes_max: int = Field(
+        2**20,
+        ge=0,
+        alias="GATEWAYZ_RESPONSE_CACHE_BYTES_MAX",
+        description="Largest reply that is cached, bytes.",
+    )

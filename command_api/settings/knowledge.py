@@ -1,0 +1,90 @@
+"""Settings of what processes know beside a call: who calls, what is offered, what was read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from command_api.settings.group import Group
+
+
+class IdentitySettings(Group):
+    """The secret of the installation, and the keys of callers."""
+
+    secret_key: str | None = Field(
+        None,
+        alias="GATEWAYZ_SECRET_KEY",
+        description="Secret behind key hashes and data keys; else made in the home.",
+    )
+    secret_file: Path | None = Field(
+        None,
+        alias="GATEWAYZ_SECRET_FILE",
+        description="File of that secret, for gateways that share it; made when absent.",
+    )
+    key_cache_s: float = Field(
+        60.0,
+        ge=0,
+        alias="GATEWAYZ_KEY_CACHE_S",
+        description="How long a key's state is trusted without the log, seconds.",
+    )
+    key_cache_max: int = Field(
+        10_000, ge=1, alias="GATEWAYZ_KEY_CACHE_MAX", description="Most keys cached in a process."
+    )
+
+
+class CatalogSettings(Group):
+    """The providers' own lists of models."""
+
+    model_list_interval_s: float = Field(
+        3_600.0,
+        gt=0,
+        alias="GATEWAYZ_MODEL_LIST_INTERVAL_S",
+        description="Time between fetches of a provider's model list, seconds.",
+    )
+    model_list_stale_s: float = Field(
+        86_400.0,
+        gt=0,
+        alias="GATEWAYZ_MODEL_LIST_STALE_S",
+        description="Age at which a model list is no longer trusted, seconds.",
+    )
+
+
+class ReadSettings(Group):
+    """The read models, and the routes over them."""
+
+    projection_host: Literal["follower", "workers"] = Field(
+        "follower",
+        alias="GATEWAYZ_PROJECTION_HOST",
+        description="Who advances new projections: the gateway, or `gatewayz worker`.",
+    )
+    wait_s: float = Field(
+        2.0,
+        gt=0,
+        alias="GATEWAYZ_READ_WAIT_S",
+        description="Longest wait of a read for its own writes, seconds.",
+    )
+    trail_max_s: float = Field(
+        120.0,
+        ge=0,
+        alias="GATEWAYZ_READ_TRAIL_MAX_S",
+        description="How far read models that no reader waits for may trail while calls need "
+        "every core, seconds; 0 is never.",
+    )
+    page_max: int = Field(
+        1_000, ge=1, alias="GATEWAYZ_PAGE_MAX", description="Most rows on a page."
+    )
+    ranking_cache_s: float = Field(
+        60.0,
+        ge=0,
+        alias="GATEWAYZ_RANKING_CACHE_S",
+        description="How long a ranking is shown before it is computed anew, seconds.",
+    )
+    ranking_days_max: int = Field(
+        90,
+        ge=1,
+        le=365,
+        alias="GATEWAYZ_RANKING_DAYS_MAX",
+        description="Longest window of a ranking.",
+    )

@@ -1,0 +1,112 @@
+"""Settings of the installation and of its processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from command_api.settings.group import Group
+
+
+class InstallationSettings(Group):
+    """What every process of an installation knows."""
+
+    home: Path = Field(
+        Path(".gatewayz"),
+        alias="GATEWAYZ_HOME",
+        description="Folder of all data of this installation.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning",
+        alias="GATEWAYZ_LOG_LEVEL",
+        description="Least severe log line that is written.",
+    )
+
+
+class ServerSettings(Group):
+    """The serving processes and their port."""
+
+    host: str = Field("127.0.0.1", alias="GATEWAYZ_HOST", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, alias="GATEWAYZ_PORT", description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, alias="GATEWAYZ_WORKERS", description="Serving processes.")
+    connections_max: int = Field(
+        4_096,
+        ge=1,
+        alias="GATEWAYZ_CONNECTIONS_MAX",
+        description="Most open client connections.",
+    )
+    shutdown_grace_s: int = Field(
+        10,
+        ge=0,
+        alias="GATEWAYZ_SHUTDOWN_GRACE_S",
+        description="Time for calls in flight at shutdown, seconds.",
+    )
+
+
+class LeaseSettings(Group):
+    """How processes tell each other that they live, and who resolves what the dead left."""
+
+    life_s: float = Field(
+        30.0,
+        gt=0,
+        alias="GATEWAYZ_LEASE_S",
+        description="Life of a process's lease, seconds.",
+    )
+    heartbeat_s: float = Field(
+        5.0,
+        gt=0,
+        alias="GATEWAYZ_HEARTBEAT_S",
+        description="Time between lease renewals, seconds.",
+    )
+    sweep_interval_s: float = Field(
+        10.0,
+        gt=0,
+        alias="GATEWAYZ_SWEEP_INTERVAL_S",
+        description="Time between sweeps, seconds.",
+    )
+
+
+class RelaySettings(Group):
+    """The process that brings the log to Kafka."""
+
+    port: int = Field(
+        8010,
+        ge=0,
+        le=65535,
+        alias="GATEWAYZ_RELAY_PORT",
+        description="Port of the relay's health and metrics.",
+    )
+    batch_events_max: int = Field(
+        5_000,
+        ge=1,
+        le=50_000,
+        alias="GATEWAYZ_RELAY_BATCH_EVENTS_MAX",
+        description="Most events that the relay has under way.",
+    )
+    heartbeat_s: float = Field(
+        0.25,
+        gt=0,
+        alias="GATEWAYZ_RELAY_HEARTBEAT_S",
+        description="Least time between heartbeats to idle partitions, seconds.",
+    )
+
+
+class WorkerSettings(Group):
+    """The processes that project from Kafka."""
+
+    port: int = Field(
+        6066,
+        ge=1,
+        le=65535,
+        alias="GATEWAYZ_WORKER_PORT",
+        description="Port of a worker's health and metrics.",
+    )
+    batch_events_max: int = Field(
+        5_000,
+        ge=1,
+        le=50_000,
+        alias="GATEWAYZ_WORKER_BATCH_EVENTS_MAX",
+        description="Most events that a worker applies at once.",
+    )

@@ -1,0 +1,64 @@
+"""Settings of what keeps data: the database, Redis, Kafka."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from command_api.settings.group import Group
+
+
+class DatabaseSettings(Group):
+    """PostgreSQL, which holds the log and what is derived from it."""
+
+    url: str | None = Field(
+        None,
+        alias="GATEWAYZ_DATABASE_URL",
+        description="PostgreSQL 15+ to use instead of the embedded server.",
+    )
+    migrations_url: str | None = Field(
+        None,
+        alias="GATEWAYZ_MIGRATIONS_DATABASE_URL",
+        description="Login for migrations, when it is not that of the application.",
+    )
+    append_timeout_s: float = Field(
+        2.0,
+        gt=0,
+        alias="GATEWAYZ_APPEND_TIMEOUT_S",
+        description="Longest wait of an append for a lost database, seconds.",
+    )
+
+
+class RedisSettings(Group):
+    """What gateways share beside the database, and what stands in for it."""
+
+    url: str | None = Field(
+        None,
+        alias="GATEWAYZ_REDIS_URL",
+        description="Redis for counters and caches; without it PostgreSQL keeps them.",
+    )
+    cache_entries_max: int = Field(
+        10_000,
+        ge=1,
+        alias="GATEWAYZ_CACHE_ENTRIES_MAX",
+        description="Most values cached in a process where there is no Redis.",
+    )
+
+
+class KafkaSettings(Group):
+    """The topic of all events, which relay and workers share."""
+
+    bootstrap: str = Field(
+        "127.0.0.1:9092",
+        alias="GATEWAYZ_KAFKA_BOOTSTRAP",
+        description="Kafka brokers, `host:port,…`.",
+    )
+    topic: str = Field(
+        "gatewayz.events.v1", alias="GATEWAYZ_KAFKA_TOPIC", description="Topic of all events."
+    )
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        alias="GATEWAYZ_KAFKA_PARTITIONS",
+        description="Partitions of the topic; workers share them.",
+    )

@@ -1,0 +1,126 @@
+"""The verbs: their options, and mistakes that are seen before anything is opened."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from command_api.cli import ledger, users
+from command_api.cli.main import app
+from tests.support.processes import gatewayz
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNNER = CliRunner()
+PRINT_NOTHING = {"relay", "worker"}
+
+
+def verbs(command: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Each verb by its words."""
+    children = getattr(command, "commands", None)
+    if not children:
+        return {" ".join(path): command}
+    return {
+        name: found
+        for word, each in children.items()
+        for name, found in verbs(each, (*path, word)).items()
+    }
+
+
+VERBS = verbs(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_takes_home_and_json(verb: str) -> None:
+    """(rule: output) All but those that print nothing speak to programs too."""
+    options = {option for each in VERBS[verb].params for option in each.opts}
+    assert "--home" in options
+    assert ("--json" in options) == (verb not in PRINT_NOTHING)
+    assert VERBS[verb].help
+
+
+def test_up_and_serve_have_the_same_options() -> None:
+    """(rule: output) What starts the server alone starts it the same way."""
+    up, serve = ([each.opts for each in VERBS[verb].params] for verb in ("up", "serve"))
+    assert up == serve
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("up",), "GATEWAYZ_WORKERS"),
+        (("migrate",), "GATEWAYZ_WORKERS"),
+        (("ledger", "verify"), "GATEWAYZ_WORKERS"),
+        (("relay",), "GATEWAYZ_WORKERS"),
+        (("worker",), "GATEWAYZ_WORKERS"),
+        (("projections", "rebuild", "nothing"), "nothing"),
+        (("projections", "assign", "journal", "somebody"), "somebody"),
+        (("projections", "rebuild", "journal", "--host", "nobody"), "nobody"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_a_mistake_makes_no_home(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    """(rule: errors) One line that names it, exit 1, and nothing on the disk."""
+    home = tmp_path / "home"
+    done = RUNNER.invoke(app, [*arguments, "--home", str(home)], env={"GATEWAYZ_WORKERS": "65"})
+    assert done.exit_code == 1
+    assert done.stderr.startswith("gatewayz: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not home.exists()
+
+
+def test_an_option_out_of_its_limits_names_the_variable(tmp_path: Path) -> None:
+    """(rule: errors) The option and the variable are one setting."""
+    done = RUNNER.invoke(app, ["serve", "--port", "65536", "--home", str(tmp_path / "home")])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("gatewayz: GATEWAYZ_PORT: ")
+
+
+@pytest.mark.parametrize("verb", ["up", "serve"])
+def test_a_start_that_fails_says_so_in_a_line(verb: str, tmp_path: Path) -> None:
+    """(rule: errors) Another server, a taken port, a secret that cannot be: never a traceback."""
+
+    def said(*options: str, home: Path = tmp_path / "home", **environment: str) -> str:
+        text: str = gatewayz(home, verb, *options, status=1, **environment)
+        assert text.startswith("gatewayz: ")
+        assert text.count("\n") == 1
+        return text
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "choose another --port" in said("--port", port)
+    (tmp_path / "file").write_text("")
+    folder = str(tmp_path / "file/secret.key")
+    assert "GATEWAYZ_SECRET_FILE" in said("--port", "0", GATEWAYZ_SECRET_FILE=folder)
+    assert "GATEWAYZ_SECRET_KEY" in said("--port", "0", GATEWAYZ_SECRET_KEY="short")
+    assert "Not a directory" in said("--port", "0", home=tmp_path / "file/home")
+    with (tmp_path / "home/server.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "runs already" in said("--port", "0")
+
+
+def test_an_instant_has_a_zone() -> None:
+    """(money rule 9) A grant ends at one instant, whoever reads it where."""
+    assert users._instant(None) is None
+    assert users._instant("2027-01-01T01:00:00+01:00") == "2027-01-01T00:00:00.000000Z"
+    with pytest.raises(ValueError, match="has no time zone"):
+        users._instant("2027-01-01T00:00:00")
+    with pytest.raises(ValueError, match="tomorrow"):
+        users._instant("tomorrow")
+
+
+def test_a_stream_is_named_by_its_uuid_with_or_without_its_kind() -> None:
+    """(P6) `call-UUID` and the UUID alone are the same stream."""
+    name = "0198c0de-0000-7000-8000-000000000001"
+    assert ledger._stream_id(None) is None
+    assert ledger._stream_id(name) == ledger._stream_id(f"call-{name}") == UUID(name)
+    with pytest.raises(ValueError, match="is no stream"):
+        ledger._stream_id("call-1")

@@ -1,0 +1,41 @@
+"""Values for the tests of settings: for each variable one that is not its default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from command_api.settings.all import GROUPS
+
+
+def other_value(field: Any) -> Any:
+    """A value that a field accepts and that is not its default."""
+    default, choices = field.default, get_args(field.annotation)
+    if choices and all(isinstance(each, str) for each in choices):
+        return next(each for each in choices if each != default)
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int | float):
+        return default + 1
+    wanted = choices[0] if choices else field.annotation
+    return Path("/other/path") if wanted is Path else "other text"
+
+
+PLACES = {
+    str(field.alias): (group, name)
+    for group, cls in GROUPS.items()
+    for name, field in cls.model_fields.items()
+}
+"""Each variable's group and field."""
+
+OTHERS = {
+    str(field.alias): other_value(field)
+    for cls in GROUPS.values()
+    for field in cls.model_fields.values()
+}
+"""For each variable a value that is not its default."""
+
+
+def keyword(variable: str) -> str:
+    """What the variable is called when it is given by keyword."""
+    return variable.removeprefix("GATEWAYZ_").lower()
