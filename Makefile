@@ -54,6 +54,9 @@ schemas: $(VENV)/.made ## Write the events' schemas into docs/reference/events
 reference: $(VENV)/.made-dev schemas ## Write the pages of the book that are made from the code
 	@$(BIN)/python -m tests.rules.reference
 
+release: ## Check that this version can be released, and tag it (a person pushes the tag)
+	@.ci/release
+
 lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
@@ -63,4 +66,4 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 
-.PHONY: help setup up test servers lint format bench verify schemas reference lock clean
+.PHONY: help setup up test servers lint format bench verify schemas reference release lock clean
