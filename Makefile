@@ -42,6 +42,14 @@ format: $(VENV)/.made-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+reference: $(VENV)/.made-dev schemas ## Write the pages of the book that are made from the code
+	@$(BIN)/python -m tests.rules.reference
+
+release: ## Check that this version can be released, and tag it (a person pushes the tag)
+	@.ci/release
+
+.PHONY: reference release
+
 bench: $(VENV)/.made ## Run the benchmarks and write bench/results.md
 	@$(BIN)/python -m bench.run $(ARGS)
 
@@ -50,12 +58,6 @@ verify: $(VENV)/.made ## Replay the ledger and compare every balance
 
 schemas: $(VENV)/.made ## Write the events' schemas into docs/reference/events
 	@$(BIN)/python -m event_store.relay.schemas docs/reference/events
-
-reference: $(VENV)/.made-dev schemas ## Write the pages of the book that are made from the code
-	@$(BIN)/python -m tests.rules.reference
-
-release: ## Check that this version can be released, and tag it (a person pushes the tag)
-	@.ci/release
 
 lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
@@ -66,4 +68,4 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 
-.PHONY: help setup up test servers lint format bench verify schemas reference release lock clean
+.PHONY: help setup up test servers lint format bench verify schemas lock clean

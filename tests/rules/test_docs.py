@@ -127,14 +127,14 @@ def test_generated_pages_are_up_to_date(name: str) -> None:
 
 
 def test_every_error_has_an_entry_and_every_entry_an_error() -> None:
-    """A new code says what it means and what cures it (rule: errors say what to do)."""
+    """A new code says what it means and what cures it (rule: docs)."""
     assert set(errors_page.MEANINGS) == set(errors_page.collect())
 
 
 def test_a_code_that_cannot_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error whose code is computed would be missing from the page (rule: errors)."""
+    """An error whose code is computed would be missing from the page (rule: docs)."""
     (tmp_path / "edge").mkdir()
     source = tmp_path / "edge/new.py"
     monkeypatch.setattr(errors_page, "ROOT", tmp_path)

@@ -53,7 +53,7 @@ def printed(command: list[str], folder: Path) -> str:
 
 @pytest.mark.parametrize("library", ["openai", "langchain_openai"])
 def test_the_python_snippets_run(library: str, gateway: RunningGateway, tmp_path: Path) -> None:
-    """Pasted into a file, without a warning (rule: what a page says to paste runs)."""
+    """Pasted into a file, without a warning (rule: docs)."""
     (snippet,) = [each for each in snippets("python") if f"from {library} import" in each]
     file = tmp_path / "snippet.py"
     file.write_text(pasted(snippet, gateway))
@@ -61,9 +61,9 @@ def test_the_python_snippets_run(library: str, gateway: RunningGateway, tmp_path
 
 
 def test_the_typescript_snippet_runs(gateway: RunningGateway, tmp_path: Path) -> None:
-    """Pasted beside an installed `openai` (rule: what a page says to paste runs).
+    """Pasted beside an installed `openai`.
 
-    It uses no types of its own, so that Node.js runs it as it stands.
+    It uses no types of its own, so that Node.js runs it as it stands (rule: docs).
     """
     try:
         program, module = fetch.node(), fetch.openai_npm()
@@ -77,7 +77,7 @@ def test_the_typescript_snippet_runs(gateway: RunningGateway, tmp_path: Path) ->
 
 
 def test_the_story_of_a_call_is_what_comes(gateway: RunningGateway) -> None:
-    """Member by member, but for ids, times and the place in the log (rule: real output)."""
+    """Member by member, but for ids, times and the place in the log (rule: docs)."""
 
     def lasting(story: dict[str, Any]) -> Any:
         story["attempts"][0]["duration_ms"] = 0
@@ -94,7 +94,7 @@ def test_the_story_of_a_call_is_what_comes(gateway: RunningGateway) -> None:
 
 
 def test_the_endpoints_are_those_that_are_served() -> None:
-    """What is called served is; what is coming is not yet (rule: no claim beyond the code)."""
+    """What is called served is; what is coming is not yet (rule: docs)."""
     said = dict(re.findall(r"^\| `POST (/v1/[^`]+)`[^|]*\| (served|coming)", README, re.MULTILINE))
     served = {path for path, state in said.items() if state == "served"}
     assert served == {route.path for route in ROUTES}
@@ -102,7 +102,7 @@ def test_the_endpoints_are_those_that_are_served() -> None:
 
 
 def test_the_figures_are_those_of_the_benchmarks() -> None:
-    """Each row of figures stands in bench/results.md (rule: measured, and where)."""
+    """Each row of figures stands in bench/results.md (rule: docs)."""
     results = (ROOT / "bench/results.md").read_text()
     rows = re.findall(
         r"^\| ((?:gateway|ledger), [^|]+) \| ([\d,]+) \| ([\d.]+) ms \| ([\d.]+) ms \|$",

@@ -30,12 +30,12 @@ def read_yaml(name: str) -> Any:
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_yaml_files_can_be_read(path: Path) -> None:
-    """A mapping with something in it (rule: what is configured is valid)."""
+    """A mapping with something in it (rule: tidy)."""
     assert isinstance(yaml.safe_load(path.read_text()), dict)
 
 
 def test_ci_runs_the_one_check_on_every_python() -> None:
-    """From the least version that is promised on, and the image is built (rule: CI is .ci/run)."""
+    """From the least version that is promised on, and the image is built (rule: tidy)."""
     jobs = read_yaml(".github/workflows/ci.yml")["jobs"]
     versions = jobs["check"]["strategy"]["matrix"]["python"]
     assert versions == ["3.11", "3.12", "3.13"]
@@ -46,7 +46,7 @@ def test_ci_runs_the_one_check_on_every_python() -> None:
 
 
 def test_hooks_use_the_locked_tools() -> None:
-    """Each is a program of .venv that the requirements bring (rule: one version of each tool)."""
+    """Each is a program of .venv that the requirements bring (rule: tidy)."""
     (repository,) = read_yaml(".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     locked = (ROOT / "requirements/dev.txt").read_text()
@@ -57,7 +57,7 @@ def test_hooks_use_the_locked_tools() -> None:
 
 
 def test_issue_forms_ask_for_something() -> None:
-    """Each has a name, and questions with an id of their own (rule: GitHub's schema of forms)."""
+    """Each has a name, and questions with an id of their own (rule: tidy)."""
     forms = [path for path in YAML_FILES if path.parent.name == "ISSUE_TEMPLATE"]
     for path in forms:
         if path.name == "config.yml":
@@ -69,7 +69,7 @@ def test_issue_forms_ask_for_something() -> None:
 
 
 def test_the_changelog_has_this_version_and_links_for_each() -> None:
-    """Unreleased first, then versions with their day (rule: Keep a Changelog)."""
+    """Unreleased first, then versions with their day (rule: tidy)."""
     heads = re.findall(r"^## \[([^\]]+)\](.*)$", CHANGELOG, re.MULTILINE)
     assert heads[0] == ("Unreleased", "")
     assert PROJECT["version"] in dict(heads)
@@ -132,7 +132,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_a_release_is_an_annotated_tag(project: Project) -> None:
-    """Made once, locally; the same version cannot be made again (rule: releases)."""
+    """Made once, locally; the same version cannot be made again (rule: tidy)."""
     done = project.release()
     assert done.returncode == 0, done.stderr
     assert "git push origin main v1.2.3" in done.stdout
@@ -153,7 +153,7 @@ def test_a_release_is_an_annotated_tag(project: Project) -> None:
     ],
 )
 def test_what_is_not_ready_is_not_released(project: Project, spoilt: str, said: str) -> None:
-    """Refused in a line that says what is missing, and no tag is left (rule: releases)."""
+    """Refused in a line that says what is missing, and no tag is left (rule: refuse clearly)."""
     if spoilt == "branch":
         project.git("switch", "--quiet", "--create", "other")
     elif spoilt == "tree":

@@ -15,7 +15,7 @@ ANOTHER_HOST = re.compile(r"(?:https?:)?//[a-z0-9]")
 
 
 def test_the_docs_page_needs_no_other_host(gateway: RunningGateway) -> None:
-    """The page names no host, and all that it loads is served here (rule: works offline)."""
+    """The page names no host, and all that it loads is served here (rule: two commands)."""
     with httpx.Client(base_url=gateway.url) as browser:
         page = browser.get("/docs")
         assert page.status_code == 200
@@ -31,5 +31,5 @@ def test_the_docs_page_needs_no_other_host(gateway: RunningGateway) -> None:
 
 
 def test_there_is_no_page_that_loads_from_a_cdn(gateway: RunningGateway) -> None:
-    """The framework's other page, whose script lies on a CDN, is off (rule: works offline)."""
+    """The framework's other page, whose script lies on a CDN, is off (rule: two commands)."""
     assert httpx.get(f"{gateway.url}/redoc").status_code == 404
