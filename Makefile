@@ -42,6 +42,14 @@ format: $(VENV)/.made-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+reference: $(VENV)/.made-dev schemas ## Write the pages of the book that are made from the code
+	@$(BIN)/python -m tests.rules.reference
+
+release: ## Check that this version can be released, and tag it (a person pushes the tag)
+	@.ci/release
+
+.PHONY: reference release
+
 bench: $(VENV)/.made ## Run the benchmarks and write bench/results.md
 	@$(BIN)/python -m bench.run $(ARGS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,6 +16,7 @@ from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.operations.table import ROUTES
+from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
 from edge.asgi import header_of, request_id_of
@@ -85,7 +87,13 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
             await asyncio.to_thread(reads.close)
             await gateway.stop()
 
-    app = GatewayApp(title="Gatewayz", lifespan=lifespan)
+    app = GatewayApp(
+        title="Gatewayz",
+        version=version("gatewayz"),
+        lifespan=lifespan,
+        docs_url=None,  # Ours needs no network.
+        redoc_url=None,
+    )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
@@ -112,6 +120,7 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
     add_error_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
+    add_docs_page(app)
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -24,13 +24,18 @@ from event_store.relay.relay import RelayStatus
 from projections.all import PROJECTIONS
 from stream_processors.app import WorkerMetrics
 from stream_processors.host import ProjectionHost
+from tests.rules import errors_page
+from tests.rules.reference import PAGES as PAGES_OF_THE_CODE
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+]
 
 
 def settings_tables() -> str:
@@ -120,6 +125,31 @@ def test_events_are_documented() -> None:
     assert events_table() in (DOCS / "reference/events.md").read_text()
 
 
+@pytest.mark.parametrize("name", PAGES_OF_THE_CODE)
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    """Each page that is made from the code as a whole: `make reference` writes it (rule: docs)."""
+    assert (ROOT / name).read_text() == PAGES_OF_THE_CODE[name]()
+
+
+def test_every_error_has_an_entry_and_every_entry_an_error() -> None:
+    """A new code says what it means and what cures it (rule: docs)."""
+    assert set(errors_page.MEANINGS) == set(errors_page.collect())
+
+
+def test_a_code_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error whose code is computed would be missing from the page (rule: docs)."""
+    (tmp_path / "edge").mkdir()
+    source = tmp_path / "edge/new.py"
+    monkeypatch.setattr(errors_page, "ROOT", tmp_path)
+    source.write_text('def f():\n    raise bad_request("brand_new", "x")\n')
+    assert "brand_new" in errors_page.collect()
+    source.write_text("def f(code):\n    raise ApiError(400, code, 'x')\n")
+    with pytest.raises(errors_page.UnreadableError, match=r"edge/new\.py:2"):
+        errors_page.collect()
+
+
 def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
     """Each route that is served, and none that is not."""
     routes = list(make_app(Settings(home=tmp_path), server).routes)
@@ -183,3 +213,59 @@ def test_the_provider_example_of_the_book_works(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
     file.write_text(example[1])
     assert read_providers_file(file).provider[0].model[0]["id"] == "small"
+
+
+TYPED = re.compile(r"(?:^|`)(gatewayz [^`\n#|]+)", re.MULTILINE)
+"""A command as a page tells it, in a code span or at the start of a line of a block."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_the_book_exist(page: Path) -> None:
+    """Each `gatewayz ...` that a page tells to type has its verb and its options (rule: docs)."""
+    for typed in TYPED.findall(page.read_text()):
+        command: Any = typer.main.get_command(cli)
+        words = typed.split()[1:]
+        while getattr(command, "commands", None) and words:
+            verbs = command.commands
+            names = words.pop(0)
+            if names in {"|", "…", "..."}:
+                break
+            assert names in verbs, typed
+            command = verbs[names]
+        options = {name for each in command.params for name in each.opts}
+        for word in words:
+            name = word.strip("[]").partition("=")[0]
+            assert not name.startswith("--") or name in options, typed
+
+
+def test_log_lines_of_the_runbooks_exist() -> None:
+    """What a runbook quotes from the log is what the source writes (rule: docs)."""
+    source = "".join(
+        path.read_text()
+        for side in ("command_api", "event_store", "projections", "providers")
+        for path in (ROOT / side).rglob("*.py")
+    )
+    quoted = [
+        line
+        for page in (DOCS / "operating").glob("*.md")
+        for line in re.findall(r"log: `([^`]+)`", page.read_text())
+    ]
+    assert len(quoted) > 5
+    for line in quoted:
+        assert line in source, line
+
+
+PATHS = re.compile(
+    r"`((?:domain|event_store|providers|projections|stream_processors|edge|command_api|query_api"
+    r"|tests|bench|docs)/[\w./-]*)`"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_book_exist(page: Path) -> None:
+    """Each file or folder of ours that a page names, but for what it only imagines (rule: docs)."""
+    text = page.read_text()
+    if page.name == "rooms.md":
+        text = text.partition("## Where a new capability goes")[0]
+    for path in PATHS.findall(text):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,263 @@
+"""The page of errors, from the code: every code that a caller can see, with what to do about it.
+
+Status, code and type are read from the source's syntax, so that none is forgotten; what a code
+means and what cures it is said here. A code without an entry, or an entry without a code, fails.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import edge.errors
+from command_api.replies import failures
+from command_api.serving import error_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+SIDES = ("edge", "command_api", "query_api")
+FIRST = {
+    "bad_request": (400, edge.errors.INVALID_REQUEST),
+    "unavailable": (503, edge.errors.SERVER),
+}
+"""The helpers whose first argument is the code: their status and type."""
+BY_TABLE = {
+    "edge/errors.py": {"bad_request", "unavailable"},
+    "command_api/replies/failures.py": {"error", "error_in_stream"},
+    "command_api/serving/error_handlers.py": {"_http_error"},
+}
+"""Functions that take their code from an argument or a table, which `of_tables` reads instead."""
+
+
+class UnreadableError(Exception):
+    """A code that is neither a literal nor one of a known table."""
+
+
+@dataclass
+class Told:
+    """One code: the statuses and types it comes with, and the modules that say it."""
+
+    statuses: set[int] = field(default_factory=set)
+    kinds: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+
+
+def collect() -> dict[str, Told]:
+    """Every code. Raises UnreadableError for a place that this cannot read."""
+    found: dict[str, Told] = {}
+    for module, status, code, kind in [*of_source(), *of_tables()]:
+        told = found.setdefault(code, Told())
+        told.statuses.add(status)
+        told.kinds.add(kind)
+        told.modules.add(module)
+    return found
+
+
+def of_tables() -> Iterator[tuple[str, int, str, str]]:
+    """The codes that the source looks up: providers' failures, and the framework's own errors."""
+    for status in failures.CODES:
+        told = failures.failure_of_status("A provider", status, None).told
+        yield "command_api/replies/failures.py", told.status, told.code, told.kind
+    for status, code in error_handlers.CODES.items():
+        yield "command_api/serving/error_handlers.py", status, code, edge.errors.INVALID_REQUEST
+    yield "command_api/serving/error_handlers.py", 400, "http_error", edge.errors.INVALID_REQUEST
+
+
+def of_source() -> Iterator[tuple[str, int, str, str]]:
+    """The codes that stand in the source as literals."""
+    for side in SIDES:
+        for path in sorted((ROOT / side).rglob("*.py")):
+            module = str(path.relative_to(ROOT))
+            yield from _below(ast.parse(path.read_text()), module, "")
+
+
+def _below(node: ast.AST, module: str, function: str) -> Iterator[tuple[str, int, str, str]]:
+    """The errors made below a node of a module, inside the function of this name."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        function = node.name
+    if isinstance(node, ast.Call):
+        told = _of_call(node)
+        if told is not None:
+            yield (module, *told)
+        elif _makes_error(node) and function not in BY_TABLE.get(module, ()):
+            message = f"{module}:{node.lineno}: write the status and the code as literals"
+            raise UnreadableError(message)
+    for each in ast.iter_child_nodes(node):
+        yield from _below(each, module, function)
+
+
+def _makes_error(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id in {"ApiError", *FIRST}
+
+
+def _of_call(call: ast.Call) -> tuple[int, str, str] | None:
+    """Status, code and type of an error that is made of literals."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    values = [each.value if isinstance(each, ast.Constant) else None for each in call.args]
+    if name in FIRST and values and isinstance(values[0], str):
+        status, kind = FIRST[name]
+        return status, values[0], _kind(call) or kind
+    if name not in {"ApiError", "Told"} or len(values) < 2:
+        return None
+    if isinstance(values[0], int) and isinstance(values[1], str):
+        return values[0], values[1], _kind(call) or edge.errors.INVALID_REQUEST
+    return None
+
+
+def _kind(call: ast.Call) -> str | None:
+    """The value of the constant that is given as the type, by name or in its place in `Told`."""
+    given = [each.value for each in call.keywords if each.arg == "kind"]
+    if isinstance(call.func, ast.Name) and call.func.id == "Told":
+        given += call.args[2:3]
+    for each in given:
+        if isinstance(each, ast.Name):
+            return str(getattr(edge.errors, each.id))
+    return None
+
+
+LATER = "Try again after `Retry-After`"
+MEANINGS = {
+    "call_not_found": (
+        "No call of this id is the caller's.",
+        "Take the id from `x-gatewayz-call-id`, and the key of the account that made the call.",
+    ),
+    "catalog_stale": (
+        "The provider's model list is too old to be trusted.",
+        f"{LATER}; operators: [a provider down](../operating/provider-down.md).",
+    ),
+    "empty_input": ("`input` has nothing in it.", "Send a text, or leave empty ones out."),
+    "empty_messages": ("`messages` has nothing in it.", "Send at least one message."),
+    "empty_prompt": ("`prompt` is empty.", "Say what the image shows."),
+    "http_error": ("The framework refused the request.", "See the message."),
+    "idempotency_in_progress": (
+        "The first request with this key still runs; `call_id` names it.",
+        "Repeat after `Retry-After`: the answer will be the first one's.",
+    ),
+    "idempotency_key_reused": (
+        "The key came with another body before.",
+        "Use a new key for a new request.",
+    ),
+    "idempotent_reply_gone": (
+        "The key's call was answered and charged, its reply is no longer kept.",
+        "Read `GET /v1/calls/{call_id}`; a new call needs a new key.",
+    ),
+    "insufficient_credits": (
+        "The credits do not cover the most that it can cost; a stream ends where they end.",
+        "Add credits, or ask for at most `max_tokens_affordable`.",
+    ),
+    "internal_error": ("A defect of ours; nothing was charged.", "Try again, and report it."),
+    "invalid_api_key": (
+        "No key, an unknown or a revoked one.",
+        "Send `Authorization: Bearer KEY`.",
+    ),
+    "invalid_idempotency_key": ("The header is no usable key.", "See the message for its form."),
+    "invalid_json": ("The body is not JSON.", "The message says where it breaks off."),
+    "invalid_page": ("`limit` or `offset` is out of range.", "Stay within what the message says."),
+    "invalid_request": ("A parameter cannot be used.", "The message names it."),
+    "invalid_text": ("NUL or half a surrogate pair in a text.", "Send valid Unicode."),
+    "invalid_type": ("A member has the wrong type.", "`param` names it."),
+    "invalid_value": (
+        "A member's value is out of range.",
+        "`param` names it, the message the range.",
+    ),
+    "invalid_window": ("The ranking has no such window.", "Stay within what the message says."),
+    "ledger_error": (
+        "The ledger refused the call; nothing was charged.",
+        "A defect: report it with the call's id; operators: see the log.",
+    ),
+    "ledger_unavailable": (
+        "No hold can be placed, so the call was not made; nothing was charged.",
+        f"{LATER}; operators: [the ledger unreachable](../operating/ledger-unreachable.md).",
+    ),
+    "method_not_allowed": ("The path has no such method.", "See [the routes](routes.md)."),
+    "missing_model": ("`model` is empty.", "`GET /v1/models` lists what there is."),
+    "model_not_found": (
+        "Nobody offers this model here.",
+        "`GET /v1/models` lists what is offered.",
+    ),
+    "model_unpriced": (
+        "The model is listed, but nobody knows its price.",
+        "Take another; operators: give its price in [the providers file](../guides/providers.md).",
+    ),
+    "modelz_unavailable": ("Modelz's list cannot be had.", f"{LATER}."),
+    "no_provider_fits": (
+        "`provider` in the body leaves nobody who offers the model.",
+        "Allow more providers, or raise `max_price`.",
+    ),
+    "not_found": ("There is no such path.", "See [the routes](routes.md)."),
+    "projection_lagging": (
+        "The balance or statement does not have the caller's own writes yet.",
+        f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
+    ),
+    "read_model_unavailable": (
+        "The store of these figures (Redis) is away.",
+        f"{LATER}.",
+    ),
+    "request_timeout": ("The body came too slowly; nothing was charged.", "Send it again."),
+    "request_too_large": ("The body is above the limit.", "Send less text, or smaller images."),
+    "too_many_messages": ("`messages` is above the limit.", "Send fewer."),
+    "unknown_gateway": ("`gateway` names none there is.", "The message lists them."),
+    "unknown_provider": (
+        "`provider` names none that is configured.",
+        "`GET /v1/provider` lists them.",
+    ),
+    "unsupported_by_provider": (
+        "The provider has no way to do what was asked; it was not asked.",
+        "Leave the member out, or take another model.",
+    ),
+    "upstream_bad_request": ("The provider refused the body.", "The message is the provider's."),
+    "upstream_error": (
+        "The provider failed, broke off, or refused the gateway's own key.",
+        "Allow other providers; operators: [a provider down](../operating/provider-down.md).",
+    ),
+    "upstream_not_found": ("The provider does not know the model.", "Take another."),
+    "upstream_rate_limited": ("The provider limits us.", f"{LATER}."),
+    "upstream_request_too_large": ("The provider takes less.", "Send less."),
+    "upstream_timeout": ("The provider took too long.", "Try again, or take another model."),
+    "upstream_unavailable": (
+        "The provider is overloaded or away.",
+        "Try again after `Retry-After`, where it says one.",
+    ),
+    "upstream_unprocessable": ("The provider refused the body.", "The message is the provider's."),
+}
+"""What a code means, and what whoever sees it can do."""
+
+HEAD = """# Errors
+
+<!-- Written by `make reference` from the source; tests/rules/errors_page.py has the words. -->
+
+Below `/v1` an error comes in OpenAI's envelope, elsewhere in our own:
+
+```json
+{"error": {"message": "...", "type": "server_error", "param": null, "code": "catalog_stale"}}
+```
+
+```json
+{"detail": "...", "code": "not_found"}
+```
+
+Programs tell errors apart by `code`, which stays; the message is for people and says what to do.
+Some have further members: amounts with `insufficient_credits`, `call_id` with those of idempotency.
+An error after a stream has begun comes as its last event, in the same envelope, before `[DONE]`.
+Codes that begin with `upstream_` tell of a provider's failure; such a call is charged only for
+output that had begun.
+
+| Code | Status | Type (below `/v1`) | Meaning | What to do | Said by |
+|---|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page. Raises UnreadableError, and KeyError for a code without a meaning."""
+    rows = []
+    for code, told in sorted(collect().items()):
+        meaning, cure = MEANINGS[code]
+        statuses = ", ".join(str(each) for each in sorted(told.statuses))
+        kinds = ", ".join(f"`{each}`" for each in sorted(told.kinds))
+        modules = ", ".join(f"`{each}`" for each in sorted(told.modules))
+        rows.append(f"| `{code}` | {statuses} | {kinds} | {meaning} | {cure} | {modules} |\n")
+    return HEAD + "".join(rows)
