@@ -14,6 +14,7 @@ import redis
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
 from projections.hosting.install import migrate_all
+from tests.providers.inference.recordings import missing, missing_line, recordings
 from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
 from tests.support.event_schemas import check_events
 from tests.support.harness import (
@@ -70,9 +71,10 @@ def empty_redis(redis_server: str) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was missing, in one line."""
-    if line := closing_line():
-        terminalreporter.write_line(line, yellow=True)
+    """Name what was missing: the servers, and the recordings, in one line each."""
+    for line in (closing_line(), missing_line(missing(recordings()))):
+        if line:
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture
