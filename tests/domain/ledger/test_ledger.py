@@ -116,6 +116,29 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
      hold(0, 5, 3, key=("k", "d"))], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
     ("key stays refused", [hold(0, 50, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
      ["insufficient_credits", "idempotency_refused"], (30, 0, 0, 0, 0)),
+    ("a grant is given once", [("grant", A, LOTS[1], "purchase", 20, None)], ["ok"], (30, 0, 0, 0, 0)),
+    ("a call is held once", [hold(0, 5, 1), hold(0, 5, 2)], ["ok", "call_exists"], (25, 5, 0, 0, 0)),
+    ("settled, then held again", [hold(0, 5, 1), ("settle", CALLS[0], 5, T[2]), hold(0, 5, 3)],
+     ["ok", "ok", "call_exists"], (25, 0, 5, 0, 0)),
+    ("extended too late", [hold(0, 5, 1), ("void", CALLS[0], T[2]), ("extend", CALLS[0], 5, T[3])],
+     ["ok", "ok", "already_resolved"], (30, 0, 0, 0, 0)),
+    ("expired twice", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), ("expire", CALLS[0], 2, T[3])],
+     ["ok", "ok", "already_resolved"], (30, 0, 0, 0, 2)),
+    ("unknown expiry and extension", [("expire", CALLS[0], 2, T[2]), ("extend", CALLS[0], 2, T[2])],
+     ["unknown_call", "unknown_call"], (30, 0, 0, 0, 0)),
+    ("expired, then held again", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), hold(0, 6, 3)],
+     ["ok", "ok", "ok"], (24, 6, 0, 0, 2)),
+    ("refused with a key, then resolved", [hold(0, 50, 1, key=("k", "d")), ("void", CALLS[0], T[2])],
+     ["insufficient_credits", "unknown_call"], (30, 0, 0, 0, 0)),
+    ("key voided, then another call", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2]),
+     hold(1, 5, 3, key=("k", "d"))], ["ok", "ok", "call_exists"], (30, 0, 0, 0, 0)),
+    ("extended after a lot's end", [hold(0, 5, 1), ("extend", CALLS[0], 21, T[20])],
+     ["ok", "insufficient_credits"], (20, 5, 0, 5, 0)),
+    ("settled above after a lot's end", [hold(0, 5, 1), ("settle", CALLS[0], 30, T[20])],
+     ["ok", "ok"], (0, 0, 25, 5, 5)),
+    ("late twice", [hold(0, 5, 1), ("void", CALLS[0], T[2]), ("settle", CALLS[0], 4, T[3]),
+     ("settle", CALLS[0], 6, T[4])], ["ok", "ok", "already_resolved", "already_resolved"],
+     (30, 0, 0, 0, 6)),
 ]
 # fmt: on
 
@@ -135,6 +158,13 @@ def test_commands(
     assert got == answers
     assert figures(model) == expected
     assert model.state.trial_balance_sum() == 0
+
+
+def test_what_can_be_spent_leaves_out_lots_that_have_ended() -> None:
+    """Booked or not, a lot stops counting at its instant (money rule 9)."""
+    model = ledger()
+    assert [model.available_at(A, T[at]) for at in (9, 10, 11)] == [30, 20, 20]
+    assert model.state.account(A).available == 30
 
 
 def test_every_event_posts_to_zero() -> None:

@@ -16,6 +16,7 @@ from domain.pricing.money import (
     divide_up,
     format_usd,
     parse_usd,
+    usd_number,
 )
 
 READABLE = [
@@ -50,6 +51,21 @@ def test_writing_and_reading_agree(nano: int) -> None:
 def test_negative_amounts_are_written_with_their_sign() -> None:
     """Statements print charges."""
     assert format_usd(-1_500_000_001) == "-1.500000001"
+
+
+NUMBERS = [
+    (0, "0.0"),
+    (10_000_000_000, "10.0"),
+    (2_500_000_000, "2.5"),
+    (-1, "-0.000000001"),
+    (100_000_000_000, "100.0"),
+]
+
+
+@pytest.mark.parametrize(("nano", "number"), NUMBERS)
+def test_a_json_number_is_exact_and_short(nano: int, number: str) -> None:
+    """Zeros behind the last digit go, one behind the point stays (P4)."""
+    assert usd_number(nano) == number
 
 
 @given(st.integers(-(10**15), 10**15), st.integers(1, 10**9))

@@ -75,3 +75,22 @@ def test_audio_beside_the_prompt_is_input() -> None:
     usage = reported_usage(report)
     assert (usage.input_tokens, usage.audio_input_tokens) == (384, 375)
     assert usage.as_dict()["audio_input_tokens"] == 375
+
+
+def test_rare_counts_are_told_only_where_there_are_any() -> None:
+    """An event carries the counts that its cost can be reckoned from (money rule 6)."""
+    plain = Usage(3, 2)
+    told = {
+        "input_tokens": 3,
+        "output_tokens": 2,
+        "cached_input_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
+        "source": "provider",
+    }
+    assert plain.as_dict() == told
+    assert plain.with_input_images(2).as_dict() == {**told, "input_images": 2}
+    made = plain.with_images(1, 64)
+    assert made.as_dict() == {**told, "images": 1, "image_pixels": 64}
+    spoken = plain._replace(audio_output_tokens=2)
+    assert spoken.as_dict() == {**told, "audio_output_tokens": 2}
