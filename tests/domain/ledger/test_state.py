@@ -13,6 +13,7 @@ from domain.events import ledger as ev
 from domain.events.identity import ApiKeyRevoked
 from domain.ledger.decider import ENVELOPE, ModelLedger
 from domain.ledger.holds import HoldState
+from domain.ledger.lots import NEVER, Lot
 from domain.ledger.state import LedgerState
 
 if TYPE_CHECKING:
@@ -226,6 +227,42 @@ def test_a_key_follows_its_call() -> None:
     assert model.state.closed[str(UUID(int=9))] == (HoldState.REFUSED, 1, 0)
 
 
+def test_a_grant_opens_a_lot() -> None:
+    """With what orders it: priority, end, and the place of its event in the log (money rule 9)."""
+    grants = ledger().log[:2]
+    bought = Lot(
+        lot_id=BOUGHT, kind="purchase", priority=30, expires_at=NEVER, sequence=2, available=20
+    )
+    trial = Lot(lot_id=TRIAL, kind="trial", priority=10, expires_at=T[10], sequence=1, available=10)
+    assert replayed(grants).account(A).lots == {TRIAL: trial, BOUGHT: bought}
+    alone = LedgerState()
+    alone.apply(grants[0])
+    assert alone.account(A).lots == {TRIAL: replace(trial, sequence=0)}
+
+
+def test_a_refused_call_opens_its_account() -> None:
+    """An account without credits is one with 0, and no other comes into being (P10)."""
+    model = ModelLedger()
+    model.hold(CALL, A, 1, T[1], key=KEY)
+    assert list(replayed(model.log).accounts) == [A]
+
+
+def test_breakage_adds_up() -> None:
+    """Two lots that expired broke both (money rule 9)."""
+    model = ModelLedger()
+    model.grant(A, TRIAL, "trial", 10, T[10])
+    model.grant(A, BOUGHT, "purchase", 20, T[11])
+    model.hold(CALL, A, 1, T[20])
+    account = model.state.account(A)
+    assert (account.available, account.breakage) == (0, 30)
+    assert model.state.trial_balance == {
+        "issued:trial": -10,
+        "issued:purchase": -20,
+        f"customer:{A}:available": 0,
+        "breakage": 30,
+    }
+
+
 def test_an_extended_hold_lies_on_both_its_parts() -> None:
     """In burn-down order, under the next version, and the lots say so too (money rule 9)."""
     state = extended().state
@@ -252,6 +289,8 @@ def test_house_loss_adds_up() -> None:
     model.settle(CALL, 5, T[3])
     assert model.state.closed[CALL] == (HoldState.EXPIRED, 3, 5)
     assert model.state.account(A).house_loss == 5
+    balance = model.state.trial_balance
+    assert (balance["house_loss"], balance["revenue:usage"]) == (-5, 5)
 
 
 def test_the_trial_balance_names_every_side() -> None:

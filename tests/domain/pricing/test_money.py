@@ -26,7 +26,16 @@ READABLE = [
     ("1e3", 1_000_000_000_000),
     (" 2.50 ", 2_500_000_000),
 ]
-REFUSED = ["", "x", "-1", "NaN", "Infinity", "0.0000000001", "1e30", "1,5"]
+REFUSED = [
+    ("", "'' is not a decimal amount of USD, such as 10 or 0.25"),
+    ("x", "'x' is not a decimal amount"),
+    ("1,5", "'1,5' is not a decimal amount"),
+    ("-1", "'-1' is not a finite amount of at least 0 USD"),
+    ("NaN", "'NaN' is not a finite amount"),
+    ("Infinity", "'Infinity' is not a finite amount"),
+    ("0.0000000001", r"'0.0000000001' is finer than one nano-USD \(9 decimals\)"),
+    ("1e30", f"'1e30' is more than {AMOUNT_NANO_USD_MAX} nano-USD, the largest amount"),
+]
 
 
 @pytest.mark.parametrize(("text", "nano"), READABLE)
@@ -35,10 +44,10 @@ def test_decimal_strings_become_nano_usd(text: str, nano: int) -> None:
     assert parse_usd(text) == nano
 
 
-@pytest.mark.parametrize("text", REFUSED)
-def test_what_is_not_exact_is_refused(text: str) -> None:
-    """Never rounded, never guessed."""
-    with pytest.raises(InvalidAmountError):
+@pytest.mark.parametrize(("text", "said"), REFUSED)
+def test_what_is_not_exact_is_refused(text: str, said: str) -> None:
+    """Never rounded, never guessed (P4)."""
+    with pytest.raises(InvalidAmountError, match=said):
         parse_usd(text)
 
 

@@ -173,6 +173,10 @@ IMAGES = {"per_image": "0.04", "per_megapixel": "0.01", "per_input_image": "0.00
 def test_images_cost_by_piece_and_by_pixel() -> None:
     """Where made images are priced, a missing token price is 0 (P10, money rule 1)."""
     priced = version(**IMAGES)
+    both = version(**IMAGES, **BASE)
+    seen = Usage(10, 5).with_input_images(1)
+    assert both.cost(seen).nano_usd == 10 * 150 + 5 * 600 + 2_000_000
+    assert both.bound(input_tokens=10, output_tokens=5, input_images=1) == 2_004_500
     usage = Usage(0, 0).with_images(2, 500_000).with_input_images(3)
     nano = 2 * 40_000_000 + 500_000 * 10 + 3 * 2_000_000
     assert priced.cost(usage).nano_usd == nano
@@ -205,19 +209,30 @@ def test_what_a_request_costs_is_in_the_bound_and_in_what_is_affordable() -> Non
         assert found == tokens
 
 
+def test_what_is_affordable_reckons_with_the_tiers_and_the_last_nano() -> None:
+    """A dearer input leaves less for the output; what is left is used up (money rule 2)."""
+    found = version(**TIERED).affordable_output_tokens(input_tokens=101, available_nano_usd=36_300)
+    assert found == (36_300 - 101 * 300) // 600
+    least = version(input_per_million="0.001", output_per_million="0.001")
+    for available, tokens in [(3, 0), (4, 1)]:
+        most = least.affordable_output_tokens(input_tokens=3, available_nano_usd=available)
+        assert most == tokens
+
+
 def test_free_output_names_no_largest_output() -> None:
     """Where output costs nothing no maximum would help (money rule 2)."""
     free = version(input_per_million="1", output_per_million="0")
     assert free.affordable_output_tokens(input_tokens=1, available_nano_usd=10**9) == 0
 
 
+MANY_TIERS = {**BASE, **{f"input_per_million_above_{above}": "1" for above in range(9)}}
 BAD: list[dict[str, str]] = [
     {**BASE, "input_per_milion": "1"},
     {**BASE, "per_image_above_100": "1"},
     {**BASE, "input_per_million_above_": "1"},
     {**BASE, "input_per_million_above_1e3": "1"},
     {**BASE, "output_per_million_above_100": "-1"},
-    {**BASE, **{f"input_per_million_above_{above}": "1" for above in range(9)}},
+    MANY_TIERS,
     {"per_request": "1"},
     {"per_input_image": "1"},
     {},
@@ -240,7 +255,16 @@ def test_a_bad_or_missing_price_is_refused(terms: dict[str, str]) -> None:
 LARGE = {f"input_per_million_above_{above}": "0.000000000000000001" for above in range(8)}
 
 
-@pytest.mark.parametrize("terms", [BASE, TIERED, {**BASE, **IMAGES}, {**BASE, **LARGE}])
+SMALLEST = {**BASE, "output_per_million": "0.000000000000000001"}
+
+
+def test_the_smallest_price_is_written_out() -> None:
+    """A decimal string has no exponent, as a term and as an exact cost (P4)."""
+    priced = version(**SMALLEST)
+    assert priced.cost(Usage(0, 1)) == (0, "0.000000000000001")
+
+
+@pytest.mark.parametrize("terms", [BASE, SMALLEST, TIERED, {**BASE, **IMAGES}, {**BASE, **LARGE}])
 def test_terms_are_written_as_they_were_stated(terms: dict[str, str]) -> None:
     """Events carry the stated terms, not the compiled ones (P5)."""
     written = version(**terms).terms.as_strings()
@@ -254,6 +278,9 @@ def test_a_refusal_of_a_price_says_what_is_wrong() -> None:
         ({**BASE, "colour": "1"}, "colour is not a price term"),
         ({**BASE, "input_per_million_above_x": "1"}, "input_per_million_above_x needs a number"),
         ({"input_per_million": "1"}, "output_per_million is missing"),
+        ({**BASE, "input_per_million_above_5": "x"}, "input_per_million_above_5 = 'x' is not"),
+        ({**BASE, "per_request": "1e-19"}, "per_request = '1e-19' has more than 18 decimals"),
+        (MANY_TIERS, "there are more than 8 tiers"),
         ({**BASE, "input_per_million": "x"}, "input_per_million = 'x' is not a decimal"),
         ({**BASE, "input_per_million": "-1"}, "input_per_million = '-1' is not a finite price"),
     ]:
