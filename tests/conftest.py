@@ -14,6 +14,7 @@ import redis
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
 from projections.hosting.install import migrate_all
+from tests.providers.inference.recordings import missing, missing_line, recordings
 from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
 from tests.support.event_schemas import check_events
 from tests.support.harness import (
@@ -23,9 +24,10 @@ from tests.support.harness import (
     reply,
     running_gateway,
 )
+from tests.support.pure import is_pure, no_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 _numbers = itertools.count(1)
 
@@ -69,10 +71,37 @@ def empty_redis(redis_server: str) -> str:
     return redis_server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pure tests, which `make check` runs."""
+    for item in items:
+        if is_pure(item):
+            item.add_marker("pure")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Hold a pure test to its word."""
+    if item.get_closest_marker("pure") is None:
+        return (yield)
+    with no_processes(item.nodeid):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Without a server the run covers less than is asked, and its closing line says why."""
+    result = yield
+    coverage = session.config.pluginmanager.getplugin("_cov")
+    if coverage and closing_line():
+        coverage.options.cov_fail_under = None
+    return result
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was missing, in one line."""
-    if line := closing_line():
-        terminalreporter.write_line(line, yellow=True)
+    """Name what was missing: the servers, and the recordings, in one line each."""
+    for line in (closing_line(), missing_line(missing(recordings()))):
+        if line:
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture

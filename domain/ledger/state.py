@@ -176,7 +176,6 @@ class LedgerState:
                 loss = self.closed[call_id][2] + event.house_loss_nano_usd
                 self.closed[call_id] = (after, event.originator_version, loss)
             case HoldRefused() if event.idempotency:
-                self.account(event.account_id)
                 self.closed[call_id] = (after, event.originator_version, 0)
                 key = event.idempotency
                 self.idempotency[key["key_hash"]] = (key["digest"], call_id, after)

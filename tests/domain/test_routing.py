@@ -115,6 +115,22 @@ def test_a_breaker_opens_probes_and_closes() -> None:
     assert health.state(2_200) is BreakerState.CLOSED
 
 
+def test_a_probe_that_ends_by_somebody_elses_fault_frees_its_place() -> None:
+    """The next caller probes; a closed breaker has no probe at all (P12)."""
+    health = OfferHealth(LIMITS)
+    health.begin(0)
+    assert health.standing(0) is Standing.GOOD
+    for _ in range(3):
+        health.failed(0)
+    health.begin(1_000)
+    assert health.standing(1_000) is Standing.BROKEN
+    health.neutral()
+    assert (health.state(1_000), health.standing(1_000)) == (
+        BreakerState.HALF_OPEN,
+        Standing.GOOD,
+    )
+
+
 def test_success_forgets_earlier_failures() -> None:
     """Only consecutive failures open a breaker."""
     health = OfferHealth(LIMITS)

@@ -112,7 +112,7 @@ def stack(tmp_path: Path, kafka: str, empty_redis: str) -> Iterator[Stack]:
 
 
 def test_the_file_says_what_it_must() -> None:
-    """Two gateways, relay, two workers, three servers, each with a health check."""
+    """Two gateways, relay, two workers, three servers, each with a health check (rule: compose)."""
     services = compose()
     assert set(services) == {*OURS, *SERVERS, "migrate"}
     for name in (*OURS, *SERVERS):

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.errors import InvalidCommandError
-from domain.events.identity import ApiKeyCreated
+from domain.events.identity import ApiKeyCreated, UserRegistered
 from domain.identity.api_keys import mask_key, replay_api_key, revoke_api_key
 
 if TYPE_CHECKING:
@@ -39,6 +39,23 @@ def test_revoking_is_an_event_once() -> None:
     assert state is not None
     assert (state.revoked, state.version) == (True, 2)
     assert revoke_api_key(state, **WHEN) == []
+
+
+def test_events_of_other_streams_change_no_key() -> None:
+    """A revocation without a creation makes no key (P5)."""
+    (revoked,) = revoke_api_key(replay_api_key([CREATED]), **WHEN)
+    assert replay_api_key([revoked]) is None
+    user = UserRegistered(
+        originator_id=KEY,
+        originator_version=1,
+        id="e",
+        effective_at="t",
+        actor="a",
+        correlation_id="c",
+        account_id="a",
+        email_ciphertext="x",
+    )
+    assert replay_api_key([CREATED, user]) == replay_api_key([CREATED])
 
 
 def test_an_unknown_key_cannot_be_revoked() -> None:

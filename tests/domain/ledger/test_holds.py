@@ -38,7 +38,7 @@ def test_every_pair_of_state_and_move(state: HoldState, move: HoldMove) -> None:
     """What the table lacks is refused."""
     expected = LEGAL.get((str(state), str(move)))
     if expected is None:
-        with pytest.raises(InvalidTransitionError):
+        with pytest.raises(InvalidTransitionError, match=f"^a hold that is {state} cannot {move}$"):
             next_state(state, move)
     else:
         assert next_state(state, move) == expected

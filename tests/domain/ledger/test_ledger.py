@@ -44,6 +44,8 @@ BURNS = [
     ([("a", 10, T[6], 1, 5), ("b", 20, NEVER, 2, 5)], 5, [("a", 5)]),
     ([("a", 10, NEVER, 1, 5)], 6, None),
     ([("a", 10, NEVER, 1, 5)], 0, []),
+    # The last nano-USD of a lot counts as well.
+    ([("a", 10, NEVER, 1, 1), ("b", 20, NEVER, 2, 5)], 2, [("a", 1), ("b", 1)]),
 ]
 
 
@@ -116,6 +118,32 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
      hold(0, 5, 3, key=("k", "d"))], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
     ("key stays refused", [hold(0, 50, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
      ["insufficient_credits", "idempotency_refused"], (30, 0, 0, 0, 0)),
+    ("a grant is given once", [("grant", A, LOTS[1], "purchase", 20, None)], ["ok"], (30, 0, 0, 0, 0)),
+    ("a call is held once", [hold(0, 5, 1), hold(0, 5, 2)], ["ok", "call_exists"], (25, 5, 0, 0, 0)),
+    ("settled, then held again", [hold(0, 5, 1), ("settle", CALLS[0], 5, T[2]), hold(0, 5, 3)],
+     ["ok", "ok", "call_exists"], (25, 0, 5, 0, 0)),
+    ("extended too late", [hold(0, 5, 1), ("void", CALLS[0], T[2]), ("extend", CALLS[0], 5, T[3])],
+     ["ok", "ok", "already_resolved"], (30, 0, 0, 0, 0)),
+    ("expired twice", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), ("expire", CALLS[0], 2, T[3])],
+     ["ok", "ok", "already_resolved"], (30, 0, 0, 0, 2)),
+    ("unknown expiry and extension", [("expire", CALLS[0], 2, T[2]), ("extend", CALLS[0], 2, T[2])],
+     ["unknown_call", "unknown_call"], (30, 0, 0, 0, 0)),
+    ("expired, then held again", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), hold(0, 6, 3)],
+     ["ok", "ok", "ok"], (24, 6, 0, 0, 2)),
+    ("refused with a key, then resolved", [hold(0, 50, 1, key=("k", "d")), ("void", CALLS[0], T[2])],
+     ["insufficient_credits", "unknown_call"], (30, 0, 0, 0, 0)),
+    ("key voided, then another call", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2]),
+     hold(1, 5, 3, key=("k", "d"))], ["ok", "ok", "call_exists"], (30, 0, 0, 0, 0)),
+    ("extended after a lot's end", [hold(0, 5, 1), ("extend", CALLS[0], 21, T[20])],
+     ["ok", "insufficient_credits"], (20, 5, 0, 5, 0)),
+    ("settled above after a lot's end", [hold(0, 5, 1), ("settle", CALLS[0], 30, T[20])],
+     ["ok", "ok"], (0, 0, 25, 5, 5)),
+    ("voided too late", [hold(0, 5, 1), ("settle", CALLS[0], 5, T[2]), ("void", CALLS[0], T[3])],
+     ["ok", "ok", "already_resolved"], (25, 0, 5, 0, 0)),
+    ("the last of a lot expires too", [hold(0, 9, 1), hold(1, 1, 20)], ["ok", "ok"], (19, 10, 0, 1, 0)),
+    ("late twice", [hold(0, 5, 1), ("void", CALLS[0], T[2]), ("settle", CALLS[0], 4, T[3]),
+     ("settle", CALLS[0], 6, T[4])], ["ok", "ok", "already_resolved", "already_resolved"],
+     (30, 0, 0, 0, 6)),
 ]
 # fmt: on
 
@@ -135,6 +163,50 @@ def test_commands(
     assert got == answers
     assert figures(model) == expected
     assert model.state.trial_balance_sum() == 0
+
+
+def test_what_can_be_spent_leaves_out_lots_that_have_ended() -> None:
+    """Booked or not, a lot stops counting at its instant (money rule 9)."""
+    model = ledger()
+    assert [model.available_at(A, T[at]) for at in (9, 10, 11)] == [30, 20, 20]
+    assert model.state.account(A).available == 30
+
+
+def test_events_carry_what_was_asked_and_what_was_there() -> None:
+    """Replay needs the figures on the events, not only the balances (P8)."""
+    model = ledger()
+    model.hold(CALLS[0], A, 12, T[1], estimated_cost=3)
+    model.settle(CALLS[0], 11, T[2])
+    model.hold(CALLS[1], A, 50, T[3], key=("k", "d"))
+    model.settle(CALLS[0], 4, T[4])
+    trial, bought, placed, settled, refused, late = model.log
+    assert isinstance(trial, ev.CreditsGranted) and trial.priority == 10
+    assert isinstance(bought, ev.CreditsGranted) and bought.priority == 30
+    assert isinstance(placed, ev.HoldPlaced) and placed.estimated_cost_nano_usd == 3
+    assert isinstance(settled, ev.HoldSettled)
+    assert (settled.cost_nano_usd, settled.cost_exact_nano_usd) == (11, "11")
+    assert isinstance(refused, ev.HoldRefused)
+    assert (refused.available_nano_usd, refused.estimated_cost_nano_usd) == (19, 0)
+    assert isinstance(late, ev.HouseLossBooked)
+    assert (late.cost_nano_usd, late.house_loss_nano_usd) == (4, 4)
+
+
+def test_an_empty_lot_has_nothing_to_expire() -> None:
+    """Its end is no event: it would move no money (money rule 9)."""
+    model = ledger()
+    model.hold(CALLS[0], A, 10, T[1])
+    model.hold(CALLS[1], A, 5, T[20])
+    assert not [event for event in model.log if isinstance(event, ev.LotExpired)]
+
+
+def test_a_late_outcome_is_booked_on_its_own_account() -> None:
+    """Whatever other accounts did meanwhile (P2)."""
+    model, other = ledger(), CALLS[4]
+    model.hold(CALLS[0], A, 5, T[1])
+    model.void(CALLS[0], T[2])
+    model.grant(other, LOTS[2], "bonus", 9, None)
+    model.settle(CALLS[0], 4, T[3])
+    assert [model.state.account(each).house_loss for each in (A, other)] == [4, 0]
 
 
 def test_every_event_posts_to_zero() -> None:

@@ -16,6 +16,7 @@ from domain.pricing.money import (
     divide_up,
     format_usd,
     parse_usd,
+    usd_number,
 )
 
 READABLE = [
@@ -25,7 +26,16 @@ READABLE = [
     ("1e3", 1_000_000_000_000),
     (" 2.50 ", 2_500_000_000),
 ]
-REFUSED = ["", "x", "-1", "NaN", "Infinity", "0.0000000001", "1e30", "1,5"]
+REFUSED = [
+    ("", "'' is not a decimal amount of USD, such as 10 or 0.25"),
+    ("x", "'x' is not a decimal amount"),
+    ("1,5", "'1,5' is not a decimal amount"),
+    ("-1", "'-1' is not a finite amount of at least 0 USD"),
+    ("NaN", "'NaN' is not a finite amount"),
+    ("Infinity", "'Infinity' is not a finite amount"),
+    ("0.0000000001", r"'0.0000000001' is finer than one nano-USD \(9 decimals\)"),
+    ("1e30", f"'1e30' is more than {AMOUNT_NANO_USD_MAX} nano-USD, the largest amount"),
+]
 
 
 @pytest.mark.parametrize(("text", "nano"), READABLE)
@@ -34,10 +44,10 @@ def test_decimal_strings_become_nano_usd(text: str, nano: int) -> None:
     assert parse_usd(text) == nano
 
 
-@pytest.mark.parametrize("text", REFUSED)
-def test_what_is_not_exact_is_refused(text: str) -> None:
-    """Never rounded, never guessed."""
-    with pytest.raises(InvalidAmountError):
+@pytest.mark.parametrize(("text", "said"), REFUSED)
+def test_what_is_not_exact_is_refused(text: str, said: str) -> None:
+    """Never rounded, never guessed (P4)."""
+    with pytest.raises(InvalidAmountError, match=said):
         parse_usd(text)
 
 
@@ -50,6 +60,21 @@ def test_writing_and_reading_agree(nano: int) -> None:
 def test_negative_amounts_are_written_with_their_sign() -> None:
     """Statements print charges."""
     assert format_usd(-1_500_000_001) == "-1.500000001"
+
+
+NUMBERS = [
+    (0, "0.0"),
+    (10_000_000_000, "10.0"),
+    (2_500_000_000, "2.5"),
+    (-1, "-0.000000001"),
+    (100_000_000_000, "100.0"),
+]
+
+
+@pytest.mark.parametrize(("nano", "number"), NUMBERS)
+def test_a_json_number_is_exact_and_short(nano: int, number: str) -> None:
+    """Zeros behind the last digit go, one behind the point stays (P4)."""
+    assert usd_number(nano) == number
 
 
 @given(st.integers(-(10**15), 10**15), st.integers(1, 10**9))

@@ -12,6 +12,10 @@ REPORTS = [
     # prompt, completion, total, cached, written, reasoning → input, output, cached, written, reas.
     ((10, 5, 15, 0, 0, 0), (10, 5, 0, 0, 0)),
     ((10, 5, 15, 4, 0, 3), (10, 5, 4, 0, 3)),
+    ((10, 5, 15, 4, 0, 0), (10, 5, 4, 0, 0)),
+    ((10, 5, 15, 4, 3, 0), (10, 5, 4, 3, 0)),
+    # One token more than the parts was made.
+    ((10, 5, 16, 0, 0, 0), (10, 6, 0, 0, 1)),
     # Reasoning outside the completion, as xAI reports it: added.
     ((10, 5, 18, 0, 0, 3), (10, 8, 0, 0, 3)),
     # Reasoning above the completion with a plain total, as OpenRouter may report it: not added.
@@ -45,13 +49,23 @@ def test_reports(report: tuple[int, ...], expected: tuple[int, ...]) -> None:
     )
 
 
-SCRIPTS = [("", 0), ("abcd", 1), ("abcde", 2), ("привет", 3), ("你好", 2), ("👋", 2), ("é", 1)]
+SCRIPTS = [
+    ("", 0),
+    ("abcd", 1),
+    ("abcde", 2),
+    ("привет", 3),
+    ("你好", 2),
+    ("👋", 2),
+    ("é", 1),
+    ("abcde 👋👋 你好 éé", 9),
+]
 
 
 @pytest.mark.parametrize(("text", "tokens"), SCRIPTS)
 def test_scripts(text: str, tokens: int) -> None:
     """About four ASCII characters a token, two of a two-byte script, one of a three-byte one."""
     assert estimate_tokens(text) == tokens
+    assert isinstance(estimate_tokens(text), int)
 
 
 @given(st.text())
@@ -75,3 +89,32 @@ def test_audio_beside_the_prompt_is_input() -> None:
     usage = reported_usage(report)
     assert (usage.input_tokens, usage.audio_input_tokens) == (384, 375)
     assert usage.as_dict()["audio_input_tokens"] == 375
+
+
+def test_rare_counts_are_told_only_where_there_are_any() -> None:
+    """An event carries the counts that its cost can be reckoned from (money rule 6)."""
+    plain = Usage(3, 2)
+    told = {
+        "input_tokens": 3,
+        "output_tokens": 2,
+        "cached_input_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
+        "source": "provider",
+    }
+    assert plain.as_dict() == told
+    assert plain.with_input_images(2).as_dict() == {**told, "input_images": 2}
+    made = plain.with_images(1, 64)
+    assert made.as_dict() == {**told, "images": 1, "image_pixels": 64}
+    spoken = plain._replace(audio_output_tokens=2)
+    assert spoken.as_dict() == {**told, "audio_output_tokens": 2}
+
+
+def test_parts_leave_each_other_room() -> None:
+    """Audio is none of the cached, written or reasoning tokens, however much is claimed (P4)."""
+    report = Report(10, 5, 15, 4, 3, 2, audio_input_tokens=99, audio_output_tokens=99)
+    assert reported_usage(report) == Usage(
+        10, 5, 4, 3, 2, audio_input_tokens=3, audio_output_tokens=3
+    )
+    usage = reported_usage(report._replace(audio_input_tokens=1, audio_output_tokens=1))
+    assert (usage.audio_input_tokens, usage.audio_output_tokens) == (1, 1)

@@ -1,7 +1,8 @@
 """Real provider traffic as test data, and what must come of it, told without the gateway's code.
 
-The recordings' folder is GATEWAYZ_WIRE_DIR, by default ../shared/wire; without it hand-written
-fixtures of the same shapes are used, and the run says so.
+The hand-written fixtures of `tests/providers/fixtures` are always played, so that a bare clone
+tests every translator. The recordings' folder is GATEWAYZ_WIRE_DIR, by default ../shared/wire;
+`recordings.txt` lists how many each of its folders holds, and the run says which are missing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 WIRE = Path(os.environ.get("GATEWAYZ_WIRE_DIR", ROOT.parent / "shared" / "wire"))
 FIXTURES = ROOT / "tests/providers/fixtures"
+LISTED = ROOT / "tests/providers/recordings.txt"
 
 CHAT, MESSAGES, GENERATE = "chat", "messages", "generate"
 EMBEDDINGS, IMAGE = "embeddings", "image"
@@ -37,8 +40,14 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """Folder and file."""
-        return f"{self.path.parent.name}/{self.path.stem}"
+        """Folder and file, and whether it was written by hand."""
+        name = f"{self.path.parent.name}/{self.path.stem}"
+        return f"by-hand/{name}" if self.by_hand else name
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it is a fixture of ours."""
+        return self.path.is_relative_to(FIXTURES)
 
     @property
     def response(self) -> dict[str, Any]:
@@ -84,10 +93,9 @@ class Recording:
 
 
 def recordings() -> list[Recording]:
-    """All recordings of calls that the gateway serves, or the hand-written fixtures."""
-    folder = WIRE if WIRE.is_dir() else FIXTURES
+    """The hand-written fixtures, and all recordings there are of calls that the gateway serves."""
     found = []
-    for path in sorted(folder.glob("*/*.json")):
+    for path in sorted([*FIXTURES.glob("*/*.json"), *WIRE.glob("*/*.json")]):
         operation = path.stem.partition("-")[0]
         record = json.loads(path.read_text())
         where = record["request"]["path"]
@@ -104,6 +112,27 @@ def recordings() -> list[Recording]:
             provider = SERVED_AS.get(provider, provider)
         found.append(Recording(path, provider, operation, record))
     return found
+
+
+def listed() -> dict[str, int]:
+    """How many recordings each folder holds where all are there: the lines of `recordings.txt`."""
+    lines = [line.split() for line in LISTED.read_text().splitlines()]
+    return {folder: int(count) for folder, count in lines}
+
+
+def missing(found: list[Recording]) -> dict[str, int]:
+    """By folder, how many of the listed recordings are not among those found."""
+    there = Counter(each.path.parent.name for each in found if not each.by_hand)
+    short = {folder: count - there[folder] for folder, count in listed().items()}
+    return {folder: count for folder, count in short.items() if count > 0}
+
+
+def missing_line(short: dict[str, int]) -> str:
+    """What a run without these recordings did not test; empty when none is missing."""
+    if not short:
+        return ""
+    folders = ", ".join(f"{folder} {count}" for folder, count in sorted(short.items()))
+    return f"{sum(short.values())} recordings of {len(short)} folders missing: {folders}"
 
 
 @dataclass(frozen=True)
