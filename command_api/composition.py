@@ -16,8 +16,8 @@ from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
-from projections.engine.redis_sink import sinks_of
 from projections.engine.runner import FOLLOWER
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
 from providers.inference.adapters.http_client import ClientLimits
 from providers.inference.registry.registry import Registry, load_registry

@@ -21,7 +21,7 @@ from command_api.settings import Settings
 from domain.errors import DomainError
 from event_store.errors import EventStoreError
 from projections.engine.rebuild import RebuildError
-from projections.engine.sinks import ProjectionMovedError, SinkUnavailableError
+from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
 from providers.inference.registry.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class ActivityLog(Projection):
         amount = 0
         match event:
             case HoldResolved():
-                facts = facts_of(event)
+                facts = changes.worked.once(facts_of, entry.position, event)
                 call_id, provider, model = str(event.originator_id), facts.provider, facts.model
                 tokens = (facts.input_tokens, facts.output_tokens)
                 times = (facts.duration_ms, facts.first_output_ms)

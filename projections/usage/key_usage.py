@@ -40,7 +40,7 @@ class KeyUsage(Projection):
         """Count a call for the key that made it."""
         event = entry.event
         assert isinstance(event, HoldResolved)
-        facts = facts_of(event)
+        facts = changes.worked.once(facts_of, entry.position, event)
         if facts.key_id == UNKNOWN:
             return
         changes.merge(

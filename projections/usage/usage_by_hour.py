@@ -53,7 +53,7 @@ class UsageByHour(Projection):
         """Count a call that ended in the hour of its end."""
         event = entry.event
         assert isinstance(event, HoldResolved)
-        facts = facts_of(event)
+        facts = changes.worked.once(facts_of, entry.position, event)
         histogram = [0] * len(BUCKETS)
         if facts.duration_ms is not None:
             histogram[bisect_left(LATENCY_BOUNDS_MS, facts.duration_ms)] = 1

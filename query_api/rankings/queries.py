@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from projections.engine.redis_sink import RedisSink
-from projections.engine.sinks import REDIS, SinkUnavailableError
+from projections.engine.sinks.port import REDIS, SinkUnavailableError
+from projections.engine.sinks.redis import RedisSink
 from projections.usage.app_rankings import AppRankings
 from projections.usage.model_rankings import ModelRankings
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from event_store.postgres.database import Connects
-    from projections.engine.sinks import Sink
+    from projections.engine.sinks.port import Sink
     from projections.engine.tables import Row, Table
     from projections.usage.rankings import Order, Ranking
 

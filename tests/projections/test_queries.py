@@ -15,8 +15,8 @@ from event_store.log.reading import read_after
 from projections.all import PROJECTIONS
 from projections.catalog.provider_health import read_provider_health
 from projections.engine.projection import select_on
-from projections.engine.redis_sink import RedisSink, sinks_of
 from projections.engine.runner import Runner
+from projections.engine.sinks.redis import RedisSink, sinks_of
 from projections.hosting.install import install
 from projections.money.journal import read_postings, read_trial_balance
 from projections.usage.activity_log import read_activity
