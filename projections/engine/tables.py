@@ -32,6 +32,12 @@ class Merge(StrEnum):
     """The value that is there stays; an absent one is filled."""
     LATEST = "latest"
     """The value of the row whose `by` column is greater."""
+    ONCE = "once"
+    """Written once: no other row of the key ever comes. All values of appended tables, and only
+    they."""
+
+
+_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,15 @@ class Table:
         values = self.columns[len(keys) :]
         assert self.columns[: len(keys)] == keys, "the key comes first"
         assert not self.keep_days or self.time, "what is dropped by age has a time"
+        assert all((each.merge is Merge.ONCE) is self.appended for each in values), (
+            "values are written once where rows are only appended, else they say how they merge"
+        )
+        assert all(each.sql in _NUMBERS for each in values if each.merge is Merge.SUM), (
+            "only numbers add up"
+        )
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "merge_rows", _merger(values))
+        object.__setattr__(self, "merge_rows", _merger(() if self.appended else values))
 
     @property
     def names(self) -> tuple[str, ...]:
