@@ -15,8 +15,8 @@ from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
-from projections.engine.redis_sink import sinks_of
 from projections.engine.runner import FOLLOWER
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry

@@ -33,22 +33,11 @@ class CallFacts(NamedTuple):
     first_output_ms: int | None
 
 
-_MEMO = "_call_facts"
-
-
 def facts_of(event: HoldResolved) -> CallFacts:
     """The facts of a settled, voided or expired call; what an event lacks is nought or unknown.
 
-    Several projections ask for those of the same event, so the event remembers them.
+    Several projections ask for those of the same event, through `Worked.once`.
     """
-    members = vars(event)
-    facts: CallFacts | None = members.get(_MEMO)
-    if facts is None:
-        facts = members[_MEMO] = _facts_of(event)
-    return facts
-
-
-def _facts_of(event: HoldResolved) -> CallFacts:
     last: Mapping[str, Any] = event.attempts[-1] if event.attempts else {}
     settled = isinstance(event, HoldSettled)
     usage: Mapping[str, Any] = event.usage if isinstance(event, HoldSettled) else {}

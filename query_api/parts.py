@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edge.caller import Authenticate
     from event_store.postgres.database import Connects
-    from projections.engine.sinks import Sink
+    from projections.engine.sinks.port import Sink
 
 
 class Cache(Protocol):

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from event_store.relay.envelope import decode_message
 from projections.engine.batches import Link
-from projections.engine.redis_sink import sinks_of
+from projections.engine.sinks.redis import sinks_of
 from stream_processors.batches import BatchTransport
 from stream_processors.host import ProjectionHost
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from projections.engine.batches import Link
-    from projections.engine.sinks import Sink
+    from projections.engine.sinks.port import Sink
 
     Connection = psycopg.Connection[Any]
 

@@ -23,7 +23,7 @@ from domain.errors import DomainError
 from event_store.errors import EventStoreError
 from event_store.relay.relay import RelayError
 from projections.engine.rebuild import RebuildError
-from projections.engine.sinks import ProjectionMovedError, SinkUnavailableError
+from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
 from providers.inference.registry.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from command_api.cli.base import Home, Json, opened, show
 from domain.ledger.state import LedgerState
 from event_store.ids import to_iso
 from event_store.log.reading import read_all
-from projections.engine.redis_sink import sinks_of
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.verify import verify as run_verify
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from command_api.cli.base import Home, Json, fail, opened, show
 from projections.all import PROJECTIONS, projection_named
 from projections.engine.comparison import compare
 from projections.engine.rebuild import rebuild as run_rebuild
-from projections.engine.redis_sink import sinks_of
 from projections.engine.register import assign as run_assign
 from projections.engine.register import read_status
 from projections.engine.runner import FOLLOWER, WORKERS
+from projections.engine.sinks.redis import sinks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

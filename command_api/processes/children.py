@@ -27,7 +27,7 @@ from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper
 from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7
-from projections.engine.redis_sink import sinks_of
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.follower import follow
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from event_store.postgres.database import ReadPool
-from projections.engine.redis_sink import sinks_of
+from projections.engine.sinks.redis import sinks_of
 from query_api.account import routes as account_routes
 from query_api.calls import routes as call_routes
 from query_api.parts import ReadParts

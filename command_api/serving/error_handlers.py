@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from edge.errors import SERVER, ApiError, ledger_unavailable, unavailable
 from edge.replies import json_bytes
 from projections.engine.freshness import ProjectionLaggingError
-from projections.engine.sinks import SinkUnavailableError
+from projections.engine.sinks.port import SinkUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,6 @@ from eventsourcing.utils import register_topic
 from domain.events.all import EVENT_CLASSES
 from domain.events.base import Event
 from domain.upcasters import UPCASTERS, upcast
-from event_store.log.partitions import partition_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +56,6 @@ class UnreadableEvent(Event):
 
     CATEGORY = "unreadable"
     error: str
-    partition_key: str
 
 
 def decode_or_mark(topic: str, state: bytes, originator_id: UUID, originator_version: int) -> Event:
@@ -69,7 +67,6 @@ def decode_or_mark(topic: str, state: bytes, originator_id: UUID, originator_ver
         members = {
             "TOPIC": topic,
             "error": str(error),
-            "partition_key": partition_key(originator_id, state),
             "originator_id": originator_id,
             "originator_version": originator_version,
         }

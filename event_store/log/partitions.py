@@ -1,7 +1,7 @@
 """Which partition an event belongs to: its account's, else its stream's.
 
-The relay, the follower and verification all ask here, so that progress by partition means the
-same to each of them.
+Decided here alone, from what is stored: the relay, the follower and verification ask with the
+same bytes, so that progress by partition means the same to each of them.
 """
 
 from __future__ import annotations

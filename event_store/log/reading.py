@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from event_store.log.codec import UnreadableEvent, decode_event, decode_or_mark
+from event_store.locks import Lock
+from event_store.log.codec import decode_event, decode_or_mark
+from event_store.log.partitions import partition_key, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
     from domain.events.base import Event
 
     Decode = Callable[[str, bytes, UUID, int], Event]
+    StoredRow = tuple[Any, ...]
+    """As the log stores it: position, booked_at, type, state, stream, version."""
 
 READ_EVENTS_MAX = 1_000
 CHANNEL = "events"
-LISTENERS_LOCK = 4716266
-"""Held in share mode by whoever sleeps until an append; without one nobody is notified."""
 _COLUMNS = "notification_id, booked_at, topic, state, originator_id, originator_version"
 
 
@@ -33,30 +35,28 @@ class LogEntry:
     booked_at: datetime
     event: Event
 
-    @property
-    def partition_key(self) -> str:
-        """What decides the event's partition: its account, else its stream."""
-        event = self.event
-        if isinstance(event, UnreadableEvent):
-            return event.partition_key
-        return getattr(event, "account_id", None) or str(event.originator_id)
 
-
-def _entry(row: tuple[Any, ...], decode: Decode = decode_event) -> LogEntry:
+def entry_of(row: StoredRow, decode: Decode = decode_or_mark) -> LogEntry:
+    """A stored row as an entry; one that nobody can read comes marked, unless `decode` raises."""
     position, booked_at, topic, state, stream, version = row
     return LogEntry(position, booked_at, decode(topic, bytes(state), stream, version))
 
 
+def partition_in(row: StoredRow, partitions: int) -> int:
+    """The partition of a stored row, of so many; nothing is looked for in it where one has all."""
+    return partition_of(partition_key(row[4], bytes(row[3])), partitions) if partitions > 1 else 0
+
+
 def listen(connection: psycopg.Connection[Any]) -> None:
     """Be notified of appends from now on; look at the log again after this, before sleeping."""
-    connection.execute("SELECT pg_advisory_lock_shared(%s)", [LISTENERS_LOCK])
+    connection.execute("SELECT pg_advisory_lock_shared(%s)", [Lock.LISTENERS])
     connection.execute(f"LISTEN {CHANNEL}")
 
 
 def unlisten(connection: psycopg.Connection[Any]) -> None:
     """Be notified no more."""
     connection.execute(f"UNLISTEN {CHANNEL}")
-    connection.execute("SELECT pg_advisory_unlock_shared(%s)", [LISTENERS_LOCK])
+    connection.execute("SELECT pg_advisory_unlock_shared(%s)", [Lock.LISTENERS])
 
 
 def head_position(connection: psycopg.Connection[Any]) -> int:
@@ -74,7 +74,7 @@ def read_after(
 ) -> list[LogEntry]:
     """The next events after a position, in order; those that nobody can read come marked."""
     return [
-        _entry(row, decode_or_mark)
+        entry_of(row)
         for row in read_rows_after(connection, position, limit, to_position=to_position)
     ]
 
@@ -85,8 +85,8 @@ def read_rows_after(
     limit: int,
     *,
     to_position: int | None = None,
-) -> list[tuple[Any, ...]]:
-    """The next rows as they are stored: position, booked_at, type, state, stream, version."""
+) -> list[StoredRow]:
+    """The next rows as they are stored."""
     bound = "" if to_position is None else f"AND notification_id <= {int(to_position)} "
     return connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE notification_id > %s {bound}"
@@ -101,13 +101,19 @@ def read_all(
     *,
     to_position: int | None = None,
     stream: UUID | None = None,
-    tolerant: bool = False,
 ) -> Iterator[LogEntry]:
-    """Stream the log from its start; inside a transaction, through a server-side cursor.
+    """The entries of `read_all_rows`; raises MapperDeserialisationError where one is unreadable."""
+    for row in read_all_rows(connection, to_position=to_position, stream=stream):
+        yield entry_of(row, decode_event)
 
-    An event that nobody can read raises MapperDeserialisationError, or comes marked where the
-    reader is `tolerant`.
-    """
+
+def read_all_rows(
+    connection: psycopg.Connection[Any],
+    *,
+    to_position: int | None = None,
+    stream: UUID | None = None,
+) -> Iterator[StoredRow]:
+    """Stream the log from its start; inside a transaction, through a server-side cursor."""
     conditions, values = ["true"], list[Any]()
     if to_position is not None:
         conditions.append("notification_id <= %s")
@@ -122,9 +128,7 @@ def read_all(
             "ORDER BY notification_id",
             values,
         )
-        decode = decode_or_mark if tolerant else decode_event
-        for row in cursor:
-            yield _entry(row, decode)
+        yield from cursor
 
 
 def read_stream(connection: psycopg.Connection[Any], stream: UUID) -> list[LogEntry]:
@@ -134,4 +138,4 @@ def read_stream(connection: psycopg.Connection[Any], stream: UUID) -> list[LogEn
         [stream],
         binary=True,
     ).fetchall()
-    return [_entry(row) for row in rows]
+    return [entry_of(row, decode_event) for row in rows]

@@ -43,12 +43,17 @@ PRICES = Table(
     about="Every price that was published, in the order of the log.",
     columns=(
         key("position", "bigint"),
-        Column("provider", "text"),
-        Column("model", "text"),
-        Column("version", "text"),
-        Column("source", "text"),
-        Column("effective_at", "timestamptz"),
-        Column("price", "text", about="JSON, USD as strings; {} says there is none any more."),
+        Column("provider", "text", Merge.ONCE),
+        Column("model", "text", Merge.ONCE),
+        Column("version", "text", Merge.ONCE),
+        Column("source", "text", Merge.ONCE),
+        Column("effective_at", "timestamptz", Merge.ONCE),
+        Column(
+            "price",
+            "text",
+            Merge.ONCE,
+            about="JSON, USD as strings; {} says there is none any more.",
+        ),
     ),
     appended=True,
     indexes=("provider, model, effective_at",),
@@ -126,21 +131,3 @@ def read_catalog(select: Select, provider: str) -> tuple[str | None, list[dict[s
         for model, canonical_id, facts, source, effective_at, price in rows
     ]
     return (confirmed[0][0].isoformat() if confirmed else None), found
-
-
-def read_price_history(select: Select, provider: str, model: str) -> list[dict[str, Any]]:
-    """The prices of an offer, the newest first."""
-    rows = select(
-        f"SELECT version, source, effective_at, price FROM {PRICES.view} "
-        "WHERE provider = %s AND model = %s ORDER BY position DESC",
-        [provider, model],
-    )
-    return [
-        {
-            "version": version,
-            "source": source,
-            "effective_at": effective_at.isoformat(),
-            "price": json.loads(price),
-        }
-        for version, source, effective_at, price in rows
-    ]

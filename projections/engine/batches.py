@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from event_store.log.reading import LogEntry
-from projections.engine.sinks import (
-    ProjectionMovedError,
-)
+from event_store.log.reading import LogEntry, entry_of, partition_in
+from projections.engine.sinks.port import ProjectionMovedError
+from projections.engine.tables import Worked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    import psycopg
-
-    Connection = psycopg.Connection[Any]
+    from event_store.log.reading import StoredRow
 
 
 class Link(NamedTuple):
@@ -25,6 +22,28 @@ class Link(NamedTuple):
     previous: int
     position: int
     entry: LogEntry | None
+
+
+def links_of_rows(
+    rows: Sequence[StoredRow],
+    passed: Mapping[int, int],
+    wanted: Collection[int] | None = None,
+) -> list[Link]:
+    """Rows that follow each other in the log as links, of the `wanted` partitions or of all.
+
+    `passed` has every partition with a position that it has passed: rows up to there are left
+    out, and need not be decoded. A whole log has no gaps; at the end each partition is told how
+    far the rows have come.
+    """
+    count, mine = len(passed), set(passed if wanted is None else wanted)
+    links = []
+    for row in rows:
+        partition = partition_in(row, count)
+        if partition in mine and row[0] > passed[partition]:
+            links.append(Link(partition, 0, row[0], entry_of(row)))
+    if rows:
+        links += [Link(each, 0, rows[-1][0], None) for each in sorted(mine)]
+    return links
 
 
 @dataclass(slots=True)
@@ -43,6 +62,8 @@ class Batch:
         """`offsets` are Kafka's, by partition, from which to resume after this batch."""
         self.links = list(links)
         self.offsets = offsets or {}
+        self.worked = Worked()
+        """What the folds of this batch work out of its events, once for all of them."""
         self._selected: dict[tuple[frozenset[tuple[int, int]], frozenset[int]], Selected] = {}
 
     def select(self, positions: dict[int, int], shut: frozenset[int]) -> Selected:

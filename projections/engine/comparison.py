@@ -1,51 +1,36 @@
 """Proves that read models say what the log says: each is folded anew and compared row by row.
 
-The fold runs in memory from the first event to the position of each partition; appended tables
-are compared as they stream by, merged ones at the end. A digest of either side stands for each
-table. All is read in one snapshot of the database.
+The fold runs in memory from the first event to the position of each partition. All is read in one
+snapshot of the database.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import IsolationLevel
 
 from event_store.log.codec import UnreadableEvent
-from event_store.log.partitions import partition_of
-from event_store.log.reading import head_position, read_all
+from event_store.log.reading import entry_of, head_position, partition_in, read_all_rows
+from projections.engine.differences import AppendedTable, TableDigest, compare_merged
 from projections.engine.runner import Runner
-from projections.engine.sinks import POSTGRES, ProjectionMovedError, or_postgres
-from projections.engine.tables import Changes, canonical
+from projections.engine.sinks.port import POSTGRES, ProjectionMovedError
+from projections.engine.sinks.postgres import or_postgres
+from projections.engine.tables import Changes, Worked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from event_store.log.reading import LogEntry
+    from event_store.log.reading import LogEntry, StoredRow
     from event_store.postgres.database import Database
     from projections.engine.projection import Projection
-    from projections.engine.sinks import Sink
-    from projections.engine.tables import Row, Table
+    from projections.engine.sinks.port import Sink
 
     Connection = psycopg.Connection[Any]
 
 FLUSH_ROWS = 1_000
-NAMED_MAX = 20
-"""Differences that are spelled out for one table; more are counted."""
-
-
-@dataclass(slots=True)
-class TableDigest:
-    """One table on both sides; equal digests mean equal rows."""
-
-    table: str
-    rows: int
-    live: str
-    rebuilt: str
 
 
 @dataclass(slots=True)
@@ -60,74 +45,17 @@ class Comparison:
     differences: list[str] = field(default_factory=list)
 
 
-class _Side:
-    """The digest of rows as they come, in order."""
-
-    def __init__(self) -> None:
-        self._hash, self.rows = sha256(), 0
-
-    def add(self, row: Row) -> None:
-        self._hash.update(repr(row).encode())
-        self.rows += 1
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
-class _Appended:
-    """Compares an appended table with the fold, row by row, as both stream by."""
-
-    def __init__(self, table: Table, live: Iterator[Row]) -> None:
-        self.table, self._live = table, live
-        self._sides = (_Side(), _Side())
-        self.differences: list[str] = []
-        self._next: Row | None = None
-        self._advance()
-
-    def take(self, rows: list[Row]) -> None:
-        """Compare the next rows of the fold with those that are stored."""
-        width = len(self.table.keys)
-        for each in rows:
-            rebuilt = _canonical(self.table, each)
-            while self._next is not None and self._next[:width] < rebuilt[:width]:
-                self._differ(self._advance(), None)
-            if self._next is None or self._next[:width] > rebuilt[:width]:
-                self._differ(None, rebuilt)
-            else:
-                self._differ(self._advance(), rebuilt)
-
-    def _advance(self) -> Row | None:
-        before = self._next
-        row = next(self._live, None)
-        self._next = None if row is None else _canonical(self.table, row)
-        return before
-
-    def _differ(self, live: Row | None, rebuilt: Row | None) -> None:
-        for side, row in zip(self._sides, (live, rebuilt), strict=True):
-            if row is not None:
-                side.add(row)
-        if live != rebuilt:
-            _note(self.differences, self.table, live, rebuilt)
-
-    def finish(self) -> TableDigest:
-        """Whatever is stored beyond the fold is too much."""
-        while self._next is not None:
-            self._differ(self._advance(), None)
-        live, rebuilt = self._sides
-        return TableDigest(self.table.view, live.rows, live.hexdigest(), rebuilt.hexdigest())
-
-
 class ProjectionCheck:
     """Folds the log beside a live projection, up to where that stands."""
 
-    def __init__(self, connection: Connection, runner: Runner, sink: Sink) -> None:
-        """The live rows are read through `sink`, in the transaction of `connection`."""
-        projection = runner.projection
+    def __init__(self, connection: Connection, runner: Runner, worked: Worked) -> None:
+        """The live rows are read through the runner's sink, in the transaction of `connection`."""
+        projection, sink = runner.projection, runner.sink
         self._projection, self._positions = projection, runner.positions
         self._connection, self._sink, self._version = connection, sink, runner.version
-        self._changes = Changes(projection.tables, projection.carried())
+        self._changes = Changes(projection.tables, projection.carried(), worked)
         self._appended = [
-            _Appended(table, sink.rows(connection, table, runner.version))
+            AppendedTable(table, sink.rows(connection, table, runner.version))
             for table in projection.tables
             if table.appended
         ]
@@ -137,10 +65,13 @@ class ProjectionCheck:
             f"parked at position {each.position}: {each.error}" for each in runner.parked.values()
         ]
 
-    def add(self, entry: LogEntry) -> None:
+    @property
+    def partitions(self) -> int:
+        """How many the live projection has."""
+        return len(self._positions)
+
+    def add(self, entry: LogEntry, partition: int) -> None:
         """Fold one event, if the live projection has passed it."""
-        count = len(self._positions)
-        partition = partition_of(entry.partition_key, count) if count > 1 else 0
         if entry.position > self._positions[partition]:
             return
         if not self._projection.concerns(entry.event):
@@ -170,56 +101,40 @@ class ProjectionCheck:
             result.tables.append(each.finish())
             result.differences += each.differences
         for table, merged in self._changes.merged.items():
-            self._compare_merged(table, merged)
+            stored = self._sink.rows(self._connection, table, self._version)
+            digest, differences = compare_merged(table, stored, merged)
+            result.tables.append(digest)
+            result.differences += differences
         return result
 
-    def _compare_merged(self, table: Table, merged: Mapping[Row, list[Any]]) -> None:
-        rebuilt = _kept(table, (_canonical(table, (*each, *merged[each])) for each in merged))
-        stored = self._sink.rows(self._connection, table, self._version)
-        live = _kept(table, (_canonical(table, each) for each in stored))
-        sides = []
-        for rows in (live, rebuilt):
-            side = _Side()
-            for name in sorted(rows):
-                side.add(rows[name])
-            sides.append(side.hexdigest())
-        self.result.tables.append(TableDigest(table.view, len(live), sides[0], sides[1]))
-        if sides[0] != sides[1]:
-            differences: list[str] = []
-            for name in sorted(live.keys() | rebuilt.keys()):
-                if live.get(name) != rebuilt.get(name):
-                    _note(differences, table, live.get(name), rebuilt.get(name))
-            self.result.differences += differences
 
+class Checks:
+    """The checks of some projections, side by side in one reading of the log."""
 
-def _canonical(table: Table, row: Sequence[Any]) -> Row:
-    return tuple(map(canonical, table.columns, row))
+    def __init__(self, checks: Sequence[ProjectionCheck], worked: Worked) -> None:
+        """`worked` is what they share."""
+        self._checks, self._worked = checks, worked
+        self._counts = {each.partitions for each in checks}
 
+    def add(self, row: StoredRow) -> LogEntry:
+        """Let each fold the next row of the log; returns what it says."""
+        entry = entry_of(row)
+        partitions = {count: partition_in(row, count) for count in self._counts}
+        self._worked.clear()
+        for check in self._checks:
+            check.add(entry, partitions[check.partitions])
+        return entry
 
-def _kept(table: Table, rows: Iterator[Row]) -> dict[str, Row]:
-    """Rows by key; where rows are dropped by age, only those that are surely still there."""
-    width = len(table.keys)
-    if not table.keep_days:
-        return {repr(row[:width]): row for row in rows}
-    place = table.names.index(table.time)
-    since = (datetime.now(UTC) - timedelta(days=table.keep_days) / 2).isoformat()
-    return {repr(row[:width]): row for row in rows if row[place] >= since}
-
-
-def _note(differences: list[str], table: Table, live: Row | None, rebuilt: Row | None) -> None:
-    if len(differences) < NAMED_MAX:
-        row = live or rebuilt or ()
-        name = ", ".join(str(each) for each in row[: len(table.keys)])
-        differences.append(f"{table.view} {name}: stored {live}, the log says {rebuilt}")
-    elif len(differences) == NAMED_MAX:
-        differences.append(f"{table.view}: and more")
+    def finish(self) -> list[Comparison]:
+        """What each found, when the whole log was added."""
+        return [check.finish() for check in self._checks]
 
 
 def open_checks(
     connection: Connection, projections: Sequence[Projection], sinks: Mapping[str, Sink]
-) -> list[ProjectionCheck]:
+) -> Checks:
     """One check for each projection, at the position where it stands in this snapshot."""
-    checks = []
+    checks, worked = [], Worked()
     for projection in projections:
         host = connection.execute(
             "SELECT g.host FROM projection p JOIN projection_progress g "
@@ -230,8 +145,8 @@ def open_checks(
         runner.open(connection)
         if runner.sink.kind == POSTGRES:
             _keep(connection, projection, runner.version)
-        checks.append(ProjectionCheck(connection, runner, runner.sink))
-    return checks
+        checks.append(ProjectionCheck(connection, runner, worked))
+    return Checks(checks, worked)
 
 
 def _keep(connection: Connection, projection: Projection, version: int) -> None:
@@ -254,10 +169,9 @@ def compare(
         known = begin_snapshot(connection, projections, sinks)
         with connection.transaction():
             checks = open_checks(connection, projections, known)
-            for entry in read_all(connection, tolerant=True):
-                for check in checks:
-                    check.add(entry)
-            return head_position(connection), [check.finish() for check in checks]
+            for row in read_all_rows(connection):
+                checks.add(row)
+            return head_position(connection), checks.finish()
 
 
 def begin_snapshot(

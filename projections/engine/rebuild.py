@@ -17,7 +17,8 @@ from event_store.locks import Lock
 from event_store.log.reading import head_position
 from projections.engine.runner import Runner
 from projections.engine.schema import create_indexes, create_tables, drop_views, show_version
-from projections.engine.sinks import POSTGRES, Sink, or_postgres, sink_named
+from projections.engine.sinks.port import POSTGRES, Sink, sink_named
+from projections.engine.sinks.postgres import or_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -44,6 +44,15 @@ def read_status(connection: psycopg.Connection[Any]) -> list[ProjectionStatus]:
     return [ProjectionStatus(*row) for row in rows]
 
 
+def registered(connection: psycopg.Connection[Any], projection: Projection) -> tuple[int, str]:
+    """The live version of an installed projection, and the kind of sink that keeps it."""
+    row = connection.execute(
+        "SELECT version, sink FROM projection WHERE name = %s", [projection.name]
+    ).fetchone()
+    assert row is not None, "migrations install every projection"
+    return row[0], row[1]
+
+
 def assign(database: Database, projection: Projection, host: str) -> None:
     """Give a projection to another kind of host; partitions and progress stay as they are.
 

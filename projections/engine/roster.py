@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from projections.engine.runner import ProjectionOwnedElsewhereError, Runner
-from projections.engine.sinks import ProjectionMovedError, SinkUnavailableError
+from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,25 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from event_store.log.codec import UnreadableEvent, decode_or_mark
-from event_store.log.partitions import partition_key, partition_of
-from event_store.log.reading import READ_EVENTS_MAX, LogEntry, read_rows_after
-from projections.engine.batches import Batch, Delivered, Link
-from projections.engine.sinks import (
-    Parked,
-    PostgresSink,
-    ProjectionMovedError,
-    Sink,
-    Step,
-    or_postgres,
-    sink_named,
-)
-from projections.engine.tables import Changes
+from event_store.log.reading import READ_EVENTS_MAX, read_rows_after
+from projections.engine.batches import Batch, Delivered, links_of_rows
+from projections.engine.folding import fold_entries, reached_below
+from projections.engine.sinks.port import Parked, ProjectionMovedError, Sink, Step, sink_named
+from projections.engine.sinks.postgres import PostgresSink, or_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from projections.engine.batches import Selected
     from projections.engine.projection import Projection
+    from projections.engine.tables import Worked
 
     Connection = psycopg.Connection[Any]
 
@@ -42,7 +35,6 @@ FOLLOWER = "follower"
 WORKERS = "workers"
 PARKED_RETRY_S = 10.0
 PRUNE_S = 600.0
-ERROR_CHARACTERS_MAX = 1_000
 
 
 class ProjectionOwnedElsewhereError(RuntimeError):
@@ -146,7 +138,7 @@ class Runner:
         if selected.new == self.positions:
             return delivered
         try:
-            step = self._fold(connection, selected.entries, dict(selected.new))
+            step = self._fold(connection, selected, batch.worked)
             step.offsets = {
                 partition: offset
                 for partition, offset in batch.offsets.items()
@@ -189,54 +181,30 @@ class Runner:
         rows = read_rows_after(connection, start, limit, to_position=to_position)
         if not rows:
             return 0, self.position
-        count = len(self.positions)
-        links = []
-        for position, booked_at, topic, state, stream, version in rows:
-            data = bytes(state)
-            partition = partition_of(partition_key(stream, data), count) if count > 1 else 0
-            if partition in mine and position > self.positions[partition]:
-                event = decode_or_mark(topic, data, stream, version)
-                links.append(Link(partition, 0, position, LogEntry(position, booked_at, event)))
-        last = rows[-1][0]
-        links += [Link(each, 0, last, None) for each in mine]
+        links = links_of_rows(rows, self.positions, mine)
         self.deliver(connection, Batch(links), retry=retry)
         return len(rows), self.position
 
-    def _fold(
-        self, connection: Connection, entries: list[tuple[int, LogEntry]], new: dict[int, int]
-    ) -> Step:
-        """Fold what concerns the projection; what cannot be folded parks its partition."""
-        projection = self.projection
+    def _fold(self, connection: Connection, selected: Selected, worked: Worked) -> Step:
+        """Fold what concerns the projection, and say where that leaves each partition."""
         fetch = self._sink.fetch(connection, self.version)
-        parked: dict[int, Parked] = {}
-        wanted = projection.concerned(entries)
-        while True:
-            context = projection.load(fetch, [entry for _, entry in wanted]) if wanted else None
-            changes = Changes(projection.tables, context)
-            poison = _fold_all(projection, wanted, changes)
-            if poison is None:
-                break
-            partition, entry, error = poison
-            parked[partition] = Parked(entry.position, error[:ERROR_CHARACTERS_MAX])
-            wanted = [
-                each for each in wanted if each[0] != partition or each[1].position < entry.position
-            ]
-            below = [
-                e.position for p, e in entries if p == partition and e.position < entry.position
-            ]
-            new[partition] = max([self.positions[partition], *below])
+        folded = fold_entries(self.projection, fetch, selected.entries, worked)
+        new = dict(selected.new)
+        for partition, each in folded.parked.items():
+            below = reached_below(selected.entries, partition, each.position)
+            new[partition] = max(self.positions[partition], below)
         return Step(
-            projection=projection,
+            projection=self.projection,
             version=self.version,
             host=self.host,
             old=self.positions,
             new=new,
-            changes=changes,
-            parked=parked,
+            changes=folded.changes,
+            parked=folded.parked,
             released={
                 each
                 for each in self.parked
-                if each not in parked and new[each] > self.positions[each]
+                if each not in folded.parked and new[each] > self.positions[each]
             },
         )
 
@@ -263,18 +231,3 @@ class Runner:
                 partition,
                 parked.error,
             )
-
-
-def _fold_all(
-    projection: Projection, entries: list[tuple[int, LogEntry]], changes: Changes
-) -> tuple[int, LogEntry, str] | None:
-    """Fold in order; returns the first entry that cannot be, with the reason."""
-    fold = projection.fold
-    for partition, entry in entries:
-        if type(entry.event) is UnreadableEvent:
-            return partition, entry, entry.event.error
-        try:
-            fold(entry, changes)
-        except Exception as error:  # noqa: BLE001  whatever a fold raises parks the projection
-            return partition, entry, f"{type(error).__name__}: {error}"
-    return None

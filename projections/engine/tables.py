@@ -11,12 +11,14 @@ import operator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 Row = tuple[Any, ...]
+E = TypeVar("E")
+T = TypeVar("T")
 
 
 class Merge(StrEnum):
@@ -30,6 +32,12 @@ class Merge(StrEnum):
     """The value that is there stays; an absent one is filled."""
     LATEST = "latest"
     """The value of the row whose `by` column is greater."""
+    ONCE = "once"
+    """Written once: no other row of the key ever comes. All values of appended tables, and only
+    they."""
+
+
+_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,15 @@ class Table:
         values = self.columns[len(keys) :]
         assert self.columns[: len(keys)] == keys, "the key comes first"
         assert not self.keep_days or self.time, "what is dropped by age has a time"
+        assert all((each.merge is Merge.ONCE) is self.appended for each in values), (
+            "values are written once where rows are only appended, else they say how they merge"
+        )
+        assert all(each.sql in _NUMBERS for each in values if each.merge is Merge.SUM), (
+            "only numbers add up"
+        )
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "merge_rows", _merger(values))
+        object.__setattr__(self, "merge_rows", _merger(() if self.appended else values))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,22 +164,49 @@ def _merger(
     return merge
 
 
+class Worked:
+    """What is worked out of an event by one fold for all that ask the same of it."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._known: dict[Callable[..., Any], dict[int, Any]] = {}
+
+    def once(self, work: Callable[[E], T], position: int, event: E) -> T:
+        """What `work`, a pure function, makes of the event at a position."""
+        known = self._known.get(work)
+        if known is None:
+            known = self._known[work] = {}
+        found: T | None = known.get(position)
+        if found is None:
+            found = known[position] = work(event)
+        return found
+
+    def clear(self) -> None:
+        """Forget all, when the next events are others."""
+        self._known.clear()
+
+
 class Changes:
     """What a fold does to its tables: rows to merge by key, rows to append.
 
     `context` is what the projection loaded for these events, or has carried along since the
-    start of the log.
+    start of the log. `worked` is shared with the other folds of the same events.
     """
 
-    __slots__ = ("appended", "context", "memo", "merged")
+    __slots__ = ("appended", "context", "memo", "merged", "worked")
 
-    def __init__(self, tables: Sequence[Table], context: Any = None) -> None:
+    def __init__(
+        self, tables: Sequence[Table], context: Any = None, worked: Worked | None = None
+    ) -> None:
         """No changes yet."""
         self.merged: dict[Table, dict[Row, list[Any]]] = {
             table: {} for table in tables if not table.appended
         }
         self.appended: dict[Table, list[Row]] = {table: [] for table in tables if table.appended}
         self.context = context
+        self.worked = worked or Worked()
         self.memo: dict[Any, Any] = {}
         """Whatever a fold wants to find again among these changes."""
 

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
 from event_store.locks import Lock
-from event_store.log.partitions import partition_of
-from event_store.log.reading import LogEntry, listen, read_after, unlisten
+from event_store.log.reading import listen, read_rows_after, unlisten
 from projections.all import PROJECTIONS
-from projections.engine.batches import Batch, Link
+from projections.engine.batches import Batch, links_of_rows
 from projections.engine.freshness import WANTED_CHANNEL
 from projections.engine.roster import Roster
 from projections.engine.runner import Runner
@@ -33,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from event_store.log.reading import StoredRow
     from event_store.postgres.database import Database
-    from projections.engine.sinks import Sink
+    from projections.engine.sinks.port import Sink
 
 logger = logging.getLogger("gatewayz.follower")
 
@@ -75,6 +75,15 @@ def follow(
             stop.wait(IDLE_S)
 
 
+class Turn(NamedTuple):
+    """What one turn of the follower found."""
+
+    events: int
+    """The most that a projection had before it, as far as they were read."""
+    gently: bool = False
+    """Whether only what may trail is behind, beside a few calls: a pause is due all the same."""
+
+
 class Follower:
     """One run of the follower, on two connections: one works, one hears waiting readers."""
 
@@ -92,8 +101,6 @@ class Follower:
         self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
         self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
         self._contention = Contention()
-        self.gently = False
-        """Whether only what may trail is behind, beside a few calls: it pauses after each batch."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -106,31 +113,30 @@ class Follower:
         self._wanted.execute(f"LISTEN {WANTED_CHANNEL}")
         listening = False
         while not stop.is_set():
-            most = self.advance()
-            if most == 0 and listening:
+            turn = self.advance()
+            if turn.events == 0 and listening:
                 _wait(self._connection, IDLE_S)
-            elif most == 0:
+            elif turn.events == 0:
                 # Listen first and look once more: what came in between would wake nobody.
                 listen(self._connection)
                 listening = True
-            elif most < BATCH_EVENTS_MAX or self.gently:
+            elif turn.events < BATCH_EVENTS_MAX or turn.gently:
                 if listening:
                     # While events come anyway, being woken for each commit is waste.
                     unlisten(self._connection)
                     listening = False
                 _wait(self._wanted, GATHER_S)
 
-    def advance(self) -> int:
-        """One batch for each lane; returns the most events that a projection had before it."""
-        self.gently = False
-        reads: dict[int, list[LogEntry]] = {}
+    def advance(self) -> Turn:
+        """One batch for each lane."""
+        reads = Reads(self._connection)
         came = self._awaited.advance(self._connection, reads)
         if self._may_trail(came):
-            return came
+            return Turn(came)
         most = self._patient.advance(self._connection, reads)
         # A patient lane that catches up takes its time: commits wait behind the rows it writes.
-        self.gently = 0 < came < BUSY_EVENTS and self._in_distance()
-        return max(came, most)
+        gently = 0 < came < BUSY_EVENTS and self._in_distance()
+        return Turn(max(came, most), gently)
 
     def _may_trail(self, events: int) -> bool:
         """Whether the patient lane should leave the machine to the calls for now."""
@@ -142,6 +148,33 @@ class Follower:
         return ahead is not None and behind is not None and ahead - behind < self._trail_max
 
 
+class Reads:
+    """What is read in one turn, once for all that stand at the same place."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Nothing yet."""
+        self._connection = connection
+        self._rows: dict[int, list[StoredRow]] = {}
+        self._batches: dict[tuple[int, int], Batch] = {}
+
+    def rows(self, after: int) -> list[StoredRow]:
+        """The rows of the log that follow a position."""
+        found = self._rows.get(after)
+        if found is None:
+            found = read_rows_after(self._connection, after, BATCH_EVENTS_MAX)
+            self._rows[after] = found
+        return found
+
+    def batch(self, after: int, runner: Runner) -> Batch:
+        """The same as a batch for a runner, and for all with as many partitions."""
+        key = (after, len(runner.positions))
+        found = self._batches.get(key)
+        if found is None:
+            passed = dict.fromkeys(runner.positions, after)
+            found = self._batches[key] = Batch(links_of_rows(self.rows(after), passed))
+        return found
+
+
 class Lane:
     """Projections that advance together."""
 
@@ -151,11 +184,8 @@ class Lane:
         self.reached_at: datetime | None = None
         """When the last event was booked that those in front have passed."""
 
-    def advance(self, connection: Connection, reads: dict[int, list[LogEntry]]) -> int:
-        """One batch for all; returns the most events that a projection had before it.
-
-        `reads` is what was read in this turn, by the position after which it stands.
-        """
+    def advance(self, connection: Connection, reads: Reads) -> int:
+        """One batch for all; returns the most events that a projection had before it."""
         roster = self._roster
         roster.look(connection)
         going = roster.going
@@ -163,19 +193,12 @@ class Lane:
             return 0
         front = max(each.live_position for each in going)
         leaders = [each for each in going if each.live_position == front]
-        if front not in reads:
-            reads[front] = read_after(connection, front, BATCH_EVENTS_MAX)
-        entries = reads[front]
-        most = len(entries)
-        if entries:
-            self.reached_at = entries[-1].booked_at
-        batches: dict[int, Batch] = {}
-        for runner in leaders if entries else ():
-            count = len(runner.positions)
-            if count not in batches:
-                batches[count] = Batch(links_for(runner, entries))
-            roster.do(connection, runner, runner.deliver, batches[count])
-        head = entries[-1].position if entries else front
+        rows = reads.rows(front)
+        most, head = len(rows), front
+        if rows:
+            head, self.reached_at = rows[-1][:2]
+            for runner in leaders:
+                roster.do(connection, runner, runner.deliver, reads.batch(front, runner))
         for runner in going:
             if runner not in leaders or runner.parked:
                 advanced = roster.do(
@@ -183,20 +206,6 @@ class Lane:
                 )
                 most = max(most, advanced[0] if advanced else 0)
         return most
-
-
-def links_for(runner: Runner, entries: list[LogEntry]) -> list[Link]:
-    """Entries of the log as links of the runner's partitions; a whole log has no gaps."""
-    count = len(runner.positions)
-    if count == 1:
-        links = [Link(0, 0, each.position, each) for each in entries]
-    else:
-        links = [
-            Link(partition_of(each.partition_key, count), 0, each.position, each)
-            for each in entries
-        ]
-    last = entries[-1].position
-    return links + [Link(each, 0, last, None) for each in runner.positions]
 
 
 def _wait(connection: Connection, timeout_s: float) -> None:

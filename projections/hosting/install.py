@@ -10,7 +10,8 @@ from projections.all import PROJECTIONS
 from projections.engine.rebuild import rebuild
 from projections.engine.runner import FOLLOWER
 from projections.engine.schema import create_indexes, create_tables, show_version
-from projections.engine.sinks import POSTGRES, REDIS, or_postgres
+from projections.engine.sinks.port import POSTGRES, REDIS
+from projections.engine.sinks.postgres import or_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from event_store.postgres.database import Database
     from projections.engine.projection import Projection
-    from projections.engine.sinks import Sink
+    from projections.engine.sinks.port import Sink
 
     Connection = psycopg.Connection[Any]
 

@@ -14,9 +14,9 @@ from domain.errors import DomainError
 from domain.ledger.lots import NEVER
 from domain.ledger.state import LedgerState
 from event_store.log.codec import UnreadableEvent
-from event_store.log.reading import head_position, read_all
+from event_store.log.reading import head_position, read_all_rows
 from projections.all import PROJECTIONS
-from projections.engine.comparison import ProjectionCheck, begin_snapshot, open_checks
+from projections.engine.comparison import begin_snapshot, open_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from event_store.postgres.database import Database
-    from projections.engine.sinks import Sink
+    from projections.engine.comparison import Checks
+    from projections.engine.sinks.port import Sink
 
 ACCOUNTS = (
     "SELECT account_id::text, granted, available, held, settled, breakage FROM credit_account"
@@ -72,20 +73,18 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             checks = open_checks(connection, PROJECTIONS, known)
             state = _replay(connection, report, checks)
             report.differences += _inline_differences(connection, state)
-            for check in checks:
-                result = check.finish()
+            for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differences += result.differences
     _sum_up(report, state)
     return report
 
 
-def _replay(
-    connection: psycopg.Connection[Any], report: Report, checks: list[ProjectionCheck]
-) -> LedgerState:
+def _replay(connection: psycopg.Connection[Any], report: Report, checks: Checks) -> LedgerState:
     state = LedgerState()
     last, last_booked = 0, None
-    for entry in read_all(connection, tolerant=True):
+    for row in read_all_rows(connection):
+        entry = checks.add(row)
         report.events += 1
         if entry.position <= last:
             report.differences.append(f"position {entry.position} follows {last}")
@@ -98,8 +97,6 @@ def _replay(
             state.apply(entry.event, entry.position)
         except (DomainError, KeyError) as error:
             report.differences.append(f"position {entry.position} breaks the rules: {error}")
-        for check in checks:
-            check.add(entry)
     if state.trial_balance_sum() != 0:
         report.differences.append(f"the trial balance is {state.trial_balance_sum()}, not 0")
     return state

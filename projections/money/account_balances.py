@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import (
     CreditsGranted,
@@ -19,9 +19,12 @@ from projections.engine.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
 
     from domain.events.ledger import LotPart
     from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
     from projections.engine.tables import Changes
 
 ACCOUNT_BALANCE = Table(
@@ -108,3 +111,47 @@ def _move(changes: Changes, event: MoneyEvent, parts: Iterable[LotPart], sign: i
     for part in parts:
         amount = sign * part["amount_nano_usd"]
         changes.merge(CREDIT_LOT, (part["lot_id"],), _lot(event, amount))
+
+
+class Balance(NamedTuple):
+    """An account's figures in nano-USD, and the last event of it that they show."""
+
+    granted: int
+    held: int
+    settled: int
+    breakage: int
+    requests: int
+    tokens: int
+    position: int
+
+
+class Lot(NamedTuple):
+    """A grant and what is left of it, nano-USD; lapsed once its time is up, booked or not."""
+
+    lot_id: UUID
+    kind: str
+    granted: int
+    available: int
+    expires_at: datetime | None
+    lapsed: bool
+
+
+def read_account_balance(select: Select, account_id: UUID) -> Balance:
+    """The figures of an account; all nought before its first event."""
+    rows = select(
+        "SELECT granted, held, settled, breakage, requests, tokens, position "
+        f"FROM {ACCOUNT_BALANCE.view} WHERE account_id = %s",
+        [account_id],
+    )
+    return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0)
+
+
+def read_lots(select: Select, account_id: UUID) -> list[Lot]:
+    """The lots of an account, the oldest first."""
+    rows = select(
+        "SELECT lot_id, kind, granted, available, expires_at, "
+        f"coalesce(expires_at <= booking_clock(), false) FROM {CREDIT_LOT.view} "
+        "WHERE account_id = %s ORDER BY granted_at",
+        [account_id],
+    )
+    return [Lot(*row) for row in rows]

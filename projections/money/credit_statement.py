@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import CreditsGranted, HoldResolved, HoldSettled, LotExpired, MoneyEvent
 from domain.ledger.postings import BREAKAGE
@@ -11,32 +11,37 @@ from projections.engine.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from event_store.log.reading import LogEntry
-    from projections.engine.projection import Fetch
+    from projections.engine.projection import Fetch, Select
     from projections.engine.tables import Changes
 
 USAGE = "api_usage"
-
-_ONCE = Merge.FIRST
 
 STATEMENT_LINE = Table(
     name="credit_statement",
     about="One row for each grant, charge and expiry; nano-USD.",
     columns=(
         key("position", "bigint"),
-        Column("account_id", "uuid", _ONCE),
-        Column("event_id", "uuid", _ONCE),
-        Column("transaction_type", "text", _ONCE, about="A grant's kind, api_usage or breakage."),
-        Column("amount", "bigint", _ONCE),
-        Column("balance_before", "bigint", _ONCE),
-        Column("balance_after", "bigint", _ONCE),
-        Column("house_loss", "bigint", _ONCE),
-        Column("description", "text", _ONCE),
-        Column("call_id", "uuid", _ONCE),
-        Column("payment_id", "text", _ONCE),
-        Column("booked_at", "timestamptz", _ONCE),
-        Column("effective_at", "timestamptz", _ONCE),
+        Column("account_id", "uuid", Merge.ONCE),
+        Column("event_id", "uuid", Merge.ONCE),
+        Column(
+            "transaction_type",
+            "text",
+            Merge.ONCE,
+            about="A grant's kind, api_usage or breakage.",
+        ),
+        Column("amount", "bigint", Merge.ONCE),
+        Column("balance_before", "bigint", Merge.ONCE),
+        Column("balance_after", "bigint", Merge.ONCE),
+        Column("house_loss", "bigint", Merge.ONCE),
+        Column("description", "text", Merge.ONCE),
+        Column("call_id", "uuid", Merge.ONCE),
+        Column("payment_id", "text", Merge.ONCE),
+        Column("booked_at", "timestamptz", Merge.ONCE),
+        Column("effective_at", "timestamptz", Merge.ONCE),
     ),
     appended=True,
     indexes=("account_id, position DESC",),
@@ -108,3 +113,51 @@ class CreditStatement(Projection):
             event.effective_at,
         )
         changes.append(STATEMENT_LINE, line)
+
+
+class Line(NamedTuple):
+    """A line of a statement, nano-USD."""
+
+    position: int
+    event_id: UUID
+    transaction_type: str
+    amount: int
+    balance_before: int
+    balance_after: int
+    house_loss: int
+    description: str
+    call_id: UUID | None
+    payment_id: str | None
+    booked_at: datetime
+    effective_at: datetime
+
+
+class TypeSum(NamedTuple):
+    """How many lines of a type there are, and their sum in nano-USD."""
+
+    transaction_type: str
+    lines: int
+    amount: int
+
+
+def read_lines(
+    select: Select, account_id: UUID, *, transaction_type: str | None, limit: int, offset: int
+) -> list[Line]:
+    """A page of an account's statement, newest first; of one type, or of all."""
+    rows = select(
+        f"SELECT {', '.join(Line._fields)} FROM {STATEMENT_LINE.view} "
+        "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) "
+        "ORDER BY position DESC LIMIT %s OFFSET %s",
+        [account_id, transaction_type, transaction_type, limit, offset],
+    )
+    return [Line(*row) for row in rows]
+
+
+def read_sums(select: Select, account_id: UUID, *, transaction_type: str | None) -> list[TypeSum]:
+    """The whole statement summed by type; of one type, or of all."""
+    rows = select(
+        f"SELECT transaction_type, count(*), sum(amount)::bigint FROM {STATEMENT_LINE.view} "
+        "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) GROUP BY 1",
+        [account_id, transaction_type, transaction_type],
+    )
+    return [TypeSum(*row) for row in rows]

@@ -11,10 +11,7 @@ from projections.engine.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
-    from projections.engine.projection import Select
-    from projections.engine.tables import Changes, Row
-
-_ONCE = Merge.FIRST
+    from projections.engine.tables import Changes
 
 JOURNAL = Table(
     name="journal_posting",
@@ -23,10 +20,10 @@ JOURNAL = Table(
     columns=(
         key("position", "bigint"),
         key("line", "smallint"),
-        Column("ledger_account", "text", _ONCE, about="See the chart of accounts."),
-        Column("amount_nano_usd", "bigint", _ONCE),
-        Column("account_id", "uuid", _ONCE),
-        Column("booked_at", "timestamptz", _ONCE),
+        Column("ledger_account", "text", Merge.ONCE, about="See the chart of accounts."),
+        Column("amount_nano_usd", "bigint", Merge.ONCE),
+        Column("account_id", "uuid", Merge.ONCE),
+        Column("booked_at", "timestamptz", Merge.ONCE),
     ),
     appended=True,
     indexes=("account_id, position",),
@@ -57,22 +54,3 @@ class Journal(Projection):
             balance = changes.row(TRIAL_BALANCE, (account,))
             balance[0] += amount
             balance[1] += 1
-
-
-def read_postings(select: Select, account_id: str, *, limit: int, after: int = 0) -> list[Row]:
-    """An account's postings (position, line, ledger account, amount), oldest first."""
-    return select(
-        f"SELECT position, line, ledger_account, amount_nano_usd FROM {JOURNAL.view} "
-        "WHERE account_id = %s AND position > %s ORDER BY position, line LIMIT %s",
-        [account_id, after, limit],
-    )
-
-
-def read_trial_balance(select: Select) -> dict[str, int]:
-    """The balance of each ledger account, customers' together; all of them sum to zero."""
-    rows = select(
-        "SELECT regexp_replace(ledger_account, '^customer:[^:]+', 'customer'), "
-        f"sum(balance_nano_usd)::bigint FROM {TRIAL_BALANCE.view} GROUP BY 1 ORDER BY 1",
-        [],
-    )
-    return dict(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
 from domain.events.ledger import CreditsGranted, HoldRefused, HoldResolved, LotExpired
@@ -12,28 +12,29 @@ from projections.engine.tables import Column, Merge, Table, key
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
-    from projections.engine.projection import Select
     from projections.engine.tables import Changes
-
-_ONCE = Merge.FIRST
 
 ACTIVITY = Table(
     name="activity_log",
     about="One row for each call that ended, grant, expiry, key change and registration.",
     columns=(
         key("position", "bigint"),
-        Column("account_id", "uuid", _ONCE, about="Empty for a revoked key, whose id names it."),
-        Column("activity", "text", _ONCE, about="The event's type without prefix and version."),
-        Column("key_id", "text", _ONCE),
-        Column("call_id", "uuid", _ONCE),
-        Column("provider", "text", _ONCE),
-        Column("model", "text", _ONCE),
-        Column("input_tokens", "bigint", _ONCE),
-        Column("output_tokens", "bigint", _ONCE),
-        Column("amount_nano_usd", "bigint", _ONCE, about="What it did to the posted balance."),
-        Column("duration_ms", "bigint", _ONCE),
-        Column("first_output_ms", "bigint", _ONCE),
-        Column("booked_at", "timestamptz", _ONCE),
+        Column(
+            "account_id", "uuid", Merge.ONCE, about="Empty for a revoked key, whose id names it."
+        ),
+        Column(
+            "activity", "text", Merge.ONCE, about="The event's type without prefix and version."
+        ),
+        Column("key_id", "text", Merge.ONCE),
+        Column("call_id", "uuid", Merge.ONCE),
+        Column("provider", "text", Merge.ONCE),
+        Column("model", "text", Merge.ONCE),
+        Column("input_tokens", "bigint", Merge.ONCE),
+        Column("output_tokens", "bigint", Merge.ONCE),
+        Column("amount_nano_usd", "bigint", Merge.ONCE, about="What it did to the posted balance."),
+        Column("duration_ms", "bigint", Merge.ONCE),
+        Column("first_output_ms", "bigint", Merge.ONCE),
+        Column("booked_at", "timestamptz", Merge.ONCE),
     ),
     appended=True,
     indexes=("account_id, position DESC",),
@@ -61,7 +62,7 @@ class ActivityLog(Projection):
         amount = 0
         match event:
             case HoldResolved():
-                facts = facts_of(event)
+                facts = changes.worked.once(facts_of, entry.position, event)
                 call_id, provider, model = str(event.originator_id), facts.provider, facts.model
                 tokens = (facts.input_tokens, facts.output_tokens)
                 times = (facts.duration_ms, facts.first_output_ms)
@@ -81,15 +82,3 @@ class ActivityLog(Projection):
         account = getattr(event, "account_id", None)
         row = (entry.position, account, kind, key_id, call_id, provider, model, *tokens, amount)
         changes.append(ACTIVITY, (*row, *times, entry.booked_at))
-
-
-def read_activity(
-    select: Select, account_id: str, *, limit: int, before: int | None = None
-) -> list[dict[str, Any]]:
-    """A page of an account's activity, newest first; `before` is the last position seen."""
-    rows = select(
-        f"SELECT {', '.join(ACTIVITY.names)} FROM {ACTIVITY.view} WHERE account_id = %s "
-        "AND (%s::bigint IS NULL OR position < %s) ORDER BY position DESC LIMIT %s",
-        [account_id, before, before, limit],
-    )
-    return [dict(zip(ACTIVITY.names, row, strict=True)) for row in rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from domain.events.ledger import HoldResolved
 from projections.call_facts import UNKNOWN, facts_of
@@ -11,7 +11,6 @@ from projections.engine.tables import Column, Merge, Table, key, sums
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
-    from projections.engine.projection import Select
     from projections.engine.tables import Changes
 
 KEY_USAGE = Table(
@@ -40,7 +39,7 @@ class KeyUsage(Projection):
         """Count a call for the key that made it."""
         event = entry.event
         assert isinstance(event, HoldResolved)
-        facts = facts_of(event)
+        facts = changes.worked.once(facts_of, entry.position, event)
         if facts.key_id == UNKNOWN:
             return
         changes.merge(
@@ -57,13 +56,3 @@ class KeyUsage(Projection):
                 event.effective_at,
             ),
         )
-
-
-def read_key_usage(select: Select, account_id: str) -> list[dict[str, Any]]:
-    """The use of each of an account's keys, the latest used first."""
-    rows = select(
-        f"SELECT {', '.join(KEY_USAGE.names)} FROM {KEY_USAGE.view} WHERE account_id = %s "
-        "ORDER BY last_used_at DESC, key_id",
-        [account_id],
-    )
-    return [dict(zip(KEY_USAGE.names, row, strict=True)) for row in rows]

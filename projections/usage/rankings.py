@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from domain.events.ledger import HoldSettled
 from projections.call_facts import day_of
-from projections.engine.projection import Projection
+from projections.engine.projection import Projection, select_on
+from projections.engine.register import registered
+from projections.engine.sinks.port import REDIS, SinkUnavailableError
+from projections.engine.sinks.redis import RedisSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    import psycopg
 
     from event_store.log.reading import LogEntry
+    from projections.engine.sinks.port import Sink
     from projections.engine.tables import Changes, Row, Table
+
+    ReadDay = Callable[[Table, str], Iterable[Row]]
+    """The rows of a table on a day, which is ISO 8601."""
 
 RANKED_MAX = 1_000
 WINDOW_DAYS_MAX = 365
@@ -49,7 +58,7 @@ class Ranking(Projection):
 
     def rank(
         self,
-        read_day: Callable[[Table, str], Iterable[Row]],
+        read_day: ReadDay,
         *,
         last_day: str,
         days: int,
@@ -81,7 +90,7 @@ class Ranking(Projection):
         ]
 
     def _window(
-        self, read_day: Callable[[Table, str], Iterable[Row]], last: date, days: int
+        self, read_day: ReadDay, last: date, days: int
     ) -> dict[tuple[Any, ...], tuple[int, int, int]]:
         sums: dict[tuple[Any, ...], list[int]] = {}
         accounts: dict[tuple[Any, ...], set[str]] = {}
@@ -101,3 +110,20 @@ class Ranking(Projection):
 
 def _trend(now: int, before: int) -> int | None:
     return (now - before) * 1_000_000 // before if before else None
+
+
+def day_reader(
+    connection: psycopg.Connection[Any], sinks: Mapping[str, Sink], ranking: Ranking
+) -> ReadDay:
+    """Reads the days of a ranking where it is kept; raises SinkUnavailableError."""
+    version, kept_in = registered(connection, ranking)
+    if kept_in == REDIS:
+        sink = sinks.get(REDIS)
+        if not isinstance(sink, RedisSink):
+            message = "rankings are kept in Redis, which is not configured here"
+            raise SinkUnavailableError(message)
+        return lambda table, day: sink.leading(table, version, day)
+    select = select_on(connection)
+    return lambda table, day: select(
+        f"SELECT {', '.join(table.names)} FROM {table.view} WHERE day = %s", [day]
+    )

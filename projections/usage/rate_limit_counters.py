@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from domain.events.ledger import HoldPlaced, HoldSettled
 from projections.call_facts import MINUTE_CHARACTERS, UNKNOWN, day_of, hour_of, key_id_of, minute_of
@@ -10,10 +10,8 @@ from projections.engine.projection import Projection
 from projections.engine.tables import Table, key, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from event_store.log.reading import LogEntry
-    from projections.engine.tables import Changes, Row
+    from projections.engine.tables import Changes
 
 KEEP_DAYS = 2
 MIDNIGHT = "T00:00:00Z"
@@ -78,20 +76,3 @@ def _rows(event: HoldPlaced | HoldSettled, changes: Changes) -> list[list[int]]:
     return [
         changes.row(RATE_LIMIT_COUNTER, (*window, *scope)) for window in windows for scope in scopes
     ]
-
-
-Span = Literal["minute", "hour", "day"]
-
-
-def read_window(
-    leading: Callable[[Table, str, str], Iterable[Row]], *, at: str, span: Span, scope_id: str
-) -> tuple[int, int]:
-    """Requests and tokens of a key or an account in the window that holds an ISO 8601 instant.
-
-    `leading` gives the rows of a window by its start and span, from either store.
-    """
-    starts_at = {"minute": minute_of(at), "hour": hour_of(at), "day": day_of(at) + MIDNIGHT}[span]
-    for row in leading(RATE_LIMIT_COUNTER, starts_at, span):
-        if row[3] == scope_id:
-            return row[4], row[5]
-    return 0, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from domain.events.ledger import HoldResolved
 from projections.call_facts import facts_of, hour_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from event_store.log.reading import LogEntry
     from projections.engine.projection import Select
-    from projections.engine.tables import Changes
+    from projections.engine.tables import Changes, Row
 
 LATENCY_BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """Upper bounds of the latency histogram's buckets, milliseconds; the last bucket has none."""
@@ -53,7 +53,7 @@ class UsageByHour(Projection):
         """Count a call that ended in the hour of its end."""
         event = entry.event
         assert isinstance(event, HoldResolved)
-        facts = facts_of(event)
+        facts = changes.worked.once(facts_of, entry.position, event)
         histogram = [0] * len(BUCKETS)
         if facts.duration_ms is not None:
             histogram[bisect_left(LATENCY_BOUNDS_MS, facts.duration_ms)] = 1
@@ -82,42 +82,19 @@ class UsageByHour(Projection):
         changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram))
 
 
-GroupBy = Literal["hour", "account_id", "key_id", "provider", "model"]
-FIGURES = tuple(each.name for each in USAGE_BY_HOUR.values)
+def read_traffic_rows(select: Select, *, since: datetime) -> list[Row]:
+    """What was asked since the begin of an hour: by offer, by provider, and altogether.
 
-
-def read_usage(
-    select: Select,
-    *,
-    since: datetime,
-    until: datetime,
-    by: GroupBy = "hour",
-    account_id: str | None = None,
-) -> list[dict[str, Any]]:
-    """All figures summed over the hours from `since` up to `until`, grouped by one column.
-
-    `latency_ms_p50` and `latency_ms_p99` are the upper bounds of the histogram's buckets in
-    which they lie; None is beyond the last bound.
+    Each row is provider, model, what it is grouped by (0 for both, 1 for the provider, 3 for
+    neither), requests, tokens, charged in nano-USD, output tokens, time in milliseconds, accounts;
+    the most requests first. Without any traffic the sums are None.
     """
-    sums = ", ".join(f"sum({name})::bigint" for name in FIGURES)
-    rows = select(
-        f"SELECT {by}::text, {sums} FROM {USAGE_BY_HOUR.view} WHERE hour >= %s AND hour < %s "
-        "AND (%s::uuid IS NULL OR account_id = %s) GROUP BY 1 ORDER BY 1",
-        [since, until, account_id, account_id],
+    return select(
+        "SELECT coalesce(provider, ''), coalesce(model, ''), grouping(provider, model), "
+        "sum(requests)::bigint, sum(input_tokens + output_tokens)::bigint, "
+        "sum(charged_nano_usd)::bigint, sum(output_tokens)::bigint, "
+        "sum(latency_ms)::bigint, count(DISTINCT account_id) "
+        f"FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
+        "GROUP BY GROUPING SETS ((provider, model), (provider), ()) ORDER BY 4 DESC, 1, 2",
+        [since],
     )
-    found = []
-    for group, *figures in rows:
-        values = dict(zip(FIGURES, figures, strict=True))
-        counts = [values.pop(name) for name in BUCKETS]
-        percentiles = {f"latency_ms_p{share}": _percentile(counts, share) for share in (50, 99)}
-        found.append({by: group, **values, **percentiles})
-    return found
-
-
-def _percentile(counts: list[int], share: int) -> int | None:
-    wanted, seen = sum(counts) * share, 0
-    for bound, count in zip((*LATENCY_BOUNDS_MS, None), counts, strict=True):
-        seen += count * 100
-        if count and seen >= wanted:
-            return bound
-    return None

@@ -1,4 +1,4 @@
-"""Balance and statement of an account, from the `account_balances` projection.
+"""Balance and statement of an account, as callers are shown them.
 
 Reads its caller's own writes: it waits, for a bounded time, until the projection has reached
 the head that the log had when the request came.
@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
+from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX, GrantKind
 from domain.pricing.money import format_usd
 from event_store.ids import to_iso
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
+from projections.engine.projection import select_on
+from projections.money.account_balances import read_account_balance, read_lots
+from projections.money.credit_statement import read_lines, read_sums
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Connects
@@ -27,49 +30,41 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
     account = UUID(account_id)
     with database.connect() as connection:
         await_own_writes(connection, BALANCES, wait_s)
-        row = connection.execute(
-            "SELECT granted, held, settled, breakage, requests, tokens, position "
-            "FROM read_account_balance WHERE account_id = %s",
-            [account],
-        ).fetchone()
-        lots = connection.execute(
-            "SELECT lot_id, kind, granted, available, granted_at, expires_at, "
-            "coalesce(expires_at <= booking_clock(), false) FROM read_credit_lot "
-            "WHERE account_id = %s ORDER BY granted_at",
-            [account],
-        ).fetchall()
-    granted, held, settled, breakage, requests, tokens, position = row or (0,) * 7
-    lapsed = sum(lot[3] for lot in lots if lot[6])
-    available = sum(lot[3] for lot in lots if not lot[6])
+        select = select_on(connection)
+        figures = read_account_balance(select, account)
+        lots = read_lots(select, account)
+    lapsed = sum(lot.available for lot in lots if lot.lapsed)
+    available = sum(lot.available for lot in lots if not lot.lapsed)
+    breakage = figures.breakage + lapsed
     balance = {
-        "granted_nano_usd": granted,
-        "granted_usd": format_usd(granted),
+        "granted_nano_usd": figures.granted,
+        "granted_usd": format_usd(figures.granted),
         "available_nano_usd": available,
         "available_usd": format_usd(available),
-        "held_nano_usd": held,
-        "held_usd": format_usd(held),
-        "settled_nano_usd": settled,
-        "settled_usd": format_usd(settled),
-        "breakage_nano_usd": breakage + lapsed,
-        "breakage_usd": format_usd(breakage + lapsed),
-        "position": position,
+        "held_nano_usd": figures.held,
+        "held_usd": format_usd(figures.held),
+        "settled_nano_usd": figures.settled,
+        "settled_usd": format_usd(figures.settled),
+        "breakage_nano_usd": breakage,
+        "breakage_usd": format_usd(breakage),
+        "position": figures.position,
         "lots": [
             {
-                "id": str(lot[0]),
-                "kind": lot[1],
-                "granted_nano_usd": lot[2],
-                "available_nano_usd": 0 if lot[6] else lot[3],
-                "expires_at": to_iso(lot[5]) if lot[5] else None,
+                "id": str(lot.lot_id),
+                "kind": lot.kind,
+                "granted_nano_usd": lot.granted,
+                "available_nano_usd": 0 if lot.lapsed else lot.available,
+                "expires_at": to_iso(lot.expires_at) if lot.expires_at else None,
             }
             for lot in lots
         ],
     }
-    trial = [lot for lot in lots if lot[1] == "trial"]
-    if trial and len(trial) == len(lots):
+    if lots and all(lot.kind == GrantKind.TRIAL for lot in lots):
+        ends = lots[-1].expires_at
         balance["status"] = "trial"
-        balance["trial_end_date"] = to_iso(trial[-1][5]) if trial[-1][5] else None
-        balance["tokens_remaining"] = max(0, TRIAL_TOKENS_MAX - tokens)
-        balance["requests_remaining"] = max(0, TRIAL_REQUESTS_MAX - requests)
+        balance["trial_end_date"] = to_iso(ends) if ends else None
+        balance["tokens_remaining"] = max(0, TRIAL_TOKENS_MAX - figures.tokens)
+        balance["requests_remaining"] = max(0, TRIAL_REQUESTS_MAX - figures.requests)
     else:
         balance["status"] = "active"
     return balance
@@ -88,36 +83,29 @@ def read_transactions(
     account = UUID(account_id)
     with database.connect() as connection:
         await_own_writes(connection, STATEMENT, wait_s)
-        rows = connection.execute(
-            "SELECT position, event_id, transaction_type, amount, balance_before, balance_after, "
-            "house_loss, description, call_id, payment_id, booked_at, effective_at "
-            "FROM read_credit_statement "
-            "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) "
-            "ORDER BY position DESC LIMIT %s OFFSET %s",
-            [account, transaction_type, transaction_type, limit, offset],
-        ).fetchall()
-        sums = connection.execute(
-            "SELECT transaction_type, count(*), sum(amount)::bigint FROM read_credit_statement "
-            "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) GROUP BY 1",
-            [account, transaction_type, transaction_type],
-        ).fetchall()
+        select = select_on(connection)
+        page = read_lines(
+            select, account, transaction_type=transaction_type, limit=limit, offset=offset
+        )
+        sums = read_sums(select, account, transaction_type=transaction_type)
     lines = [
         {
-            "id": str(row[1]),
-            "position": row[0],
-            "transaction_type": row[2],
-            "amount_nano_usd": row[3],
-            "balance_before_nano_usd": row[4],
-            "balance_after_nano_usd": row[5],
-            "description": row[7],
-            "payment_id": row[9],
-            "created_at": to_iso(row[10]),
-            "effective_at": to_iso(row[11]),
+            "id": str(line.event_id),
+            "position": line.position,
+            "transaction_type": line.transaction_type,
+            "amount_nano_usd": line.amount,
+            "balance_before_nano_usd": line.balance_before,
+            "balance_after_nano_usd": line.balance_after,
+            "description": line.description,
+            "payment_id": line.payment_id,
+            "created_at": to_iso(line.booked_at),
+            "effective_at": to_iso(line.effective_at),
             "metadata": {
-                "call_id": str(row[8]) if row[8] else None,
-                "house_loss_nano_usd": row[6],
+                "call_id": str(line.call_id) if line.call_id else None,
+                "house_loss_nano_usd": line.house_loss,
             },
         }
-        for row in rows
+        for line in page
     ]
-    return lines, sum(row[1] for row in sums), {row[0]: row[2] for row in sums}
+    total = sum(each.lines for each in sums)
+    return lines, total, {each.transaction_type: each.amount for each in sums}

@@ -5,19 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from projections.engine.redis_sink import RedisSink
-from projections.engine.sinks import REDIS, SinkUnavailableError
 from projections.usage.app_rankings import AppRankings
 from projections.usage.model_rankings import ModelRankings
+from projections.usage.rankings import day_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    import psycopg
+    from collections.abc import Mapping
 
     from event_store.postgres.database import Connects
-    from projections.engine.sinks import Sink
-    from projections.engine.tables import Row, Table
+    from projections.engine.sinks.port import Sink
     from projections.usage.rankings import Order, Ranking
 
 MODELS, APPS = ModelRankings(), AppRankings()
@@ -88,32 +84,5 @@ def _rank(
 ) -> list[dict[str, Any]]:
     today = datetime.now(UTC).date().isoformat()
     with database.connect() as connection:
-        row = connection.execute(
-            "SELECT version, sink FROM projection WHERE name = %s", [ranking.name]
-        ).fetchone()
-        assert row is not None, "migrations install every projection"
-        if row[1] == REDIS:
-            sink = sinks.get(REDIS)
-            if not isinstance(sink, RedisSink):
-                message = "rankings are kept in Redis, which is not configured here"
-                raise SinkUnavailableError(message)
-            read = _from_redis(sink, row[0])
-        else:
-            read = _from_postgres(connection)
+        read = day_reader(connection, sinks, ranking)
         return ranking.rank(read, last_day=today, days=days, order=order, limit=limit)
-
-
-def _from_redis(sink: RedisSink, version: int) -> Callable[[Table, str], Iterable[Row]]:
-    return lambda table, day: sink.leading(table, version, day)
-
-
-def _from_postgres(
-    connection: psycopg.Connection[Any],
-) -> Callable[[Table, str], Iterable[Row]]:
-    def read(table: Table, day: str) -> Iterable[Row]:
-        columns = ", ".join(table.names)
-        return connection.execute(
-            f"SELECT {columns} FROM {table.view} WHERE day = %s", [day]
-        ).fetchall()
-
-    return read

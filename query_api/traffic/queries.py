@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from projections.usage.usage_by_hour import USAGE_BY_HOUR
+from projections.engine.projection import select_on
+from projections.usage.usage_by_hour import read_traffic_rows
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Connects
@@ -57,15 +58,7 @@ def read_traffic(database: Connects, time_range: str) -> Traffic:
     since = START if span is None else datetime.now(UTC) - span
     since = since.replace(minute=0, second=0, microsecond=0)
     with database.connect() as connection:
-        rows = connection.execute(
-            "SELECT coalesce(provider, ''), coalesce(model, ''), grouping(provider, model), "
-            "sum(requests)::bigint, sum(input_tokens + output_tokens)::bigint, "
-            "sum(charged_nano_usd)::bigint, sum(output_tokens)::bigint, "
-            "sum(latency_ms)::bigint, count(DISTINCT account_id) "
-            f"FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
-            "GROUP BY GROUPING SETS ((provider, model), (provider), ()) ORDER BY 4 DESC, 1, 2",
-            [since],
-        ).fetchall()
+        rows = read_traffic_rows(select_on(connection), since=since)
     by_model: list[Figures] = []
     by_provider: dict[str, Figures] = {}
     total = NOTHING

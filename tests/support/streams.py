@@ -17,8 +17,8 @@ from event_store.log.reading import head_position
 from projections.all import PROJECTIONS
 from projections.engine.comparison import compare
 from projections.engine.rebuild import rebuild
-from projections.engine.redis_sink import sinks_of
 from projections.engine.register import read_status
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import install
 from projections.hosting.verify import verify
 from tests.support.processes import PROGRAM, TIMEOUT_S, free_port

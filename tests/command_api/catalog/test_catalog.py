@@ -11,7 +11,6 @@ import pytest
 
 from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
 from event_store.log.reading import read_after
-from projections.catalog.catalog_offers import read_price_history
 from providers.inference.lists import model_list
 from tests.support.harness import (
     RunningGateway,
@@ -147,16 +146,15 @@ def test_a_list_is_told_to_the_log_and_only_what_is_new(
         assert "openrouter/org/free" not in listed(gateway)
         with database.connect() as connection:
 
-            def select(query: str, values: Any) -> list[Any]:
-                return connection.execute(query, values).fetchall()
+            def history() -> list[str]:
+                rows = connection.execute(
+                    "SELECT price FROM read_catalog_price WHERE provider = 'openrouter' "
+                    "AND model = 'org/a' ORDER BY position DESC"
+                ).fetchall()
+                return [json.loads(price)["input_per_million"] for (price,) in rows]
 
-            history = eventually(
-                lambda: (
-                    len(read_price_history(select, "openrouter", "org/a")) == 2
-                    and read_price_history(select, "openrouter", "org/a")
-                )
-            )
-        assert [each["price"]["input_per_million"] for each in history] == ["2", "1"]
+            eventually(lambda: len(history()) == 2)
+            assert history() == ["2", "1"]
         gateway.verified()
 
 

@@ -12,10 +12,10 @@ import redis
 from projections.all import PROJECTIONS
 from projections.engine.comparison import compare
 from projections.engine.rebuild import rebuild
-from projections.engine.redis_sink import RedisSink, sinks_of
 from projections.engine.register import read_status
 from projections.engine.runner import Runner
-from projections.engine.sinks import SinkUnavailableError
+from projections.engine.sinks.port import SinkUnavailableError
+from projections.engine.sinks.redis import RedisSink, sinks_of
 from projections.hosting.follower import follow
 from projections.hosting.install import install
 from projections.hosting.verify import verify

@@ -13,7 +13,7 @@ from projections.engine.batches import Batch, Link
 from projections.engine.comparison import compare
 from projections.engine.register import assign, read_status
 from projections.engine.runner import ProjectionOwnedElsewhereError, Runner
-from projections.engine.sinks import ProjectionMovedError
+from projections.engine.sinks.port import ProjectionMovedError
 from projections.money.account_balances import AccountBalances
 from projections.money.journal import Journal
 from projections.usage.model_rankings import ModelRankings

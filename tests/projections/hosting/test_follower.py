@@ -13,7 +13,7 @@ from projections.all import PROJECTIONS
 from projections.engine.freshness import progress_of
 from projections.hosting import contention
 from projections.hosting.contention import Contention
-from projections.hosting.follower import BUSY_EVENTS, Follower
+from projections.hosting.follower import BUSY_EVENTS, Follower, Turn
 from tests.support.history import History
 
 if TYPE_CHECKING:
@@ -56,17 +56,20 @@ def following(database: Database, trail_max_s: float = 60.0) -> Iterator[Followe
         yield made
 
 
-def level(following_: Follower) -> None:
-    """Advance until nothing is left."""
-    while following_.advance():
+def level(following_: Follower) -> Turn:
+    """Advance until nothing is left; returns the last turn."""
+    while (turn := following_.advance()).events:
         pass
+    return turn
 
 
-def saturate(history: History, kernel: Kernel, following_: Follower) -> None:
+def saturate(history: History, kernel: Kernel, following_: Follower) -> Turn:
     """One turn under calls that need every core."""
     history.calls(BUSY_EVENTS)
     kernel.tell(ran_ms=80, waited_ms=20)
-    assert following_.advance() > BUSY_EVENTS
+    turn = following_.advance()
+    assert turn.events > BUSY_EVENTS
+    return turn
 
 
 def behind(database: Database) -> set[str]:
@@ -138,13 +141,10 @@ def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kern
     """With pauses while a few calls come, since their commits wait; at full speed without any."""
     history = History(database)
     with following(database) as following_:
-        saturate(history, kernel, following_)
-        assert not following_.gently
+        assert not saturate(history, kernel, following_).gently
         history.calls(3)
-        following_.advance()
-        assert following_.gently
-        level(following_)
-        assert not following_.gently
+        assert following_.advance().gently
+        assert not level(following_).gently
 
 
 @pytest.mark.parametrize(("calls", "waited_ms"), [(BUSY_EVENTS // 10, 90), (BUSY_EVENTS, 5)])

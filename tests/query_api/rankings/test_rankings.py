@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from projections.all import PROJECTIONS
-from projections.engine.redis_sink import sinks_of
 from projections.engine.runner import Runner
+from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import install
 from projections.usage.model_rankings import MODEL_DAY, MODEL_DAY_USER, ModelRankings
 from query_api.rankings.queries import read_app_ranking, read_model_ranking

@@ -1,26 +1,34 @@
 """Keeps counters in Redis: sorted sets, and the progress beside them in one atomic script.
 
-A table's counter becomes one sorted set for each leading part of the key (a day, a window),
-whose members are the rest of the key and whose scores are the sums. Scores are doubles, exact
-for integers below 2^53; money is never kept here. Losing Redis loses nothing: the progress is
-lost with the counters, and the host fills both anew from the log.
+Scores are doubles, exact for integers below 2^53; money is never kept here. Losing Redis loses
+nothing: the progress is lost with the counters, and the host fills both anew from the log.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import redis
 
-from projections.engine.sinks import (
+from projections.engine.sinks.port import (
     POSTGRES,
     REDIS,
-    PostgresSink,
     ProjectionMovedError,
     SinkUnavailableError,
-    write_progress,
+)
+from projections.engine.sinks.postgres import PostgresSink, write_progress
+from projections.engine.sinks.redis_names import (
+    SEPARATOR,
+    Sets,
+    counts_in,
+    expires_at,
+    pairs_in,
+    progress_in,
+    progress_name,
+    rows_in,
+    set_name,
+    table_stem,
 )
 from projections.engine.tables import Merge
 
@@ -30,14 +38,11 @@ if TYPE_CHECKING:
     import psycopg
 
     from projections.engine.projection import Fetch, Projection
-    from projections.engine.sinks import Sink, Step
+    from projections.engine.sinks.port import Sink, Step
     from projections.engine.tables import Row, Table
 
     Connection = psycopg.Connection[Any]
 
-PREFIX = "gatewayz"
-SEPARATOR = "\x1f"
-"""Between the parts of a key; no identifier contains it (ASCII unit separator)."""
 TIMEOUT_S = 5.0
 DROP_KEYS = 500
 
@@ -62,8 +67,6 @@ for i = 1, #ARGV do
 end
 return {redis.call('HGETALL', KEYS[1]), sets}
 """
-
-Sets = dict[str, dict[str, int]]
 
 
 def connect_redis(url: str) -> redis.Redis:
@@ -98,13 +101,13 @@ class RedisSink:
     ) -> dict[int, int]:
         """Position by partition; none where Redis was lost."""
         del connection
-        name = _progress_of(projection, version)
+        name = progress_name(projection, version)
         if name in self._frozen_progress:
             return self._frozen_progress[name]
         if self._frozen is not None:
             message = f"projection {projection.name} was rebuilt just now: verify again"
             raise ProjectionMovedError(message)
-        return _progress_in(self._call("HGETALL", name))
+        return progress_in(self._call("HGETALL", name))
 
     def fetch(self, connection: Connection, version: int) -> Fetch:
         """No fold that is kept in Redis looks at its rows."""
@@ -130,10 +133,10 @@ class RedisSink:
                 member = SEPARATOR.join(map(str, key[lead:]))
                 for column, value in zip(table.values, values, strict=True):
                     assert column.merge is Merge.SUM, "Redis keeps sums"
-                    name = _set_name(table, step.version, column.name, key[:lead])
+                    name = set_name(table, step.version, column.name, key[:lead])
                     counters.append((name, member, value))
                     if table.keep_days:
-                        expiries[name] = _expiry(table, key)
+                        expiries[name] = expires_at(table, key)
         text = json.dumps(
             {
                 "moves": [
@@ -143,7 +146,7 @@ class RedisSink:
                 "expiries": list(expiries.items()),
             }
         )
-        name = _progress_of(step.projection, step.version)
+        name = progress_name(step.projection, step.version)
         if not self._call("EVAL", STORE, 1, name, text):
             message = f"projection {step.projection.name} is not where it was in Redis"
             raise ProjectionMovedError(message)
@@ -155,35 +158,22 @@ class RedisSink:
         sets = self._frozen
         if sets is None:
             sets = self._dump("", (table,), version)[1]
-        return self._rows(table, version, sets)
+        return rows_in(table, version, sets)
 
     def leading(self, table: Table, version: int, *lead: str) -> Iterator[Row]:
         """The counters under one leading part of the key: a day, a window."""
-        names = [_set_name(table, version, each.name, lead) for each in table.values]
-        sets = {name: _pairs(self._call("ZRANGE", name, 0, -1, "WITHSCORES")) for name in names}
-        return self._rows(table, version, {name: _counts(found) for name, found in sets.items()})
-
-    def _rows(self, table: Table, version: int, sets: Sets) -> Iterator[Row]:
-        found: dict[Row, list[int]] = {}
-        for place, column in enumerate(table.values):
-            stem = _set_name(table, version, column.name, ())
-            for name, members in sets.items():
-                if not name.startswith(stem):
-                    continue
-                lead = name[len(stem) :].split(SEPARATOR)
-                for member, score in members.items():
-                    key = (*lead, *member.split(SEPARATOR))
-                    found.setdefault(key, [0] * len(table.values))[place] = score
-        return iter([(*key, *found[key]) for key in sorted(found)])
+        names = [set_name(table, version, each.name, lead) for each in table.values]
+        sets = {name: pairs_in(self._call("ZRANGE", name, 0, -1, "WITHSCORES")) for name in names}
+        return rows_in(table, version, {name: counts_in(found) for name, found in sets.items()})
 
     def at_this_moment(self, of: Sequence[tuple[Projection, int]]) -> RedisSink:
         """A sink that answers from what is there now: each one's counters with its progress."""
         frozen = RedisSink(self._redis)
         frozen._frozen = {}
         for projection, version in of:
-            name = _progress_of(projection, version)
+            name = progress_name(projection, version)
             stored, sets = self._dump(name, projection.tables, version)
-            frozen._frozen_progress[name] = _progress_in(stored)
+            frozen._frozen_progress[name] = progress_in(stored)
             frozen._frozen |= sets
         return frozen
 
@@ -193,10 +183,12 @@ class RedisSink:
     def drop(self, owner: Connection, projection: Projection, version: int) -> None:
         """Delete a version; its progress first, so that nobody goes on with half of it."""
         del owner
-        self._call("DEL", _progress_of(projection, version))
+        self._call("DEL", progress_name(projection, version))
         for table in projection.tables:
             try:
-                names = list(self._redis.scan_iter(f"{_stem(table, version)}*", count=DROP_KEYS))
+                names = list(
+                    self._redis.scan_iter(f"{table_stem(table, version)}*", count=DROP_KEYS)
+                )
             except redis.RedisError as error:
                 message = f"Redis cannot be reached: {error}"
                 raise SinkUnavailableError(message) from error
@@ -204,9 +196,9 @@ class RedisSink:
                 self._call("UNLINK", *names[start : start + DROP_KEYS])
 
     def _dump(self, progress: str, tables: Sequence[Table], version: int) -> tuple[list[str], Sets]:
-        patterns = [f"{_stem(table, version)}*" for table in tables]
+        patterns = [f"{table_stem(table, version)}*" for table in tables]
         stored, sets = self._call("EVAL", DUMP, 1, progress, *patterns)
-        return stored, {name: _counts(_pairs(scored)) for name, scored in sets}
+        return stored, {name: counts_in(pairs_in(scored)) for name, scored in sets}
 
     def _call(self, *command: Any) -> Any:
         try:
@@ -214,39 +206,3 @@ class RedisSink:
         except redis.RedisError as error:
             message = f"Redis cannot be reached: {error}"
             raise SinkUnavailableError(message) from error
-
-
-def _progress_of(projection: Projection, version: int) -> str:
-    return f"{PREFIX}:progress:{projection.name}:v{version}"
-
-
-def _stem(table: Table, version: int) -> str:
-    return f"{PREFIX}:{table.name}:v{version}:"
-
-
-def _set_name(table: Table, version: int, column: str, lead: Sequence[Any]) -> str:
-    return f"{_stem(table, version)}{column}:" + SEPARATOR.join(map(str, lead))
-
-
-def _expiry(table: Table, key: Row) -> int:
-    """Unix time, whole seconds, at which a set is too old; as PostgreSQL prunes rows."""
-    began = datetime.fromisoformat(key[table.names.index(table.time)])
-    return int((began + timedelta(days=table.keep_days)).timestamp())
-
-
-def _progress_in(reply: Any) -> dict[int, int]:
-    return {int(partition): int(at) for partition, at in _pairs(reply).items()}
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """A flat reply of names and values; the client may have paired it already."""
-    if isinstance(reply, dict):
-        return reply
-    if reply and isinstance(reply[0], (list, tuple)):
-        return dict(reply)
-    return dict(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _counts(members: dict[str, Any]) -> dict[str, int]:
-    """Scores are doubles, written as integers while they are exact."""
-    return {member: int(str(score).removesuffix(".0")) for member, score in members.items()}

@@ -1,11 +1,11 @@
-"""Where the rows of a projection go, together with its progress, all or nothing (P7)."""
+"""Keeps rows in tables of PostgreSQL, and the progress beside them: one transaction for both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from projections.engine.schema import drop_tables
+from projections.engine.sinks.port import POSTGRES, ProjectionMovedError
 from projections.engine.tables import Merge
 
 if TYPE_CHECKING:
@@ -14,140 +14,10 @@ if TYPE_CHECKING:
     import psycopg
 
     from projections.engine.projection import Fetch, Projection
-    from projections.engine.tables import Changes, Row, Table
+    from projections.engine.sinks.port import Sink, Step
+    from projections.engine.tables import Row, Table
 
     Connection = psycopg.Connection[Any]
-
-POSTGRES = "postgres"
-REDIS = "redis"
-
-
-class ProjectionMovedError(RuntimeError):
-    """Somebody else advanced, switched or took over the projection; nothing was written."""
-
-
-class SinkUnavailableError(RuntimeError):
-    """What keeps the projection's rows is not configured or cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """The event that a projection could not fold."""
-
-    position: int
-    error: str
-
-
-@dataclass(slots=True)
-class Step:
-    """One batch, ready to be stored: from the old positions by partition to the new ones."""
-
-    projection: Projection
-    version: int
-    host: str
-    old: dict[int, int]
-    new: dict[int, int]
-    changes: Changes
-    offsets: dict[int, int] = field(default_factory=dict)
-    parked: dict[int, Parked] = field(default_factory=dict)
-    released: set[int] = field(default_factory=set)
-
-    def moved(self) -> list[int]:
-        """The partitions whose row of progress changes."""
-        return sorted(
-            partition
-            for partition, position in self.new.items()
-            if position != self.old[partition]
-            or partition in self.parked
-            or partition in self.released
-        )
-
-
-class Sink(Protocol):
-    """Keeps rows and progress of one kind of projection."""
-
-    kind: str
-
-    def progress(
-        self, connection: Connection, projection: Projection, version: int
-    ) -> dict[int, int]:
-        """Position by partition."""
-        ...
-
-    def fetch(self, connection: Connection, version: int) -> Fetch:
-        """A way to select rows of a table by a condition."""
-        ...
-
-    def store(self, connection: Connection, step: Step) -> None:
-        """Store rows and progress; raises ProjectionMovedError, having stored nothing."""
-        ...
-
-    def rows(self, connection: Connection, table: Table, version: int) -> Iterator[Row]:
-        """All rows, those of appended tables in order."""
-        ...
-
-    def at_this_moment(self, of: Sequence[tuple[Projection, int]]) -> Sink:
-        """A sink whose `progress` and `rows` of these versions answer from this moment."""
-        ...
-
-    def prune(self, connection: Connection, projection: Projection, version: int) -> None:
-        """Drop the rows that are too old to be kept."""
-        ...
-
-    def drop(self, owner: Connection, projection: Projection, version: int) -> None:
-        """Drop the rows and progress of a version that nobody reads."""
-        ...
-
-
-def or_postgres(sinks: Mapping[str, Sink] | None) -> Mapping[str, Sink]:
-    """The sinks given, else PostgreSQL alone."""
-    return sinks or {POSTGRES: PostgresSink()}
-
-
-def sink_named(sinks: Mapping[str, Sink], kind: str, projection: Projection) -> Sink:
-    """The sink that keeps a projection; raises SinkUnavailableError when it is not configured."""
-    sink = sinks.get(kind)
-    if sink is None:
-        message = f"projection {projection.name} is kept in {kind}: set GATEWAYZ_REDIS_URL"
-        raise SinkUnavailableError(message)
-    return sink
-
-
-def write_progress(connection: Connection, step: Step, *, compare: bool) -> int:
-    """Advance the rows of progress; returns how many there were to advance.
-
-    With `compare`, only those that still stand where the step began.
-    """
-    moved = step.moved()
-    if not moved:
-        return 0
-    compared = "AND p.position = v.old" if compare else ""
-    found = connection.execute(
-        "UPDATE projection_progress p SET position = v.new, "
-        "next_offset = coalesce(v.next_offset, p.next_offset), "
-        "parked_position = v.parked_position, parked_error = v.parked_error, "
-        "parked_at = CASE WHEN v.parked_position IS NULL THEN NULL "
-        "WHEN v.parked_position = p.parked_position THEN p.parked_at ELSE now() END "
-        "FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])"
-        " AS v(partition, old, new, next_offset, parked_position, parked_error) "
-        "WHERE p.name = %s AND p.version = %s AND p.host = %s AND p.partition = v.partition "
-        + compared,
-        [
-            moved,
-            [step.old[each] for each in moved],
-            [step.new[each] for each in moved],
-            [step.offsets.get(each) for each in moved],
-            [step.parked[each].position if each in step.parked else None for each in moved],
-            [step.parked[each].error if each in step.parked else None for each in moved],
-            step.projection.name,
-            step.version,
-            step.host,
-        ],
-    )
-    if found.rowcount != len(moved):
-        message = f"projection {step.projection.name} is advanced or owned by somebody else"
-        raise ProjectionMovedError(message)
-    return len(moved)
 
 
 class PostgresSink:
@@ -267,3 +137,45 @@ def append(connection: Connection, table: Table, version: int, rows: list[Row]) 
     ):
         for row in rows:
             copy.write_row(row)
+
+
+def write_progress(connection: Connection, step: Step, *, compare: bool) -> int:
+    """Advance the rows of progress; returns how many there were to advance.
+
+    With `compare`, only those that still stand where the step began.
+    """
+    moved = step.moved()
+    if not moved:
+        return 0
+    compared = "AND p.position = v.old" if compare else ""
+    found = connection.execute(
+        "UPDATE projection_progress p SET position = v.new, "
+        "next_offset = coalesce(v.next_offset, p.next_offset), "
+        "parked_position = v.parked_position, parked_error = v.parked_error, "
+        "parked_at = CASE WHEN v.parked_position IS NULL THEN NULL "
+        "WHEN v.parked_position = p.parked_position THEN p.parked_at ELSE now() END "
+        "FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[])"
+        " AS v(partition, old, new, next_offset, parked_position, parked_error) "
+        "WHERE p.name = %s AND p.version = %s AND p.host = %s AND p.partition = v.partition "
+        + compared,
+        [
+            moved,
+            [step.old[each] for each in moved],
+            [step.new[each] for each in moved],
+            [step.offsets.get(each) for each in moved],
+            [step.parked[each].position if each in step.parked else None for each in moved],
+            [step.parked[each].error if each in step.parked else None for each in moved],
+            step.projection.name,
+            step.version,
+            step.host,
+        ],
+    )
+    if found.rowcount != len(moved):
+        message = f"projection {step.projection.name} is advanced or owned by somebody else"
+        raise ProjectionMovedError(message)
+    return len(moved)
+
+
+def or_postgres(sinks: Mapping[str, Sink] | None) -> Mapping[str, Sink]:
+    """The sinks given, else PostgreSQL alone."""
+    return sinks or {POSTGRES: PostgresSink()}

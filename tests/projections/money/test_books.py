@@ -1,0 +1,96 @@
+"""What the read models of money answer, checked against the events themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from domain.events.ledger import CreditsGranted, HoldResolved, MoneyEvent
+from event_store.ids import new_uuid7, to_iso
+from projections.engine.runner import Runner
+from projections.money.account_balances import AccountBalances, read_account_balance, read_lots
+from projections.money.credit_statement import read_lines, read_sums
+from tests.support import entries
+
+if TYPE_CHECKING:
+    from tests.support.projected import Projected
+
+
+def test_the_trial_balance_is_zero(projected: Projected) -> None:
+    """P4: over all ledger accounts, and over the postings of one customer's events."""
+    assert projected.select("SELECT sum(balance_nano_usd) FROM read_trial_balance", []) == [(0,)]
+    ((lines, total),) = projected.select(
+        "SELECT count(*), sum(amount_nano_usd) FROM read_journal_posting WHERE account_id = %s",
+        [projected.account],
+    )
+    assert lines > 0
+    assert total == 0
+
+
+def test_a_balance_is_what_the_events_add_up_to(projected: Projected) -> None:
+    """P1: granted, settled and held as in the log, and the last event of the account."""
+    account = str(projected.account)
+    mine = [
+        each
+        for each in projected.entries
+        if isinstance(each.event, MoneyEvent) and each.event.account_id == account
+    ]
+    found = read_account_balance(projected.select, projected.account)
+    grants = [each.event for each in mine if isinstance(each.event, CreditsGranted)]
+    ends = [each.event for each in mine if isinstance(each.event, HoldResolved)]
+    assert found.granted == sum(each.amount_nano_usd for each in grants)
+    assert found.settled == sum(each.settled_nano_usd for each in ends)
+    assert (found.held, found.breakage) == (0, 0)
+    assert found.requests == sum(each.account_id == account for each in projected.charged)
+    assert found.position == mine[-1].position
+    lots = read_lots(projected.select, projected.account)
+    assert [(str(each.lot_id), each.kind) for each in lots] == [
+        (each.lot_id, each.kind) for each in grants
+    ]
+    assert sum(each.available for each in lots) == found.granted - found.settled
+
+
+def test_an_account_without_events_has_nothing(projected: Projected) -> None:
+    """P1: nought, at position 0; no lots and no lines."""
+    nobody = new_uuid7()
+    assert set(read_account_balance(projected.select, nobody)) == {0}
+    assert read_lots(projected.select, nobody) == []
+    assert read_sums(projected.select, nobody, transaction_type=None) == []
+
+
+def test_a_lot_lapses_when_its_time_is_up(projected: Projected) -> None:
+    """Money rule 9: at once, before its expiry is booked."""
+    account = new_uuid7()
+    past = to_iso(datetime.now(UTC) - timedelta(seconds=1))
+    projected.history.append(entries.grant(account, 5, expires_at=past), entries.grant(account, 7))
+    Runner(AccountBalances()).advance(projected.connection)
+    lots = read_lots(projected.select, account)
+    assert [(each.granted, each.lapsed) for each in lots] == [(5, True), (7, False)]
+
+
+def test_a_statement_is_read_by_pages_and_types(projected: Projected) -> None:
+    """P4: each balance follows from the one before; pages meet; sums are of the whole."""
+    select, account = projected.select, projected.account
+    whole = read_lines(select, account, transaction_type=None, limit=1_000, offset=0)
+    assert [each.balance_before + each.amount for each in whole] == [
+        each.balance_after for each in whole
+    ]
+    assert [each.balance_before for each in whole] == [
+        *(each.balance_after for each in whole[1:]),
+        0,
+    ]
+    pages = [
+        line
+        for offset in range(0, len(whole), 7)
+        for line in read_lines(select, account, transaction_type=None, limit=7, offset=offset)
+    ]
+    assert pages == whole
+    sums = {
+        each.transaction_type: each for each in read_sums(select, account, transaction_type=None)
+    }
+    assert sum(each.lines for each in sums.values()) == len(whole)
+    assert sum(each.amount for each in sums.values()) == whole[0].balance_after
+    usage = read_lines(select, account, transaction_type="api_usage", limit=1_000, offset=0)
+    assert len(usage) == sums["api_usage"].lines
+    assert all(each.call_id for each in usage)
+    assert read_sums(select, account, transaction_type="api_usage") == [sums["api_usage"]]
