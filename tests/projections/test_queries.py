@@ -58,7 +58,7 @@ def read(database: Database) -> Iterator[Read]:
 
 
 def test_usage_sums_to_the_events(read: Read) -> None:
-    """By hour, model and account: requests, tokens, money, errors, percentiles."""
+    """By hour, model and account: requests, tokens, money, errors, percentiles (P8)."""
     now = datetime.now(UTC)
     window = {"since": now - DAY, "until": now + DAY}
     for by in ("hour", "model", "account_id", "key_id", "provider"):
@@ -86,7 +86,7 @@ def test_usage_sums_to_the_events(read: Read) -> None:
 
 
 def test_activity_is_paged_newest_first(read: Read) -> None:
-    """Every end, grant and key of the account, once each, over pages."""
+    """Every end, grant and key of the account, once each, over pages (P7)."""
     account = str(read.history.callers[0][0])
     seen: list[dict[str, Any]] = []
     before = None
@@ -103,7 +103,7 @@ def test_activity_is_paged_newest_first(read: Read) -> None:
 
 
 def test_keys_health_and_books(read: Read) -> None:
-    """Use of keys, attempts at providers, and a trial balance of zero."""
+    """Use of keys, attempts at providers, and a trial balance of zero (P4, P8)."""
     account, key = read.history.callers[0]
     (used,) = read_key_usage(read.select, str(account))
     assert used["key_id"] == str(key)
@@ -124,7 +124,7 @@ def test_keys_health_and_books(read: Read) -> None:
 def test_windows_count_alike_in_both_stores(
     read: Read, database: Database, empty_redis: str
 ) -> None:
-    """Requests begun and tokens charged today, of a key and of its account."""
+    """Requests begun and tokens charged today, of a key and of its account (P8)."""
     account, key = read.history.callers[0]
     began = sum(
         isinstance(each, HoldPlaced) and each.account_id == str(account) for each in read.events
