@@ -47,7 +47,7 @@ PATHS = {EMBEDDINGS: "/v1/embeddings", IMAGE: "/v1/images/generations"}
 
 
 def test_say_which_recordings_are_used() -> None:
-    """A run on hand-written fixtures says so."""
+    """A run on hand-written fixtures says so (rule: tidy)."""
     assert RECORDINGS
     if HANDWRITTEN:
         pytest.skip(f"{WIRE} is not there: replayed hand-written fixtures only")
@@ -132,7 +132,9 @@ def body_for(recording: Recording) -> dict[str, Any]:
 def test_each_recording_is_settled_to_the_providers_own_usage(
     gateway: RunningGateway, recording: Recording, seed: int | None
 ) -> None:
-    """Valid for the SDK's types, exact to the token, errors normalised and free (P3, P4)."""
+    """Valid for the SDK's types, exact to the token, errors normalised and free
+    (P4, money rule 4, money rule 6, rule: translation).
+    """
     play(gateway.upstream, recording, seed)
     body = body_for(recording)
     user = gateway.user()
@@ -268,7 +270,7 @@ def expected_text(recording: Recording) -> str:
     "recording", [each for each in STREAMS if each.native], ids=lambda each: each.name
 )
 def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None:
-    """Any split of a stream's bytes passes the same bytes on and finds the same usage."""
+    """Any split passes the same bytes on and finds the same usage (P4, rule: wire)."""
     body = recording.response["body"].encode()
 
     def scan(pieces: list[bytes]) -> tuple[bytes, Usage | None, bool, int]:
@@ -291,7 +293,7 @@ def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None
 
 @pytest.mark.skipif(HANDWRITTEN, reason="the recordings are not there")
 def test_the_recordings_are_many() -> None:
-    """A folder that shrank would let this file pass without testing much."""
+    """A folder that shrank would let this file pass without testing much (rule: tidy)."""
     counts = Counter(each.provider for each in RECORDINGS)
     if len(RECORDINGS) < 350:
         warnings.warn(f"only {len(RECORDINGS)} recordings in {WIRE}", stacklevel=1)

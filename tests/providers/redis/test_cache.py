@@ -9,7 +9,7 @@ from tests.servers.local import free_port
 
 
 def test_memory_forgets_what_is_old_and_what_is_least_used() -> None:
-    """A named number of entries, and a time to live."""
+    """A named number of entries, and a time to live (rule: bounded)."""
 
     async def run() -> None:
         cache = MemoryCache(2)
@@ -27,7 +27,7 @@ def test_memory_forgets_what_is_old_and_what_is_least_used() -> None:
 
 
 def test_redis_shares_values_between_processes(empty_redis: str) -> None:
-    """What one put, another gets, until it expires."""
+    """What one put, another gets, until it expires (rule: calls first)."""
 
     async def run() -> None:
         one, other = make_cache(empty_redis, 9), make_cache(empty_redis, 9)
@@ -44,7 +44,7 @@ def test_redis_shares_values_between_processes(empty_redis: str) -> None:
 
 
 def test_without_redis_the_memory_of_the_process_serves() -> None:
-    """Redis away: no error, and values of this process still found."""
+    """Redis away: no error, and values of this process still found (P12)."""
 
     async def run() -> None:
         cache = RedisCache(f"redis://127.0.0.1:{free_port()}/0", 9)

@@ -61,7 +61,7 @@ async def whole(client: HttpClient) -> bytes:
 
 
 def test_connections_are_reused(upstream: ScriptedUpstream) -> None:
-    """Ten calls, one connection; streams return theirs too."""
+    """Ten calls, one connection; streams return theirs too (rule: calls first)."""
 
     async def use(client: HttpClient) -> None:
         for _ in range(5):
@@ -78,7 +78,7 @@ def test_connections_are_reused(upstream: ScriptedUpstream) -> None:
 
 
 def test_a_connection_closed_while_idle_is_replaced_once(upstream: ScriptedUpstream) -> None:
-    """Keep-alive races do not become errors."""
+    """Keep-alive races do not become errors (rule: wire)."""
 
     def answer(connection: socket.socket, _: Request) -> str:
         reply(connection, b"{}")
@@ -97,7 +97,7 @@ def test_a_connection_closed_while_idle_is_replaced_once(upstream: ScriptedUpstr
 
 
 def test_a_compressed_reply_is_read(upstream: ScriptedUpstream) -> None:
-    """We ask for identity; some send gzip all the same."""
+    """We ask for identity; some send gzip all the same (rule: wire)."""
     body = b'{"a": "' + b"x" * 5_000 + b'"}'
     upstream.answer = lambda connection, _: reply(
         connection, gzip.compress(body), headers={"content-encoding": "gzip"}
@@ -106,7 +106,7 @@ def test_a_compressed_reply_is_read(upstream: ScriptedUpstream) -> None:
 
 
 def test_interim_responses_are_passed_over(upstream: ScriptedUpstream) -> None:
-    """A proxy may send 103 before the answer (RFC 8297), or 100 unasked (RFC 9110, 15.2)."""
+    """A proxy may send 103 first (RFC 8297), or 100 unasked (RFC 9110, 15.2) (rule: wire)."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
@@ -128,7 +128,7 @@ def test_interim_responses_are_passed_over(upstream: ScriptedUpstream) -> None:
 
 
 def test_bytes_behind_a_reply_are_not_taken_for_another(upstream: ScriptedUpstream) -> None:
-    """A second response that nobody asked for leaves the first as it was, and is never kept."""
+    """A second response nobody asked for is never read, nor its connection kept (rule: wire)."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         first = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -148,7 +148,7 @@ def test_bytes_behind_a_reply_are_not_taken_for_another(upstream: ScriptedUpstre
 
 
 def test_time_limits_hold_on_a_reused_connection(upstream: ScriptedUpstream) -> None:
-    """A connection's clock runs for each of its requests, however long it was used before."""
+    """A connection's clock runs for each request, however long it was used (rule: bounded)."""
     answers = iter([b"{}"] * 3)
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -219,14 +219,14 @@ FAULTS = [
 
 @pytest.mark.parametrize(("answer", "error"), FAULTS)
 def test_faults_are_named(upstream: ScriptedUpstream, answer: Any, error: type[Exception]) -> None:
-    """Each way to fail has its error, and none hangs."""
+    """Each way to fail has its error, and none hangs (rule: wire, rule: bounded)."""
     upstream.answer = answer
     with pytest.raises(error):
         with_upstream(upstream, whole)
 
 
 def test_no_server_is_a_connect_error() -> None:
-    """Nothing was sent."""
+    """An error of its own, for nothing was sent (rule: wire)."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -240,7 +240,7 @@ def test_no_server_is_a_connect_error() -> None:
 
 
 def test_an_interrupt_ends_the_wait(upstream: ScriptedUpstream) -> None:
-    """Hang-ups reach the provider."""
+    """Hang-ups reach the provider (P11)."""
     upstream.answer = dripping
 
     async def use(client: HttpClient) -> None:
@@ -254,7 +254,7 @@ def test_an_interrupt_ends_the_wait(upstream: ScriptedUpstream) -> None:
 
 
 def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> None:
-    """[DONE] came, the end of the body comes a little later: the connection is still good."""
+    """[DONE] came, the body's end a little later: the connection is still good (rule: wire)."""
     upstream.answer = lambda connection, _: stream(connection, b"a", b"b", pause_s=0.05)
 
     async def use(client: HttpClient) -> None:
@@ -270,6 +270,6 @@ def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> No
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense", "http://"])
 def test_other_urls_are_refused(url: str) -> None:
-    """A mistake in the providers file is found at start."""
+    """A mistake in the providers file is found at start (rule: refuse clearly)."""
     with pytest.raises(ValueError, match="not an http"):
         HttpClient(url)

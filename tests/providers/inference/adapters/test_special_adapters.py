@@ -90,7 +90,8 @@ def fal_queue(base: str, waits: int, result: dict[str, Any], status: int = 200) 
 
 
 def test_fal_is_asked_until_the_image_is_there(server: ScriptedUpstream) -> None:
-    """POST, GET status, GET result, with its own kind of key, at our own address only."""
+    """POST, GET status, GET result, its own kind of key, at our address only (rule: translation).
+    """
     made = {"images": [{"url": "https://x/1.png", "width": 512, "height": 256}]}
     server.answer = fal_queue(server.base_url, 2, made)
     fal = provider("fal", {"FAL_API_KEY": "k", "FAL_BASE_URL": f"http://127.0.0.1:{server.port}"})
@@ -112,7 +113,9 @@ def test_fal_is_asked_until_the_image_is_there(server: ScriptedUpstream) -> None
 
 
 def test_fals_errors_and_patience(server: ScriptedUpstream) -> None:
-    """The result's own error comes through; a request that stays in the queue is taken out."""
+    """The result's own error comes through; a request that stays in the queue is taken out
+    (rule: translation, rule: bounded).
+    """
     server.answer = fal_queue(server.base_url, 0, {"detail": "bad"}, status=422)
     environment = {"FAL_KEY": "k", "FAL_BASE_URL": f"http://127.0.0.1:{server.port}"}
     body = {"model": "fal-ai/flux", "prompt": "a"}
@@ -139,7 +142,7 @@ def decoded(segment: str) -> dict[str, Any]:
 def test_vertex_gets_a_token_for_its_service_account(
     server: ScriptedUpstream, tmp_path: Path
 ) -> None:
-    """A JWT signed with the account's key, one token for many calls, Gemini's paths."""
+    """A JWT signed with its key, one token for many calls, Gemini's paths (rule: translation)."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
@@ -215,7 +218,7 @@ HEADERS = [
 def test_each_provider_gets_its_own_headers(
     server: ScriptedUpstream, name: str, more: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """The key where it belongs, and what the provider wants besides."""
+    """The key where it belongs, and what the provider wants besides (rule: translation)."""
     variable = name.upper().replace("-", "_")
     environment = {f"{variable}_API_KEY": "k", f"{variable}_BASE_URL": server.base_url, **more}
     send(provider(name, environment), {"model": "m", "messages": []})
@@ -225,7 +228,7 @@ def test_each_provider_gets_its_own_headers(
 
 
 def test_portkey_serves_by_the_provider_that_a_call_names(server: ScriptedUpstream) -> None:
-    """With the virtual key of the environment for it, or the caller's own; the body is clean."""
+    """With our virtual key for it, or the caller's; the body is clean (rule: translation)."""
     environment = {
         "PORTKEY_API_KEY": "k",
         "PORTKEY_BASE_URL": server.base_url,
@@ -243,7 +246,7 @@ def test_portkey_serves_by_the_provider_that_a_call_names(server: ScriptedUpstre
 
 
 def test_anthropic_gets_its_own_key_and_version(server: ScriptedUpstream) -> None:
-    """And its own path, under whatever base URL the operator gives."""
+    """And its own path, under whatever base URL the operator gives (rule: translation)."""
     server.answer = lambda connection, _: reply(
         connection, b'{"id":"i","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}'
     )

@@ -40,7 +40,7 @@ def ask(**more: Any) -> dict[str, Any]:
 
 
 def test_a_conversation_for_anthropic() -> None:
-    """System apart, images as sources, calls and results as blocks, turns of one role joined."""
+    """System apart, images, calls and results as blocks, equal roles joined (rule: translation)."""
     made = to_anthropic(ask(tools=[TOOL], max_tokens=99, stop="END", temperature=1.7, user="u"))
     assert made["system"] == [{"type": "text", "text": "Be brief."}]
     assert [turn["role"] for turn in made["messages"]] == ["user", "assistant", "user"]
@@ -70,14 +70,14 @@ CHOICES: list[tuple[Any, Any, Any]] = [
 
 @pytest.mark.parametrize(("choice", "anthropic", "gemini"), CHOICES)
 def test_tool_choice(choice: Any, anthropic: Any, gemini: Any) -> None:
-    """Each line: OpenAI's, Anthropic's, Gemini's."""
+    """Each line: OpenAI's, Anthropic's, Gemini's (rule: translation)."""
     body = ask(tools=[TOOL], tool_choice=choice)
     assert to_anthropic(body)["tool_choice"] == anthropic
     assert to_gemini(body)["toolConfig"]["functionCallingConfig"] == gemini
 
 
 def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
-    """Forced, and read back as the answer's content, whole and streamed."""
+    """Forced, and read back as the answer's content, whole and streamed (rule: translation)."""
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     made = to_anthropic(ask(response_format=wanted))
     assert made["tool_choice"] == {"type": "tool", "name": JSON_TOOL}
@@ -99,7 +99,7 @@ def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
 
 
 def test_reasoning_is_a_budget() -> None:
-    """An effort or a number of tokens; never above what the call may make, never with a force."""
+    """Never above what the call may make, never with a forced tool (rule: translation)."""
     made = to_anthropic(ask(reasoning_effort="low", max_tokens=5_000, temperature=0.2))
     assert made["thinking"] == {"type": "enabled", "budget_tokens": 1_024}
     assert "temperature" not in made
@@ -119,7 +119,7 @@ def test_reasoning_is_a_budget() -> None:
 
 
 def test_thinking_goes_back_with_its_signature() -> None:
-    """What a reply carries in `reasoning_details` is a thinking block of the next request."""
+    """A reply's `reasoning_details` become a block of the next request (rule: translation)."""
     translator = AnthropicTranslator("m", 1, json_tool=False)
     block = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
     whole = translator.whole({"content": [block, {"type": "text", "text": "Yes"}]})
@@ -139,13 +139,13 @@ UNSUPPORTED = [
 
 @pytest.mark.parametrize("more", UNSUPPORTED)
 def test_what_anthropic_cannot_do_is_said(more: dict[str, Any]) -> None:
-    """Rather than answered in another form."""
+    """Rather than answered in another form (rule: refuse clearly)."""
     with pytest.raises(UnsupportedError):
         to_anthropic({**ask(), **more})
 
 
 def test_a_conversation_for_gemini() -> None:
-    """System apart, parts with inline data, calls and results by name, settings renamed."""
+    """System apart, parts with inline data, calls and results by name (rule: translation)."""
     made = to_gemini(ask(tools=[TOOL], max_tokens=9, stop=["a"], temperature=0.5, n=2, seed=3))
     assert made["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
     assert [turn["role"] for turn in made["contents"]] == ["user", "model", "user"]
@@ -166,7 +166,7 @@ def test_a_conversation_for_gemini() -> None:
 
 
 def test_a_thought_signature_goes_back_with_its_call() -> None:
-    """As Google's own OpenAI endpoint carries it."""
+    """As Google's own OpenAI endpoint carries it (rule: translation)."""
     part = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "S"}
     candidate = {"content": {"parts": [part]}, "finishReason": "STOP"}
     whole = GeminiTranslator("m", 1).whole({"responseId": "r", "candidates": [candidate]})
@@ -177,7 +177,9 @@ def test_a_thought_signature_goes_back_with_its_call() -> None:
 
 
 def test_usage_is_brought_into_openais_form() -> None:
-    """Anthropic's cached tokens lie beside the input, Gemini's thoughts beside the candidates."""
+    """Anthropic's cached tokens lie beside the input, Gemini's thoughts beside the candidates
+    (money rule 6, rule: translation).
+    """
     found = anthropic_usage(
         {
             "input_tokens": 5,
@@ -204,14 +206,14 @@ def test_usage_is_brought_into_openais_form() -> None:
 
 
 def test_a_stream_that_was_cut_short_is_broken() -> None:
-    """No message_stop, no finishReason: the provider's clean end of the connection is no end."""
+    """No message_stop, no finishReason: a connection's clean end is no end (money rule 4)."""
     for translator in (AnthropicTranslator("m", 1, json_tool=False), GeminiTranslator("m", 1)):
         with pytest.raises(UpstreamBrokenError):
             list(translator.end())
 
 
 def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:
-    """Gemini answers 200 without candidates; the caller is told why."""
+    """Gemini answers 200 without candidates; we tell why (money rule 4, rule: refuse clearly)."""
     feedback = {"promptFeedback": {"blockReason": "SAFETY"}}
     whole = GeminiTranslator("m", 1).whole(feedback)
     assert whole["error"]["code"] == 400
@@ -220,7 +222,7 @@ def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:
 
 
 def test_media_for_vertex() -> None:
-    """Embeddings by predict or embedContent, images by predict with an aspect ratio."""
+    """Embeddings by predict or embedContent, images by predict with a ratio (rule: translation)."""
     made = embeddings_request({"model": "text-embedding-005", "input": ["a", "b"], "dimensions": 9})
     assert (made.method, made.body["instances"]) == (
         "predict",

@@ -175,13 +175,13 @@ ROWS: list[tuple[str, Any, dict[str, dict[str, str] | None]]] = [
 
 @pytest.mark.parametrize(("form", "body", "expected"), ROWS, ids=[row[0] for row in ROWS])
 def test_lists(form: str, body: Any, expected: dict[str, dict[str, str] | None]) -> None:
-    """Each line: a form, a list, and the terms of each model in USD per million tokens (P4)."""
+    """Each line: a form, a list, each model's terms in USD per million (P4, rule: translation)."""
     found = read_list(FORMS[form], json.dumps(body).encode())
     assert {each.id: each.terms for each in found} == expected
 
 
 def test_facts_are_found_under_the_names_that_lists_use() -> None:
-    """Context, output, modalities, as each list writes them."""
+    """Context, output, modalities, as each list writes them (rule: translation)."""
     body = {
         "data": [
             {
@@ -209,7 +209,7 @@ def test_another_shape_is_an_error(raw: bytes) -> None:
 
 
 def test_every_entry_names_a_form_and_a_table_that_exist() -> None:
-    """The declarative entries are consistent."""
+    """The declarative entries are consistent (rule: tidy)."""
     assert len({each.name for each in BUILT_IN}) == len(BUILT_IN) == 21
     for each in BUILT_IN:
         assert each.list_form in FORMS
@@ -254,7 +254,7 @@ CANONICAL = [
 
 @pytest.mark.parametrize(("provider", "model", "canonical"), CANONICAL)
 def test_one_model_has_one_canonical_id(provider: str, model: str, canonical: str) -> None:
-    """However its providers write it."""
+    """However its providers write it (rule: routing)."""
     assert canonical_id(model, BY_NAME[provider].rules) == canonical
     assert canonical_of_request(canonical.upper()) == canonical
 
@@ -266,7 +266,7 @@ def listed(model_id: str, price: str | None = "1") -> Listed:
 
 
 def test_ids_may_be_written_in_other_ways() -> None:
-    """Without the provider's prefix, in lower case, without a route: the cheapest route then."""
+    """Without prefix, in lower case, without a route: the cheapest then (rule: routing)."""
     fireworks = Provider(
         name="fireworks",
         base_url="",
@@ -291,7 +291,7 @@ def test_ids_may_be_written_in_other_ways() -> None:
 
 
 def test_a_price_counts_since_it_was_first_seen() -> None:
-    """The same price in a newer list is the same version, effective as before; another is not."""
+    """The same price in a newer list is the same version, effective as before (money rule 12)."""
     provider = Provider(name="p", base_url="", upstream=Simulator())
     provider.take_list([listed("m")], "monday")
     first = provider.listed["m"].price

@@ -33,7 +33,7 @@ def load(path: Path | None, text: str = "", **environment: str) -> Registry:
 
 
 def test_the_simulator_is_always_there() -> None:
-    """So that everything can be tried without a key."""
+    """Everything can be tried without a key (rule: two commands)."""
     registry = load(None)
     model = registry.resolve("simulator/echo")
     assert model is not None
@@ -45,7 +45,7 @@ def test_the_simulator_is_always_there() -> None:
 
 
 def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> None:
-    """The rest, slashes included, is the provider's id."""
+    """The rest, slashes included, is the provider's id (rule: routing)."""
     text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
     text += '[[provider]]\nname = "b"\nbase_url = "http://b/v1"\n' + MODEL.replace('"m"', '"a/m"')
     registry = load(tmp_path / "p.toml", text)
@@ -60,7 +60,7 @@ def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> Non
 
 
 def test_a_built_in_needs_a_key_and_may_be_overridden(tmp_path: Path) -> None:
-    """Without a key it is unconfigured; the environment and the file name another base URL."""
+    """Unconfigured without one; environment and file name other base URLs (rule: contract)."""
     assert "openrouter" not in load(None).providers
     from_environment = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL="http://x/v1/")
     assert from_environment.providers["openrouter"].base_url == "http://x/v1"
@@ -94,7 +94,7 @@ WRONG = [
 def test_a_wrong_file_stops_the_start_and_names_the_place(
     tmp_path: Path, text: str, named: str
 ) -> None:
-    """P10: never a guessed price; a missing file is told too."""
+    """Never a guessed price; a missing file is told too (P10, rule: refuse clearly)."""
     with pytest.raises(ProvidersFileError, match=named):
         load(tmp_path / "p.toml", text)
     with pytest.raises(ProvidersFileError, match="does not exist"):
@@ -107,7 +107,7 @@ def test_a_wrong_file_stops_the_start_and_names_the_place(
 
 
 def test_the_same_price_has_the_same_version(tmp_path: Path) -> None:
-    """Restarts change no version; another price does."""
+    """Restarts change no version; another price does (money rule 12)."""
     text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
     versions = []
     for body in (text, text, text.replace('"2"', '"3"')):
@@ -140,7 +140,7 @@ LIST = {
 
 
 def test_a_model_list_is_read_exactly() -> None:
-    """Strings of USD a token become decimals a million; what has no fixed price is left out."""
+    """USD a token become decimals a million; what has no fixed price is left out (P4, P10)."""
     found = {each.id: each for each in read_list(FORMS["openrouter"], json.dumps(LIST).encode())}
     priced = {name for name, each in found.items() if each.terms is not None}
     assert priced == {"org/model", "free/model"}
@@ -158,7 +158,7 @@ def test_a_model_list_is_read_exactly() -> None:
 def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
     upstream: ScriptedUpstream,
 ) -> None:
-    """P10: a price past its limit is no price."""
+    """A price past its limit is no price (P10, P12)."""
     registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
     provider = registry.providers["openrouter"]
     kept = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=60)
@@ -177,7 +177,7 @@ def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
 
 
 def test_gateways_share_a_fetched_list(upstream: ScriptedUpstream, empty_redis: str) -> None:
-    """Within the interval the second gateway asks Redis, not the provider; prices agree."""
+    """Within the interval the second asks Redis alone; versions agree (money rule 12)."""
     asked = []
 
     def answer(connection: Any, request: Any) -> None:
