@@ -78,7 +78,7 @@ def vectors(*values: Any, **more: Any) -> dict[str, Any]:
 
 
 def test_embeddings_are_charged_for_the_providers_count(media: RunningGateway) -> None:
-    """The body passes with the provider's own id; no output is charged."""
+    """The body passes with the provider's own id; no output is charged (P4, money rule 6)."""
     usage = {"prompt_tokens": 7, "total_tokens": 7}
     answer_with(media.upstream, vectors([0.5], [0.25], usage=usage))
     got, story = post(media, "/v1/embeddings", {"model": "local/embed", "input": ["a", "b"]})
@@ -90,7 +90,7 @@ def test_embeddings_are_charged_for_the_providers_count(media: RunningGateway) -
 
 
 def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
-    """No usage: our own count, marked so, and told in OpenAI's form (money rule 6)."""
+    """No usage: our own count, marked so, told in OpenAI's form (money rule 6, rule: contract)."""
     answer_with(media.upstream, {"data": vectors([0.5])["data"]})
     got, story = post(media, "/v1/embeddings", {"model": "local/embed", "input": "abcdefgh"})
     assert got.json()["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
@@ -103,7 +103,7 @@ def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
 def test_vectors_come_in_the_encoding_that_was_asked_for(
     media: RunningGateway, asked: str | None, gives_text: bool
 ) -> None:
-    """Whatever the provider gives: OpenAI's npm client expects base64 and nothing else."""
+    """Whatever the provider gives: OpenAI's npm client expects base64 alone (rule: contract)."""
     text = base64.b64encode(struct.pack("<2f", 0.5, -0.25)).decode()
     answer_with(media.upstream, vectors(text if gives_text else [0.5, -0.25]))
     body = {"model": "local/embed", "input": "a"}
@@ -113,7 +113,7 @@ def test_vectors_come_in_the_encoding_that_was_asked_for(
 
 
 def test_images_are_charged_by_pixels_of_the_size_that_came(media: RunningGateway) -> None:
-    """The size the provider tells, else the one asked for, else a square of 1024."""
+    """The size the provider tells, else the one asked for, else 1024 square (P4, money rule 1)."""
     answer_with(media.upstream, {"created": 1, "data": [{"url": "u"}, {"url": "v"}]})
     body = {"model": "local/pixels", "prompt": "A cat", "n": 2, "size": "500x1000"}
     got, story = post(media, "/v1/images/generations", body)
@@ -130,7 +130,7 @@ def test_images_are_charged_by_pixels_of_the_size_that_came(media: RunningGatewa
 
 
 def test_images_with_tokens_are_charged_for_both(media: RunningGateway) -> None:
-    """A price for each image and one for tokens, as the provider reports them."""
+    """A price for each image and one for tokens, as the provider reports them (money rule 1)."""
     usage = {"input_tokens": 10, "output_tokens": 100, "total_tokens": 110}
     answer_with(media.upstream, {"created": 1, "data": [{"b64_json": "aGk="}], "usage": usage})
     _, story = post(media, "/v1/images/generations", {"model": "local/images", "prompt": "A cat"})
@@ -138,7 +138,7 @@ def test_images_with_tokens_are_charged_for_both(media: RunningGateway) -> None:
 
 
 def test_images_of_fal(media: RunningGateway) -> None:
-    """Its own API behind ours; a direct answer is as good as its queue's."""
+    """Its own API behind ours; a direct answer is as good as its queue's (rule: translation)."""
     image = {"url": "https://fal.media/1.png", "width": 1000, "height": 500}
     answer_with(media.upstream, {"images": [image], "seed": 7})
     body = {"model": "fal/fal-ai/flux/dev", "prompt": "A cat"}
@@ -148,7 +148,7 @@ def test_images_of_fal(media: RunningGateway) -> None:
 
 
 def test_a_failure_is_free(media: RunningGateway) -> None:
-    """An error, an empty answer, an answer of another shape: voided, and told."""
+    """An error, an empty answer, an answer of another shape: voided, and told (money rule 4)."""
     user = media.user()
     for body, status in (
         ({"error": {"message": "no"}}, 500),
@@ -186,14 +186,14 @@ BAD = [
 def test_bad_input_is_told_and_nothing_is_held(
     media: RunningGateway, path: str, body: dict[str, Any], status: int, code: str
 ) -> None:
-    """A 4xx in OpenAI's envelope; the provider is not asked."""
+    """A 4xx in OpenAI's envelope; the provider is not asked (rule: refuse clearly)."""
     got, _ = post(media, path, body)
     assert (got.status_code, got.json()["error"]["code"]) == (status, code)
     assert media.upstream.requests == []
 
 
 def test_too_little_credit_for_images_is_402(media: RunningGateway) -> None:
-    """With what was needed and what is there."""
+    """With what was needed and what is there (P1, rule: refuse clearly)."""
     user = media.user(grant=1)
     with media.client(user) as client:
         body = {"model": "local/pixels", "prompt": "A cat"}
