@@ -76,14 +76,6 @@ def test_money_is_never_a_float_outside_the_domain() -> None:
             assert "float(" not in path.read_text(), path
 
 
-def test_every_test_states_a_promise() -> None:
-    """Each test has a docstring."""
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert ast.get_docstring(node), f"{path.name}: {node.name}"
-
-
 def test_event_types_are_named_once_in_sql() -> None:
     """The SQL functions know event types by index only; the domain names them (rule: tidy)."""
     for path in (ROOT / "event_store" / "migrations").glob("*.sql"):

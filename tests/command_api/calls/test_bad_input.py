@@ -66,7 +66,7 @@ def test_a_bad_body_is_refused(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture, body: bytes, status: int
 ) -> None:
     """Each names what is wrong; nothing is held, the provider is not asked, no prompt is logged
-    (rule: refuse clearly, rule: access).
+    (P10, rule: refuse clearly, rule: access).
     """
     caplog.set_level(logging.DEBUG)
     user = gateway.user()

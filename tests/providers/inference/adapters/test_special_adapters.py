@@ -90,8 +90,7 @@ def fal_queue(base: str, waits: int, result: dict[str, Any], status: int = 200) 
 
 
 def test_fal_is_asked_until_the_image_is_there(server: ScriptedUpstream) -> None:
-    """POST, GET status, GET result, its own kind of key, at our address only (rule: translation).
-    """
+    """POST, GET status, GET result, its kind of key, at our address only (rule: translation)."""
     made = {"images": [{"url": "https://x/1.png", "width": 512, "height": 256}]}
     server.answer = fal_queue(server.base_url, 2, made)
     fal = provider("fal", {"FAL_API_KEY": "k", "FAL_BASE_URL": f"http://127.0.0.1:{server.port}"})
