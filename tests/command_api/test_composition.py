@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def test_a_named_database_is_used_and_the_home_is_left_alone(
     server: Database, tmp_path: Path
 ) -> None:
-    """(rule: settings) With GATEWAYZ_DATABASE_URL there is no server of the home's own."""
+    """With GATEWAYZ_DATABASE_URL there is no server of the home's own (rule: contract)."""
     home = tmp_path / "home"
     settings = Settings(home=home, database_url=server.owner)
     assert embedded_of(settings) is None
@@ -38,7 +38,7 @@ def test_a_named_database_is_used_and_the_home_is_left_alone(
 
 
 def test_migrations_have_a_login_of_their_own_where_one_is_named() -> None:
-    """(P5) The application's login need not be one that may change the log."""
+    """The application's login need not be one that may change the log (P5)."""
     settings = Settings(
         database_url="postgresql://app@db/x", migrations_database_url="postgresql://own@db/x"
     )
@@ -50,7 +50,7 @@ def test_migrations_have_a_login_of_their_own_where_one_is_named() -> None:
 def test_without_a_named_database_the_home_has_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: settings) Nothing is made of it before it is used."""
+    """Nothing is made of it before it is used (rule: contract)."""
     monkeypatch.delenv("GATEWAYZ_DATABASE_URL", raising=False)
     embedded = embedded_of(Settings(home=tmp_path / "home"))
     assert embedded is not None
@@ -61,7 +61,7 @@ def test_without_a_named_database_the_home_has_its_own(
 def test_providers_are_those_of_the_environment_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: settings) A key or an address that comes or goes later changes nothing."""
+    """A key or an address that comes or goes later changes nothing (rule: contract)."""
     monkeypatch.delenv("GATEWAYZ_PROVIDERS_FILE", raising=False)
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     monkeypatch.setenv("XAI_API_KEY", "sk")
@@ -77,7 +77,7 @@ def test_providers_are_those_of_the_environment_at_the_start(
 
 
 def test_a_secret_file_makes_its_folder_or_says_that_it_cannot(tmp_path: Path) -> None:
-    """(rule: errors) The cure names the variable; a folder that only lacks is made."""
+    """The cure names the variable; a folder that only lacks is made (rule: refuse clearly)."""
     lacking = tmp_path / "a/b/secret.key"
     first = vault_of(Settings(home=tmp_path, secret_file=lacking))
     again = vault_of(Settings(home=tmp_path, secret_file=lacking))
@@ -89,6 +89,6 @@ def test_a_secret_file_makes_its_folder_or_says_that_it_cannot(tmp_path: Path) -
 
 
 def test_a_secret_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    """(P5) Hashes and data keys never hang on a guessable secret."""
+    """Hashes and data keys never hang on a guessable secret (P5)."""
     with pytest.raises(ValueError, match="GATEWAYZ_SECRET_KEY"):
         vault_of(Settings(home=tmp_path, secret_key="short"))

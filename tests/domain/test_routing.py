@@ -64,19 +64,19 @@ ORDERS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("policy", "wishes", "expected"), ORDERS)
 def test_order(policy: dict[str, Any], wishes: dict[str, Any], expected: str) -> None:
-    """Each line: the operator's policy, the caller's wishes, and the order."""
+    """Each line: the operator's policy, the caller's wishes, and the order (rule: routing)."""
     assert order(Policy(**policy), Wishes(**wishes)) == expected
 
 
 def test_what_was_never_tried_is_tried_first_by_the_fastest() -> None:
-    """Nothing else would tell how fast it is."""
+    """Nothing else would tell how fast it is (rule: routing)."""
     offers = [choice("a", latency=10), choice("new")]
     found = arrange(offers, Policy(sort=Sort.FASTEST), Wishes(), now_ms=0, dice=0, caller="x")
     assert found == [1, 0]
 
 
 def test_weights_are_shares() -> None:
-    """Of many calls each provider gets its share; weight 0 comes last."""
+    """Of many calls each provider gets its share; weight 0 comes last (rule: routing)."""
     policy = Policy(sort=Sort.WEIGHTED, weights={"a": 3, "b": 1, "c": 0})
     firsts = Counter(order(policy, dice=dice)[0] for dice in range(2_000))
     assert firsts["c"] == 0
@@ -85,7 +85,7 @@ def test_weights_are_shares() -> None:
 
 
 def test_sticky_sticks_to_the_caller() -> None:
-    """The same caller gets the same provider; all callers together get all of them."""
+    """The same caller gets the same provider; all callers get all of them (rule: routing)."""
     policy = Policy(sort=Sort.STICKY)
     assert {order(policy, dice=dice, caller="me") for dice in range(20)} == {
         order(policy, caller="me")
@@ -94,7 +94,7 @@ def test_sticky_sticks_to_the_caller() -> None:
 
 
 def test_a_breaker_opens_probes_and_closes() -> None:
-    """Closed, open after so many failures, one probe at a time, closed after so many successes."""
+    """Open after so many failures, one probe at a time, closed by successes (rule: routing)."""
     health = OfferHealth(LIMITS)
     for _ in range(2):
         health.failed(0)
@@ -132,7 +132,7 @@ def test_a_probe_that_ends_by_somebody_elses_fault_frees_its_place() -> None:
 
 
 def test_success_forgets_earlier_failures() -> None:
-    """Only consecutive failures open a breaker."""
+    """Only consecutive failures open a breaker (rule: routing)."""
     health = OfferHealth(LIMITS)
     for _ in range(5):
         health.failed(0)
@@ -142,7 +142,7 @@ def test_success_forgets_earlier_failures() -> None:
 
 
 def test_a_cool_down_lasts_as_long_as_the_provider_says() -> None:
-    """429 with Retry-After, without it, and with a foolish one."""
+    """429 with Retry-After, without it, and with a foolish one (rule: routing, rule: bounded)."""
     for told, until in ((2_000, 2_000), (None, 500), (10**12, LIMITS.cool_down_max_ms)):
         health = OfferHealth(LIMITS)
         health.limited(0, told)
@@ -151,7 +151,7 @@ def test_a_cool_down_lasts_as_long_as_the_provider_says() -> None:
 
 
 def test_an_offer_in_trouble_comes_last_and_stays_in() -> None:
-    """Better a try than a refusal: broken after cooling after good."""
+    """Better a try than a refusal: broken after cooling after good (rule: routing)."""
     offers = [choice("a"), choice("b"), choice("c")]
     for _ in range(3):
         offers[0].health.failed(0)
@@ -161,7 +161,7 @@ def test_an_offer_in_trouble_comes_last_and_stays_in() -> None:
 
 
 def test_latency_is_an_average_that_follows() -> None:
-    """An eighth of the distance a time, in whole milliseconds."""
+    """An eighth of the distance a time, in whole milliseconds (rule: routing)."""
     health = OfferHealth(LIMITS)
     health.succeeded(100)
     health.succeeded(180)
@@ -178,7 +178,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize(("status", "verdict"), VERDICTS)
 def test_verdicts(status: int | None, verdict: Verdict) -> None:
-    """What fails over, and what is held against the provider."""
+    """What fails over, and what is held against the provider (rule: routing)."""
     assert verdict_of(status) is verdict
 
 
@@ -191,7 +191,7 @@ def test_verdicts(status: int | None, verdict: Verdict) -> None:
 def test_every_order_is_of_the_admitted_offers(
     made: Sequence[tuple[str, int]], sort: Sort, dice: int, strict: bool
 ) -> None:
-    """None twice, none that was not admitted, none forgotten."""
+    """None twice, none that was not admitted, none forgotten (rule: routing)."""
     offers = [choice(name, price) for name, price in made]
     wishes = Wishes(order=("a", "b"), allow_fallbacks=not strict)
     found = arrange(offers, Policy(sort=sort), wishes, now_ms=0, dice=dice, caller="x")

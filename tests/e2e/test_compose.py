@@ -112,7 +112,7 @@ def stack(tmp_path: Path, kafka: str, empty_redis: str) -> Iterator[Stack]:
 
 
 def test_the_file_says_what_it_must() -> None:
-    """Two gateways, relay, two workers, three servers, each with a health check (rule: compose)."""
+    """Gateways, relay, workers and servers, each with a health check (rule: two commands)."""
     services = compose()
     assert set(services) == {*OURS, *SERVERS, "migrate"}
     for name in (*OURS, *SERVERS):
@@ -131,7 +131,7 @@ def test_the_file_says_what_it_must() -> None:
 
 @pytest.mark.timeout(300)
 def test_calls_through_both_gateways_reach_the_read_models(stack: Stack) -> None:
-    """The official SDK through either gateway; balances, rankings and usage come over Kafka."""
+    """Balances, rankings and usage come over Kafka, whichever served (P8, rule: two commands)."""
     made = stack.verb("user", "create", "--email", "a@example.com", "--grant", "5")
     models = ("simulator/echo", "simulator/echo")
     for number, name in enumerate(("gateway-1", "gateway-2")):

@@ -101,7 +101,7 @@ def test_the_gateway_is_killed(tmp_path: Path, upstream: ScriptedUpstream, step:
     """kill -9 of supervisor and worker at each step of a call, restart, verify.
 
     The hold is visible until its life is over; then it expires, its estimated cost is house loss,
-    and the customer has everything back. Nothing is charged without an outcome.
+    and the customer has everything back. Nothing is charged without an outcome (P2, money rule 11).
     """
     stepper = Stepper(upstream)
     stepper.step = step
@@ -169,7 +169,7 @@ def answers_again(statuses: list[int], before: int) -> bool:
 
 
 def test_postgres_is_killed_under_load(tmp_path: Path) -> None:
-    """kill -9 of PostgreSQL: it is started again; a 200 is charged once, a 503 not at all."""
+    """It is started again; a 200 is charged once, a 503 not at all (P2, P3, P12)."""
     with Server(tmp_path / "home", "--workers", "2") as server:
         user = gatewayz(server.home, "user", "create", "--email", "a@example.com", "--grant", "10")
         stop = threading.Event()
@@ -207,9 +207,9 @@ def test_postgres_is_killed_under_load(tmp_path: Path) -> None:
 
 
 def test_calls_in_flight_outlive_the_database(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    """P12: a held call finishes without PostgreSQL; its settlement is spooled and appended later.
+    """A held call finishes without PostgreSQL; its settlement is spooled and appended later.
 
-    Also when the process that spooled it is gone.
+    Also when the process that spooled it is gone (P2, P12).
     """
     go_on = threading.Event()
 
@@ -242,7 +242,7 @@ def test_calls_in_flight_outlive_the_database(tmp_path: Path, upstream: Scripted
 
 
 def test_a_live_stream_is_never_swept(tmp_path: Path) -> None:
-    """Longer than its hold's life, under a sweeper that looks all the time: it settles."""
+    """Past its hold's life, under a sweeper that always looks: it settles (P2, money rule 11)."""
     environment = {**QUICK, "GATEWAYZ_CALL_DEADLINE_S": "30", "GATEWAYZ_HOLD_GRACE_S": "1"}
     with Server(tmp_path / "home", environment=environment) as server:
         user = gatewayz(server.home, "user", "create", "--email", "a@example.com", "--grant", "10")

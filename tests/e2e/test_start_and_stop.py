@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_first_start_prints_a_command_that_works(tmp_path: Path) -> None:
-    """Base URL, key, and a curl command; the pasted command answers; later starts grant nothing."""
+    """Pasted, it answers; later starts grant nothing (money rule 10, rule: two commands)."""
     home = tmp_path / "home"
     with Server(home) as server:
         assert time.monotonic() - server.began < 60
@@ -51,7 +51,7 @@ def test_the_first_start_prints_a_command_that_works(tmp_path: Path) -> None:
 
 
 def test_a_user_has_exactly_what_was_granted(tmp_path: Path) -> None:
-    """0 when absent, never a trial; beside a running server and without one."""
+    """0 when absent, never a trial, with a server running or not (money rule 8, rule: contract)."""
     home = tmp_path / "home"
     before = gatewayz(home, "user", "create", "--email", "a@example.com", "--grant", "0.5")
     with Server(home) as server:
@@ -73,7 +73,7 @@ def test_a_user_has_exactly_what_was_granted(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
-    """Exit 1 and what to do, never a traceback."""
+    """Exit 1 and what to do, never a traceback (rule: refuse clearly)."""
     home = tmp_path / "home"
     gatewayz(home, "user", "create", "--email", "a@example.com")
     wrong = [
@@ -98,7 +98,7 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
 
 
 def test_replay_prints_the_log_and_its_balances(tmp_path: Path) -> None:
-    """As of a position, and one stream alone."""
+    """As of a position, and one stream alone (P6)."""
     home = tmp_path / "home"
     user = gatewayz(home, "user", "create", "--email", "a@example.com", "--grant", "3")
     gatewayz(home, "grant", "a@example.com", "2")
@@ -110,7 +110,7 @@ def test_replay_prints_the_log_and_its_balances(tmp_path: Path) -> None:
 
 
 def test_read_models_are_listed_rebuilt_and_verified_beside_calls(tmp_path: Path) -> None:
-    """P8 from the command line, while the server serves; mistakes are told in a line."""
+    """From the command line, while the server serves (P8, rule: refuse clearly)."""
     home = tmp_path / "home"
     with Server(home) as server:
         key = server.key()
@@ -137,7 +137,7 @@ def test_read_models_are_listed_rebuilt_and_verified_beside_calls(tmp_path: Path
 
 
 def test_verify_names_a_difference(tmp_path: Path) -> None:
-    """Exit 1 with the account, when a derived table was tampered with."""
+    """Exit 1 with the account, when a derived table was tampered with (P8)."""
     from event_store.postgres.embedded import EmbeddedPostgres
 
     home = tmp_path / "home"
@@ -150,7 +150,7 @@ def test_verify_names_a_difference(tmp_path: Path) -> None:
 
 
 def test_one_server_a_home_and_a_port(tmp_path: Path) -> None:
-    """The second start says so, and leaves the first alone."""
+    """The second start says so, and leaves the first alone (rule: refuse clearly)."""
     with Server(tmp_path / "home") as server:
         assert "runs already" in gatewayz(server.home, "up", status=1)
         other = tmp_path / "other"
@@ -160,7 +160,7 @@ def test_one_server_a_home_and_a_port(tmp_path: Path) -> None:
 
 
 def test_a_killed_supervisor_leaves_nothing_that_hinders_the_next(tmp_path: Path) -> None:
-    """kill -9: its children end by themselves, its database is adopted."""
+    """kill -9: its children end by themselves, its database is adopted (rule: two commands)."""
     server = Server(tmp_path / "home")
     server.await_health()
     key = server.key()
@@ -179,7 +179,7 @@ def test_a_killed_supervisor_leaves_nothing_that_hinders_the_next(tmp_path: Path
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
-    """With two workers the port stays open all the while."""
+    """With two workers the port stays open all the while (rule: two commands)."""
     with Server(tmp_path / "home", "--workers", "2") as server:
         key = server.key()
         os.kill(server.children("worker")[0], signal.SIGKILL)

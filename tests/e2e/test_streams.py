@@ -81,7 +81,7 @@ def end_waiting(database: Database) -> None:
 
 
 def test_both_hosts_make_the_same_rows(database: Database, kafka: str, tmp_path: Path) -> None:
-    """One history through Kafka and workers, and through the follower: every table is equal."""
+    """One history through Kafka and workers, and through the follower: all tables equal (P8)."""
     history = History(database, users=9)
     history.calls(150)
     with system(database, kafka, tmp_path) as run:
@@ -107,7 +107,7 @@ def test_both_hosts_make_the_same_rows(database: Database, kafka: str, tmp_path:
 def test_a_worker_killed_in_the_middle_of_a_batch(
     database: Database, kafka: str, tmp_path: Path
 ) -> None:
-    """Some projections have the batch, some have not: the next worker brings each to the head."""
+    """Some projections have the batch, some have not: the next worker levels them (P7)."""
     history = History(database)
     with system(database, kafka, tmp_path) as run:
         gate = stop_at(database, "projection_progress", "NEW.name = 'activity_log'")
@@ -129,7 +129,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch(
 def test_a_relay_killed_between_produce_and_store(
     database: Database, kafka: str, tmp_path: Path
 ) -> None:
-    """What was produced and not stored is produced again, and applied once."""
+    """What was produced and not stored is produced again, and applied once (P7)."""
     history = History(database)
     with system(database, kafka, tmp_path) as run:
         gate = stop_at(database, "relay_progress", "true")
@@ -183,7 +183,7 @@ def test_a_broker_that_is_gone_for_twenty_seconds_under_load(
 
 @pytest.mark.timeout(300)
 def test_two_workers_rebalance_under_load(database: Database, kafka: str, tmp_path: Path) -> None:
-    """Workers come, go and are killed; partitions change hands, and every event counts once."""
+    """Workers come, go and are killed; partitions move, and every event counts once (P7)."""
     history = History(database, users=9)
     with system(database, kafka, tmp_path) as run:
         run.start("relay")
@@ -211,7 +211,7 @@ def test_two_workers_rebalance_under_load(database: Database, kafka: str, tmp_pa
 def test_a_rebuild_and_a_change_of_host_under_load(
     database: Database, kafka: str, tmp_path: Path
 ) -> None:
-    """P8 beside workers: they go on with the new version; the follower can take over and back."""
+    """Workers go on with the new version; the follower can take over and back (P7, P8)."""
     history = History(database, users=9)
     with system(database, kafka, tmp_path) as run:
         run.start("relay")
@@ -251,7 +251,7 @@ def _partitions(run: System, program: Program) -> set[str]:
 def test_duplicated_and_reordered_deliveries(
     database: Database, kafka: str, tmp_path: Path
 ) -> None:
-    """Messages repeated, out of order and missing: the sinks pass over or refuse, and catch up."""
+    """Repeated, out of order, missing: the sinks pass over or refuse, and catch up (P7)."""
     history = History(database)
     chance = random.Random(11)
     with system(database, kafka, tmp_path) as run:
@@ -295,7 +295,7 @@ def _relayed(connection: psycopg.Connection[object]) -> int:
 
 
 def test_redis_wiped_under_load(database: Database, kafka: str, tmp_path: Path) -> None:
-    """Losing Redis loses nothing: counters and rankings come back from the log by themselves."""
+    """Losing Redis loses nothing: its counters come back from the log by themselves (P8, P12)."""
     history = History(database)
     history.calls(50)
     with (
@@ -327,7 +327,7 @@ def test_redis_wiped_under_load(database: Database, kafka: str, tmp_path: Path) 
 
 
 def test_a_poison_event_over_kafka(database: Database, kafka: str, tmp_path: Path) -> None:
-    """Those it concerns park and say so; the others go on; after the fix they catch up."""
+    """Those it concerns park and say so; after the fix they catch up (P7, rule: observable)."""
     history = History(database)
     with system(database, kafka, tmp_path) as run:
         run.start("relay")
@@ -359,7 +359,7 @@ def test_a_poison_event_over_kafka(database: Database, kafka: str, tmp_path: Pat
 
 @pytest.mark.timeout(300)
 def test_postgresql_restarted_under_load(kafka: str, tmp_path: Path) -> None:
-    """Calls through a real gateway while the database is killed: books and read models agree."""
+    """Calls through a real gateway all the while: books and read models agree (P7, P8, P12)."""
     home = tmp_path / "home"
     environment = {
         "GATEWAYZ_KAFKA_BOOTSTRAP": kafka,

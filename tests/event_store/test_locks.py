@@ -26,14 +26,14 @@ RESERVED = 4716261
 
 
 def test_numbers_are_unique() -> None:
-    """Two names of one number would wait for each other (rule: one lock, one use)."""
+    """Two names of one number would wait for each other (rule: tidy)."""
     numbers = [lock.value for lock in Lock.__members__.values()]
     assert len(numbers) == len(set(numbers))
     assert RESERVED not in numbers
 
 
 def test_migrations_take_only_locks_that_are_listed() -> None:
-    """What SQL writes as a number stands in the list (rule: one lock, one use)."""
+    """What SQL writes as a number stands in the list (rule: tidy)."""
     taken = {int(number) for path in MIGRATIONS for number in TAKEN.findall(path.read_text())}
     assert taken == {Lock.APPEND, Lock.LISTENERS}
     numbers = {int(number) for path in MIGRATIONS for number in NUMBER.findall(path.read_text())}
@@ -41,7 +41,7 @@ def test_migrations_take_only_locks_that_are_listed() -> None:
 
 
 def test_the_running_functions_take_only_locks_that_are_listed(database: Database) -> None:
-    """Whatever the migrations made of one another's text (rule: one lock, one use)."""
+    """Whatever the migrations made of one another's text (rule: tidy)."""
     with database.connect() as connection:
         rows = connection.execute(
             "SELECT prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
@@ -51,14 +51,14 @@ def test_the_running_functions_take_only_locks_that_are_listed(database: Databas
 
 
 def test_no_other_module_writes_a_lock_as_a_number() -> None:
-    """Python names its locks from the list (rule: one lock, one use)."""
+    """Python names its locks from the list (rule: tidy)."""
     assert {int(number) for number in NUMBER.findall(LIST.read_text())} == {RESERVED, *Lock}
     for path in SOURCES:
         assert path == LIST or not NUMBER.findall(path.read_text()), path
 
 
 def test_the_database_knows_a_lock_by_its_number(database: Database) -> None:
-    """A name is sent as its number, also as the first of two keys (rule: one lock, one use)."""
+    """A name is sent as its number, also as the first of two keys (rule: tidy)."""
     with database.connect() as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [Lock.MIGRATION])
         connection.execute("SELECT pg_advisory_lock(%s, %s)", [Lock.RELAY, 7])

@@ -316,7 +316,7 @@ def _figures(event: object) -> dict[str, Any]:
 
 @pytest.mark.timeout(900)
 def test_store_and_model_agree(server: Database) -> None:
-    """Given any commands, in any batches, from several writers: the same answers and balances."""
+    """Any commands, in any batches, of several writers: the same answers (P1, P2, P3, P4, P8)."""
     machine = type("Machine", (LedgerMachine,), {"server": server})
     run_state_machine_as_test(
         machine,

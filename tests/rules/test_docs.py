@@ -105,23 +105,23 @@ def chart_table() -> str:
 
 
 def test_read_models_are_documented() -> None:
-    """Each projection, table and column, and the chart of accounts, from the code."""
+    """Each projection, table and column, and the chart of accounts, from the code (rule: docs)."""
     assert chart_table() in (DOCS / "reference/read-models.md").read_text()
     assert read_models_text() in (DOCS / "reference/read-models.md").read_text()
 
 
 def test_metrics_are_documented() -> None:
-    """Each metric that a process exports."""
+    """Each metric that a process exports (rule: docs)."""
     assert metrics_table() in (DOCS / "reference/metrics.md").read_text()
 
 
 def test_settings_are_documented() -> None:
-    """Each setting with its default and meaning, word for word from the code."""
+    """Each setting with its default and meaning, word for word from the code (rule: docs)."""
     assert settings_tables() in (DOCS / "reference/settings.md").read_text()
 
 
 def test_events_are_documented() -> None:
-    """Each event type with its stream and members."""
+    """Each event type with its stream and members (rule: docs)."""
     assert events_table() in (DOCS / "reference/events.md").read_text()
 
 
@@ -151,7 +151,7 @@ def test_a_code_that_cannot_be_read_is_refused(
 
 
 def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
-    """Each route that is served, and none that is not."""
+    """Each route that is served, and none that is not (rule: docs)."""
     routes = list(make_app(Settings(home=tmp_path), server).routes)
     routes += [route for router in ROUTERS for route in router.routes]
     served = {
@@ -168,7 +168,7 @@ def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
 
 
 def test_verbs_are_documented() -> None:
-    """Each verb of the command line."""
+    """Each verb of the command line (rule: docs)."""
     text = (DOCS / "reference/cli.md").read_text()
 
     def verbs(command: object, path: str) -> list[str]:
@@ -182,7 +182,7 @@ def test_verbs_are_documented() -> None:
 
 
 def test_the_picture_of_a_hold_names_every_state() -> None:
-    """The diagram in the book has the states and moves of the table."""
+    """The diagram in the book has the states and moves of the table (rule: docs)."""
     text = (DOCS / "concepts/ledger.md").read_text()
     for state in HoldState:
         assert state == HoldState.REFUSED or state in text
@@ -192,19 +192,13 @@ def test_the_picture_of_a_hold_names_every_state() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link in the book."""
+    """Every relative link in the book (rule: docs)."""
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
-def test_promises_name_tests_that_exist() -> None:
-    """docs/promises.md points at files of this repository."""
-    for path in re.findall(r"`(tests/[^`]+)`", (DOCS / "promises.md").read_text()):
-        assert (ROOT / path).exists(), path
-
-
 def test_the_provider_example_of_the_book_works(tmp_path: Path) -> None:
-    """The TOML in the guide is accepted as it stands."""
+    """The TOML in the guide is accepted as it stands (rule: docs)."""
     from providers.inference.registry.providers_file import read_providers_file
 
     text = (DOCS / "guides/providers.md").read_text()

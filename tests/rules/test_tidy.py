@@ -26,7 +26,7 @@ BANNED_IN_DOMAIN = {
 
 @pytest.mark.parametrize("path", DOMAIN, ids=lambda path: path.name)
 def test_the_domain_is_pure(path: Path) -> None:
-    """No float literal, no clock, no randomness, no I/O, no import of another room (P4)."""
+    """No float, no clock, no randomness, no I/O, no import of another room (P4, rule: tidy)."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant):
@@ -43,7 +43,7 @@ def test_the_domain_is_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_functions_stay_small(path: Path) -> None:
-    """A page or so each."""
+    """A page or so each (rule: tidy)."""
     text = path.read_text()
     assert len(text.splitlines()) <= MODULE_LINES_MAX
     for node in ast.walk(ast.parse(text)):
@@ -53,13 +53,13 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
 
 
 def test_every_package_is_in_the_one_list() -> None:
-    """The list of packages in `pyproject.toml` is whole; installing and types find them by it."""
+    """`pyproject.toml` names all of them; installing and types find them by it (rule: tidy)."""
     found = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert found - {"tests", "bench"} == set(PACKAGES)
 
 
 def test_every_room_has_a_charter() -> None:
-    """Each package says what it owns, what it keeps, and what it does not do; none is crowded."""
+    """Each package says what it owns, keeps and does not do; none is crowded (rule: tidy)."""
     for package in PACKAGES:
         for path in (ROOT / package).rglob("__init__.py"):
             charter = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -70,28 +70,20 @@ def test_every_room_has_a_charter() -> None:
 
 
 def test_money_is_never_a_float_outside_the_domain() -> None:
-    """P4: no `float(` where amounts are handled."""
+    """No `float(` where amounts are handled (P4)."""
     for package in ("event_store", "projections", "query_api"):
         for path in (ROOT / package).rglob("*.py"):
             assert "float(" not in path.read_text(), path
 
 
-def test_every_test_states_a_promise() -> None:
-    """Each test has a docstring."""
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert ast.get_docstring(node), f"{path.name}: {node.name}"
-
-
 def test_event_types_are_named_once_in_sql() -> None:
-    """The SQL functions know event types by index only; the domain names them."""
+    """The SQL functions know event types by index only; the domain names them (rule: tidy)."""
     for path in (ROOT / "event_store" / "migrations").glob("*.sql"):
         assert "ledger." not in path.read_text(), path
 
 
 def test_nothing_large_or_secret_is_tracked() -> None:
-    """Recordings, data and keys stay out of the repository."""
+    """Recordings, data and keys stay out of the repository (rule: tidy)."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.split()

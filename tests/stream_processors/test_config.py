@@ -20,7 +20,7 @@ TOLD = {
 
 
 def test_numbers_are_read_from_text_and_redis_may_be_absent() -> None:
-    """(P12) Without Redis a worker runs all the same."""
+    """Without Redis a worker runs all the same (P12)."""
     config = read_config({**TOLD, "PATH": "/bin"})
     assert (config.partitions, config.port, config.batch_events_max) == (8, 6066, 5000)
     assert config.redis_url is None
@@ -29,7 +29,7 @@ def test_numbers_are_read_from_text_and_redis_may_be_absent() -> None:
 
 @pytest.mark.parametrize("variable", sorted(TOLD))
 def test_what_is_missing_is_named(variable: str) -> None:
-    """(rule: errors) Started by hand, it says which variable it lacks."""
+    """Started by hand, it says which variable it lacks (rule: refuse clearly)."""
     told = {name: text for name, text in TOLD.items() if name != variable}
     with pytest.raises(msgspec.ValidationError, match=variable):
         read_config(told)

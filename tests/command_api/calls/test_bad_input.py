@@ -65,7 +65,9 @@ BODIES: list[tuple[str, bytes, int]] = [
 def test_a_bad_body_is_refused(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture, body: bytes, status: int
 ) -> None:
-    """Each names what is wrong; nothing is held and the provider is not asked."""
+    """Each names what is wrong; nothing is held, the provider is not asked, no prompt is logged
+    (P10, rule: refuse clearly, rule: access).
+    """
     caplog.set_level(logging.DEBUG)
     user = gateway.user()
     before = gateway.events()
@@ -86,7 +88,7 @@ def test_a_bad_body_is_refused(
     "header", ["", "Bearer", "Bearer gw_live_wrong", "Basic abc", "Bearer " + "x" * 2000]
 )
 def test_a_bad_key_is_refused(gateway: RunningGateway, header: str) -> None:
-    """401 in OpenAI's envelope."""
+    """401 in OpenAI's envelope (rule: access)."""
     got = httpx.post(
         f"{gateway.url}/v1/chat/completions", headers={"Authorization": header}, json={}
     )
@@ -95,7 +97,7 @@ def test_a_bad_key_is_refused(gateway: RunningGateway, header: str) -> None:
 
 
 def test_a_revoked_key_is_refused_at_once(gateway: RunningGateway) -> None:
-    """The gateway had cached the key; the log's notice makes it forget."""
+    """The gateway had cached the key; the log's notice makes it forget (rule: access)."""
     user = gateway.user()
     assert gateway.chat(user, {}).status_code == 200
     users = gateway.users()
@@ -113,7 +115,7 @@ def test_a_revoked_key_is_refused_at_once(gateway: RunningGateway) -> None:
 def test_a_slow_body_is_cut_off(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """A client that drips its body gets 408 after the named time, and nothing is held."""
+    """A body that drips in gets 408 after the named time, and nothing is held (rule: bounded)."""
     with running_gateway(database, tmp_path / "home", upstream, body_timeout_s=0.5) as gateway:
         user = gateway.user()
         port = int(gateway.url.rsplit(":", 1)[1])
@@ -134,7 +136,7 @@ def test_a_slow_body_is_cut_off(
 
 
 def test_errors_outside_v1_have_the_plain_envelope(gateway: RunningGateway) -> None:
-    """{"detail", "code"}; and under /v1 unknown paths and methods are OpenAI's."""
+    """{"detail", "code"}; and under /v1 unknown paths and methods are OpenAI's (rule: contract)."""
     with httpx.Client(base_url=gateway.url) as client:
         plain = client.get("/user/balance")
         assert plain.status_code == 401

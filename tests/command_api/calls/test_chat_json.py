@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_the_hold_precedes_the_provider_and_the_settlement_the_reply(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """P2: while the provider works there is a durable hold; with the reply there is a charge."""
+    """While the provider works there is a durable hold, with the reply a charge (P2)."""
     seen: list[int] = []
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -51,7 +51,7 @@ def test_the_hold_precedes_the_provider_and_the_settlement_the_reply(
 def test_the_body_reaches_the_provider_unchanged_but_for_the_model(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """What the caller sends is what the provider gets, numbers and unknown members included."""
+    """All the caller sends, numbers and unknown members included (money rule 2, rule: contract)."""
     raw = (
         b'{"model":"local/org/long/name", "messages":[{"role":"user","content":"\\u00e9"}],'
         b'"temperature":1.0,"top_p":0.10,"seed":123456789012345678901234567890,"logprobs":true,'
@@ -72,7 +72,7 @@ def test_the_body_reaches_the_provider_unchanged_but_for_the_model(
 
 
 def test_replies_carry_their_ids(gateway: RunningGateway) -> None:
-    """x-request-id is the caller's own where it is sane; the call id and provider are named."""
+    """x-request-id is the caller's where sane; call id and provider are named (rule: contract)."""
     user = gateway.user()
     got = gateway.chat(user, {}, **{"x-request-id": "mine-1"})
     assert got.headers["x-request-id"] == "mine-1"
@@ -86,7 +86,7 @@ def test_replies_carry_their_ids(gateway: RunningGateway) -> None:
 def test_white_space_before_the_reply_is_legal(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Some providers send line breaks to keep the connection alive; the bytes pass unchanged."""
+    """Line breaks keep some connections alive; the bytes pass unchanged (rule: wire)."""
     body = b"\n\n  \n" + completion()
     upstream.answer = lambda connection, _: reply(connection, body)
     got = gateway.chat(gateway.user(), {})
@@ -97,7 +97,7 @@ def test_white_space_before_the_reply_is_legal(
 def test_without_usage_the_call_is_settled_by_our_own_count(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 6: marked estimated, prompt and output at least one token each."""
+    """Marked estimated, prompt and output at least one token each (money rule 6)."""
     body = json.loads(completion("eight characters, four tokens"))
     del body["usage"]
     upstream.answer = lambda connection, _: reply(connection, json.dumps(body).encode())
@@ -112,7 +112,7 @@ def test_without_usage_the_call_is_settled_by_our_own_count(
 def test_too_little_credit_says_what_was_needed_and_what_could_be_had(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """402 in OpenAI's envelope, nothing held, the provider never called."""
+    """402 in OpenAI's envelope, nothing held, no provider called (P1, rule: refuse clearly)."""
     user = gateway.user(grant=1_000_000)
     got = gateway.chat(user, {"max_tokens": 10_000})
     assert got.status_code == 402
@@ -133,7 +133,7 @@ def test_too_little_credit_says_what_was_needed_and_what_could_be_had(
 def test_a_cost_above_the_hold_is_taken_from_what_is_available(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 3: then the rest is house loss, and no balance passes zero (P1)."""
+    """Then the rest is house loss, and no balance passes zero (P1, money rule 3)."""
     usage = {"prompt_tokens": 10, "completion_tokens": 10_000, "total_tokens": 10_010}
     upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
     user = gateway.user(grant=4_000_000)
@@ -147,7 +147,7 @@ def test_a_cost_above_the_hold_is_taken_from_what_is_available(
 def test_a_free_model_leaves_two_events(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 7: a hold and a settlement of 0, even for an empty account."""
+    """A hold and a settlement of 0, even for an empty account (money rule 7)."""
     user = gateway.user(grant=0)
     story = gateway.story(user, gateway.chat(user, {"model": "local/free"}))
     assert story["status"] == "settled"
@@ -159,7 +159,7 @@ def test_a_free_model_leaves_two_events(
 def test_cached_tokens_are_priced_as_such(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The arithmetic is shown term by term, and adds up to the charge."""
+    """The arithmetic is shown term by term, and adds up to the charge (P4, money rule 1)."""
     usage = {
         "prompt_tokens": 1_001,
         "completion_tokens": 7,
@@ -202,7 +202,7 @@ FAILURES = [
 def test_a_failure_before_output_is_void_and_normalised(
     gateway: RunningGateway, upstream: ScriptedUpstream, stream: bool
 ) -> None:
-    """Money rule 4: nothing charged, the status and the envelope are honest, JSON and stream."""
+    """Nothing charged, status and envelope are honest, JSON and stream (money rule 4)."""
     user = gateway.user()
     for status, body, headers, expected in FAILURES:
         upstream.answer = lambda connection, _, s=status, b=body, h=headers: reply(
@@ -226,7 +226,7 @@ def test_a_failure_before_output_is_void_and_normalised(
 def test_a_reply_cut_short_is_a_failure(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """A sized body that ends early, and no connection at all, are voided."""
+    """A sized body that ends early, and no connection at all, are voided (money rule 4)."""
 
     def cut(connection: socket.socket, _: Request) -> str:
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n" + completion())
@@ -249,7 +249,7 @@ def test_a_reply_cut_short_is_a_failure(
 def test_a_hang_up_does_not_stop_a_json_call(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 5: it runs to its end and settles exactly."""
+    """It runs to its end and settles exactly (money rule 5)."""
     began = threading.Event()
 
     def slow(connection: socket.socket, _: Request) -> None:
@@ -268,7 +268,7 @@ def test_a_hang_up_does_not_stop_a_json_call(
 
 
 def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
-    """GET /v1/models lists everything; ids may hold slashes; unknown ones are 404."""
+    """GET /v1/models lists all; ids may hold slashes; unknown ones are 404 (rule: contract)."""
     with httpx.Client(base_url=gateway.url) as client:
         listed = client.get("/v1/models").json()
         assert listed["object"] == "list"

@@ -42,7 +42,7 @@ STREAM = {**ASK, "stream": True}
 def test_bytes_pass_and_the_asked_for_usage_with_them(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """With include_usage every byte of the provider's passes; [DONE] closes."""
+    """With include_usage every byte of the provider's passes; [DONE] closes (rule: contract)."""
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, WORLD, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True, "stream_options": {"include_usage": True}})
@@ -54,7 +54,7 @@ def test_bytes_pass_and_the_asked_for_usage_with_them(
 def test_usage_is_asked_for_and_kept_back(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The caller did not ask: we do, settle by it, and do not pass the extra chunk on."""
+    """We ask for it, settle by it, and keep the extra chunk back (money rule 2, money rule 6)."""
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True, "stream_options": {"other": 1}})
@@ -66,7 +66,7 @@ def test_usage_is_asked_for_and_kept_back(
 def test_a_clean_end_without_done_is_an_end(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Some providers never send [DONE]; we always close with it."""
+    """Some providers never send [DONE]; we always close with it (rule: contract)."""
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, END, USAGE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
@@ -75,7 +75,7 @@ def test_a_clean_end_without_done_is_an_end(
 
 
 def test_an_end_by_closing_is_an_end(gateway: RunningGateway, upstream: ScriptedUpstream) -> None:
-    """A body without length or chunks ends with its connection."""
+    """A body without length or chunks ends with its connection (rule: wire)."""
 
     def answer(connection: socket.socket, _: Request) -> str:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -91,7 +91,7 @@ def test_an_end_by_closing_is_an_end(gateway: RunningGateway, upstream: Scripted
 def test_comments_and_bare_roles_wait_for_output(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Before output nothing is sent, so an error that follows is still an honest status."""
+    """Nothing is sent before output, so an error after them is an honest status (money rule 4)."""
     waiting = b": PROCESSING\n\n"
     error = b'data: {"error":{"message":"later","code":429}}\n\n'
     upstream.answer = lambda connection, _: stream(
@@ -120,7 +120,7 @@ OUTPUTS: list[dict[str, Any]] = [
 def test_a_failure_after_output_is_told_in_the_stream_and_settled(
     gateway: RunningGateway, upstream: ScriptedUpstream, how: str
 ) -> None:
-    """Money rule 4: text, reasoning and tool calls are output; the call is charged by count."""
+    """Text, reasoning and tool calls are output; the call is charged by count (money rule 4)."""
     bad = {
         "error chunk": b'event: error\ndata: {"error":{"message":"boom","code":500}}\n\n',
         "not json": b"data: {broken\n\n",
@@ -155,7 +155,7 @@ def test_a_failure_after_output_is_told_in_the_stream_and_settled(
 def test_usage_before_a_failure_is_what_is_charged(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The provider's last report wins; reports are never summed (money rule 6)."""
+    """The provider's last report wins; reports are never summed (money rule 4, money rule 6)."""
     first = chunk({"content": "a"}, usage={"prompt_tokens": 10, "completion_tokens": 1})
     second = chunk({"content": "b"}, usage={"prompt_tokens": 10, "completion_tokens": 2})
     error = b'data: {"error":{"message":"boom"}}\n\n'
@@ -172,7 +172,7 @@ EMPTY = [b"", b": comment\n\n", DONE, ROLE, ROLE + DONE]
 def test_a_stream_without_anything_is_void(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """An empty 200 is a failure, whatever comments it held."""
+    """An empty 200 is a failure, whatever comments it held (money rule 4)."""
     user = gateway.user()
     for body in EMPTY:
         upstream.answer = lambda connection, _, b=body: (
@@ -186,7 +186,7 @@ def test_a_stream_without_anything_is_void(
 def test_a_finished_but_empty_answer_is_an_answer(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """A model may say nothing: it finished, it is charged by the provider's count."""
+    """A model may say nothing: it is charged by the provider's count (money rule 6)."""
     upstream.answer = lambda connection, _: stream(connection, ROLE, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
@@ -231,7 +231,7 @@ def slow_stream(gone: threading.Event, *, end: int = 40) -> Any:
 def test_a_hang_up_after_output_pays_for_what_was_made(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """P11: the provider's call is cancelled and settled by our count, prompt included."""
+    """The provider's call is cancelled and settled by our count (P11, money rule 5)."""
     gone = threading.Event()
     upstream.answer = slow_stream(gone)
     user = gateway.user()
@@ -251,7 +251,7 @@ def test_a_hang_up_after_output_pays_for_what_was_made(
 def test_a_hang_up_before_output_is_void(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Nothing was made, nothing is charged."""
+    """Nothing was made, nothing is charged (P11, money rule 5)."""
     gone = threading.Event()
 
     def answer(connection: socket.socket, _: Request) -> str:
@@ -274,7 +274,7 @@ def test_a_hang_up_before_output_is_void(
 def test_a_stream_with_a_key_runs_to_its_end(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 5: a hang-up does not cancel it, and the whole answer can be replayed."""
+    """A hang-up does not cancel it, and the whole answer can be replayed (P3, money rule 5)."""
     upstream.answer = slow_stream(threading.Event(), end=6)
     user = gateway.user()
     hang_up(gateway, user, b"Hello", **{"Idempotency-Key": "k"})
@@ -288,7 +288,7 @@ def test_a_stream_with_a_key_runs_to_its_end(
 def test_an_unread_stream_pauses_the_provider(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Back-pressure: what the client does not read is not piled up in the gateway."""
+    """What the client does not read is not piled up in the gateway (rule: bounded)."""
     big = chunk({"content": "x" * 60_000})
     sent = [0]
 
@@ -318,7 +318,7 @@ def test_an_unread_stream_pauses_the_provider(
 def test_a_long_stream_extends_its_hold(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Money rule 2: without a maximum of the caller's, the hold grows as the stream does."""
+    """Without a maximum of the caller's, the hold grows as the stream does (money rule 2)."""
     piece = chunk({"content": "word " * 400})
     usage = {"prompt_tokens": 10, "completion_tokens": 6_000, "total_tokens": 6_010}
     upstream.answer = lambda connection, _: stream(
@@ -336,7 +336,7 @@ def test_a_long_stream_extends_its_hold(
 def test_a_stream_that_cannot_extend_its_hold_ends_there(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """An insufficient_credits chunk, [DONE], and the charge for what was made."""
+    """An insufficient_credits chunk, [DONE], the charge for what was made (P1, money rule 2)."""
     piece = chunk({"content": "word " * 400})
     upstream.answer = lambda connection, _: stream(
         connection, *[piece] * 40, END, USAGE, DONE, pause_s=0.02
@@ -356,7 +356,7 @@ def test_a_stream_that_cannot_extend_its_hold_ends_there(
 def test_a_json_answer_to_a_stream_is_a_failure(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """A provider that does not stream when asked to gives the caller no stream."""
+    """A provider that does not stream when asked to gives the caller no stream (rule: contract)."""
     upstream.answer = lambda connection, _: reply(connection, b'{"choices":[]}')
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
@@ -366,7 +366,7 @@ def test_a_json_answer_to_a_stream_is_a_failure(
 def test_drain_lets_a_stream_run_out(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """With on_disconnect = drain a hang-up is settled by the provider's own count."""
+    """With on_disconnect = drain a hang-up is settled by the provider's count (money rule 5)."""
     upstream.answer = slow_stream(threading.Event(), end=6)
     with running_gateway(database, tmp_path / "home", upstream, on_disconnect="drain") as gateway:
         user = gateway.user()
@@ -379,7 +379,7 @@ def test_drain_lets_a_stream_run_out(
 def test_strict_holds_send_the_bound_upstream(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """The provider is told the maximum that is held, when the caller gave none."""
+    """The provider is told the maximum that is held, when the caller gave none (money rule 2)."""
     upstream.answer = lambda connection, _: stream(connection, HELLO, END, USAGE, DONE)
     with running_gateway(database, tmp_path / "home", upstream, strict_holds=True) as gateway:
         user = gateway.user()
@@ -392,7 +392,7 @@ def test_strict_holds_send_the_bound_upstream(
 def test_the_time_to_the_first_output_is_on_record(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The attempt of a stream says when output began; analysts read it by the hour."""
+    """A stream's attempt says when output began; analysts read it hourly (rule: observable)."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         time.sleep(0.05)

@@ -162,7 +162,7 @@ FAILURES: list[tuple[str, Answer]] = [
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["json", "stream"])
 def test_each_failure_before_output_is_answered_by_the_next(fleet: Fleet, streamed: bool) -> None:
-    """P3: the failed attempt is on record and free; the price is that of the one who answered."""
+    """The failed attempt is on record and free; who answered sets the price (P3, money rule 4)."""
     for error, answer in FAILURES:
         fleet.answers(first=answer)
         got = fleet.call(stream=streamed)
@@ -178,7 +178,7 @@ def test_a_provider_that_is_away_is_passed_over(
     upstream: ScriptedUpstream,
     upstreams: dict[str, ScriptedUpstream],
 ) -> None:
-    """Nobody listens at the first address."""
+    """Nobody listens at the first address: the next is asked (P3, rule: routing)."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = upstreams["first"].base_url
@@ -191,7 +191,7 @@ def test_a_provider_that_is_away_is_passed_over(
 
 @pytest.mark.parametrize("code", [400, 413, 422])
 def test_a_request_that_is_wrong_is_nobody_elses(fleet: Fleet, code: int) -> None:
-    """The caller's fault goes back to him; the call is voided and free."""
+    """The caller's fault goes back to him; the call is free (money rule 4, rule: routing)."""
     fleet.answers(first=status(code))
     got = fleet.call()
     assert (got.status_code, fleet.asked()) == (code, "f")
@@ -200,14 +200,14 @@ def test_a_request_that_is_wrong_is_nobody_elses(fleet: Fleet, code: int) -> Non
 
 
 def test_a_bad_key_said_with_400_is_ours_to_mend(fleet: Fleet) -> None:
-    """xAI and Gemini say so; another provider is asked."""
+    """xAI and Gemini say so; another provider is asked (rule: routing)."""
     body = b'{"code":"x","error":"Incorrect API key provided: sk***."}'
     fleet.answers(first=lambda connection, _: reply(connection, body, status=400))
     assert fleet.settled_by(fleet.call())[0] == "second"
 
 
 def test_comments_and_roles_are_no_output(fleet: Fleet) -> None:
-    """A stream that breaks before its first output fails over; its beginning is not passed on."""
+    """A stream that breaks before output fails over, its beginning kept back (money rule 4)."""
 
     def silent(connection: socket.socket, _: Request) -> str:
         begin_stream(connection)
@@ -223,7 +223,7 @@ def test_comments_and_roles_are_no_output(fleet: Fleet) -> None:
 
 
 def test_after_output_there_is_no_going_back(fleet: Fleet) -> None:
-    """An error chunk ends the stream; what was made is charged, once."""
+    """An error chunk ends the stream; what was made is charged, once (P3, money rule 4)."""
 
     def half(connection: socket.socket, _: Request) -> str:
         begin_stream(connection)
@@ -241,7 +241,7 @@ def test_after_output_there_is_no_going_back(fleet: Fleet) -> None:
 
 
 def test_when_all_fail_the_last_failure_is_told_and_nothing_charged(fleet: Fleet) -> None:
-    """Three attempts on record, one void."""
+    """Three attempts on record, one void (P3, money rule 4)."""
     fleet.answers(first=status(500), second=status(503), third=status(429, **{"retry-after": "7"}))
     got = fleet.call()
     assert (got.status_code, got.headers["retry-after"]) == (429, "7")
@@ -251,14 +251,14 @@ def test_when_all_fail_the_last_failure_is_told_and_nothing_charged(fleet: Fleet
 
 
 def test_a_named_provider_is_the_only_one(fleet: Fleet) -> None:
-    """`provider/model` pins the call: no failover, no alias."""
+    """`provider/model` pins the call: no failover, no alias (rule: routing)."""
     fleet.answers(first=status(500))
     got = fleet.call(model="first/org/model")
     assert (got.status_code, fleet.asked()) == (502, "f")
 
 
 def test_a_list_of_models_is_tried_in_its_order(fleet: Fleet) -> None:
-    """`models` are fallbacks, and do not reach the provider."""
+    """`models` are fallbacks, and do not reach the provider (rule: routing)."""
     fleet.answers(third=status(500))
     got = fleet.call(model="third/org/model", models=["second/org/model"])
     assert fleet.settled_by(got) == ("second", [("third", "status_500"), ("second", None)])
@@ -280,7 +280,7 @@ WISHES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("wish", "expected"), WISHES)
 def test_the_caller_has_a_say(fleet: Fleet, wish: Any, expected: str) -> None:
-    """OpenRouter's `provider` object, or a name; it does not reach the provider."""
+    """OpenRouter's `provider` object, or a name; it does not reach the provider (rule: routing)."""
     fleet.answers()
     got = fleet.call(provider=wish, portkey_provider="openai")
     assert fleet.settled_by(got)[0] == expected
@@ -301,7 +301,7 @@ BAD_WISHES: list[tuple[Any, int, str]] = [
 
 @pytest.mark.parametrize(("wish", "code", "name"), BAD_WISHES)
 def test_wishes_that_cannot_be_met_are_told(fleet: Fleet, wish: Any, code: int, name: str) -> None:
-    """Before anything is held."""
+    """With what is wrong, before anything is held (rule: refuse clearly)."""
     fleet.answers()
     got = fleet.call(provider=wish)
     assert (got.status_code, got.json()["error"]["code"]) == (code, name)
@@ -310,7 +310,7 @@ def test_wishes_that_cannot_be_met_are_told(fleet: Fleet, wish: Any, code: int, 
 
 
 def test_a_named_provider_is_stronger_than_the_models_id(fleet: Fleet) -> None:
-    """`first/org/model` may be a model of the provider that is named; if it has none, 404."""
+    """`first/org/model` may be a model of the named provider; if not, 404 (rule: routing)."""
     fleet.answers()
     assert fleet.settled_by(fleet.call(model="first/org/model", provider="first"))[0] == "first"
     got = fleet.call(model="first/org/model", provider="second")
@@ -319,7 +319,7 @@ def test_a_named_provider_is_stronger_than_the_models_id(fleet: Fleet) -> None:
 
 
 def test_a_provider_that_is_limited_is_left_alone_for_as_long_as_it_says(fleet: Fleet) -> None:
-    """Retry-After puts it last; afterwards it is first again."""
+    """Retry-After puts it last; afterwards it is first again (rule: routing)."""
     fleet.answers(first=status(429, **{"retry-after": "1"}))
     assert fleet.settled_by(fleet.call())[1][0] == ("first", "status_429")
     fleet.answers()
@@ -328,7 +328,7 @@ def test_a_provider_that_is_limited_is_left_alone_for_as_long_as_it_says(fleet: 
 
 
 def test_the_only_provider_is_asked_even_when_it_is_limited(fleet: Fleet) -> None:
-    """A pinned call has nobody else: the provider's own answer goes through."""
+    """A pinned call has nobody else: the provider's own answer goes through (rule: routing)."""
     fleet.answers(first=status(429, **{"retry-after": "60"}))
     assert fleet.call(model="first/org/model").status_code == 429
     fleet.answers()
@@ -341,7 +341,7 @@ def test_a_breaker_keeps_calls_from_a_broken_provider(
     upstream: ScriptedUpstream,
     upstreams: dict[str, ScriptedUpstream],
 ) -> None:
-    """Open after two failures, one probe after a while, closed again after a success."""
+    """Open after two failures, one probe after a while, closed after a success (rule: routing)."""
     with running_gateway(
         database,
         tmp_path / "home",
@@ -370,7 +370,7 @@ def test_attempts_have_a_cap_and_a_call_a_deadline(
     upstream: ScriptedUpstream,
     upstreams: dict[str, ScriptedUpstream],
 ) -> None:
-    """Two of three are tried; a silent stream's turn is over in time, a call's time altogether."""
+    """Two of three are tried; a silent stream's turn ends in time, and its call (rule: bounded)."""
 
     def silent(connection: socket.socket, _: Request) -> None:
         time.sleep(4)
@@ -408,7 +408,7 @@ def test_a_hedge_asks_the_next_when_the_first_is_slow(
     upstreams: dict[str, ScriptedUpstream],
     streamed: bool,
 ) -> None:
-    """The quicker one wins, the other is given up, and one of them is charged."""
+    """The quicker one wins, the other is given up, and one of them is charged (P3)."""
 
     def slow(connection: socket.socket, request: Request) -> None:
         time.sleep(3)
@@ -435,7 +435,7 @@ def test_a_hedge_asks_the_next_when_the_first_is_slow(
 def test_the_hold_covers_the_dearest_that_may_answer_and_narrows_when_it_must(
     fleet: Fleet,
 ) -> None:
-    """P1: never more than was held; with few credits only what they cover is tried."""
+    """Never more than was held; few credits narrow what is tried (P1, money rule 2)."""
     fleet.answers(first=status(500), second=status(500))
     got = fleet.call(max_tokens=100)
     story = fleet.gateway.story(fleet.user, got)
@@ -451,7 +451,7 @@ def test_the_hold_covers_the_dearest_that_may_answer_and_narrows_when_it_must(
 
 
 def test_a_key_is_one_charge_over_failover(fleet: Fleet) -> None:
-    """P3: the replay is the answer of the one that gave it, and costs nothing."""
+    """The replay is the answer of the one that gave it, and costs nothing (P3, money rule 8)."""
     fleet.answers(first=status(500))
     first = fleet.gateway.chat(fleet.user, {"model": "org/model"}, **{"idempotency-key": "k"})
     again = fleet.gateway.chat(fleet.user, {"model": "org/model"}, **{"idempotency-key": "k"})

@@ -82,7 +82,7 @@ def call(client: httpx.Client, number: int) -> str:
 def test_one_charge_each_whatever_happens(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """P1, P2, P3: no hold is left, no call is charged twice, every nano-USD is accounted for."""
+    """No hold is left, no call is charged twice, every nano-USD is accounted for (P1, P2, P3)."""
     upstreams = {name: ScriptedUpstream(Moody(name, seed)) for seed, name in enumerate(NAMES, 1)}
     routing = "[routing]\nhedge_after_ms = 60\n"
     text = providers_toml(upstreams, routing)

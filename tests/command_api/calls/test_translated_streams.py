@@ -65,7 +65,7 @@ def anthropic(kind: str, **more: Any) -> bytes:
 
 
 def test_a_cut_stream_is_charged_by_the_providers_last_count(served: RunningGateway) -> None:
-    """Money rule 4: Gemini counts as it goes; the error is told in the stream."""
+    """Gemini counts as it goes; the error is told in the stream (money rule 4)."""
 
     def answer(connection: socket.socket, request: Request) -> str:
         if request.method == "GET":
@@ -92,7 +92,7 @@ def test_a_cut_stream_is_charged_by_the_providers_last_count(served: RunningGate
 def test_a_stream_that_is_left_is_charged_for_what_was_made(
     served: RunningGateway, model: str, source: str
 ) -> None:
-    """P11: by the provider's count where it gave one, else by ours, marked so."""
+    """By the provider's count where it gave one, else by ours, marked so (P11, money rule 5)."""
 
     def answer(connection: socket.socket, request: Request) -> str:
         if request.method == "GET":
@@ -123,7 +123,7 @@ def test_a_stream_that_is_left_is_charged_for_what_was_made(
 
 
 def test_an_error_event_before_output_is_a_failure(served: RunningGateway) -> None:
-    """Anthropic overloaded inside its stream: 503, voided, nothing of the stream passed on."""
+    """Anthropic overloaded inside its stream: 503, voided, nothing passed on (money rule 4)."""
 
     def answer(connection: socket.socket, request: Request) -> str:
         if request.method == "GET":

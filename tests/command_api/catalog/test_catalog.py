@@ -114,7 +114,7 @@ def serve(database: Database, tmp_path: Path, upstream: ScriptedUpstream, lists:
 def test_a_list_is_told_to_the_log_and_only_what_is_new(
     serve: Any, lists: Lists, database: Database
 ) -> None:
-    """Listed, priced, confirmed; a new price and a model that went are new events, the rest not."""
+    """Listed, priced, confirmed; then only a new price and a model that went (money rule 12)."""
     with serve(model_list_interval_s=0.3) as gateway:
         eventually(lambda: len(catalog_events(database)) >= 4)
         first = catalog_events(database)[:4]
@@ -159,7 +159,7 @@ def test_a_list_is_told_to_the_log_and_only_what_is_new(
 
 
 def test_the_log_serves_while_a_provider_is_down(serve: Any, lists: Lists) -> None:
-    """A restart with a dead provider offers what was listed; past its limit it is refused (P10)."""
+    """A restart offers what was listed, as it was; past its limit it is refused (P10, P12)."""
     with serve() as gateway:
         eventually(lambda: "openrouter/org/a" in listed(gateway))
         first = listed(gateway)["openrouter/org/a"]
@@ -187,7 +187,7 @@ def test_the_log_serves_while_a_provider_is_down(serve: Any, lists: Lists) -> No
 def test_a_list_that_could_not_be_fetched_is_asked_for_again_soon(
     serve: Any, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Long before its next turn: a provider that was down at the start is there a minute later."""
+    """Long before its next turn: a provider down at the start is there a minute later (P12)."""
     monkeypatch.setattr(model_list, "RETRY_S", 0.2)
     data, lists.data = lists.data, None
     with serve() as gateway:
@@ -215,7 +215,7 @@ def providers(gateway: RunningGateway) -> list[dict[str, Any]]:
 
 
 def test_a_model_without_a_price_is_listed_and_refused(serve: Any) -> None:
-    """As unpriced; a call holds nothing (P10)."""
+    """As unpriced; a call holds nothing (P10, money rule 1)."""
     with serve() as gateway:
         shown = eventually(lambda: listed(gateway).get("openrouter/org/free"))
         assert (shown["unpriced"], shown["price"], shown["pricing"]) == (True, None, None)
@@ -227,7 +227,7 @@ def test_a_model_without_a_price_is_listed_and_refused(serve: Any) -> None:
 
 
 def test_the_operators_own_prices_are_told_as_well(gateway: RunningGateway) -> None:
-    """Those of the providers file, with their source."""
+    """Those of the providers file, with their source (money rule 12)."""
     found = eventually(
         lambda: [
             each
@@ -299,14 +299,14 @@ SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("query", "expected"), SEARCHES)
 def test_search(fleet: RunningGateway, query: dict[str, Any], expected: list[str]) -> None:
-    """Words, modality, context, price, provider; sorted and paged."""
+    """Words, modality, context, price, provider; sorted and paged (rule: contract)."""
     got = get(fleet, "/v1/models/search", **query).json()
     assert [each["id"] for each in got["data"]] == expected
     assert got["meta"]["returned"] == len(expected)
 
 
 def test_one_model_at_many_providers_is_one_entry_with_offers(fleet: RunningGateway) -> None:
-    """Under its canonical id, the cheapest offer first; aliases and ids in any case lead to it."""
+    """Under its canonical id, cheapest offer first; aliases lead to it (rule: contract)."""
     (entry,) = get(fleet, "/v1/models/search", q="the big one").json()["data"]
     assert [each["id"] for each in entry["offers"]] == ["two/org/big", "one/org/Big"]
     assert entry["pricing"]["prompt"] == "0.000002"
@@ -322,7 +322,7 @@ def test_one_model_at_many_providers_is_one_entry_with_offers(fleet: RunningGate
 
 
 def test_comparison(fleet: RunningGateway) -> None:
-    """Side by side, with what the cheapest saves."""
+    """Side by side, with what the cheapest saves (rule: contract)."""
     got = get(fleet, "/v1/models/org/big/compare", gateways="one,two,simulator").json()
     rows = {each["gateway"]: each for each in got["comparisons"]}
     assert {name: each["available"] for name, each in rows.items()} == {
@@ -344,7 +344,7 @@ def test_comparison(fleet: RunningGateway) -> None:
 
 
 def test_traffic_of_providers_and_models(fleet: RunningGateway) -> None:
-    """Requests, tokens and money of our own calls, by provider and model, exact."""
+    """Requests, tokens and money of our own calls, exact (P4, rule: observable)."""
     user = fleet.user()
     for _ in range(3):
         assert fleet.chat(user, {"model": "one/org/eyes"}).status_code == 200
@@ -364,7 +364,7 @@ def test_traffic_of_providers_and_models(fleet: RunningGateway) -> None:
 
 
 def test_providers_without_a_key_are_listed_as_unconfigured(gateway: RunningGateway) -> None:
-    """All that are known by name, and those of the file."""
+    """All that are known by name; a call of one is told what it lacks (rule: refuse clearly)."""
     status = {each["slug"]: each["status"] for each in providers(gateway)}
     assert len(status) == 23
     assert (status["local"], status["simulator"], status["groq"]) == (
@@ -394,7 +394,7 @@ BAD = [
 
 @pytest.mark.parametrize(("path", "status"), BAD)
 def test_odd_questions_are_told(fleet: RunningGateway, path: str, status: int) -> None:
-    """In OpenAI's envelope."""
+    """In OpenAI's envelope (rule: refuse clearly)."""
     got = get(fleet, path)
     assert got.status_code == status
     assert got.json()["error"]["message"]
@@ -406,7 +406,7 @@ def test_modelz(
     upstream: ScriptedUpstream,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its tokens, with the filter passed on; kept while it is down; 503 when there is none."""
+    """Its tokens, filtered; kept while it is down, 503 if there are none (P12, rule: contract)."""
     asked: list[str] = []
 
     def answer(connection: socket.socket, request: Request) -> None:

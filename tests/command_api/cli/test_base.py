@@ -18,7 +18,7 @@ VALUE = {"user_id": "u", "granted_nano_usd": 10**18 + 1, "name": 'a "name"'}
 
 
 def test_a_result_for_programs_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """(P4) Integers stay integers, whatever their size."""
+    """Integers stay integers, whatever their size (P4)."""
     show(VALUE, as_json=True)
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
@@ -26,7 +26,7 @@ def test_a_result_for_programs_is_one_line_of_json(capsys: pytest.CaptureFixture
 
 
 def test_a_result_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
-    """(rule: output) A line for each name, without its underscores."""
+    """A line for each name, without its underscores (rule: contract)."""
     show(VALUE, as_json=False)
     assert capsys.readouterr().out.splitlines() == [
         "user id           u",
@@ -38,7 +38,7 @@ def test_a_result_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> N
 def test_options_that_are_not_given_leave_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: settings) --port wins over GATEWAYZ_PORT; without it the variable counts."""
+    """--port wins over GATEWAYZ_PORT; without it the variable counts (rule: contract)."""
     monkeypatch.setenv("GATEWAYZ_PORT", "9000")
     monkeypatch.setenv("GATEWAYZ_HOME", str(tmp_path))
     assert settings_with(None, port=None).server.port == 9000
@@ -50,7 +50,7 @@ def test_options_that_are_not_given_leave_the_environment(
 def test_a_setting_that_cannot_be_used_is_named_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """(rule: errors) The variable, what is wrong, and where to read on; exit 1."""
+    """The variable, what is wrong, and where to read on; exit 1 (rule: refuse clearly)."""
     monkeypatch.setenv("GATEWAYZ_CALL_DEADLINE_S", "soon")
     with pytest.raises(typer.Exit) as ended:
         settings_with(None)
@@ -64,7 +64,7 @@ def test_a_setting_that_cannot_be_used_is_named_in_a_line(
     "error", [StartError("do this"), FileNotFoundError("do this"), ValueError("do this")]
 )
 def test_expected_errors_are_a_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    """(rule: errors) What people can mend is told them, without a traceback."""
+    """What people can mend is told them, without a traceback (rule: refuse clearly)."""
     with pytest.raises(typer.Exit) as ended, telling():
         raise error
     assert ended.value.exit_code == 1
@@ -73,7 +73,9 @@ def test_expected_errors_are_a_line(error: Exception, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), KeyError("x"), AssertionError()])
 def test_defects_and_a_closed_pipe_are_not_dressed_up(error: Exception) -> None:
-    """(rule: errors) A defect shows its traceback; a reader that has gone needs no message."""
+    """A defect shows its traceback; a reader that has gone needs no message
+    (rule: refuse clearly).
+    """
     assert isinstance(error, OSError) or not isinstance(error, EXPECTED)
     with pytest.raises(type(error)), telling():
         raise error

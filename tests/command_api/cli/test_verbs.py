@@ -39,7 +39,7 @@ VERBS = verbs(typer.main.get_command(app))
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_takes_home_and_json(verb: str) -> None:
-    """(rule: output) All but those that print nothing speak to programs too."""
+    """All but those that print nothing speak to programs too (rule: contract)."""
     options = {option for each in VERBS[verb].params for option in each.opts}
     assert "--home" in options
     assert ("--json" in options) == (verb not in PRINT_NOTHING)
@@ -47,7 +47,7 @@ def test_every_verb_takes_home_and_json(verb: str) -> None:
 
 
 def test_up_and_serve_have_the_same_options() -> None:
-    """(rule: output) What starts the server alone starts it the same way."""
+    """What starts the server alone starts it the same way (rule: contract)."""
     up, serve = ([each.opts for each in VERBS[verb].params] for verb in ("up", "serve"))
     assert up == serve
 
@@ -67,7 +67,7 @@ def test_up_and_serve_have_the_same_options() -> None:
     ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
 )
 def test_a_mistake_makes_no_home(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    """(rule: errors) One line that names it, exit 1, and nothing on the disk."""
+    """One line that names it, exit 1, and nothing on the disk (rule: refuse clearly)."""
     home = tmp_path / "home"
     done = RUNNER.invoke(app, [*arguments, "--home", str(home)], env={"GATEWAYZ_WORKERS": "65"})
     assert done.exit_code == 1
@@ -78,7 +78,7 @@ def test_a_mistake_makes_no_home(arguments: tuple[str, ...], said: str, tmp_path
 
 
 def test_an_option_out_of_its_limits_names_the_variable(tmp_path: Path) -> None:
-    """(rule: errors) The option and the variable are one setting."""
+    """The option and the variable are one setting (rule: refuse clearly)."""
     done = RUNNER.invoke(app, ["serve", "--port", "65536", "--home", str(tmp_path / "home")])
     assert done.exit_code == 1
     assert done.stderr.startswith("gatewayz: GATEWAYZ_PORT: ")
@@ -86,7 +86,9 @@ def test_an_option_out_of_its_limits_names_the_variable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["up", "serve"])
 def test_a_start_that_fails_says_so_in_a_line(verb: str, tmp_path: Path) -> None:
-    """(rule: errors) Another server, a taken port, a secret that cannot be: never a traceback."""
+    """Another server, a taken port, a secret that cannot be: never a traceback
+    (rule: refuse clearly).
+    """
 
     def said(*options: str, home: Path = tmp_path / "home", **environment: str) -> str:
         text: str = gatewayz(home, verb, *options, status=1, **environment)
@@ -108,7 +110,7 @@ def test_a_start_that_fails_says_so_in_a_line(verb: str, tmp_path: Path) -> None
 
 
 def test_an_instant_has_a_zone() -> None:
-    """(money rule 9) A grant ends at one instant, whoever reads it where."""
+    """A grant ends at one instant, whoever reads it where (money rule 9)."""
     assert users._instant(None) is None
     assert users._instant("2027-01-01T01:00:00+01:00") == "2027-01-01T00:00:00.000000Z"
     with pytest.raises(ValueError, match="has no time zone"):
@@ -118,7 +120,7 @@ def test_an_instant_has_a_zone() -> None:
 
 
 def test_a_stream_is_named_by_its_uuid_with_or_without_its_kind() -> None:
-    """(P6) `call-UUID` and the UUID alone are the same stream."""
+    """`call-UUID` and the UUID alone are the same stream (P6)."""
     name = "0198c0de-0000-7000-8000-000000000001"
     assert ledger._stream_id(None) is None
     assert ledger._stream_id(name) == ledger._stream_id(f"call-{name}") == UUID(name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_gateways_that_start_together_share_one_secret(tmp_path: Path) -> None:
-    """Many at once, in a folder that is not there yet: one secret, readable by its owner only."""
+    """Many at once, in a new folder: one secret, readable by its owner only (rule: access)."""
     file = tmp_path / "shared" / "key"
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda n: load_secret(tmp_path / str(n), None, file), range(64)))
@@ -25,7 +25,7 @@ def test_gateways_that_start_together_share_one_secret(tmp_path: Path) -> None:
 
 
 def test_a_home_has_a_secret_of_its_own(tmp_path: Path) -> None:
-    """Made on first use and kept; a configured one wins, and must be long enough."""
+    """Made on first use and kept; a configured one wins, and must be long enough (rule: access)."""
     made = load_secret(tmp_path / "a", None)
     assert load_secret(tmp_path / "a", None) == made
     assert load_secret(tmp_path / "b", None) != made

@@ -34,7 +34,7 @@ KEY = {"Idempotency-Key": "order-1"}
 def test_a_repeat_gets_the_first_answer_and_no_charge(
     gateway: RunningGateway, upstream: ScriptedUpstream, streamed: bool
 ) -> None:
-    """The same status, bytes and call id, marked as replayed; the provider is asked once."""
+    """The same status, bytes and call id, marked replayed; one provider call (P3, money rule 8)."""
     if streamed:
         upstream.answer = lambda connection, _: stream(
             connection, chunk({"content": "x"}), USAGE, DONE
@@ -53,7 +53,7 @@ def test_a_repeat_gets_the_first_answer_and_no_charge(
 
 
 def test_the_digest_is_of_the_parsed_body(gateway: RunningGateway) -> None:
-    """White space and the order of members do not matter; another body is refused."""
+    """White space and order do not matter; another body is refused (P3, money rule 8)."""
     user = gateway.user()
     bodies = [
         b'{"model":"local/m","messages":[{"role":"user","content":"Hi"}]}',
@@ -69,7 +69,7 @@ def test_the_digest_is_of_the_parsed_body(gateway: RunningGateway) -> None:
 
 
 def test_another_account_has_its_own_keys(gateway: RunningGateway) -> None:
-    """The scope of a key is the account."""
+    """The scope of a key is the account (money rule 8)."""
     for _ in range(2):
         user = gateway.user()
         assert "idempotent-replayed" not in gateway.chat(user, {}, **KEY).headers
@@ -78,7 +78,7 @@ def test_another_account_has_its_own_keys(gateway: RunningGateway) -> None:
 def test_while_the_first_runs_the_second_waits(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """409 idempotency_in_progress with Retry-After, and one charge however many come."""
+    """409 in progress with Retry-After, and one charge however many come (P3, money rule 8)."""
     go = threading.Event()
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -104,7 +104,7 @@ def test_while_the_first_runs_the_second_waits(
 def test_after_a_void_a_repeat_is_a_new_attempt_of_the_same_call(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """The same call id, a new hold, one charge."""
+    """The same call id, a new hold, one charge (P3, money rule 8)."""
     upstream.answer = lambda connection, _: reply(connection, b"{}", status=500)
     user = gateway.user()
     first = gateway.chat(user, {}, **KEY)
@@ -125,7 +125,7 @@ def test_after_a_void_a_repeat_is_a_new_attempt_of_the_same_call(
 
 
 def test_a_key_refused_for_funds_stays_refused(gateway: RunningGateway) -> None:
-    """The same 402, even when credits have come since."""
+    """The same 402, even when credits have come since (P3, money rule 8)."""
     user = gateway.user(grant=1_000)
     first = gateway.chat(user, {}, **KEY)
     assert first.status_code == 402
@@ -155,7 +155,7 @@ def _grant(gateway: RunningGateway, account_id: str) -> None:
 def test_a_reply_too_large_to_keep_is_named_instead(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """409 naming the call: never a second charge, never a wrong answer."""
+    """409 naming the call: never a second charge, never a wrong answer (P3, money rule 8)."""
     with running_gateway(
         database, tmp_path / "home", upstream, idempotency_body_bytes_max=10
     ) as gateway:
@@ -168,7 +168,7 @@ def test_a_reply_too_large_to_keep_is_named_instead(
 
 
 def test_kept_replies_are_encrypted(gateway: RunningGateway) -> None:
-    """Without the user's data key the kept body says nothing (P5)."""
+    """Without the user's data key the kept body says nothing (P5, money rule 8)."""
     user = gateway.user()
     got = gateway.chat(user, {}, **KEY)
     text = json.loads(got.content)["choices"][0]["message"]["content"]
@@ -180,6 +180,6 @@ def test_kept_replies_are_encrypted(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
 def test_an_unusable_key_is_refused(gateway: RunningGateway, key: str) -> None:
-    """400 that says what a key may be; an empty header is no key."""
+    """400 that says what a key may be; an empty header is no key (rule: refuse clearly)."""
     got = gateway.chat(gateway.user(), {}, **{"Idempotency-Key": key})
     assert got.status_code == (400 if key else 200)

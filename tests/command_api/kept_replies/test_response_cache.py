@@ -38,7 +38,7 @@ def cached(
 def test_the_same_request_is_answered_again_for_nothing(
     cached: RunningGateway, upstream: ScriptedUpstream, empty_redis: str
 ) -> None:
-    """One provider call, one charge; the hit names the call that was charged."""
+    """One charge, named by each hit; encrypted, for its account alone (P3, P5, rule: access)."""
     user, other = cached.user(), cached.user()
     first = cached.chat(user, {})
     events = cached.events()
@@ -66,7 +66,7 @@ def test_the_same_request_is_answered_again_for_nothing(
 def test_nothing_is_cached_unless_it_is_set(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Off by default: every request is a call."""
+    """Off by default: every request is a call (rule: contract)."""
     user = gateway.user()
     assert "x-gatewayz-cache" not in gateway.chat(user, {}).headers
     gateway.chat(user, {})

@@ -90,7 +90,7 @@ def test_embeddings_are_charged_for_the_providers_count(media: RunningGateway) -
 
 
 def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
-    """No usage: our own count, marked so, and told in OpenAI's form (money rule 6)."""
+    """No usage: our own count, marked so, told in OpenAI's form (money rule 6, rule: contract)."""
     answer_with(media.upstream, {"data": vectors([0.5])["data"]})
     got, story = post(media, "/v1/embeddings", {"model": "local/embed", "input": "abcdefgh"})
     assert got.json()["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
@@ -103,9 +103,7 @@ def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
 def test_vectors_come_in_the_encoding_that_was_asked_for(
     media: RunningGateway, asked: str | None, gives_text: bool
 ) -> None:
-    """Whatever the provider gives: OpenAI's npm client expects base64 and nothing else
-    (rule: replies fit OpenAI).
-    """
+    """Whatever the provider gives: OpenAI's npm client expects base64 alone (rule: contract)."""
     text = base64.b64encode(struct.pack("<2f", 0.5, -0.25)).decode()
     answer_with(media.upstream, vectors(text if gives_text else [0.5, -0.25]))
     body = {"model": "local/embed", "input": "a"}
@@ -140,9 +138,7 @@ def test_images_with_tokens_are_charged_for_both(media: RunningGateway) -> None:
 
 
 def test_images_of_fal(media: RunningGateway) -> None:
-    """Its own API behind ours; a direct answer is as good as its queue's
-    (rule: translations lose nothing).
-    """
+    """Its own API behind ours; a direct answer is as good as its queue's (rule: translation)."""
     image = {"url": "https://fal.media/1.png", "width": 1000, "height": 500}
     answer_with(media.upstream, {"images": [image], "seed": 7})
     body = {"model": "fal/fal-ai/flux/dev", "prompt": "A cat"}

@@ -19,7 +19,7 @@ URL = "http://127.0.0.1:8000"
 
 
 def test_the_welcome_is_a_command_that_a_shell_takes() -> None:
-    """(rule: start) Pasted as it stands: the key as bearer, a body that is JSON."""
+    """Pasted as it stands: the key as bearer, a body that is JSON (rule: two commands)."""
     text = welcome(URL, "gw_key")
     command = re.search(r"curl .*?\}'$", text, re.MULTILINE | re.DOTALL)
     assert command
@@ -30,7 +30,7 @@ def test_the_welcome_is_a_command_that_a_shell_takes() -> None:
 
 
 def test_only_the_first_start_makes_a_user(database: Database, tmp_path: Path) -> None:
-    """(money rule 10) One trial for a home, and none for a new home on a used database."""
+    """One trial for a home, and none for a new home on a used database (money rule 10)."""
     first, second = Settings(home=tmp_path / "first"), Settings(home=tmp_path / "second")
     for settings in (first, second):
         settings.installation.home.mkdir()

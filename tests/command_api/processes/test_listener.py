@@ -14,7 +14,7 @@ from tests.support.processes import free_port
 
 
 def test_a_port_that_stays_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """(rule: errors) After a moment; at once when we are told to stop."""
+    """After a moment; at once when we are told to stop (rule: refuse clearly)."""
     monkeypatch.setattr(listener, "PORT_WAIT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -31,7 +31,7 @@ def test_a_port_that_stays_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_port_that_is_let_go_is_taken() -> None:
-    """(rule: start) An orphan of a killed server may hold it for a moment."""
+    """An orphan of a killed server may hold it for a moment (rule: two commands)."""
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     threading.Timer(0.3, taken.close).start()
@@ -41,5 +41,5 @@ def test_a_port_that_is_let_go_is_taken() -> None:
 
 
 def test_nobody_on_the_port_is_not_healthy() -> None:
-    """(rule: start) The greeting waits for somebody who answers."""
+    """The greeting waits for somebody who answers (rule: two commands)."""
     assert not listener.answers(f"http://127.0.0.1:{free_port()}")

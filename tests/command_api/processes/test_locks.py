@@ -26,7 +26,7 @@ def sleeper(home: Path, seconds: float) -> subprocess.Popen[bytes]:
 
 
 def test_a_home_has_one_server(tmp_path: Path) -> None:
-    """(P1) Two supervisors of a home would lapse each other's leases; the second is refused."""
+    """Two supervisors of a home would lapse each other's leases; the second is refused (P1)."""
     home = tmp_path / "a/home"
     with locks.home_lock(home):
         assert home.stat().st_mode & 0o777 == 0o700
@@ -37,7 +37,7 @@ def test_a_home_has_one_server(tmp_path: Path) -> None:
 
 
 def test_a_start_waits_for_the_children_of_a_killed_server(tmp_path: Path) -> None:
-    """(P2) Leases lapse only when nobody of that home can still append."""
+    """Leases lapse only when nobody of that home can still append (P2)."""
     first, second = sleeper(tmp_path, 0.2), sleeper(tmp_path, 0.6)
     locks.await_orphans(tmp_path)
     assert first.poll() == second.poll() == 0
@@ -48,7 +48,7 @@ def test_a_start_waits_for_the_children_of_a_killed_server(tmp_path: Path) -> No
 def test_children_that_do_not_end_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: errors) The wait has an end, and says what to do."""
+    """The wait has an end, and says what to do (rule: refuse clearly)."""
     monkeypatch.setattr(locks, "ORPHANS_WAIT_S", 0.3)
     child = sleeper(tmp_path, 30)
     try:

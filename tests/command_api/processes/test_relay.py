@@ -11,7 +11,7 @@ from event_store.relay.relay import RelayStatus
 
 
 def test_health_follows_the_relays_beat_and_metrics_its_status() -> None:
-    """(P7) A relay that no longer looks at the log is not healthy, and its lag is a metric."""
+    """A relay that no longer looks at the log is not healthy, and its lag is a metric (P7)."""
     status = RelayStatus(active=True, position=7, lag_events=3, events=5, beat=time.monotonic())
     server = serve_status(status, "127.0.0.1", 0)
     try:

@@ -64,7 +64,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toys]:
 
 
 def test_a_child_is_told_its_kind_its_descriptors_and_every_setting(toys: Toys) -> None:
-    """(rule: settings) What the command line said reaches it, and the sockets are open there."""
+    """What the command line said reaches it, and the sockets are open there (rule: contract)."""
     with (toys.folder / "shared").open("w") as shared:
         toys.children.start("worker", shared.fileno())
         inode = os.fstat(shared.fileno()).st_ino
@@ -77,7 +77,7 @@ def test_a_child_is_told_its_kind_its_descriptors_and_every_setting(toys: Toys) 
 
 
 def test_a_child_that_dies_is_replaced_unless_we_are_stopping(toys: Toys) -> None:
-    """(P2) Whatever dies, the sweep goes on; a stop does not start anything."""
+    """Whatever dies, the sweep goes on; a stop does not start anything (P2)."""
     toys.children.start("background")
     (first,) = toys.told(1)
     os.kill(first, signal.SIGKILL)
@@ -93,7 +93,7 @@ def test_a_child_that_dies_is_replaced_unless_we_are_stopping(toys: Toys) -> Non
 
 
 def test_all_end_even_one_that_will_not(toys: Toys) -> None:
-    """(rule: limits) A stop takes the time for calls in flight and a margin, no longer."""
+    """A stop takes the time for calls in flight and a margin, no longer (rule: bounded)."""
     toys.children.start("worker")
     toys.children.start("stubborn")
     pids = list(toys.told(2))

@@ -55,9 +55,7 @@ def order(router: Router) -> str:
 
 
 def test_latency_and_failures_are_learned_from_the_log(tmp_path: Path) -> None:
-    """The fastest comes first; one that only failed is broken from the start, and comes last
-    (rule: order of offers).
-    """
+    """The fastest comes first; one that only failed starts broken, and last (rule: routing)."""
     registry = registry_of(tmp_path, '[routing]\npolicy = "fastest"\n')
     router = Router(registry, Settings().routing)
     assert order(router) == "abc"
@@ -70,7 +68,7 @@ def test_latency_and_failures_are_learned_from_the_log(tmp_path: Path) -> None:
 
 
 def test_what_this_process_knows_itself_is_not_overruled(tmp_path: Path) -> None:
-    """Neither by an older failure nor by a few that open no breaker (rule: order of offers)."""
+    """Neither by an older failure nor by a few that open no breaker (rule: routing)."""
     registry = registry_of(tmp_path)
     router = Router(registry, Settings().routing)
     offers = {each.provider: each for each in registry.offers("org/model")}
@@ -81,7 +79,7 @@ def test_what_this_process_knows_itself_is_not_overruled(tmp_path: Path) -> None
 
 
 def test_a_policy_may_be_of_one_model(tmp_path: Path) -> None:
-    """By its canonical id, however a caller writes it (rule: order of offers)."""
+    """By its canonical id, however a caller writes it (rule: routing)."""
     routing = '[routing]\n[[routing.model]]\nid = "org/model"\norder = ["c"]\n'
     router = Router(registry_of(tmp_path, routing), Settings().routing)
     assert order(router) == "cab"

@@ -193,7 +193,7 @@ SHAPES = st.fixed_dictionaries(
 def test_requests_are_answered_in_order_however_their_bytes_come(
     server: tuple[Toy, int], asked: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Pipelined or not, in one piece or many, on the short way or the long one."""
+    """Pipelined or not, in one piece or many, on the short way or the long one (rule: wire)."""
     stream = b"".join(request(**each) for each in asked)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6).map(sorted))
     with closing(Wire(server[1])) as wire:
@@ -209,7 +209,7 @@ def test_requests_are_answered_in_order_however_their_bytes_come(
 
 @pytest.mark.parametrize("path", [SHORT, LONG])
 def test_a_client_that_asks_first_is_told_to_go_on(wire: Wire, path: str) -> None:
-    """`Expect: 100-continue` (RFC 9110, 10.1.1): curl does it for bodies above a mebibyte."""
+    """`Expect: 100-continue` (RFC 9110, 10.1.1): curl does it above a mebibyte (rule: wire)."""
     data = request(b"hello", path=path, expect="100-continue")
     wire.send(data[:-5])
     assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n"
@@ -220,7 +220,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(wire: Wire, path: str) -> Non
 
 @pytest.mark.parametrize("how", [{"connection": "close"}, {"x_do": "close"}])
 def test_a_connection_that_is_to_close_is_closed(wire: Wire, how: dict[str, str]) -> None:
-    """Whoever asks for it, client or endpoint."""
+    """Whoever asks for it, client or endpoint (rule: wire)."""
     wire.send(request(b"hello", **how))  # type: ignore[arg-type]
     _, headers, body = wire.answer()
     assert (headers["connection"], body) == ("close", b"hello")
@@ -228,20 +228,20 @@ def test_a_connection_that_is_to_close_is_closed(wire: Wire, how: dict[str, str]
 
 
 def test_http_1_0_is_answered_and_closed(wire: Wire) -> None:
-    """Old load balancers check health with it."""
+    """Old load balancers check health with it (rule: wire)."""
     wire.send(request(b"hello").replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert wire.file.read().endswith(b"\r\n\r\nhello")
 
 
 def test_what_is_not_http_is_refused(wire: Wire) -> None:
-    """A 400, and no more of that connection."""
+    """A 400, and no more of that connection (rule: wire)."""
     wire.send(b"nonsense\r\n\r\n")
     assert wire.answer()[0] == 400
     assert wire.file.read() == b""
 
 
 def test_a_body_that_stops_being_http_starts_nothing(wire: Wire) -> None:
-    """A broken chunk behind a good head is a bad request, not a call."""
+    """A broken chunk behind a good head is a bad request, not a call (rule: wire)."""
     wire.send(request(b"hello", chunked=True).replace(b"3\r\nhel", b"zz\r\nhel"))
     assert wire.answer()[0] == 400
     assert wire.file.read() == b""
@@ -249,14 +249,14 @@ def test_a_body_that_stops_being_http_starts_nothing(wire: Wire) -> None:
 
 @pytest.mark.parametrize("do", ["break", "raise"])
 def test_a_defect_is_a_500(wire: Wire, do: str) -> None:
-    """A header with a line break would let a response be split; it is never sent."""
+    """A line break in a header would let a response be split; it is never sent (rule: wire)."""
     wire.send(request(b"hello", x_do=do))
     status, headers, _ = wire.answer()
     assert (status, "x-b" in headers) == (500, False)
 
 
 def test_a_defect_in_the_middle_of_a_stream_cuts_it(wire: Wire) -> None:
-    """The client sees an incomplete body, never one that looks whole."""
+    """The client sees an incomplete body, never one that looks whole (rule: wire)."""
     wire.send(request(b"hello", x_do="half"))
     sent = wire.file.read()
     assert b"hello" in sent
@@ -264,7 +264,7 @@ def test_a_defect_in_the_middle_of_a_stream_cuts_it(wire: Wire) -> None:
 
 
 def test_an_endpoint_hears_of_a_hang_up(server: tuple[Toy, int]) -> None:
-    """Streams watch for it, to stop what nobody reads."""
+    """Streams watch for it, to stop what nobody reads (P11)."""
     toy, port = server
     toy.gone.clear()
     with closing(Wire(port)) as wire:
@@ -275,7 +275,7 @@ def test_an_endpoint_hears_of_a_hang_up(server: tuple[Toy, int]) -> None:
 
 
 def test_more_connections_than_the_maximum_are_refused(tmp_path: Path) -> None:
-    """A 503 while there are too many, and the others go on once there are not."""
+    """A 503 while there are too many, and the others go on once there are not (rule: bounded)."""
     with serving(tmp_path, connections_max=3) as (_, port), ExitStack() as stack:
         wires = [stack.enter_context(closing(Wire(port)))]
         for expected in (200, 200, 503):
@@ -294,7 +294,7 @@ def test_more_connections_than_the_maximum_are_refused(tmp_path: Path) -> None:
 
 
 def test_only_idle_connections_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that never asks, or has its answer, is idle; one that waits for its answer is not."""
+    """One that never asks, or has its answer, is idle; one that waits is not (rule: bounded)."""
     monkeypatch.setattr(uvicorn_server, "KEEP_ALIVE_S", 1)
     with serving(tmp_path) as (toy, port), ExitStack() as stack:
         silent, answered, waiting = (stack.enter_context(closing(Wire(port))) for _ in range(3))

@@ -38,7 +38,7 @@ def client(gateway: RunningGateway) -> Iterator[openai.OpenAI]:
 
 
 def test_a_whole_answer(client: openai.OpenAI) -> None:
-    """choices and usage, with `n`."""
+    """Choices and usage, with `n` (rule: contract)."""
     got = client.chat.completions.create(model=MODEL, messages=HELLO, n=2)
     assert [choice.message.content for choice in got.choices] == ["one two three"] * 2
     assert got.usage is not None
@@ -46,7 +46,7 @@ def test_a_whole_answer(client: openai.OpenAI) -> None:
 
 
 def test_a_stream(client: openai.OpenAI) -> None:
-    """The deltas add up, and usage comes when asked for."""
+    """The deltas add up, and usage comes when asked for (rule: contract)."""
     got = list(
         client.chat.completions.create(
             model=MODEL, messages=HELLO, stream=True, stream_options={"include_usage": True}
@@ -61,7 +61,7 @@ def test_a_stream(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_tools(client: openai.OpenAI, stream: bool) -> None:
-    """A required tool is called, and its result can be sent back."""
+    """A required tool is called, and its result can be sent back (rule: contract)."""
     asked: dict[str, Any] = {"model": MODEL, "tools": [TOOL]}
     if stream:
         chunks: Any = client.chat.completions.create(
@@ -89,7 +89,7 @@ def test_tools(client: openai.OpenAI, stream: bool) -> None:
 
 
 def test_images_in_messages(client: openai.OpenAI) -> None:
-    """Parts pass; an image's bytes are not counted as text."""
+    """Parts pass; an image's bytes are not counted as text (money rule 2, rule: contract)."""
     picture = "data:image/png;base64," + "A" * 400_000
     content: list[Any] = [
         {"type": "text", "text": "look"},
@@ -102,7 +102,7 @@ def test_images_in_messages(client: openai.OpenAI) -> None:
 
 
 def test_async_and_many_at_once(gateway: RunningGateway) -> None:
-    """Forty calls and streams side by side, all charged."""
+    """Forty calls and streams side by side, all charged (P3, rule: contract)."""
     user = gateway.user()
 
     async def run() -> list[str]:
@@ -129,7 +129,7 @@ def test_async_and_many_at_once(gateway: RunningGateway) -> None:
 
 
 def test_errors_have_the_sdks_classes(gateway: RunningGateway, client: openai.OpenAI) -> None:
-    """Status, code and type are where the SDK looks for them."""
+    """Status, code and type are where the SDK looks for them (rule: contract)."""
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="nope", messages=HELLO)
     assert missing.value.code == "model_not_found"
@@ -155,14 +155,14 @@ def test_errors_have_the_sdks_classes(gateway: RunningGateway, client: openai.Op
 
 
 def test_models(client: openai.OpenAI) -> None:
-    """The list and one of it; ids hold slashes."""
+    """The list and one of it; ids hold slashes (rule: contract)."""
     ids = [model.id for model in client.models.list()]
     assert MODEL in ids
     assert client.models.retrieve(MODEL).owned_by == "simulator"
 
 
 def test_embeddings(client: openai.OpenAI) -> None:
-    """Vectors as numbers, which the SDK asks for in base64."""
+    """Vectors as numbers, which the SDK asks for in base64 (rule: contract)."""
     got = client.embeddings.create(model="simulator/embed", input=["a", "b"])
     assert [len(each.embedding) for each in got.data] == [8, 8]
     assert got.usage.prompt_tokens == 2
@@ -171,14 +171,14 @@ def test_embeddings(client: openai.OpenAI) -> None:
 
 
 def test_images(client: openai.OpenAI) -> None:
-    """As many as were asked for."""
+    """As many as were asked for (rule: contract)."""
     got = client.images.generate(model="simulator/paint", prompt="A cat", n=2)
     assert got.data is not None
     assert [bool(each.b64_json) for each in got.data] == [True, True]
 
 
 def test_the_npm_client(gateway: RunningGateway) -> None:
-    """OpenAI's other official SDK: JSON, stream, tools, embeddings, images, models, errors."""
+    """Its other SDK: JSON, stream, tools, embeddings, images, models, errors (rule: contract)."""
     try:
         program, module = fetch.node(), fetch.openai_npm()
     except fetch.MissingServerError as error:

@@ -49,7 +49,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_variable_sets_its_field_and_no_other(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: limits) An operator can change each setting by its own variable alone."""
+    """An operator can change each setting by its own variable alone (rule: bounded)."""
     before = values_of(Settings())
     monkeypatch.setenv(variable, str(OTHERS[variable]))
     assert values_of(Settings()) == {**before, variable: OTHERS[variable]}
@@ -58,7 +58,7 @@ def test_each_variable_sets_its_field_and_no_other(
 def test_what_is_given_by_keyword_wins_over_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(rule: settings) The command line has the last word; small letters name a variable too."""
+    """The command line has the last word; small letters name a variable too (rule: contract)."""
     monkeypatch.setenv("gatewayz_port", "9000")
     monkeypatch.setenv("GATEWAYZ_WORKERS", "3")
     asked = Settings(port=9001).server
@@ -70,7 +70,7 @@ def test_what_is_given_by_keyword_wins_over_the_environment(
 def test_a_value_beyond_its_bound_is_refused_by_the_variables_name(
     variable: str, bound: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: limits) The error names what the operator wrote, whichever way it was given."""
+    """The error names what the operator wrote, whichever way it was given (rule: bounded)."""
     beyond = {"Ge": -1, "Gt": 0, "Le": 1}[type(bound).__name__] + next(
         getattr(bound, name) for name in ("ge", "gt", "le") if hasattr(bound, name)
     )
@@ -85,13 +85,13 @@ def test_a_value_beyond_its_bound_is_refused_by_the_variables_name(
 
 
 def test_a_keyword_that_is_no_setting_is_refused() -> None:
-    """(rule: errors) A mistyped keyword is not passed over."""
+    """A mistyped keyword is not passed over (rule: refuse clearly)."""
     with pytest.raises(TypeError, match="GATEWAYZ_PROT"):
         Settings(prot=8000)
 
 
 def test_settings_never_change_after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """(rule: settings) What was read stays, whatever is assigned or becomes of the environment."""
+    """What was read stays, whatever is assigned or becomes of the environment (rule: contract)."""
     monkeypatch.setenv("XAI_API_KEY", "first")
     settings = Settings()
     for target, name in ((settings, "server"), (settings.server, "port")):
@@ -104,13 +104,13 @@ def test_settings_never_change_after_the_start(monkeypatch: pytest.MonkeyPatch) 
 def test_keys_of_providers_are_not_shown_with_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """(rule: secrets) A printed Settings has nothing of the rest of the environment."""
+    """A printed Settings has nothing of the rest of the environment (rule: access)."""
     monkeypatch.setenv("XAI_API_KEY", "sk-hidden")
     assert "sk-hidden" not in repr(Settings())
 
 
 def test_each_variable_stands_in_one_group() -> None:
-    """(rule: limits) No name is taken twice, and each has our prefix and a description."""
+    """No name is taken twice, and each has our prefix and a description (rule: bounded)."""
     fields = [field for cls in GROUPS.values() for field in cls.model_fields.values()]
     assert len(fields) == len(VARIABLES)
     for field in fields:
@@ -120,12 +120,12 @@ def test_each_variable_stands_in_one_group() -> None:
 
 
 def test_a_hold_outlives_its_call() -> None:
-    """(money rule 11) Its life is the call's deadline and the grace."""
+    """Its life is the call's deadline and the grace (money rule 11)."""
     assert Settings(call_deadline_s=30.5, hold_grace_s=7).hold_ttl_s == 37
 
 
 def test_the_environment_is_read_at_one_place() -> None:
-    """(rule: settings) Everybody else is handed what was read at the start."""
+    """Everybody else is handed what was read at the start (rule: contract)."""
     reading = re.compile(r"\bos\.(environ|getenv)\b")
     found = [path for path in SOURCES if reading.search(path.read_text())]
     assert found
@@ -134,5 +134,5 @@ def test_the_environment_is_read_at_one_place() -> None:
 
 
 def test_the_home_is_a_folder_of_the_working_directory_by_default() -> None:
-    """(rule: settings) Nothing is written elsewhere unless an operator says so."""
+    """Nothing is written elsewhere unless an operator says so (rule: contract)."""
     assert Settings().installation.home == Path(".gatewayz")

@@ -39,7 +39,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_reaches_a_child() -> None:
-    """(rule: settings) Each that is not its default arrives as it is here; then each default."""
+    """Each that is not its default arrives as it is here; then each default (rule: contract)."""
     changed = Settings(**{keyword(variable): value for variable, value in OTHERS.items()})
     wanted = {
         variable: str(value) if isinstance(value, Path) else value
@@ -56,7 +56,7 @@ def test_every_setting_reaches_a_child() -> None:
 def test_a_child_means_the_same_files_in_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """(rule: settings) Relative paths become absolute on the way."""
+    """Relative paths become absolute on the way (rule: contract)."""
     monkeypatch.chdir(tmp_path)
     told = environment_of(Settings(home="home", providers_file="p.toml", secret_file="s.key"))
     assert told["GATEWAYZ_HOME"] == str(tmp_path / "home")
@@ -65,7 +65,7 @@ def test_a_child_means_the_same_files_in_any_folder(
 
 
 def test_what_is_ours_never_has_a_double(monkeypatch: pytest.MonkeyPatch) -> None:
-    """(rule: settings) An override wins over the same variable in other letters; the rest stays."""
+    """An override wins over the same variable in other letters; the rest stays (rule: contract)."""
     monkeypatch.setenv("gatewayz_port", "9000")
     monkeypatch.setenv("GATEWAYZ_REDIS_URL", "redis://here")
     monkeypatch.setenv("XAI_API_KEY", "sk")
@@ -77,7 +77,7 @@ def test_what_is_ours_never_has_a_double(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_worker_reads_the_same_variables() -> None:
-    """(rule: settings) Stream processors know nothing of ours, and are told by the same way."""
+    """Stream processors know nothing of ours, and are told by the same way (rule: contract)."""
     settings = Settings(**{keyword(variable): value for variable, value in OTHERS.items()})
     config = read_config(environment_of(settings, database_url="host=/a/socket dbname=x"))
     assert config.database == "host=/a/socket dbname=x"

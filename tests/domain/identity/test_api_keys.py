@@ -32,7 +32,7 @@ WHEN = {"event_id": "e2", "now": "t2", "actor": "a", "correlation_id": "c", "rea
 
 
 def test_revoking_is_an_event_once() -> None:
-    """The second time changes nothing."""
+    """A revoked key stays revoked; the second time writes no event (rule: access)."""
     log: list[Event] = [CREATED]
     log += revoke_api_key(replay_api_key(log), **WHEN)
     state = replay_api_key(log)
@@ -59,11 +59,11 @@ def test_events_of_other_streams_change_no_key() -> None:
 
 
 def test_an_unknown_key_cannot_be_revoked() -> None:
-    """It is a mistake worth telling."""
+    """A mistake is worth telling (rule: refuse clearly)."""
     with pytest.raises(InvalidCommandError):
         revoke_api_key(None, **WHEN)
 
 
 def test_a_masked_key_shows_its_end_only() -> None:
-    """The whole key is shown once, at creation."""
+    """The whole key is shown once, at creation (rule: access)."""
     assert mask_key("gw_live_abcdefgh1234") == "gw_live_...1234"

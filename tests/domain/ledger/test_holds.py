@@ -35,7 +35,7 @@ LEGAL = {
 
 @pytest.mark.parametrize(("state", "move"), list(itertools.product(HoldState, HoldMove)))
 def test_every_pair_of_state_and_move(state: HoldState, move: HoldMove) -> None:
-    """What the table lacks is refused."""
+    """What the table lacks is refused (P2)."""
     expected = LEGAL.get((str(state), str(move)))
     if expected is None:
         with pytest.raises(InvalidTransitionError, match=f"^a hold that is {state} cannot {move}$"):
@@ -45,7 +45,7 @@ def test_every_pair_of_state_and_move(state: HoldState, move: HoldMove) -> None:
 
 
 def test_a_settled_hold_never_changes() -> None:
-    """P3: once charged, no move leads anywhere else."""
+    """Once charged, no move leads anywhere else (P3)."""
     ends = {after for (before, _), after in TRANSITIONS.items() if before == HoldState.SETTLED}
     assert ends == {HoldState.SETTLED}
 
@@ -62,7 +62,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("size", "context", "tokens"), SIZES)
 def test_input_bound(size: PromptSize, context: int | None, tokens: int) -> None:
-    """Bytes by two, an overhead a message, maxima for parts, never above the context."""
+    """Bytes by two, an overhead a message, maxima for parts, at most the context (money rule 2)."""
     assert size.tokens_bound(context) == tokens
 
 
@@ -82,7 +82,7 @@ BOUNDS = [
 def test_output_bound(
     requested: int | None, choices: int, most: int | None, tokens: int, extendable: bool
 ) -> None:
-    """Money rule 2; a bound that the provider enforces never grows."""
+    """A bound that the provider enforces never grows; our own default may (money rule 2)."""
     bound = output_bound(
         requested=requested, choices=choices, default_tokens=4_096, model_max_tokens=most
     )

@@ -51,7 +51,7 @@ BURNS = [
 
 @pytest.mark.parametrize(("lots", "need", "expected"), BURNS)
 def test_burn_down_order(lots: list[Any], need: int, expected: list[Any] | None) -> None:
-    """Money rule 9, judged at the sixth instant."""
+    """Priority before expiry before age, judged at the sixth instant (money rule 9)."""
     taken = burn_down([lot(*each) for each in lots], need, T[5])
     named = None if taken is None else [(part.lot_id, n) for part, n in taken]
     assert named == expected
@@ -154,7 +154,9 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
 def test_commands(
     lines: list[tuple[Any, ...]], answers: list[str], expected: tuple[int, ...]
 ) -> None:
-    """Commands, their answers, and then available, held, settled, breakage, house loss."""
+    """Commands, their answers, and then available, held, settled, breakage, house loss
+    (P1, P3, P4, money rule 3, money rule 7, money rule 8, money rule 9, money rule 11).
+    """
     model = ledger()
     got = []
     for name, *arguments in lines:
@@ -210,7 +212,7 @@ def test_a_late_outcome_is_booked_on_its_own_account() -> None:
 
 
 def test_every_event_posts_to_zero() -> None:
-    """P4: double entry, event by event."""
+    """Double entry, event by event (P4)."""
     model = ledger()
     model.hold(CALLS[0], A, 12, T[1])
     model.settle(CALLS[0], 40, T[20])
@@ -232,7 +234,7 @@ TAMPERED = [
 
 @pytest.mark.parametrize("change", TAMPERED)
 def test_replay_refuses_a_tampered_log(change: dict[str, Any]) -> None:
-    """`ledger verify` would name the position."""
+    """`ledger verify` would name the position (P8)."""
     model = ledger()
     model.hold(CALLS[0], A, 12, T[1])
     state = LedgerState()
@@ -243,7 +245,7 @@ def test_replay_refuses_a_tampered_log(change: dict[str, Any]) -> None:
 
 
 def test_a_first_version_grant_is_read_as_the_second() -> None:
-    """The first schema had no priority: it follows from the kind."""
+    """The first schema had no priority: it follows from the kind (P5)."""
     old = {"kind": "trial", "amount_nano_usd": 5}
     topic, state = upcast("ledger.credits_granted.v1", old)
     assert topic == ev.CreditsGranted.TOPIC
@@ -252,7 +254,7 @@ def test_a_first_version_grant_is_read_as_the_second() -> None:
 
 
 def test_streams_are_named_by_category_and_id() -> None:
-    """call-<uuid>, credit_account-<uuid>."""
+    """call-<uuid>, credit_account-<uuid> (rule: contract)."""
     model = ledger()
     assert model.log[0].stream == f"credit_account-{A}"
     assert UUID(model.log[0].stream[-36:]) == UUID(A)

@@ -65,7 +65,7 @@ COSTS = [
 
 @pytest.mark.parametrize(("terms", "usage", "nano", "exact"), COSTS)
 def test_cost_table(terms: dict[str, str], usage: Usage, nano: int, exact: str) -> None:
-    """Each line: terms, usage, the rounded cost, and the unrounded one."""
+    """Each line: terms, usage, the rounded cost, and the unrounded one (P4, money rule 1)."""
     cost = version(**terms).cost(usage)
     assert Decimal(cost.exact_nano_usd) == Decimal(exact)
     assert cost.nano_usd == nano
@@ -79,7 +79,7 @@ counts = st.integers(0, 10**7)
 def test_cost_equals_decimal_arithmetic(
     price_in: str, price_out: str, price_cached: str, cached: int, rest: int, out: int, made: int
 ) -> None:
-    """The compiled integers say what plain Decimals say; the bound is never below the cost."""
+    """Compiled integers say what Decimals say; the bound is never below (P4, money rule 1)."""
     priced = version(
         input_per_million=price_in,
         output_per_million=price_out,
@@ -103,7 +103,9 @@ def test_cost_equals_decimal_arithmetic(
 
 @given(st.integers(0, 10**12), st.integers(0, 10**5))
 def test_what_is_affordable_is_covered(available: int, input_tokens: int) -> None:
-    """The largest output named in a refusal fits, and one token more does not."""
+    """The largest output named in a refusal fits, and one token more does not
+    (money rule 2, rule: refuse clearly).
+    """
     priced = version(**BASE)
     tokens = priced.affordable_output_tokens(
         input_tokens=input_tokens, available_nano_usd=available
@@ -247,7 +249,7 @@ BAD: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("terms", BAD)
 def test_a_bad_or_missing_price_is_refused(terms: dict[str, str]) -> None:
-    """P10: unpriced means refused, never free."""
+    """Unpriced means refused, never free (P10, money rule 1)."""
     with pytest.raises(InvalidPriceError):
         PriceTerms.parse(terms)
 

@@ -34,7 +34,7 @@ REPORTS = [
 
 @pytest.mark.parametrize(("report", "expected"), REPORTS)
 def test_reports(report: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Each line: a provider's numbers, and ours."""
+    """Each line: a provider's numbers, and ours (P4, money rule 6)."""
     names = (
         *("prompt_tokens", "completion_tokens", "total_tokens"),
         *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
@@ -63,26 +63,26 @@ SCRIPTS = [
 
 @pytest.mark.parametrize(("text", "tokens"), SCRIPTS)
 def test_scripts(text: str, tokens: int) -> None:
-    """About four ASCII characters a token, two of a two-byte script, one of a three-byte one."""
+    """Four ASCII characters a token, two of a two-byte script, one of a longer (money rule 6)."""
     assert estimate_tokens(text) == tokens
     assert isinstance(estimate_tokens(text), int)
 
 
 @given(st.text())
 def test_the_count_is_sane(text: str) -> None:
-    """Something is at least one token, and no character more than two."""
+    """Something is at least one token, and no character more than two (money rule 6)."""
     assert (estimate_tokens(text) > 0) == bool(text)
     assert estimate_tokens(text) <= 2 * len(text)
 
 
 def test_an_estimate_is_at_least_one_each() -> None:
-    """Money rule 6."""
+    """Prompt and output, and marked as estimated (money rule 6)."""
     usage = estimated_usage(input_tokens=0, output_tokens=0)
     assert (usage.input_tokens, usage.output_tokens, usage.source) == (1, 1, "estimated")
 
 
 def test_audio_beside_the_prompt_is_input() -> None:
-    """As Mistral reports it: a total of text, audio and completion."""
+    """As Mistral reports it: a total of text, audio and completion (money rule 6)."""
     report = Report(
         prompt_tokens=9, completion_tokens=248, total_tokens=632, audio_input_tokens=375
     )

@@ -59,14 +59,14 @@ def some_calls(database: Database, count: int) -> list[UUID]:
 
 
 def test_topics_are_named_by_the_domain() -> None:
-    """Each kind of entry writes the event of its name."""
+    """Each kind of entry writes the event of its name (rule: contract)."""
     assert TOPICS[EntryKind.HOLD - 1] == ev.HoldPlaced.TOPIC
     assert TOPICS[EntryKind.GRANT - 1] == ev.CreditsGranted.TOPIC
     assert len(set(TOPICS)) == len(TOPICS)
 
 
 def test_the_set_based_path_and_the_exact_path_write_the_same(database: Database) -> None:
-    """Twenty calls in one batch, and one at a time, leave the same kind of events."""
+    """Twenty calls in one batch, and one at a time, leave the same kind of events (P4, P8)."""
     some_calls(database, 20)
     for _ in range(3):
         some_calls(database, 1)
@@ -89,7 +89,7 @@ def test_the_set_based_path_and_the_exact_path_write_the_same(database: Database
 
 
 def test_one_bad_entry_does_not_fail_its_neighbours(database: Database) -> None:
-    """Entries are independent, even when the database itself refuses one."""
+    """Entries are independent, even when the database itself refuses one (P2)."""
     append(database, entries.grant(ACCOUNT, 10_000))
     calls = [new_uuid7() for _ in range(8)]
     batch = [entries.hold(call, ACCOUNT, 1_000) for call in calls]
@@ -112,7 +112,7 @@ def test_one_bad_entry_does_not_fail_its_neighbours(database: Database) -> None:
 
 
 def test_a_repeated_grant_counts_once(database: Database) -> None:
-    """The lot's id is the key."""
+    """The lot's id is the key (money rule 8)."""
     entry = entries.grant(ACCOUNT, 5)
     codes = [append(database, entry)[0].code for _ in range(2)]
     assert codes == [AppendCode.OK, AppendCode.DUPLICATE]
@@ -128,7 +128,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_events_are_never_changed(database: Database, change: str) -> None:
-    """P5: the database refuses it to the application, and even to the role that migrates."""
+    """The database refuses it to the application, and even to the role that migrates (P5)."""
     some_calls(database, 1)
     with (
         database.connect() as connection,
@@ -143,14 +143,14 @@ def test_events_are_never_changed(database: Database, change: str) -> None:
 
 
 def test_the_database_itself_refuses_a_negative_balance(database: Database) -> None:
-    """P1's backstop: the checks on the inline state."""
+    """The checks on the inline state stand behind the rules (P1)."""
     some_calls(database, 1)
     with database.connect() as connection, pytest.raises(psycopg.errors.CheckViolation):
         connection.execute("UPDATE credit_account SET available = -1")
 
 
 def test_every_row_reads_back_through_the_library(database: Database) -> None:
-    """Notification log, mapper, and the library's own plain mapper and application."""
+    """By notification log and mapper, and its own plain mapper and application (rule: contract)."""
     calls = some_calls(database, 12)
     aggregates = Aggregates(database)
     aggregates.append([_user()])
@@ -189,7 +189,7 @@ def _user() -> UserRegistered:
 
 
 def test_every_event_carries_its_envelope(database: Database) -> None:
-    """id (UUIDv7), stream, version, position, type, both times, actor, correlation."""
+    """UUIDv7, stream, version, position, type, times, actor, correlation (rule: contract)."""
     some_calls(database, 1)
     with database.connect() as connection:
         log = read_after(connection, 0)
@@ -207,7 +207,7 @@ def test_every_event_carries_its_envelope(database: Database) -> None:
 
 
 def test_an_old_row_is_read_as_the_present_type(database: Database) -> None:
-    """A grant of the first schema, as it lies in the table, replays with its priority."""
+    """A grant of the first schema, as it lies in the table, replays with its priority (P5)."""
     old = entries.state(
         account_id=str(ACCOUNT), lot_id=str(new_uuid7()), kind="trial", amount_nano_usd=5
     )
@@ -223,7 +223,7 @@ def test_an_old_row_is_read_as_the_present_type(database: Database) -> None:
 
 
 def test_booked_at_never_goes_back(database: Database) -> None:
-    """Even when the database's clock does: 'as of a time' is one position."""
+    """Even when the database's clock does: 'as of a time' is one position (P6)."""
     with database.connect_as_owner() as connection:
         for back in ("0", "1 hour", "2 hours"):
             connection.execute(
@@ -240,10 +240,10 @@ def test_booked_at_never_goes_back(database: Database) -> None:
 
 
 def test_a_slow_commit_is_never_skipped(database: Database) -> None:
-    """P7: a writer whose transaction stays open holds the others back, and no event is lost.
+    """A writer whose transaction stays open holds the others back, and no event is lost.
 
     A trigger keeps the first writer's row in an open transaction. Without the append lock the
-    second writer's higher position would become visible first, and the follower would pass by.
+    second writer's higher position would become visible first, and the follower would pass by (P7).
     """
     with database.connect_as_owner() as connection:
         connection.execute(
@@ -293,7 +293,7 @@ def _until_waiting(connection: psycopg.Connection[Any], count: int) -> None:
 
 
 def test_a_plain_insert_takes_the_lock_too(database: Database) -> None:
-    """On every path: a trigger takes the append lock for whoever inserts."""
+    """On every path: a trigger takes the append lock for whoever inserts (P7)."""
     with database.connect() as first, first.transaction():
         first.execute(
             "INSERT INTO events (originator_id, originator_version, topic, state) "

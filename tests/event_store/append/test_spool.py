@@ -123,7 +123,7 @@ def test_an_outcome_that_is_kept_twice_is_one(spool: Spool) -> None:
 def test_a_full_spool_says_so_and_has_room_again(
     database: Database, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is an error that names the place; draining makes room (rule: limits)."""
+    """The limit is an error that names the place; draining makes room (rule: bounded)."""
     monkeypatch.setattr(module, "SPOOLED_MAX", 2)
     calls = held(database, 3)
     for call in calls[:2]:

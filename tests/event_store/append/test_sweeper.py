@@ -186,7 +186,7 @@ def test_an_owner_that_came_back_is_not_swept(database: Database) -> None:
 def test_one_sweep_does_no_more_than_its_limit(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next ones do the rest (rule: limits)."""
+    """The next ones do the rest (rule: bounded)."""
     monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 2)
     held(database, new_uuid7(), count=5)
     done = sweep(database, tmp_path, times=4)
@@ -212,7 +212,7 @@ def test_two_sweepers_at_once_expire_each_hold_once(database: Database, tmp_path
 
 
 def test_what_is_past_its_time_is_tidied(database: Database, tmp_path: Path) -> None:
-    """Kept replies after their hours, leases after their days; younger ones stay (rule: limits)."""
+    """Kept replies after their hours, leases after their days; younger stay (rule: bounded)."""
     old, young = new_uuid7(), new_uuid7()
     lease(database, old, days=-LEASES_KEPT_DAYS - 0.1)
     lease(database, young, days=-LEASES_KEPT_DAYS + 0.1)

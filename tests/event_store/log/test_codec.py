@@ -98,7 +98,7 @@ def test_defaults_are_not_shared_between_events() -> None:
 
 
 def test_an_unknown_topic_is_an_error_that_names_the_row() -> None:
-    """Never a guess (P10): type, stream and version are in the message."""
+    """Never a guess: type, stream and version are in the message (P10)."""
     with pytest.raises(MapperDeserialisationError, match=f"x.y.v1 of stream {STREAM} version 3"):
         decode("x.y.v1", GRANT)
 
@@ -163,7 +163,7 @@ def test_a_readable_event_is_not_marked() -> None:
 
 
 def test_each_shape_is_checked_once(shapes: dict[Any, Any]) -> None:
-    """The order of members is part of a shape; refused ones take no place (rule: limits)."""
+    """The order of members is part of a shape; refused ones take no place (rule: bounded)."""
     decode(CreditsGranted.TOPIC, GRANT)
     decode(CreditsGranted.TOPIC, {**GRANT, "kind": "bonus"})
     assert len(shapes) == 1
@@ -177,7 +177,7 @@ def test_each_shape_is_checked_once(shapes: dict[Any, Any]) -> None:
 def test_the_cache_of_shapes_has_a_limit(
     shapes: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond it shapes are checked each time, and read the same (rule: limits)."""
+    """Beyond it shapes are checked each time, and read the same (rule: bounded)."""
     monkeypatch.setattr(codec, "SHAPES_MAX", 1)
     decode(CreditsGranted.TOPIC, GRANT)
     other = {**GRANT, "reason": "because"}
@@ -189,7 +189,7 @@ def test_the_cache_of_shapes_has_a_limit(
 
 
 def test_the_library_reads_through_the_same_steps(database: Database) -> None:
-    """Its mapper and the log's readers give one event, upcast (rule: the library reads back)."""
+    """Its mapper and the log's readers give one event, upcast (rule: contract)."""
     state = entries.state(account_id=ACCOUNT, lot_id="l", kind="trial", amount_nano_usd=5) + b"}"
     position = insert_raw(database, "ledger.credits_granted.v1", json.loads(state))
     with database.connect() as connection:

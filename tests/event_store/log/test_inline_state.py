@@ -70,7 +70,7 @@ def test_a_created_key_stands_with_its_event(database: Database, aggregates: Agg
 
 
 def test_a_revocation_is_told_to_who_listens(database: Database, aggregates: Aggregates) -> None:
-    """The row changes, and the notification names the key (rule: caches follow the log)."""
+    """The row changes, and the notification names the key (rule: access)."""
     key, other = new_uuid7(), new_uuid7()
     aggregates.append([created(key), created(other, key_hash="bb")])
     with database.connect() as listener:

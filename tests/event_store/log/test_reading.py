@@ -47,7 +47,7 @@ def woken(connection: psycopg.Connection[Any], wait_s: float) -> bool:
 
 @pytest.mark.parametrize("size", [1, 8])
 def test_only_listeners_are_notified(database: Database, size: int) -> None:
-    """With nobody asleep none is sent, not even to a session that listens by itself."""
+    """With nobody asleep none is sent, not even to who listens by itself (rule: calls first)."""
     with database.connect() as sleeper, database.connect() as other:
         other.execute(f"LISTEN {CHANNEL}")
         asyncio.run(write(database, size))
@@ -63,7 +63,7 @@ def test_only_listeners_are_notified(database: Database, size: int) -> None:
 
 
 def test_a_listener_that_looks_before_it_sleeps_misses_nothing(database: Database) -> None:
-    """However appends and the turn to listening fall together, no event is slept through."""
+    """However appends and the turn to listening fall together, no event is slept through (P7)."""
     sizes = [random.choice((1, 1, 2, 7)) for _ in range(250)]
 
     def read() -> None:

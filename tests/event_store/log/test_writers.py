@@ -53,7 +53,7 @@ def spend(application: str) -> int:
 
 
 def test_four_processes_exhaust_one_account_exactly(database: Database) -> None:
-    """What was settled is what is gone, and less than one call's hold is left."""
+    """What was settled is what is gone, and less than one call's hold is left (P1)."""
     append(database, entries.grant(ACCOUNT, GRANTED))
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         spent = sum(pool.map(spend, [database.application] * PROCESSES))

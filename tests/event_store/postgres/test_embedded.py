@@ -45,7 +45,7 @@ def answers(database: Database) -> bool:
 
 
 def test_data_survives_and_migrations_run_once(tmp_path: Path) -> None:
-    """Start, stop, start: the same data; migrating again changes nothing."""
+    """Start, stop, start: the same data; migrating again changes nothing (rule: two commands)."""
     server = EmbeddedPostgres(tmp_path)
     with server.running() as database:
         assert len(migrate(database)) > 10
@@ -61,7 +61,7 @@ def test_data_survives_and_migrations_run_once(tmp_path: Path) -> None:
 
 
 def test_it_is_closed_to_others(tmp_path: Path) -> None:
-    """0700 folders, no TCP, scram passwords, an application role that is no superuser."""
+    """0700 folders, no TCP, scram passwords, a role that is no superuser (rule: access)."""
     server = EmbeddedPostgres(tmp_path)
     with server.running() as database:
         for folder in (server.base, server.data, server.socket_folder):
@@ -77,7 +77,7 @@ def test_it_is_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_users_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
-    """Two at once see the same server; it goes on until both have left."""
+    """Two at once see the same server; it goes on until both have left (rule: two commands)."""
     first, second = EmbeddedPostgres(tmp_path), EmbeddedPostgres(tmp_path)
     with first.running():
         pid = first.postmaster_pid()
@@ -99,7 +99,7 @@ with EmbeddedPostgres(Path(sys.argv[1])).running():
 
 
 def test_an_orphaned_server_is_adopted(tmp_path: Path) -> None:
-    """Its starter was killed: the next one uses it, and ends it on leaving."""
+    """Its starter was killed: the next one uses it, and ends it on leaving (rule: two commands)."""
     done = subprocess.run(
         [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
     )
@@ -113,7 +113,7 @@ def test_an_orphaned_server_is_adopted(tmp_path: Path) -> None:
 
 
 def test_an_adopted_server_that_dies_is_started_again(tmp_path: Path) -> None:
-    """The supervisor's look at the server finds it dead, whoever had started it."""
+    """The supervisor finds it dead, whoever had started it (P12, rule: two commands)."""
     subprocess.run(
         [sys.executable, "-c", STARTER, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
     )
@@ -138,7 +138,7 @@ def revived(server: EmbeddedPostgres) -> bool:
 
 
 def test_a_killed_server_recovers(tmp_path: Path) -> None:
-    """A stale pid file does not keep the next start from starting."""
+    """A stale pid file does not keep the next start from starting (rule: two commands)."""
     server = EmbeddedPostgres(tmp_path)
     with server.running() as database:
         migrate(database)
@@ -152,7 +152,7 @@ def test_a_killed_server_recovers(tmp_path: Path) -> None:
 
 
 def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
-    """A Unix socket's path may hold about a hundred bytes."""
+    """A Unix socket's path may hold about a hundred bytes (rule: two commands)."""
     home = tmp_path / ("long" * 30)
     server = EmbeddedPostgres(home)
     assert len(str(server.socket_folder)) < 60
@@ -163,7 +163,7 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
 def test_a_closed_parent_is_named_with_its_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root without namespaces drops to another user, who must be able to get there."""
+    """Root without namespaces drops to a user who must get there (rule: refuse clearly)."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     assert closed_folder(closed / "home", os.getuid() + 1, os.getgid() + 1) is not None
@@ -178,13 +178,13 @@ def test_a_closed_parent_is_named_with_its_cure(
 
 
 def test_the_unprivileged_user_can_be_named() -> None:
-    """`nobody`, unless the environment names another (rule: settings have defaults)."""
+    """`nobody`, unless the environment names another (rule: contract)."""
     assert unprivileged_user({}) == "nobody"
     assert unprivileged_user({"GATEWAYZ_POSTGRES_USER": "postgres"}) == "postgres"
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
-    """Data of another major version is never touched."""
+    """Data of another major version is never touched (rule: refuse clearly)."""
     server = EmbeddedPostgres(tmp_path)
     with server.running():
         pass

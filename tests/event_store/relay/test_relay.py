@@ -96,7 +96,7 @@ def relayed(database: Database, kafka: str, topic: str) -> None:
 
 
 def test_every_event_reaches_its_partition_in_order(database: Database, kafka: str) -> None:
-    """Key = the account, else the stream; each message names the one before it."""
+    """Key = the account, else the stream; each message names the one before it (P7)."""
     history, topic = History(database), new_topic()
     history.calls(120)
     last = head(database)
@@ -132,7 +132,7 @@ def test_every_event_reaches_its_partition_in_order(database: Database, kafka: s
 
 
 def test_a_relay_resumes_where_it_stood(database: Database, kafka: str) -> None:
-    """The next relay begins after the stored position, with the right predecessors."""
+    """The next relay begins after the stored position, with the right predecessors (P7)."""
     history, topic = History(database), new_topic()
     for _ in range(3):
         history.calls(20)
@@ -144,7 +144,7 @@ def test_a_relay_resumes_where_it_stood(database: Database, kafka: str) -> None:
 
 
 def test_one_relay_at_a_time(database: Database, kafka: str) -> None:
-    """The second stands by, and takes over when the first is gone."""
+    """The second stands by, and takes over when the first is gone (P7)."""
     history, topic = History(database), new_topic()
     history.calls(10)
     first, second = make_relay(database, kafka, topic), make_relay(database, kafka, topic)
@@ -158,7 +158,7 @@ def test_one_relay_at_a_time(database: Database, kafka: str) -> None:
 
 
 def test_a_broker_that_fails_loses_nothing(database: Database, kafka: str) -> None:
-    """Produced but not acknowledged is produced again, from the stored position."""
+    """Produced but not acknowledged is produced again, from the stored position (P7, P12)."""
     history, topic = History(database), new_topic()
     history.calls(40)
     failures = [2]
@@ -191,7 +191,7 @@ def test_a_broker_that_fails_loses_nothing(database: Database, kafka: str) -> No
 
 
 def test_a_relay_without_a_broker_waits_and_can_be_stopped(database: Database) -> None:
-    """It tries again and again, says so, and ends soon when told to."""
+    """It tries again and again, says so, and ends soon when told to (P12)."""
     began = time.monotonic()
     with relaying(make_relay(database, f"127.0.0.1:{free_port()}", new_topic())) as relay:
         time.sleep(1)
@@ -200,7 +200,7 @@ def test_a_relay_without_a_broker_waits_and_can_be_stopped(database: Database) -
 
 
 def test_another_number_of_partitions_is_refused(database: Database, kafka: str) -> None:
-    """Both by the stored progress and by the topic itself; the errors say what to do."""
+    """By the stored progress and by the topic; errors say what to do (P7, rule: refuse clearly)."""
     topic = new_topic()
     with relaying(make_relay(database, kafka, topic)) as relay:
         eventually(lambda: relay.status.active)
@@ -211,7 +211,7 @@ def test_another_number_of_partitions_is_refused(database: Database, kafka: str)
 
 
 def test_messages_read_back_as_the_events_they_were(database: Database) -> None:
-    """Envelope and back: the same event, position, instant; unreadable ones come marked."""
+    """Envelope and back: the same event, position, instant; unreadable ones come marked (P7)."""
     history = History(database)
     history.calls(20)
     insert_raw(database, "ledger.unheard_of.v1", {"id": "x", "account_id": "y"})
@@ -242,6 +242,6 @@ def test_messages_read_back_as_the_events_they_were(database: Database) -> None:
     [b"", b"\xff", b"[]", b'{"type":"x"}', b'{"type":"x","position":"a","previousposition":"1"}'],
 )
 def test_what_is_no_message_is_named(value: bytes) -> None:
-    """A stranger's message in the topic is an error that shows it, not a guess."""
+    """A stranger's message is an error that shows it, not a guess (rule: refuse clearly)."""
     with pytest.raises(EnvelopeError, match="not a message of the relay"):
         decode_message(value)

@@ -40,20 +40,20 @@ def committed(name: str) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("name", [*NAMES, schemas.ASYNCAPI])
 def test_the_book_has_the_present_documents(name: str) -> None:
-    """Generated, not written: `make schemas` makes them from the domain."""
+    """Generated, not written: `make schemas` makes them from the domain (rule: docs)."""
     assert (FOLDER / name).read_text() == schemas.text_of(schemas.documents()[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_consumer_breaks(name: str) -> None:
-    """Against what is committed: a change that breaks needs a new version of the type."""
+    """Against what is committed: what breaks needs a new version of the type (rule: contract)."""
     before = committed(name)
     if before is not None:
         assert schemas.breaking_changes(before, schemas.documents()[name]) == []
 
 
 def test_every_event_that_is_written_fits_its_schema(database: Database) -> None:
-    """Events of real writers, enveloped as the relay does, against the AsyncAPI messages."""
+    """Events of real writers, as the relay sends them, against the AsyncAPI (rule: contract)."""
     History(database).calls(80)
     with database.connect() as connection:
         rows = read_rows_after(connection, 0, 10_000)
@@ -69,7 +69,7 @@ def test_every_event_that_is_written_fits_its_schema(database: Database) -> None
 
 
 def test_breaking_changes_are_seen() -> None:
-    """Losing, retyping, requiring, no longer requiring a member; an optional one may come."""
+    """Losing, retyping or requiring a member breaks; an optional one may come (rule: contract)."""
     old: dict[str, Any] = {
         "properties": {"a": {"type": "integer"}, "b": {"type": "string"}, "c": {"type": "string"}},
         "required": ["a", "b"],
@@ -89,7 +89,7 @@ def test_breaking_changes_are_seen() -> None:
 
 
 def test_a_breaking_change_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The generator refuses, and leaves the files as they are."""
+    """The generator refuses, and leaves the files as they are (rule: contract)."""
     assert set(schemas.write(tmp_path)) == {*NAMES, schemas.ASYNCAPI}
     assert schemas.write(tmp_path) == []
 

@@ -44,7 +44,7 @@ def digests(database: Database) -> dict[str, tuple[int, str]]:
 
 
 def test_every_projection_rebuilds_to_the_same_rows(database: Database) -> None:
-    """P8: the same digest of each table before and after, one version later."""
+    """The same digest of each table before and after, one version later (P8)."""
     history = History(database)
     history.calls(200)
     catch_up(database)
@@ -63,7 +63,7 @@ def test_every_projection_rebuilds_to_the_same_rows(database: Database) -> None:
 
 
 def test_a_rebuild_under_load_disturbs_nobody(database: Database) -> None:
-    """Readers see the old rows or the new, at a position that never goes back; hosts go on."""
+    """Readers see the old rows or the new, at a position that never goes back; hosts go on (P8)."""
     history = History(database)
     history.calls(300)
     stop, failures, reads = threading.Event(), [], [0]
@@ -124,7 +124,7 @@ def _head(database: Database) -> int:
 
 
 def test_a_rebuild_that_meets_poison_leaves_the_live_version(database: Database) -> None:
-    """The error names the event; readers keep what they had."""
+    """The error names the event; readers keep what they had (P8)."""
     history = History(database)
     history.calls(10)
     poison = insert_raw(database, "ledger.unheard_of.v1", {"id": "x"})
@@ -136,7 +136,7 @@ def test_a_rebuild_that_meets_poison_leaves_the_live_version(database: Database)
 
 
 def test_the_number_of_partitions_changes_by_a_rebuild(database: Database) -> None:
-    """Eight partitions hold the rows that one held, and the follower can host them too."""
+    """Eight partitions hold the rows that one held, and the follower can host them too (P8)."""
     history = History(database, users=9)
     history.calls(100)
     catch_up(database)
@@ -154,7 +154,7 @@ def test_the_number_of_partitions_changes_by_a_rebuild(database: Database) -> No
 def test_a_new_revision_is_rebuilt_by_the_migration(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A release that changes a fold brings its rows along."""
+    """A release that changes a fold brings its rows along (P8)."""
     History(database).calls(10)
     assert install(database) == []
     monkeypatch.setattr(UsageByHour, "revision", 2)
@@ -167,7 +167,7 @@ def test_a_new_revision_is_rebuilt_by_the_migration(
 
 
 def test_verification_names_what_differs(database: Database) -> None:
-    """A row that somebody changed, one that is missing, and one too many."""
+    """A row that somebody changed, one that is missing, and one too many (P8)."""
     History(database).calls(30)
     catch_up(database)
     with database.connect() as connection:
@@ -195,7 +195,7 @@ def test_verification_names_what_differs(database: Database) -> None:
 
 
 def test_the_journal_balances_and_keeps_to_the_chart(database: Database) -> None:
-    """P4: the postings of every position sum to zero, and each account is in the chart."""
+    """The postings of every position sum to zero, and each account is in the chart (P4)."""
     History(database).calls(60)
     catch_up(database)
     with database.connect() as connection:
@@ -212,7 +212,9 @@ def test_the_journal_balances_and_keeps_to_the_chart(database: Database) -> None
 
 
 def test_projections_have_names_for_people() -> None:
-    """An unknown name is told those there are; each table and projection says what it is."""
+    """An unknown name is told those there are; each table and projection says what it is
+    (rule: refuse clearly, rule: docs).
+    """
     with pytest.raises(ValueError, match="account_balances, credit_statement"):
         projection_named("balances")
     assert projection_named("account_balances").tables == AccountBalances.tables

@@ -60,7 +60,7 @@ def digests(database: Database, url: str | None) -> list[tuple[str, int, str]]:
 
 
 def test_counters_move_into_redis_and_back(database: Database, empty_redis: str) -> None:
-    """A migration with a Redis rebuilds them there, one without it brings them back: same rows."""
+    """With a Redis a migration rebuilds them there, without it brings them back: same rows (P8)."""
     history = History(database)
     history.calls(80)
     with following(database, empty_redis):
@@ -82,7 +82,7 @@ def test_counters_move_into_redis_and_back(database: Database, empty_redis: str)
 
 
 def test_the_follower_refills_a_lost_redis(database: Database, empty_redis: str) -> None:
-    """While it runs, and at its start."""
+    """What was lost comes back while it runs, and at its start (P8, P12)."""
     history = History(database)
     history.calls(40)
     install(database, sinks_of(empty_redis))
@@ -107,7 +107,7 @@ def test_the_follower_refills_a_lost_redis(database: Database, empty_redis: str)
 
 
 def test_a_rebuild_in_redis_leaves_nothing_behind(database: Database, empty_redis: str) -> None:
-    """The old version's keys are gone, the new one's are there."""
+    """The old version's keys are gone, the new one's are there (P8)."""
     History(database).calls(30)
     install(database, sinks_of(empty_redis))
     assert rebuild(database, ModelRankings(), sinks_of(empty_redis)) == 3
@@ -120,7 +120,7 @@ def test_a_rebuild_in_redis_leaves_nothing_behind(database: Database, empty_redi
 
 
 def test_counters_expire_in_redis(database: Database, empty_redis: str) -> None:
-    """Windows of rate limits go when they are old; rankings stay."""
+    """Windows of rate limits go when they are old; rankings stay (rule: bounded)."""
     History(database).calls(10)
     install(database, sinks_of(empty_redis))
     with redis.Redis.from_url(empty_redis, decode_responses=True) as client:
@@ -131,7 +131,7 @@ def test_counters_expire_in_redis(database: Database, empty_redis: str) -> None:
 
 
 def test_a_redis_that_is_away_stops_only_its_own(database: Database, empty_redis: str) -> None:
-    """The error names Redis; projections in PostgreSQL go on."""
+    """The error names Redis; projections in PostgreSQL go on (P12)."""
     install(database, sinks_of(empty_redis))
     away = sinks_of(f"redis://127.0.0.1:{free_port()}/0")
     with database.connect() as connection:
@@ -157,7 +157,7 @@ def test_a_redis_that_is_away_stops_only_its_own(database: Database, empty_redis
 
 
 def test_verification_sees_one_moment_under_load(database: Database, empty_redis: str) -> None:
-    """While calls come in and the follower counts them: no false difference in either store."""
+    """No false difference in either store while calls come in and are counted (P8)."""
     history = History(database)
     history.calls(20)
     install(database, sinks_of(empty_redis))

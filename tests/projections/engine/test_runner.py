@@ -43,7 +43,7 @@ def differences(database: Database) -> list[str]:
 
 
 def test_redelivered_and_reordered_events_change_nothing(database: Database) -> None:
-    """P7: batches that overlap, repeat or come again from the start are applied once."""
+    """Batches that overlap, repeat or come again from the start are applied once (P7)."""
     history = History(database)
     history.calls(40)
     with database.connect() as connection:
@@ -60,7 +60,7 @@ def test_redelivered_and_reordered_events_change_nothing(database: Database) -> 
 
 
 def test_a_gap_is_refused_and_filled_from_the_log(database: Database) -> None:
-    """P7: an event whose predecessor was never seen is not applied."""
+    """An event whose predecessor was never seen is not applied (P7)."""
     History(database).calls(10)
     with database.connect() as connection:
         whole = links(read_after(connection, 0, 10_000))
@@ -80,7 +80,7 @@ def test_a_gap_is_refused_and_filled_from_the_log(database: Database) -> None:
 def test_a_poison_event_parks_only_those_it_concerns(
     database: Database, monkeypatch: pytest.MonkeyPatch, topic: str
 ) -> None:
-    """An event nobody can read parks, visibly, the projections that must not miss it."""
+    """What nobody can read parks those that must not miss it, visibly (P7, rule: observable)."""
     monkeypatch.setattr(runner_module, "PARKED_RETRY_S", 0.0)
     history = History(database)
     history.calls(10)
@@ -122,7 +122,7 @@ def test_a_poison_event_parks_only_those_it_concerns(
 def test_a_fold_that_fails_parks_one_partition(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A defect in a fold stops that partition at the event, with what came before it applied."""
+    """A defect in a fold stops that partition at the event; what came before is applied (P7)."""
     history = History(database)
     history.calls(20)
     with database.connect_as_owner() as connection:
@@ -161,7 +161,7 @@ def test_a_fold_that_fails_parks_one_partition(
 
 
 def test_two_runners_never_apply_an_event_twice(database: Database) -> None:
-    """A host that was paused, or replaced, finds that the progress moved, and writes nothing."""
+    """A host that was paused, or replaced, finds that the progress moved, and stops (P7)."""
     history = History(database)
     history.calls(5)
     with database.connect() as connection:
@@ -177,7 +177,7 @@ def test_two_runners_never_apply_an_event_twice(database: Database) -> None:
 
 
 def test_one_owner_at_a_time(database: Database) -> None:
-    """The other host refuses a projection, and the former owner can write nothing more."""
+    """The other host refuses a projection, and the former owner can write nothing more (P7)."""
     history = History(database)
     history.calls(5)
     with database.connect() as connection:

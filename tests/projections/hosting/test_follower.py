@@ -93,7 +93,7 @@ def lag_s(database: Database) -> float:
 
 
 def test_the_share_is_of_the_time_since_the_last_look(kernel: Kernel) -> None:
-    """Run and wait add up; a moment too short to tell leaves the last share."""
+    """Run and wait add up; a moment too short to tell leaves the last share (rule: calls first)."""
     share = Contention().share
     assert share() == 0
     kernel.tell(ran_ms=90, waited_ms=30)
@@ -108,7 +108,7 @@ def test_the_share_is_of_the_time_since_the_last_look(kernel: Kernel) -> None:
 def test_a_kernel_that_does_not_tell_is_no_contention(
     text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """macOS has no such file; then nothing trails."""
+    """macOS has no such file; then nothing trails (rule: calls first)."""
     file = tmp_path / "schedstat"
     if text is not None:
         file.write_text(text)
@@ -117,7 +117,7 @@ def test_a_kernel_that_does_not_tell_is_no_contention(
 
 
 def test_the_real_kernel_tells_a_share() -> None:
-    """Whatever the machine is doing."""
+    """Between nothing and the whole, whatever the machine is doing (rule: calls first)."""
     share = Contention()
     until = time.thread_time() + 0.05
     while time.thread_time() < until:
@@ -128,7 +128,7 @@ def test_the_real_kernel_tells_a_share() -> None:
 def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
     database: Database, kernel: Kernel
 ) -> None:
-    """Balances and statements show the log's head; the others are level once it is quiet."""
+    """Balances and statements keep up; the others do once it is quiet (rule: calls first)."""
     history = History(database)
     with following(database) as following_:
         saturate(history, kernel, following_)
@@ -138,7 +138,7 @@ def test_while_the_calls_need_every_core_only_what_is_awaited_advances(
 
 
 def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kernel: Kernel) -> None:
-    """With pauses while a few calls come, since their commits wait; at full speed without any."""
+    """With pauses while a few calls come; at full speed without any (rule: calls first)."""
     history = History(database)
     with following(database) as following_:
         assert not saturate(history, kernel, following_).gently
@@ -151,7 +151,7 @@ def test_what_trailed_is_worked_off_gently_beside_calls(database: Database, kern
 def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
     database: Database, kernel: Kernel, calls: int, waited_ms: int
 ) -> None:
-    """Trailing is for the one case in which it helps the calls."""
+    """Trailing is for the one case in which it helps the calls (rule: calls first)."""
     history = History(database)
     with following(database) as following_:
         history.calls(calls)
@@ -161,7 +161,7 @@ def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
 
 
 def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
-    """However long the load lasts, the others fall no further behind than the maximum."""
+    """However long the load lasts, the lag has a maximum (rule: calls first, rule: bounded)."""
     history = History(database)
     with following(database, trail_max_s=1.0) as following_:
         lags = []

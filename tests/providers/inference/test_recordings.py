@@ -47,7 +47,7 @@ PATHS = {EMBEDDINGS: "/v1/embeddings", IMAGE: "/v1/images/generations"}
 
 
 def test_the_hand_written_fixtures_have_every_operation() -> None:
-    """A bare clone plays each operation, whole, streamed and refused (rule: bare clone)."""
+    """A bare clone plays each operation, whole, streamed and refused (rule: tidy)."""
     by_hand = [each for each in RECORDINGS if each.by_hand]
     assert {each.operation for each in by_hand} == set(OPERATIONS)
     for operation in (CHAT, MESSAGES, GENERATE):
@@ -58,12 +58,12 @@ def test_the_hand_written_fixtures_have_every_operation() -> None:
 
 @pytest.mark.skipif(not WIRE.is_dir(), reason="the closing line names the missing recordings")
 def test_no_listed_recording_is_missing() -> None:
-    """A folder that shrank would let this file pass without testing much (rule: recordings)."""
+    """A folder that shrank would let this file pass without testing much (rule: tidy)."""
     assert missing(RECORDINGS) == {}
 
 
 def test_what_is_missing_is_named() -> None:
-    """Without any recording the closing line counts all of them (rule: bare clone)."""
+    """Without any recording the closing line counts all of them (rule: tidy)."""
     by_hand = [each for each in RECORDINGS if each.by_hand]
     assert missing(by_hand) == listed()
     assert missing_line({"b": 2, "a": 1}) == "3 recordings of 2 folders missing: a 1, b 2"
@@ -149,7 +149,9 @@ def body_for(recording: Recording) -> dict[str, Any]:
 def test_each_recording_is_settled_to_the_providers_own_usage(
     gateway: RunningGateway, recording: Recording, seed: int | None
 ) -> None:
-    """Valid for the SDK's types, exact to the token, errors normalised and free (P3, P4)."""
+    """Valid for the SDK's types, exact to the token, errors normalised and free
+    (P4, money rule 4, money rule 6, rule: translation).
+    """
     play(gateway.upstream, recording, seed)
     body = body_for(recording)
     user = gateway.user()

@@ -9,7 +9,7 @@ from tests.servers.local import free_port
 
 
 def test_memory_forgets_what_is_old_and_what_is_least_used() -> None:
-    """A named number of entries, and a time to live (rule: named maxima)."""
+    """A named number of entries, and a time to live (rule: bounded)."""
 
     async def run() -> None:
         cache = MemoryCache(2)
@@ -27,7 +27,7 @@ def test_memory_forgets_what_is_old_and_what_is_least_used() -> None:
 
 
 def test_redis_shares_values_between_processes(empty_redis: str) -> None:
-    """What one put, another gets, until it expires (rule: lists are shared)."""
+    """What one put, another gets, until it expires (rule: calls first)."""
 
     async def run() -> None:
         one, other = make_cache(empty_redis, 9), make_cache(empty_redis, 9)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def test_rankings_are_served_to_anybody(gateway: RunningGateway) -> None:
-    """Models by tokens and apps by their origin; pages and windows have limits."""
+    """By tokens and origin; pages and windows have limits (rule: contract, rule: bounded)."""
     user = gateway.user()
     for _ in range(3):
         gateway.chat(user, {}, **{"HTTP-Referer": "https://app.example.com/x"})
@@ -56,7 +56,7 @@ def test_rankings_are_served_to_anybody(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("in_redis", [False, True])
 def test_both_stores_rank_alike(database: Database, empty_redis: str, in_redis: bool) -> None:
-    """The same figures from tables and from sorted sets."""
+    """The same figures from tables and from sorted sets (P8)."""
     sinks = sinks_of(empty_redis if in_redis else None)
     install(database, sinks)
     history = History(database)
@@ -77,7 +77,7 @@ def test_both_stores_rank_alike(database: Database, empty_redis: str, in_redis: 
 
 
 def test_the_trend_compares_with_the_window_before() -> None:
-    """Parts per million of change; none where there was nothing before."""
+    """Parts per million of change; none where there was nothing before (rule: observable)."""
     today = datetime(2026, 3, 10, tzinfo=UTC).date()
     days = {(today - timedelta(days=back)).isoformat(): back for back in range(10)}
 

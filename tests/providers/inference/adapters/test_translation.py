@@ -29,16 +29,14 @@ CHOICES: list[tuple[Any, Any, Any]] = [
 
 @pytest.mark.parametrize(("choice", "anthropic", "gemini"), CHOICES)
 def test_tool_choice(choice: Any, anthropic: Any, gemini: Any) -> None:
-    """Each line: OpenAI's, Anthropic's, Gemini's (rule: translations lose nothing)."""
+    """Each line: OpenAI's, Anthropic's, Gemini's (rule: translation)."""
     body = ask(tools=[TOOL], tool_choice=choice)
     assert to_anthropic(body)["tool_choice"] == anthropic
     assert to_gemini(body)["toolConfig"]["functionCallingConfig"] == gemini
 
 
 def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
-    """Forced, and read back as the answer's content, whole and streamed
-    (rule: translations lose nothing).
-    """
+    """Forced, and read back as the answer's content, whole and streamed (rule: translation)."""
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
     made = to_anthropic(ask(response_format=wanted))
     assert made["tool_choice"] == {"type": "tool", "name": JSON_TOOL}
@@ -60,9 +58,7 @@ def test_json_by_a_schema_is_the_input_of_a_tool() -> None:
 
 
 def test_reasoning_is_a_budget() -> None:
-    """An effort or a number of tokens; never above what the call may make, never with a force
-    (rule: translations lose nothing).
-    """
+    """Never above what the call may make, never with a forced tool (rule: translation)."""
     made = to_anthropic(ask(reasoning_effort="low", max_tokens=5_000, temperature=0.2))
     assert made["thinking"] == {"type": "enabled", "budget_tokens": 1_024}
     assert "temperature" not in made

@@ -170,13 +170,13 @@ ROWS: list[tuple[str, Any, dict[str, dict[str, str] | None]]] = [
 
 @pytest.mark.parametrize(("form", "body", "expected"), ROWS, ids=[row[0] for row in ROWS])
 def test_lists(form: str, body: Any, expected: dict[str, dict[str, str] | None]) -> None:
-    """Each line: a form, a list, and the terms of each model in USD per million tokens (P4)."""
+    """Each line: a form, a list, each model's terms in USD per million (P4, rule: translation)."""
     found = read_list(FORMS[form], json.dumps(body).encode())
     assert {each.id: each.terms for each in found} == expected
 
 
 def test_facts_are_found_under_the_names_that_lists_use() -> None:
-    """Context, output, modalities, as each list writes them (rule: forms of lists)."""
+    """Context, output, modalities, as each list writes them (rule: translation)."""
     body = {
         "data": [
             {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
     upstream: ScriptedUpstream,
 ) -> None:
-    """P10: a price past its limit is no price."""
+    """A price past its limit is no price (P10)."""
     registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
     provider = registry.providers["openrouter"]
     kept = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=60)

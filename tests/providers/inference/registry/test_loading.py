@@ -62,7 +62,7 @@ WRONG = [
 def test_a_wrong_file_stops_the_start_and_names_the_place(
     tmp_path: Path, text: str, named: str
 ) -> None:
-    """P10: never a guessed price; a missing file is told too."""
+    """Never a guessed price; a missing file is told too (P10)."""
     with pytest.raises(ProvidersFileError, match=named):
         load(tmp_path / "p.toml", text)
     with pytest.raises(ProvidersFileError, match="does not exist"):

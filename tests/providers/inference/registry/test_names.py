@@ -31,18 +31,18 @@ NAMES = [
 def test_only_a_first_segment_that_is_configured_pins(
     text: str, provider: str | None, own: str
 ) -> None:
-    """The rest, slashes included, is the provider's id (rule: pinned ids)."""
+    """The rest, slashes included, is the provider's id (rule: routing)."""
     assert ModelName.read(text, CONFIGURED) == ModelName(provider, own)
 
 
 @given(provider=st.sampled_from(sorted(CONFIGURED)), own=st.text())
 def test_what_is_put_behind_a_provider_comes_back_as_it_was(provider: str, own: str) -> None:
-    """Public ids are read back to what they were made of (rule: pinned ids)."""
+    """Public ids are read back to what they were made of (rule: routing)."""
     assert ModelName.read(f"{provider}/{own}", CONFIGURED) == ModelName(provider, own)
 
 
 @given(text=st.text(alphabet="ab/-", max_size=12))
 def test_nothing_is_lost_of_an_id(text: str) -> None:
-    """Whatever it pins, provider and id give the text again (rule: pinned ids)."""
+    """Whatever it pins, provider and id give the text again (rule: routing)."""
     name = ModelName.read(text, {"a", "a-b", ""})
     assert text == (name.id if name.provider is None else f"{name.provider}/{name.id}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> None:
-    """The rest, slashes included, is the provider's id (rule: pinned ids)."""
+    """The rest, slashes included, is the provider's id (rule: routing)."""
     text = f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
     text += '[[provider]]\nname = "b"\nbase_url = "http://b/v1"\n' + MODEL.replace('"m"', '"a/m"')
     registry = load(tmp_path / "p.toml", text)
@@ -44,7 +44,7 @@ c = "m"
 def test_a_pin_comes_before_any_alias_and_an_alias_may_pin(
     tmp_path: Path, asked: str, meant: list[str]
 ) -> None:
-    """An alias neither takes a pinned call elsewhere nor loses its own pin (rule: pinned ids)."""
+    """An alias neither takes a pinned call elsewhere nor loses its own pin (rule: routing)."""
     providers = "".join(
         f'[[provider]]\nname = "{name}"\nbase_url = "http://{name}/v1"\n{MODEL}' for name in "ab"
     )
