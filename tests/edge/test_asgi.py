@@ -42,13 +42,13 @@ IDS = [
 
 @pytest.mark.parametrize(("given", "told"), IDS)
 def test_a_callers_request_id_is_kept_if_it_can_stand_in_a_header(given: bytes, told: str) -> None:
-    """Short printable ASCII, else our own (rule: request ids)."""
+    """Short printable ASCII, else our own (rule: observable)."""
     assert request_id_of(given, "ours") == told
 
 
 @given(st.binary(max_size=2 * REQUEST_ID_MAX))
 def test_no_request_id_breaks_a_header(given: bytes) -> None:
-    """Whatever a caller sends, the reply's header is one line (rule: request ids)."""
+    """Whatever a caller sends, the reply's header is one line (rule: observable)."""
     told = request_id_of(given, "ours")
     assert told.isascii() and told.isprintable() and 0 < len(told) <= REQUEST_ID_MAX
 
@@ -117,7 +117,7 @@ def read(receive: Any, *, declared: bytes = b"", scope: Any = None, timeout_s: f
     "bodies", [(b"",), (b"0123456789",), (b"01234", b"56789"), (b"", b"0", b"")]
 )
 def test_a_body_within_the_limit_is_read_whole(bodies: tuple[bytes, ...]) -> None:
-    """However it comes (rule: named maxima)."""
+    """However it comes (rule: bounded)."""
     assert read(messages(*bodies)) == b"".join(bodies)
     assert read(messages(), scope={WHOLE_BODY: b"".join(bodies)}) == b"".join(bodies)
 
@@ -135,7 +135,7 @@ TOO_LARGE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("how", TOO_LARGE)
 def test_a_body_above_the_limit_is_refused(how: dict[str, Any]) -> None:
-    """Before it is read where its length is declared; a lie does not help (rule: named maxima)."""
+    """Before it is read where its length is declared; a lie does not help (rule: bounded)."""
     with pytest.raises(ApiError) as refusal:
         read(**how)
     assert (refusal.value.status, refusal.value.code) == (413, "request_too_large")
@@ -143,7 +143,7 @@ def test_a_body_above_the_limit_is_refused(how: dict[str, Any]) -> None:
 
 
 def test_a_body_that_never_ends_is_given_up() -> None:
-    """Its connection is closed with the answer (rule: named maxima)."""
+    """Its connection is closed with the answer (rule: bounded)."""
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(60)
@@ -162,7 +162,7 @@ def test_a_client_that_hangs_up_before_its_end_made_no_request() -> None:
 
 
 def test_headers_are_found_or_empty() -> None:
-    """`HTTP-Referer` is OpenRouter's and wins over the browser's own (rule: apps are named)."""
+    """`HTTP-Referer` is OpenRouter's and wins over the browser's own (rule: observable)."""
     given_ = [(b"authorization", b"Bearer k"), (b"referer", b"b"), (b"x-title", b"t")]
     headers = Headers({"headers": given_})
     assert (headers.authorization, headers.referer, headers.title) == (b"Bearer k", b"b", b"t")
@@ -173,7 +173,7 @@ def test_headers_are_found_or_empty() -> None:
 
 
 def test_reply_headers_tell_what_is_known_of_a_call() -> None:
-    """Of an unknown caller nothing is known yet (rule: replies carry their ids)."""
+    """Of an unknown caller nothing is known yet (rule: observable)."""
     headers = ReplyHeaders()
     assert headers.listed() == []
     headers.call_id, headers.request_id, headers.provider = "c", "r", "p"

@@ -70,7 +70,7 @@ GOOD: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("raw", "text"), GOOD)
 def test_a_good_body_is_decoded(raw: bytes, text: str) -> None:
-    """Pairs of surrogates are text, and an escaped backslash is no escape (rule: good bodies)."""
+    """Pairs of surrogates are text, and an escaped backslash is no escape (rule: wire)."""
     assert decode_body(decode, raw).text == text
 
 
@@ -86,7 +86,7 @@ def test_no_bytes_break_the_reading(raw: bytes) -> None:
 
 @given(st.text())
 def test_every_text_passes_unless_it_holds_nul_or_half_a_pair(text: str) -> None:
-    """Escaped or not, it comes out as it went in (rule: good bodies)."""
+    """Escaped or not, it comes out as it went in (rule: wire)."""
     raw = json.dumps({"text": text}).encode()
     if "\x00" in text:
         with pytest.raises(ApiError):
@@ -130,6 +130,6 @@ def test_a_model_is_named() -> None:
     )
 )
 def test_raw_members_are_written_back_as_they_were(members: dict[str, Any]) -> None:
-    """What a caller sent reaches the provider byte for byte (rule: bodies pass unchanged)."""
+    """What a caller sent reaches the provider byte for byte (rule: translation)."""
     raw = msgspec.json.encode(members)
     assert msgspec.json.encode(decode_members(raw)) == raw

@@ -30,7 +30,7 @@ PAGES: list[tuple[int | None, int, int | None, list[int]]] = [
 def test_a_page_is_a_part_of_the_rows(
     limit: int | None, offset: int, most: int | None, shown: list[int]
 ) -> None:
-    """Without a limit it is the rest (rule: pages)."""
+    """Without a limit it is the rest (rule: bounded)."""
     assert page_of(ROWS, limit, offset, most) == shown
 
 
@@ -62,14 +62,14 @@ def test_outside_v1_a_page_that_cannot_be_is_422(limit: int, offset: int) -> Non
 
 
 def test_pages_up_to_their_maximum_are_fine() -> None:
-    """Both ends are allowed (rule: pages)."""
+    """Both ends are allowed (rule: bounded)."""
     check_page(1, 0, most=5)
     check_page(5, 10**9, most=5)
 
 
 @given(rows=st.lists(st.integers(), max_size=30), size=st.integers(1, 7))
 def test_pages_one_after_the_other_are_all_rows(rows: list[int], size: int) -> None:
-    """Nothing twice, nothing left out (rule: pages)."""
+    """Nothing twice, nothing left out (rule: bounded)."""
     pages = [page_of(rows, size, offset) for offset in range(0, len(rows) + 1, size)]
     assert [each for page in pages for each in page] == rows
     assert all(len(page) <= size for page in pages)
@@ -84,14 +84,14 @@ def test_an_amount_is_printed_exactly(nano_usd: int) -> None:
 
 
 def test_a_reply_is_json_with_its_status_and_headers() -> None:
-    """One way for both sides (rule: replies decided once)."""
+    """One way for both sides (rule: contract)."""
     made = json_reply({"a": [1, None]}, status=201, headers={"x-more": "m"})
     assert (made.status_code, msgspec.json.decode(made.body)) == (201, {"a": [1, None]})
     assert (made.headers["content-type"], made.headers["x-more"]) == ("application/json", "m")
 
 
 def test_an_instant_is_utc() -> None:
-    """ISO 8601 with its offset (rule: replies decided once)."""
+    """ISO 8601 with its offset (rule: contract)."""
     told = datetime.fromisoformat(timestamp())
     assert told.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - told) < timedelta(seconds=5)

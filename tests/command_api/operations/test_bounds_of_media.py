@@ -60,7 +60,7 @@ INPUTS: list[tuple[Any, int | None, int, int]] = [
 def test_each_input_is_a_prompt_of_its_own(
     given: Any, context: int | None, bound: int, own_count: int
 ) -> None:
-    """Each is cut off at the context; there is no output (money rules 2 and 6)."""
+    """Each is cut off at the context; there is no output (money rule 2, money rule 6)."""
     request = embeddings(given)
     assert request.bound(model_of(context), SETTINGS.holds) == CallBound(input_tokens=bound)
     assert request.estimated(9) == Usage(own_count, 0, source="estimated")

@@ -43,7 +43,7 @@ OBJECTS: list[tuple[Any, dict[str, Any]]] = [
 def test_an_error_object_is_found_bare_inside_and_in_a_list(
     body: Any, expected: dict[str, Any]
 ) -> None:
-    """Waits and bad keys are read from the same object (rule: one failure table)."""
+    """Waits and bad keys are read from the same object (rule: contract)."""
     assert error_of(body) == expected
 
 
@@ -65,7 +65,7 @@ MESSAGES: list[tuple[Any, str | None]] = [
 
 @pytest.mark.parametrize(("body", "said"), MESSAGES)
 def test_the_message_is_found_in_every_shape(body: Any, said: str | None) -> None:
-    """Callers are told what the provider said (rule: one failure table)."""
+    """Callers are told what the provider said (rule: contract)."""
     assert message_of(body) == said
 
 
@@ -88,19 +88,19 @@ STATUSES: list[tuple[Any, int | None]] = [
 
 @pytest.mark.parametrize(("error", "status"), STATUSES)
 def test_the_status_is_found_by_number_text_or_word(error: Any, status: int | None) -> None:
-    """An error inside HTTP 200 fails as one of its own status would (rule: one failure table)."""
+    """An error inside HTTP 200 fails as one of its own status would (rule: contract)."""
     assert status_of(error) == status
 
 
 def test_details_are_objects_or_nothing() -> None:
-    """Whatever stands in their place is passed over (rule: one failure table)."""
+    """Whatever stands in their place is passed over (rule: contract)."""
     assert details_of([{"error": {"details": [{"reason": "R"}, "odd", None]}}]) == [{"reason": "R"}]
     for odd in (7, True, "text", {"reason": "R"}, None):
         assert details_of({"error": {"details": odd}}) == []
 
 
 def test_a_message_as_deep_as_json_goes_is_read() -> None:
-    """An odd error is the provider's failure, never our defect (rule: one failure table)."""
+    """An odd error is the provider's failure, never our defect (rule: contract)."""
     body: Any = "Deep."
     for _ in range(5_000):
         body = {"error": [body]}
@@ -109,7 +109,7 @@ def test_a_message_as_deep_as_json_goes_is_read() -> None:
 
 @given(body=JSON, status=st.sampled_from((400, 401, 429, 503, 500)))
 def test_no_body_breaks_the_reading_of_a_failure(body: Any, status: int) -> None:
-    """Every reply of a provider has its line in the table (rule: one failure table)."""
+    """Every reply of a provider has its line in the table (rule: contract)."""
     told = failure_of_status("p", status, body).error
     assert told.status in (400, 429, 502, 503)
     assert failure_of_error("p", body).error.status >= 400

@@ -64,7 +64,7 @@ MISFITS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("more", MISFITS)
 def test_a_whole_reply_fits_in_the_end(more: dict[str, Any]) -> None:
-    """OpenAI's own type accepts it; what was right stays (rule: replies fit OpenAI)."""
+    """OpenAI's own type accepts it; what was right stays (rule: contract)."""
     raw = json.dumps(whole(**more)).encode()
     with pytest.raises(ValueError, match="validation error"):
         ChatCompletion.model_validate_json(raw)
@@ -102,7 +102,7 @@ CHUNK_MISFITS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("more", CHUNK_MISFITS)
 def test_a_chunk_fits_in_the_end(more: dict[str, Any]) -> None:
-    """Also behind chunks that fitted, which pass in bulk (rule: replies fit OpenAI)."""
+    """Also behind chunks that fitted, which pass in bulk (rule: contract)."""
     scanner = StreamScanner(keep_usage=True, call_id="c", model="m")
     good = b"data: %b\n\n" % json.dumps(chunk()).encode()
     odd = json.dumps(chunk(**more)).encode()
@@ -117,7 +117,7 @@ def test_a_chunk_fits_in_the_end(more: dict[str, Any]) -> None:
 
 
 def test_custom_tools_are_left_alone() -> None:
-    """OpenAI's tools that take free text instead of arguments (rule: replies fit OpenAI)."""
+    """OpenAI's tools that take free text instead of arguments (rule: contract)."""
     call = {"id": "c", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
     raw = json.dumps(whole(message={"content": None, "tool_calls": [call]})).encode()
     assert read_completion("p", raw, call_id="c", model="m").raw == raw
@@ -176,7 +176,7 @@ json_values = st.recursive(
 @given(json_values, st.sampled_from(["choices", "usage", "id", "model", "created"]))
 def test_nothing_that_is_json_breaks_the_reading(value: Any, name: str) -> None:
     """A reply of any shape is an answer that fits, or a failure that is told
-    (rule: replies fit OpenAI).
+    (rule: contract).
     """
     raw = json.dumps(whole(**{name: value})).encode()
     try:
@@ -188,7 +188,7 @@ def test_nothing_that_is_json_breaks_the_reading(value: Any, name: str) -> None:
 
 @given(json_values, st.sampled_from(["choices", "usage", "id", "model", "created"]))
 def test_nothing_that_is_json_breaks_a_stream(value: Any, name: str) -> None:
-    """The same of a chunk (rule: replies fit OpenAI)."""
+    """The same of a chunk (rule: contract)."""
     scanner = StreamScanner(keep_usage=True, call_id="c", model="m")
     line = b"data: %b\n\n" % json.dumps(chunk(**{name: value})).encode()
     try:

@@ -45,12 +45,12 @@ TOLD: list[tuple[dict[bytes, bytes], Any, int | None]] = [
 
 @pytest.mark.parametrize(("headers", "body", "wait_s"), TOLD)
 def test_each_way_of_saying_it(headers: dict[bytes, bytes], body: Any, wait_s: int | None) -> None:
-    """429 stays 429 with the provider's own wait, in whole seconds (rule: one failure table)."""
+    """429 stays 429 with the provider's own wait, in whole seconds (rule: contract)."""
     assert retry_after_s(headers, body) == wait_s
 
 
 def test_instants_become_a_wait_from_now() -> None:
-    """A date, epoch seconds and epoch milliseconds say the same (rule: one failure table)."""
+    """A date, epoch seconds and epoch milliseconds say the same (rule: contract)."""
     until = time.time() + 90
     ways = (
         {b"retry-after": formatdate(until, usegmt=True).encode()},
@@ -67,6 +67,6 @@ def test_instants_become_a_wait_from_now() -> None:
     value=st.binary(max_size=40) | st.integers().map(lambda number: b"%d" % number),
 )
 def test_a_wait_is_bounded_whatever_the_header_says(name: bytes, value: bytes) -> None:
-    """No header makes a caller wait for ever, or breaks the reply (rule: named maxima)."""
+    """No header makes a caller wait for ever, or breaks the reply (rule: bounded)."""
     wait_s = retry_after_s({name: value}, None)
     assert wait_s is None or 0 <= wait_s <= RETRY_AFTER_S_MAX

@@ -48,7 +48,7 @@ WISHES: list[tuple[Any, Wishes, str]] = [
 
 @pytest.mark.parametrize(("asked", "wishes", "named"), WISHES)
 def test_a_provider_member_is_a_name_or_an_object(asked: Any, wishes: Wishes, named: str) -> None:
-    """As OpenRouter's clients write it; a name alone is a demand (rule: callers' wishes)."""
+    """As OpenRouter's clients write it; a name alone is a demand (rule: routing)."""
     found = read_routing(members(provider=asked))
     assert (found.wishes, found.named, found.models) == (wishes, named, ())
 
@@ -75,7 +75,7 @@ def test_a_wish_that_cannot_be_read_is_named(given: dict[str, Any], param: str) 
 
 
 def test_a_body_without_wishes_is_not_routed_by_any() -> None:
-    """The common body costs nothing (rule: callers' wishes)."""
+    """The common body costs nothing (rule: routing)."""
     assert not members(model="m", messages=[]).routes
     assert not members(models=[]).routes
     for given in ({"provider": "a"}, {"provider": None}, {"models": ["a"]}):
@@ -120,14 +120,14 @@ KEPT: list[tuple[str, dict[str, Any], Provider, set[str]]] = [
 def test_wishes_reach_only_a_provider_that_they_are_meant_for(
     model: str, more: dict[str, Any], sent_to: Provider, kept: set[str]
 ) -> None:
-    """One that routes itself, where the id pins the call to it (rule: callers' wishes)."""
+    """One that routes itself, where the id pins the call to it (rule: routing)."""
     body = msgspec.json.decode(request_for(model, **more).upstream_body(model_of("p"), sent_to))
     assert body.keys() - {"model", "messages"} == kept
     assert body["model"] == "own/id"
 
 
 def test_members_that_a_provider_rejects_are_dropped() -> None:
-    """With wishes or without; everything else passes (rule: bodies pass unchanged)."""
+    """With wishes or without; everything else passes (rule: translation)."""
     odd = provider("p", drops=("seed", "user"))
     for more in ({}, {"provider": ORDER}):
         request = request_for("m", seed=1, user="u", top_p=0.5, **more)

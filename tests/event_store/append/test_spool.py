@@ -86,7 +86,7 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def test_nothing_is_made_until_something_is_kept(spool: Spool) -> None:
-    """A home that never lost its database has no spool (rule: reading creates nothing)."""
+    """A home that never lost its database has no spool (rule: tidy)."""
     assert spool.owners() == []
     assert spool.files(OWNER) == []
     assert not spool.root.exists()
@@ -263,7 +263,7 @@ def test_another_owners_outcomes_are_read_from_its_folder(
 
 
 def test_what_is_no_outcome_by_name_is_passed_over(database: Database, spool: Spool) -> None:
-    """Foreign files and folders beside the outcomes stay as they are (rule: foreign files)."""
+    """Foreign files and folders beside the outcomes stay as they are (P2)."""
     (call,) = held(database, 1)
     spool.keep(entries.settle(call, ACCOUNT, 400))
     (spool.own / "README.txt").write_text("?")

@@ -23,13 +23,13 @@ def newest_that_touches(name: str) -> str:
 
 
 def test_the_book_shows_what_a_migrated_database_runs(database: Database) -> None:
-    """`make functions` was run after the last migration (rule: the append stands whole)."""
+    """`make functions` was run after the last migration (rule: docs)."""
     with database.connect() as connection:
         assert COPY.read_text() == render(connection)
 
 
 def test_the_page_holds_all_that_an_append_runs(database: Database) -> None:
-    """Each function once, the append first (rule: the append stands whole)."""
+    """Each function once, the append first (rule: docs)."""
     with database.connect() as connection:
         found = definitions(connection)
         rows = connection.execute(
@@ -45,7 +45,7 @@ def test_the_page_holds_all_that_an_append_runs(database: Database) -> None:
 def test_each_function_stands_whole_in_the_newest_migration_that_touches_it(
     database: Database,
 ) -> None:
-    """None is patched together from several files (rule: the append stands whole)."""
+    """None is patched together from several files (rule: docs)."""
     with database.connect() as connection:
         names = list(definitions(connection))
         rows = connection.execute(

@@ -421,7 +421,7 @@ def migrate_to(
 
 
 def test_every_migration_has_its_check() -> None:
-    """One entry for each file, none for another, numbers without a gap (rule: migrations)."""
+    """One entry for each file, none for another, numbers without a gap (rule: tidy)."""
     assert list(CHECKS) == NAMES
     assert [int(name[:4]) for name in NAMES] == list(range(1, LATEST + 1))
     for path, earlier in zip(FILES[1:], NAMES, strict=False):
@@ -469,7 +469,7 @@ def test_every_release_upgrades_to_the_same_schema(
 def test_writing_the_append_down_changed_nothing(
     empty: Database, migrate_to: Callable[[int], list[str]]
 ) -> None:
-    """0023 holds what 0022 had patched together, but for white space (rule: append whole)."""
+    """0023 holds what 0022 had patched together, but for white space (rule: docs)."""
 
     def functions() -> dict[str, str]:
         texts = schema_of(empty)

@@ -40,7 +40,7 @@ def fal_queue(base: str, waits: int, result: dict[str, Any], status: int = 200) 
 
 def test_fal_is_asked_until_the_image_is_there(upstream: ScriptedUpstream) -> None:
     """POST, GET status, GET result, with its own kind of key, at our own address only
-    (rule: translations lose nothing).
+    (rule: translation).
     """
     made = {"images": [{"url": "https://x/1.png", "width": 512, "height": 256}]}
     upstream.answer = fal_queue(upstream.base_url, 2, made)

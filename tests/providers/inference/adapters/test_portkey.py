@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_portkey_serves_by_the_provider_that_a_call_names(upstream: ScriptedUpstream) -> None:
     """With the virtual key of the environment for it, or the caller's own; the body is clean
-    (rule: the port).
+    (rule: wire).
     """
     environment = {
         "PORTKEY_API_KEY": "k",

@@ -40,7 +40,7 @@ def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
 
 def test_gateways_share_a_fetched_list(upstream: ScriptedUpstream, empty_redis: str) -> None:
     """Within the interval the second gateway asks Redis, not the provider; prices agree
-    (rule: lists are shared).
+    (rule: calls first).
     """
     asked = []
 

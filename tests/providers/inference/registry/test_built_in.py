@@ -30,13 +30,13 @@ CANONICAL = [
 
 @pytest.mark.parametrize(("provider", "model", "canonical"), CANONICAL)
 def test_one_model_has_one_canonical_id(provider: str, model: str, canonical: str) -> None:
-    """However its providers write it (rule: ids of models)."""
+    """However its providers write it (rule: routing)."""
     assert canonical_id(model, BY_NAME[provider].rules) == canonical
     assert canonical_of_request(canonical.upper()) == canonical
 
 
 def test_every_entry_names_a_form_and_a_table_that_exist() -> None:
-    """The declarative entries are consistent (rule: forms of lists)."""
+    """The declarative entries are consistent (rule: translation)."""
     assert len({each.name for each in BUILT_IN}) == len(BUILT_IN) == 21
     for each in BUILT_IN:
         assert each.list_form in FORMS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_the_simulator_is_always_there() -> None:
-    """So that everything can be tried without a key (rule: works without a key)."""
+    """So that everything can be tried without a key (rule: two commands)."""
     registry = load(None)
     model = registry.resolve("simulator/echo")
     assert model is not None

@@ -16,7 +16,7 @@ def listed(model_id: str, price: str | None = "1") -> Listed:
 
 def test_ids_may_be_written_in_other_ways() -> None:
     """Without the provider's prefix, in lower case, without a route: the cheapest route then
-    (rule: ids of models).
+    (rule: routing).
     """
     fireworks = Provider(
         name="fireworks",

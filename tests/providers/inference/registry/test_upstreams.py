@@ -26,7 +26,7 @@ HEADERS = [
 def test_each_provider_gets_its_own_headers(
     upstream: ScriptedUpstream, name: str, more: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """The key where it belongs, and what the provider wants besides (rule: the port)."""
+    """The key where it belongs, and what the provider wants besides (rule: wire)."""
     variable = name.upper().replace("-", "_")
     environment = {f"{variable}_API_KEY": "k", f"{variable}_BASE_URL": upstream.base_url, **more}
     send(provider(name, environment), {"model": "m", "messages": []})
@@ -36,7 +36,7 @@ def test_each_provider_gets_its_own_headers(
 
 
 def test_anthropic_gets_its_own_key_and_version(upstream: ScriptedUpstream) -> None:
-    """And its own path, under whatever base URL the operator gives (rule: the port)."""
+    """And its own path, under whatever base URL the operator gives (rule: wire)."""
     upstream.answer = lambda connection, _: reply(
         connection, b'{"id":"i","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}'
     )

@@ -14,7 +14,7 @@ from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
 
 def test_a_conversation_for_anthropic() -> None:
     """System apart, images as sources, calls and results as blocks, turns of one role joined
-    (rule: translations lose nothing).
+    (rule: translation).
     """
     made = to_anthropic(ask(tools=[TOOL], max_tokens=99, stop="END", temperature=1.7, user="u"))
     assert made["system"] == [{"type": "text", "text": "Be brief."}]
@@ -33,7 +33,7 @@ def test_a_conversation_for_anthropic() -> None:
 
 def test_thinking_goes_back_with_its_signature() -> None:
     """What a reply carries in `reasoning_details` is a thinking block of the next request
-    (rule: translations lose nothing).
+    (rule: translation).
     """
     translator = AnthropicTranslator("m", 1, json_tool=False)
     block = {"type": "thinking", "thinking": "Hm.", "signature": "S"}

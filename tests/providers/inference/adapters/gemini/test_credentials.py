@@ -33,7 +33,7 @@ def test_vertex_gets_a_token_for_its_service_account(
     upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     """A JWT signed with the account's key, one token for many calls, Gemini's paths
-    (rule: the port).
+    (rule: wire).
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(

@@ -13,7 +13,7 @@ from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
 
 def test_a_conversation_for_gemini() -> None:
     """System apart, parts with inline data, calls and results by name, settings renamed
-    (rule: translations lose nothing).
+    (rule: translation).
     """
     made = to_gemini(ask(tools=[TOOL], max_tokens=9, stop=["a"], temperature=0.5, n=2, seed=3))
     assert made["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
@@ -35,7 +35,7 @@ def test_a_conversation_for_gemini() -> None:
 
 
 def test_a_thought_signature_goes_back_with_its_call() -> None:
-    """As Google's own OpenAI endpoint carries it (rule: translations lose nothing)."""
+    """As Google's own OpenAI endpoint carries it (rule: translation)."""
     part = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "S"}
     candidate = {"content": {"parts": [part]}, "finishReason": "STOP"}
     whole = GeminiTranslator("m", 1).whole({"responseId": "r", "candidates": [candidate]})
@@ -56,7 +56,7 @@ def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:
 
 def test_media_for_vertex() -> None:
     """Embeddings by predict or embedContent, images by predict with an aspect ratio
-    (rule: translations lose nothing).
+    (rule: translation).
     """
     made = embeddings_request({"model": "text-embedding-005", "input": ["a", "b"], "dimensions": 9})
     assert (made.method, made.body["instances"]) == (

@@ -62,7 +62,7 @@ async def whole(client: HttpClient) -> bytes:
 
 
 def test_connections_are_reused(upstream: ScriptedUpstream) -> None:
-    """Ten calls, one connection; streams return theirs too (rule: the port)."""
+    """Ten calls, one connection; streams return theirs too (rule: wire)."""
 
     async def use(client: HttpClient) -> None:
         for _ in range(5):
@@ -79,7 +79,7 @@ def test_connections_are_reused(upstream: ScriptedUpstream) -> None:
 
 
 def test_a_connection_closed_while_idle_is_replaced_once(upstream: ScriptedUpstream) -> None:
-    """Keep-alive races do not become errors (rule: the port)."""
+    """Keep-alive races do not become errors (rule: wire)."""
 
     def answer(connection: socket.socket, _: Request) -> str:
         reply(connection, b"{}")
@@ -98,7 +98,7 @@ def test_a_connection_closed_while_idle_is_replaced_once(upstream: ScriptedUpstr
 
 
 def test_a_compressed_reply_is_read(upstream: ScriptedUpstream) -> None:
-    """We ask for identity; some send gzip all the same (rule: the port)."""
+    """We ask for identity; some send gzip all the same (rule: wire)."""
     body = b'{"a": "' + b"x" * 5_000 + b'"}'
     upstream.answer = lambda connection, _: reply(
         connection, gzip.compress(body), headers={"content-encoding": "gzip"}
@@ -108,7 +108,7 @@ def test_a_compressed_reply_is_read(upstream: ScriptedUpstream) -> None:
 
 def test_interim_responses_are_passed_over(upstream: ScriptedUpstream) -> None:
     """A proxy may send 103 before the answer (RFC 8297), or 100 unasked (RFC 9110, 15.2)
-    (rule: the port).
+    (rule: wire).
     """
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -132,7 +132,7 @@ def test_interim_responses_are_passed_over(upstream: ScriptedUpstream) -> None:
 
 def test_bytes_behind_a_reply_are_not_taken_for_another(upstream: ScriptedUpstream) -> None:
     """A second response that nobody asked for leaves the first as it was, and is never kept
-    (rule: the port).
+    (rule: wire).
     """
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -260,7 +260,7 @@ def test_an_interrupt_ends_the_wait(upstream: ScriptedUpstream) -> None:
 
 def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> None:
     """[DONE] came, the end of the body comes a little later: the connection is still good
-    (rule: the port).
+    (rule: wire).
     """
     upstream.answer = lambda connection, _: stream(connection, b"a", b"b", pause_s=0.05)
 
