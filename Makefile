@@ -30,7 +30,7 @@ test: $(VENV)/.made-dev ## Set up and pass all tests, covering what is asked (AR
 	@$(BIN)/python -m pytest $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=)
 
 check: lint ## Check style, types and contracts, and pass the tests that need no server
-	@$(BIN)/python -m pytest -q -m pure --cov=domain --cov-report=term-missing --cov-fail-under=100
+	@$(BIN)/python -m pytest -m pure --cov=domain --cov-report=term-missing --cov-fail-under=100
 
 coverage: $(VENV)/.made-dev ## Show what the last run of all tests did not cover
 	@$(BIN)/coverage report --show-missing --fail-under=0

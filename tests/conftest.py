@@ -14,7 +14,7 @@ import redis
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
 from projections.hosting.install import migrate_all
-from tests.providers.inference.recordings import missing, missing_line, recordings
+from tests.providers.inference.recordings import NOT_FOUND, missing_line
 from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
 from tests.support.event_schemas import check_events
 from tests.support.harness import (
@@ -71,6 +71,14 @@ def empty_redis(redis_server: str) -> str:
     return redis_server
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The order of the tests is random (`--randomly-seed=N` repeats it), random numbers are not.
+
+    Tests seed their own, and so does Hypothesis.
+    """
+    config.option.randomly_reset_seed = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the pure tests, which `make check` runs."""
     for item in items:
@@ -99,7 +107,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was missing: the servers, and the recordings, in one line each."""
-    for line in (closing_line(), missing_line(missing(recordings()))):
+    for line in (closing_line(), missing_line(NOT_FOUND)):
         if line:
             terminalreporter.write_line(line, yellow=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -80,6 +81,16 @@ def test_event_types_are_named_once_in_sql() -> None:
     """The SQL functions know event types by index only; the domain names them (rule: tidy)."""
     for path in (ROOT / "event_store" / "migrations").glob("*.sql"):
         assert "ledger." not in path.read_text(), path
+
+
+def test_the_coverage_that_is_asked_only_rises() -> None:
+    """No commit lowers it, nor does what is not yet committed (rule: tidy)."""
+    asked = re.compile(r"^\+?fail_under = (\S+)$", re.MULTILINE)
+    command = ["git", "log", "--format=", "-p", "-U0", "-G^fail_under", "--", "pyproject.toml"]
+    history = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    now = asked.findall((ROOT / "pyproject.toml").read_text())
+    assert len(now) == 1
+    assert all(float(now[0]) >= float(each) for each in asked.findall(history))
 
 
 def test_nothing_large_or_secret_is_tracked() -> None:

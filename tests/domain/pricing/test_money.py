@@ -25,6 +25,7 @@ READABLE = [
     ("0.000000001", 1),
     ("1e3", 1_000_000_000_000),
     (" 2.50 ", 2_500_000_000),
+    ("4611686018.427387904", AMOUNT_NANO_USD_MAX),
 ]
 REFUSED = [
     ("", "'' is not a decimal amount of USD, such as 10 or 0.25"),
@@ -34,6 +35,7 @@ REFUSED = [
     ("NaN", "'NaN' is not a finite amount"),
     ("Infinity", "'Infinity' is not a finite amount"),
     ("0.0000000001", r"'0.0000000001' is finer than one nano-USD \(9 decimals\)"),
+    ("4611686018.427387905", "is more than 4611686018427387904 nano-USD"),
     ("1e30", f"'1e30' is more than {AMOUNT_NANO_USD_MAX} nano-USD, the largest amount"),
 ]
 

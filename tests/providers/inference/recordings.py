@@ -25,6 +25,8 @@ EMBEDDINGS, IMAGE = "embeddings", "image"
 OPERATIONS = (CHAT, MESSAGES, GENERATE, EMBEDDINGS, IMAGE)
 SERVED_AS = {"gemini-studio": "google-vertex"}
 """Providers whose traffic another one's protocol stands for."""
+NOT_FOUND: dict[str, int] = {}
+"""Recordings that the run looked for and lacks, by folder, for the closing line."""
 NOT_CALLS = ("/count_tokens", "/batches", ":batchEmbedContents")
 """Paths of recordings that are no call of the gateway's."""
 

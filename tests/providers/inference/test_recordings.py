@@ -19,6 +19,7 @@ from tests.providers.inference.recordings import (
     GENERATE,
     IMAGE,
     MESSAGES,
+    NOT_FOUND,
     OPERATIONS,
     WIRE,
     Counts,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tests.support.harness import Request, RunningGateway, ScriptedUpstream
 
 RECORDINGS = recordings()
+NOT_FOUND.update(missing(RECORDINGS))
 STREAMS = [each for each in RECORDINGS if each.streamed]
 PLAYS: list[tuple[Recording, int | None]] = [(each, None) for each in RECORDINGS]
 PLAYS += [(each, 1) for each in STREAMS]
