@@ -16,7 +16,7 @@ PARTS = 1_000_000
 
 
 def test_attempts_tell_the_health_of_providers(projected: Projected) -> None:
-    """P7: every attempt of a call that ended is counted; the last error is named."""
+    """Every attempt of a call that ended is counted; the last error is named (P7)."""
     health = read_provider_health(projected.select, since=datetime.now(UTC) - timedelta(days=1))
     assert sum(each["attempts"] for each in health) == len(projected.ends)
     failed = len(projected.ends) - len(projected.charged)
@@ -27,7 +27,7 @@ def test_attempts_tell_the_health_of_providers(projected: Projected) -> None:
 
 
 def test_a_catalog_has_what_is_still_listed(projected: Projected) -> None:
-    """P10: a model that left its provider's list is offered no more; others keep their price."""
+    """A model that left its provider's list is offered no more; others keep their price (P10)."""
     listed = {each.model for each in projected.events if isinstance(each, ModelListed)}
     left = {each.model for each in projected.events if isinstance(each, ModelDelisted)}
     prices = {

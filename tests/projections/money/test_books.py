@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_the_trial_balance_is_zero(projected: Projected) -> None:
-    """P4: over all ledger accounts, and over the postings of one customer's events."""
+    """Over all ledger accounts, and over the postings of one customer's events (P4)."""
     assert projected.select("SELECT sum(balance_nano_usd) FROM read_trial_balance", []) == [(0,)]
     ((lines, total),) = projected.select(
         "SELECT count(*), sum(amount_nano_usd) FROM read_journal_posting WHERE account_id = %s",
@@ -28,7 +28,7 @@ def test_the_trial_balance_is_zero(projected: Projected) -> None:
 
 
 def test_a_balance_is_what_the_events_add_up_to(projected: Projected) -> None:
-    """P1: granted, settled and held as in the log, and the last event of the account."""
+    """Granted, settled and held as in the log, and the last event of the account (P8)."""
     account = str(projected.account)
     mine = [
         each
@@ -51,7 +51,7 @@ def test_a_balance_is_what_the_events_add_up_to(projected: Projected) -> None:
 
 
 def test_an_account_without_events_has_nothing(projected: Projected) -> None:
-    """P1: nought, at position 0; no lots and no lines."""
+    """Nought, at position 0; no lots and no lines (P8)."""
     nobody = new_uuid7()
     assert set(read_account_balance(projected.select, nobody)) == {0}
     assert read_lots(projected.select, nobody) == []
@@ -59,7 +59,7 @@ def test_an_account_without_events_has_nothing(projected: Projected) -> None:
 
 
 def test_a_lot_lapses_when_its_time_is_up(projected: Projected) -> None:
-    """Money rule 9: at once, before its expiry is booked."""
+    """At once, before its expiry is booked (money rule 9)."""
     account = new_uuid7()
     past = to_iso(datetime.now(UTC) - timedelta(seconds=1))
     projected.history.append(entries.grant(account, 5, expires_at=past), entries.grant(account, 7))
@@ -69,7 +69,7 @@ def test_a_lot_lapses_when_its_time_is_up(projected: Projected) -> None:
 
 
 def test_a_statement_is_read_by_pages_and_types(projected: Projected) -> None:
-    """P4: each balance follows from the one before; pages meet; sums are of the whole."""
+    """Each balance follows from the one before; pages meet; sums are of the whole (P4)."""
     select, account = projected.select, projected.account
     whole = read_lines(select, account, transaction_type=None, limit=1_000, offset=0)
     assert [each.balance_before + each.amount for each in whole] == [

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("by", ["hour", "model", "account_id", "key_id", "provider"])
 def test_usage_sums_to_the_events(projected: Projected, by: str) -> None:
-    """P7: requests, tokens, money, errors and first outputs, however they are grouped."""
+    """Requests, tokens, money, errors and first outputs, however they are grouped (P7)."""
     figures = (
         *("requests", "errors", "input_tokens", "output_tokens"),
         *("charged_nano_usd", "margin_nano_usd", "first_outputs"),
@@ -50,7 +50,7 @@ def test_usage_sums_to_the_events(projected: Projected, by: str) -> None:
 
 
 def test_usage_of_one_account_has_its_latencies(projected: Projected) -> None:
-    """P7: each call of the account is in the one bucket that its time falls into."""
+    """Each call of the account is in the one bucket that its time falls into (P7)."""
     times = [
         each.attempts[-1]["duration_ms"]
         for each in projected.ends
@@ -68,7 +68,7 @@ def test_usage_of_one_account_has_its_latencies(projected: Projected) -> None:
 
 
 def test_activity_has_everything_once(projected: Projected) -> None:
-    """P7: every end, grant and key of the account, at the position of its event."""
+    """Every end, grant and key of the account, at the position of its event (P7)."""
     rows = projected.select(
         "SELECT position, activity FROM read_activity_log WHERE account_id = %s "
         "ORDER BY position DESC",
@@ -90,7 +90,7 @@ def test_activity_has_everything_once(projected: Projected) -> None:
 
 
 def test_use_of_a_key(projected: Projected) -> None:
-    """P7: one row for the account's key that was used, with all its calls."""
+    """One row for the account's key that was used, with all its calls (P7)."""
     (used,) = projected.select(
         "SELECT key_id, requests, first_used_at <= last_used_at FROM read_key_usage "
         "WHERE account_id = %s",
@@ -104,7 +104,7 @@ def test_use_of_a_key(projected: Projected) -> None:
 def test_windows_count_alike_in_both_stores(
     projected: Projected, database: Database, empty_redis: str, in_redis: bool
 ) -> None:
-    """P8: requests begun and tokens charged today, of a key and of its account."""
+    """Requests begun and tokens charged today, of a key and of its account (P8)."""
     account = str(projected.account)
     began = sum(
         isinstance(each, HoldPlaced) and each.account_id == account for each in projected.events
