@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ACCOUNTS = [str(new_uuid7()) for _ in range(20)]
+ACCOUNTS = [str(UUID(int=each)) for each in range(20)]
 PARTITIONS = 4
 
 
@@ -58,11 +59,10 @@ def test_rows_of_one_partition_need_no_account() -> None:
 def test_only_what_is_wanted_and_new_is_read() -> None:
     """Other partitions are not told that anything came; rows that were passed are left out (P7)."""
     wanted = WHERE[0]
-    passed = dict.fromkeys(range(PARTITIONS), 20)
+    mine = [position for position, at in enumerate(WHERE, start=11) if at == wanted]
+    passed = {each: mine[1] for each in range(PARTITIONS)}
     links = links_of_rows(ROWS, passed, {wanted})
-    assert [each.position for each in links[:-1]] == [
-        position for position, at in enumerate(WHERE, start=11) if at == wanted and position > 20
-    ]
+    assert [each.position for each in links[:-1]] == mine[2:]
     assert links[-1] == Link(wanted, 0, 30, None)
     assert links_of_rows([], passed) == []
 
@@ -107,6 +107,8 @@ def test_a_gap_shuts_its_partition_alone() -> None:
     """Nothing after the gap is applied there; the other partition goes on (P7)."""
     found = links((0, 0, 1), (0, 2, 3), (1, 0, 4), (0, 3, 5)).select({0: 0, 1: 0}, NONE)
     assert (found.new, len(found.entries), found.gaps) == ({0: 1, 1: 4}, 2, {0})
+    jumbled = links((0, 0, 1), (0, 2, 3), (0, 1, 2)).select({0: 0}, NONE)
+    assert (jumbled.new, len(jumbled.entries), jumbled.gaps) == ({0: 1}, 1, {0})
 
 
 def test_a_partition_that_is_not_there_is_told() -> None:
