@@ -28,7 +28,7 @@ def test_the_trial_balance_is_zero(projected: Projected) -> None:
 
 
 def test_a_balance_is_what_the_events_add_up_to(projected: Projected) -> None:
-    """Granted, settled and held as in the log, and the last event of the account (P1)."""
+    """Granted, settled and held as in the log, and the last event of the account (P8)."""
     account = str(projected.account)
     mine = [
         each
@@ -51,7 +51,7 @@ def test_a_balance_is_what_the_events_add_up_to(projected: Projected) -> None:
 
 
 def test_an_account_without_events_has_nothing(projected: Projected) -> None:
-    """Nought, at position 0; no lots and no lines (P1)."""
+    """Nought, at position 0; no lots and no lines (P8)."""
     nobody = new_uuid7()
     assert set(read_account_balance(projected.select, nobody)) == {0}
     assert read_lots(projected.select, nobody) == []

@@ -1,0 +1,122 @@
+"""GET /user/balance and /user/credit-transactions: the caller's own account."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
+from event_store.ids import new_uuid7, to_iso
+from projections.engine.freshness import ProjectionLaggingError
+from projections.engine.runner import Runner
+from query_api.account.queries import BALANCES, STATEMENT, read_balance, read_transactions
+from tests.support import entries
+from tests.support.history import History
+
+if TYPE_CHECKING:
+    from event_store.append.entries import Entry
+    from event_store.postgres.database import Database
+    from tests.support.harness import RunningGateway
+
+ACCOUNT = UUID("00000000-0000-7000-8000-00000000000a")
+SOON = to_iso(datetime.now(UTC) + timedelta(days=1))
+PAST = to_iso(datetime.now(UTC) - timedelta(seconds=1))
+
+
+def test_the_balance_shows_a_call_at_once(gateway: RunningGateway) -> None:
+    """Right after a call, balance and statement include it (rule: calls first)."""
+    user = gateway.user()
+    for number in range(1, 6):
+        gateway.chat(user, {})
+        assert gateway.balance(user)["settled_nano_usd"] == 4_500 * number
+    with gateway.client(user) as client:
+        page = client.get("/user/credit-transactions", params={"limit": 2}).json()
+        text = client.get("/user/balance").text
+    assert page["total"] == 6
+    assert [line["transaction_type"] for line in page["transactions"]] == ["api_usage"] * 2
+    assert page["transactions"][0]["amount_nano_usd"] == -4_500
+    assert page["transactions"][0]["amount"] == pytest.approx(-0.0000045)
+    assert '"credits":9.9999775' in text
+    assert "..." in json.loads(text)["api_key"]
+
+
+def test_the_shape_of_a_balance_and_a_line(gateway: RunningGateway) -> None:
+    """The members of both, in their order (rule: contract)."""
+    user = gateway.user()
+    gateway.chat(user, {})
+    amounts = ("granted", "available", "held", "settled", "breakage")
+    assert list(gateway.balance(user)) == [
+        *("api_key", "user_id", "credits"),
+        *(f"{name}_{unit}" for name in amounts for unit in ("nano_usd", "usd")),
+        *("position", "lots", "status"),
+    ]
+    with gateway.client(user) as client:
+        page = client.get("/user/credit-transactions", params={"offset": 1}).json()
+        usage = client.get("/user/credit-transactions?transaction_type=api_usage").json()
+    assert list(page) == ["transactions", "summary", "total", "limit", "offset"]
+    (line,) = page["transactions"]
+    assert list(line) == [
+        *("id", "position", "transaction_type", "amount_nano_usd", "balance_before_nano_usd"),
+        *("balance_after_nano_usd", "description", "payment_id", "created_at", "effective_at"),
+        *("metadata", "amount", "balance_before", "balance_after"),
+    ]
+    assert (line["transaction_type"], line["amount"], page["total"]) == ("bonus", 10.0, 2)
+    assert set(page["summary"]["by_type"]) == {"api_usage", "bonus"}
+    assert usage["summary"] == {
+        "by_type": {"api_usage": pytest.approx(-0.0000045)},
+        "net_change": pytest.approx(-0.0000045),
+    }
+    assert usage["transactions"][0]["metadata"]["house_loss_nano_usd"] == 0
+
+
+def projected(database: Database, *batch: Entry) -> None:
+    """Append, and advance what the account's routes read."""
+    History(database, users=1).append(*batch)
+    with database.connect() as connection:
+        for projection in (BALANCES, STATEMENT):
+            Runner(projection).advance(connection, 10_000)
+
+
+def test_a_trial_says_what_is_left_of_it(database: Database) -> None:
+    """Requests, tokens and its end, until credits of another kind come (money rule 9)."""
+    call = new_uuid7()
+    projected(
+        database,
+        entries.grant(ACCOUNT, 50, kind="trial", expires_at=SOON),
+        entries.hold(call, ACCOUNT, 20),
+        entries.settle(call, ACCOUNT, 20),
+    )
+    found = read_balance(database, str(ACCOUNT), wait_s=0)
+    assert (found["status"], found["trial_end_date"]) == ("trial", SOON)
+    assert found["requests_remaining"] == TRIAL_REQUESTS_MAX - 1
+    assert found["tokens_remaining"] == TRIAL_TOKENS_MAX
+    projected(database, entries.grant(ACCOUNT, 5, kind="purchase"))
+    assert read_balance(database, str(ACCOUNT), wait_s=0)["status"] == "active"
+
+
+def test_a_lot_whose_time_is_up_cannot_be_spent(database: Database) -> None:
+    """It shows as breakage at once, also before that is booked (money rule 9)."""
+    projected(
+        database,
+        entries.grant(ACCOUNT, 50, expires_at=PAST),
+        entries.grant(ACCOUNT, 7),
+    )
+    found = read_balance(database, str(ACCOUNT), wait_s=0)
+    assert (found["granted_nano_usd"], found["available_nano_usd"]) == (57, 7)
+    assert (found["breakage_nano_usd"], found["breakage_usd"]) == (50, "0.000000050")
+    assert [each["available_nano_usd"] for each in found["lots"]] == [0, 7]
+
+
+def test_a_read_model_that_lags_is_told(database: Database) -> None:
+    """No old balance is given for a present one; the error says its lag (rule: refuse clearly)."""
+    History(database, users=1)
+    with pytest.raises(ProjectionLaggingError, match=r"account_balances is \d+ positions"):
+        read_balance(database, str(ACCOUNT), wait_s=0)
+    with pytest.raises(ProjectionLaggingError, match="credit_statement"):
+        read_transactions(
+            database, str(ACCOUNT), limit=1, offset=0, transaction_type=None, wait_s=0
+        )
