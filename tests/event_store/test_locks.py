@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from event_store.locks import Lock
+from tests.support.packages import ROOT, SOURCES
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
-ROOT = Path(__file__).parents[2]
 LIST = ROOT / "event_store/locks.py"
 MIGRATIONS = sorted((ROOT / "event_store/migrations").glob("*.sql"))
-SOURCES = [
-    path
-    for package in ("command_api", "event_store", "projections", "query_api", "stream_processors")
-    for path in sorted((ROOT / package).rglob("*.py"))
-]
 TAKEN = re.compile(r"pg_\w*advisory\w*\(\s*(\d+)")
 NUMBER = re.compile(r"\b47162\d\d\b")
 RESERVED = 4716261

@@ -7,10 +7,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PACKAGES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
-    "root_packages"
-]
+from tests.support.packages import PACKAGES, ROOT
+
 NAMED = re.compile(
     rf"(?:from|import|-m)\s+((?:{'|'.join([*PACKAGES, 'tests', 'bench'])})(?:\.[a-z_0-9]+)+)"
 )

@@ -5,19 +5,18 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import tomllib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES: tuple[str, ...] = tuple(
-    tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
-)
+from tests.support.packages import PACKAGES, ROOT, SOURCES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MODULE_LINES_MAX = 320
 FUNCTION_LINES_MAX = 70
 ROOM_MODULES_MAX = 12
-SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 DOMAIN = sorted((ROOT / "domain").rglob("*.py"))
 BANNED_IN_DOMAIN = {
     *("float", "open", "print", "input", "time", "random", "secrets", "os", "socket"),

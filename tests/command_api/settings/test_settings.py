@@ -13,7 +13,7 @@ from command_api.settings import Settings
 from command_api.settings.all import GROUPS, VARIABLES
 from command_api.settings.group import PREFIX
 from tests.command_api.settings.variables import OTHERS, PLACES, keyword
-from tests.rules.test_tidy import ROOT, SOURCES
+from tests.support.packages import ROOT, SOURCES
 
 READERS = (
     "command_api/settings/all.py",
