@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from domain.pricing.usage import estimate_tokens
+from providers.inference.adapters.simulator.structure import (
+    calls_for,
+    fragments,
+    pieces,
+    structured_reply,
+    text_of,
+)
 from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CREATED = 1_767_225_600
 """A fixed instant (2026-01-01, Unix time), for the replies are deterministic."""
@@ -77,6 +87,8 @@ class AskedChat(msgspec.Struct, kw_only=True):
     max_completion_tokens: int | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: Any = None
     stream_options: dict[str, Any] | None = None
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
@@ -86,56 +98,45 @@ decode_media = msgspec.json.Decoder(AskedMedia).decode
 encode = msgspec.json.encode
 
 
-def _text_of(messages: list[dict[str, Any]]) -> str:
-    texts: list[str] = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            texts.append(content)
-        elif isinstance(content, list):
-            texts.extend(part["text"] for part in content if isinstance(part.get("text"), str))
-    return "\n".join(texts)
-
-
 class Echo:
     """The deterministic reply to one request."""
 
     def __init__(self, request: AskedChat, body: bytes) -> None:
-        """Its id depends on every byte of the body."""
+        """Its id depends on every byte of the body. Raises SchemaError."""
         self.request = request
         self.id = "chatcmpl-sim-" + hashlib.sha256(body).hexdigest()[:24]
+        self.tools = calls_for(request, self.id)
         asked = request.max_completion_tokens or request.max_tokens
-        words = _text_of(request.messages[-1:]).split() or ["Hello."]
-        length = request.simulator.output_tokens
-        if length is not None:
-            length = min(length, OUTPUT_TOKENS_MAX)
-            words = [words[index % len(words)] for index in range(length)]
-        self.finish = "stop"
-        if asked is not None and asked < len(words):
-            words, self.finish = words[:asked], "length"
-        self.words = [word if index == 0 else f" {word}" for index, word in enumerate(words)]
-        self.tool = self._tool()
+        self.words, self.finish = [*self._words()], "stop"
+        if self.tools:
+            self.finish = "tool_calls"
+        elif asked is not None and asked < len(self.words):
+            self.words, self.finish = self.words[:asked], "length"
         self.choices = request.n or 1
-        prompt = max(1, estimate_tokens(_text_of(request.messages)))
-        completion = max(1, len(self.words)) * self.choices
+        prompt = max(1, estimate_tokens(text_of(request.messages)))
+        made = sum(len(fragments(each)) for each in self.tools) or len(self.words)
+        completion = max(1, made) * self.choices
         self.usage = {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
         }
 
-    def _tool(self) -> dict[str, Any] | None:
-        """Call the first tool with empty arguments when the caller requires a tool."""
-        choice = self.request.tool_choice
-        if not self.request.tools or not (choice == "required" or isinstance(choice, dict)):
-            return None
-        name = self.request.tools[0].get("function", {}).get("name", "tool")
-        self.finish = "tool_calls"
-        return {
-            "id": f"call_{self.id[-8:]}",
-            "type": "function",
-            "function": {"name": name, "arguments": "{}"},
-        }
+    def _words(self) -> Iterator[str]:
+        """What is said, a token each: the last message, or what the response format asks for."""
+        request = self.request
+        text = text_of(request.messages[-1:])
+        structured = structured_reply(request.response_format, text)
+        if structured is not None:
+            yield from pieces(structured)
+            return
+        words = text.split() or ["Hello."]
+        length = request.simulator.output_tokens
+        if length is not None:
+            length = min(length, OUTPUT_TOKENS_MAX)
+            words = [words[index % len(words)] for index in range(length)]
+        for index, word in enumerate(words):
+            yield f" {word}" if index else word
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -149,8 +150,8 @@ class Echo:
     def whole(self) -> bytes:
         """The reply as one JSON body."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.words)}
-        if self.tool:
-            message = {"role": "assistant", "content": None, "tool_calls": [self.tool]}
+        if self.tools:
+            message = {"role": "assistant", "content": None, "tool_calls": self.tools}
         choices = [
             {"index": index, "message": message, "logprobs": None, "finish_reason": self.finish}
             for index in range(self.choices)
@@ -163,8 +164,9 @@ class Echo:
     def chunks(self) -> list[bytes]:
         """The reply as the events of a stream, [DONE] included."""
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-        if self.tool:
-            deltas.append({"tool_calls": [{"index": 0, **self.tool}]})
+        if self.tools:
+            for place, call in enumerate(self.tools):
+                deltas += [{"tool_calls": [{"index": place, **each}]} for each in fragments(call)]
         else:
             deltas += [{"content": word} for word in self.words]
         objects = [
@@ -191,3 +193,8 @@ def error_body(status: int) -> bytes:
     """The error object for a status that was asked for."""
     message = f"the simulator was asked to answer {status}"
     return encode({"error": {"message": message, "type": "simulated_error", "code": None}})
+
+
+def invalid(message: str) -> bytes:
+    """The error object for a request that cannot be answered."""
+    return encode({"error": {"message": message, "type": "invalid_request_error"}})

@@ -1,7 +1,9 @@
 """The built-in simulator: an upstream without a network, so that all can be tried without a key.
 
-It echoes the last message's text, word by word, as a real Chat Completions reply; `embed` makes
-vectors and `paint` pictures of one pixel. The request's own `simulator` object changes what it
+It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
+shape that `response_format` asks for, and calls the tools that the last message names, or that
+`tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors and `paint`
+pictures of one pixel. The request's own `simulator` object changes what it
 does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
@@ -26,9 +28,10 @@ from providers.inference.adapters.simulator.answers import (
     Echo,
     decode_chat,
     decode_media,
-    encode,
     error_body,
+    invalid,
 )
+from providers.inference.adapters.simulator.schemas import SchemaError
 from providers.inference.port import (
     Operation,
     UpstreamBrokenError,
@@ -97,8 +100,7 @@ class Simulator:
         try:
             request = decode_chat(body) if chat else decode_media(body)
         except msgspec.DecodeError as error:
-            reply = encode({"error": {"message": str(error), "type": "invalid_request_error"}})
-            return SimulatorReply(400, _once(reply, 0))
+            return SimulatorReply(400, _once(invalid(str(error)), 0))
         behaviour = request.simulator
         wait_s = min(max(behaviour.latency_ms, 0), LATENCY_MS_MAX) / 1_000
         if behaviour.status != 200:
@@ -109,7 +111,10 @@ class Simulator:
             )
         if isinstance(request, AskedMedia):
             return SimulatorReply(200, _once(request.answer(operation), wait_s))
-        answer = Echo(request, body)
+        try:
+            answer = Echo(request, body)
+        except SchemaError as error:
+            return SimulatorReply(400, _once(invalid(str(error)), wait_s))
         if not stream:
             return SimulatorReply(200, _once(answer.whole(), wait_s))
         return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})

@@ -1,0 +1,202 @@
+"""Structured replies and tool calls fit the schemas they were asked by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from providers.inference.adapters.simulator.patterns import PatternError, text_matching
+from providers.inference.adapters.simulator.schemas import Example, SchemaError
+from providers.inference.adapters.simulator.upstream import Simulator
+from providers.inference.port import Operation
+
+NODE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
+    },
+    "required": ["name", "next"],
+    "additionalProperties": False,
+}
+SCHEMAS: list[Any] = [
+    {},
+    True,
+    {"type": "string", "minLength": 3, "maxLength": 4},
+    {"type": "string", "format": "date-time"},
+    {"type": "string", "format": "uuid"},
+    {"type": "string", "pattern": r"^[A-Z]{3}-\d{4}(x|y)?$"},
+    {"type": "string", "pattern": r"^[^a-z]+\.[\w-]{2,}$"},
+    {"type": "integer", "minimum": 5, "maximum": 9, "multipleOf": 4},
+    {"type": "integer", "exclusiveMinimum": 10},
+    {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.25},
+    {"type": "number", "maximum": -3},
+    {"type": ["null", "boolean"]},
+    {"const": {"a": 1}},
+    {"enum": ["red", "green"]},
+    {"type": "array", "items": {"type": "integer"}, "minItems": 3},
+    {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
+    {"type": "array", "items": {"type": "string"}, "maxItems": 0},
+    {"oneOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]},
+    {
+        "allOf": [{"$ref": "#/definitions/a"}, {"required": ["b"]}],
+        "definitions": {
+            "a": {"properties": {"b": {"type": "boolean"}}, "required": ["c"], "type": "object"}
+        },
+    },
+    {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
+    {
+        "type": "object",
+        "properties": {"tree": {"type": "array", "items": {"$ref": "#"}, "minItems": 0}},
+        "required": ["tree"],
+    },
+]
+HOSTILE: list[Any] = [
+    False,
+    [],
+    {"$ref": "#"},
+    {"$ref": "https://example.com/schema"},
+    {"$ref": "#/nowhere"},
+    {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+    {"type": "array", "items": {"type": "array", "minItems": 90, "items": {}}, "minItems": 90},
+    {"type": "array", "minItems": 10**9},
+    {"type": "string", "minLength": 10**9},
+    {"type": "string", "pattern": "a{1000000}"},
+    {"type": "string", "pattern": "(((a{99}){99}){99}){99}"},
+    {"type": "string", "pattern": "("},
+    {"type": "string", "pattern": "(?=x)y"},
+    {"type": "string", "pattern": "a" * 2_000},
+    {"type": "integer", "minimum": 5, "maximum": 1},
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_value_fits_its_schema(schema: Any) -> None:
+    """By another's judgement, and the same each time (rule: contract)."""
+    value = Example(schema, "some words").value()
+    Draft202012Validator(schema).validate(value)
+    assert Example(schema, "some words").value() == value
+
+
+@pytest.mark.parametrize("schema", HOSTILE)
+def test_a_schema_without_an_end_is_refused(schema: Any) -> None:
+    """Endless, contradictory, elsewhere: an error that says so, at once (rule: bounded)."""
+    with pytest.raises(SchemaError):
+        Example(schema, "x").value()
+
+
+def test_a_pattern_is_never_run() -> None:
+    """One that would take for ever to match is as quick as any (rule: bounded)."""
+    assert text_matching("^(a+)+$") == "a"
+    with pytest.raises(PatternError):
+        text_matching(r"(a)\1" * 3)
+
+
+def tool(name: str) -> dict[str, Any]:
+    """A tool that wants a place."""
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
+        "required": ["city", "days"],
+    }
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+def ask(text: str = "Hi", *, status: int = 200, **more: Any) -> dict[str, Any]:
+    """One call, whole."""
+    messages = more.pop("messages", [{"role": "user", "content": text}])
+    body = {"model": "echo", "messages": messages, **more}
+
+    async def run() -> bytes:
+        reply = await Simulator().send(Operation.CHAT, json.dumps(body).encode())
+        assert reply.status == status
+        return await reply.whole()
+
+    found: dict[str, Any] = json.loads(asyncio.run(run()))
+    return found
+
+
+def streamed(text: str, **more: Any) -> list[dict[str, Any]]:
+    """The deltas of one call, streamed."""
+    body = {"model": "echo", "messages": [{"role": "user", "content": text}], **more}
+
+    async def run() -> bytes:
+        reply = await Simulator().send(Operation.CHAT, json.dumps(body).encode(), stream=True)
+        return await reply.whole()
+
+    lines = asyncio.run(run()).decode().split("\n\n")
+    chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    return [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+
+
+def test_a_reply_has_the_asked_format() -> None:
+    """Whole and streamed alike, counted as it comes (rule: contract)."""
+    schema = {"$ref": "#/$defs/node", "$defs": {"node": NODE}}
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    found = ask("Say it", response_format=asked)
+    content = found["choices"][0]["message"]["content"]
+    Draft202012Validator(schema).validate(json.loads(content))
+    assert "".join(
+        each.get("content", "") for each in streamed("Say it", response_format=asked)
+    ) == (content)
+    assert found["usage"]["completion_tokens"] > 1
+    plain = ask("Say it", response_format={"type": "json_object"})
+    assert json.loads(plain["choices"][0]["message"]["content"]) == {"answer": "Say it"}
+    cut = ask("Say it", response_format=asked, max_tokens=1)
+    assert cut["choices"][0]["finish_reason"] == "length"
+
+
+def test_an_agent_comes_to_its_end() -> None:
+    """A named tool is called once, and its result is answered with text (rule: contract)."""
+    tools = [tool("get_time"), tool("get_weather")]
+    message = {"role": "user", "content": "Use get_weather, please."}
+    first = ask(messages=[message], tools=tools)["choices"][0]
+    (call,) = first["message"]["tool_calls"]
+    assert first["finish_reason"] == "tool_calls"
+    assert call["function"]["name"] == "get_weather"
+    arguments = json.loads(call["function"]["arguments"])
+    Draft202012Validator(tools[1]["function"]["parameters"]).validate(arguments)
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "get_weather says sun"}
+    then = ask(messages=[message, first["message"], result], tools=tools)["choices"][0]
+    assert then["message"]["content"] == "get_weather says sun"
+    assert then["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "called"),
+    [
+        ("auto", "nothing named", []),
+        (None, "get_time and get_weather", ["get_time", "get_weather"]),
+        ("none", "get_time", []),
+        ("required", "nothing named", ["get_time"]),
+        ("required", "get_weather", ["get_weather"]),
+        ({"type": "function", "function": {"name": "get_weather"}}, "x", ["get_weather"]),
+    ],
+)
+def test_tools_are_called_as_chosen(choice: Any, text: str, called: list[str]) -> None:
+    """By name, by need, or not at all; streamed arguments add up (rule: contract)."""
+    asked = {"tools": [tool("get_time"), tool("get_weather")], "tool_choice": choice}
+    found = ask(text, **asked)["choices"][0]["message"].get("tool_calls") or []
+    assert [each["function"]["name"] for each in found] == called
+    made: dict[int, dict[str, Any]] = {}
+    for delta in streamed(text, **asked):
+        for each in delta.get("tool_calls", []):
+            if "id" in each:
+                made[each["index"]] = {**each, "function": dict(each["function"])}
+            else:
+                made[each["index"]]["function"]["arguments"] += each["function"]["arguments"]
+    assert [{k: v for k, v in each.items() if k != "index"} for each in made.values()] == found
+    if len(called) > 1:
+        alone = ask(text, **asked, parallel_tool_calls=False)["choices"][0]["message"]
+        assert len(alone["tool_calls"]) == 1
+
+
+def test_a_tool_that_is_not_there_is_refused() -> None:
+    """As OpenAI does, with the name (rule: refuse clearly)."""
+    choice = {"type": "function", "function": {"name": "nobody"}}
+    found = ask("x", status=400, tools=[tool("get_time")], tool_choice=choice)
+    assert "nobody" in found["error"]["message"]
