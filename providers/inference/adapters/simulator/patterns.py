@@ -61,7 +61,7 @@ def _part(word: Any, value: Any) -> str:
 
 
 def _repeated(repeat: Any) -> str:
-    times, text = repeat[0], _text(repeat[2])
+    times, text = int(repeat[0]), _text(repeat[2])
     if times * len(text) > TEXT_CHARACTERS_MAX:
         message = f"a pattern describes at most {TEXT_CHARACTERS_MAX} characters here"
         raise PatternError(message)
