@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from command_api.calls.route import InferenceRoute
@@ -19,6 +20,7 @@ from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
+from command_api.serving.openapi import describe
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
@@ -33,10 +35,13 @@ from query_api.rankings import routes as ranking_routes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from command_api.serving.front import Endpoint
     from command_api.settings import Settings
     from edge.asgi import Message, Receive, Scope, Send
     from event_store.postgres.database import Database
 
+EXPOSED = ["x-gatewayz-call-id", "x-gatewayz-provider", "x-request-id", "retry-after"]
+"""Headers of replies that a page may read."""
 status = APIRouter()
 ROUTERS = (
     status,
@@ -52,7 +57,11 @@ ROUTERS = (
 class GatewayApp(FastAPI):
     """FastAPI, but for the inference paths, which are too hot for it."""
 
-    inference: dict[str, InferenceRoute]
+    inference: dict[str, Endpoint]
+
+    def openapi(self) -> dict[str, Any]:
+        """The document of all routes, those of inference too."""
+        return describe(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""
@@ -95,6 +104,7 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
         redoc_url=None,
     )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
+    allow_origins(app, settings.server.cors_origins)
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
@@ -122,6 +132,26 @@ def make_app(settings: Settings, database: Database) -> GatewayApp:
         app.include_router(router)
     add_docs_page(app)
     return app
+
+
+def allow_origins(app: GatewayApp, origins: str) -> None:
+    """Let pages of these origins call from a browser (WHATWG Fetch, CORS protocol).
+
+    Keys travel in a header of the page's own, so no cookies are allowed with it.
+    """
+    names = [each.strip() for each in origins.split(",") if each.strip()]
+    if not names:
+        return
+    options: dict[str, Any] = {
+        "allow_origins": names,
+        "allow_methods": ["*"],
+        "allow_headers": ["*"],
+        "expose_headers": EXPOSED,
+    }
+    app.add_middleware(CORSMiddleware, **options)
+    app.inference = {
+        path: CORSMiddleware(endpoint, **options) for path, endpoint in app.inference.items()
+    }
 
 
 @status.get("/health")

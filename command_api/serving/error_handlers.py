@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
+from command_api.operations.table import ROUTES
 from edge.errors import SERVER, ApiError, ledger_unavailable, unavailable
 from edge.replies import json_bytes
 from projections.engine.freshness import ProjectionLaggingError
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
+PATH_CHARACTERS_MAX = 200
+SERVED = ", ".join([*(f"POST {route.path}" for route in ROUTES), "GET /v1/models"])
 
 
 def _http_error(request: Request, error: Exception) -> ApiError:
     assert isinstance(error, HTTPException)
     status = error.status_code
-    message = f"{error.detail}: {request.method} {request.url.path}"
-    return ApiError(status, CODES.get(status, "http_error"), message)
+    asked = f"{request.method} {request.url.path[:PATH_CHARACTERS_MAX]}"
+    message = f"{error.detail}: {asked}"
+    if status in CODES and request.url.path.startswith("/v1/"):
+        message = f"{asked} is not served here. Of OpenAI's API there are {SERVED}; /docs has all."
+    headers = dict(error.headers or {})
+    return ApiError(status, CODES.get(status, "http_error"), message, headers=headers)
 
 
 def _invalid(_: Request, error: Exception) -> ApiError:

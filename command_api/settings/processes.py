@@ -43,6 +43,11 @@ class ServerSettings(Group):
         alias="GATEWAYZ_SHUTDOWN_GRACE_S",
         description="Time for calls in flight at shutdown, seconds.",
     )
+    cors_origins: str = Field(
+        "",
+        alias="GATEWAYZ_CORS_ORIGINS",
+        description="Origins whose pages may call from a browser, with commas; `*` is any.",
+    )
 
 
 class LeaseSettings(Group):
