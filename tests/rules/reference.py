@@ -1,31 +1,61 @@
-"""Writes the pages of the book that are made from the code: `make reference`.
+"""Writes what of the book is made from the code: `make reference`.
 
-A page that is generated as a whole stands in PAGES, once, and `test_docs.py` compares each with its
-file. The events' schemas are written by `python -m event_store.relay.schemas`.
+A page is made as a whole, or holds made parts between marks. Each stands in PAGES, once, and
+`test_docs.py` compares each with its file. The events' schemas are written by
+`python -m event_store.relay.schemas`.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.rules import errors_page
+from tests.rules import errors_page, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    Made = Callable[[], str]
 
 ROOT = Path(__file__).parents[2]
-PAGES: dict[str, Callable[[], str]] = {
+PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/errors.md": errors_page.page,
+    "docs/reference/settings.md": {"settings": parts.settings_tables},
+    "docs/reference/events.md": {"events": parts.events_table},
+    "docs/reference/metrics.md": {"metrics": parts.metrics_table},
+    "docs/reference/read-models.md": {
+        "chart": parts.chart_table,
+        "read models": parts.read_models_text,
+    },
 }
-"""Each page by its path: add a line for a new one, and it is written and checked."""
+"""Each page by its path, or its parts by the names in its marks: add a line for a new one."""
+PART = re.compile(r"(<!-- made: ([a-z ]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+
+
+def filled(page: str, made: Mapping[str, str]) -> str:
+    """The page with its parts made anew; raises ValueError where a part has no place."""
+    for name in made:
+        if f"<!-- made: {name} -->" not in page:
+            message = f"the page has no <!-- made: {name} -->"
+            raise ValueError(message)
+    return PART.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", page)
+
+
+def page(name: str) -> str:
+    """A page as it must stand in the book."""
+    made = PAGES[name]
+    if not isinstance(made, dict):
+        return made()
+    text = (ROOT / name).read_text()
+    return filled(text, {part: make() for part, make in made.items()})
 
 
 def main() -> None:
     """Write every page."""
-    for name, page in PAGES.items():
-        (ROOT / name).write_text(page())
+    for name in PAGES:
+        (ROOT / name).write_text(page(name))
         sys.stdout.write(f"{name}\n")
 
 

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import typer.main
 from starlette.routing import Route
 
 from command_api.cli.main import app as cli
-from command_api.processes.relay import RelayMetrics
 from command_api.serving.app import ROUTERS, make_app
 from command_api.settings import Settings
-from command_api.settings.all import GROUPS
-from domain.events.all import EVENT_CLASSES
 from domain.ledger.holds import HoldMove, HoldState
-from domain.ledger.postings import CHART
-from event_store.relay.relay import RelayStatus
-from projections.all import PROJECTIONS
-from stream_processors.app import WorkerMetrics
-from stream_processors.host import ProjectionHost
-from tests.rules import errors_page
-from tests.rules.reference import PAGES as PAGES_OF_THE_CODE
+from tests.rules import errors_page, reference
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -38,97 +27,20 @@ PAGES = [
 ]
 
 
-def settings_tables() -> str:
-    """The reference of settings by their groups, as it must stand in the book."""
-    parts = []
-    for name, group in GROUPS.items():
-        rows = ["| Variable | Default | What |", "|---|---|---|"]
-        for field in group.model_fields.values():
-            default = "–" if field.default is None else f"`{field.default}`"
-            rows.append(f"| `{field.alias}` | {default} | {field.description} |")
-        title = name.replace("_", " ").capitalize()
-        parts.append(f"## {title}\n\n{group.__doc__}\n\n" + "\n".join(rows))
-    return "\n\n".join(parts)
-
-
-def events_table() -> str:
-    """The reference of events, as it must stand in the book."""
-    parts = []
-    for cls in EVENT_CLASSES:
-        own = [item.name for item in fields(cls)]
-        envelope = {"originator_id", "originator_version", "id", "effective_at"}
-        envelope |= {"actor", "correlation_id", "causation_id"}
-        names = ", ".join(f"`{name}`" for name in own if name not in envelope)
-        said = " ".join((cls.__doc__ or "").split())
-        schema = f"[schema](events/{cls.TOPIC}.schema.json)"
-        parts.append(
-            f"### `{cls.TOPIC}`\n\nStream `{cls.CATEGORY}-<uuid>`. {said}\n\n"
-            f"Members: {names} ({schema})."
-        )
-    return "\n\n".join(parts)
-
-
-def read_models_text() -> str:
-    """The reference of read models, as it must stand in the book."""
-    parts = []
-    for projection in PROJECTIONS:
-        kept = " Kept in Redis where there is one." if projection.in_redis else ""
-        parts.append(f"## `{projection.name}`\n\n{projection.about}{kept}")
-        for table in projection.tables:
-            rows = ["| Column | Type | Merges by | What |", "|---|---|---|---|"]
-            for each in table.columns:
-                by = f"latest {each.by}" if each.merge == "latest" else each.merge
-                rows.append(f"| `{each.name}` | {each.sql} | {by} | {each.about} |")
-            age = f" Rows are kept for {table.keep_days} days." if table.keep_days else ""
-            parts.append(f"### `{table.view}`\n\n{table.about}{age}\n\n" + "\n".join(rows))
-    return "\n\n".join(parts)
-
-
-def metrics_table() -> str:
-    """The reference of metrics, as it must stand in the book."""
-    rows = ["| Metric | Type | Labels | What |", "|---|---|---|---|"]
-    host = ProjectionHost(psycopg.connect, {}, 1)
-    host.lag = dict  # type: ignore[method-assign]
-    for collector in (RelayMetrics(RelayStatus()), WorkerMetrics(host)):
-        for metric in collector.collect():
-            name = metric.name + ("_total" if metric.type == "counter" else "")
-            labels = ", ".join(getattr(metric, "_labelnames", ()))
-            rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |")
-    return "\n".join(rows)
-
-
-def chart_table() -> str:
-    """The chart of accounts, as it must stand in the book."""
-    rows = ["| Account | Kind | What |", "|---|---|---|"]
-    rows += [f"| `{pattern}` | {kind} | {what} |" for pattern, kind, what in CHART]
-    return "\n".join(rows)
-
-
-def test_read_models_are_documented() -> None:
-    """Each projection, table and column, and the chart of accounts, from the code (rule: docs)."""
-    assert chart_table() in (DOCS / "reference/read-models.md").read_text()
-    assert read_models_text() in (DOCS / "reference/read-models.md").read_text()
-
-
-def test_metrics_are_documented() -> None:
-    """Each metric that a process exports (rule: docs)."""
-    assert metrics_table() in (DOCS / "reference/metrics.md").read_text()
-
-
-def test_settings_are_documented() -> None:
-    """Each setting with its default and meaning, word for word from the code (rule: docs)."""
-    assert settings_tables() in (DOCS / "reference/settings.md").read_text()
-
-
-def test_events_are_documented() -> None:
-    """Each event type with its stream and members (rule: docs)."""
-    assert events_table() in (DOCS / "reference/events.md").read_text()
-
-
-@pytest.mark.parametrize("name", PAGES_OF_THE_CODE)
+@pytest.mark.parametrize("name", reference.PAGES)
 def test_generated_pages_are_up_to_date(name: str) -> None:
-    """Each page that is made from the code as a whole: `make reference` writes it (rule: docs)."""
-    assert (ROOT / name).read_text() == PAGES_OF_THE_CODE[name]()
+    """Settings, events, metrics, errors, read models: `make reference` writes them (rule: docs)."""
+    assert (ROOT / name).read_text() == reference.page(name)
+
+
+def test_a_generated_part_stands_where_its_page_wants_it(tmp_path: Path) -> None:
+    """Between its marks, and nothing else of the page is touched (rule: docs)."""
+    before = "# A\n\nby hand\n\n<!-- made: x -->\nold\n<!-- end -->\n\nby hand too\n"
+    after = reference.filled(before, {"x": "new\n\nlines"})
+    assert after == before.replace("old", "new\n\nlines")
+    assert reference.filled(after, {"x": "new\n\nlines"}) == after
+    with pytest.raises(ValueError, match="made: y"):
+        reference.filled(before, {"y": "new"})
 
 
 def test_every_error_has_an_entry_and_every_entry_an_error() -> None:

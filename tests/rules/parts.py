@@ -1,0 +1,82 @@
+"""The parts of the book's reference that are made from the code."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import psycopg
+
+from command_api.processes.relay import RelayMetrics
+from command_api.settings.all import GROUPS
+from domain.events.all import EVENT_CLASSES
+from domain.ledger.postings import CHART
+from event_store.relay.relay import RelayStatus
+from projections.all import PROJECTIONS
+from stream_processors.app import WorkerMetrics
+from stream_processors.host import ProjectionHost
+
+
+def settings_tables() -> str:
+    """The reference of settings by their groups."""
+    parts = []
+    for name, group in GROUPS.items():
+        rows = ["| Variable | Default | What |", "|---|---|---|"]
+        for field in group.model_fields.values():
+            default = "–" if field.default is None else f"`{field.default}`"
+            rows.append(f"| `{field.alias}` | {default} | {field.description} |")
+        title = name.replace("_", " ").capitalize()
+        parts.append(f"## {title}\n\n{group.__doc__}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def events_table() -> str:
+    """The reference of events."""
+    parts = []
+    for cls in EVENT_CLASSES:
+        own = [item.name for item in fields(cls)]
+        envelope = {"originator_id", "originator_version", "id", "effective_at"}
+        envelope |= {"actor", "correlation_id", "causation_id"}
+        names = ", ".join(f"`{name}`" for name in own if name not in envelope)
+        said = " ".join((cls.__doc__ or "").split())
+        schema = f"[schema](events/{cls.TOPIC}.schema.json)"
+        parts.append(
+            f"### `{cls.TOPIC}`\n\nStream `{cls.CATEGORY}-<uuid>`. {said}\n\n"
+            f"Members: {names} ({schema})."
+        )
+    return "\n\n".join(parts)
+
+
+def read_models_text() -> str:
+    """The reference of read models."""
+    parts = []
+    for projection in PROJECTIONS:
+        kept = " Kept in Redis where there is one." if projection.in_redis else ""
+        parts.append(f"## `{projection.name}`\n\n{projection.about}{kept}")
+        for table in projection.tables:
+            rows = ["| Column | Type | Merges by | What |", "|---|---|---|---|"]
+            for each in table.columns:
+                by = f"latest {each.by}" if each.merge == "latest" else each.merge
+                rows.append(f"| `{each.name}` | {each.sql} | {by} | {each.about} |")
+            age = f" Rows are kept for {table.keep_days} days." if table.keep_days else ""
+            parts.append(f"### `{table.view}`\n\n{table.about}{age}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def metrics_table() -> str:
+    """The reference of metrics."""
+    rows = ["| Metric | Type | Labels | What |", "|---|---|---|---|"]
+    host = ProjectionHost(psycopg.connect, {}, 1)
+    host.lag = dict  # type: ignore[method-assign]
+    for collector in (RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+        for metric in collector.collect():
+            name = metric.name + ("_total" if metric.type == "counter" else "")
+            labels = ", ".join(getattr(metric, "_labelnames", ()))
+            rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |")
+    return "\n".join(rows)
+
+
+def chart_table() -> str:
+    """The chart of accounts."""
+    rows = ["| Account | Kind | What |", "|---|---|---|"]
+    rows += [f"| `{pattern}` | {kind} | {what} |" for pattern, kind, what in CHART]
+    return "\n".join(rows)
