@@ -1,0 +1,86 @@
+"""What the guides tell a reader to paste does what they say."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from projections.all import PROJECTIONS
+from projections.engine.projection import Projection
+from projections.engine.runner import Runner
+from projections.hosting import install
+from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.registry import built_in, loading
+from tests.support.history import History
+
+if TYPE_CHECKING:
+    import pytest
+
+    from event_store.postgres.database import Database
+
+GUIDES = Path(__file__).parents[2] / "docs/guides"
+END_OF_BUILT_IN = ')\n"""In the order in which an id'
+EVENTS_MAX = 10_000
+
+
+def pasted(page: str) -> str:
+    """The first block of Python on a page."""
+    found = re.search(r"```python\n(.*?)```", (GUIDES / page).read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def module_of(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of this source."""
+    made = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, made)
+    exec(compile(source, f"{name}.py", "exec"), made.__dict__)  # noqa: S102 - it is our own page.
+    return made
+
+
+def test_a_provider_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pasted at the end of the list, its key and address are read and its calls routed
+    (rule: docs).
+    """
+    source = Path(built_in.__file__).read_text()
+    assert source.count(END_OF_BUILT_IN) == 1
+    source = source.replace(END_OF_BUILT_IN, pasted("add-a-provider.md") + END_OF_BUILT_IN)
+    made = module_of("pasted_built_in", source, monkeypatch)
+    assert made.BUILT_IN[-1].name == "acme"
+    for name in ("BUILT_IN", "BY_NAME", "NAMES"):
+        monkeypatch.setattr(loading, name, getattr(made, name))
+    monkeypatch.setattr(loading, "Protocol", made.Protocol)
+    registry = loading.load_registry(
+        environment={"ACME_API_KEY": "sk-1", "ACME_BASE_URL": "http://127.0.0.1:1/v1"},
+        providers_file=None,
+        effective_at="2026-01-01T00:00:00.000000Z",
+        limits=ClientLimits(connect_s=1, silence_s=1, attempt_s=1, reply_bytes_max=1),
+    )
+    assert "acme" in registry.providers
+    assert registry.providers["acme"].upstream is not None
+
+
+def test_a_read_model_is_added_as_the_guide_says(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pasted and listed, a migration makes its tables and the log fills them (rule: docs)."""
+    made = module_of("pasted_model", pasted("add-a-read-model.md"), monkeypatch)
+    (model,) = (
+        each()
+        for each in vars(made).values()
+        if isinstance(each, type) and issubclass(each, Projection) and each is not Projection
+    )
+    History(database).calls(20)
+    monkeypatch.setattr(install, "PROJECTIONS", (*PROJECTIONS, model))
+    assert model.name in install.install(database)
+    with database.connect() as connection:
+        Runner(model).advance(connection, EVENTS_MAX)
+        counted = connection.execute("SELECT sum(calls) FROM read_calls_by_provider").fetchone()
+        settled = connection.execute(
+            "SELECT count(*) FROM events WHERE topic LIKE 'ledger.hold_settled.%'"
+        ).fetchone()
+    assert counted == settled
+    assert counted is not None and counted[0] > 0
