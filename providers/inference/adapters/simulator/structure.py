@@ -27,6 +27,9 @@ PIECE_CHARACTERS = 12
 TOOLS_MAX = 128
 """Most tools that are looked at; OpenAI's own maximum."""
 TOOL_CALLS_MAX = 8
+WORDS_CHARACTERS_MAX = 200
+"""So much of the caller's words stands in a free text of a structured value, of which there may be
+many."""
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:
@@ -52,12 +55,12 @@ def structured_reply(response_format: Any, text: str) -> str | None:
     if not isinstance(response_format, dict):
         return None
     if response_format.get("type") == "json_object":
-        return _json({"answer": text})
+        return _json({"answer": text[:WORDS_CHARACTERS_MAX]})
     if response_format.get("type") != "json_schema":
         return None
     asked = response_format.get("json_schema")
     schema = asked.get("schema") if isinstance(asked, dict) else None
-    return _json(Example({} if schema is None else schema, text).value())
+    return _json(Example({} if schema is None else schema, text[:WORDS_CHARACTERS_MAX]).value())
 
 
 def calls_for(request: Asked, reply_id: str) -> list[dict[str, Any]]:
@@ -115,7 +118,7 @@ def _arguments(tool: dict[str, Any], text: str) -> str:
     schema = tool["function"].get("parameters")
     if not schema:
         return "{}"
-    value = Example(schema, text).value()
+    value = Example(schema, text[:WORDS_CHARACTERS_MAX]).value()
     return _json(value if isinstance(value, dict) else {})
 
 
