@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from domain.pricing.usage import estimate_tokens
+from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.structure import (
     calls_for,
     fragments,
@@ -30,6 +31,7 @@ PIXEL = (
 )
 """A PNG of one pixel, base64."""
 OUTPUT_TOKENS_MAX = 100_000
+STRUCTURED_BYTES_MAX = 1024 * 1024
 
 
 class Behaviour(msgspec.Struct, kw_only=True):
@@ -105,14 +107,14 @@ class Echo:
         """Its id depends on every byte of the body. Raises SchemaError."""
         self.request = request
         self.id = "chatcmpl-sim-" + hashlib.sha256(body).hexdigest()[:24]
-        self.tools = calls_for(request, self.id)
-        asked = request.max_completion_tokens or request.max_tokens
-        self.words, self.finish = [*self._words()], "stop"
-        if self.tools:
-            self.finish = "tool_calls"
-        elif asked is not None and asked < len(self.words):
-            self.words, self.finish = self.words[:asked], "length"
         self.choices = request.n or 1
+        self.tools = calls_for(request, self.id)
+        self.words = [] if self.tools else [*self._words()]
+        self.finish = "tool_calls" if self.tools else "stop"
+        asked = request.max_completion_tokens or request.max_tokens
+        if asked is not None and asked < len(self.words):
+            self.words, self.finish = self.words[:asked], "length"
+        self._check_size(sum(len(encode(each)) for each in self.tools))
         prompt = max(1, estimate_tokens(text_of(request.messages)))
         made = sum(len(fragments(each)) for each in self.tools) or len(self.words)
         completion = max(1, made) * self.choices
@@ -128,6 +130,7 @@ class Echo:
         text = text_of(request.messages[-1:])
         structured = structured_reply(request.response_format, text)
         if structured is not None:
+            self._check_size(len(structured))
             yield from pieces(structured)
             return
         words = text.split() or ["Hello."]
@@ -137,6 +140,14 @@ class Echo:
             words = [words[index % len(words)] for index in range(length)]
         for index, word in enumerate(words):
             yield f" {word}" if index else word
+
+    def _check_size(self, made: int) -> None:
+        """Raise SchemaError where what a schema asked for is too much, all choices together."""
+        if made * self.choices > STRUCTURED_BYTES_MAX:
+            message = (
+                f"all choices together are more than {STRUCTURED_BYTES_MAX} bytes: ask for less"
+            )
+            raise SchemaError(message)
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {

@@ -16,16 +16,23 @@ if TYPE_CHECKING:
 
 PATTERN_CHARACTERS_MAX = 1_000
 TEXT_CHARACTERS_MAX = 10_000
-CATEGORIES = {
-    words.CATEGORY_DIGIT: "0",
-    words.CATEGORY_WORD: "a",
-    words.CATEGORY_SPACE: " ",
-    words.CATEGORY_NOT_DIGIT: "a",
-    words.CATEGORY_NOT_WORD: "-",
-    words.CATEGORY_NOT_SPACE: "a",
-}
 PLAIN = "a0A-_ .:/@#"
 """What is tried for a class that names what it is not."""
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+CATEGORIES: dict[Any, tuple[str, Callable[[str], bool]]] = {
+    words.CATEGORY_DIGIT: ("0", str.isdecimal),
+    words.CATEGORY_WORD: ("a", _is_word),
+    words.CATEGORY_SPACE: (" ", str.isspace),
+    words.CATEGORY_NOT_DIGIT: ("a", lambda each: not each.isdecimal()),
+    words.CATEGORY_NOT_WORD: ("-", lambda each: not _is_word(each)),
+    words.CATEGORY_NOT_SPACE: ("a", lambda each: not each.isspace()),
+}
+"""One character of each category, and whether another is of it."""
 
 
 class PatternError(ValueError):
@@ -73,30 +80,23 @@ def _member(items: list[Any]) -> str:
     first, value = items[0]
     if first is words.NEGATE:
         for each in PLAIN:
-            if not re.match(f"[{''.join(map(_source, items[1:]))}]", each):
+            if not any(_holds(item, each) for item in items[1:]):
                 return each
         message = "a class that allows no plain character is not understood here"
         raise PatternError(message)
     if first is words.RANGE:
         return chr(value[0])
-    return CATEGORIES[value] if first is words.CATEGORY else chr(value)
+    return CATEGORIES[value][0] if first is words.CATEGORY else chr(value)
 
 
-SOURCES = {
-    words.CATEGORY_DIGIT: r"\d",
-    words.CATEGORY_WORD: r"\w",
-    words.CATEGORY_SPACE: r"\s",
-    words.CATEGORY_NOT_DIGIT: r"\D",
-    words.CATEGORY_NOT_WORD: r"\W",
-    words.CATEGORY_NOT_SPACE: r"\S",
-}
-
-
-def _source(item: Any) -> str:
+def _holds(item: Any, character: str) -> bool:
+    """Whether a part of a class holds a character."""
     word, value = item
     if word is words.RANGE:
-        return f"{re.escape(chr(value[0]))}-{re.escape(chr(value[1]))}"
-    return SOURCES[value] if word is words.CATEGORY else re.escape(chr(value))
+        return bool(value[0] <= ord(character) <= value[1])
+    if word is words.CATEGORY:
+        return CATEGORIES[value][1](character)
+    return bool(value == ord(character))
 
 
 MAKERS: dict[Any, Callable[[Any], str]] = {

@@ -7,13 +7,26 @@ arguments fit what was asked for. Text that a schema leaves free is the caller's
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
+import msgspec
+
+from providers.inference.adapters.simulator.keywords import (
+    NAME_CHARACTERS_MAX,
+    UNSET,
+    Schema,
+    SchemaError,
+    members_of,
+    read_schema,
+)
 from providers.inference.adapters.simulator.patterns import PatternError, text_matching
 
 DEPTH_MAX = 32
-VALUES_MAX = 2_000
-"""Most values of one example, so that no schema makes an endless one."""
+WORK_MAX = 256_000
+"""Most work on one example, so that no schema makes an endless one: a value, an alternative or a
+part costs VALUE_WORK, each member that is looked at and each character that is made costs one."""
+VALUE_WORK = 128
 ITEMS_MAX = 100
 TEXT_CHARACTERS_MAX = 10_000
 FORMATS = {
@@ -33,12 +46,7 @@ FORMATS = {
     "regex": ".",
 }
 """One value of each format (JSON Schema validation, section 7.3)."""
-ALTERNATIVES = ("anyOf", "oneOf")
 CONSTANTS: dict[str | None, bool | None] = {"boolean": True, "null": None}
-
-
-class SchemaError(ValueError):
-    """No value can be made; the message says which part of the schema is to blame."""
 
 
 class Example:
@@ -46,156 +54,186 @@ class Example:
 
     def __init__(self, schema: Any, text: str) -> None:
         """`text` is what free text says."""
-        self._root, self._text, self._left = schema, text, VALUES_MAX
+        self._root, self._text, self._left = schema, text, WORK_MAX
+        self._within: list[str] = ["#"]
+        """The references that are being followed: one that comes again has no end."""
 
     def value(self) -> Any:
         """The value; raises SchemaError."""
         return self._of(self._root, DEPTH_MAX)
 
+    def _spend(self, work: int) -> None:
+        self._left -= work
+        if self._left < 0:
+            message = "the schema asks for more than is made here"
+            raise SchemaError(message)
+
     def _of(self, schema: Any, depth: int) -> Any:
-        self._left -= 1
-        if depth <= 0 or self._left < 0:
+        within = len(self._within)
+        try:
+            return self._fitting(self._merged(schema, depth), depth)
+        finally:
+            del self._within[within:]
+
+    def _fitting(self, schema: Schema, depth: int) -> Any:
+        if schema.const is not UNSET:
+            return self._given(schema.const)
+        if schema.enum:
+            return self._given(schema.enum[0])
+        if schema.alternatives:
+            return self._alternative(schema, depth)
+        if schema.kind in CONSTANTS:
+            return CONSTANTS[schema.kind]
+        makers = {
+            "object": self._object,
+            "array": self._array,
+            "integer": _whole,
+            "number": _number,
+        }
+        return makers.get(schema.kind or "", self._string)(schema, depth)
+
+    def _given(self, value: Any) -> Any:
+        self._spend(len(msgspec.json.encode(value)))
+        return value
+
+    def _merged(self, schema: Any, depth: int) -> Schema:
+        """A schema with its references and `allOf` taken in."""
+        if depth <= 0:
             message = "the schema asks for a value without an end"
             raise SchemaError(message)
-        schema = self._merged(schema, depth)
-        if "const" in schema:
-            return schema["const"]
-        if isinstance(schema.get("enum"), list) and schema["enum"]:
-            return schema["enum"][0]
-        for word in ALTERNATIVES:
-            if isinstance(schema.get(word), list) and schema[word]:
-                return self._alternative(schema, word, depth)
-        return self._plain(schema, depth)
-
-    def _plain(self, schema: dict[str, Any], depth: int) -> Any:
-        """A value of the schema's type."""
-        kind = _kind(schema)
-        if kind == "object":
-            return self._object(schema, depth)
-        if kind == "array":
-            return self._array(schema, depth)
-        if kind == "string":
-            return self._string(schema)
-        if kind in ("integer", "number"):
-            return _number(schema, whole=kind == "integer")
-        return CONSTANTS.get(kind, self._text)
-
-    def _merged(self, schema: Any, depth: int) -> dict[str, Any]:
-        """A schema with its references and `allOf` taken in."""
-        if schema is True:
-            return {}
-        if not isinstance(schema, dict):
-            message = f"{schema!r} allows no value" if schema is False else "a schema is an object"
-            raise SchemaError(message)
-        if depth <= 0:
-            message = "the schema refers to itself without an end"
-            raise SchemaError(message)
-        merged = {name: value for name, value in schema.items() if name not in ("$ref", "allOf")}
-        parts = list(schema["allOf"]) if isinstance(schema.get("allOf"), list) else []
-        if isinstance(schema.get("$ref"), str):
-            parts.append(self._referred(schema["$ref"]))
+        self._spend(VALUE_WORK + members_of(schema))
+        merged = read_schema(schema)
+        parts = merged.all_of or []
+        if merged.reference is not None:
+            parts = [*parts, self._referred(merged.reference)]
+        merged.all_of = merged.reference = None
         for part in parts:
-            for name, value in self._merged(part, depth - 1).items():
-                if name == "properties" and isinstance(merged.get(name), dict):
-                    merged[name] = {**value, **merged[name]}
-                elif name == "required" and isinstance(merged.get(name), list):
-                    merged[name] = [*merged[name], *value]
-                else:
-                    merged.setdefault(name, value)
+            other = self._merged(part, depth - 1)
+            self._spend(merged.size + other.size)
+            merged.take(other)
         return merged
 
     def _referred(self, reference: str) -> Any:
-        found: Any = self._root
-        if not reference.startswith("#"):
-            message = f"$ref {reference[:100]!r} is outside the schema"
+        name = reference[:NAME_CHARACTERS_MAX]
+        if reference in self._within:
+            message = f"$ref {name!r} leads back to itself without an end"
             raise SchemaError(message)
+        if not reference.startswith("#"):
+            message = f"$ref {name!r} is outside the schema"
+            raise SchemaError(message)
+        found: Any = self._root
         for part in reference[1:].split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, dict) or name not in found:
-                message = f"$ref {reference[:100]!r} leads nowhere"
+            key = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(found, dict) or key not in found:
+                message = f"$ref {name!r} leads nowhere"
                 raise SchemaError(message)
-            found = found[name]
+            found = found[key]
+        self._within.append(reference)
         return found
 
-    def _alternative(self, schema: dict[str, Any], word: str, depth: int) -> Any:
-        """The first alternative of which there is a value; the plainest ends a recursion."""
-        rest = {name: value for name, value in schema.items() if name != word}
-        problem: SchemaError | None = None
-        for each in schema[word][:ITEMS_MAX]:
-            left = self._left
+    def _alternative(self, schema: Schema, depth: int) -> Any:
+        """The first alternative of which there is a value."""
+        problem = SchemaError("there is no alternative")
+        for each in schema.alternatives[:ITEMS_MAX]:
+            within = len(self._within)
+            rest = copy(schema)
+            rest.any_of = rest.one_of = None
             try:
-                return self._of({**rest, "allOf": [each]}, depth - 1)
+                other = self._merged(each, depth - 1)
+                self._spend(rest.size + other.size)
+                rest.take(other)
+                return self._fitting(rest, depth - 1)
             except SchemaError as error:
-                self._left, problem = left, error
-        raise problem or SchemaError(f"{word} is empty")
+                problem = error
+            finally:
+                del self._within[within:]
+        raise problem
 
-    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        properties = schema.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
-        required = schema.get("required")
-        names = [each for each in required if isinstance(each, str)] if required else []
-        if not names and schema.get("minProperties", 0):
-            names = list(properties)
-        more = schema.get("additionalProperties", True)
-        return {name: self._of(properties.get(name, more), depth - 1) for name in names}
+    def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
+        properties = schema.properties or {}
+        names = schema.required or (list(properties) if schema.min_properties else [])
+        more = True if schema.additional_properties is UNSET else schema.additional_properties
+        made: dict[str, Any] = {}
+        for name in names:
+            self._spend(len(name))
+            made[name] = self._of(properties.get(name, more), depth - 1)
+        return made
 
-    def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
-        first = schema.get("prefixItems")
-        items = [self._of(each, depth - 1) for each in first] if isinstance(first, list) else []
-        least = schema.get("minItems", 1 if "items" in schema and not items else len(items))
-        if not isinstance(least, int) or least > ITEMS_MAX:
-            message = f"minItems is a whole number of at most {ITEMS_MAX} here"
+    def _array(self, schema: Schema, depth: int) -> list[Any]:
+        least = schema.min_items or 0
+        if least > ITEMS_MAX:
+            message = f"minItems is at most {ITEMS_MAX} here"
             raise SchemaError(message)
-        if schema.get("maxItems") == 0:
+        if schema.max_items == 0:
             return []
-        while len(items) < least:
-            items.append(self._of(schema.get("items", True), depth - 1))
-        return items
+        made = [self._of(each, depth - 1) for each in schema.prefix_items or ()]
+        item = True if schema.items is UNSET else schema.items
+        while len(made) < least:
+            made.append(self._of(item, depth - 1))
+        if not made and schema.min_items is None and schema.items is not UNSET:
+            # One item shows what a list holds, where there can be one.
+            made = self._one(item, depth)
+        return made
 
-    def _string(self, schema: dict[str, Any]) -> str:
-        if isinstance(schema.get("pattern"), str):
+    def _one(self, item: Any, depth: int) -> list[Any]:
+        try:
+            return [self._of(item, depth - 1)]
+        except SchemaError:
+            return []
+
+    def _string(self, schema: Schema, _: int) -> str:
+        if schema.pattern is not None:
             try:
-                return text_matching(schema["pattern"])
+                text = text_matching(schema.pattern)
             except PatternError as error:
                 raise SchemaError(str(error)) from None
-        text = FORMATS.get(str(schema.get("format")), self._text)
-        least, most = schema.get("minLength", 0), schema.get("maxLength", TEXT_CHARACTERS_MAX)
-        if not isinstance(least, int) or least > TEXT_CHARACTERS_MAX:
-            message = f"minLength is a whole number of at most {TEXT_CHARACTERS_MAX} here"
-            raise SchemaError(message)
-        return text.ljust(least, ".")[: most if isinstance(most, int) and most >= 0 else None]
+        else:
+            least = schema.min_length or 0
+            if least > TEXT_CHARACTERS_MAX:
+                message = f"minLength is at most {TEXT_CHARACTERS_MAX} here"
+                raise SchemaError(message)
+            text = FORMATS.get(schema.format or "", self._text).ljust(least, ".")
+            if schema.max_length is not None and schema.max_length >= 0:
+                text = text[: schema.max_length]
+        self._spend(len(text))
+        return text
 
 
-def _kind(schema: dict[str, Any]) -> str | None:
-    """The type that a value shall have; of several the first that is not null."""
-    kinds = schema.get("type")
-    if isinstance(kinds, list):
-        return next((each for each in kinds if each != "null"), "null")
-    if isinstance(kinds, str):
-        return kinds
-    for word, kind in (("properties", "object"), ("required", "object"), ("items", "array")):
-        if word in schema:
-            return kind
-    return "string" if "pattern" in schema or "format" in schema else None
+def _whole(schema: Schema, _: int) -> int:
+    return int(_nearest(schema, schema.multiple_of or 1))
 
 
-def _number(schema: dict[str, Any], *, whole: bool) -> int | float:
-    """The number nearest to 1 that the limits allow."""
-    step = schema.get("multipleOf", 1 if whole else None)
-    least, most = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    unit = step or (1 if whole else 0.5)
-    if isinstance(above, int | float):
+def _number(schema: Schema, _: int) -> int | float:
+    return _nearest(schema, schema.multiple_of)
+
+
+def _nearest(schema: Schema, step: float | None) -> int | float:
+    """The number nearest to 1 that the limits allow; raises SchemaError."""
+    try:
+        value = _within_limits(schema, step)
+    except (OverflowError, ZeroDivisionError):
+        value = None
+    if value is None:
+        message = "no number lies within the schema's limits"
+        raise SchemaError(message)
+    return value
+
+
+def _within_limits(schema: Schema, step: float | None) -> int | float | None:
+    above, below = schema.exclusive_minimum, schema.exclusive_maximum
+    unit = step or 0.5
+    least = -math.inf if schema.minimum is None else schema.minimum
+    most = math.inf if schema.maximum is None else schema.maximum
+    if above is not None:
         least = max(least, above + unit)
-    if isinstance(below, int | float):
+    if below is not None:
         most = min(most, below - unit)
     value = min(max(1, least), most)
     if step:
         value = math.ceil(value / step) * step
         value = value if value <= most else math.floor(most / step) * step
-    if least > most or not math.isfinite(value) or value < least:
-        if isinstance(above, int | float) and isinstance(below, int | float) and above < below:
-            return (above + below) / 2
-        message = "no number lies within the schema's limits"
-        raise SchemaError(message)
-    return int(value) if whole else value
+    if least <= value <= most and math.isfinite(value):
+        return value
+    if step or above is None or below is None or above >= below:
+        return None
+    return (above + below) / 2

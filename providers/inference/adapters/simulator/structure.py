@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from providers.inference.adapters.simulator.schemas import Example, SchemaError
+from providers.inference.adapters.simulator.keywords import SchemaError
+from providers.inference.adapters.simulator.schemas import Example
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ PIECE_CHARACTERS = 12
 TOOLS_MAX = 128
 """Most tools that are looked at; OpenAI's own maximum."""
 TOOL_CALLS_MAX = 8
+MENTION_CHARACTERS_MAX = 10_000
+"""Tools are looked for in so much of a message."""
 WORDS_CHARACTERS_MAX = 200
 """So much of the caller's words stands in a free text of a structured value, of which there may be
 many."""
@@ -74,7 +77,7 @@ def calls_for(request: Asked, reply_id: str) -> list[dict[str, Any]]:
     if not tools or choice == "none":
         return []
     last = request.messages[-1] if request.messages else {}
-    text = text_of([last])
+    text = text_of([last])[:MENTION_CHARACTERS_MAX]
     if isinstance(choice, dict):
         wanted = _name(choice) or next(iter(tools))
         if wanted not in tools:

@@ -31,7 +31,7 @@ from providers.inference.adapters.simulator.answers import (
     error_body,
     invalid,
 )
-from providers.inference.adapters.simulator.schemas import SchemaError
+from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.port import (
     Operation,
     UpstreamBrokenError,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.patterns import PatternError, text_matching
-from providers.inference.adapters.simulator.schemas import Example, SchemaError
+from providers.inference.adapters.simulator.schemas import Example
 from providers.inference.adapters.simulator.upstream import Simulator
 from providers.inference.port import Operation
 
@@ -55,7 +56,50 @@ SCHEMAS: list[Any] = [
         "required": ["tree"],
     },
 ]
+TREE: dict[str, Any] = {
+    "type": "object",
+    "properties": {side: {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]} for side in "lr"},
+    "required": ["l", "r"],
+}
+RECURSIVE: list[Any] = [
+    {"$ref": "#/$defs/n", "$defs": {"n": TREE}},
+    {
+        "type": "object",
+        "properties": {"children": {"type": "array", "items": {"$ref": "#"}}},
+        "required": ["children"],
+    },
+]
+
+
+def ladder(word: str, width: int) -> dict[str, Any]:
+    """Rungs that each name the one below so many times: without a limit, without an end."""
+    rungs: dict[str, Any] = {"r0": False}
+    for rung in range(1, 12):
+        rungs[f"r{rung}"] = {word: [{"$ref": f"#/$defs/r{rung - 1}"}] * width}
+    return {"$ref": "#/$defs/r11", "$defs": rungs}
+
+
+WIDE = {f"p{number}": {"type": "string"} for number in range(50_000)}
+UNREADABLE: list[Any] = [
+    {"type": "object", "required": 5},
+    {"type": "object", "properties": ["a"]},
+    {"type": "integer", "maximum": "x"},
+    {"type": [{}]},
+    {"allOf": {"a": 1}},
+    {"type": "string", "pattern": 5},
+    {"type": "array", "minItems": "many"},
+]
 HOSTILE: list[Any] = [
+    ladder("anyOf", 90),
+    ladder("allOf", 90),
+    {
+        "type": "array",
+        "minItems": 90,
+        "items": {"type": "array", "minItems": 20, "items": {"const": "x" * 10_000}},
+    },
+    {"allOf": [{"$ref": "#/$defs/w"}] * 90, "$defs": {"w": {"properties": WIDE}}},
+    {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2},
+    {"type": "number", "minimum": 10**19, "multipleOf": 1e-300},
     False,
     [],
     {"$ref": "#"},
@@ -74,12 +118,31 @@ HOSTILE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", [*SCHEMAS, *RECURSIVE])
 def test_a_value_fits_its_schema(schema: Any) -> None:
     """By another's judgement, and the same each time (rule: contract)."""
     value = Example(schema, "some words").value()
     Draft202012Validator(schema).validate(value)
     assert Example(schema, "some words").value() == value
+
+
+@pytest.mark.parametrize("schema", UNREADABLE)
+def test_a_schema_of_another_shape_is_told_where(schema: Any) -> None:
+    """The keyword is named, in the answer to the call too (rule: refuse clearly)."""
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    message = ask(status=400, response_format=asked)["error"]["message"]
+    assert message.startswith("the schema cannot be read: ")
+    assert "$." in message
+
+
+def test_what_a_schema_makes_is_bounded_over_all_choices() -> None:
+    """Structured replies and tool calls alike (rule: bounded)."""
+    schema = {"type": "object", "properties": {"a": {"const": "x" * 9_000}}, "required": ["a"]}
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    called = {"type": "function", "function": {"name": "t", "parameters": schema}}
+    for more in ({"response_format": asked}, {"tools": [called], "tool_choice": "required"}):
+        assert ask(n=100, **more)["choices"]
+        assert "ask for less" in ask(status=400, n=128, **more)["error"]["message"]
 
 
 @pytest.mark.parametrize("schema", HOSTILE)
