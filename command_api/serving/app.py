@@ -20,7 +20,7 @@ from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
-from command_api.serving.openapi import describe
+from command_api.serving.openapi import with_inference
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
@@ -60,8 +60,8 @@ class GatewayApp(FastAPI):
     inference: dict[str, Endpoint]
 
     def openapi(self) -> dict[str, Any]:
-        """The document of all routes, those of inference too."""
-        return describe(self)
+        """The framework's document, with the inference routes put in; made once."""
+        return self.openapi_schema or with_inference(super().openapi())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""

@@ -25,12 +25,17 @@ PATH_CHARACTERS_MAX = 200
 SERVED = ", ".join([*(f"POST {route.path}" for route in ROUTES), "GET /v1/models"])
 
 
+def _is_openai(request: Request) -> bool:
+    """Whether a path is OpenAI's, and so are its errors."""
+    return request.url.path.startswith("/v1/")
+
+
 def _http_error(request: Request, error: Exception) -> ApiError:
     assert isinstance(error, HTTPException)
     status = error.status_code
     asked = f"{request.method} {request.url.path[:PATH_CHARACTERS_MAX]}"
     message = f"{error.detail}: {asked}"
-    if status in CODES and request.url.path.startswith("/v1/"):
+    if status in CODES and _is_openai(request):
         message = f"{asked} is not served here. Of OpenAI's API there are {SERVED}; /docs has all."
     headers = dict(error.headers or {})
     return ApiError(status, CODES.get(status, "http_error"), message, headers=headers)
@@ -84,7 +89,7 @@ def add_error_handlers(app: FastAPI) -> None:
             told_as: Callable[[Request, Exception], ApiError] = told_as,
         ) -> Response:
             told = told_as(request, error)
-            body = told.openai() if request.url.path.startswith("/v1/") else told.plain()
+            body = told.openai() if _is_openai(request) else told.plain()
             return json_bytes(told.status, body, told.headers)
 
         app.add_exception_handler(kind, handle)

@@ -6,15 +6,11 @@ Bodies are described as far as the gateway reads them; whatever else OpenAI's AP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastapi.openapi.utils import get_openapi
-
+from command_api.kept_replies.idempotency import KEY_CHARACTERS_MAX
 from command_api.operations.table import ROUTES
 from providers.inference.port import Operation
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 TEXT = {"type": "string"}
 MODEL = {**TEXT, "description": "A model's id, `provider/id` or one of GET /v1/models."}
@@ -70,7 +66,7 @@ HEADERS = [
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "schema": {**TEXT, "maxLength": 255},
+        "schema": {**TEXT, "maxLength": KEY_CHARACTERS_MAX},
         "description": "A request repeated with it is charged and answered once.",
     },
     {
@@ -93,19 +89,14 @@ ERROR = {
 }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The document of all routes; made once."""
-    if not app.openapi_schema:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        for route in ROUTES:
-            document["paths"][route.path] = {"post": _operation(route.operation)}
-        components = document.setdefault("components", {})
-        components["securitySchemes"] = SECURITY
-        components.setdefault("schemas", {})["OpenAIError"] = ERROR
-        app.openapi_schema = document
-    return app.openapi_schema
+def with_inference(document: dict[str, Any]) -> dict[str, Any]:
+    """The framework's document with the inference routes put into it."""
+    for route in ROUTES:
+        document["paths"][route.path] = {"post": _operation(route.operation)}
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SECURITY
+    components.setdefault("schemas", {})["OpenAIError"] = ERROR
+    return document
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.rules import errors_page, parts
+from tests.support.packages import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Made = Callable[[], str]
 
-ROOT = Path(__file__).parents[2]
 PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/errors.md": errors_page.page,
     "docs/reference/settings.md": {"settings": parts.settings_tables},
