@@ -87,6 +87,9 @@ class StreamAttempt:
             keep_usage=call.request.include_usage, call_id=call.id, model=attempt.offer.id
         )
         self.reply: UpstreamReply | None = None
+        self._asking: asyncio.Task[Any] | None = None
+        """Whoever waits for the provider's head; None before and after."""
+        self._interrupted = False
         self.out = b""
         """What may be passed on of what was read up to the first output."""
         self.ended = False
@@ -98,11 +101,11 @@ class StreamAttempt:
         try:
             await self._begin()
         except UpstreamFailure:
-            self._let_go()
+            self.let_go()
             raise
         except asyncio.CancelledError:
             self.interrupt()
-            self._let_go()
+            self.let_go()
             raise
 
     async def _begin(self) -> None:
@@ -134,8 +137,7 @@ class StreamAttempt:
 
     async def _open(self) -> UpstreamReply:
         offer = self.attempt.offer
-        reply = await open_upstream(self._registry, self._call, offer, stream=True)
-        self.reply = reply
+        reply = self.reply = await self._head()
         if reply.status != OK:
             raw = await reply.whole()
             raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
@@ -145,18 +147,41 @@ class StreamAttempt:
             raise _not_a_stream(offer.provider, await reply.whole())
         return reply
 
+    async def _head(self) -> UpstreamReply:
+        """The reply once its head is there; raises UpstreamInterruptedError for a hang-up before.
+
+        Until then there is no reply to interrupt, so the waiting itself is cancelled, as
+        asyncio.timeout does: somebody else's cancellation of the same task stays one.
+        """
+        task = asyncio.current_task()
+        assert task is not None, "a call runs in a task"
+        before, self._asking = task.cancelling(), task
+        try:
+            return await open_upstream(self._registry, self._call, self.attempt.offer, stream=True)
+        except asyncio.CancelledError:
+            if self._interrupted and task.uncancel() <= before:
+                message = "interrupted"
+                raise UpstreamInterruptedError(message) from None
+            raise
+        finally:
+            self._asking = None
+
     def interrupt(self) -> None:
-        """Make a pending or later read end."""
+        """Make a pending or later wait end, for the head as for what follows it."""
         if self.reply is not None:
             self.reply.interrupt()
+        elif self._asking is not None and not self._interrupted:
+            self._interrupted = True
+            self._asking.cancel()
 
     def drop(self) -> None:
         """Another attempt was quicker: what this one made is not the caller's."""
         self.attempt.record(status=OK, error="hedge_lost")
         self.interrupt()
-        self._let_go()
+        self.let_go()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Done with the reply, which is not ours from here on."""
         if self.reply is not None:
             self.reply.release()
 

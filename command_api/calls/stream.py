@@ -93,8 +93,8 @@ class InferenceStream:
             await self._close(error_chunk(internal_error()) + DONE, "internal_error")
         finally:
             watch.cancel()
-            if self._won is not None and self._won.reply is not None:
-                self._won.reply.release()
+            if self._won is not None:
+                self._won.let_go()
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
@@ -123,7 +123,11 @@ class InferenceStream:
         if self._gone:
             raise UpstreamInterruptedError("interrupted")
         self._trying.append(made)
-        await made.begin()
+        try:
+            await made.begin()
+        except UpstreamFailure:
+            self._trying.remove(made)  # Its connection may be another call's by now.
+            raise
         return made
 
     async def _first(self) -> StreamAttempt:

@@ -24,7 +24,7 @@ from providers.inference.port import (
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
-    from providers.inference.adapters.http1.connection import HttpReply
+    from providers.inference.adapters.http1.reply import HttpReply
 
 POLL_FIRST_S = 0.25
 POLL_MAX_S = 2.0

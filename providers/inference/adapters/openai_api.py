@@ -8,7 +8,7 @@ from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
-    from providers.inference.adapters.http1.connection import HttpReply
+    from providers.inference.adapters.http1.reply import HttpReply
 
 PATHS = {
     Operation.CHAT: "/chat/completions",

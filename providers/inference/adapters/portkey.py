@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from providers.inference.adapters.http1.client import HttpClient
-    from providers.inference.adapters.http1.connection import HttpReply
+    from providers.inference.adapters.http1.reply import HttpReply
 
 PROVIDER, VIRTUAL_KEY = "portkey_provider", "portkey_virtual_key"
 MARK = b'"portkey_'

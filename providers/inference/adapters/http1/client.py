@@ -11,8 +11,9 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from providers.inference.adapters.http1.connection import Connections, HttpReply
+from providers.inference.adapters.http1.connection import Connections, HttpConnection
 from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.adapters.http1.reply import HttpReply
 from providers.inference.port import UpstreamBrokenError, UpstreamConnectError
 
 if TYPE_CHECKING:
@@ -69,21 +70,22 @@ class HttpClient:
         """Send a request; a pooled connection that turns out to be closed is replaced once."""
         request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
         loop = asyncio.get_running_loop()
-        reply = self._reusable(loop) or await self._connect(loop)
+        connection = self._reusable(loop) or await self._connect(loop)
         while True:
-            reply.start(request, streaming=stream)
+            connection.start(request, streaming=stream)
             try:
-                await reply.head()
+                await connection.head()
             except UpstreamBrokenError:
                 # The upstream closed an idle connection just as we wrote on it.
-                if reply.fresh or not reply.unanswered:
+                if connection.fresh or not connection.unanswered:
                     raise
-                reply = await self._connect(loop)
+                connection = await self._connect(loop)
             except asyncio.CancelledError:
-                reply.interrupt()
+                connection.interrupt()
+                connection.release()
                 raise
             else:
-                return reply
+                return HttpReply(connection)
 
     async def close(self) -> None:
         """Close all connections, also those that still wait for the end of a reply."""
@@ -96,23 +98,23 @@ class HttpClient:
         idle.clear()
         await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
-    def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpReply | None:
+    def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpConnection | None:
         idle = self._connections.idle
         oldest = loop.time() - self._connections.limits.idle_connection_s
         while idle:
-            reply = idle.pop()
-            if not reply.closed and reply.idle_since > oldest:
-                return reply
-            if not reply.closed:
-                reply.transport.close()
+            connection = idle.pop()
+            if not connection.closed and connection.idle_since > oldest:
+                return connection
+            if not connection.closed:
+                connection.transport.close()
         return None
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpReply:
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
         connect_s = self._connections.limits.connect_s
         try:
             async with asyncio.timeout(connect_s):
-                _, reply = await loop.create_connection(
-                    lambda: HttpReply(self._connections, loop),
+                _, connection = await loop.create_connection(
+                    lambda: HttpConnection(self._connections, loop),
                     self._host,
                     self._port,
                     ssl=self._tls,
@@ -122,4 +124,4 @@ class HttpClient:
             raise UpstreamConnectError(message) from error
         except OSError as error:
             raise UpstreamConnectError(str(error)) from error
-        return reply
+        return connection

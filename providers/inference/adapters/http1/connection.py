@@ -1,4 +1,4 @@
-"""One connection to an upstream, and the reply being read from it.
+"""One connection to an upstream, and the reading of one reply after the other from it.
 
 Keep-alive, chunked and sized bodies, gzip, back-pressure, three time limits. What one read brought
 is handed on as one piece.
@@ -39,13 +39,13 @@ class Connections:
     """What the connections of one client share."""
 
     limits: ClientLimits
-    idle: list[HttpReply] = field(default_factory=list)
-    open: set[HttpReply] = field(default_factory=set)
+    idle: list[HttpConnection] = field(default_factory=list)
+    open: set[HttpConnection] = field(default_factory=set)
     """Every connection there is, idle or not."""
 
 
-class HttpReply(asyncio.Protocol):
-    """One connection, and the reply being read from it."""
+class HttpConnection(asyncio.Protocol):
+    """One connection, and the reply being read from it; callers have it through `HttpReply`."""
 
     __slots__ = (
         "_attempt_until",
@@ -192,10 +192,6 @@ class HttpReply(asyncio.Protocol):
             self._pool()
 
     # The reader's side.
-
-    @property
-    def report(self) -> None:
-        """The body says it all."""
 
     async def head(self) -> None:
         """Wait for status and headers."""

@@ -275,6 +275,28 @@ def test_a_released_stream_is_drained_and_kept(upstream: ScriptedUpstream) -> No
     assert upstream.connections == 1
 
 
+def test_a_reply_that_was_released_has_no_say_in_the_next(upstream: ScriptedUpstream) -> None:
+    """Interrupted and released once more, it leaves the connection to whoever has it now
+    (rule: contract).
+    """
+    upstream.answer = lambda connection, _: stream(connection, b"a", b"b", pause_s=0.05)
+
+    async def use(client: HttpClient) -> None:
+        first = await client.request(head_of(client), b"{}")
+        assert await first.whole() == b"ab"
+        first.release()
+        second = await client.request(head_of(client), b"{}", stream=True)
+        first.interrupt()
+        first.release()
+        with pytest.raises(UpstreamInterruptedError):
+            await first.piece()
+        third = await client.request(head_of(client), b"{}", stream=True)
+        assert await second.whole() == await third.whole() == b"ab"
+
+    with_upstream(upstream, use)
+    assert upstream.connections == 2
+
+
 @pytest.mark.parametrize("url", ["ftp://x/v1", "nonsense", "http://"])
 def test_other_urls_are_refused(url: str) -> None:
     """A mistake in the providers file is found at start (P10)."""
