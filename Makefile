@@ -41,6 +41,10 @@ mutants: $(VENV)/.made-dev ## Break the ledger and the prices in every small way
 	@cp -r domain pyproject.toml .mutants && cp -r tests/__init__.py tests/domain .mutants/tests
 	@cd .mutants && nice -n 19 ../$(BIN)/mutmut run $(ARGS) && ../$(BIN)/mutmut results
 
+SECONDS ?= 60
+torture: $(VENV)/.made-dev ## Kill everything again and again under load, and check the books (SECONDS=600 ARGS="--seed 2")
+	@$(BIN)/python -m tests.torture --seconds $(SECONDS) $(ARGS)
+
 servers: $(VENV)/.made-dev ## Get what the tests start (Redis, Java, Kafka, Node.js) into .servers
 	@$(BIN)/python -m tests.servers.fetch
 
@@ -84,5 +88,5 @@ lock: $(VENV)/.made-dev ## Write the locked requirements anew
 clean: ## Remove .venv and caches; data stays
 	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .mutants build
 
-.PHONY: help setup up test check coverage mutants servers lint format reference release bench verify \
+.PHONY: help setup up test check coverage mutants torture servers lint format reference release bench verify \
 	schemas functions lock clean
