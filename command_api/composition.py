@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from command_api.identity.vault import Vault, load_secret
+from command_api.identity.secret import Place, open_vault
 from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from providers.inference.registry.registry import Registry
 
@@ -82,21 +83,16 @@ def prepare_database(settings: Settings, database: Database, *, move: bool) -> l
     )
 
 
-def vault_of(settings: Settings) -> Vault:
-    """The secrets of the installation.
-
-    Raises ValueError for one that is too short, or whose file can be neither read nor made.
-    """
+def place_of_secret(settings: Settings) -> Place:
+    """Where the secret of the installation is."""
     identity = settings.identity
-    try:
-        secret = load_secret(settings.installation.home, identity.secret_key, identity.secret_file)
-    except OSError as error:
-        message = (
-            f"the file of the secret can be neither read nor made ({error}): make its folder, or "
-            f"name another file in GATEWAYZ_SECRET_FILE"
-        )
-        raise ValueError(message) from None
-    return Vault(secret)
+    file = identity.secret_file or settings.installation.home / "secret.key"
+    return Place(file=file, configured=identity.secret_key)
+
+
+def vault_of(settings: Settings, database: Database) -> Vault:
+    """The vault of the secret, which must be this database's. Raises SecretError."""
+    return open_vault(database, place_of_secret(settings))
 
 
 def committer_of(settings: Settings, database: Database, owner_id: UUID) -> Committer:

@@ -32,7 +32,7 @@ ACTOR = "operator:cli"
 def commands_of(home: Path | None) -> Iterator[tuple[Users, Grants]]:
     """The commands on users, keys and credits, on the home's database."""
     with opened(home) as (settings, database):
-        known = Users(database, vault_of(settings), actor=ACTOR)
+        known = Users(database, vault_of(settings, database), actor=ACTOR)
         try:
             yield known, Grants(database, actor=ACTOR)
         finally:

@@ -73,7 +73,7 @@ class KeyRing:
         if authorization[: len(BEARER)].lower() != BEARER or len(authorization) > KEY_BYTES_MAX:
             message = "The Authorization header must read `Bearer KEY`."
             raise invalid_key(message)
-        row = await self._read(self._vault.key_hash(authorization[len(BEARER) :].strip()))
+        row = await self._read(self._vault.key_hashes(authorization[len(BEARER) :].strip()))
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise invalid_key(message)
@@ -97,15 +97,15 @@ class KeyRing:
         self._cache[authorization] = (time.monotonic() + self._cache_s, caller)
         return caller
 
-    async def _read(self, key_hash: str) -> tuple[Any, ...] | None:
+    async def _read(self, key_hashes: list[str]) -> tuple[Any, ...] | None:
         async with self._lookup:
             try:
                 if self._connection is None or self._connection.closed:
                     self._connection = await self._database.connect_async()
                 cursor = await self._connection.execute(
                     "SELECT key_id, user_id, account_id, masked, revoked FROM api_key "
-                    "WHERE key_hash = %s",
-                    [key_hash],
+                    "WHERE key_hash = ANY(%s)",
+                    [key_hashes],
                 )
                 return await cursor.fetchone()
             except psycopg.OperationalError:

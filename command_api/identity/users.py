@@ -119,8 +119,8 @@ class Users:
     def _key_id(self, key: str) -> UUID | None:
         with self._database.connect() as connection:
             row = connection.execute(
-                "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = %s",
-                [key, self._vault.key_hash(key.encode())],
+                "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = ANY(%s)",
+                [key, self._vault.key_hashes(key.encode())],
             ).fetchone()
         return row[0] if row else None
 

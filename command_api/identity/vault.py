@@ -1,4 +1,4 @@
-"""Secrets: key hashes, per-user data keys, and what is encrypted with them.
+"""What is derived from the secret: key hashes, per-user data keys, and what they encrypt.
 
 One secret of the installation derives everything (HKDF, RFC 5869). API keys are known only by
 HMAC-SHA256. Each user has a data key, stored wrapped; destroying it makes the user's personal
@@ -11,9 +11,9 @@ import hashlib
 import hmac
 import os
 import secrets
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -21,39 +21,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from domain.identity.api_keys import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
-SECRET_BYTES_MIN = 16
-
-
-def load_secret(home: Path, configured: str | None, file: Path | None = None) -> bytes:
-    """The configured secret, or that of `file`, else of the home; a file is made on first use.
-
-    Raises ValueError for a configured secret shorter than SECRET_BYTES_MIN bytes.
-    """
-    if configured:
-        if len(configured.encode()) < SECRET_BYTES_MIN:
-            message = f"GATEWAYZ_SECRET_KEY must have at least {SECRET_BYTES_MIN} bytes"
-            raise ValueError(message)
-        return configured.encode()
-    if file is None:
-        file = home / "secret.key"
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not file.exists():
-        # Written whole under another name first: another process, of another container even,
-        # may look for it meanwhile, or write its own. The first to link wins.
-        partial = file.with_name(f"{file.name}.{secrets.token_hex(NONCE_BYTES)}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        with suppress(FileExistsError):
-            os.link(partial, file)
-        partial.unlink()
-    return file.read_bytes().strip()
+FINGERPRINT_BYTES = 16
+RETIRED = b"retired key hash"
 
 
 def new_api_key() -> str:
@@ -62,13 +35,19 @@ def new_api_key() -> str:
 
 
 class Vault:
-    """Derived keys, and the four things done with them."""
+    """Derived keys, and what is done with them."""
 
-    def __init__(self, secret: bytes) -> None:
-        """Derive one key for each purpose."""
+    def __init__(self, secret: bytes, retired: Iterable[bytes] = ()) -> None:
+        """Derive one key for each purpose; `retired` are sealed hash keys of earlier secrets.
+
+        Raises InvalidTag for a retired key that was sealed with another secret.
+        """
         self._hash_key = self._derive(secret, b"api key hash")
         self._email_key = self._derive(secret, b"email hash")
         self._wrap = AESGCM(self._derive(secret, b"data key wrap"))
+        self.fingerprint = self._derive(secret, b"fingerprint")[:FINGERPRINT_BYTES].hex()
+        """Tells secrets apart, and says nothing of one."""
+        self._hash_keys = (self._hash_key, *map(self._opened_hash_key, retired))
 
     @staticmethod
     def _derive(secret: bytes, purpose: bytes) -> bytes:
@@ -77,8 +56,12 @@ class Vault:
         ).derive(secret)
 
     def key_hash(self, api_key: bytes) -> str:
-        """HMAC-SHA256 of an API key, in hex."""
+        """HMAC-SHA256 of an API key, in hex: what a new key is known by."""
         return hmac.digest(self._hash_key, api_key, "sha256").hex()
+
+    def key_hashes(self, api_key: bytes) -> list[str]:
+        """What a key may be known by: a key outlives the secret that it was made under."""
+        return [hmac.digest(key, api_key, "sha256").hex() for key in self._hash_keys]
 
     def email_hash(self, email: str) -> bytes:
         """HMAC-SHA256 of an address, for uniqueness without the address."""
@@ -86,20 +69,47 @@ class Vault:
 
     def new_data_key(self) -> bytes:
         """A fresh data key, wrapped for storage."""
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._wrap.encrypt(nonce, AESGCM.generate_key(KEY_BYTES * 8), None)
+        return self._wrapped(AESGCM.generate_key(KEY_BYTES * 8))
 
     def encrypt(self, wrapped: bytes, plain: bytes) -> bytes:
         """Encrypt with a user's data key."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._unwrapped(wrapped).encrypt(nonce, plain, None)
+        return nonce + AESGCM(self._unwrapped(wrapped)).encrypt(nonce, plain, None)
 
     def decrypt(self, wrapped: bytes, sealed: bytes) -> bytes:
         """Decrypt with a user's data key; raises cryptography's InvalidTag when tampered."""
-        return self._unwrapped(wrapped).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        data_key = AESGCM(self._unwrapped(wrapped))
+        return data_key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
 
-    def _unwrapped(self, wrapped: bytes) -> AESGCM:
-        return AESGCM(self._wrap.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], None))
+    def opens(self, wrapped: bytes) -> bool:
+        """Whether a data key was wrapped with this secret."""
+        try:
+            self._unwrapped(wrapped)
+        except InvalidTag:
+            return False
+        return True
+
+    def rewrap(self, wrapped: bytes, successor: Vault) -> bytes:
+        """The same data key, wrapped with another secret; raises InvalidTag."""
+        return successor._wrapped(self._unwrapped(wrapped))
+
+    def retire(self, successor: Vault) -> list[bytes]:
+        """Our hash keys, newest first, sealed for the secret that comes after ours."""
+        nonces = [os.urandom(NONCE_BYTES) for _ in self._hash_keys]
+        return [
+            nonce + successor._wrap.encrypt(nonce, key, RETIRED)
+            for nonce, key in zip(nonces, self._hash_keys, strict=True)
+        ]
+
+    def _opened_hash_key(self, sealed: bytes) -> bytes:
+        return self._wrap.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], RETIRED)
+
+    def _wrapped(self, data_key: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, data_key, None)
+
+    def _unwrapped(self, wrapped: bytes) -> bytes:
+        return self._wrap.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], None)
 
 
 def key_scope_hash(account_id: str, route: str, key: str) -> bytes:

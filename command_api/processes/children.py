@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from command_api.composition import committer_of, configure_logging, database_of
+from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -59,7 +59,8 @@ def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
 
 def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     """Serve HTTP on an inherited socket until told to stop."""
-    app = make_app(settings, database_of(settings))
+    database = database_of(settings)
+    app = make_app(settings, database, vault_of(settings, database))
     server = make_server(app, settings)
     watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
     # What is loaded by now lives as long as the process: collections need not look at it again.

@@ -31,7 +31,7 @@ def greeting(settings: Settings, database: Database, url: str) -> str:
             "Make a key with: gatewayz user create --email you@example.com --grant 10"
             f" --home {home}"
         )
-    users = Users(database, vault_of(settings), actor=FIRST_START)
+    users = Users(database, vault_of(settings, database), actor=FIRST_START)
     try:
         user = users.create_user("first-user@localhost")
         trial = Grants(database, actor=FIRST_START).give_trial(UUID(user.account_id))

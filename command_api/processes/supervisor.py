@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from command_api.composition import (
     embedded_of,
     open_database,
+    place_of_secret,
     prepare_database,
     registry_of,
     vault_of,
@@ -60,7 +61,7 @@ class Supervisor:
             stack.enter_context(home_lock(home))
             # A bad providers file or secret stops here, before anything starts.
             registry_of(settings)
-            vault_of(settings)
+            place_of_secret(settings).read()
             listener = stack.enter_context(
                 listening(server.host, server.port, lambda: self._stopping)
             )
@@ -69,6 +70,7 @@ class Supervisor:
             database = stack.enter_context(open_database(settings, embedded))
             if prepare:
                 prepare_database(settings, database, move=True)
+            vault_of(settings, database)
             lapse_leases_of_home(database, home_identity(home))
             read_end, write_end = os.pipe()
             stack.callback(os.close, write_end)

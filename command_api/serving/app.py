@@ -35,6 +35,7 @@ from query_api.rankings import routes as ranking_routes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from command_api.identity.vault import Vault
     from command_api.serving.front import Endpoint
     from command_api.settings import Settings
     from edge.asgi import Message, Receive, Scope, Send
@@ -81,9 +82,9 @@ class GatewayApp(FastAPI):
         await super().__call__(scope, receive, send_with_id)
 
 
-def make_app(settings: Settings, database: Database) -> GatewayApp:
+def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp:
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
-    gateway = Gateway(settings, database)
+    gateway = Gateway(settings, database, vault)
     reads = ReadPool(database)
 
     @asynccontextmanager

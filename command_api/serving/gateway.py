@@ -13,8 +13,9 @@ import psycopg
 from command_api.calls.cashier import Cashier
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
-from command_api.composition import committer_of, registry_of, vault_of
+from command_api.composition import committer_of, registry_of
 from command_api.identity.key_ring import KeyRing
+from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.routing.router import Router
@@ -27,6 +28,7 @@ from providers.inference.lists.model_list import ListLogUnavailableError, ModelL
 from providers.redis.cache import make_cache
 
 if TYPE_CHECKING:
+    from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from event_store.postgres.database import Database
 
@@ -41,11 +43,11 @@ HEALTH_WINDOW = timedelta(minutes=10)
 class Gateway:
     """Everything that a request meets on its way."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, vault: Vault) -> None:
         """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
         self.settings, self.database = settings, database
         self.owner_id = new_uuid7()
-        vault = vault_of(settings)
+        self._vault = vault
         registry = registry_of(settings)
         self.router = Router(registry, settings.routing)
         self.committer = committer_of(settings, database, self.owner_id)
@@ -97,8 +99,10 @@ class Gateway:
         self._catalog: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take the lease, connect, and begin to serve."""
+        """Take the lease, connect, and begin to serve. Raises SecretError, psycopg.Error."""
         await self._lease.start()
+        # A rotation is refused beside our lease; here we see one that was faster.
+        await asyncio.to_thread(still_in_force, self.database, self._vault)
         await self.committer.start()
         self.keys.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())

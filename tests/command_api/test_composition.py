@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
-import pytest
 
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.composition import (
@@ -13,12 +12,13 @@ from command_api.composition import (
     embedded_of,
     open_database,
     registry_of,
-    vault_of,
 )
 from command_api.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from event_store.postgres.database import Database
 
@@ -74,21 +74,3 @@ def test_providers_are_those_of_the_environment_at_the_start(
     assert "xai" in found
     assert "groq" not in found
     assert modelz_of(settings)._url == "http://127.0.0.1:1/api/tokens"
-
-
-def test_a_secret_file_makes_its_folder_or_says_that_it_cannot(tmp_path: Path) -> None:
-    """The cure names the variable; a folder that only lacks is made (rule: refuse clearly)."""
-    lacking = tmp_path / "a/b/secret.key"
-    first = vault_of(Settings(home=tmp_path, secret_file=lacking))
-    again = vault_of(Settings(home=tmp_path, secret_file=lacking))
-    assert first.key_hash(b"k") == again.key_hash(b"k")
-    assert lacking.exists()
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="GATEWAYZ_SECRET_FILE"):
-        vault_of(Settings(home=tmp_path, secret_file=tmp_path / "file/secret.key"))
-
-
-def test_a_secret_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    """Hashes and data keys never hang on a guessable secret (P5)."""
-    with pytest.raises(ValueError, match="GATEWAYZ_SECRET_KEY"):
-        vault_of(Settings(home=tmp_path, secret_key="short"))

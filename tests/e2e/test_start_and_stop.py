@@ -185,3 +185,30 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         os.kill(server.children("worker")[0], signal.SIGKILL)
         eventually(lambda: len(server.children("worker")) == 2)
         assert server.chat(key).status_code == 200
+
+
+def test_the_secret_of_a_home_is_rotated_and_a_wrong_one_does_not_serve(tmp_path: Path) -> None:
+    """As the page tells it: stop, rotate, start; the old key calls (P5, rule: refuse clearly)."""
+    home = tmp_path / "home"
+    with Server(home) as server:
+        key = server.key()
+        assert "stop all gateways" in gatewayz(home, "secrets", "rotate", status=1)
+    before = gatewayz(home, "secrets", "show")
+    assert before["matches"]
+    after = gatewayz(home, "secrets", "rotate")
+    assert after["users"] == 1
+    assert gatewayz(home, "secrets", "show")["fingerprint"] == after["fingerprint"]
+    with Server(home, port=server.port) as server:
+        assert server.chat(key).status_code == 200
+        assert gatewayz(home, "user", "create", "--email", "b@example.com")["api_key"]
+    wrong = "not the secret of this home"
+    for verb in (("up", "--port", "0"), ("user", "create", "--email", "c@example.com")):
+        said = gatewayz(home, *verb, status=1, GATEWAYZ_SECRET_KEY=wrong)
+        assert "is not that of this database" in said
+        assert said.count("\n") == 1
+        assert wrong not in said
+    assert not gatewayz(home, "secrets", "show", status=1, GATEWAYZ_SECRET_KEY=wrong)["matches"]
+    (home / "secret.key").rename(tmp_path / "lost")
+    assert "is missing" in gatewayz(home, "up", "--port", "0", status=1)
+    assert not (home / "secret.key").exists()
+    assert gatewayz(home, "ledger", "verify")["ok"]

@@ -11,10 +11,12 @@ import typer.main
 from starlette.routing import Route
 
 from command_api.cli.main import app as cli
+from command_api.identity.vault import Vault
 from command_api.serving.app import ROUTERS, make_app
 from command_api.settings import Settings
 from domain.ledger.holds import HoldMove, HoldState
 from tests.rules import errors_page, reference
+from tests.support.history import SECRET
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -64,7 +66,7 @@ def test_a_code_that_cannot_be_read_is_refused(
 
 def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
     """Each route that is served, and none that is not (rule: docs)."""
-    routes = list(make_app(Settings(home=tmp_path), server).routes)
+    routes = list(make_app(Settings(home=tmp_path), server, Vault(SECRET)).routes)
     routes += [route for router in ROUTERS for route in router.routes]
     served = {
         (method, route.path)

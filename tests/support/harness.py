@@ -23,6 +23,7 @@ from command_api.settings import Settings
 from domain.ledger.lots import GrantKind
 from projections.hosting.follower import follow
 from projections.hosting.verify import Report, verify
+from tests.support.history import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -198,7 +199,7 @@ class RunningGateway:
 
     def users(self) -> Users:
         """The commands on users and keys."""
-        return Users(self.database, vault_of(self.settings), actor="test")
+        return Users(self.database, vault_of(self.settings, self.database), actor="test")
 
     def client(self, user: NewUser, **headers: str) -> httpx.Client:
         """An HTTP client with the user's key."""
@@ -287,10 +288,17 @@ def running_gateway(
     file = home / "providers.toml"
     file.write_text(PROVIDERS.format(base_url=upstream.base_url) + overrides.pop("providers", ""))
     settings = Settings(
-        home=home, providers_file=file, **{"shutdown_grace_s": 1, "log_level": "info", **overrides}
+        home=home,
+        providers_file=file,
+        **{
+            "shutdown_grace_s": 1,
+            "log_level": "info",
+            "secret_key": SECRET.decode(),
+            **overrides,
+        },
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    server = make_server(make_app(settings, database), settings)
+    server = make_server(make_app(settings, database, vault_of(settings, database)), settings)
     stop = threading.Event()
     threads = [
         threading.Thread(target=server.run, kwargs={"sockets": [listener]}),

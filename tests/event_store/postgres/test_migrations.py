@@ -216,6 +216,9 @@ CHECKS = {
     ),
     # Writes down what already runs; a test of its own compares the function.
     "0023_ledger_append_whole": Check((APPEND_NOW,), (APPEND_NOW,), quiet=True),
+    "0024_installation_secret": Check(
+        (no_table("installation_secret"),), (table("installation_secret", never="DELETE"),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -281,6 +284,12 @@ SEEDS = (
         LATEST,
         "INSERT INTO projection_progress (name, version, partition, host, position) "
         "VALUES (gen_random_uuid()::text, 1, 0, 'follower', 5)",
+    ),
+    Seed(
+        24,
+        LATEST,
+        "INSERT INTO installation_secret (generation, fingerprint) "
+        "SELECT count(*) + 1, gen_random_uuid()::text FROM installation_secret",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
