@@ -35,8 +35,8 @@ from query_api.rankings import routes as ranking_routes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from command_api.front.protocol import Endpoint
     from command_api.identity.vault import Vault
-    from command_api.serving.front import Endpoint
     from command_api.settings import Settings
     from edge.asgi import Message, Receive, Scope, Send
     from event_store.postgres.database import Database

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
-from command_api.serving.front import FrontProtocol
+from command_api.front.limits import FrontLimits
+from command_api.front.protocol import FrontProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from command_api.serving.front import Endpoint
+    from command_api.front.protocol import Endpoint
     from command_api.settings import Settings
     from edge.asgi import Receive, Scope, Send
 
@@ -36,20 +37,25 @@ class Application(Protocol):
 def make_server(app: Application, settings: Settings) -> uvicorn.Server:
     """The server of a process; it is given its listening sockets when it runs."""
     targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
+    server = settings.server
+    limits = FrontLimits(
+        connections_max=server.connections_max,
+        head_bytes_max=server.head_bytes_max,
+        head_timeout_s=server.head_timeout_s,
+        keep_alive_s=KEEP_ALIVE_S,
+    )
     return uvicorn.Server(
         uvicorn.Config(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http=type("Front", (FrontProtocol,), {"endpoints": targets}),
+            http=type("Front", (FrontProtocol,), {"endpoints": targets, "limits": limits}),
             ws="none",
             access_log=False,
             log_level=settings.installation.log_level,
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.server.shutdown_grace_s,
-            limit_concurrency=settings.server.connections_max,
+            timeout_graceful_shutdown=server.shutdown_grace_s,
             backlog=BACKLOG,
         )
     )

@@ -37,6 +37,19 @@ class ServerSettings(Group):
         alias="GATEWAYZ_CONNECTIONS_MAX",
         description="Most open client connections.",
     )
+    head_bytes_max: int = Field(
+        32 * 1024,
+        ge=4_096,
+        le=1024 * 1024,
+        alias="GATEWAYZ_HEAD_BYTES_MAX",
+        description="Largest head of a request: its line and its headers, bytes.",
+    )
+    head_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        alias="GATEWAYZ_HEAD_TIMEOUT_S",
+        description="Time to send the head of a request, seconds.",
+    )
     shutdown_grace_s: int = Field(
         10,
         ge=0,

@@ -132,6 +132,14 @@ MEANINGS = {
     "empty_input": ("`input` has nothing in it.", "Send a text, or leave empty ones out."),
     "empty_messages": ("`messages` has nothing in it.", "Send at least one message."),
     "empty_prompt": ("`prompt` is empty.", "Say what the image shows."),
+    "headers_timeout": (
+        "The headers came too slowly; nothing was begun.",
+        "Send the request again.",
+    ),
+    "headers_too_large": (
+        "The head of a request, or its trailers, are above `GATEWAYZ_HEAD_BYTES_MAX`.",
+        "Send fewer headers, or shorter ones.",
+    ),
     "http_error": ("The framework refused the request.", "See the message."),
     "idempotency_in_progress": (
         "The first request with this key still runs; `call_id` names it.",
@@ -173,6 +181,10 @@ MEANINGS = {
         "No hold can be placed, so the call was not made; nothing was charged.",
         f"{LATER}; operators: [the ledger unreachable](../operating/ledger-unreachable.md).",
     ),
+    "malformed_request": (
+        "What was sent is not HTTP/1.1.",
+        "Look at the client, and at the proxy before the gateway.",
+    ),
     "method_not_allowed": ("The path has no such method.", "See [the routes](routes.md)."),
     "missing_model": ("`model` is empty.", "`GET /v1/models` lists what there is."),
     "model_not_found": (
@@ -199,7 +211,16 @@ MEANINGS = {
     ),
     "request_timeout": ("The body came too slowly; nothing was charged.", "Send it again."),
     "request_too_large": ("The body is above the limit.", "Send less text, or smaller images."),
+    "too_many_connections": (
+        "Every connection that a process may have waits for an answer.",
+        f"{LATER}; operators: raise `GATEWAYZ_CONNECTIONS_MAX`.",
+    ),
+    "too_many_headers": ("More headers or trailers than a request may have.", "Send fewer."),
     "too_many_messages": ("`messages` is above the limit.", "Send fewer."),
+    "too_many_pipelined": (
+        "More requests wait on a connection than may.",
+        "Read the answers before sending more.",
+    ),
     "unknown_gateway": ("`gateway` names none there is.", "The message lists them."),
     "unknown_provider": (
         "`provider` names none that is configured.",
@@ -223,6 +244,7 @@ MEANINGS = {
         "Try again after `Retry-After`, where it says one.",
     ),
     "upstream_unprocessable": ("The provider refused the body.", "The message is the provider's."),
+    "url_too_long": ("The URL is above the limit.", "Send what is long in the body."),
 }
 """What a code means, and what whoever sees it can do."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
+import json
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,96 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_api.serving import server as uvicorn_server
-from command_api.settings import Settings
-from edge.asgi import read_body, send_whole
+from tests.command_api.front.toy import LONG, SHORT, TIMEOUT_S, Toy, Wire, request, serving
 from tests.support.harness import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from edge.asgi import Receive, Scope, Send
-
-TIMEOUT_S = 10.0
-SHORT, LONG = "/short", "/long"
-
-
-class Toy:
-    """Both ways answer with what they were sent; headers of the request choose what else."""
-
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
-        self.inference = {SHORT: self.answer}
-        self.gone = threading.Event()
-        self.hold = threading.Event()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
-        """The long way."""
-        if scope["type"] == "lifespan":
-            while True:
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
-                if message["type"] == "lifespan.shutdown":
-                    return
-        assert scope["path"] in (SHORT, LONG)
-        await self.answer(scope, receive, send)
-
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Echo, or misbehave as the header `x-do` says."""
-        headers = dict(scope["headers"])
-        body = await read_body(
-            scope,
-            headers.get(b"content-length", b""),
-            receive,
-            bytes_max=1_000_000,
-            timeout_s=TIMEOUT_S,
-        )
-        match headers.get(b"x-do", b""):
-            case b"stream":
-                await send({"type": "http.response.start", "status": 200, "headers": []})
-                for part in (body[:1], body[1:]):
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                await send({"type": "http.response.body", "body": b"." + body})
-            case b"wait":
-                while not self.hold.is_set():
-                    await asyncio.sleep(0.01)
-                await send_whole(send, 200, body, [])
-            case b"watch":
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                self.gone.set()
-            case b"break":
-                await send_whole(send, 200, body, [(b"x-a", b"1\r\nx-b: 2")])
-            case b"raise":
-                message = "a defect"
-                raise RuntimeError(message)
-            case b"half":
-                await send({"type": "http.response.start", "status": 200, "headers": []})
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                message = "a defect"
-                raise RuntimeError(message)
-            case b"close":
-                await send_whole(send, 408, body, [(b"connection", b"close")])
-            case _:
-                await send_whole(send, 200, body, [])
-
-
-@contextmanager
-def serving(home: Path, **overrides: Any) -> Iterator[tuple[Toy, int]]:
-    """A server until the block ends, and its port."""
-    toy = Toy()
-    asked = Settings(home=home, **{"shutdown_grace_s": 1, "log_level": "error", **overrides})
-    server = uvicorn_server.make_server(toy, asked)
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield toy, listener.getsockname()[1]
-    finally:
-        toy.hold.set()
-        server.should_exit = True
-        thread.join(TIMEOUT_S)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -111,62 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Toy, int]
     """One for the tests that leave nothing behind."""
     with serving(tmp_path_factory.mktemp("front")) as made:
         yield made
-
-
-def request(
-    body: bytes = b"",
-    *,
-    path: str = SHORT,
-    method: str = "POST",
-    chunked: bool = False,
-    **more: str,
-) -> bytes:
-    """The bytes of one request."""
-    lines = {"host": "x", **{name.replace("_", "-"): value for name, value in more.items()}}
-    if chunked:
-        lines["transfer-encoding"] = "chunked"
-        parts = [body[:3], body[3:]]
-        body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part)
-        body += b"0\r\n\r\n"
-    else:
-        lines["content-length"] = str(len(body))
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
-
-
-class Wire:
-    """A connection of a client."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
-        self.file = self.socket.makefile("rb")
-
-    def close(self) -> None:
-        """Hang up."""
-        self.file.close()
-        self.socket.close()
-
-    def send(self, data: bytes) -> None:
-        """Write bytes."""
-        self.socket.sendall(data)
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the next response."""
-        status = int(self.file.readline().split()[1])
-        headers: dict[str, str] = {}
-        while line := self.file.readline().strip():
-            name, _, value = line.decode().partition(": ")
-            headers[name] = value
-        if "content-length" in headers:
-            return status, headers, self.file.read(int(headers["content-length"]))
-        body = b""
-        while headers.get("transfer-encoding") == "chunked":
-            size = int(self.file.readline(), 16)
-            body += self.file.read(size)
-            self.file.read(2)
-            if not size:
-                break
-        return status, headers, body
 
 
 @pytest.fixture
@@ -275,22 +133,40 @@ def test_an_endpoint_hears_of_a_hang_up(server: tuple[Toy, int]) -> None:
 
 
 def test_more_connections_than_the_maximum_are_refused(tmp_path: Path) -> None:
-    """A 503 while there are too many, and the others go on once there are not (rule: bounded)."""
-    with serving(tmp_path, connections_max=3) as (_, port), ExitStack() as stack:
+    """A 503 while all of them wait, and the others go on once they do not (rule: bounded)."""
+    with serving(tmp_path, connections_max=3) as (toy, port), ExitStack() as stack:
+        waiting = [stack.enter_context(closing(Wire(port))) for _ in range(3)]
+        for each in waiting:
+            each.send(request(b"hello", x_do="wait"))
+        assert eventually(lambda: toy.waiting == 3)
+        with closing(Wire(port)) as late:
+            late.send(request(b"hello"))
+            status, headers, body = late.answer()
+            assert (status, headers["retry-after"], headers["connection"]) == (503, "2", "close")
+            assert json.loads(body)["code"] == "too_many_connections"
+        toy.hold.set()
+        for each in waiting:
+            assert each.answer()[0] == 200
+        with closing(Wire(port)) as wire:
+            wire.send(request(b"hello"))
+            assert wire.answer()[0] == 200
+
+
+def test_idle_connections_make_room_oldest_first(tmp_path: Path) -> None:
+    """Whoever keeps many open does not shut the others out (rule: bounded)."""
+    with serving(tmp_path, connections_max=8) as (toy, port), ExitStack() as stack:
         wires = [stack.enter_context(closing(Wire(port)))]
-        for expected in (200, 200, 503):
-            wires[-1].send(request(b"hello"))
-            assert wires[-1].answer()[0] == expected
+        wires[0].send(request(b"hello", x_do="wait"))
+        assert eventually(lambda: toy.waiting == 1)
+        for _ in range(40):
             wires.append(stack.enter_context(closing(Wire(port))))
-        for each in wires[1:]:
-            each.close()
-
-        def answered() -> bool:
-            with closing(Wire(port)) as wire:
-                wire.send(request(b"hello"))
-                return wire.answer()[0] == 200
-
-        assert eventually(answered)
+            time.sleep(0.003)  # The loop's clock has milliseconds.
+        for each in wires[-7:]:
+            each.send(request(b"hello"))
+            assert each.answer()[0] == 200
+        assert wires[-8].file.read() == b""
+        toy.hold.set()
+        assert wires[0].answer()[::2] == (200, b"hello")
 
 
 def test_only_idle_connections_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

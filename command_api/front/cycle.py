@@ -1,0 +1,125 @@
+"""One request and its response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from edge.asgi import WHOLE_BODY
+from edge.errors import internal_error
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGISendEvent
+
+    from command_api.front.connection import FrontConnection
+
+CLOSE = (b"connection", b"close")
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Cycle(RequestResponseCycle):
+    """uvicorn's, for requests that take the long way."""
+
+    front: FrontConnection | None = None
+    """The connection, while this request is being answered."""
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Answer; what could not be answered whole must not look as if it were."""
+        assert self.front is not None
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException:
+            self.logger.exception("a request met a defect")
+            await self._end_badly()
+        else:
+            if not (self.response_complete or self.disconnected):
+                await self._end_badly()
+        finally:
+            self.front = None
+            self.on_response = _nothing
+
+    async def _end_badly(self) -> None:
+        if self.response_started:
+            assert self.front is not None
+            self.front.cut()
+            return
+        error = internal_error()
+        body = error.openai()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            CLOSE,
+        ]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class ShortCycle(Cycle):
+    """One request to an inference route, and its response.
+
+    Its headers are all made by us, and of a response its head and first piece are one write.
+    """
+
+    _start: ASGISendEvent | None = None
+
+    def hand_body_over(self) -> None:
+        """Put the body, which is all there, where nobody needs to wait for it."""
+        self.scope[WHOLE_BODY] = bytes(self.body)  # type: ignore[literal-required]
+        self.body = bytearray()
+        self.message_event.clear()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As ASGI has it; raises RuntimeError for a line break in a header."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        body, more = message.get("body", b""), bool(message.get("more_body", False))
+        assert isinstance(body, bytes)
+        if not self.response_started:
+            head = self._head(chunked=more, size=len(body))
+            self.response_started = True
+            self.chunked_encoding = more
+            self.transport.write(head + (_chunk(body) if more else body))
+        elif more:
+            self.transport.write(_chunk(body))
+        else:
+            self.transport.write(_chunk(body) + LAST_CHUNK)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive and self.front is not None:
+                self.front.say_no_more(unread=self.more_body)
+            self.on_response()
+
+    def _head(self, *, chunked: bool, size: int) -> bytes:
+        start = self._start
+        assert start is not None and start["type"] == "http.response.start"
+        headers = [*self.default_headers, *start["headers"]]
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in headers]
+        if chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        elif not any(name == b"content-length" for name, _ in start["headers"]):
+            lines.append(b"content-length: %d\r\n" % size)
+        text = b"".join(lines)
+        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines):
+            message = "a header of the response holds a line break"
+            raise RuntimeError(message)
+        if not self.keep_alive:
+            text += b"connection: close\r\n"
+        elif b"connection: close\r\n" in text:
+            self.keep_alive = False
+        return b"%b%b\r\n" % (STATUS_LINE[start["status"]], text)
+
+
+def _chunk(body: bytes) -> bytes:
+    """An empty one would end the body, so there is none."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+
+def _nothing() -> None:
+    """Said to nobody any more."""

@@ -1,0 +1,30 @@
+"""What a connection may send, and how long it may take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+HEADERS_MAX = 128
+"""Most header fields of a request, and most trailers behind it."""
+URL_BYTES_MAX = 8 * 1024
+"""Longest request target (RFC 9112, 3, asks for 8,000 at least)."""
+PIPELINED_MAX = 64
+"""Most requests of a connection that wait for the answer to an earlier one."""
+CLOSED_SHARE = 16
+"""When connections are too many, this part of the maximum is closed at once."""
+TOLD_MAX = 16
+"""Most connections above the maximum, which are there to be told so."""
+LINGER_S = 2.0
+"""How long a connection is still read after its last answer: closing it earlier would reset it,
+and the answer could be lost with it (RFC 9112, 9.6)."""
+DISCARDED_BYTES_MAX = 64 * 2**20
+"""Most that is read of a request that was answered already, and dropped."""
+
+
+class FrontLimits(NamedTuple):
+    """What an operator may change; sizes in bytes, times in seconds."""
+
+    connections_max: int = 4_096
+    head_bytes_max: int = 32 * 1024
+    head_timeout_s: float = 10.0
+    keep_alive_s: float = 65.0
