@@ -62,7 +62,7 @@ def decode_or_mark(topic: str, state: bytes, originator_id: UUID, originator_ver
     """As `decode_event`, but an event that cannot be read comes back marked, under its type."""
     try:
         return decode_event(topic, state, originator_id, originator_version)
-    except (MapperDeserialisationError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  whatever is odd in a row is told of that row
         event = object.__new__(UnreadableEvent)
         members = {
             "TOPIC": topic,

@@ -52,7 +52,19 @@ class Selected:
 
     new: dict[int, int]
     entries: list[tuple[int, LogEntry]]
-    gaps: set[int]
+    gaps: set[int] = field(default_factory=set)
+
+    def split(self, old: Mapping[int, int], count: int) -> tuple[Selected, Selected]:
+        """The first `count` entries, from the `old` positions on, and the rest."""
+        first, reached = self.entries[:count], dict(old)
+        for partition, entry in first:
+            reached[partition] = entry.position
+        return Selected(reached, first), Selected(self.new, self.entries[count:])
+
+    def without(self, stopped: Mapping[int, int]) -> Selected:
+        """What is left when some partitions stay at a position."""
+        left = [each for each in self.entries if each[0] not in stopped]
+        return Selected(self.new | dict(stopped), left)
 
 
 class Batch:

@@ -1,11 +1,13 @@
-"""Folds entries of the log for one projection; what cannot be folded parks its partition."""
+"""Folds entries of the log for one projection; one that cannot be folded parks its partition."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg
+
 from event_store.log.codec import UnreadableEvent
-from projections.engine.sinks.port import Parked
+from projections.engine.sinks.port import Parked, ProjectionMovedError, SinkUnavailableError
 from projections.engine.tables import Changes
 
 if TYPE_CHECKING:
@@ -44,11 +46,17 @@ def fold_entries(
         poison = _fold_all(projection, wanted, changes)
         if poison is None:
             return Folded(changes, parked)
-        partition, entry, error = poison
-        parked[partition] = Parked(entry.position, error[:ERROR_CHARACTERS_MAX])
+        partition, entry, parked[partition] = poison
         wanted = [
             each for each in wanted if each[0] != partition or each[1].position < entry.position
         ]
+
+
+def parked_by(entry: LogEntry, error: Exception | str) -> Parked:
+    """Parked at an entry because of an error, told so that the database takes the text."""
+    text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    text = text[:ERROR_CHARACTERS_MAX].replace("\x00", "?")
+    return Parked(entry.position, text.encode("utf-8", "replace").decode())
 
 
 def reached_below(entries: Sequence[Placed], partition: int, position: int) -> int:
@@ -61,14 +69,28 @@ def reached_below(entries: Sequence[Placed], partition: int, position: int) -> i
 
 def _fold_all(
     projection: Projection, entries: list[tuple[int, LogEntry]], changes: Changes
-) -> tuple[int, LogEntry, str] | None:
+) -> tuple[int, LogEntry, Parked] | None:
     """Fold in order; returns the first entry that cannot be, with the reason."""
     fold = projection.fold
     for partition, entry in entries:
         if type(entry.event) is UnreadableEvent:
-            return partition, entry, entry.event.error
+            return partition, entry, parked_by(entry, entry.event.error)
         try:
             fold(entry, changes)
         except Exception as error:  # noqa: BLE001  whatever a fold raises parks the projection
-            return partition, entry, f"{type(error).__name__}: {error}"
+            return partition, entry, parked_by(entry, error)
     return None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether rows are to blame, and not where they go: a value too great, a text too long."""
+    if isinstance(error, psycopg.errors.ProgramLimitExceeded):
+        # A key that is too long for an index, which PostgreSQL counts among its own limits.
+        return True
+    elsewhere = (
+        ProjectionMovedError,
+        SinkUnavailableError,
+        psycopg.OperationalError,
+        psycopg.errors.UndefinedTable,
+    )
+    return not isinstance(error, elsewhere)

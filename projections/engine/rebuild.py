@@ -51,13 +51,16 @@ def rebuild(
     host: str | None = None,
     partitions: int | None = None,
     kept_in: str | None = None,
+    park: bool = False,
     report: Callable[[int, int], None] | None = None,
 ) -> int:
     """Build the next version, catch up, switch; returns the version that is live now.
 
     `report` is told the position reached and the head. `host`, `partitions` and `kept_in`
     change who advances the projection afterwards, by how many partitions, and which sink keeps
-    it. Raises RebuildError, or SinkUnavailableError for a sink that is not configured.
+    it. An event that parks the new version ends the rebuild, unless with `park` the live one has
+    not passed that event either. Raises RebuildError, or SinkUnavailableError for a sink that is
+    not configured.
     """
     known = or_postgres(sinks)
     report = report or _no_report
@@ -72,6 +75,8 @@ def rebuild(
             runner = Runner(projection, {sink.kind: sink}, host=REBUILD, version=version)
             runner.open(worker)
             _catch_up(worker, runner, report)
+            if not park:
+                _refuse_parked(runner, {})
             if sink.kind == POSTGRES:
                 create_indexes(owner, projection, version)
                 owner.execute(
@@ -141,15 +146,22 @@ def _catch_up(worker: Connection, runner: Runner, report: Callable[[int, int], N
         head = head_position(worker)
         read, position = runner.advance(worker, BATCH_EVENTS)
         report(position, max(head, position))
-        if runner.parked:
-            parked = next(iter(runner.parked.values()))
-            message = (
-                f"{runner.projection.name} cannot fold the event at position {parked.position}: "
-                f"{parked.error}. The live version stays; mend the fold and rebuild again"
-            )
-            raise RebuildError(message)
         if read == 0 or head - position < CLOSE_EVENTS:
             return
+
+
+def _refuse_parked(runner: Runner, passed: Mapping[int, int]) -> None:
+    """Raise RebuildError for an event that stops the new version, unless it stops the live one.
+
+    `passed` are the positions of the live version, by partition.
+    """
+    for partition, each in runner.parked.items():
+        if each.position <= passed.get(partition, each.position):
+            message = (
+                f"{runner.projection.name} cannot fold the event at position {each.position}: "
+                f"{each.error}. The live version stays; mend the fold and rebuild again"
+            )
+            raise RebuildError(message)
 
 
 def _switch(
@@ -181,13 +193,20 @@ def _switch_now(
 ) -> None:
     """Hold the live version still, pass it, and put the new one in its place."""
     projection, version = runner.projection, runner.version
-    owner.execute(
-        "SELECT FROM projection_progress WHERE name = %s AND version = %s FOR UPDATE",
-        [projection.name, live],
+    passed = dict(
+        owner.execute(
+            "SELECT partition, position FROM projection_progress "
+            "WHERE name = %s AND version = %s FOR UPDATE",
+            [projection.name, live],
+        ).fetchall()
     )
     head = head_position(worker)
-    while runner.position < head:
+    while any(
+        position < head and partition not in runner.parked
+        for partition, position in runner.positions.items()
+    ):
         _catch_up(worker, runner, _no_report)
+    _refuse_parked(runner, passed)
     owner.execute(
         "DELETE FROM projection_progress WHERE name = %s AND version <= %s",
         [projection.name, live],

@@ -1,7 +1,7 @@
 """The runners of one host: which can work now, and when to look again at those that cannot.
 
-What stops one projection (another owner, a rebuild, a Redis that is away) must not stop the
-others; an error of the database stops all, and is the host's to handle.
+What stops one projection (another owner, a rebuild, a Redis that is away, whatever nobody
+foresaw) must not stop the others; a lost database stops all, and is the host's to handle.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg.pq import TransactionStatus
+
 from projections.engine.runner import ProjectionOwnedElsewhereError, Runner
 from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import psycopg
 
     Connection = psycopg.Connection[Any]
 
@@ -86,6 +87,13 @@ class Roster:
             # Rebuilt and switched, most likely: look at once where it stands now.
             logger.info("%s", error)
             wait_s = MOVED_RETRY_S
+        except Exception as error:
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                raise  # The connection is lost, or in no state to go on with.
+            name = runner.projection.name
+            # A full disk or a statement's time-out says enough in one line; a defect does not.
+            told = not isinstance(error, psycopg.OperationalError)
+            logger.error("projection %s is put off: %s", name, error, exc_info=told)  # noqa: TRY400
         self._absent[runner] = time.monotonic() + wait_s
         self._missed.add(runner)
         return None

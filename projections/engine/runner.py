@@ -3,7 +3,8 @@
 Hosts hand it *links*: events with the position of the event before them in the same partition.
 A link at or below the progress is a repetition and is passed over; one whose predecessor lies
 beyond the progress shows a gap and is refused; the host then fills the gap from the log.
-An event that cannot be folded parks its partition of this projection, and of no other.
+An event that cannot be folded, or whose rows the store refuses, parks its partition of this
+projection, and of no other.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import psycopg
 
 from event_store.log.reading import READ_EVENTS_MAX, read_rows_after
 from projections.engine.batches import Batch, Delivered, links_of_rows
-from projections.engine.folding import fold_entries, reached_below
+from projections.engine.folding import fold_entries, is_refusal, parked_by, reached_below
 from projections.engine.sinks.port import Parked, ProjectionMovedError, Sink, Step, sink_named
 from projections.engine.sinks.postgres import PostgresSink, or_postgres
+from projections.engine.tables import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,14 +139,13 @@ class Runner:
         delivered = Delivered(gaps=selected.gaps)
         if selected.new == self.positions:
             return delivered
+        offsets = {
+            partition: offset
+            for partition, offset in batch.offsets.items()
+            if partition in selected.new and partition not in shut | selected.gaps
+        }
         try:
-            step = self._fold(connection, selected, batch.worked)
-            step.offsets = {
-                partition: offset
-                for partition, offset in batch.offsets.items()
-                if partition in step.new and partition not in shut | selected.gaps
-            }
-            self._store(connection, step)
+            self._apply(connection, selected, batch.worked, offsets)
         except ProjectionMovedError:
             self.open(connection)
             raise
@@ -155,6 +156,48 @@ class Runner:
             raise ProjectionMovedError(message) from error
         delivered.applied = len(selected.entries)
         return delivered
+
+    def _apply(
+        self,
+        connection: Connection,
+        selected: Selected,
+        worked: Worked,
+        offsets: Mapping[int, int],
+    ) -> None:
+        """Fold and store; what the store refuses is halved until the event to blame is alone.
+
+        That one parks its partition, as one that cannot be folded does. What came before it is
+        stored, and so is whatever the other partitions have.
+        """
+        try:
+            self._store(connection, self._fold(connection, selected, worked, offsets))
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            refused = error
+        else:
+            return
+        blamed = [
+            place
+            for place, each in enumerate(selected.entries)
+            if self.projection.concerned([each])
+        ]
+        if not blamed:
+            raise refused
+        if len(blamed) == 1:
+            partition, entry = selected.entries[blamed[0]]
+            parked = {partition: parked_by(entry, refused)}
+            changes = Changes(self.projection.tables)
+            self._store(connection, self._step(selected, changes, parked, offsets))
+            return
+        first, rest = selected.split(self.positions, blamed[len(blamed) // 2])
+        self._apply(connection, first, worked, {})
+        stopped = {
+            partition: position
+            for partition, position in self.positions.items()
+            if position < first.new[partition]
+        }
+        self._apply(connection, rest.without(stopped), worked, offsets)
 
     def advance(
         self,
@@ -172,25 +215,51 @@ class Runner:
         if not self.positions:
             self.open(connection)
         mine = set(self.positions) if partitions is None else partitions & set(self.positions)
-        retry = time.monotonic() >= self._retry_at
-        if not retry:
-            mine -= set(self.parked)
+        if time.monotonic() >= self._retry_at:
+            for partition in sorted(mine & set(self.parked)):
+                self._try_again(connection, partition, limit, to_position)
+        mine -= set(self.parked)
         if not mine:
             return 0, self.position
         start = min(self.positions[each] for each in mine)
         rows = read_rows_after(connection, start, limit, to_position=to_position)
         if not rows:
             return 0, self.position
-        links = links_of_rows(rows, self.positions, mine)
-        self.deliver(connection, Batch(links), retry=retry)
+        self.deliver(connection, Batch(links_of_rows(rows, self.positions, mine)))
         return len(rows), self.position
 
-    def _fold(self, connection: Connection, selected: Selected, worked: Worked) -> Step:
+    def _try_again(
+        self, connection: Connection, partition: int, limit: int, to_position: int | None
+    ) -> None:
+        """Apply the event that parked a partition, with no more than what lies before it."""
+        start, at = self.positions[partition], self.parked[partition].position
+        rows = read_rows_after(connection, start, limit, to_position=at)
+        # Where that event is gone, whatever comes next is the next.
+        rows = rows or read_rows_after(connection, start, limit, to_position=to_position)
+        links = links_of_rows(rows, self.positions, {partition})
+        self.deliver(connection, Batch(links), retry=True)
+
+    def _fold(
+        self,
+        connection: Connection,
+        selected: Selected,
+        worked: Worked,
+        offsets: Mapping[int, int],
+    ) -> Step:
         """Fold what concerns the projection, and say where that leaves each partition."""
         fetch = self._sink.fetch(connection, self.version)
         folded = fold_entries(self.projection, fetch, selected.entries, worked)
+        return self._step(selected, folded.changes, folded.parked, offsets)
+
+    def _step(
+        self,
+        selected: Selected,
+        changes: Changes,
+        parked: dict[int, Parked],
+        offsets: Mapping[int, int],
+    ) -> Step:
         new = dict(selected.new)
-        for partition, each in folded.parked.items():
+        for partition, each in parked.items():
             below = reached_below(selected.entries, partition, each.position)
             new[partition] = max(self.positions[partition], below)
         return Step(
@@ -199,12 +268,13 @@ class Runner:
             host=self.host,
             old=self.positions,
             new=new,
-            changes=folded.changes,
-            parked=folded.parked,
+            changes=changes,
+            offsets=dict(offsets),
+            parked=parked,
             released={
                 each
                 for each in self.parked
-                if each not in folded.parked and new[each] > self.positions[each]
+                if each not in parked and new[each] > self.positions[each]
             },
         )
 

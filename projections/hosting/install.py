@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from event_store.locks import Lock
 from event_store.postgres.migrate import migrate
 from projections.all import PROJECTIONS
-from projections.engine.rebuild import rebuild
+from projections.engine.rebuild import RebuildError, rebuild
 from projections.engine.runner import FOLLOWER
 from projections.engine.schema import create_indexes, create_tables, show_version
-from projections.engine.sinks.port import POSTGRES, REDIS
+from projections.engine.sinks.port import POSTGRES, REDIS, SinkUnavailableError
 from projections.engine.sinks.postgres import or_postgres
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from projections.engine.sinks.port import Sink
 
     Connection = psycopg.Connection[Any]
+
+logger = logging.getLogger("gatewayz.projections")
 
 
 def migrate_all(
@@ -50,7 +53,8 @@ def install(
 
     A new one starts from the beginning of the log under `host`, with `partitions`. One whose
     fold or tables changed is rebuilt beside the live one; with `move`, so is one that these
-    `sinks` keep elsewhere than it is now.
+    `sinks` keep elsewhere than it is now. One that cannot be rebuilt stays as it is, and is tried
+    again the next time: no read model keeps the calls from being served.
     """
     known = or_postgres(sinks)
     changed = []
@@ -69,12 +73,23 @@ def install(
                 sink = kept_in
             if (revision, kept_in) == (projection.revision, sink):
                 continue
-            changed.append(projection.name)
             if projection.name not in registered:
                 _register(connection, projection, sink, host=host, partitions=partitions)
-            else:
-                rebuild(database, projection, known, kept_in=sink)
+            elif not _rebuilt(database, projection, known, sink):
+                continue
+            changed.append(projection.name)
     return changed
+
+
+def _rebuilt(
+    database: Database, projection: Projection, sinks: Mapping[str, Sink], kept_in: str
+) -> bool:
+    try:
+        rebuild(database, projection, sinks, kept_in=kept_in, park=True)
+    except (RebuildError, SinkUnavailableError) as error:
+        logger.error("projection %s is not brought up to date: %s", projection.name, error)  # noqa: TRY400
+        return False
+    return True
 
 
 def _register(
