@@ -6,6 +6,7 @@ Before the first output a failure leaves nothing behind, so another offer can be
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from command_api.replies.failures import (
     failure_of_exception,
     failure_of_nothing,
 )
+from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
 from command_api.replies.usage_report import parse_usage
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from providers.inference.registry.offers import Model
     from providers.inference.registry.registry import Registry
 
+logger = logging.getLogger("gatewayz.calls")
+
 OK = 200
 
 
@@ -41,6 +45,10 @@ def open_upstream(
     provider = registry.providers[offer.provider]
     body = call.request.upstream_body(offer, provider, max_tokens=call.output_limit(provider))
     return provider.upstream.send(call.request.operation, body, stream=stream)
+
+
+UNFORESEEN = "a reply that this gateway cannot read"
+"""Whatever a provider sends, reading it ends in an answer or a failure of the attempt."""
 
 
 class WholeAttempt:
@@ -60,6 +68,14 @@ class WholeAttempt:
 
 async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> WholeAttempt:
     """Try one offer of a call that is answered whole; raises UpstreamFailure."""
+    try:
+        return await _answer_whole(registry, call, attempt)
+    except UpstreamFailure as failure:
+        failure.hide(registry.providers[attempt.offer.provider].secrets)
+        raise
+
+
+async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> WholeAttempt:
     offer = attempt.offer
     reply: UpstreamReply | None = None
     try:
@@ -74,7 +90,13 @@ async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Whol
     reply.release()
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
-    return WholeAttempt(attempt, call.request.judge(raw, offer, call.id))
+    try:
+        return WholeAttempt(attempt, call.request.judge(raw, offer, call.id))
+    except UpstreamFailure:
+        raise
+    except Exception:
+        logger.exception("the reply of %s to %s could not be read", offer.provider, call.id)
+        raise failure_of_nothing(offer.provider, UNFORESEEN) from None
 
 
 class StreamAttempt:
@@ -100,7 +122,8 @@ class StreamAttempt:
         """Read up to the first output; raises UpstreamFailure, UpstreamInterruptedError."""
         try:
             await self._begin()
-        except UpstreamFailure:
+        except UpstreamFailure as failure:
+            self._hide(failure)
             self.let_go()
             raise
         except asyncio.CancelledError:
@@ -116,16 +139,16 @@ class StreamAttempt:
                 piece = await reply.piece()
                 if not piece:
                     self.ended = True
-                    self.out = scanner.end()
+                    self.out = self.read(b"")
                     break
-                self.out = scanner.feed(piece)
+                self.out = self.read(piece)
         except UpstreamInterruptedError:
             raise
         except UpstreamError as error:
             raise failure_of_exception(provider, error) from error
         except (BrokenStreamError, StreamErrorChunk) as error:
             self.interrupt()
-            failure = failure_in_stream(provider, error)
+            failure = self.failure_of(error)
             if not scanner.started:
                 raise failure from None
             self.failed, self.out = failure, error.passed
@@ -134,6 +157,35 @@ class StreamAttempt:
                 raise failure_of_nothing(provider, "a stream without output")
             self.out = scanner.take_pending() + self.out
         self.attempt.first_output_ms = self.attempt.elapsed_ms
+
+    def read(self, piece: bytes) -> bytes:
+        """What of a piece may be passed on, or at the end, for b"", of what is left.
+
+        Raises StreamErrorChunk or BrokenStreamError.
+        """
+        try:
+            return self.scanner.feed(piece) if piece else self.scanner.end()
+        except (BrokenStreamError, StreamErrorChunk):
+            raise
+        except Exception:
+            provider = self.attempt.offer.provider
+            logger.exception("the stream of %s to %s could not be read", provider, self._call.id)
+            raise BrokenStreamError(UNFORESEEN) from None
+
+    def failure_of(
+        self, error: UpstreamError | BrokenStreamError | StreamErrorChunk
+    ) -> UpstreamFailure:
+        """What ended the stream, without any key of ours."""
+        provider = self.attempt.offer.provider
+        if isinstance(error, UpstreamError):
+            return failure_of_exception(provider, error)
+        if isinstance(error, BrokenStreamError):
+            return failure_of_nothing(provider, str(error))
+        return self._hide(failure_of_error(provider, error.error))
+
+    def _hide(self, failure: UpstreamFailure) -> UpstreamFailure:
+        failure.hide(self._registry.providers[self.attempt.offer.provider].secrets)
+        return failure
 
     async def _open(self) -> UpstreamReply:
         offer = self.attempt.offer
@@ -195,19 +247,10 @@ class StreamAttempt:
         return request.counted(usage, b"")
 
 
-def failure_in_stream(
-    provider: str, error: BrokenStreamError | StreamErrorChunk
-) -> UpstreamFailure:
-    """The failure for what a stream held instead of a chunk."""
-    if isinstance(error, StreamErrorChunk):
-        return failure_of_error(provider, error.error)
-    return failure_of_nothing(provider, str(error))
-
-
 def _not_a_stream(provider: str, raw: bytes) -> UpstreamFailure:
     try:
         body: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         body = None
     if isinstance(body, dict) and body.get("error"):
         return failure_of_error(provider, body["error"])

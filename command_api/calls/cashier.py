@@ -31,6 +31,8 @@ logger = logging.getLogger("gatewayz.calls")
 _encode = msgspec.json.encode
 
 OFFERS_MAX = 20_000
+PROVIDER_ID_CHARACTERS_MAX = 200
+"""A provider's own name for a reply: the beginning of a longer one stands on the event."""
 
 
 def _json_bytes(value: bool) -> bytes:
@@ -70,6 +72,14 @@ class OfferEnvelopes:
             self._parts.clear()
         known = self._parts[id(model)] = (model, held, _encode(members)[1:-1])
         return known
+
+
+def _provider_id(given: str | None) -> str | None:
+    """What an event keeps of a provider's id: printable, and not longer than its maximum."""
+    if given is None:
+        return None
+    given = given[:PROVIDER_ID_CHARACTERS_MAX]
+    return given if given.isprintable() else "".join(filter(str.isprintable, given))
 
 
 class Cashier:
@@ -183,7 +193,7 @@ class Cashier:
                 cost.nano_usd,
                 cost.exact_nano_usd.encode(),
                 self._offers.of(attempt.offer)[2],
-                _encode(request_id),
+                _encode(_provider_id(request_id)),
                 _encode(call.attempts),
                 reason.encode(),
             )

@@ -11,10 +11,10 @@ import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from command_api.calls.attempts import StreamAttempt, failure_in_stream
+from command_api.calls.attempts import StreamAttempt
 from command_api.calls.failover import Failover
 from command_api.kept_replies.idempotency import StoredReply
-from command_api.replies.failures import UpstreamFailure, failure_of_exception
+from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
 from edge.asgi import EVENT_STREAM
 from edge.errors import INSUFFICIENT_QUOTA, ApiError, internal_error
@@ -147,10 +147,9 @@ class InferenceStream:
         return won
 
     async def _relay(self) -> None:
-        provider = ""
         try:
             won = await self._first()
-            provider, scanner = won.attempt.offer.provider, won.scanner
+            scanner = won.scanner
             out = won.out
             if won.failed is not None:
                 await self._failed(won.failed, out)
@@ -166,17 +165,17 @@ class InferenceStream:
                 assert won.reply is not None
                 piece = await won.reply.piece()
                 if not piece:
-                    out = scanner.end()
+                    out = won.read(b"")
                     break
-                out = scanner.feed(piece)
+                out = won.read(piece)
             await self._finish(out)
         except UpstreamInterruptedError:
             await self._hung_up()
         except UpstreamError as error:
-            await self._failed(failure_of_exception(provider, error), b"")
+            await self._broke(error, b"")
         except (BrokenStreamError, StreamErrorChunk) as error:
             self._interrupt()
-            await self._failed(failure_in_stream(provider, error), error.passed)
+            await self._broke(error, error.passed)
 
     async def _charge(self, reason: str) -> None:
         """Settle for what was made, by the provider's count or ours."""
@@ -197,6 +196,12 @@ class InferenceStream:
     def _record(self, error: str | None, *, status: int | None = OK) -> None:
         assert self._won is not None
         self._won.attempt.record(status=status, error=error)
+
+    async def _broke(
+        self, error: UpstreamError | BrokenStreamError | StreamErrorChunk, passed: bytes
+    ) -> None:
+        assert self._won is not None, "before output a stream fails as an attempt"
+        await self._failed(self._won.failure_of(error), passed)
 
     async def _failed(self, failure: UpstreamFailure, passed: bytes) -> None:
         """A failure after output: an error chunk and the charge."""

@@ -8,7 +8,7 @@ import msgspec
 
 from command_api.replies.failures import failure_of_error, failure_of_nothing
 from command_api.replies.mending import mend_completion
-from command_api.replies.shapes import decode_completion
+from command_api.replies.shapes import UNREADABLE, decode_completion
 from command_api.replies.usage_report import parse_usage
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_reply(provider: str, raw: bytes) -> Reply:
     """
     try:
         reply = _decode(raw.strip())
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         what = "a body that is not a JSON object" if raw.strip() else "an empty body"
         raise failure_of_nothing(provider, what) from None
     if reply.error is not None:
@@ -60,7 +60,7 @@ def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> C
     """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
     try:
         fit = decode_completion(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _misfit(provider, raw, call_id, model)
     if fit.error is None and fit.choices and fit.usage is not None:
         return ChatAnswer(raw, fit.id, fit.usage.usage(), [])
@@ -74,7 +74,7 @@ def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> ChatAnswer:
         raise failure_of_nothing(provider, "no choices")
     try:
         decode_completion(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raw = _mended(provider, raw, call_id, model)
     return ChatAnswer(
         raw=raw,
@@ -89,6 +89,6 @@ def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:
         mended = mend_completion(_decode_any(raw.strip()), call_id=call_id, model=model)
         encoded = msgspec.json.encode(mended)
         decode_completion(encoded)
-    except (msgspec.DecodeError, AttributeError, TypeError):
+    except (*UNREADABLE, AttributeError, TypeError):
         raise failure_of_nothing(provider, "a reply that is no chat completion") from None
     return encoded

@@ -15,6 +15,7 @@ import msgspec
 
 from command_api.replies.error_objects import details_of, message_of, status_of
 from command_api.replies.retry_after import retry_after_s
+from command_api.replies.shapes import UNREADABLE
 from edge.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
 from providers.inference.port import (
     UnsupportedError,
@@ -24,10 +25,12 @@ from providers.inference.port import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 MESSAGE_CHARACTERS_MAX = 2_000
+HIDDEN = "[hidden]"
+"""What a caller reads in place of a key of ours."""
 
 KEPT = frozenset({400, 404, 413, 422, 429})
 STATUS_OF: dict[int, int] = {
@@ -78,11 +81,19 @@ class UpstreamFailure(Exception):
         retry_after_s: int | None = None,
         skipped: bool = False,
     ) -> None:
-        """`said` is the message, without what it means for the charge; `told` is the rest."""
+        """`said` is the message, without what it means for the charge; `told` is the rest.
+
+        `said` may quote the provider: `hide` what it must not tell before anybody reads it.
+        """
         super().__init__(code)
         self.said, self.told = said, told
         self.status, self.code = status, code
         self.retry_after_s, self.skipped = retry_after_s, skipped
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Take our own keys out of the message, however the provider came to quote them."""
+        for secret in secrets:
+            self.said = self.said.replace(secret, HIDDEN)
 
     @property
     def error(self) -> ApiError:
@@ -104,7 +115,7 @@ class UpstreamFailure(Exception):
 
     def _message(self, charge: str) -> str:
         again = ": try again" if self.told.again else ""
-        return f"{self.said}. {charge}{again}."
+        return f"{self.said[:MESSAGE_CHARACTERS_MAX]}. {charge}{again}."
 
 
 class Told(NamedTuple):
@@ -131,7 +142,7 @@ def failure_of_status(
         text = f"{provider} refused this gateway's own credentials or funds; yours are fine"
     else:
         text = f"{provider} answered {status or 'with an error'}"
-        text += f": {said[:MESSAGE_CHARACTERS_MAX]}" if said else ""
+        text += f": {said}" if said else ""
     kind = {400: INVALID_REQUEST, 404: INVALID_REQUEST, 413: INVALID_REQUEST}.get(ours, UPSTREAM)
     if ours in (422, 429):
         kind = RATE_LIMIT if ours == 429 else INVALID_REQUEST
@@ -155,7 +166,7 @@ def failure_of_body(
     """The failure for a reply with an error status; its body may be anything."""
     try:
         body = _decode_any(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         body = raw.decode("utf-8", "replace").strip()
     return failure_of_status(provider, status, body, headers)
 

@@ -121,5 +121,8 @@ class Completion(msgspec.Struct):
     error: Any = None
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no JSON, no UTF-8, or nested beyond reason."""
+
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_completion = msgspec.json.Decoder(Completion).decode

@@ -15,7 +15,7 @@ import msgspec
 from command_api.replies.likeness import Likeness
 from command_api.replies.mending import mend_chunk
 from command_api.replies.own_count import count_chunk, has_output
-from command_api.replies.shapes import Chunk, decode_chunk
+from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.usage_report import parse_usage
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class StreamScanner:
                 if line.startswith(b"data:"):
                     try:
                         chunk = decode_chunk(line[5:].strip())
-                    except msgspec.DecodeError:
+                    except UNREADABLE:
                         continue
                     self.output_tokens += count_chunk(chunk)
         self._uncounted, self.uncounted_bytes = [], 0
@@ -203,7 +203,7 @@ class StreamScanner:
             chunk = decode_chunk(payload)
         except msgspec.ValidationError:
             return self._mended(payload, out)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None
         return line, chunk, None if chunk.usage is None else chunk.usage.usage()
@@ -217,7 +217,7 @@ class StreamScanner:
             usage = parse_usage(value["usage"]) if value.get("usage") is not None else None
             mended = _encode(mend_chunk(value, call_id=self._call_id, model=self._model))
             return b"data: %b\n" % mended, decode_chunk(mended), usage
-        except (msgspec.DecodeError, AttributeError, TypeError) as error:
+        except (*UNREADABLE, AttributeError, TypeError) as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None
 

@@ -144,7 +144,7 @@ def translated(
 def _object_of(raw: bytes) -> dict[str, Any]:
     try:
         return decode_object(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         what = "a body that is not a JSON object" if raw.strip() else "an empty body"
         message = f"the reply is {what}"
         raise UpstreamBrokenError(message) from None

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from providers.inference.lists.forms import Form
 
 SOURCE = "provider_list"
+ID_CHARACTERS_MAX = 256
+"""A model with a longer id, or one that cannot be printed, is not taken."""
+NAME_CHARACTERS_MAX = 256
+NAMES_MAX = 200
+"""Most names of one kind that a model's entry may list, such as its parameters."""
+COUNT_MAX = 10**12
+"""No model takes or makes more tokens."""
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 ID_NAMES = ("id", "model_id", "modelId", "model_name", "name")
@@ -68,7 +75,7 @@ def read_list(form: Form, raw: bytes) -> list[Listed]:
 
 def _listed(form: Form, item: dict[str, Any], entry: dict[str, Any]) -> Listed | None:
     model_id = _first_text(item, ID_NAMES)
-    if not model_id:
+    if not model_id or len(model_id) > ID_CHARACTERS_MAX or not model_id.isprintable():
         return None
     return Listed(
         id=model_id,
@@ -136,20 +143,20 @@ def _facts(model_id: str, item: dict[str, Any]) -> ModelFacts:
     takes, gives = KIND_MODALITIES.get(kind if isinstance(kind, str) else "", ("text", "text"))
     created = item.get("created")
     return ModelFacts(
-        name=_first_text(item, TITLE_NAMES) or model_id,
+        name=_first_text(item, TITLE_NAMES)[:NAME_CHARACTERS_MAX] or model_id,
         description=_first_text(item, DESCRIPTION_NAMES)[:DESCRIPTION_CHARACTERS_MAX],
         created=created if isinstance(created, int) else 0,
         context_length=_first_count(item, CONTEXT_NAMES),
         max_output_tokens=most
-        if isinstance(most, int) and most > 0
+        if isinstance(most, int) and 0 < most <= COUNT_MAX
         else _first_count(item, OUTPUT_NAMES),
         input_modalities=_names(about.get("input_modalities") or item.get("input_modalities"))
         or (takes,),
         output_modalities=_names(about.get("output_modalities") or item.get("output_modalities"))
         or (gives,),
         supported_parameters=_names(item.get("supported_parameters")),
-        tokenizer=str(about.get("tokenizer") or ""),
-        hugging_face_id=str(item.get("hugging_face_id") or ""),
+        tokenizer=str(about.get("tokenizer") or "")[:NAME_CHARACTERS_MAX],
+        hugging_face_id=str(item.get("hugging_face_id") or "")[:NAME_CHARACTERS_MAX],
     )
 
 
@@ -158,7 +165,7 @@ def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     found = [each.strip() for each in value or () if isinstance(each, str)]
-    return tuple(name for name in found if name)
+    return tuple(name[:NAME_CHARACTERS_MAX] for name in found[:NAMES_MAX] if name)
 
 
 def _first_text(item: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -169,6 +176,6 @@ def _first_count(item: dict[str, Any], names: tuple[str, ...]) -> int | None:
     """The first positive whole number; some lists write numbers as text, or with a fraction."""
     for name in names:
         number = decimal_of(item.get(name))
-        if number is not None and number > 0 and number == number.to_integral_value():
+        if number is not None and 0 < number <= COUNT_MAX and number == number.to_integral_value():
             return int(number)
     return None

@@ -115,6 +115,7 @@ def _provider(
         name=entry.name,
         base_url=made.base_url,
         upstream=made.upstream,
+        secrets=made.secrets,
         list_headers=tuple(made.headers.items()),
         rules=known.rules if known else IdRules(),
         drops=known.drops if known else (),

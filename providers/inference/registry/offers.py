@@ -71,6 +71,8 @@ class Provider:
     """Whether its list is too old to be trusted (P10)."""
     list_headers: tuple[tuple[str, str], ...] = ()
     """Headers for asking for the list: the key, and what the provider wants besides."""
+    secrets: set[str] = field(default_factory=set)
+    """Keys and tokens that go to the provider, and to nobody else however it quotes them."""
     drops: tuple[str, ...] = ()
     """Members of a body that it rejects."""
     needs_max_tokens: bool = False

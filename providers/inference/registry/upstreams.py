@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from providers.inference.adapters.http1.limits import ClientLimits
     from providers.inference.port import Upstream
 
+SECRET_CHARACTERS_MIN = 4
+"""What is shorter keeps no secret, and would be found in every text."""
 VERTEX_LOCATION = "us-central1"
 VIRTUAL_KEY_PREFIX = "PORTKEY_VIRTUAL_KEY_"
 GENERIC = {
@@ -56,11 +58,12 @@ class Address:
 
 
 class Made(NamedTuple):
-    """An upstream, where it is, and the headers for asking it for its models."""
+    """An upstream, where it is, the headers for asking it for its models, and their secrets."""
 
     upstream: Upstream
     base_url: str
     headers: dict[str, str]
+    secrets: set[str]
 
 
 def make_upstream(
@@ -73,25 +76,36 @@ def make_upstream(
         raise ValueError(message)
     base_url = address.base_url.rstrip("/")
     if entry.protocol is Protocol.GEMINI:
-        credentials, base_url = _vertex(address, environment, base_url)
+        secrets = _secrets(address.api_key, *address.headers.values())
+        credentials, base_url = _vertex(address, environment, base_url, secrets)
         client = HttpClient(base_url, headers=dict(address.headers), limits=limits)
         endpoint = environment.get("GOOGLE_VERTEX_ENDPOINT_ID") or ""
-        return Made(GeminiUpstream(client, credentials, endpoint), base_url, {})
+        return Made(GeminiUpstream(client, credentials, endpoint), base_url, {}, secrets)
     if not base_url:
         message = "it needs a base_url"
         raise ValueError(message)
     headers = _headers(address, entry, environment)
+    from_environment = (environment.get(variable) for _, variable in entry.env_headers)
+    secrets = _secrets(address.api_key, *address.headers.values(), *from_environment)
     client = HttpClient(base_url, headers=headers, limits=limits)
     upstream: Upstream
     if entry.protocol is Protocol.ANTHROPIC:
         upstream = AnthropicUpstream(client)
     elif entry.protocol is Protocol.PORTKEY:
-        upstream = PortkeyUpstream(client, _virtual_keys(environment))
+        virtual_keys = _virtual_keys(environment)
+        secrets |= _secrets(*virtual_keys.values())
+        upstream = PortkeyUpstream(client, virtual_keys)
     elif entry.protocol is Protocol.FAL:
         upstream = FalUpstream(client, deadline_s=limits.attempt_s)
     else:
         upstream = OpenAiUpstream(client)
-    return Made(upstream, base_url, headers)
+    return Made(upstream, base_url, headers, secrets)
+
+
+def _secrets(*values: str | None) -> set[str]:
+    """The key, and what else the operator put into headers: `Bearer KEY` is known by its KEY."""
+    last_words = {(value or "").rpartition(" ")[2] for value in values}
+    return {each for each in last_words if len(each) >= SECRET_CHARACTERS_MIN}
 
 
 def _headers(address: Address, entry: BuiltIn, environment: Mapping[str, str]) -> dict[str, str]:
@@ -114,7 +128,7 @@ def _virtual_keys(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _vertex(
-    address: Address, environment: Mapping[str, str], base_url: str
+    address: Address, environment: Mapping[str, str], base_url: str, secrets: set[str]
 ) -> tuple[Credentials, str]:
     """Credentials and base URL of Vertex AI; a key of the operator's is the bearer token."""
     credentials: Credentials
@@ -128,7 +142,7 @@ def _vertex(
             raise ValueError(message)
         key = read_key(Path(file))
         project = project or key.project_id
-        credentials = ServiceAccount(key)
+        credentials = ServiceAccount(key, secrets)
     if base_url:
         return credentials, base_url
     if not project:

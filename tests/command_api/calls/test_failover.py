@@ -459,3 +459,33 @@ def test_a_key_is_one_charge_over_failover(fleet: Fleet) -> None:
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["x-gatewayz-provider"] == "second"
     assert fleet.settled_by(first) == fleet.settled_by(again)
+
+
+def test_a_providers_words_never_hold_its_key(
+    gateway: RunningGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before output and after it, in the answer and in the log (rule: access)."""
+    quoted = b'{"error":{"message":"bad key sk-up here","code":500}}'
+    user = gateway.user()
+    upstream.answer = lambda connection, _: reply(connection, quoted, status=500)
+    whole, before = gateway.chat(user, {}), gateway.chat(user, {"stream": True})
+    upstream.answer = lambda connection, _: stream(
+        connection, chunk({"content": "a"}), b"data: %b\n\n" % quoted, pause_s=0.02
+    )
+    after = gateway.chat(user, {"stream": True})
+    for each in (whole, before, after):
+        assert "bad key [hidden] here" in each.text
+        assert "sk-up" not in each.text
+    assert "sk-up" not in caplog.text
+
+
+def test_what_an_event_keeps_of_a_providers_id_is_short(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """200 kB of it do not become part of the log, nor do control characters (rule: bounded)."""
+    body = completion(id="up\x00-" + "x" * 200_000)
+    upstream.answer = lambda connection, _: reply(connection, body)
+    user = gateway.user()
+    kept = gateway.story(user, gateway.chat(user, {}))["provider_request_id"]
+    assert kept.startswith("up-x")
+    assert len(kept) <= 200

@@ -95,13 +95,13 @@ def _segment(value: bytes) -> bytes:
 class ServiceAccount:
     """Keeps one token fresh."""
 
-    def __init__(self, key: ServiceAccountKey) -> None:
-        """Load the key; raises ValueError when it is no RSA key."""
+    def __init__(self, key: ServiceAccountKey, secrets: set[str]) -> None:
+        """Load the key; raises ValueError when it is no RSA key. `secrets` gets each token."""
         loaded = load_pem_private_key(key.private_key.encode(), password=None)
         if not isinstance(loaded, RSAPrivateKey):
             message = "the service account's key is not an RSA key"
             raise ValueError(message)  # noqa: TRY004 - the value in the file is wrong.
-        self._key, self._private = key, loaded
+        self._key, self._private, self._secrets = key, loaded, secrets
         self._lock = asyncio.Lock()
         self._token, self._valid_until = "", 0.0
 
@@ -147,5 +147,7 @@ class ServiceAccount:
         except (httpx.HTTPError, msgspec.MsgspecError) as error:
             message = f"no access token for {self._key.client_email}: {error}"
             raise UpstreamConnectError(message) from error
+        self._secrets.discard(self._token)
         self._token = found.access_token
+        self._secrets.add(self._token)
         self._valid_until = time.monotonic() + max(0, found.expires_in - EARLY_S)
