@@ -2,6 +2,7 @@
 
 EventStoreError
 ├── EmbeddedPostgresError      the embedded server cannot run here; the message names the cure
+├── EntryRefusedError          the database cannot take this one entry, now or ever
 ├── LedgerUnavailableError     the database cannot be reached now; nothing was decided
 └── QueueFullError             too many entries are waiting for the database
 """
@@ -15,6 +16,10 @@ class EventStoreError(RuntimeError):
 
 class EmbeddedPostgresError(EventStoreError):
     """The embedded PostgreSQL cannot be started; the message says what to do."""
+
+
+class EntryRefusedError(EventStoreError):
+    """The entry itself is at fault, and nothing of it stands; sending it again is no use."""
 
 
 class LedgerUnavailableError(EventStoreError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from domain.ledger.amounts import ENTRY_NANO_USD_MAX
 from domain.pricing.money import format_usd
-from edge.errors import INSUFFICIENT_QUOTA, ApiError
+from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
 from event_store.ids import now_iso
 
 if TYPE_CHECKING:
@@ -183,6 +184,15 @@ class Call:
         if self.request.max_tokens is not None:
             return None
         return self.bound_tokens // self.request.choices
+
+
+def call_too_large(call: Call) -> ApiError:
+    """A 400: whatever the account has, no one call may cost so much."""
+    message = (
+        f"This call could cost up to {format_usd(call.held)} USD, and no call may cost more than "
+        f"{format_usd(ENTRY_NANO_USD_MAX)} USD. Set a lower max_tokens, or shorten the prompt."
+    )
+    return bad_request("call_too_large", message)
 
 
 def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError:

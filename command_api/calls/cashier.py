@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.calls.call import insufficient_credits
+from command_api.calls.call import call_too_large, insufficient_credits
 from edge.errors import SERVER, ApiError, ledger_unavailable
 from event_store.append.committer import AppendInDoubtError
 from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
@@ -92,7 +92,7 @@ class Cashier:
         self.spooled = 0
 
     async def place(self, call: Call) -> AppendAnswer:
-        """Place the hold, durably; raises ApiError 402 or 503.
+        """Place the hold, durably; raises ApiError 400, 402 or 503.
 
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
@@ -153,6 +153,8 @@ class Cashier:
             if not call.idempotency_key and call.narrow(answer.figure):
                 return await self.place(call)
             raise insufficient_credits(call, needed=call.held, available=answer.figure)
+        if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
+            raise call_too_large(call)
         call.unresolved = answer.applied
         return answer
 
@@ -250,7 +252,11 @@ class Cashier:
             self._keep(entry)
             raise
         else:
-            if not answer.applied:
+            if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
+                # No call can cost so much: rather nothing than a charge that nobody can explain.
+                logger.error("call %s cannot cost %d nano-USD: voided", call.id, entry.amount)
+                await self._resolve(call, self._void_entry(call, "the cost is out of range"))
+            elif not answer.applied:
                 logger.warning(
                     "the hold of call %s was resolved before: code %d", call.id, answer.code
                 )

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, opened, show
+from command_api.cli.base import Home, Json, opened, show
 from command_api.composition import vault_of
 from command_api.identity.users import Users
 from command_api.money.grants import Grant, Grants
+from domain.ledger.amounts import check_grant
 from domain.ledger.lots import GrantKind
 from domain.pricing.money import format_usd, parse_usd
 from event_store.ids import to_iso
@@ -49,6 +50,8 @@ def user_create(
     """Make a user with an API key; the balance is exactly --grant."""
     with commands_of(home) as (known, grants):
         amount = parse_usd(grant)
+        if amount:
+            check_grant(amount)
         user = known.create_user(email)
         if amount:
             given = Grant(
@@ -114,8 +117,7 @@ def grant(
     """Give credits to a user."""
     with commands_of(home) as (known, grants):
         nano = parse_usd(amount)
-        if nano == 0:
-            fail("grant more than 0 USD")
+        check_grant(nano)
         _, account_id = known.find_user(user)
         given = Grant(
             account_id=account_id,

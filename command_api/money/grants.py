@@ -9,6 +9,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from domain.errors import InvalidAmountError
+from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, check_grant
 from domain.ledger.lots import (
     PRIORITY,
     TRIAL_DAYS,
@@ -17,6 +19,7 @@ from domain.ledger.lots import (
     TRIAL_TOKENS_MAX,
     GrantKind,
 )
+from domain.pricing.money import format_usd
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_envelope, new_uuid7, to_iso
@@ -51,8 +54,10 @@ class Grants:
     async def give(self, grant: Grant) -> tuple[str, bool]:
         """Give credits, durably; returns (lot id, whether this was the first time).
 
-        Raises EventStoreError when the ledger cannot be reached or refuses the entry.
+        Raises InvalidAmountError for more than a grant, or an account's grants, can be, and
+        EventStoreError when the ledger cannot be reached or refuses the entry.
         """
+        check_grant(grant.amount)
         key = grant.idempotency_key
         lot_id = uuid5(grant.account_id, f"grant {key}") if key else new_uuid7()
         fields: dict[str, Any] = {
@@ -85,6 +90,12 @@ class Grants:
             )
         finally:
             await committer.stop()
+        if answer.code == AppendCode.ACCOUNT_FULL:
+            message = (
+                f"account {grant.account_id} can be granted {format_usd(answer.figure)} USD more: "
+                f"its grants are at most {format_usd(ACCOUNT_GRANTED_NANO_USD_MAX)} USD in all"
+            )
+            raise InvalidAmountError(message)
         return str(lot_id), answer.code == AppendCode.OK
 
     async def give_trial(self, account_id: UUID) -> tuple[str, bool]:

@@ -23,10 +23,13 @@ BEGIN
   IF size > 2 THEN
     -- An account is special when any of its entries needs the exact path.
     SELECT array_agg(DISTINCT e.ix) INTO wide
-    FROM unnest(kinds, ix, amounts, streams, keys) AS e(kind, ix, amount, stream, key)
+    FROM unnest(kinds, ix, amounts, aux, streams, keys)
+      AS e(kind, ix, amount, estimated, stream, key)
     LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
     LEFT JOIN credit_lot l ON l.lot_id = h.lot_ids[1]
     WHERE e.kind NOT IN (1, 3, 4) OR length(e.key) > 0
+      OR e.amount NOT BETWEEN 0 AND 1000000000000000
+      OR e.estimated NOT BETWEEN 0 AND 1000000000000000
       OR (e.kind = 1 AND e.amount = 0)
       OR (e.kind IN (3, 4) AND (
         h.call_id IS NULL OR cardinality(h.lot_ids) <> 1 OR h.key_hash IS NOT NULL
@@ -143,13 +146,21 @@ DECLARE answer record;
 BEGIN
   FOR i IN 1 .. cardinality(kinds) LOOP
     CONTINUE WHEN NOT chosen[ix[i]];
+    IF amounts[i] NOT BETWEEN 0 AND 1000000000000000 AND kinds[i] <> 6
+      OR aux[i] NOT BETWEEN 0 AND 1000000000000000
+    THEN
+      codes[i] := 11;
+      CONTINUE;
+    END IF;
     CASE kinds[i]
       WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
         keys[i], instant, owner, ttl_s, topics);
       WHEN 2 THEN answer := ledger_extend(streams[i], amounts[i], states[i], instant, topics);
       WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
         instant, topics);
-      ELSE answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], instant, topics);
+      WHEN 3, 4, 5 THEN
+        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], instant, topics);
+      ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
   END LOOP;
@@ -320,6 +331,7 @@ BEGIN
   IF last.same AND last.topic = topics[2] THEN code := 2; RETURN; END IF;
   SELECT * INTO hold FROM open_hold WHERE call_id = call;
   IF NOT FOUND THEN code := 3; RETURN; END IF;
+  IF need > 1000000000000000 - hold.amount THEN code := 11; RETURN; END IF;
   SELECT available, next_expiry INTO acct FROM credit_account WHERE account_id = hold.account_id;
   IF acct.next_expiry <= instant THEN
     PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
@@ -343,7 +355,11 @@ CREATE OR REPLACE FUNCTION public.ledger_grant(lot uuid, account uuid, amount bi
 AS $function$
 DECLARE fact jsonb; stream_version bigint; at bigint; expiry timestamptz;
 BEGIN
+  IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
   IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN code := 2; RETURN; END IF;
+  SELECT greatest(1000000000000000000 - granted, 0) INTO figure
+  FROM credit_account WHERE account_id = account;
+  IF amount > figure THEN code := 12; RETURN; END IF;
   fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
   expiry := coalesce((fact ->> 'expires_at')::timestamptz, 'infinity');
   INSERT INTO grant_key VALUES (lot);

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.events import ledger as ev
+from domain.ledger.amounts import (
+    ACCOUNT_GRANTED_NANO_USD_MAX,
+    ENTRY_NANO_USD_MAX,
+    GRANT_NANO_USD_MAX,
+    entry_amount_is_possible,
+)
 from domain.ledger.holds import HoldState
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
 from domain.ledger.state import Account, Hold, LedgerState, parts_sum
@@ -28,6 +34,8 @@ KEY_REUSED = "idempotency_key_reused"
 KEY_IN_PROGRESS = "idempotency_in_progress"
 KEY_SETTLED = "idempotency_settled"
 KEY_REFUSED = "idempotency_refused"
+OUT_OF_RANGE = "amount_out_of_range"
+ACCOUNT_FULL = "account_full"
 
 ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
 PRICE = {"version": "model"}
@@ -50,8 +58,12 @@ class ModelLedger:
         self, account_id: str, lot_id: str, kind: str, amount: int, expires_at: str | None
     ) -> str:
         """Give credits; the same lot again changes nothing."""
+        if not 0 < amount <= GRANT_NANO_USD_MAX:
+            return OUT_OF_RANGE
         if lot_id in self.grants:
             return OK
+        if self.state.account(account_id).granted + amount > ACCOUNT_GRANTED_NANO_USD_MAX:
+            return ACCOUNT_FULL
         self.grants.add(lot_id)
         self._append(
             ev.CreditsGranted(
@@ -76,6 +88,8 @@ class ModelLedger:
         key: tuple[str, str] | None = None,
     ) -> str:
         """Reserve credits for a call."""
+        if not entry_amount_is_possible(amount, estimated_cost):
+            return OUT_OF_RANGE
         before = self._hold_state(call_id)
         if before not in (HoldState.NONE, HoldState.VOIDED, HoldState.EXPIRED):
             return CALL_EXISTS
@@ -107,9 +121,13 @@ class ModelLedger:
 
     def extend(self, call_id: str, amount: int, now: str) -> str:
         """Reserve more for a call in flight."""
+        if not entry_amount_is_possible(amount):
+            return OUT_OF_RANGE
         hold = self.state.open_holds.get(call_id)
         if hold is None:
             return self._unresolvable(call_id)
+        if hold.amount + amount > ENTRY_NANO_USD_MAX:
+            return OUT_OF_RANGE
         account = self.state.account(hold.account_id)
         self._book_expiry(account, now)
         parts = burn_down(account.lots.values(), amount, now)
@@ -126,6 +144,8 @@ class ModelLedger:
 
     def settle(self, call_id: str, cost: int, now: str) -> str:
         """Charge a call and release the rest; above the hold, take from what is available."""
+        if not entry_amount_is_possible(cost):
+            return OUT_OF_RANGE
         hold = self.state.open_holds.get(call_id)
         if hold is None:
             answer = self._unresolvable(call_id)

@@ -5,6 +5,9 @@ cost of a commit is shared under load and nobody waits for company when there is
 
 A lost connection leaves the batch in doubt. It is sent again on the next connection: every
 entry carries its event's id, and the append answers DUPLICATE for what already stands.
+
+An entry that the database cannot take fails its whole batch, of which then nothing stands: it is
+sent again in smaller batches, until the one at fault is alone and has its error.
 """
 
 from __future__ import annotations
@@ -18,8 +21,21 @@ from typing import TYPE_CHECKING
 from psycopg import pq
 
 from event_store.append.connection import Connection, ConnectionLostError
-from event_store.append.entries import AppendAnswer, Entry, pack, unpack
-from event_store.errors import EventStoreError, LedgerUnavailableError, QueueFullError
+from event_store.append.entries import (
+    AppendAnswer,
+    AppendCode,
+    Entry,
+    UnpackableEntryError,
+    fits,
+    pack,
+    unpack,
+)
+from event_store.errors import (
+    EntryRefusedError,
+    EventStoreError,
+    LedgerUnavailableError,
+    QueueFullError,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,6 +47,9 @@ logger = logging.getLogger("gatewayz.committer")
 BATCH_ENTRIES_MAX = 500
 QUEUE_ENTRIES_MAX = 20_000
 RECONNECT_WAIT_S = 0.1
+SHUTTING_DOWN = b"57"
+ENTRY_FAULTS = (b"22", b"23", b"54", b"P0", b"08P01")
+"""Classes of SQLSTATE that are some entry's own fault: data, constraints, size, raised, packing."""
 
 
 class _Waiting:
@@ -56,6 +75,7 @@ class Committer:
         self._hold_ttl_s = hold_ttl_s
         self._timeout_s = append_timeout_s
         self._queue: deque[_Waiting] = deque()
+        self._batch_max = BATCH_ENTRIES_MAX
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +105,8 @@ class Committer:
         """Queue an entry; the future is its answer, durable when it is ok.
 
         Raises QueueFullError at once; the future raises LedgerUnavailableError, or
-        AppendInDoubtError when the entry may have been written all the same.
+        AppendInDoubtError when the entry may have been written all the same, or
+        EntryRefusedError when the entry itself can never be taken.
         """
         if len(self._queue) >= QUEUE_ENTRIES_MAX:
             message = f"{QUEUE_ENTRIES_MAX} entries already wait for the database"
@@ -105,8 +126,8 @@ class Committer:
             try:
                 await self._turn()
             except Exception:
-                # A defect here must not leave callers waiting for ever: drop the connection,
-                # and let every entry meet its deadline or the next connection.
+                # A defect here must not leave callers waiting for ever: its batch was failed, and
+                # every other entry meets its deadline or the next connection.
                 logger.exception("the committer met a defect")
                 self._drop()
                 await asyncio.sleep(RECONNECT_WAIT_S)
@@ -120,7 +141,12 @@ class Committer:
             await self._reconnect()
         batch = self._take()
         if batch and self._connection is not None:
-            await self._commit(self._connection, batch)
+            try:
+                await self._commit(self._connection, batch)
+            except Exception:
+                for waiting in batch:
+                    self._fail(waiting)
+                raise
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -141,7 +167,7 @@ class Committer:
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         streams: set[bytes] = set()
-        while self._queue and len(batch) < BATCH_ENTRIES_MAX:
+        while self._queue and len(batch) < self._batch_max:
             stream = self._queue[0].entry.stream
             if stream in streams:
                 break  # Two entries of one call are two batches, in order.
@@ -150,11 +176,16 @@ class Committer:
         return batch
 
     async def _commit(self, connection: Connection, batch: list[_Waiting]) -> None:
-        for waiting in batch:
-            waiting.sent = True
         entries = [waiting.entry for waiting in batch]
         try:
-            result = await connection.append(pack(entries, self._owner, self._hold_ttl_s))
+            parameters = pack(entries, self._owner, self._hold_ttl_s)
+        except UnpackableEntryError as error:
+            self._apart(batch, str(error))
+            return
+        for waiting in batch:
+            waiting.sent = True
+        try:
+            result = await connection.append(parameters)
         except (ConnectionLostError, asyncio.CancelledError) as error:
             self._queue.extendleft(reversed(batch))
             self._drop()
@@ -168,30 +199,46 @@ class Committer:
             for waiting, answer in zip(batch, unpack(codes, figures, len(batch)), strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
+            self._batch_max = min(2 * self._batch_max, BATCH_ENTRIES_MAX)
             return
-        await self._refused(connection, batch, result)
+        self._refused(batch, result)
 
-    async def _refused(
-        self, connection: Connection, batch: list[_Waiting], result: PGresult
-    ) -> None:
-        """The database refused the whole batch: find the entry at fault by trying each alone."""
+    def _refused(self, batch: list[_Waiting], result: PGresult) -> None:
+        """The database took nothing of the batch: for an entry's sake, or for its own."""
         message = result.get_error_message().strip()
-        if len(batch) > 1:
-            for waiting in batch:
-                if connection.usable:
-                    await self._commit(connection, [waiting])
-                else:
-                    self._queue.append(waiting)
-            return
-        waiting = batch[0]
-        logger.error("the database refused an entry of kind %d: %s", waiting.entry.kind, message)
-        shutting_down = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").startswith(b"57")
-        if shutting_down:
-            self._queue.appendleft(waiting)
+        state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+        if state.startswith(SHUTTING_DOWN):
+            self._queue.extendleft(reversed(batch))
             self._drop()
             self._fail_overdue()
-        elif not waiting.future.done():
-            waiting.future.set_exception(EventStoreError(message))
+        elif state.startswith(ENTRY_FAULTS):
+            self._apart(batch, message)
+        else:
+            logger.error("the database refused %d entries: %s", len(batch), message)
+            for waiting in batch:
+                self._answer(waiting, LedgerUnavailableError(message))
+
+    def _apart(self, batch: list[_Waiting], message: str) -> None:
+        """One entry is at fault: smaller batches find it, and its neighbours are answered."""
+        if len(batch) > 1:
+            self._batch_max = len(batch) // 2
+            self._queue.extendleft(reversed(batch))
+            return
+        entry = batch[0].entry
+        logger.error("the database refused an entry of kind %d: %s", entry.kind, message)
+        if fits(entry):
+            self._answer(batch[0], EntryRefusedError(message))
+        else:
+            self._answer(batch[0], AppendAnswer(AppendCode.AMOUNT_OUT_OF_RANGE, 0))
+
+    @staticmethod
+    def _answer(waiting: _Waiting, answer: AppendAnswer | EventStoreError) -> None:
+        if waiting.future.done():
+            return
+        if isinstance(answer, EventStoreError):
+            waiting.future.set_exception(answer)
+        else:
+            waiting.future.set_result(answer)
 
     def _fail_overdue(self) -> None:
         now = self._loop.time()

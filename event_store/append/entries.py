@@ -55,6 +55,8 @@ class AppendCode(IntEnum):
     IDEMPOTENCY_REFUSED = 8
     UNKNOWN_CALL = 9
     OWNER_ALIVE = 10
+    AMOUNT_OUT_OF_RANGE = 11
+    ACCOUNT_FULL = 12
 
 
 class AppendAnswer(NamedTuple):
@@ -90,8 +92,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.state[7:43]
 
 
+class UnpackableEntryError(ValueError):
+    """An entry of the batch is not of the shape that the append's parameters have."""
+
+
+INT64 = range(-(2**63), 2**63)
 _HEADER = struct.Struct("!iiiii").pack
+_HEADER_SIZE = 20
 _UUID_LENGTH = b"\x00\x00\x00\x10"
+_UUID_SIZE = 4 + 16
 _OID = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "text": 25, "uuid": 2950}
 
 
@@ -113,7 +122,11 @@ def _byte_strings(kind: str, values: list[bytes]) -> bytes:
 
 
 def _uuids(values: list[bytes]) -> bytes:
-    return _array(_OID["uuid"], len(values)) + _UUID_LENGTH + _UUID_LENGTH.join(values)
+    packed = _array(_OID["uuid"], len(values)) + _UUID_LENGTH + _UUID_LENGTH.join(values)
+    if len(packed) != _HEADER_SIZE + _UUID_SIZE * len(values):
+        message = "an id of an entry is not 16 bytes long"
+        raise UnpackableEntryError(message)
+    return packed
 
 
 APPEND_SQL = (
@@ -123,8 +136,20 @@ APPEND_SQL = (
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
 
+def fits(entry: Entry) -> bool:
+    """Whether the amounts are numbers that a database has; most of those it refuses itself."""
+    return entry.amount in INT64 and entry.aux in INT64
+
+
 def pack(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
-    """The eleven binary parameters of APPEND_SQL."""
+    """The eleven binary parameters of APPEND_SQL; raises UnpackableEntryError."""
+    try:
+        return _packed(batch, owner, hold_ttl_s)
+    except struct.error as error:
+        raise UnpackableEntryError(str(error)) from None
+
+
+def _packed(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
     accounts: dict[bytes, int] = {}
     indexes = [accounts.setdefault(entry.account, len(accounts) + 1) for entry in batch]
     return [
@@ -140,9 +165,6 @@ def pack(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
         owner,
         hold_ttl_s.to_bytes(4, "big"),
     ]
-
-
-_HEADER_SIZE = 20
 
 
 def unpack(codes: bytes, figures: bytes, count: int) -> list[AppendAnswer]:

@@ -15,10 +15,16 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 
+from domain.ledger.amounts import (
+    ACCOUNT_GRANTED_NANO_USD_MAX,
+    ENTRY_NANO_USD_MAX,
+    GRANT_NANO_USD_MAX,
+)
 from domain.ledger.decider import ModelLedger
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry
@@ -36,21 +42,25 @@ if TYPE_CHECKING:
 SPACE = UUID("00000000-0000-7000-8000-000000000000")
 ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]
 CALLS = [uuid5(SPACE, f"call {n}") for n in range(18)]
-LOTS = [uuid5(SPACE, f"lot {n}") for n in range(8)]
+LOTS = range(8)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WRITERS = 3
 HOLD_TTL_S = 600
 
-amounts = st.integers(min_value=0, max_value=60)
+ABSURD = (-(2**63), -1, 2**63 - 1, 2**63, 2**64 - 1)
+entry_bounds = st.sampled_from((*ABSURD, ENTRY_NANO_USD_MAX, ENTRY_NANO_USD_MAX + 1))
+grant_bounds = st.sampled_from((*ABSURD, 0, GRANT_NANO_USD_MAX, GRANT_NANO_USD_MAX + 1))
+usual = st.integers(min_value=0, max_value=60)
+amounts = st.one_of(usual, usual, usual, entry_bounds)
 calls = st.sampled_from(range(len(CALLS)))
 keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")))
 
 command = st.one_of(
     st.tuples(
         st.just("grant"),
-        st.sampled_from(range(len(LOTS))),
+        st.sampled_from(LOTS),
         st.sampled_from(range(len(ACCOUNTS))),
-        st.integers(min_value=1, max_value=120),
+        st.one_of(st.integers(1, 120), st.integers(1, 120), grant_bounds),
         st.sampled_from(["trial", "bonus", "purchase"]),
         st.one_of(st.none(), st.integers(min_value=1, max_value=3000)),
     ),
@@ -62,6 +72,11 @@ command = st.one_of(
     st.tuples(st.just("settle"), calls, st.integers(min_value=0, max_value=5)),
     st.tuples(st.just("void"), calls),
 )
+
+
+def lot_of(number: int) -> UUID:
+    """The lot of a number; those beyond LOTS are of `fill`."""
+    return uuid5(SPACE, f"lot {number}")
 
 
 def key_bytes(key: tuple[str, str] | None) -> bytes:
@@ -101,6 +116,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for writer in self.writers:
             self.loop.run_until_complete(writer.start())
         self.expires: dict[str, datetime] = {}
+        self.full = False
 
     @initialize()
     def begin(self) -> None:
@@ -127,10 +143,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 expires = None if seconds is None else self.now + timedelta(seconds=seconds)
                 text = None if expires is None else to_iso(expires)
                 entry = entries.grant(
-                    ACCOUNTS[account], amount, lot=LOTS[lot], kind=kind, expires_at=text
+                    ACCOUNTS[account], amount, lot=lot_of(lot), kind=kind, expires_at=text
                 )
                 answer = self.model.grant(
-                    str(ACCOUNTS[account]), str(LOTS[lot]), kind, amount, text
+                    str(ACCOUNTS[account]), str(lot_of(lot)), kind, amount, text
                 )
             case ("hold", call, amount, key):
                 account = self.account_of(call)
@@ -172,6 +188,15 @@ class LedgerMachine(RuleBasedStateMachine):
         got = [AppendCode(answer.code).name.lower() for answer in answers]
         got = ["ok" if name == "duplicate" else name for name in got]
         assert got == [expected for _, expected in pairs]
+
+    @precondition(lambda self: not self.full)
+    @rule(account=st.integers(0, len(ACCOUNTS) - 1))
+    def fill(self, account: int) -> None:
+        """So many grants that an account takes no further one."""
+        self.full = True
+        count = ACCOUNT_GRANTED_NANO_USD_MAX // GRANT_NANO_USD_MAX + 1
+        lots = range(len(LOTS), len(LOTS) + count)
+        self.run(0, [("grant", lot, account, GRANT_NANO_USD_MAX, "purchase", None) for lot in lots])
 
     @rule(spec=command, writer=st.integers(0, WRITERS - 1))
     def one(self, spec: tuple[Any, ...], writer: int) -> None:

@@ -125,6 +125,10 @@ MEANINGS = {
         "No call of this id is the caller's.",
         "Take the id from `x-gatewayz-call-id`, and the key of the account that made the call.",
     ),
+    "call_too_large": (
+        "The most that it could cost is beyond what any call may.",
+        "Ask for less: a lower `max_tokens`, a shorter prompt, fewer choices.",
+    ),
     "catalog_stale": (
         "The provider's model list is too old to be trusted.",
         f"{LATER}; operators: [a provider down](../operating/provider-down.md).",

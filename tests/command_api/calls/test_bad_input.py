@@ -135,6 +135,28 @@ def test_a_slow_body_is_cut_off(
         assert gateway.open_holds() == 0
 
 
+DEAR = """
+[[provider.model]]
+id = "dear"
+input_per_million = "1"
+output_per_million = "1000000000"
+"""
+
+
+def test_a_call_beyond_what_any_may_cost_is_refused(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """400 before any hold, whatever the account has (P10, rule: refuse clearly)."""
+    with running_gateway(database, tmp_path, upstream, providers=DEAR) as gateway:
+        user = gateway.user(grant=2 * 10**15)
+        got = gateway.chat(user, {"model": "local/dear", "max_tokens": 1_001})
+        assert got.status_code == 400
+        assert got.json()["error"]["code"] == "call_too_large"
+        assert upstream.requests == []
+        assert gateway.open_holds() == 0
+        assert gateway.chat(user, {"model": "local/dear", "max_tokens": 999}).status_code == 200
+
+
 def test_errors_outside_v1_have_the_plain_envelope(gateway: RunningGateway) -> None:
     """{"detail", "code"}; and under /v1 unknown paths and methods are OpenAI's (rule: contract)."""
     with httpx.Client(base_url=gateway.url) as client:

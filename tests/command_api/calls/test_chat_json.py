@@ -144,6 +144,22 @@ def test_a_cost_above_the_hold_is_taken_from_what_is_available(
     gateway.verified()
 
 
+def test_a_cost_that_no_call_can_have_leaves_no_hold(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """However absurd the provider's report, the call ends and the next is served (P2, P4)."""
+    user = gateway.user()
+    for tokens in (10**15, 10**18, 2**64 - 1):
+        usage = {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": tokens}
+        upstream.answer = lambda connection, _, usage=usage: reply(
+            connection, completion(usage=usage)
+        )
+        story = gateway.story(user, gateway.chat(user, {"max_tokens": 10}))
+        assert story["status"] in {"settled", "voided"}
+        assert gateway.open_holds() == 0
+    gateway.verified()
+
+
 def test_a_free_model_leaves_two_events(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:

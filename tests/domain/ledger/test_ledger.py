@@ -10,6 +10,7 @@ import pytest
 
 from domain.errors import InvalidTransitionError
 from domain.events import ledger as ev
+from domain.ledger.amounts import ENTRY_NANO_USD_MAX as MOST
 from domain.ledger.decider import ModelLedger
 from domain.ledger.lots import NEVER, Lot, burn_down
 from domain.ledger.postings import postings_of
@@ -134,6 +135,10 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
      ["insufficient_credits", "unknown_call"], (30, 0, 0, 0, 0)),
     ("key voided, then another call", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2]),
      hold(1, 5, 3, key=("k", "d"))], ["ok", "ok", "call_exists"], (30, 0, 0, 0, 0)),
+    ("absurd amounts", [hold(0, -1, 1), hold(0, MOST + 1, 1), hold(0, 1, 1, estimated_cost=-1),
+     ("grant", A, LOTS[2], "bonus", 0, None), hold(0, 5, 1), ("extend", CALLS[0], -1, T[2]),
+     ("extend", CALLS[0], MOST - 4, T[2]), ("settle", CALLS[0], MOST + 1, T[3])],
+     [*["amount_out_of_range"] * 4, "ok", *["amount_out_of_range"] * 3], (25, 5, 0, 0, 0)),
     ("extended after a lot's end", [hold(0, 5, 1), ("extend", CALLS[0], 21, T[20])],
      ["ok", "insufficient_credits"], (20, 5, 0, 5, 0)),
     ("settled above after a lot's end", [hold(0, 5, 1), ("settle", CALLS[0], 30, T[20])],

@@ -17,7 +17,6 @@ from domain.events import ledger as ev
 from domain.events.identity import UserRegistered
 from event_store.append.committer import Committer
 from event_store.append.entries import TOPICS, AppendAnswer, AppendCode, Entry, EntryKind
-from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7, now_iso
 from event_store.locks import Lock
 from event_store.log.aggregates import Aggregates
@@ -86,29 +85,6 @@ def test_the_set_based_path_and_the_exact_path_write_the_same(database: Database
         for e in settled
     } == {(1_000, 400, 600, 1, 1)}
     assert verify(database).differences == []
-
-
-def test_one_bad_entry_does_not_fail_its_neighbours(database: Database) -> None:
-    """Entries are independent, even when the database itself refuses one (P2)."""
-    append(database, entries.grant(ACCOUNT, 10_000))
-    calls = [new_uuid7() for _ in range(8)]
-    batch = [entries.hold(call, ACCOUNT, 1_000) for call in calls]
-    bad = Entry(EntryKind.GRANT, new_uuid7().bytes, ACCOUNT.bytes, 5, b'{"id":"x","kind":"\xff"')
-
-    async def run() -> list[Any]:
-        committer = Committer(
-            database.application, owner_id=new_uuid7(), hold_ttl_s=600, append_timeout_s=5
-        )
-        await committer.start()
-        futures = [committer.append(entry) for entry in [*batch[:4], bad, *batch[4:]]]
-        answers = await asyncio.gather(*futures, return_exceptions=True)
-        await committer.stop()
-        return answers
-
-    answers = asyncio.run(run())
-    assert isinstance(answers.pop(4), EventStoreError)
-    assert [answer.code for answer in answers] == [AppendCode.OK] * 8
-    assert verify(database).open_holds == 8
 
 
 def test_a_repeated_grant_counts_once(database: Database) -> None:

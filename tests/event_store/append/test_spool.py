@@ -18,10 +18,11 @@ from event_store.append import spool as module
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry
 from event_store.append.spool import IN_DOUBT_S, Spool, SpoolFullError
-from event_store.errors import EventStoreError
+from event_store.errors import EntryRefusedError
 from event_store.ids import new_uuid7
 from event_store.locks import Lock
 from event_store.log.reading import read_after
+from projections.hosting.verify import verify
 from tests.support import entries
 
 if TYPE_CHECKING:
@@ -299,10 +300,23 @@ def test_an_outcome_that_cannot_be_read_stops_the_drain(database: Database, spoo
 def test_an_outcome_that_the_database_refuses_stays(database: Database, spool: Spool) -> None:
     """The refusal is raised, and the file is there for whoever looks into it (P2)."""
     (call,) = held(database, 1)
-    spool.keep(msgspec.structs.replace(entries.settle(call, ACCOUNT, 400), amount=-5))
-    with pytest.raises(EventStoreError):
+    spool.keep(msgspec.structs.replace(entries.settle(call, ACCOUNT, 400), kind=7))
+    with pytest.raises(EntryRefusedError):
         drain(database, spool)
     assert len(spool.files(OWNER)) == 1
+
+
+@pytest.mark.parametrize("amount", [-5, 10**18, 2**64 - 1])
+def test_an_absurd_outcome_is_answered_and_holds_nobody_up(
+    database: Database, spool: Spool, amount: int
+) -> None:
+    """Nothing is charged by it, its hold stays for the sweeper, the next is appended (P1, P2)."""
+    absurd, usual = held(database, 2)
+    spool.keep(msgspec.structs.replace(entries.settle(absurd, ACCOUNT, 400), amount=amount))
+    spool.keep(entries.settle(usual, ACCOUNT, 400))
+    assert drain(database, spool) == 2
+    assert settled(database) == [usual]
+    assert verify(database).open_holds == 1
 
 
 @pytest.mark.xfail(

@@ -219,6 +219,15 @@ CHECKS = {
     "0024_installation_secret": Check(
         (no_table("installation_secret"),), (table("installation_secret", never="DELETE"),)
     ),
+    "0025_amount_maxima": Check(
+        (APPEND_NOW, no(function("ledger_append", "estimated NOT BETWEEN"))),
+        (
+            function("ledger_append", "estimated NOT BETWEEN"),
+            function("ledger_append_in_order", "there is no entry of kind"),
+            function("ledger_grant", "code := 12"),
+            function("ledger_extend", "code := 11"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
