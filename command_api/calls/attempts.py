@@ -243,8 +243,11 @@ class StreamAttempt:
         usage = self.scanner.usage
         if usage is None and self.reply is not None and self.reply.report is not None:
             usage = parse_usage(self.reply.report)
-        usage = usage or request.estimated(self.scanner.count())
-        return request.counted(usage, b"")
+        return request.used(usage, self.attempt.offer, self._made)
+
+    def _made(self) -> int:
+        """Our own count of what came; a picture is output too, and has no text to count."""
+        return self.scanner.count() or int(self.scanner.started)
 
 
 def _not_a_stream(provider: str, raw: bytes) -> UpstreamFailure:

@@ -13,7 +13,7 @@ import msgspec
 
 from command_api.operations.request import Answer
 from command_api.replies.completions import read_completion
-from command_api.replies.own_count import count_message
+from command_api.replies.own_count import count_reply
 from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
 from domain.ledger.holds import (
     FILE_TOKENS_MAX,
@@ -22,12 +22,15 @@ from domain.ledger.holds import (
     PromptSize,
     output_bound,
 )
+from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
 from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body, utf8_size
 from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model, Provider
 
@@ -91,12 +94,13 @@ class ChatRequest:
 
     __slots__ = (
         *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
-        *("_size", "stream"),
+        *("_size", "_usage_tokens_max", "stream"),
     )
 
-    def __init__(self, raw: bytes, body: ChatBody) -> None:
+    def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
         self.raw, self.body = raw, body
+        self._usage_tokens_max = limits.usage_tokens_max
         self.model = body.model
         self.stream = bool(body.stream)
         self.choices = 1 if body.n is None else body.n
@@ -128,15 +132,26 @@ class ChatRequest:
             input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
         )
 
-    def counted(self, usage: Usage, _: bytes) -> Usage:
-        """What a provider's report leaves out: the images of the prompt are ours to count."""
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
+        """The provider's report where it can be, else our own count (money rule 6).
+
+        No report tells the images of the prompt: they are ours to count.
+        """
+        maxima = UsageMaxima.of(
+            context_length=offer.context_length,
+            max_output_tokens=offer.max_output_tokens,
+            requested=self.max_tokens,
+            unknown_tokens=self._usage_tokens_max,
+            choices=self.choices,
+        )
+        usage = believed(report, maxima, made=made, estimate=self.estimated)
         return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
         """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
         found = read_completion(offer.provider, raw, call_id=call_id, model=offer.id)
-        usage = found.usage or self.estimated(count_message(found.choices))
-        return Answer(found.raw, found.request_id, self.counted(usage, raw))
+        usage = self.used(found.usage, offer, lambda: count_reply(found.raw))
+        return Answer(found.raw, found.request_id, usage)
 
     def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""
@@ -217,4 +232,4 @@ def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:
     check_range("n", body.n, limits.choices_max)
     check_range("max_tokens", body.max_tokens, TOKENS_MAX)
     check_range("max_completion_tokens", body.max_completion_tokens, TOKENS_MAX)
-    return ChatRequest(raw, body)
+    return ChatRequest(raw, body, limits)

@@ -12,12 +12,15 @@ import msgspec
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from command_api.operations.vectors import in_encoding
 from domain.ledger.holds import CallBound
+from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens
 from edge.body import check_model, check_range, decode_body, decode_members
 from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model
 
@@ -41,9 +44,9 @@ class EmbeddingsRequest(MediaRequest):
     operation = Operation.EMBEDDINGS
     empty_answers = True
 
-    def __init__(self, raw: bytes, body: EmbeddingsBody) -> None:
+    def __init__(self, raw: bytes, body: EmbeddingsBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
-        super().__init__(raw, body)
+        super().__init__(raw, body, limits)
         self._inputs = _inputs_of(body.input)
         self.encoding = body.encoding_format or "float"
 
@@ -66,6 +69,17 @@ class EmbeddingsRequest(MediaRequest):
         return Usage(
             input_tokens=max(1, self.estimated_input_tokens()), output_tokens=0, source="estimated"
         )
+
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
+        """The provider's report where it can be, else our own count (money rule 6)."""
+        maxima = UsageMaxima.of(
+            context_length=offer.context_length,
+            max_output_tokens=offer.max_output_tokens,
+            requested=None,
+            unknown_tokens=self._usage_tokens_max,
+            prompts=len(self._inputs),
+        )
+        return believed(report, maxima, made=made, estimate=self.estimated, least=(1, 0))
 
     def counted(self, usage: Usage, _: bytes) -> Usage:
         """The report says it all."""
@@ -113,4 +127,4 @@ def parse_embeddings(raw: bytes, limits: RequestSettings) -> EmbeddingsRequest:
         message = "encoding_format must be float or base64."
         raise bad_request("invalid_value", message, "encoding_format")
     check_range("dimensions", body.dimensions, limits.embedding_dimensions_max)
-    return EmbeddingsRequest(raw, body)
+    return EmbeddingsRequest(raw, body, limits)

@@ -12,17 +12,24 @@ import msgspec
 
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from domain.ledger.holds import CallBound
-from domain.pricing.usage import Usage, estimate_tokens
+from domain.pricing.plausible import UsageMaxima, believed
+from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
 from edge.body import check_model, check_range, decode_body, decode_members
 from edge.errors import bad_request
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_api.settings.calls import HoldSettings, RequestSettings
     from providers.inference.registry.offers import Model
 
 IMAGE_PIXELS_DEFAULT = 1024 * 1024
 """An image whose size nobody says."""
+IMAGE_PIXELS_MAX = 100_000_000
+"""No image of more is asked for or believed: ten thousand pixels each way."""
+IMAGE_OUTPUT_TOKENS = 1_056
+"""Our own count of an image: one of gpt-image-1, 1024 pixels each way, of medium quality."""
 IMAGE_OUTPUT_TOKENS_MAX = 6_240
 """What one image of gpt-image-1 costs at most, in output tokens (OpenAI, "Image generation")."""
 _SIZE = re.compile(r"(?!0+x)(\d{1,5})x(?!0+\Z)(\d{1,5})\Z", re.ASCII)
@@ -48,7 +55,8 @@ class _ImageData(msgspec.Struct):
     def pixels(self, asked: int) -> int:
         """As many as the provider tells; those asked for where it tells none, or what cannot be."""
         width, height = self.width or 0, self.height or 0
-        return width * height if width > 0 and height > 0 else asked
+        pixels = width * height if width > 0 and height > 0 else asked
+        return pixels if pixels <= IMAGE_PIXELS_MAX else asked
 
 
 class _Images(msgspec.Struct):
@@ -63,13 +71,13 @@ class ImagesRequest(MediaRequest):
 
     operation = Operation.IMAGES
 
-    def __init__(self, raw: bytes, body: ImagesBody) -> None:
+    def __init__(self, raw: bytes, body: ImagesBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
-        super().__init__(raw, body)
+        super().__init__(raw, body, limits)
         self._prompt = body.prompt
         self._count = body.n or 1
         size = _SIZE.match(body.size or "")
-        self._pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
+        self.pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
 
     def bound(self, _: Model, __: HoldSettings) -> CallBound:
         """Images, their pixels, and for models that count them their tokens (money rule 2)."""
@@ -77,21 +85,43 @@ class ImagesRequest(MediaRequest):
             input_tokens=tokens_bound(self._prompt),
             output_tokens=self._count * IMAGE_OUTPUT_TOKENS_MAX,
             images=self._count,
-            image_pixels=self._count * self._pixels,
+            image_pixels=self._count * self.pixels,
         )
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt."""
         return estimate_tokens(self._prompt)
 
-    def estimated(self, _: int) -> Usage:
-        """Our own count: where no tokens are reported, images are what is priced."""
-        return Usage(input_tokens=0, output_tokens=0)
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
+        """The provider's report where it can be, else our own count (money rule 6).
+
+        Where images have a price, no report is needed: `counted` counts them.
+        """
+        if report is None and offer.price.counts_images:
+            return Usage(0, 0)
+        maxima = UsageMaxima.of(
+            context_length=offer.context_length,
+            max_output_tokens=None,
+            requested=self._count * IMAGE_OUTPUT_TOKENS_MAX,
+            unknown_tokens=self._usage_tokens_max,
+        )
+        least = (0, 0) if offer.price.counts_images else (1, 1)
+        return believed(report, maxima, made=made, estimate=self.estimated, least=least)
+
+    def estimated(self, images: int) -> Usage:
+        """Our own count of so many images, for models that count their tokens."""
+        return estimated_usage(
+            input_tokens=self.estimated_input_tokens(),
+            output_tokens=min(images, self._count) * IMAGE_OUTPUT_TOKENS,
+        )
 
     def counted(self, usage: Usage, raw: bytes) -> Usage:
-        """The images that came, at the size the provider tells, else the one asked for."""
-        data = _decode_data(raw).data
-        return usage.with_images(len(data), sum(each.pixels(self._pixels) for each in data))
+        """The images that came, at the size the provider tells, else the one asked for.
+
+        Nobody pays for more of them than were asked for.
+        """
+        data = _decode_data(raw).data[: self._count]
+        return usage.with_images(len(data), sum(each.pixels(self.pixels) for each in data))
 
     def mended(self, raw: bytes, _: Model, call_id: str, __: Usage) -> bytes:
         """OpenAI's images have `created`; Together leaves it out."""
@@ -118,4 +148,8 @@ def parse_images(raw: bytes, limits: RequestSettings) -> ImagesRequest:
     if body.size and "x" in body.size and not _SIZE.match(body.size):
         message = "size must be WIDTHxHEIGHT, such as 1024x1024."
         raise bad_request("invalid_value", message, "size")
-    return ImagesRequest(raw, body)
+    request = ImagesRequest(raw, body, limits)
+    if request.pixels > IMAGE_PIXELS_MAX:
+        message = f"size must hold at most {IMAGE_PIXELS_MAX} pixels."
+        raise bad_request("invalid_value", message, "size")
+    return request

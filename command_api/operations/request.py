@@ -15,7 +15,9 @@ from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
 from edge.body import utf8_size
 
 if TYPE_CHECKING:
-    from command_api.settings.calls import HoldSettings
+    from collections.abc import Callable
+
+    from command_api.settings.calls import HoldSettings, RequestSettings
     from domain.ledger.holds import CallBound
     from domain.pricing.usage import Usage
     from providers.inference.port import Operation
@@ -52,12 +54,11 @@ class InferenceRequest(Protocol):
         """Our own count of the prompt."""
         ...
 
-    def estimated(self, output_tokens: int, /) -> Usage:
-        """Our own count of the call."""
-        ...
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int], /) -> Usage:
+        """What a stream used: the provider's report where it can be, else our own count.
 
-    def counted(self, usage: Usage, raw: bytes, /) -> Usage:
-        """A provider's report with what it leaves out and the reply shows."""
+        `made` counts the output that was received, in tokens.
+        """
         ...
 
     def upstream_body(
@@ -88,9 +89,10 @@ class MediaRequest(ABC):
     empty_answers = False
     """Whether an answer without a single item is one."""
 
-    def __init__(self, raw: bytes, body: MediaBody) -> None:
+    def __init__(self, raw: bytes, body: MediaBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
         self.raw, self.model = raw, body.model
+        self._usage_tokens_max = limits.usage_tokens_max
         self.routing: Routing | None = read_routing(body) if body.routes else None
 
     def upstream_body(
@@ -107,7 +109,7 @@ class MediaRequest(ABC):
         if not isinstance(reply.data, list) or not (reply.data or self.empty_answers):
             raise failure_of_nothing(provider, "no data")
         report = parse_usage(reply.usage) if reply.usage is not None else None
-        usage = report or self.estimated(0)
+        usage = self.used(report, offer, lambda: len(reply.data))
         request_id = reply.id if isinstance(reply.id, str) else None
         try:
             mended = self.mended(raw, offer, call_id, usage)
@@ -116,8 +118,8 @@ class MediaRequest(ABC):
             raise failure_of_nothing(provider, "data of another shape") from None
 
     @abstractmethod
-    def estimated(self, output_tokens: int, /) -> Usage:
-        """Our own count of the call."""
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int], /) -> Usage:
+        """The provider's report where it can be, else our own count; `made` counts the items."""
 
     @abstractmethod
     def counted(self, usage: Usage, raw: bytes, /) -> Usage:

@@ -30,15 +30,11 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 class ChatAnswer(NamedTuple):
-    """A chat reply that counts as an answer; `raw` is what the caller gets.
-
-    `choices` are those of a reply without a report of usage, to be counted.
-    """
+    """A chat reply that counts as an answer; `raw` is what the caller gets."""
 
     raw: bytes
     request_id: str | None
     usage: Usage | None
-    choices: list[Any]
 
 
 def read_reply(provider: str, raw: bytes) -> Reply:
@@ -63,7 +59,7 @@ def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> C
     except UNREADABLE:
         return _misfit(provider, raw, call_id, model)
     if fit.error is None and fit.choices and fit.usage is not None:
-        return ChatAnswer(raw, fit.id, fit.usage.usage(), [])
+        return ChatAnswer(raw, fit.id, fit.usage.usage())
     return _misfit(provider, raw, call_id, model)
 
 
@@ -80,7 +76,6 @@ def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> ChatAnswer:
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
         usage=parse_usage(reply.usage) if reply.usage is not None else None,
-        choices=reply.choices,
     )
 
 

@@ -10,23 +10,30 @@ from command_api.replies.shapes import Chunk, Delta
 from domain.pricing.usage import estimate_tokens
 
 
+class _Choices(msgspec.Struct):
+    choices: list[Any]
+
+
+_decode_choices = msgspec.json.Decoder(_Choices).decode
+
+
 def has_output(chunk: Chunk) -> bool:
     """Whether a chunk carries text, reasoning, a tool call, or any other made thing."""
-    for choice in chunk.choices:
-        delta = choice.delta
-        if (
-            delta.content
-            or delta.reasoning
-            or delta.reasoning_content
-            or delta.reasoning_details
-            or delta.refusal
-            or delta.tool_calls
-            or delta.function_call
-            or delta.audio
-            or delta.images
-        ):
-            return True
-    return False
+    return any(_is_output(choice.delta) for choice in chunk.choices)
+
+
+def _is_output(delta: Delta) -> bool:
+    return bool(
+        delta.content
+        or delta.reasoning
+        or delta.reasoning_content
+        or delta.reasoning_details
+        or delta.refusal
+        or delta.tool_calls
+        or delta.function_call
+        or delta.audio
+        or delta.images
+    )
 
 
 def count_chunk(chunk: Chunk) -> int:
@@ -40,16 +47,17 @@ def count_chunk(chunk: Chunk) -> int:
     return tokens
 
 
-def count_message(choices: list[Any]) -> int:
-    """Our own count of the choices of a whole reply, in tokens (money rule 6)."""
+def count_reply(raw: bytes) -> int:
+    """Our own count of a whole reply, in tokens; 0 where nothing was made (money rule 6)."""
     tokens = 0
-    for choice in choices:
-        message = choice.get("message") if isinstance(choice, dict) else None
+    for choice in _decode_choices(raw).choices:
         try:
-            delta = msgspec.convert(message or {}, Delta)
-        except msgspec.ValidationError:
+            delta = msgspec.convert(choice.get("message") or {}, Delta)
+        except (msgspec.ValidationError, AttributeError):
             continue
-        tokens += sum(estimate_tokens(text) for text in _delta_texts(delta))
+        counted = sum(estimate_tokens(text) for text in _delta_texts(delta))
+        # What has no text, such as a picture, is output all the same.
+        tokens += counted or _is_output(delta)
     return tokens
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from domain.pricing.usage import Report, Usage, reported_usage
+from domain.pricing.usage import UNREADABLE, Report, Usage, reported_usage
 
 
 class Details(msgspec.Struct):
@@ -82,8 +82,12 @@ class FullUsage(ReportedUsage, kw_only=True):
 
 
 def parse_usage(report: Any) -> Usage | None:
-    """A report of any shape; None when it cannot be read, and then our own count is used."""
+    """A report of any shape; None when there is none in it.
+
+    Whole numbers are read however they are written, as 9.0 or "9": protobuf's JSON writes so. What
+    cannot be read is a report that cannot be.
+    """
     try:
         return msgspec.convert(report, ReportedUsage, strict=False).usage()
     except msgspec.ValidationError:
-        return None
+        return UNREADABLE

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from command_api.settings.group import Group
+from domain.pricing.usage import REPORTED_TOKENS_MAX
 
 
 class RequestSettings(Group):
@@ -43,6 +44,14 @@ class RequestSettings(Group):
         ge=1,
         alias="GATEWAYZ_EMBEDDING_DIMENSIONS_MAX",
         description="Largest `dimensions` of embeddings.",
+    )
+    usage_tokens_max: int = Field(
+        2_000_000,
+        ge=1,
+        le=REPORTED_TOKENS_MAX,
+        alias="GATEWAYZ_USAGE_TOKENS_MAX",
+        description="Most tokens that a provider's report is believed where neither the model's "
+        "length nor the request says more.",
     )
 
 

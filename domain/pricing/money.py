@@ -6,7 +6,7 @@ One credit is one USD (money rule 12).
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
 from domain.errors import InvalidAmountError
 
@@ -14,6 +14,9 @@ NANO_PER_USD = 1_000_000_000
 USD_DECIMALS = 9
 AMOUNT_NANO_USD_MAX = 2**62
 """Largest single amount, in nano-USD; sums of two still fit a signed 64-bit integer."""
+
+EXACT = Context(prec=64, traps=[Inexact])
+"""Of prices and amounts: none has so many digits, and nothing is rounded in silence."""
 
 
 def parse_usd(text: str) -> int:
@@ -30,7 +33,11 @@ def parse_usd(text: str) -> int:
     if not value.is_finite() or value < 0:
         message = f"{text!r} is not a finite amount of at least 0 USD"
         raise InvalidAmountError(message)
-    nano = value * NANO_PER_USD
+    try:
+        nano = EXACT.multiply(value, NANO_PER_USD)
+    except Inexact:
+        message = f"{text!r} has more digits than an amount of USD can have"
+        raise InvalidAmountError(message) from None
     if nano > AMOUNT_NANO_USD_MAX:
         message = f"{text!r} is more than {AMOUNT_NANO_USD_MAX} nano-USD, the largest amount"
         raise InvalidAmountError(message)

@@ -64,6 +64,7 @@ class PriceVersion:
     effective_at: str
     terms: PriceTerms
     _scale: int = field(init=False, repr=False)
+    _digits: int = field(init=False, repr=False)
     _base: Rates = field(init=False, repr=False)
     _base_dearest: tuple[int, int] = field(init=False, repr=False)
     _request: int = field(init=False, repr=False)
@@ -82,12 +83,14 @@ class PriceVersion:
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
         )
         every = [value for rates in nano for value in rates] + list(units)
-        scale = 10 ** max(max(0, -int(value.as_tuple().exponent)) for value in every)
+        digits = max(max(0, -int(value.as_tuple().exponent)) for value in every)
+        scale = 10**digits
         rates = [Rates(*(int(value * scale) for value in each)) for each in nano]
         request, *others = (int(value * scale) for value in units)
         tiers = tuple(zip(thresholds[1:], rates[1:], strict=True))
         for name, value in (
             ("_scale", scale),
+            ("_digits", digits),
             ("_base", rates[0]),
             ("_base_dearest", rates[0].dearest),
             ("_request", request),
@@ -95,6 +98,11 @@ class PriceVersion:
             ("_units", UnitRates(*others)),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def counts_images(self) -> bool:
+        """Whether an image that is made has a price of its own."""
+        return self.terms.per_image is not None or self.terms.per_megapixel is not None
 
     def _rates(self, input_tokens: int) -> Rates:
         """The rates of a call with so much input."""
@@ -134,8 +142,7 @@ class PriceVersion:
             total += usage.images * self._units.image + usage.image_pixels * self._units.pixel
         if self._scale == 1:
             return Cost(total, str(total))
-        exact = format(Decimal(total) / self._scale, "f")
-        return Cost(divide_half_even(total, self._scale), exact)
+        return Cost(divide_half_even(total, self._scale), _decimal(total, self._digits))
 
     def bound(
         self,
@@ -161,3 +168,9 @@ class PriceVersion:
         if rest <= 0 or dearest_output == 0:
             return 0
         return rest // dearest_output
+
+
+def _decimal(value: int, digits: int) -> str:
+    """An integer of 10^-digits as a decimal string, exactly, however large it is."""
+    whole, rest = divmod(value, 10**digits)
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")

@@ -22,6 +22,10 @@ PRICE_DECIMALS_MAX = 18
 """More decimals than this in a price is taken for a mistake."""
 
 
+PRICE_USD_MAX = 1_000_000
+"""The largest price of a million tokens or of a unit; more is taken for a mistake."""
+
+
 TIERS_MAX = 8
 
 
@@ -42,6 +46,9 @@ def parse_price(name: str, text: str) -> Decimal:
         raise InvalidPriceError(message) from None
     if not value.is_finite() or value < 0:
         message = f"{name} = {text!r} is not a finite price of at least 0"
+        raise InvalidPriceError(message)
+    if value > PRICE_USD_MAX:
+        message = f"{name} = {text!r} is more than {PRICE_USD_MAX} USD, the largest price"
         raise InvalidPriceError(message)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > PRICE_DECIMALS_MAX:

@@ -14,12 +14,16 @@ ASCII_CHARACTERS_PER_TOKEN = 4
 TWO_BYTE_CHARACTERS_PER_TOKEN = 2
 FOUR_BYTE_TOKENS_PER_CHARACTER = 2
 
+REPORTED_TOKENS_MAX = 100_000_000
+"""No report of more input or output is believed, whatever its model is said to take."""
+
 
 class Usage(NamedTuple):
     """Counts of one call; `source` says whether the provider or we counted.
 
     Audio tokens are part of the input and output tokens. `input_images` are those of the prompt,
-    `images` those that were made, `image_pixels` their pixels altogether.
+    `images` those that were made, `image_pixels` their pixels altogether. `implausible` marks our
+    own count where the provider's cannot be.
     """
 
     input_tokens: int
@@ -33,10 +37,13 @@ class Usage(NamedTuple):
     input_images: int = 0
     images: int = 0
     image_pixels: int = 0
+    implausible: bool = False
 
     def as_dict(self) -> dict[str, int | str]:
-        """The usage as it stands in events and replies; rarer counts only when there are any."""
+        """The usage as it stands in events and replies; what is rare only when there is any."""
         found = self._tokens()
+        if self.implausible:
+            found["implausible"] = True
         if self.audio_input_tokens or self.audio_output_tokens or self.input_images or self.images:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -67,6 +74,10 @@ RARE_COUNTS = (
 """Counts that an event carries only when they are not 0."""
 
 
+UNREADABLE = Usage(-1, -1)
+"""What a report stands for that cannot be read: it cannot be."""
+
+
 class Report(NamedTuple):
     """A provider's Chat Completions report as it stands; absent counts are 0."""
 
@@ -90,11 +101,13 @@ def reported_usage(report: Report) -> Usage:
     output: Gemini in OpenAI's form counts its thoughts nowhere but in the total. A total of
     prompt + completion says that the parts are inside, however large they claim to be (measured
     at OpenRouter and Vercel). Parts never exceed their whole, so that no term is ever charged a
-    negative count.
+    negative count; a negative whole makes the report unreadable.
     """
-    if not any(report[3:]) and report.total_tokens == sum(report[:2]) and min(report[:2]) >= 0:
-        return Usage(report.prompt_tokens, report.completion_tokens)  # The plainest, and commonest.
-    prompt, completion = max(report.prompt_tokens, 0), max(report.completion_tokens, 0)
+    prompt, completion = report.prompt_tokens, report.completion_tokens
+    if prompt < 0 or completion < 0:
+        return UNREADABLE
+    if not any(report[3:]) and report.total_tokens == prompt + completion:
+        return Usage(prompt, completion)  # The plainest, and commonest.
     reasoning, heard = max(report.reasoning_tokens, 0), max(report.audio_input_tokens, 0)
     cached = max(report.cached_tokens, 0)
     beyond = report.total_tokens - prompt - completion

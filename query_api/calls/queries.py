@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import localcontext
 from typing import TYPE_CHECKING, Any
 
 from domain.events.ledger import (
@@ -14,7 +15,7 @@ from domain.events.ledger import (
 )
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.state import MOVES
-from domain.pricing.money import format_usd
+from domain.pricing.money import EXACT, format_usd
 from domain.pricing.terms import PriceTerms
 from event_store.ids import to_iso
 from event_store.log.reading import LogEntry, read_stream
@@ -82,6 +83,8 @@ def _story(
     amount = settled.settled_nano_usd if settled else 0
     released = end.released_nano_usd if end else 0
     lost = end.house_loss_nano_usd if end else 0
+    with localcontext(EXACT):
+        arithmetic = _arithmetic(settled, price) if settled else None
     return {
         "id": str(call_id),
         "object": "call",
@@ -101,7 +104,7 @@ def _story(
         "usage": settled.usage if settled else None,
         "price": price,
         "alternatives": placed.alternatives,
-        "arithmetic": _arithmetic(settled, price) if settled else None,
+        "arithmetic": arithmetic,
         "lots": [*settled.lots, *settled.beyond_lots] if settled else [],
         "reason": end.reason if end else None,
         "provider_request_id": settled.provider_request_id if settled else None,

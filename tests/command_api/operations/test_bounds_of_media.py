@@ -119,7 +119,7 @@ MADE: list[tuple[list[dict[str, Any]], int]] = [
 def test_images_are_counted_at_a_size_that_can_be(data: list[dict[str, Any]], pixels: int) -> None:
     """The provider's size, else the one asked for; no charge is negative (P1, money rule 6)."""
     raw = msgspec.json.encode({"data": data})
-    counted = images(size="512x256").counted(Usage(3, 4), raw)
+    counted = images(size="512x256", n=2).counted(Usage(3, 4), raw)
     assert counted == Usage(3, 4, images=len(data), image_pixels=pixels)
 
 
@@ -152,3 +152,9 @@ def test_what_cannot_be_bounded_is_refused(
     with pytest.raises(ApiError) as refusal:
         parse(msgspec.json.encode({"model": "m", **whole, **more}), SETTINGS.requests)
     assert (refusal.value.status, refusal.value.param) == (400, param)
+
+
+def test_nobody_pays_for_more_images_than_were_asked_for() -> None:
+    """The hold covered those (P1, money rule 2)."""
+    raw = msgspec.json.encode({"data": [{}] * 5})
+    assert images(n=2).counted(Usage(3, 4), raw).images == 2

@@ -143,8 +143,8 @@ def test_our_own_count_adds_up() -> None:
 def test_a_report_is_completed_by_the_images_of_the_prompt() -> None:
     """No provider counts them, and some prices have a term for them (money rule 1)."""
     report = Usage(9, 4)
-    assert chat(HI).counted(report, b"") is report
-    assert chat(user(IMAGE, IMAGE)).counted(report, b"").input_images == 2
+    assert chat(HI).used(report, model_of(), lambda: 3) is report
+    assert chat(user(IMAGE, IMAGE)).used(report, model_of(), lambda: 3).input_images == 2
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command_api.replies.usage_report import ReportedUsage, parse_usage
-from domain.pricing.usage import Usage
+from domain.pricing.usage import UNREADABLE, Usage
 
 REPORTS: list[tuple[dict[str, Any], Usage | None]] = [
     ({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}, Usage(9, 4)),
@@ -24,9 +24,13 @@ REPORTS: list[tuple[dict[str, Any], Usage | None]] = [
     ({}, None),
     ({"prompt_tokens": "9", "completion_tokens": "4"}, Usage(9, 4)),
     ({"prompt_tokens": 9.0, "completion_tokens": 4.0}, Usage(9, 4)),
-    ({"prompt_tokens": 9.5, "completion_tokens": 4}, None),
-    ({"prompt_tokens": "nine"}, None),
-    ({"prompt_tokens": 9, "prompt_tokens_details": "odd"}, None),
+    ({"prompt_tokens": 9.5, "completion_tokens": 4}, UNREADABLE),
+    ({"prompt_tokens": "nine"}, UNREADABLE),
+    ({"prompt_tokens": True, "completion_tokens": 4}, UNREADABLE),
+    ({"prompt_tokens": 1e300, "completion_tokens": 4}, UNREADABLE),
+    ({"prompt_tokens": 9, "completion_tokens": -4}, UNREADABLE),
+    ({"total_tokens": -9}, UNREADABLE),
+    ({"prompt_tokens": 9, "prompt_tokens_details": "odd"}, UNREADABLE),
 ]
 CACHED = [
     {"prompt_tokens_details": {"cached_tokens": 5}},
@@ -44,7 +48,9 @@ WHOLE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
 def test_the_counts_are_found_under_either_name(
     report: dict[str, Any], usage: Usage | None
 ) -> None:
-    """One that cannot be read is none, and then our own count is used (money rule 6)."""
+    """One that cannot be read is one that cannot be, and is replaced by our own count
+    (money rule 6).
+    """
     assert parse_usage(report) == usage
 
 
@@ -74,7 +80,7 @@ def test_parts_of_prompt_and_completion() -> None:
 @pytest.mark.parametrize("report", [None, 7, "text", [], [WHOLE], True])
 def test_what_is_no_object_is_no_report(report: Any) -> None:
     """It is replaced by our own count (money rule 6)."""
-    assert parse_usage(report) is None
+    assert parse_usage(report) == UNREADABLE
 
 
 COUNTS = st.none() | st.integers(-(2**40), 2**40)
@@ -97,7 +103,7 @@ def test_no_report_gives_a_negative_count_or_a_part_above_its_whole(
     """No charge falls below zero for what a provider claims (P1)."""
     whole = {**report, "prompt_tokens_details": details, "completion_tokens_details": details}
     usage = parse_usage(msgspec.json.decode(msgspec.json.encode(whole)))
-    if usage is None:
+    if usage is None or usage == UNREADABLE:
         return
     assert min(usage.input_tokens, usage.output_tokens) >= 0
     parts = (usage.cached_input_tokens, usage.cache_write_tokens, usage.audio_input_tokens)

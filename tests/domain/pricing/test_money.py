@@ -36,6 +36,9 @@ REFUSED = [
     ("Infinity", "'Infinity' is not a finite amount"),
     ("0.0000000001", r"'0.0000000001' is finer than one nano-USD \(9 decimals\)"),
     ("4611686018.427387905", "is more than 4611686018427387904 nano-USD"),
+    ("1." + "0" * 80 + "1", "has more digits than an amount of USD can have"),
+    ("1.0000000000000000000000000000001", "is finer than one nano-USD"),
+    ("1e999999", "has more digits than an amount of USD can have"),
     ("1e30", f"'1e30' is more than {AMOUNT_NANO_USD_MAX} nano-USD, the largest amount"),
 ]
 

@@ -284,6 +284,7 @@ def test_a_refusal_of_a_price_says_what_is_wrong() -> None:
         ({**BASE, "per_request": "1e-19"}, "per_request = '1e-19' has more than 18 decimals"),
         (MANY_TIERS, "there are more than 8 tiers"),
         ({**BASE, "input_per_million": "x"}, "input_per_million = 'x' is not a decimal"),
+        ({**BASE, "input_per_million": "1e7"}, "input_per_million = '1e7' is more than 1000000"),
         ({**BASE, "input_per_million": "-1"}, "input_per_million = '-1' is not a finite price"),
     ]:
         with pytest.raises(InvalidPriceError, match=f"^{said}"):
