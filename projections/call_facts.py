@@ -14,6 +14,9 @@ UNKNOWN = ""
 HOUR_CHARACTERS = len("2026-01-01T00")
 MINUTE_CHARACTERS = len("2026-01-01T00:00")
 DAY_CHARACTERS = len("2026-01-01")
+COUNTED_TOKENS_MAX = 1_000_000_000
+"""Most tokens of one call that a ranking or a counter believes: nine million such calls in a
+window stay exact in a double (below 2^53)."""
 
 
 class CallFacts(NamedTuple):
@@ -55,6 +58,13 @@ def facts_of(event: HoldResolved) -> CallFacts:
         last.get("duration_ms"),
         last.get("first_output_ms"),
     )
+
+
+def counted_tokens(event: HoldSettled) -> int:
+    """What a call adds to a counter of tokens, which may be one of Redis's doubles."""
+    usage = event.usage
+    tokens: int = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+    return min(max(tokens, 0), COUNTED_TOKENS_MAX)
 
 
 def key_id_of(actor: str) -> str:

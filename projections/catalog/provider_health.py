@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from domain.events.ledger import HoldResolved
 from projections.call_facts import UNKNOWN, minute_of
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key, sums
+from projections.engine.tables import Column, Merge, Table, counts, key, sums
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,8 +26,9 @@ ATTEMPTS = Table(
         key("minute", "timestamptz"),
         key("provider", "text"),
         key("model", "text"),
-        *sums("attempts", "successes", "failures", "rate_limited"),
-        *sums("latency_ms", "first_output_ms", "first_outputs"),
+        *counts("attempts", "successes", "failures", "rate_limited"),
+        *sums("latency_ms", "first_output_ms"),
+        *counts("first_outputs"),
     ),
     time="minute",
     keep_days=30,
@@ -54,6 +55,7 @@ class ProviderHealth(Projection):
     about = "Success, latency and last error of each provider's models."
     tables = (ATTEMPTS, LAST_OUTCOME)
     handles = (HoldResolved,)
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count each attempt of a call that ended."""
@@ -88,8 +90,8 @@ def _count(entry: LogEntry, attempt: dict[str, Any], changes: Changes) -> None:
 def read_provider_health(select: Select, *, since: datetime) -> list[dict[str, Any]]:
     """Success rate (parts per million) and mean latency since an instant, by provider, model."""
     rows = select(
-        "SELECT a.provider, a.model, sum(a.attempts)::bigint, sum(a.successes)::bigint, "
-        "sum(a.rate_limited)::bigint, sum(a.latency_ms)::bigint, max(o.last_error), "
+        "SELECT a.provider, a.model, sum(a.attempts), sum(a.successes), "
+        "sum(a.rate_limited), sum(a.latency_ms), max(o.last_error), "
         "max(o.last_error_at) "
         f"FROM {ATTEMPTS.view} a LEFT JOIN {LAST_OUTCOME.view} o USING (provider, model) "
         "WHERE a.minute >= %s GROUP BY 1, 2 ORDER BY 1, 2",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from event_store.log.codec import UnreadableEvent
+from projections.engine.tables import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 
 def select_on(connection: psycopg.Connection[Any]) -> Select:
-    """Selects on one connection."""
-    return lambda query, values: connection.execute(query, values).fetchall()
+    """Selects on one connection; numerics come as integers."""
+    return lambda query, values: [
+        whole(row) for row in connection.execute(query, values).fetchall()
+    ]
 
 
 class Projection(ABC):

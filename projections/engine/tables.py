@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +38,7 @@ class Merge(StrEnum):
     they."""
 
 
-_NUMBERS = frozenset({"smallint", "integer", "bigint"})
+_NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,18 @@ def key(name: str, sql: str, about: str = "") -> Column:
 
 
 def sums(*names: str) -> tuple[Column, ...]:
-    """Columns of integers that add up."""
+    """Columns of integers that add up, without any limit: amounts, tokens, milliseconds."""
+    return tuple(Column(name, "numeric") for name in names)
+
+
+def counts(*names: str) -> tuple[Column, ...]:
+    """Columns that grow by one for an event or an attempt, and so stay in 64 bits."""
     return tuple(Column(name, "bigint") for name in names)
+
+
+def amounts(*names: str, about: str = "") -> tuple[Column, ...]:
+    """Columns of an appended table with amounts or tokens, however great."""
+    return tuple(Column(name, "numeric", Merge.ONCE, about=about) for name in names)
 
 
 def _min(old: Any, new: Any) -> Any:
@@ -229,6 +240,11 @@ class Changes:
         self.appended[table].append(row)
 
 
+def whole(row: Row) -> Row:
+    """A row as PostgreSQL gave it, with its numerics as the integers that they are (P4)."""
+    return tuple(int(each) if type(each) is Decimal else each for each in row)
+
+
 def canonical(column: Column, value: Any) -> Any:
     """One form for a value, whether a fold made it or a database gave it back."""
     if value is None:
@@ -236,4 +252,6 @@ def canonical(column: Column, value: Any) -> Any:
     if column.sql == "timestamptz":
         instant = datetime.fromisoformat(value) if isinstance(value, str) else value
         return instant.astimezone(UTC).isoformat()
+    if column.sql == "numeric":
+        return int(value)
     return str(value) if column.sql in ("uuid", "date") else value

@@ -15,7 +15,7 @@ from domain.events.ledger import (
     MoneyEvent,
 )
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key, sums
+from projections.engine.tables import Column, Merge, Table, counts, key, sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,8 @@ ACCOUNT_BALANCE = Table(
     columns=(
         key("account_id", "uuid"),
         *sums("granted", "available", "held", "settled", "breakage", "house_loss"),
-        *sums("requests", "tokens"),
+        *counts("requests"),
+        *sums("tokens"),
         Column("position", "bigint", Merge.MAX, about="Last event of the account."),
     ),
 )
@@ -61,6 +62,7 @@ class AccountBalances(Projection):
     handles = (MoneyEvent,)
     watches = ("ledger.",)
     awaited = True
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Move credits between available, held, settled and breakage."""

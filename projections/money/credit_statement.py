@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from domain.events.ledger import CreditsGranted, HoldResolved, HoldSettled, LotExpired, MoneyEvent
 from domain.ledger.postings import BREAKAGE
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key, sums
+from projections.engine.tables import Column, Merge, Table, amounts, key, sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +33,7 @@ STATEMENT_LINE = Table(
             Merge.ONCE,
             about="A grant's kind, api_usage or breakage.",
         ),
-        Column("amount", "bigint", Merge.ONCE),
-        Column("balance_before", "bigint", Merge.ONCE),
-        Column("balance_after", "bigint", Merge.ONCE),
-        Column("house_loss", "bigint", Merge.ONCE),
+        *amounts("amount", "balance_before", "balance_after", "house_loss"),
         Column("description", "text", Merge.ONCE),
         Column("call_id", "uuid", Merge.ONCE),
         Column("payment_id", "text", Merge.ONCE),
@@ -62,6 +59,7 @@ class CreditStatement(Projection):
     handles = (CreditsGranted, LotExpired, HoldResolved)
     watches = ("ledger.",)
     awaited = True
+    revision = 2
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> dict[str, int]:
         """The balances under the last lines of the accounts."""
@@ -156,7 +154,7 @@ def read_lines(
 def read_sums(select: Select, account_id: UUID, *, transaction_type: str | None) -> list[TypeSum]:
     """The whole statement summed by type; of one type, or of all."""
     rows = select(
-        f"SELECT transaction_type, count(*), sum(amount)::bigint FROM {STATEMENT_LINE.view} "
+        f"SELECT transaction_type, count(*), sum(amount) FROM {STATEMENT_LINE.view} "
         "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) GROUP BY 1",
         [account_id, transaction_type, transaction_type],
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from domain.events.ledger import MoneyEvent
 from domain.ledger.postings import postings_of
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key, sums
+from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
@@ -21,7 +21,7 @@ JOURNAL = Table(
         key("position", "bigint"),
         key("line", "smallint"),
         Column("ledger_account", "text", Merge.ONCE, about="See the chart of accounts."),
-        Column("amount_nano_usd", "bigint", Merge.ONCE),
+        *amounts("amount_nano_usd"),
         Column("account_id", "uuid", Merge.ONCE),
         Column("booked_at", "timestamptz", Merge.ONCE),
     ),
@@ -31,7 +31,7 @@ JOURNAL = Table(
 TRIAL_BALANCE = Table(
     name="trial_balance",
     about="The balance of each ledger account; all together they are zero; nano-USD.",
-    columns=(key("ledger_account", "text"), *sums("balance_nano_usd", "postings")),
+    columns=(key("ledger_account", "text"), *sums("balance_nano_usd"), *counts("postings")),
 )
 
 
@@ -43,6 +43,7 @@ class Journal(Projection):
     tables = (JOURNAL, TRIAL_BALANCE)
     handles = (MoneyEvent,)
     watches = ("ledger.",)
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write the event's postings."""

@@ -8,7 +8,7 @@ from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
 from domain.events.ledger import CreditsGranted, HoldRefused, HoldResolved, LotExpired
 from projections.call_facts import UNKNOWN, facts_of, key_id_of
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key
+from projections.engine.tables import Column, Merge, Table, amounts, key
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
@@ -29,9 +29,8 @@ ACTIVITY = Table(
         Column("call_id", "uuid", Merge.ONCE),
         Column("provider", "text", Merge.ONCE),
         Column("model", "text", Merge.ONCE),
-        Column("input_tokens", "bigint", Merge.ONCE),
-        Column("output_tokens", "bigint", Merge.ONCE),
-        Column("amount_nano_usd", "bigint", Merge.ONCE, about="What it did to the posted balance."),
+        *amounts("input_tokens", "output_tokens"),
+        *amounts("amount_nano_usd", about="What it did to the posted balance."),
         Column("duration_ms", "bigint", Merge.ONCE),
         Column("first_output_ms", "bigint", Merge.ONCE),
         Column("booked_at", "timestamptz", Merge.ONCE),
@@ -47,6 +46,7 @@ class ActivityLog(Projection):
     name = "activity_log"
     about = "What happened on each account."
     tables = (ACTIVITY,)
+    revision = 2
     handles = (
         *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
         *(UserRegistered, ApiKeyCreated, ApiKeyRevoked),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projections.engine.tables import Table, key, sums
+from projections.engine.tables import Table, counts, key, sums
 from projections.usage.rankings import Ranking
 
 if TYPE_CHECKING:
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 APP_DAY = Table(
     name="app_day",
     about="Charged calls of an app on a day.",
-    columns=(key("day", "date"), key("app", "text"), *sums("requests", "tokens")),
+    columns=(key("day", "date"), key("app", "text"), *counts("requests"), *sums("tokens")),
 )
 APP_DAY_USER = Table(
     name="app_day_user",
     about="Charged calls of one account through an app on a day.",
-    columns=(key("day", "date"), key("app", "text"), key("account_id", "uuid"), *sums("requests")),
+    columns=(
+        key("day", "date"),
+        key("app", "text"),
+        key("account_id", "uuid"),
+        *counts("requests"),
+    ),
     members=2,
 )
 
@@ -30,6 +35,7 @@ class AppRankings(Ranking):
     about = "Apps by requests, tokens and users."
     counters, users = APP_DAY, APP_DAY_USER
     tables = (APP_DAY, APP_DAY_USER)
+    revision = 2
 
     def subject(self, event: HoldSettled) -> tuple[str, ...] | None:
         """The app, when the caller named one."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from domain.events.ledger import HoldResolved
 from projections.call_facts import UNKNOWN, facts_of
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, key, sums
+from projections.engine.tables import Column, Merge, Table, counts, key, sums
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
@@ -19,7 +19,8 @@ KEY_USAGE = Table(
     columns=(
         key("key_id", "text"),
         Column("account_id", "uuid", Merge.FIRST),
-        *sums("requests", "errors", "input_tokens", "output_tokens", "charged_nano_usd"),
+        *counts("requests", "errors"),
+        *sums("input_tokens", "output_tokens", "charged_nano_usd"),
         Column("first_used_at", "timestamptz", Merge.MIN),
         Column("last_used_at", "timestamptz", Merge.MAX),
     ),
@@ -34,6 +35,7 @@ class KeyUsage(Projection):
     about = "Use of each API key."
     tables = (KEY_USAGE,)
     handles = (HoldResolved,)
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a call for the key that made it."""

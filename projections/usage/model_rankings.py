@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projections.engine.tables import Table, key, sums
+from projections.engine.tables import Table, counts, key, sums
 from projections.usage.rankings import Ranking
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ MODEL_DAY = Table(
         key("day", "date"),
         key("provider", "text"),
         key("model", "text"),
-        *sums("requests", "tokens"),
+        *counts("requests"),
+        *sums("tokens"),
     ),
     members=2,
 )
@@ -29,7 +30,7 @@ MODEL_DAY_USER = Table(
         key("provider", "text"),
         key("model", "text"),
         key("account_id", "uuid"),
-        *sums("requests"),
+        *counts("requests"),
     ),
     members=3,
 )
@@ -42,6 +43,7 @@ class ModelRankings(Ranking):
     about = "Models by requests, tokens and users."
     counters, users = MODEL_DAY, MODEL_DAY_USER
     tables = (MODEL_DAY, MODEL_DAY_USER)
+    revision = 2
 
     def subject(self, event: HoldSettled) -> tuple[str, ...]:
         """Provider and model."""

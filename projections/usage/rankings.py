@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from domain.events.ledger import HoldSettled
-from projections.call_facts import day_of
+from projections.call_facts import counted_tokens, day_of
 from projections.engine.projection import Projection, select_on
 from projections.engine.register import registered
 from projections.engine.sinks.port import REDIS, SinkUnavailableError
@@ -51,9 +51,7 @@ class Ranking(Projection):
         if subject is None:
             return
         day = day_of(event.effective_at)
-        usage = event.usage
-        tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-        changes.merge(self.counters, (day, *subject), (1, tokens))
+        changes.merge(self.counters, (day, *subject), (1, counted_tokens(event)))
         changes.merge(self.users, (day, *subject, event.account_id), (1,))
 
     def rank(

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.events.ledger import HoldPlaced, HoldSettled
-from projections.call_facts import MINUTE_CHARACTERS, UNKNOWN, day_of, hour_of, key_id_of, minute_of
+from projections.call_facts import (
+    MINUTE_CHARACTERS,
+    UNKNOWN,
+    counted_tokens,
+    day_of,
+    hour_of,
+    key_id_of,
+    minute_of,
+)
 from projections.engine.projection import Projection
-from projections.engine.tables import Table, key, sums
+from projections.engine.tables import Table, counts, key, sums
 
 if TYPE_CHECKING:
     from event_store.log.reading import LogEntry
@@ -24,7 +32,8 @@ RATE_LIMIT_COUNTER = Table(
         key("span", "text", "minute, hour or day"),
         key("scope", "text", "key or account"),
         key("scope_id", "text"),
-        *sums("requests", "tokens"),
+        *counts("requests"),
+        *sums("tokens"),
     ),
     members=2,
     time="starts_at",
@@ -40,6 +49,7 @@ class RateLimitCounters(Projection):
     tables = (RATE_LIMIT_COUNTER,)
     handles = (HoldPlaced, HoldSettled)
     in_redis = True
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a request when its hold is placed, its tokens when it is settled."""
@@ -48,8 +58,7 @@ class RateLimitCounters(Projection):
             figures = (1, 0)
         else:
             assert isinstance(event, HoldSettled)
-            usage = event.usage
-            figures = (0, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+            figures = (0, counted_tokens(event))
         at = event.effective_at
         # A busy key calls many times a minute: find its rows once, then count in them.
         where = (at[:MINUTE_CHARACTERS], event.account_id, event.actor)

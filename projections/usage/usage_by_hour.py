@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from domain.events.ledger import HoldResolved
 from projections.call_facts import facts_of, hour_of
 from projections.engine.projection import Projection
-from projections.engine.tables import Table, key, sums
+from projections.engine.tables import Table, counts, key, sums
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,11 +31,12 @@ USAGE_BY_HOUR = Table(
         key("key_id", "text"),
         key("provider", "text"),
         key("model", "text"),
-        *sums("requests", "errors", "input_tokens", "output_tokens"),
+        *counts("requests", "errors"),
+        *sums("input_tokens", "output_tokens"),
         *sums("cached_input_tokens", "reasoning_tokens"),
         *sums("cost_nano_usd", "charged_nano_usd", "margin_nano_usd"),
-        *sums("latency_ms", "first_output_ms", "first_outputs"),
-        *sums(*BUCKETS),
+        *sums("latency_ms", "first_output_ms"),
+        *counts("first_outputs", *BUCKETS),
     ),
     indexes=("account_id, hour",),
 )
@@ -48,6 +49,7 @@ class UsageByHour(Projection):
     about = "Requests, tokens, money and latency by hour."
     tables = (USAGE_BY_HOUR,)
     handles = (HoldResolved,)
+    revision = 2
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a call that ended in the hour of its end."""
@@ -91,9 +93,8 @@ def read_traffic_rows(select: Select, *, since: datetime) -> list[Row]:
     """
     return select(
         "SELECT coalesce(provider, ''), coalesce(model, ''), grouping(provider, model), "
-        "sum(requests)::bigint, sum(input_tokens + output_tokens)::bigint, "
-        "sum(charged_nano_usd)::bigint, sum(output_tokens)::bigint, "
-        "sum(latency_ms)::bigint, count(DISTINCT account_id) "
+        "sum(requests), sum(input_tokens + output_tokens), sum(charged_nano_usd), "
+        "sum(output_tokens), sum(latency_ms), count(DISTINCT account_id) "
         f"FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
         "GROUP BY GROUPING SETS ((provider, model), (provider), ()) ORDER BY 4 DESC, 1, 2",
         [since],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from projections.engine.schema import drop_tables
 from projections.engine.sinks.port import POSTGRES, ProjectionMovedError
-from projections.engine.tables import Merge
+from projections.engine.tables import Merge, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,10 @@ class PostgresSink:
 
         def select(table: Table, condition: str, values: Sequence[Any]) -> list[Row]:
             columns = ", ".join(table.names)
-            return connection.execute(
+            found = connection.execute(
                 f"SELECT {columns} FROM {table.stored_as(version)} WHERE {condition}", values
             ).fetchall()
+            return [whole(row) for row in found]
 
         return select
 

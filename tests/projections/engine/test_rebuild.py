@@ -157,7 +157,7 @@ def test_a_new_revision_is_rebuilt_by_the_migration(
     """A release that changes a fold brings its rows along (P8)."""
     History(database).calls(10)
     assert install(database) == []
-    monkeypatch.setattr(UsageByHour, "revision", 2)
+    monkeypatch.setattr(UsageByHour, "revision", UsageByHour.revision + 1)
     assert install(database) == ["usage_by_hour"]
     assert install(database) == []
     with database.connect() as connection:
