@@ -84,11 +84,14 @@ def _suspicious(block: bytes, at: int) -> int:
 
     Three plain searches: one regular expression for all of them takes ten times as long.
     """
-    usage = block.find(_USAGE, at)
+    found = (block.find(b'"error"', at), block.find(b"[DONE]", at))
+    first = min((place for place in found if place >= 0), default=-1)
+    # Up to there only: what is behind is looked at when its turn comes.
+    end = len(block) if first < 0 else first
+    usage = block.find(_USAGE, at, end)
     while usage >= 0 and _NO_USAGE.match(block, usage):
-        usage = block.find(_USAGE, usage + len(_USAGE))
-    found = (usage, block.find(b'"error"', at), block.find(b"[DONE]", at))
-    return min((place for place in found if place >= 0), default=-1)
+        usage = block.find(_USAGE, usage + len(_USAGE), end)
+    return first if usage < 0 else usage
 
 
 def _end_of_string(line: bytes, begin: int) -> int:

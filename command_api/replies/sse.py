@@ -17,6 +17,7 @@ from command_api.replies.mending import mend_chunk
 from command_api.replies.own_count import count_chunk, has_output
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.usage_report import parse_usage
+from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
     from domain.pricing.usage import Usage
@@ -58,10 +59,10 @@ class StreamScanner:
         "_dropping",
         "_keep_usage",
         "_like",
+        "_lines",
         "_model",
         "_pending",
         "_pending_bytes",
-        "_rest",
         "_uncounted",
         "done",
         "finished",
@@ -77,7 +78,7 @@ class StreamScanner:
         self._keep_usage = keep_usage
         self._call_id, self._model = call_id, model
         self._like = Likeness()
-        self._rest = b""
+        self._lines = WholeLines(LINE_BYTES_MAX)
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._dropping = False
@@ -92,20 +93,15 @@ class StreamScanner:
         """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
         if self.done:
             return b""
-        if self._rest:
-            data = self._rest + data
-        cut = data.rfind(b"\n") + 1
-        self._rest, block = data[cut:], data[:cut]
-        if len(self._rest) > LINE_BYTES_MAX:
-            message = f"a line of the stream is longer than {LINE_BYTES_MAX} bytes"
-            raise BrokenStreamError(message)
-        if not block:
-            return b""
-        return self._process(block)
+        try:
+            block = self._lines.add(data)
+        except LineTooLongError as error:
+            raise BrokenStreamError(str(error)) from None
+        return self._process(block) if block else b""
 
     def end(self) -> bytes:
         """The stream ended cleanly: what a last line without its line break still holds."""
-        rest, self._rest = self._rest, b""
+        rest = self._lines.rest()
         return self._process(rest + b"\n") if rest.strip() else b""
 
     def take_pending(self) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from providers.inference.adapters.lines import LineTooLongError, WholeLines
 from providers.inference.port import (
     UnsupportedError,
     UpstreamBrokenError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from providers.inference.port import UpstreamReply
 
 OK = 200
-EVENT_BYTES_MAX = 16 * 1024 * 1024
+LINE_BYTES_MAX = 16 * 1024 * 1024
 DONE = b"data: [DONE]\n\n"
 JSON_HEADERS = {b"content-type": b"application/json"}
 STREAM_HEADERS = {b"content-type": b"text/event-stream"}
@@ -64,7 +65,7 @@ class TranslatedReply:
     def __init__(self, inner: UpstreamReply, translator: Translator) -> None:
         """Read from `inner` through a translator."""
         self._inner, self._translator = inner, translator
-        self._rest = b""
+        self._lines = WholeLines(LINE_BYTES_MAX)
         self._ended = False
         self.status = inner.status
         kept = {name: inner.headers[name] for name in (b"retry-after",) if name in inner.headers}
@@ -92,16 +93,12 @@ class TranslatedReply:
             piece = await self._inner.piece()
             if not piece:
                 self._ended = True
-                return self._chunks_of(self._rest) + _written(self._translator.end()) + DONE
-            data = (self._rest + piece).replace(b"\r\n", b"\n")
-            cut = data.rfind(b"\n\n") + 2
-            if cut < len(b"\n\n"):
-                cut = 0
-            self._rest = data[cut:]
-            if len(self._rest) > EVENT_BYTES_MAX:
-                message = f"an event of the stream is longer than {EVENT_BYTES_MAX} bytes"
-                raise UpstreamTooLargeError(message)
-            out = self._chunks_of(data[:cut])
+                return self._chunks_of(self._lines.rest()) + _written(self._translator.end()) + DONE
+            try:
+                block = self._lines.add(piece)
+            except LineTooLongError as error:
+                raise UpstreamTooLargeError(str(error)) from None
+            out = self._chunks_of(block)
             if out:
                 return out
         return b""

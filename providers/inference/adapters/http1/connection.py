@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from providers.inference.adapters.http1.limits import (
+    FRAMING_BYTES_MAX,
+    FRAMING_BYTES_PER_BODY_BYTE,
+    HEADERS_MAX,
+)
 from providers.inference.port import (
     UpstreamBrokenError,
     UpstreamError,
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
 
 PAUSE_BYTES = 256 * 1024
 IDLE_CONNECTIONS_MAX = 512
-HEADERS_MAX = 100
 DRAIN_S = 2.0
 FINAL_STATUS_MIN = 200
 """Responses below are interim ones (RFC 9110, 15.2)."""
@@ -53,6 +57,8 @@ class HttpConnection(asyncio.Protocol):
         "_done",
         "_draining",
         "_error",
+        "_framing",
+        "_header_count",
         "_heard_at",
         "_inflate",
         "_loop",
@@ -89,7 +95,7 @@ class HttpConnection(asyncio.Protocol):
         """Write a request and get ready for its reply."""
         limits = self._connections.limits
         self._parts: list[bytes] = []
-        self._size = self._received = 0
+        self._size = self._received = self._framing = self._header_count = 0
         self._done = self._draining = self._paused = self._sized = self._reusable = False
         self._error: UpstreamError | None = None
         self._inflate: zlib._Decompress | None = None
@@ -117,10 +123,14 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()  # Bytes that nobody asked for: the connection is no good.
             return
         self._heard_at = self._loop.time()
+        self._framing += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, zlib.error):
             self._fail(UpstreamBrokenError("the reply is not valid HTTP"))
+        if self._framing > FRAMING_BYTES_MAX and not self._done:
+            # The parser keeps what it has not understood yet, so it is stopped before that grows.
+            self._fail(UpstreamTooLargeError("the reply has too much around its body"))
         if self._done or (self._streaming and self.headers_done):
             self._wake()
         if self._streaming and self._size > PAUSE_BYTES and not self._paused:
@@ -146,8 +156,9 @@ class HttpConnection(asyncio.Protocol):
         """Keep a header."""
         if self._done:
             return  # Of a reply that nobody asked for.
-        if len(self.headers) >= HEADERS_MAX:
-            self._fail(UpstreamBrokenError("the reply has too many headers"))
+        self._header_count += 1
+        if self._header_count > HEADERS_MAX:
+            self._fail(UpstreamTooLargeError("the reply has too many headers"))
             return
         self.headers[name.lower()] = value
 
@@ -165,16 +176,18 @@ class HttpConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
+        self._framing = max(self._framing - len(body) * (1 + FRAMING_BYTES_PER_BODY_BYTE), 0)
         if self._draining or self._done:
             return
+        most = self._connections.limits.reply_bytes_max
         if self._inflate is not None:
-            body = self._inflate.decompress(body)
+            body = self._inflate.decompress(body, most - self._received + 1)
             if not body:
                 return
         self._parts.append(body)
         self._size += len(body)
         self._received += len(body)
-        if self._received > self._connections.limits.reply_bytes_max:
+        if self._received > most:
             self._fail(UpstreamTooLargeError("the reply exceeds its maximum size"))
 
     def on_message_complete(self) -> None:

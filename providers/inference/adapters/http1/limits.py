@@ -1,8 +1,17 @@
-"""What an operator may bound of an upstream's replies."""
+"""What bounds an upstream's replies: what an operator may set, and what he need not."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+HEADERS_MAX = 100
+"""Most header lines of one exchange: interim responses and trailers count with the rest."""
+FRAMING_BYTES_MAX = 64 * 1024
+"""Most bytes of a reply that are no body: status lines, headers, chunk sizes and extensions,
+trailers. Each byte of the body makes room for `FRAMING_BYTES_PER_BODY_BYTE` more, as chunks of one
+byte need.
+"""
+FRAMING_BYTES_PER_BODY_BYTE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
