@@ -15,6 +15,7 @@ from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
+from event_store.postgres.migrate import require_ledger
 from projections.engine.runner import FOLLOWER
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
@@ -52,19 +53,26 @@ def _home_server(settings: Settings) -> EmbeddedPostgres:
 
 @contextmanager
 def open_database(
-    settings: Settings, embedded: EmbeddedPostgres | None = None
+    settings: Settings, embedded: EmbeddedPostgres | None = None, *, create: bool = True
 ) -> Iterator[Database]:
     """The database of the settings: somebody else's, or the home's own while we use it.
 
     Who wants to revive the home's own passes it as `embedded`. Raises EmbeddedPostgresError
-    where it cannot be started.
+    where it cannot be started. Without `create` nothing is made: raises NoLedgerError where
+    there is no ledger, OutdatedLedgerError where there is one that must be migrated first.
     """
     embedded = embedded or embedded_of(settings)
     if embedded is None:
-        yield database_of(settings)
+        database = database_of(settings)
+        if not create:
+            require_ledger(database)
+        yield database
         return
-    settings.installation.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with embedded.running() as database:
+    if create:
+        settings.installation.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with embedded.running(create=create) as database:
+        if not create:
+            require_ledger(database)
         yield database
 
 

@@ -123,14 +123,14 @@ def database(server: Database) -> Iterator[Database]:
 class fresh_database:
     """Make a database as a copy of the migrated one, and drop it afterwards."""
 
-    def __init__(self, server: Database) -> None:
-        """`server` is the migrated database to copy."""
-        self.server = server
+    def __init__(self, server: Database, template: str | None = None) -> None:
+        """`server` is the migrated database to copy, unless another `template` is named."""
+        self.server, self.template = server, template
         self.name = f"test_{os.getpid()}_{next(_numbers)}"
 
     def __enter__(self) -> Database:
         """Create the copy."""
-        template = self.server.parts()["dbname"]
+        template = self.template or self.server.parts()["dbname"]
         with self.server.with_name("postgres").connect_as_owner() as connection:
             connection.execute(f"CREATE DATABASE {self.name} TEMPLATE {template}")
         return self.server.with_name(self.name)

@@ -20,7 +20,7 @@ from command_api.composition import (
 from command_api.processes.errors import StartError
 from command_api.settings import Settings
 from domain.errors import DomainError
-from event_store.errors import EventStoreError
+from event_store.errors import EventStoreError, NoLedgerError
 from event_store.relay.relay import RelayError
 from projections.engine.rebuild import RebuildError
 from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
@@ -50,19 +50,40 @@ EXPECTED = (
 """Errors with a message for people; anything else is a defect and shows its traceback."""
 
 
-def fail(message: str) -> NoReturn:
-    """Say what is wrong, and exit with status 1."""
+UNREACHABLE = (
+    EventStoreError,
+    ProjectionMovedError,
+    SinkUnavailableError,
+    OSError,
+    psycopg.OperationalError,
+)
+"""Those of them that say nothing about the books: what was asked could not be looked at."""
+
+MISTAKE = 1
+"""Exit status of a mistake, and of a check that found a difference."""
+NO_LEDGER = 2
+"""Exit status of a reading verb where there is no ledger, or an empty one."""
+NOT_CHECKED = 3
+"""Exit status of a reading verb that could not look at what it was asked about."""
+
+
+def fail(message: str, status: int = MISTAKE) -> NoReturn:
+    """Say what is wrong, and exit."""
     sys.stderr.write(f"gatewayz: {message}\n")
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """Turn the errors that are a message into one line and status 1."""
+def telling(unreachable: int = MISTAKE) -> Iterator[None]:
+    """Turn the errors that are a message into one line and a status."""
     try:
         yield
     except BrokenPipeError:
         raise  # Whoever reads the output has seen enough, and needs no line.
+    except NoLedgerError as error:
+        fail(str(error), NO_LEDGER)
+    except UNREACHABLE as error:
+        fail(str(error), unreachable)
     except EXPECTED as error:
         fail(str(error))
 
@@ -97,4 +118,17 @@ def opened(home: Path | None, **overrides: Any) -> Iterator[tuple[Settings, Data
     with telling(), open_database(settings) as database:
         # Whoever asks from a shell may not have all settings: nothing is moved for them.
         prepare_database(settings, database, move=False)
+        yield settings, database
+
+
+@contextmanager
+def opened_to_read(home: Path | None) -> Iterator[tuple[Settings, Database]]:
+    """The settings and the database as it is: nothing is made, nothing is migrated.
+
+    Without a ledger the verb exits with NO_LEDGER; where it cannot be reached, or must be
+    migrated first, with NOT_CHECKED.
+    """
+    settings = settings_with(home)
+    configure_logging(settings)
+    with telling(NOT_CHECKED), open_database(settings, create=False) as database:
         yield settings, database

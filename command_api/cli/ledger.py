@@ -10,11 +10,12 @@ from uuid import UUID
 import msgspec
 import typer
 
-from command_api.cli.base import Home, Json, opened, show
+from command_api.cli.base import MISTAKE, NO_LEDGER, Home, Json, fail, opened_to_read, show
 from domain.ledger.state import LedgerState
 from event_store.ids import to_iso
 from event_store.log.reading import read_all
 from projections.engine.sinks.redis import sinks_of
+from projections.hosting.install import require_projections
 from projections.hosting.verify import verify as run_verify
 
 if TYPE_CHECKING:
@@ -27,9 +28,15 @@ UUID_CHARACTERS = 36
 
 @app.command()
 def verify(home: Home = None, as_json: Json = False) -> None:
-    """Replay the log and compare every balance, hold and read model; exit 1 on a difference."""
-    with opened(home) as (settings, database):
+    """Replay the log and compare every balance, hold and read model.
+
+    Exit 1 on a difference, 2 without a ledger or for an empty one, 3 where it cannot be checked.
+    """
+    with opened_to_read(home) as (settings, database):
+        require_projections(database)
         report = run_verify(database, sinks_of(settings.redis.url))
+    if not (report.events or report.differences):
+        fail("nothing to verify: the log is empty", NO_LEDGER)
     values = asdict(report)
     if as_json:
         show({"ok": not report.differences, **values}, as_json=True)
@@ -41,7 +48,7 @@ def verify(home: Home = None, as_json: Json = False) -> None:
             sys.stdout.write(f"DIFFERENCE  {difference}\n")
         sys.stdout.write("the books are right\n" if not differences else "")
     if report.differences:
-        raise typer.Exit(1)
+        raise typer.Exit(MISTAKE)
 
 
 @app.command()
@@ -55,7 +62,11 @@ def replay(
 ) -> None:
     """Print the events, one a line, and then the balances they add up to."""
     state = LedgerState()
-    with opened(home) as (_, database), database.connect() as connection, connection.transaction():
+    with (
+        opened_to_read(home) as (_, database),
+        database.connect() as connection,
+        connection.transaction(),
+    ):
         stream_id = _stream_id(stream)
         for entry in read_all(connection, to_position=to, stream=stream_id):
             _print_event(entry, as_json=as_json)

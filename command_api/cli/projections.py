@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from command_api.cli.base import Home, Json, fail, opened, show
+from command_api.cli.base import NO_LEDGER, Home, Json, fail, opened, opened_to_read, show
 from projections.all import PROJECTIONS, projection_named
 from projections.engine.comparison import compare
 from projections.engine.rebuild import rebuild as run_rebuild
@@ -20,6 +20,7 @@ from projections.engine.register import assign as run_assign
 from projections.engine.register import read_status
 from projections.engine.runner import FOLLOWER, WORKERS
 from projections.engine.sinks.redis import sinks_of
+from projections.hosting.install import require_projections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ Name = Annotated[str, typer.Argument(help="Name of a projection, or `all`.")]
 @app.command("list")
 def list_(home: Home = None, as_json: Json = False) -> None:
     """Where each projection stands, who advances it, and what stops it."""
-    with opened(home) as (_, database), database.connect() as connection:
+    with opened_to_read(home) as (_, database), database.connect() as connection:
         found = read_status(connection)
     if as_json:
         sys.stdout.write(msgspec.json.encode([asdict(each) for each in found]).decode() + "\n")
@@ -86,10 +87,13 @@ def verify(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Fold the log anew and compare every row; exit 1 on a difference."""
+    """Fold the log anew and compare every row; exit 1 on a difference, 2 without a ledger."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
-    with opened(home) as (settings, database):
+    with opened_to_read(home) as (settings, database):
+        require_projections(database)
         head, found = compare(database, chosen, sinks_of(settings.redis.url))
+    if head == 0:
+        fail("nothing to verify: the log is empty", NO_LEDGER)
     ok = not any(each.differences for each in found)
     if as_json:
         result = {"ok": ok, "head": head, "projections": [asdict(each) for each in found]}

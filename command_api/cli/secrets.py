@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from command_api.cli.base import Home, Json, opened, show
+from command_api.cli.base import Home, Json, opened, opened_to_read, show
 from command_api.composition import place_of_secret
 from command_api.identity.rotation import rotate as run_rotation
 from command_api.identity.secret import read_fingerprints
@@ -22,7 +22,7 @@ To = Annotated[
 @app.command("show")
 def show_(home: Home = None, as_json: Json = False) -> None:
     """Print the fingerprints of the secret here and of the database's; exit 1 when they differ."""
-    with opened(home) as (settings, database):
+    with opened_to_read(home) as (settings, database):
         place = place_of_secret(settings)
         here, known = read_fingerprints(database, place)
     matches = known is None or here == known

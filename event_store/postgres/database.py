@@ -52,6 +52,10 @@ class Database:
         """A synchronous connection of the application, in autocommit mode."""
         return psycopg.connect(self.application, autocommit=True, **options)
 
+    def connect_to_look(self) -> psycopg.Connection[Any]:
+        """As `connect`, but in the login's own role: the application's may not exist yet."""
+        return psycopg.connect(make_conninfo(self.application, options=""), autocommit=True)
+
     def connect_as_owner(self) -> psycopg.Connection[Any]:
         """A synchronous connection of the migrating role, in autocommit mode."""
         return psycopg.connect(self.owner, autocommit=True)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from event_store.errors import EmbeddedPostgresError
+from event_store.errors import EmbeddedPostgresError, NoLedgerError
 from event_store.postgres.database import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database
 from event_store.postgres.launcher import binaries, choose_launcher
 
@@ -85,9 +85,18 @@ class EmbeddedPostgres:
 
         return Database(application=conninfo(APPLICATION_ROLE), owner=conninfo(OWNER_ROLE))
 
+    def exists(self) -> bool:
+        """Whether the home holds a database that was made to its end."""
+        return (self.base / "ready").exists() and (self.data / "PG_VERSION").exists()
+
     @contextmanager
-    def running(self) -> Iterator[Database]:
-        """Use the server, starting it where none runs; the last user stops it on leaving."""
+    def running(self, *, create: bool = True) -> Iterator[Database]:
+        """Use the server, starting it where none runs; the last user stops it on leaving.
+
+        Without `create`, a home that has no database raises NoLedgerError and stays as it is.
+        """
+        if not create and not self.exists():
+            raise NoLedgerError(str(self.base.parent))
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.base / "users.lock").open("w") as users:
             with self._exclusive():

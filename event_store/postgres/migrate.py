@@ -12,10 +12,12 @@ from urllib.parse import quote, urlencode
 
 from psycopg.conninfo import conninfo_to_dict
 
+from event_store.errors import NoLedgerError, OutdatedLedgerError
 from event_store.locks import Lock
 from event_store.postgres.database import APPLICATION_ROLE, Database
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATION_TABLE = "_yoyo_migration"
 MIGRATION_LOCK_TIMEOUT_S = 60
 
 
@@ -43,9 +45,41 @@ def migrate(database: Database) -> list[str]:
         connection.execute(f"SET statement_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
         connection.execute("SELECT pg_advisory_lock(%s)", [Lock.MIGRATION])
         applied = _apply(database.owner)
+        # Who only reads must see that nothing is missing.
+        connection.execute(f"GRANT SELECT ON {MIGRATION_TABLE} TO {APPLICATION_ROLE}")
         connection.execute(f"GRANT USAGE ON SCHEMA public TO {APPLICATION_ROLE}")
         connection.execute(f"GRANT {APPLICATION_ROLE} TO CURRENT_USER")
     return applied
+
+
+def require_ledger(database: Database) -> None:
+    """See that the log and all migrations are there; raises NoLedgerError or OutdatedLedgerError.
+
+    Changes nothing.
+    """
+    with database.connect_to_look() as connection:
+        found = connection.execute(
+            "SELECT current_database(), to_regclass('events') IS NOT NULL AND "
+            "to_regclass(%s) IS NOT NULL AND "
+            "EXISTS (SELECT FROM pg_roles WHERE rolname = %s)",
+            [MIGRATION_TABLE, APPLICATION_ROLE],
+        ).fetchone()
+        name, there = found or ("", False)
+        if not there:
+            where = f"the database {name}"
+            raise NoLedgerError(where)
+        connection.execute(f"SET ROLE {APPLICATION_ROLE}")
+        applied: set[str] = set()
+        # Versions before this one did not let the application see what was applied.
+        if connection.execute(
+            "SELECT has_table_privilege(%s, 'SELECT')", [MIGRATION_TABLE]
+        ).fetchone() == (True,):
+            rows = connection.execute(f"SELECT migration_id FROM {MIGRATION_TABLE}").fetchall()
+            applied = {row[0] for row in rows}
+    for name in sorted(path.stem for path in MIGRATIONS.glob("*.sql")):
+        if name not in applied:
+            missing = f"the migration {name}"
+            raise OutdatedLedgerError(missing)
 
 
 def _apply(owner: str) -> list[str]:
@@ -53,7 +87,7 @@ def _apply(owner: str) -> list[str]:
         warnings.simplefilter("ignore")
         from yoyo import get_backend, read_migrations
 
-        backend = get_backend(yoyo_url(owner))
+        backend = get_backend(yoyo_url(owner), migration_table=MIGRATION_TABLE)
         try:
             migrations = backend.to_apply(read_migrations(str(MIGRATIONS)))
             backend.apply_migrations(migrations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from event_store.errors import OutdatedLedgerError
 from event_store.locks import Lock
 from event_store.postgres.migrate import migrate
 from projections.all import PROJECTIONS
@@ -90,6 +91,19 @@ def _rebuilt(
         logger.error("projection %s is not brought up to date: %s", projection.name, error)  # noqa: TRY400
         return False
     return True
+
+
+def require_projections(database: Database) -> None:
+    """Raise OutdatedLedgerError unless every projection is of this version's revision.
+
+    The rows of another revision cannot be compared with what this one folds.
+    """
+    with database.connect() as connection:
+        registered = dict(connection.execute("SELECT name, revision FROM projection").fetchall())
+    for projection in PROJECTIONS:
+        if registered.get(projection.name) != projection.revision:
+            missing = f"the projection {projection.name}"
+            raise OutdatedLedgerError(missing)
 
 
 def _register(
