@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
+import sys
 from heapq import nsmallest
+from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -11,6 +16,7 @@ from command_api.front.limits import (
     CLOSED_SHARE,
     DISCARDED_BYTES_MAX,
     LINGER_S,
+    READ_BYTES_MIN,
     TOLD_MAX,
     FrontLimits,
 )
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from command_api.front.cycle import Cycle
+
+NOTHING = bytes(struct.calcsize("i"))
+NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class FrontConnection(HttpToolsProtocol):
@@ -34,6 +43,7 @@ class FrontConnection(HttpToolsProtocol):
         self.idle_since = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         """All but the one of idle connections: most connections never have any."""
+        self._paused_since = 0.0
         self._crowded = False
         self._discarded = 0
         self._deaf = False
@@ -92,6 +102,7 @@ class FrontConnection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing is answered and nothing was for long enough."""
         if self.transport.is_closing():
+            self._drop()  # Its last bytes wait for somebody who does not read.
             return
         if self.answering:
             self._look_again(self.limits.keep_alive_s)
@@ -100,7 +111,7 @@ class FrontConnection(HttpToolsProtocol):
         if left_s > 0:
             self._look_again(left_s)
         else:
-            self.transport.close()
+            self._close()
 
     def on_response_complete(self) -> None:
         """The connection is idle, unless a pipelined request waits."""
@@ -116,6 +127,37 @@ class FrontConnection(HttpToolsProtocol):
         else:
             self.flow.resume_reading()
 
+    # Replies that nobody reads: what waits to be written is bounded in bytes by the sender, who
+    # waits while writing is paused, and in time here.
+
+    def pause_writing(self) -> None:
+        """More waits to be written than a reader is given at once."""
+        super().pause_writing()
+        self._paused_since = self.loop.time()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """It was read."""
+        super().resume_writing()
+        self._unset("write")
+
+    def _watch_reader(self) -> None:
+        left = self._unread()
+        self._set("write", self.limits.write_timeout_s, lambda: self._look_at_reader(left))
+
+    def _look_at_reader(self, before: int) -> None:
+        """Go on while something is read; nobody may take for ever all the same."""
+        read = before - self._unread()
+        if read < READ_BYTES_MIN or self.loop.time() > self._paused_since + self.limits.reply_s:
+            self._drop()
+        else:
+            self._watch_reader()
+
+    def _unread(self) -> int:
+        """Bytes on the way: ours, and the system's, which takes them in large steps."""
+        kept = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, NOTHING)
+        return self.transport.get_write_buffer_size() + int.from_bytes(kept, sys.byteorder)
+
     # The end of a connection.
 
     def say_no_more(self, *, unread: bool) -> None:
@@ -123,7 +165,7 @@ class FrontConnection(HttpToolsProtocol):
         self.pipeline.clear()
         self._deaf = True
         if not unread:
-            self.transport.close()
+            self._close()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
@@ -131,7 +173,22 @@ class FrontConnection(HttpToolsProtocol):
 
     def cut(self) -> None:
         """What was begun cannot be finished, and the client must see that it is not whole."""
+        if self.flow.write_paused:
+            self._drop()
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        """Close once all is written, and anyway after the time for that."""
         self.transport.close()
+        if not self.flow.write_paused:
+            self._set("close", self.limits.write_timeout_s, self._drop)
+
+    def _drop(self) -> None:
+        """End at once; what the system keeps for a client that does not read goes too."""
+        socket_of = self.transport.get_extra_info("socket")
+        socket_of.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        self.transport.abort()
 
     def _say_last(self, words: bytes) -> None:
         self.transport.write(words)

@@ -20,6 +20,9 @@ and the answer could be lost with it (RFC 9112, 9.6)."""
 DISCARDED_BYTES_MAX = 64 * 2**20
 """Most that is read of a request that was answered already, and dropped."""
 
+READ_BYTES_MIN = 16 * 1024
+"""Least that a client reads of a waiting reply in each write time-out."""
+
 
 class FrontLimits(NamedTuple):
     """What an operator may change; sizes in bytes, times in seconds."""
@@ -28,3 +31,7 @@ class FrontLimits(NamedTuple):
     head_bytes_max: int = 32 * 1024
     head_timeout_s: float = 10.0
     keep_alive_s: float = 65.0
+    write_timeout_s: float = 30.0
+    """How long a client may read next to nothing of a reply that waits."""
+    reply_s: float = 600.0
+    """How long a reply may wait altogether, however much of it is read now and then."""

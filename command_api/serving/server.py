@@ -43,6 +43,8 @@ def make_server(app: Application, settings: Settings) -> uvicorn.Server:
         head_bytes_max=server.head_bytes_max,
         head_timeout_s=server.head_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
+        write_timeout_s=server.write_timeout_s,
+        reply_s=settings.calls.deadline_s,
     )
     return uvicorn.Server(
         uvicorn.Config(

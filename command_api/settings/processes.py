@@ -50,6 +50,12 @@ class ServerSettings(Group):
         alias="GATEWAYZ_HEAD_TIMEOUT_S",
         description="Time to send the head of a request, seconds.",
     )
+    write_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        alias="GATEWAYZ_WRITE_TIMEOUT_S",
+        description="How long a client may leave a reply unread, seconds.",
+    )
     shutdown_grace_s: int = Field(
         10,
         ge=0,

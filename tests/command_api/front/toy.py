@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edge.asgi import Receive, Scope, Send
 
 TIMEOUT_S = 10.0
+PIECE = b"x" * 65_536
+FLOOD_PIECES = 1_600
 SHORT, LONG = "/short", "/long"
 
 
@@ -30,7 +32,7 @@ class Toy:
         self.inference = {SHORT: self.answer}
         self.gone = threading.Event()
         self.hold = threading.Event()
-        self.waiting = 0
+        self.waiting = self.flooding = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
         """The long way."""
@@ -64,6 +66,15 @@ class Toy:
                 while not self.hold.is_set():
                     await asyncio.sleep(0.01)
                 await send_whole(send, 200, body, [])
+            case b"flood":
+                self.flooding += 1
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                for _ in range(FLOOD_PIECES):
+                    await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+                self.flooding -= 1
+            case b"large":
+                await send_whole(send, 200, PIECE * 100, [])
             case b"watch":
                 while (await receive())["type"] != "http.disconnect":
                     pass
@@ -126,8 +137,13 @@ def request(
 class Wire:
     """A connection of a client."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+    def __init__(self, port: int, *, receive_bytes: int | None = None) -> None:
+        """What is unread waits at the server, but for about `receive_bytes`."""
+        self.socket = socket.socket()
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(("127.0.0.1", port))
         self.file = self.socket.makefile("rb")
 
     def close(self) -> None:
@@ -148,11 +164,11 @@ class Wire:
             headers[name] = value
         if "content-length" in headers:
             return status, headers, self.file.read(int(headers["content-length"]))
-        body = b""
+        body = bytearray()
         while headers.get("transfer-encoding") == "chunked":
             size = int(self.file.readline(), 16)
             body += self.file.read(size)
             self.file.read(2)
             if not size:
                 break
-        return status, headers, body
+        return status, headers, bytes(body)

@@ -31,7 +31,11 @@ PIXEL = (
 )
 """A PNG of one pixel, base64."""
 OUTPUT_TOKENS_MAX = 100_000
-STRUCTURED_BYTES_MAX = 1024 * 1024
+"""Most tokens of a reply, all choices together; what is longer is cut."""
+OUTPUT_BYTES_MAX = 1024 * 1024
+"""Most text of a reply, all choices together; what has a schema cannot be cut and is refused."""
+VECTOR_NUMBERS_MAX = 2**18
+"""Most numbers of all vectors of a reply together."""
 
 
 class Behaviour(msgspec.Struct, kw_only=True):
@@ -58,13 +62,18 @@ class AskedMedia(msgspec.Struct, kw_only=True):
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
     def answer(self, operation: Operation) -> bytes:
-        """Vectors and pictures that depend on nothing but the request."""
+        """Vectors and pictures that depend on nothing but the request. Raises SchemaError."""
         if operation is Operation.IMAGES:
             return encode(
                 {"created": CREATED, "data": [{"b64_json": PIXEL} for _ in range(self.n or 1)]}
             )
         inputs = self.input if isinstance(self.input, list) else [self.input]
         size = min(self.dimensions or DIMENSIONS, DIMENSIONS_MAX)
+        if size * len(inputs) > VECTOR_NUMBERS_MAX:
+            message = (
+                f"all vectors together are more than {VECTOR_NUMBERS_MAX} numbers: ask for less"
+            )
+            raise SchemaError(message)
         data = [
             {"object": "embedding", "index": index, "embedding": _vector(text, size)}
             for index, text in enumerate(inputs)
@@ -108,9 +117,10 @@ class Echo:
         self.request = request
         self.id = "chatcmpl-sim-" + hashlib.sha256(body).hexdigest()[:24]
         self.choices = request.n or 1
+        self.cut = False
         self.tools = calls_for(request, self.id)
         self.words = [] if self.tools else [*self._words()]
-        self.finish = "tool_calls" if self.tools else "stop"
+        self.finish = "tool_calls" if self.tools else "length" if self.cut else "stop"
         asked = request.max_completion_tokens or request.max_tokens
         if asked is not None and asked < len(self.words):
             self.words, self.finish = self.words[:asked], "length"
@@ -133,20 +143,26 @@ class Echo:
             self._check_size(len(structured))
             yield from pieces(structured)
             return
-        words = text.split() or ["Hello."]
+        most, left = OUTPUT_TOKENS_MAX // self.choices, OUTPUT_BYTES_MAX // self.choices
+        words = text[:left].split(maxsplit=most)
+        self.cut = len(text) > left or len(words) > most
+        words = words[:most] or ["Hello."]
         length = request.simulator.output_tokens
         if length is not None:
-            length = min(length, OUTPUT_TOKENS_MAX)
-            words = [words[index % len(words)] for index in range(length)]
+            words = [words[index % len(words)] for index in range(min(length, most))]
+            self.cut = length > most
         for index, word in enumerate(words):
-            yield f" {word}" if index else word
+            said = f" {word}" if index else word
+            left -= len(said.encode())
+            if left < 0:
+                self.cut = True
+                return
+            yield said
 
     def _check_size(self, made: int) -> None:
         """Raise SchemaError where what a schema asked for is too much, all choices together."""
-        if made * self.choices > STRUCTURED_BYTES_MAX:
-            message = (
-                f"all choices together are more than {STRUCTURED_BYTES_MAX} bytes: ask for less"
-            )
+        if made * self.choices > OUTPUT_BYTES_MAX:
+            message = f"all choices together are more than {OUTPUT_BYTES_MAX} bytes: ask for less"
             raise SchemaError(message)
 
     def _object(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -172,32 +188,32 @@ class Echo:
             reply["usage"] = self.usage
         return encode(reply)
 
-    def chunks(self) -> list[bytes]:
-        """The reply as the events of a stream, [DONE] included."""
-        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-        if self.tools:
-            for place, call in enumerate(self.tools):
-                deltas += [{"tool_calls": [{"index": place, **each}]} for each in fragments(call)]
-        else:
-            deltas += [{"content": word} for word in self.words]
-        objects = [
-            self._object(
-                "chat.completion.chunk", [{"index": index, "delta": delta, "finish_reason": None}]
-            )
-            for delta in deltas
-            for index in range(self.choices)
-        ]
-        objects += [
-            self._object(
-                "chat.completion.chunk",
-                [{"index": index, "delta": {}, "finish_reason": self.finish}],
-            )
-            for index in range(self.choices)
-        ]
+    def chunks(self) -> Iterator[bytes]:
+        """The reply as the events of a stream, [DONE] included, made as they are read."""
+        kind, choices = "chat.completion.chunk", range(self.choices)
+        for delta in self._deltas():
+            for index in choices:
+                choice = {"index": index, "delta": delta, "finish_reason": None}
+                yield _event(self._object(kind, [choice]))
+        for index in choices:
+            choice = {"index": index, "delta": {}, "finish_reason": self.finish}
+            yield _event(self._object(kind, [choice]))
         options = self.request.stream_options or {}
         if options.get("include_usage") and self.request.simulator.usage == "provider":
-            objects.append({**self._object("chat.completion.chunk", []), "usage": self.usage})
-        return [b"data: %b\n\n" % encode(each) for each in objects] + [b"data: [DONE]\n\n"]
+            yield _event({**self._object(kind, []), "usage": self.usage})
+        yield b"data: [DONE]\n\n"
+
+    def _deltas(self) -> Iterator[dict[str, Any]]:
+        yield {"role": "assistant", "content": ""}
+        for place, call in enumerate(self.tools):
+            for each in fragments(call):
+                yield {"tool_calls": [{"index": place, **each}]}
+        for word in self.words:
+            yield {"content": word}
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: %b\n\n" % encode(value)
 
 
 def error_body(status: int) -> bytes:

@@ -14,6 +14,8 @@ does (the OpenAI SDK sends it with `extra_body`):
   error_after_chunks    send an error chunk after so many chunks
   usage                 "provider" (default) or "none": whether usage is reported
   output_tokens         length of the reply in tokens, one word each
+
+A reply has at most 100,000 tokens and a mebibyte of text, all choices together.
 """
 
 from __future__ import annotations
@@ -109,9 +111,9 @@ class Simulator:
             return SimulatorReply(
                 behaviour.status, _once(error_body(behaviour.status), wait_s), headers
             )
-        if isinstance(request, AskedMedia):
-            return SimulatorReply(200, _once(request.answer(operation), wait_s))
         try:
+            if isinstance(request, AskedMedia):
+                return SimulatorReply(200, _once(request.answer(operation), wait_s))
             answer = Echo(request, body)
         except SchemaError as error:
             return SimulatorReply(400, _once(invalid(str(error)), wait_s))

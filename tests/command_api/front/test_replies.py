@@ -1,0 +1,135 @@
+"""Replies that nobody reads: bounded in memory and in time, whatever they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.command_api.front.toy import FLOOD_PIECES, LONG, PIECE, SHORT, Wire, request, serving
+from tests.support.harness import eventually, running_gateway
+
+if TYPE_CHECKING:
+    from event_store.postgres.database import Database
+    from tests.support.harness import ScriptedUpstream
+
+WRITE_TIMEOUT_S = 1.0
+CALLERS = 6
+LISTENING, NO_INODE = "0A", "0"
+MEMORY_MAX = 48 * 2**20
+
+
+def resident() -> int:
+    """Memory of this process, bytes."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1_024
+
+
+def sockets_of(port: int) -> int:
+    """Connections that the server has not let go of; the system's own time-outs are its own."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    held = [each for each in fields if each[3] != LISTENING and each[9] != NO_INODE]
+    return sum(each[1].endswith(f":{port:04X}") for each in held)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_streams_that_nobody_reads_are_bounded(tmp_path: Path, path: str) -> None:
+    """In memory at once, and their sockets are gone after the time-out (P12, rule: bounded)."""
+    with serving(tmp_path, write_timeout_s=WRITE_TIMEOUT_S) as (toy, port), ExitStack() as stack:
+        before = resident()
+        for _ in range(CALLERS):
+            wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
+            wire.send(request(path=path, x_do="flood"))
+        assert eventually(lambda: toy.flooding == CALLERS)
+        time.sleep(WRITE_TIMEOUT_S / 2)
+        assert resident() - before < MEMORY_MAX
+        assert eventually(lambda: sockets_of(port) == 0)
+        assert eventually(lambda: toy.flooding == 0)
+
+
+@pytest.mark.parametrize("more", [{}, {"connection": "close"}])
+@pytest.mark.parametrize("do", ["large", "half"])
+def test_the_rest_of_a_reply_does_not_wait_for_ever(
+    tmp_path: Path, do: str, more: dict[str, str]
+) -> None:
+    """Nor when all of it is written, or when a defect ended it (rule: bounded)."""
+    body = PIECE * 10
+    with serving(tmp_path, write_timeout_s=WRITE_TIMEOUT_S) as (_, port), ExitStack() as stack:
+        for _ in range(3):
+            wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
+            wire.send(
+                request(body if do == "half" else b"", x_do=do, **more)  # type: ignore[arg-type]
+            )
+            assert wire.socket.recv(1)
+        assert eventually(lambda: sockets_of(port) == 0)
+
+
+def test_a_slow_reader_gets_all(tmp_path: Path) -> None:
+    """Longer than the time-out, as long as it goes on (rule: bounded)."""
+    with serving(tmp_path, write_timeout_s=WRITE_TIMEOUT_S) as (_, port), ExitStack() as stack:
+        wire = stack.enter_context(closing(Wire(port, receive_bytes=65_536)))
+        wire.send(request(x_do="large"))
+        got, began = 0, time.monotonic()
+        while got < 100 * len(PIECE):
+            got += len(wire.socket.recv(256 * 1_024))
+            time.sleep(0.05)
+        assert time.monotonic() - began > 2 * WRITE_TIMEOUT_S
+
+
+def test_a_reader_of_a_flood_gets_all(tmp_path: Path) -> None:
+    """Pauses that end in time cost nothing (rule: wire)."""
+    with (
+        serving(tmp_path, write_timeout_s=WRITE_TIMEOUT_S) as (_, port),
+        closing(Wire(port)) as wire,
+    ):
+        wire.send(request(x_do="flood"))
+        assert len(wire.answer()[2]) == FLOOD_PIECES * len(PIECE)
+
+
+def test_a_call_whose_stream_nobody_reads_is_settled(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """As one that hung up: for what was made, when its connection ends (P11, money rule 5)."""
+    asked = {
+        "model": "simulator/echo",
+        "stream": True,
+        "max_tokens": 100_000,
+        "messages": [{"role": "user", "content": "a long story"}],
+        "simulator": {"output_tokens": 100_000},
+    }
+    with running_gateway(
+        database, tmp_path / "home", upstream, write_timeout_s=WRITE_TIMEOUT_S
+    ) as gateway:
+        user = gateway.user()
+        port = int(gateway.url.rpartition(":")[2])
+        before = resident()
+        with ExitStack() as stack:
+            wires = [
+                stack.enter_context(closing(Wire(port, receive_bytes=4_096))) for _ in range(3)
+            ]
+            calls = []
+            for wire in wires:
+                key = f"Bearer {user.api_key}"
+                body = json.dumps(asked).encode()
+                wire.send(request(body, path="/v1/chat/completions", authorization=key))
+                head = wire.socket.recv(1_024).decode()
+                found = re.search(r"x-gatewayz-call-id: (\S+)", head)
+                assert found
+                calls.append(found[1])
+            assert gateway.open_holds() == 3
+            time.sleep(WRITE_TIMEOUT_S / 2)
+            assert resident() - before < MEMORY_MAX
+            assert eventually(lambda: gateway.open_holds() == 0)
+            assert eventually(lambda: sockets_of(port) == 0)
+        for each in calls:
+            story = gateway.story(user, each)
+            assert (story["status"], story["usage"]["source"]) == ("settled", "estimated")
+            assert 0 < story["usage"]["output_tokens"] < 100_000
+        gateway.verified()
