@@ -134,12 +134,12 @@ def test_a_cost_above_the_hold_is_taken_from_what_is_available(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
     """Then the rest is house loss, and no balance passes zero (P1, money rule 3)."""
-    usage = {"prompt_tokens": 10, "completion_tokens": 10_000, "total_tokens": 10_010}
+    usage = {"prompt_tokens": 10, "completion_tokens": 70, "total_tokens": 80}
     upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
-    user = gateway.user(grant=4_000_000)
+    user = gateway.user(grant=20_000)
     story = gateway.story(user, gateway.chat(user, {"max_tokens": 10}))
-    assert story["settled_nano_usd"] == 4_000_000
-    assert story["house_loss_nano_usd"] == 10 * 150 + 10_000 * 600 - 4_000_000
+    assert story["held_nano_usd"] < story["settled_nano_usd"] == 20_000
+    assert story["house_loss_nano_usd"] == 10 * 150 + 70 * 600 - 20_000
     assert gateway.balance(user)["available_nano_usd"] == 0
     gateway.verified()
 
