@@ -89,7 +89,6 @@ class Cashier:
         """One for each process."""
         self._committer, self._spool = committer, spool
         self._offers = OfferEnvelopes()
-        self.spooled = 0
 
     async def place(self, call: Call) -> AppendAnswer:
         """Place the hold, durably; raises ApiError 400, 402 or 503.
@@ -137,7 +136,8 @@ class Cashier:
             answer = await self._committer.append(entry)
         except AppendInDoubtError:
             # The hold may stand: nobody would ever resolve it but this.
-            self._keep(self._void_entry(call, "the ledger was lost while the hold was placed"))
+            reason = "the ledger was lost while the hold was placed"
+            await self._spool.keep_aside(self._void_entry(call, reason))
             raise ledger_unavailable() from None
         except LedgerUnavailableError:
             raise ledger_unavailable() from None
@@ -146,7 +146,9 @@ class Cashier:
             message = "The ledger refused this call. Nothing was charged."
             raise ApiError(500, "ledger_error", message, kind=SERVER) from None
         except asyncio.CancelledError:
-            self._keep(self._void_entry(call, "the gateway stopped while the hold was placed"))
+            self._spool.keep_or_remember(
+                self._void_entry(call, "the gateway stopped while the hold was placed")
+            )
             raise
         if answer.code == AppendCode.INSUFFICIENT_CREDITS:
             # Rather a cheaper offer than none; a key stays refused, as it was told (P3).
@@ -212,7 +214,7 @@ class Cashier:
     def abandon(self, call: Call, reason: str) -> None:
         """Spool a void for a call that this process can no longer finish."""
         call.unresolved = False
-        self._keep(self._void_entry(call, reason))
+        self._spool.keep_or_remember(self._void_entry(call, reason))
 
     def _alternatives(self, call: Call) -> bytes:
         """The offers that are tried when the first fails, each with its price (money rule 12)."""
@@ -247,9 +249,9 @@ class Cashier:
             answer = await self._committer.append(entry)
         except EventStoreError as error:
             logger.warning("the outcome of call %s is spooled: %s", call.id, error)
-            self._keep(entry)
+            await self._spool.keep_aside(entry)
         except asyncio.CancelledError:
-            self._keep(entry)
+            self._spool.keep_or_remember(entry)
             raise
         else:
             if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
@@ -260,7 +262,3 @@ class Cashier:
                 logger.warning(
                     "the hold of call %s was resolved before: code %d", call.id, answer.code
                 )
-
-    def _keep(self, entry: Entry) -> None:
-        self.spooled += 1
-        self._spool.keep(entry)

@@ -129,6 +129,10 @@ async def _sweep(settings: Settings, database: Database, stop: threading.Event) 
         except (psycopg.Error, LedgerUnavailableError) as error:
             logger.warning("the sweep is put off: %s", error)
             await asyncio.to_thread(stop.wait, RETRY_S)
+        except Exception:
+            # Whatever it is, the read models of this process go on.
+            logger.exception("the sweep met a defect and is put off")
+            await asyncio.to_thread(stop.wait, settings.leases.sweep_interval_s)
         finally:
             with suppress(Exception):
                 await committer.stop()

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz")
 
 DRAIN_INTERVAL_S = 1.0
+REFILL_INTERVAL_S = 30.0
+"""Time between looks whether the spool's reserve is whole."""
 HEALTH_INTERVAL_S = 30.0
 HEALTH_WINDOW = timedelta(minutes=10)
 """What the log says of attempts in this time counts for offers not yet tried here."""
@@ -106,6 +108,7 @@ class Gateway:
         await self.committer.start()
         self.keys.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
+        await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
 
     async def stop(self) -> None:
@@ -115,8 +118,9 @@ class Gateway:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-        with suppress(psycopg.OperationalError):
+        with suppress(Exception):
             await self.spool.drain(self.committer, self.owner_id)
+        self.spool.keep_remembered()
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
@@ -157,12 +161,23 @@ class Gateway:
             return read_provider_health(select_on(connection), since=since)
 
     async def _drain_spool(self) -> None:
-        """Append what this process spooled, once the ledger is back."""
+        """Append what this process spooled, once the ledger is back, and keep the reserve whole."""
+        loop = asyncio.get_running_loop()
+        refilled = loop.time()
         while True:
             await asyncio.sleep(DRAIN_INTERVAL_S)
-            if self.committer.connected and self.cashier.spooled:
-                try:
-                    await self.spool.drain(self.committer, self.owner_id)
-                    self.cashier.spooled = len(self.spool.files(self.owner_id))
-                except Exception:
-                    logger.exception("the spool could not be drained; it is tried again")
+            try:
+                if self.spool.waiting:
+                    await self._drain_once()
+                elif loop.time() - refilled > REFILL_INTERVAL_S:
+                    files = self.settings.spool.reserve_files
+                    await asyncio.to_thread(self.spool.reserve.fill, files)
+                    refilled = loop.time()
+            except Exception:
+                logger.exception("the spool could not be drained; it is tried again")
+
+    async def _drain_once(self) -> None:
+        if self.committer.connected:
+            await self.spool.drain(self.committer, self.owner_id)
+        else:
+            await asyncio.to_thread(self.spool.keep_remembered)

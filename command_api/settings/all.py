@@ -25,13 +25,19 @@ from command_api.settings.processes import (
     ServerSettings,
     WorkerSettings,
 )
-from command_api.settings.stores import DatabaseSettings, KafkaSettings, RedisSettings
+from command_api.settings.stores import (
+    DatabaseSettings,
+    KafkaSettings,
+    RedisSettings,
+    SpoolSettings,
+)
 
 GROUPS: dict[str, type[Group]] = {
     "installation": InstallationSettings,
     "server": ServerSettings,
     "identity": IdentitySettings,
     "database": DatabaseSettings,
+    "spool": SpoolSettings,
     "redis": RedisSettings,
     "requests": RequestSettings,
     "holds": HoldSettings,
@@ -65,6 +71,7 @@ class Settings(BaseModel):
     server: ServerSettings
     identity: IdentitySettings
     database: DatabaseSettings
+    spool: SpoolSettings
     redis: RedisSettings
     requests: RequestSettings
     holds: HoldSettings

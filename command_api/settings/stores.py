@@ -1,4 +1,4 @@
-"""Settings of what keeps data: the database, Redis, Kafka."""
+"""Settings of what keeps data: the database, the spool, Redis, Kafka."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ class DatabaseSettings(Group):
         gt=0,
         alias="GATEWAYZ_APPEND_TIMEOUT_S",
         description="Longest wait of an append for a lost database, seconds.",
+    )
+
+
+class SpoolSettings(Group):
+    """Outcomes of calls that wait on disk for the ledger."""
+
+    reserve_files: int = Field(
+        1_024,
+        ge=0,
+        le=99_999,
+        alias="GATEWAYZ_SPOOL_RESERVE_FILES",
+        description="Outcomes that a full disk can still keep; each takes 4 KiB of it beforehand.",
     )
 
 

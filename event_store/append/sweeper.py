@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from event_store.append.entries import AppendCode, Entry, EntryKind
+from event_store.errors import EntryRefusedError
 from event_store.ids import new_uuid7, now_iso
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class Sweeper:
         self._reply_hours = reply_hours
 
     async def sweep(self) -> Sweep:
-        """One pass; raises psycopg.OperationalError when the database is away."""
+        """One pass.
+
+        Raises psycopg.OperationalError or LedgerUnavailableError when the database is away.
+        """
         done = Sweep()
         connection = await self._database.connect_async()
         async with connection:
@@ -63,12 +67,19 @@ class Sweeper:
                 [SWEEP_HOLDS_MAX],
             )
             for call_id, account_id, owner_id in await cursor.fetchall():
-                answer = await self._committer.append(expiry(call_id, account_id, owner_id))
-                done.expired += answer.code == AppendCode.OK
+                done.expired += await self._expire(call_id, account_id, owner_id)
             await self._tidy(connection)
         if done.settled or done.expired:
             logger.warning("swept: %d settled from spool, %d expired", done.settled, done.expired)
         return done
+
+    async def _expire(self, call_id: UUID, account_id: UUID, owner_id: UUID) -> bool:
+        try:
+            answer = await self._committer.append(expiry(call_id, account_id, owner_id))
+        except EntryRefusedError:
+            logger.exception("the hold of call %s cannot be expired; the rest goes on", call_id)
+            return False
+        return answer.code == AppendCode.OK
 
     @staticmethod
     async def _alive(connection: Any, owner_id: UUID) -> bool:

@@ -65,7 +65,9 @@ class ScriptedUpstream:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def close(self) -> None:
-        """Stop accepting."""
+        """Stop accepting; only a shutdown wakes who waits for the next connection."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -293,6 +295,7 @@ def running_gateway(
         **{
             "shutdown_grace_s": 1,
             "log_level": "info",
+            "spool_reserve_files": 8,
             "secret_key": SECRET.decode(),
             **overrides,
         },
