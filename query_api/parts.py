@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
@@ -10,11 +10,26 @@ from edge.asgi import header_of
 from edge.caller import Caller
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from edge.caller import Authenticate
+    from edge.lanes import Flights, Lane
     from event_store.postgres.database import Connects
     from projections.engine.sinks.port import Sink
+
+
+T = TypeVar("T")
+
+
+class Reads(NamedTuple):
+    """Connections for reading, and the threads that may use them."""
+
+    database: Connects
+    lane: Lane
+
+    async def run(self, read: Callable[..., T], *values: Any, **named: Any) -> T:
+        """What `read` gives for the database and the values; raises ApiError 503 when busy."""
+        return await self.lane.run(read, self.database, *values, **named)
 
 
 class Cache(Protocol):
@@ -32,14 +47,20 @@ class Cache(Protocol):
 class ReadParts(NamedTuple):
     """Made once for each process; hung on the application as `app.state.read_parts`."""
 
-    reads: Connects
+    account: Reads
+    """For callers' own accounts and calls."""
+    public: Reads
+    """For what anybody may ask; it waits for itself alone."""
     authenticate: Authenticate
     cache: Cache
+    flights: Flights
     sinks: Mapping[str, Sink]
     page_max: int
     wait_s: float
     ranking_days_max: int
     ranking_cache_s: float
+    public_statistics: bool
+    """Whether money and numbers of users are shown to anybody."""
 
 
 async def _parts_of(request: Request) -> ReadParts:
@@ -56,3 +77,23 @@ async def _caller_of(request: Request, parts: Parts) -> Caller:
 
 Calling = Annotated[Caller, Depends(_caller_of)]
 """The authenticated caller of a route."""
+
+
+async def _sees_all(request: Request, parts: Parts) -> bool:
+    authorization = header_of(request.scope, b"authorization")
+    if authorization and not parts.public_statistics:
+        await parts.authenticate(authorization)
+    return parts.public_statistics or bool(authorization)
+
+
+SeesAll = Annotated[bool, Depends(_sees_all)]
+"""Whether money and numbers of users may be shown: to callers with a key, or to all by setting."""
+
+
+async def _statistics(request: Request, parts: Parts) -> None:
+    if not parts.public_statistics:
+        await parts.authenticate(header_of(request.scope, b"authorization"))
+
+
+FOR_CALLERS = [Depends(_statistics)]
+"""Dependencies of routes that show them throughout; raises ApiError 401."""

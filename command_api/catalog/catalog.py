@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from fastapi import Depends, Request
 
 from command_api.catalog.view import CatalogView
 from edge.errors import bad_request
+from edge.lanes import Flights
 from providers.inference.registry.built_in import OTHER_NAMES
 from query_api.traffic.queries import read_traffic
 
 if TYPE_CHECKING:
     from command_api.catalog.view import Entry
     from command_api.routing.router import Router
-    from event_store.postgres.database import ReadPool
     from providers.inference.lists.model_list import ModelLists
     from providers.inference.registry.registry import Registry
-    from providers.redis.cache import Cache
+    from query_api.parts import Reads
+    from query_api.traffic.queries import Traffic
 
 
 ALL = "all"
@@ -36,14 +35,13 @@ class Catalog:
         registry: Registry,
         router: Router,
         lists: ModelLists,
-        reads: ReadPool,
-        cache: Cache,
+        reads: Reads,
         *,
         keep_s: float,
     ) -> None:
         """One for each process; figures that cost a query are kept for `keep_s` seconds."""
         self.registry, self.router, self.lists, self.reads = registry, router, lists, reads
-        self._cache, self._keep_s = cache, keep_s
+        self._flights = Flights(keep_s=keep_s)
         self.view = CatalogView(registry)
 
     def gateway_named(self, name: str | None) -> str | None:
@@ -58,19 +56,18 @@ class Catalog:
 
     async def popularity(self) -> dict[str, int]:
         """Requests of the last days by canonical id, for ordering; cached for a moment."""
-        known = await self._cache.get("popularity")
-        if known is None:
-            traffic = await asyncio.to_thread(read_traffic, self.reads, POPULAR_RANGE)
-            found: dict[str, int] = {}
-            for each in traffic.by_model:
-                provider = self.registry.providers.get(each.provider)
-                if provider is not None:
-                    canonical = provider.canonical_of(each.model)
-                    found[canonical] = found.get(canonical, 0) + each.requests
-            known = msgspec.json.encode(found)
-            if self._keep_s:
-                await self._cache.put("popularity", known, ttl_s=self._keep_s)
-        return msgspec.json.decode(known, type=dict[str, int])
+        traffic = await self.traffic(POPULAR_RANGE)
+        found: dict[str, int] = {}
+        for each in traffic.by_model:
+            provider = self.registry.providers.get(each.provider)
+            if provider is not None:
+                canonical = provider.canonical_of(each.model)
+                found[canonical] = found.get(canonical, 0) + each.requests
+        return found
+
+    async def traffic(self, time_range: str) -> Traffic:
+        """What was asked in a time range; one query at a time for each, kept for a moment."""
+        return await self._flights.get(time_range, lambda: self.reads.run(read_traffic, time_range))
 
     def entry(self, model: str) -> Entry:
         """The entry of what a caller wrote; raises ApiError 404 or as the router says."""

@@ -17,6 +17,7 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.catalog import CatalogState, ModelFacts, OfferRecord
 from domain.events.catalog import ListConfirmed
+from edge.lanes import Lane
 from event_store.ids import new_uuid7, now_iso, to_iso
 from event_store.log.aggregates import Aggregates
 from projections.catalog.catalog_offers import read_catalog
@@ -37,6 +38,10 @@ ACTOR = "system:catalog"
 APPEND_EVENTS_MAX = 100
 """Few enough that calls which wait for the append lock hardly notice."""
 TRIES_MAX = 3
+STATEMENT_S = 30.0
+"""Longest time in which a provider's catalog is read from the database."""
+WAITING_MAX = 1_000
+"""More providers than anybody has."""
 
 
 def stream_of(provider: str) -> UUID:
@@ -75,6 +80,8 @@ class CatalogLog:
         self._aggregates: Aggregates | None = None
         self._states: dict[str, CatalogState] = {}
         self._lock = asyncio.Lock()
+        # One by one, and never on the threads that bring the ledger back.
+        self._lane = Lane("catalog", threads=1, waiting_max=WAITING_MAX)
 
     async def read(self, provider: Provider) -> tuple[list[Listed], str] | None:
         """What the log says that a provider listed, and when that was last confirmed.
@@ -82,7 +89,7 @@ class CatalogLog:
         None before the first list. Raises ListLogUnavailableError.
         """
         try:
-            confirmed, rows = await asyncio.to_thread(self._read, provider.name)
+            confirmed, rows = await self._lane.run(self._read, provider.name)
         except psycopg.Error as error:
             message = f"the catalog could not be restored: {error}"
             raise ListLogUnavailableError(message) from error
@@ -94,18 +101,19 @@ class CatalogLog:
         """Tell the log what is new; a ledger that is away is told the next time."""
         async with self._lock:
             try:
-                await asyncio.to_thread(self._publish, provider, confirmed=confirmed)
+                await self._lane.run(self._publish, provider, confirmed=confirmed)
             except psycopg.Error as error:
                 logger.warning("the catalog of %s was not stored: %s", provider.name, error)
 
     def close(self) -> None:
         """Disconnect."""
+        self._lane.close()
         if self._aggregates is not None:
             self._aggregates.close()
             self._aggregates = None
 
     def _read(self, provider: str) -> tuple[str | None, list[dict[str, Any]]]:
-        with self._database.connect() as connection:
+        with self._database.connect_to_read(STATEMENT_S) as connection:
             return read_catalog(select_on(connection), provider)
 
     def _publish(self, provider: Provider, *, confirmed: bool) -> None:

@@ -1,17 +1,21 @@
-"""Providers, and what our own traffic says of them: stats, trends, leading models. Public."""
+"""Providers, and what our own traffic says of them: stats, trends, leading models.
+
+Providers and trends are public; money and numbers of users are for callers with a key, unless
+the operator shows them to all.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 
 from command_api.catalog.catalog import ALL, Catalog, Shown
-from edge.errors import bad_request
+from edge.errors import bad_request, invalid_key
 from edge.replies import json_reply, page_of, timestamp, usd
 from providers.inference.registry.built_in import BY_NAME
-from query_api.traffic.queries import NOTHING, Figures, Traffic, read_traffic
+from query_api.parts import FOR_CALLERS, SeesAll
+from query_api.traffic.queries import NOTHING, Figures
 
 router = APIRouter()
 Range = Literal["1h", "24h", "7d", "30d"]
@@ -55,21 +59,21 @@ def _known(catalog: Catalog, name: str) -> str:
     return found
 
 
-async def _traffic(catalog: Catalog, time_range: str) -> Traffic:
-    return await asyncio.to_thread(read_traffic, catalog.reads, time_range)
-
-
 @router.get("/v1/models/trending")
 async def trending(
     catalog: Shown,
+    sees_all: SeesAll,
     gateway: str = ALL,
     time_range: Range = "24h",
     limit: int = TRENDING_LIMIT,
     sort_by: Literal["requests", "tokens", "users"] = "requests",
 ) -> Response:
-    """The models used most of late."""
+    """The models used most of late; what they earned, and for how many, is for callers."""
+    if sort_by == "users" and not sees_all:
+        message = "The order by users is for callers with an API key."
+        raise invalid_key(message)
     named = catalog.gateway_named(gateway)
-    traffic = await _traffic(catalog, time_range)
+    traffic = await catalog.traffic(time_range)
     rows = [each for each in traffic.by_model if named in (None, each.provider)]
     rows.sort(key=lambda each: getattr(each, sort_by), reverse=True)
     shown = page_of(rows, limit, 0, TRENDING_LIMIT_MAX)
@@ -79,8 +83,8 @@ async def trending(
             "provider": each.provider,
             "requests": each.requests,
             "total_tokens": each.tokens,
-            "unique_users": each.users,
-            "total_cost": usd(each.charged),
+            "unique_users": each.users if sees_all else None,
+            "total_cost": usd(each.charged) if sees_all else None,
             "avg_speed": each.tokens_per_second,
             "gateway": each.provider,
         }
@@ -115,11 +119,11 @@ async def providers(
     )
 
 
-@router.get("/v1/provider/{name}/stats")
+@router.get("/v1/provider/{name}/stats", dependencies=FOR_CALLERS)
 async def provider_stats(catalog: Shown, name: str, time_range: RangeOrAll = "24h") -> Response:
     """What was asked of one provider."""
     found = _known(catalog, name)
-    traffic = await _traffic(catalog, time_range)
+    traffic = await catalog.traffic(time_range)
     rows = [each for each in traffic.by_model if each.provider == found]
     data = {
         "provider": found,
@@ -134,7 +138,7 @@ async def provider_stats(catalog: Shown, name: str, time_range: RangeOrAll = "24
     )
 
 
-@router.get("/v1/provider/{name}/top-models")
+@router.get("/v1/provider/{name}/top-models", dependencies=FOR_CALLERS)
 async def top_models(
     catalog: Shown, name: str, limit: int = TOP_LIMIT, time_range: RangeOrAll = "24h"
 ) -> Response:
@@ -143,7 +147,7 @@ async def top_models(
     if not 1 <= limit <= TOP_LIMIT_MAX:
         message = f"limit must be between 1 and {TOP_LIMIT_MAX}."
         raise bad_request("invalid_value", message, "limit")
-    traffic = await _traffic(catalog, time_range)
+    traffic = await catalog.traffic(time_range)
     rows = [each for each in traffic.by_model if each.provider == found][:limit]
     about = {"count": len(rows), "time_range": time_range, "timestamp": timestamp()}
     data = [_model_line(each) for each in rows]
@@ -175,11 +179,11 @@ def _provider_line(catalog: Catalog, name: str) -> dict[str, Any]:
     }
 
 
-@router.get("/v1/gateway/{gateway}/stats")
+@router.get("/v1/gateway/{gateway}/stats", dependencies=FOR_CALLERS)
 async def gateway_stats(catalog: Shown, gateway: str, time_range: RangeOrAll = "24h") -> Response:
     """What was asked through one gateway, by the developers of its models."""
     found = _known(catalog, gateway)
-    traffic = await _traffic(catalog, time_range)
+    traffic = await catalog.traffic(time_range)
     provider = catalog.registry.providers.get(found)
     breakdown: dict[str, dict[str, int]] = {}
     for each in traffic.by_model:
@@ -202,10 +206,10 @@ async def gateway_stats(catalog: Shown, gateway: str, time_range: RangeOrAll = "
     )
 
 
-@router.get("/v1/gateways/summary")
+@router.get("/v1/gateways/summary", dependencies=FOR_CALLERS)
 async def summary(catalog: Shown, time_range: RangeOrAll = "24h") -> Response:
     """All gateways side by side, and their sum."""
-    traffic = await _traffic(catalog, time_range)
+    traffic = await catalog.traffic(time_range)
     registry = catalog.registry
     gateways = {name: _stats(traffic.by_provider.get(name, NOTHING)) for name in registry.providers}
     totals = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,15 +20,13 @@ from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
 from command_api.serving.openapi import with_inference
+from command_api.serving.reading import ReadSide
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
-from event_store.postgres.database import ReadPool
-from projections.engine.sinks.redis import sinks_of
 from query_api.account import routes as account_routes
 from query_api.calls import routes as call_routes
-from query_api.parts import ReadParts
 from query_api.rankings import routes as ranking_routes
 
 if TYPE_CHECKING:
@@ -85,7 +82,7 @@ class GatewayApp(FastAPI):
 def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp:
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
-    reads = ReadPool(database)
+    reads = ReadSide(settings, database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -94,7 +91,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         try:
             yield
         finally:
-            await asyncio.to_thread(reads.close)
+            await reads.close()
             await gateway.stop()
 
     app = GatewayApp(
@@ -109,22 +106,12 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
-    app.state.read_parts = ReadParts(
-        reads=reads,
-        authenticate=gateway.keys.authenticate,
-        cache=gateway.cache,
-        sinks=sinks_of(settings.redis.url),
-        page_max=settings.reads.page_max,
-        wait_s=settings.reads.wait_s,
-        ranking_days_max=settings.reads.ranking_days_max,
-        ranking_cache_s=settings.reads.ranking_cache_s,
-    )
+    app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,
         gateway.model_lists,
-        reads,
-        gateway.cache,
+        reads.public,
         keep_s=settings.reads.ranking_cache_s,
     )
     app.state.modelz = modelz_of(settings)

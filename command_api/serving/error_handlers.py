@@ -72,6 +72,9 @@ TOLD: dict[type[Exception], Callable[[Request, Exception], ApiError]] = {
     SinkUnavailableError: lambda _, error: unavailable(
         "read_model_unavailable", f"{error}: try again."
     ),
+    psycopg.errors.QueryCanceled: lambda *_: unavailable(
+        "read_timeout", "The read took longer than is allowed here: try again, or ask for less."
+    ),
     psycopg.OperationalError: lambda *_: ledger_unavailable(),
     PoolTimeout: lambda *_: ledger_unavailable(),
     Exception: _unexpected,

@@ -38,6 +38,7 @@ DRAIN_INTERVAL_S = 1.0
 REFILL_INTERVAL_S = 30.0
 """Time between looks whether the spool's reserve is whole."""
 HEALTH_INTERVAL_S = 30.0
+HEALTH_STATEMENT_S = 10.0
 HEALTH_WINDOW = timedelta(minutes=10)
 """What the log says of attempts in this time counts for offers not yet tried here."""
 
@@ -157,7 +158,7 @@ class Gateway:
 
     def _recent_health(self) -> list[dict[str, Any]]:
         since = datetime.now(UTC) - HEALTH_WINDOW
-        with self.database.connect() as connection:
+        with self.database.connect_to_read(HEALTH_STATEMENT_S) as connection:
             return read_provider_health(select_on(connection), since=since)
 
     async def _drain_spool(self) -> None:

@@ -72,6 +72,38 @@ class ReadSettings(Group):
         description="How far read models that no reader waits for may trail while calls need "
         "every core, seconds; 0 is never.",
     )
+    statement_s: float = Field(
+        5.0,
+        gt=0,
+        alias="GATEWAYZ_READ_STATEMENT_S",
+        description="Longest time of a read's query, seconds.",
+    )
+    account_reads_max: int = Field(
+        8,
+        ge=1,
+        le=64,
+        alias="GATEWAYZ_ACCOUNT_READS_MAX",
+        description="Most reads of callers' own accounts and calls at once, in a process.",
+    )
+    public_reads_max: int = Field(
+        2,
+        ge=1,
+        le=64,
+        alias="GATEWAYZ_PUBLIC_READS_MAX",
+        description="Most reads at once of what anybody may ask, in a process.",
+    )
+    waiting_max: int = Field(
+        200,
+        ge=0,
+        alias="GATEWAYZ_READS_WAITING_MAX",
+        description="Most reads of either kind that wait for their turn; more get 503.",
+    )
+    public_statistics: bool = Field(
+        False,  # noqa: FBT003 - pydantic's default is positional.
+        alias="GATEWAYZ_PUBLIC_STATISTICS",
+        description="Show money and numbers of users in statistics to anybody, not to callers "
+        "with a key alone.",
+    )
     page_max: int = Field(
         1_000, ge=1, alias="GATEWAYZ_PAGE_MAX", description="Most rows on a page."
     )

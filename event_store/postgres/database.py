@@ -7,6 +7,7 @@ and nothing more; migrations run as another role (P5).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
@@ -56,6 +57,12 @@ class Database:
         """As `connect`, but in the login's own role: the application's may not exist yet."""
         return psycopg.connect(make_conninfo(self.application, options=""), autocommit=True)
 
+    def connect_to_read(self, statement_s: float) -> psycopg.Connection[Any]:
+        """The same, on which no statement may take longer than so many seconds."""
+        connection = self.connect()
+        limit_statements(connection, statement_s)
+        return connection
+
     def connect_as_owner(self) -> psycopg.Connection[Any]:
         """A synchronous connection of the migrating role, in autocommit mode."""
         return psycopg.connect(self.owner, autocommit=True)
@@ -77,20 +84,27 @@ class Connects(Protocol):
         ...
 
 
-READ_CONNECTIONS_MAX = 8
+MILLISECONDS = 1_000
 READ_WAIT_S = 5.0
 
 
-class ReadPool:
-    """Connections kept open for reading, shared by the threads of one process."""
+def limit_statements(connection: psycopg.Connection[Any], statement_s: float) -> None:
+    """From now on a statement that takes longer raises psycopg.errors.QueryCanceled."""
+    milliseconds = max(1, int(statement_s * MILLISECONDS))
+    connection.execute(f"SET statement_timeout = {milliseconds}")
 
-    def __init__(self, database: Database) -> None:
-        """Nothing is connected before `open`."""
+
+class ReadPool:
+    """Connections kept open for reading, shared by the threads of one lane of a process."""
+
+    def __init__(self, database: Database, *, connections_max: int, statement_s: float) -> None:
+        """Nothing is connected before `open`; `statement_s` bounds each query."""
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             database.application,
             kwargs={"autocommit": True},
             min_size=1,
-            max_size=READ_CONNECTIONS_MAX,
+            max_size=connections_max,
+            configure=partial(limit_statements, statement_s=statement_s),
             timeout=READ_WAIT_S,
             check=ConnectionPool.check_connection,
             open=False,

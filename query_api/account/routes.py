@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Response
 
 from edge.replies import check_page, json_reply, usd
@@ -18,9 +16,7 @@ router = APIRouter()
 @router.get("/user/balance")
 async def balance(parts: Parts, caller: Calling) -> Response:
     """What the caller can spend."""
-    found = await asyncio.to_thread(
-        read_balance, parts.reads, caller.account_id, wait_s=parts.wait_s
-    )
+    found = await parts.account.run(read_balance, caller.account_id, wait_s=parts.wait_s)
     return json_reply(
         {
             "api_key": caller.masked,
@@ -41,9 +37,8 @@ async def transactions(
 ) -> Response:
     """The statement, newest first; charges are negative."""
     check_page(limit, offset, most=parts.page_max)
-    lines, total, sums = await asyncio.to_thread(
+    lines, total, sums = await parts.account.run(
         read_transactions,
-        parts.reads,
         caller.account_id,
         limit=limit,
         offset=offset,

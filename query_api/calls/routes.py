@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -29,7 +28,7 @@ async def get_call(call_id: str, parts: Parts, caller: Calling) -> Response:
     known = _parse_call_id(call_id)
     story = None
     if known is not None:
-        story = await asyncio.to_thread(call_story, parts.reads, known, caller.account_id)
+        story = await parts.account.run(call_story, known, caller.account_id)
     if story is None:
         message = f"There is no call {call_id} of yours. Replies carry x-gatewayz-call-id."
         raise ApiError(404, "call_not_found", message)

@@ -209,6 +209,14 @@ MEANINGS = {
         "The balance or statement does not have the caller's own writes yet.",
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
     ),
+    "read_timeout": (
+        "A query took longer than `GATEWAYZ_READ_STATEMENT_S`.",
+        f"{LATER}, or ask for a shorter time.",
+    ),
+    "reads_busy": (
+        "Too many reads of this kind wait already (`GATEWAYZ_READS_WAITING_MAX`).",
+        f"{LATER}.",
+    ),
     "read_model_unavailable": (
         "The store of these figures (Redis) is away.",
         f"{LATER}.",

@@ -277,7 +277,8 @@ def fleet(
 ) -> Iterator[RunningGateway]:
     """Two providers that share a model."""
     text = FLEET.format(base_url=upstream.base_url)
-    with running_gateway(database, tmp_path / "home", upstream, providers=text) as made:
+    options: dict[str, Any] = {"public_statistics": True, "ranking_cache_s": 0}
+    with running_gateway(database, tmp_path / "home", upstream, providers=text, **options) as made:
         yield made
 
 

@@ -31,7 +31,9 @@ def test_rankings_are_served_to_anybody(gateway: RunningGateway) -> None:
     gateway.balance(user)  # Waits for the read side.
 
     def ranked() -> Any:
-        got = httpx.get(f"{gateway.url}/ranking/models?order=requests&days=1&limit=10").json()
+        query = "order=requests&days=1&limit=10"
+        key = {"Authorization": f"Bearer {user.api_key}"}
+        got = httpx.get(f"{gateway.url}/ranking/models?{query}", headers=key).json()
         return got if got["data"] else None
 
     body = eventually(ranked)
