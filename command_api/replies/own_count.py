@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from command_api.replies.shapes import Chunk, Delta
-from domain.pricing.usage import estimate_tokens
+from domain.pricing.usage import TextCount
 
 
 class _Choices(msgspec.Struct):
@@ -36,29 +36,27 @@ def _is_output(delta: Delta) -> bool:
     )
 
 
-def count_chunk(chunk: Chunk) -> int:
-    """Our own count of a chunk, in tokens."""
-    tokens = 0
+def count_chunk(chunk: Chunk, count: TextCount) -> None:
+    """Add what a chunk holds to our own count of its stream."""
     for choice in chunk.choices:
-        texts = _delta_texts(choice.delta)
-        # A chunk with output is at least one token, however short its text.
-        if any(texts):
-            tokens += max(1, sum(estimate_tokens(text) for text in texts))
-    return tokens
+        for text in _delta_texts(choice.delta):
+            count.add(text)
 
 
 def count_reply(raw: bytes) -> int:
     """Our own count of a whole reply, in tokens; 0 where nothing was made (money rule 6)."""
-    tokens = 0
+    count, without_text = TextCount(), 0
     for choice in _decode_choices(raw).choices:
         try:
             delta = msgspec.convert(choice.get("message") or {}, Delta)
         except (msgspec.ValidationError, AttributeError):
             continue
-        counted = sum(estimate_tokens(text) for text in _delta_texts(delta))
+        texts = _delta_texts(delta)
+        for text in texts:
+            count.add(text)
         # What has no text, such as a picture, is output all the same.
-        tokens += counted or _is_output(delta)
-    return tokens
+        without_text += not any(texts) and _is_output(delta)
+    return count.tokens + without_text
 
 
 def _delta_texts(delta: Delta) -> list[str]:

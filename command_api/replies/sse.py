@@ -17,6 +17,7 @@ from command_api.replies.mending import mend_chunk
 from command_api.replies.own_count import count_chunk, has_output
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.usage_report import parse_usage
+from domain.pricing.usage import TextCount
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class StreamScanner:
 
     __slots__ = (
         "_call_id",
+        "_counted",
         "_dropping",
         "_keep_usage",
         "_like",
@@ -66,7 +68,6 @@ class StreamScanner:
         "_uncounted",
         "done",
         "finished",
-        "output_tokens",
         "request_id",
         "started",
         "uncounted_bytes",
@@ -84,7 +85,7 @@ class StreamScanner:
         self._dropping = False
         self._uncounted: list[bytes] = []
         self.uncounted_bytes = 0
-        self.output_tokens = 0
+        self._counted = TextCount()
         self.started = self.finished = self.done = False
         self.usage: Usage | None = None
         self.request_id: str | None = None
@@ -119,9 +120,14 @@ class StreamScanner:
                         chunk = decode_chunk(line[5:].strip())
                     except UNREADABLE:
                         continue
-                    self.output_tokens += count_chunk(chunk)
+                    count_chunk(chunk, self._counted)
         self._uncounted, self.uncounted_bytes = [], 0
         return self.output_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Our own count as far as it has been made."""
+        return self._counted.tokens
 
     def _count_later(self, block: bytes) -> None:
         self._uncounted.append(block)

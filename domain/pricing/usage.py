@@ -133,26 +133,48 @@ def reported_usage(report: Report) -> Usage:
     )
 
 
-def estimate_tokens(text: str) -> int:
-    """Count tokens by script, for replies that came without a usage report (money rule 6).
+class TextCount:
+    """Our own count of a text that comes in pieces: the same as of the whole (money rule 6).
 
-    ASCII counts four characters a token; two-byte scripts (Latin with marks, Greek,
-    Cyrillic, Hebrew, Arabic) two characters; three-byte scripts (CJK, Indic, Thai) one;
-    four-byte characters (emoji) two tokens each. Rounded up.
+    It counts by script. ASCII has four characters a token; two-byte scripts (Latin with marks,
+    Greek, Cyrillic, Hebrew, Arabic) two characters; three-byte scripts (CJK, Indic, Thai) one;
+    four-byte characters (emoji) two tokens each. Each script is rounded up once, at the end.
     """
-    if text.isascii():
-        return -(-len(text) // ASCII_CHARACTERS_PER_TOKEN)
-    ascii_count = len(text.encode("ascii", "ignore"))
-    four = len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
-    middle = len(text) - ascii_count - four
-    three = len(text.encode("utf-8", "surrogatepass")) - ascii_count - 4 * four - 2 * middle
-    two = middle - three
-    return (
-        -(-ascii_count // ASCII_CHARACTERS_PER_TOKEN)
-        + -(-two // TWO_BYTE_CHARACTERS_PER_TOKEN)
-        + three
-        + FOUR_BYTE_TOKENS_PER_CHARACTER * four
-    )
+
+    __slots__ = ("_ascii", "_tokens", "_two")
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self._ascii = self._two = self._tokens = 0
+
+    def add(self, text: str) -> None:
+        """Count a piece."""
+        if text.isascii():
+            self._ascii += len(text)
+            return
+        ascii_count = len(text.encode("ascii", "ignore"))
+        four = len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
+        middle = len(text) - ascii_count - four
+        three = len(text.encode("utf-8", "surrogatepass")) - ascii_count - 4 * four - 2 * middle
+        self._ascii += ascii_count
+        self._two += middle - three
+        self._tokens += three + FOUR_BYTE_TOKENS_PER_CHARACTER * four
+
+    @property
+    def tokens(self) -> int:
+        """So many, so far."""
+        return (
+            -(-self._ascii // ASCII_CHARACTERS_PER_TOKEN)
+            + -(-self._two // TWO_BYTE_CHARACTERS_PER_TOKEN)
+            + self._tokens
+        )
+
+
+def estimate_tokens(text: str) -> int:
+    """Our own count of a whole text."""
+    count = TextCount()
+    count.add(text)
+    return count.tokens
 
 
 def estimated_usage(*, input_tokens: int, output_tokens: int) -> Usage:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.pricing.usage import Report, Usage, estimate_tokens, estimated_usage, reported_usage
+from domain.pricing.usage import (
+    Report,
+    TextCount,
+    Usage,
+    estimate_tokens,
+    estimated_usage,
+    reported_usage,
+)
 
 REPORTS = [
     # prompt, completion, total, cached, written, reasoning → input, output, cached, written, reas.
@@ -69,6 +76,15 @@ def test_scripts(text: str, tokens: int) -> None:
     """Four ASCII characters a token, two of a two-byte script, one of a longer (money rule 6)."""
     assert estimate_tokens(text) == tokens
     assert isinstance(estimate_tokens(text), int)
+
+
+@given(st.lists(st.text()))
+def test_pieces_count_as_their_whole(pieces: list[str]) -> None:
+    """However a text is cut, nothing is rounded at the cuts (money rule 6)."""
+    count = TextCount()
+    for each in pieces:
+        count.add(each)
+    assert count.tokens == estimate_tokens("".join(pieces))
 
 
 @given(st.text())
