@@ -7,13 +7,16 @@ parameters of a wrong type.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from fastapi import Response
 
 from domain.pricing.money import usd_number
 from edge.errors import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Row = TypeVar("Row")
 
@@ -45,7 +48,9 @@ def check_page(limit: int, offset: int, *, most: int) -> None:
         raise ApiError(422, "invalid_page", message)
 
 
-def page_of(rows: list[Row], limit: int | None, offset: int, most: int | None = None) -> list[Row]:
+def page_of(
+    rows: Sequence[Row], limit: int | None, offset: int, most: int | None = None
+) -> Sequence[Row]:
     """A page of rows below /v1; raises ApiError 400 for one that cannot be."""
     if offset < 0 or (limit is not None and (limit < 0 or (most is not None and limit > most))):
         span = "at least 0" if most is None else f"between 0 and {most}"

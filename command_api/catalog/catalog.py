@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from command_api.catalog.view import CatalogView
+from command_api.catalog.view import CatalogView, entry_of
 from edge.errors import bad_request
 from edge.lanes import Flights
 from providers.inference.registry.built_in import OTHER_NAMES
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from command_api.catalog.view import Entry
     from command_api.routing.router import Router
     from providers.inference.lists.model_list import ModelLists
+    from providers.inference.registry.offers import Model
     from providers.inference.registry.registry import Registry
     from query_api.parts import Reads
     from query_api.traffic.queries import Traffic
@@ -74,7 +75,11 @@ class Catalog:
         offer = self.registry.resolve(model)
         if offer is None:
             raise self.router.refusal(model)
-        return self.view.entries()[offer.canonical]
+        return self.entry_of(offer)
+
+    def entry_of(self, offer: Model) -> Entry:
+        """The entry of the model that is offered."""
+        return entry_of(offer.canonical, self.registry.canonical()[offer.canonical])
 
 
 async def _catalog_of(request: Request) -> Catalog:

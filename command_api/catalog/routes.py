@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from command_api.catalog.catalog import ALL, Catalog, Shown
 from command_api.catalog.comparison import compare
+from command_api.catalog.listing import Body, PiecesResponse
 from command_api.catalog.objects import offer_object, unpriced_object
 from command_api.catalog.view import Direction, Search, SortBy
+from edge.asgi import header_of
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SEARCH_LIMIT, SEARCH_LIMIT_MAX = 20, 100
-DEVELOPER_LIMIT = 50
+DEVELOPER_LIMIT, DEVELOPER_LIMIT_MAX = 50, 250
 COMPARED_MAX = 50
 router = APIRouter()
 Modality = Literal["text", "image", "audio", "video", "multimodal"]
@@ -26,33 +28,46 @@ Modality = Literal["text", "image", "audio", "video", "multimodal"]
 
 @router.get("/v1/models")
 async def list_models(
+    request: Request,
     catalog: Shown,
     limit: int | None = None,
     offset: int = 0,
     gateway: str | None = None,
     provider: str | None = None,
 ) -> Response:
-    """OpenAI's list; complete without `limit`."""
+    """OpenAI's list; complete without `limit`. Who has it already is told so."""
     named = catalog.gateway_named(gateway)
-    rows = [
-        each
-        for each in catalog.view.objects()
-        if (named is None or each["source_gateway"] == named)
-        and (provider is None or provider in (each["provider_slug"], each["owned_by"]))
-    ]
-    shown = page_of(rows, limit, offset)
-    return json_reply(
-        {
-            "object": "list",
-            "data": shown,
-            "total": len(rows),
-            "returned": len(shown),
-            "limit": limit,
-            "offset": offset,
-            "gateway": named or ALL,
-            "timestamp": timestamp(),
-        }
-    )
+    listing = (await catalog.view.current()).listing
+    places = listing.places(named, provider)
+    shown = page_of(places, limit, offset)
+    headers = {
+        "etag": listing.tag(named, provider, limit, offset),
+        "cache-control": "no-cache",
+        "vary": "accept-encoding",
+    }
+    if _has(header_of(request.scope, b"if-none-match"), headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    about = {
+        "total": len(places),
+        "returned": len(shown),
+        "limit": limit,
+        "offset": offset,
+        "gateway": named or ALL,
+        "timestamp": listing.made_at,
+    }
+    body = Body(listing, shown, about)
+    whole = len(shown) == len(listing.rows) and limit is None
+    if whole and named is None and b"gzip" in header_of(request.scope, b"accept-encoding"):
+        packed = listing.compressed or await catalog.reads.lane.run(listing.compress, body)
+        headers["content-encoding"] = "gzip"
+        return Response(packed, 200, headers, media_type="application/json")
+    return PiecesResponse(body, headers)
+
+
+def _has(if_none_match: bytes, tag: str) -> bool:
+    """Whether one of the entity tags of a header is this, or any is meant (weak comparison)."""
+    told = [each.strip() for each in if_none_match.decode("latin-1").split(",")]
+    return "*" in told or tag in told or tag.removeprefix("W/") in told
 
 
 def _decimal(name: str, text: str | None) -> Decimal | None:
@@ -96,7 +111,8 @@ async def search(  # noqa: PLR0913, PLR0917 - the parameters are the route's con
         order=order,
     )
     popularity = await catalog.popularity() if sort_by == "popularity" else {}
-    found = catalog.view.search(wanted, popularity)
+    snapshot = await catalog.view.current()
+    found = await catalog.reads.lane.run(snapshot.search, wanted, popularity)
     shown = page_of(found, limit, offset, SEARCH_LIMIT_MAX)
     applied = {
         "q": q or None,
@@ -161,7 +177,7 @@ async def batch_compare(
     results = []
     for model_id in model_ids:
         offer = catalog.registry.resolve(model_id)
-        entry = catalog.view.entries().get(offer.canonical) if offer else None
+        entry = catalog.entry_of(offer) if offer else None
         compared = compare(entry, _gateways_of(catalog, ALL)) if entry else None
         results.append(
             {
@@ -207,13 +223,13 @@ async def get_model(catalog: Shown, model_id: str, gateway: str | None = None) -
         shown = offer_object(model)
         source = registry.providers[model.provider]
         raw = source.raw.get(model.id)
-        others = catalog.view.entries()[model.canonical].as_object()["offers"]
+        others = catalog.entry_of(model).as_object()["offers"]
         return _one(model_id, shown, raw, others)
     unpriced = _unpriced(catalog, model_id)
     if unpriced is not None:
         return _one(model_id, *unpriced, [])
     if "/" not in model_id:
-        return _developer(catalog, model_id)
+        return await _developer(catalog, model_id)
     raise catalog.router.refusal(model_id)
 
 
@@ -227,7 +243,7 @@ async def of_developer(
 ) -> Response:
     """A model, or else all models of a developer."""
     if "/" not in model_id and not catalog.registry.offers(model_id):
-        return _developer(catalog, model_id, limit, offset)
+        return await _developer(catalog, model_id, limit, offset)
     return await get_model(catalog, model_id, gateway)
 
 
@@ -263,19 +279,15 @@ def _one(
     )
 
 
-def _developer(
+async def _developer(
     catalog: Catalog, developer: str, limit: int = DEVELOPER_LIMIT, offset: int = 0
 ) -> Response:
     """All models whose canonical id begins with an organisation's name."""
-    found = [
-        each
-        for name, each in catalog.view.entries().items()
-        if name.partition("/")[0] == developer.lower() and "/" in name
-    ]
+    found = (await catalog.view.current()).developers.get(developer.lower(), [])
     if not found:
         error: ApiError = catalog.router.refusal(developer)
         raise error
-    shown = page_of(found, limit, offset)
+    shown = page_of(found, limit, offset, DEVELOPER_LIMIT_MAX)
     return json_reply(
         {
             "developer": developer,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from command_api.catalog.objects import offer_object, per_token, unpriced_object
+from command_api.catalog.listing import Listing, in_slices
+from command_api.catalog.objects import offer_object, per_token
+from edge.lanes import Flights
 from providers.inference.registry.offers import price_rank
 
 if TYPE_CHECKING:
@@ -101,29 +103,21 @@ class Search:
         return self.modality in found
 
 
-class CatalogView:
-    """Entries and objects, made anew when the registry has changed."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The catalog at one revision of the registry; nothing of it changes any more."""
 
-    def __init__(self, registry: Registry) -> None:
-        """Nothing is made before it is asked for."""
-        self._registry = registry
-        self._made_of = -1
-        self._entries: dict[str, Entry] = {}
-        self._objects: list[dict[str, Any]] = []
-
-    def entries(self) -> dict[str, Entry]:
-        """All models with a price, by canonical id."""
-        self._refresh()
-        return self._entries
-
-    def objects(self) -> list[dict[str, Any]]:
-        """OpenAI's list: every offer, and every listed model without a price, by id."""
-        self._refresh()
-        return self._objects
+    revision: int
+    entries: dict[str, Entry]
+    """All models with a price, by canonical id, in the order of the ids."""
+    developers: dict[str, list[Entry]]
+    """The same by the first segment of their ids, where there are more."""
+    listing: Listing
+    """OpenAI's list: every offer, and every listed model without a price, by id."""
 
     def search(self, wanted: Search, popularity: Mapping[str, int]) -> list[Entry]:
         """The entries that fit, in order; `popularity` is requests by canonical id."""
-        found = wanted.among(self.entries().values())
+        found = wanted.among(self.entries.values())
         keys = {
             "price": lambda each: each.rank,
             "context": lambda each: each.best.context_length or 0,
@@ -134,23 +128,44 @@ class CatalogView:
         found.sort(key=keys[wanted.sort_by], reverse=wanted.order == "desc")
         return found
 
-    def _refresh(self) -> None:
-        if self._made_of == self._registry.revision:
-            return
-        self._made_of = self._registry.revision
-        self._entries = {
-            canonical: _entry(canonical, offers)
-            for canonical, offers in sorted(self._registry.canonical().items())
-        }
-        objects = {model.public_id: offer_object(model) for model in self._registry.models()}
-        for provider in self._registry.providers.values():
-            for item in provider.unpriced.values():
-                made = unpriced_object(provider.name, item, provider.canonical_of(item.id))
-                objects.setdefault(made["id"], made)
-        self._objects = [objects[name] for name in sorted(objects)]
+
+class CatalogView:
+    """The present snapshot, made anew when the registry has changed.
+
+    It is made in slices on the event loop, between which calls go on: twenty thousand models are
+    a second of work.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        """Nothing is made before it is asked for."""
+        self._registry = registry
+        self._flights = Flights()
+        self._made = Snapshot(-1, {}, {}, Listing())
+
+    async def current(self) -> Snapshot:
+        """The snapshot of this moment, or of a later one."""
+        wanted = self._registry.revision
+        while self._made.revision < wanted:
+            await self._flights.get("snapshot", self._make)
+        return self._made
+
+    async def _make(self) -> None:
+        revision = self._registry.revision
+        entries: dict[str, Entry] = {}
+        developers: dict[str, list[Entry]] = {}
+        async for canonical, offers in in_slices(sorted(self._registry.canonical().items())):
+            entry = entries[canonical] = entry_of(canonical, offers)
+            developer, slash, _ = canonical.partition("/")
+            if slash:
+                developers.setdefault(developer, []).append(entry)
+        listing = await Listing.of(list(self._registry.providers.values()))
+        if listing.digest == self._made.listing.digest:
+            listing = self._made.listing  # A list was fetched again, and says the same.
+        self._made = Snapshot(revision, entries, developers, listing)
 
 
-def _entry(canonical: str, offers: list[Model]) -> Entry:
+def entry_of(canonical: str, offers: list[Model]) -> Entry:
+    """One model with its offers."""
     best_first = tuple(sorted(offers, key=price_rank))
     words = [canonical]
     for each in best_first:
