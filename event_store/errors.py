@@ -1,11 +1,13 @@
 """Errors of the store.
 
 EventStoreError
+├── DatabaseUrlError           the URL of the database cannot be read; the message never quotes it
 ├── EmbeddedPostgresError      the embedded server cannot run here; the message names the cure
 ├── EntryRefusedError          the database cannot take this one entry, now or ever
 ├── NoLedgerError              there is no ledger where one was to be read; nothing was made
 ├── OutdatedLedgerError        the ledger's tables are of an older version than this program
 ├── LedgerUnavailableError     the database cannot be reached now; nothing was decided
+├── MigrationRefusedError      the login of the migrations may not create what they make
 └── QueueFullError             too many entries are waiting for the database
 """
 
@@ -14,6 +16,10 @@ from __future__ import annotations
 
 class EventStoreError(RuntimeError):
     """Base of the store's errors."""
+
+
+class DatabaseUrlError(EventStoreError):
+    """The URL of the database is none; the message does not quote it, as it has a password."""
 
 
 class EmbeddedPostgresError(EventStoreError):
@@ -44,6 +50,10 @@ class OutdatedLedgerError(EventStoreError):
         super().__init__(
             f"this ledger is of an older version, it lacks {missing}: run `gatewayz migrate` first"
         )
+
+
+class MigrationRefusedError(EventStoreError):
+    """The login may not migrate; the message says which one would."""
 
 
 class LedgerUnavailableError(EventStoreError):

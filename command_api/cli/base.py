@@ -21,6 +21,7 @@ from command_api.processes.errors import StartError
 from command_api.settings import Settings
 from domain.errors import DomainError
 from event_store.errors import EventStoreError, NoLedgerError
+from event_store.postgres.database import APPLICATION_ROLE
 from event_store.relay.relay import RelayError
 from projections.engine.rebuild import RebuildError
 from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableError
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of the data (or GATEWAYZ_HOME).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+NOT_MIGRATED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+)
+
 EXPECTED = (
     DomainError,
     EventStoreError,
@@ -45,6 +52,8 @@ EXPECTED = (
     StartError,
     OSError,
     psycopg.OperationalError,
+    psycopg.errors.InsufficientPrivilege,
+    *NOT_MIGRATED,
     ValueError,
 )
 """Errors with a message for people; anything else is a defect and shows its traceback."""
@@ -83,9 +92,23 @@ def telling(unreachable: int = MISTAKE) -> Iterator[None]:
     except NoLedgerError as error:
         fail(str(error), NO_LEDGER)
     except UNREACHABLE as error:
-        fail(str(error), unreachable)
+        fail(line_of(error), unreachable)
     except EXPECTED as error:
-        fail(str(error))
+        fail(line_of(error))
+
+
+def line_of(error: Exception) -> str:
+    """What an error says, in one line, and what to do where a database cannot know that."""
+    said = "; ".join(each.strip() for each in str(error).splitlines() if each.strip())
+    no_role = f'role "{APPLICATION_ROLE}" does not exist' in said
+    if isinstance(error, NOT_MIGRATED) or no_role:
+        return f"the database is not migrated ({said}): run `gatewayz migrate`"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            f"the database's login may not do this ({said}): give migrations one that may create "
+            f"tables and the role {APPLICATION_ROLE}, in GATEWAYZ_MIGRATIONS_DATABASE_URL"
+        )
+    return said
 
 
 def settings_with(home: Path | None, **overrides: Any) -> Settings:

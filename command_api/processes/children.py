@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
+from command_api.identity.secret import SecretError
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -29,6 +30,7 @@ from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.follower import follow
+from providers.inference.registry.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,10 +144,15 @@ def main(arguments: list[str]) -> None:
     """Entry of a child: `worker LISTENER PIPE` or `background PIPE`."""
     settings = Settings()
     configure_logging(settings)
-    if arguments[0] == "worker":
-        run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
-    else:
-        run_background(settings, pipe=int(arguments[1]))
+    try:
+        if arguments[0] == "worker":
+            run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
+        else:
+            run_background(settings, pipe=int(arguments[1]))
+    except (psycopg.OperationalError, SecretError, ProvidersFileError) as error:
+        said = " ".join(str(error).split())
+        logger.error("the %s cannot run: %s", arguments[0], said)  # noqa: TRY400 - one line
+        sys.exit(1)
 
 
 if __name__ == "__main__":

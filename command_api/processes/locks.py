@@ -21,8 +21,14 @@ POLL_S = 0.1
 @contextmanager
 def home_lock(home: Path) -> Iterator[None]:
     """Be the one server of a home, which is made when absent. Raises StartError beside another."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "server.lock").open("a+") as lock:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = (home / "server.lock").open("a+")
+    except OSError as error:
+        message = f"the home {home} cannot be written ({error.strerror}): "
+        message += "choose another with --home or GATEWAYZ_HOME"
+        raise StartError(message) from None
+    with opened as lock:
         if not _locked(lock):
             message = (
                 f"a server of the home {home} runs already. Stop it first, or choose another "

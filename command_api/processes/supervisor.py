@@ -1,7 +1,8 @@
 """`gatewayz up` and `serve`: start the database, migrate, start the children, end them all.
 
 One server for a home, by a file lock. Children that an earlier supervisor left behind end by
-themselves (their pipe is closed); the next start waits for that before it serves.
+themselves (their pipe is closed); the next start waits for that before it serves. A signal ends a
+start at whatever it does, and what it had begun is undone on the way out.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ POLL_S = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class StoppedError(KeyboardInterrupt):
+    """A signal came while the server started. As an interrupt it also ends a running statement."""
+
+
 class Supervisor:
     """One run of the server."""
 
@@ -50,48 +55,58 @@ class Supervisor:
         self._settings, self._say = settings, say
         self._children = Children(settings)
         self._stopping = False
+        self._starting = True
 
     def run(self, *, prepare: bool) -> None:
         """Serve until a signal; with `prepare`, migrate and greet first. Raises StartError."""
-        settings, children = self._settings, self._children
-        home, server = settings.installation.home, settings.server
         for number in SIGNALS:
             signal.signal(number, self._signalled)
-        with ExitStack() as stack:
-            stack.enter_context(home_lock(home))
-            # A bad providers file or secret stops here, before anything starts.
-            registry_of(settings)
-            place_of_secret(settings).read()
-            listener = stack.enter_context(
-                listening(server.host, server.port, lambda: self._stopping)
-            )
-            await_orphans(home)
-            embedded = embedded_of(settings)
-            database = stack.enter_context(open_database(settings, embedded))
-            if prepare:
-                prepare_database(settings, database, move=True)
-            vault_of(settings, database)
-            lapse_leases_of_home(database, home_identity(home))
-            read_end, write_end = os.pipe()
-            stack.callback(os.close, write_end)
-            stack.callback(children.stop)
-            for _ in range(server.workers):
-                children.start("worker", listener.fileno(), read_end)
-            children.start("background", read_end)
-            url = f"http://{server.host}:{listener.getsockname()[1]}"
-            self._await_health(url)
-            if not self._stopping:
-                served = f"Gatewayz serves on {url}/v1"
-                self._say(greeting(settings, database, url) if prepare else served)
-            self._watch(embedded)
+        try:
+            with ExitStack() as stack:
+                try:
+                    embedded = self._start(stack, prepare=prepare)
+                finally:
+                    self._starting = False  # From here on a signal must not hinder the way out.
+                self._watch(embedded)
+        except StoppedError:
+            logger.info("stopped while it started")
+
+    def _start(self, stack: ExitStack, *, prepare: bool) -> EmbeddedPostgres | None:
+        settings, children = self._settings, self._children
+        home, server = settings.installation.home, settings.server
+        stack.enter_context(home_lock(home))
+        # A bad URL, providers file or secret stops here, before anything starts.
+        embedded = embedded_of(settings)
+        registry_of(settings)
+        place_of_secret(settings).read()
+        listener = stack.enter_context(listening(server.host, server.port, lambda: self._stopping))
+        await_orphans(home)
+        database = stack.enter_context(open_database(settings, embedded))
+        if prepare:
+            prepare_database(settings, database, move=True)
+        vault_of(settings, database)
+        lapse_leases_of_home(database, home_identity(home))
+        read_end, write_end = os.pipe()
+        stack.callback(os.close, write_end)
+        stack.callback(children.stop)
+        for _ in range(server.workers):
+            children.start("worker", listener.fileno(), read_end)
+        children.start("background", read_end)
+        url = f"http://{server.host}:{listener.getsockname()[1]}"
+        self._await_health(url)
+        served = f"Gatewayz serves on {url}/v1"
+        self._say(greeting(settings, database, url) if prepare else served)
+        return embedded
 
     def _signalled(self, number: int, _: object) -> None:
-        self._stopping = True
         logger.info("stopping on signal %d", number)
+        first, self._stopping = not self._stopping, True
+        if first and self._starting:
+            raise StoppedError
 
     def _await_health(self, url: str) -> None:
         until = time.monotonic() + HEALTH_TIMEOUT_S
-        while not self._stopping:
+        while True:
             if self._children.all_ended:
                 message = "the serving processes ended at once; their messages stand above"
                 raise StartError(message)

@@ -11,10 +11,11 @@ PREFIX = "GATEWAYZ_"
 class Group(BaseSettings):
     """The settings of one slice, read from the environment.
 
-    A field's alias is its variable, written out so that a search for the variable finds it.
+    A field's alias is its variable, written out so that a search for the variable finds it. An
+    empty variable counts as one that is not set.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     @classmethod
     def variables(cls) -> dict[str, str]:

@@ -15,6 +15,7 @@ class IdentitySettings(Group):
 
     secret_key: str | None = Field(
         None,
+        repr=False,
         alias="GATEWAYZ_SECRET_KEY",
         description="Secret behind key hashes and data keys; else made in the home.",
     )

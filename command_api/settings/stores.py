@@ -12,11 +12,13 @@ class DatabaseSettings(Group):
 
     url: str | None = Field(
         None,
+        repr=False,
         alias="GATEWAYZ_DATABASE_URL",
         description="PostgreSQL 15+ to use instead of the embedded server.",
     )
     migrations_url: str | None = Field(
         None,
+        repr=False,
         alias="GATEWAYZ_MIGRATIONS_DATABASE_URL",
         description="Login for migrations, when it is not that of the application.",
     )
@@ -45,6 +47,7 @@ class RedisSettings(Group):
 
     url: str | None = Field(
         None,
+        repr=False,
         alias="GATEWAYZ_REDIS_URL",
         description="Redis for counters and caches; without it PostgreSQL keeps them.",
     )

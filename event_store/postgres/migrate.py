@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from psycopg.conninfo import conninfo_to_dict
 
-from event_store.errors import NoLedgerError, OutdatedLedgerError
+from event_store.errors import MigrationRefusedError, NoLedgerError, OutdatedLedgerError
 from event_store.locks import Lock
 from event_store.postgres.database import APPLICATION_ROLE, Database
+
+if TYPE_CHECKING:
+    import psycopg
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATION_TABLE = "_yoyo_migration"
@@ -40,10 +44,14 @@ def yoyo_url(conninfo: str) -> str:
 
 
 def migrate(database: Database) -> list[str]:
-    """Apply what is missing, as the owner; returns the names of the migrations applied."""
+    """Apply what is missing, as the owner; returns the names of the migrations applied.
+
+    Raises MigrationRefusedError, or psycopg.Error.
+    """
     with database.connect_as_owner() as connection:
         connection.execute(f"SET statement_timeout = '{MIGRATION_LOCK_TIMEOUT_S}s'")
         connection.execute("SELECT pg_advisory_lock(%s)", [Lock.MIGRATION])
+        _require_rights(connection)
         applied = _apply(database.owner)
         # Who only reads must see that nothing is missing.
         connection.execute(f"GRANT SELECT ON {MIGRATION_TABLE} TO {APPLICATION_ROLE}")
@@ -82,6 +90,17 @@ def require_ledger(database: Database) -> None:
             raise OutdatedLedgerError(missing)
 
 
+def _require_rights(connection: psycopg.Connection[Any]) -> None:
+    """Asked first, as yoyo goes on without its own tables and fails by their absence."""
+    row = connection.execute(
+        "SELECT has_schema_privilege('public', 'CREATE'), current_user"
+    ).fetchone()
+    if row is not None and not row[0]:
+        message = f"the database login {row[1]} may not create tables: give one that may, for "
+        message += "the migrations alone in GATEWAYZ_MIGRATIONS_DATABASE_URL"
+        raise MigrationRefusedError(message)
+
+
 def _apply(owner: str) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +109,14 @@ def _apply(owner: str) -> list[str]:
         backend = get_backend(yoyo_url(owner), migration_table=MIGRATION_TABLE)
         try:
             migrations = backend.to_apply(read_migrations(str(MIGRATIONS)))
-            backend.apply_migrations(migrations)
+            backend.ensure_internal_schema_updated()
+            for migration in migrations:
+                # yoyo's own way marks a migration in a second transaction: whoever was killed
+                # between the two could never start again.
+                with backend.transaction():
+                    migration.process_steps(backend, "apply")
+                    backend.log_migration(migration, "apply")
+                    backend.mark_one(migration, log=False)
             return [migration.id for migration in migrations]
         finally:
             backend.connection.close()

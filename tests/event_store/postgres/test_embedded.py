@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,3 +193,76 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     version.write_text("9\n")
     with pytest.raises(EmbeddedPostgresError, match="pg_dump"), server.running():
         pass
+
+
+def test_remains_of_a_killed_server_are_waited_for(tmp_path: Path) -> None:
+    """A process of it that lingers holds its memory; the start goes on when it has gone
+    (rule: two commands).
+    """
+    server = EmbeddedPostgres(tmp_path)
+    with server.running() as database, database.connect() as connection:
+        migrate(database)
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        pid = server.postmaster_pid()
+        assert row is not None
+        assert pid is not None
+        os.kill(row[0], signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        assert server._server is not None
+        server._server.wait()
+        with pytest.raises(EmbeddedPostgresError, match=r"shared memory.*see "):
+            server.revive()
+        threading.Timer(1.0, os.kill, (row[0], signal.SIGCONT)).start()
+        with EmbeddedPostgres(tmp_path).running() as again:
+            assert count(again) == 0
+
+
+def test_a_pid_file_whose_number_somebody_else_has_is_left_behind(tmp_path: Path) -> None:
+    """As in a container that is started anew; nobody else is signalled (rule: two commands)."""
+    server = EmbeddedPostgres(tmp_path)
+    file = server.data / "postmaster.pid"
+    with server.running():
+        left = file.read_text().split("\n")
+    with subprocess.Popen(["sleep", "60"]) as other:
+        file.write_text("\n".join([str(other.pid), *left[1:]]))
+        with server.running() as database:
+            assert answers(database)
+            assert server.postmaster_pid() != other.pid
+        assert other.poll() is None
+        other.kill()
+
+
+def group_lives(leader: int) -> bool:
+    """Whether any process of a group is more than an uncollected corpse."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = file.read_text().rsplit(")", 1)[1].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while we looked.
+        if int(group) == leader and state != "Z":
+            return True
+    return False
+
+
+def test_initdb_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data is whole or not there, and no process goes on (rule: two commands)."""
+    server = EmbeddedPostgres(tmp_path)
+    started: list[int] = []
+    wait = subprocess.Popen.wait
+
+    def interrupted(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        if "initdb" not in str(process.args):
+            return wait(process, timeout)
+        monkeypatch.undo()
+        started.append(process.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt), server.running():
+        pass
+    assert [each.name for each in server.base.glob("data*")] == []
+    assert eventually(lambda: not group_lives(started[0]))
+    with server.running() as database:
+        assert answers(database)

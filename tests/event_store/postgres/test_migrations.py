@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from yoyo.backends.base import DatabaseBackend
 
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
@@ -520,3 +521,17 @@ def test_from_the_fifth_on_events_stay(
         pytest.raises(psycopg.errors.InsufficientPrivilege, match="never changed"),
     ):
         connection.execute(change.encode())
+
+
+def test_a_migration_cut_off_before_its_mark_is_undone(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applied and marked in one transaction: whoever is killed between can start again (P8)."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(DatabaseBackend, "mark_one", cut)
+        module.migrate(empty)
+    assert module.migrate(empty) == NAMES
