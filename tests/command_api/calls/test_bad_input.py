@@ -139,7 +139,7 @@ DEAR = """
 [[provider.model]]
 id = "dear"
 input_per_million = "1"
-output_per_million = "1000000000"
+output_per_million = "1000000"
 """
 
 
@@ -149,12 +149,12 @@ def test_a_call_beyond_what_any_may_cost_is_refused(
     """400 before any hold, whatever the account has (P10, rule: refuse clearly)."""
     with running_gateway(database, tmp_path, upstream, providers=DEAR) as gateway:
         user = gateway.user(grant=2 * 10**15)
-        got = gateway.chat(user, {"model": "local/dear", "max_tokens": 1_001})
+        got = gateway.chat(user, {"model": "local/dear", "max_tokens": 1_000_001})
         assert got.status_code == 400
         assert got.json()["error"]["code"] == "call_too_large"
         assert upstream.requests == []
         assert gateway.open_holds() == 0
-        assert gateway.chat(user, {"model": "local/dear", "max_tokens": 999}).status_code == 200
+        assert gateway.chat(user, {"model": "local/dear", "max_tokens": 999_000}).status_code == 200
 
 
 def test_errors_outside_v1_have_the_plain_envelope(gateway: RunningGateway) -> None:
