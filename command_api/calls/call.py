@@ -72,12 +72,14 @@ class Call:
         "_tried",
         "app",
         "attempts",
+        "available",
         "bound",
         "bound_tokens",
         "cache_name",
         "caller",
         "correlation_id",
         "estimated_cost",
+        "follows",
         "held",
         "hold_event_id",
         "id",
@@ -102,10 +104,13 @@ class Call:
         app: str = "",
         idempotency_key: bytes = b"",
         cache_name: str = "",
+        follows: str = "",
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet.
 
-        `call_id` of a repeated request is that of its first one: it is an attempt of that call.
+        `call_id` of a repeated request is that of its first one: it is an attempt of that call,
+        and `follows` the event that ended the attempt before. `available` is what the account can
+        spend beside the hold, once that is placed, in nano-USD.
         """
         self.id, self.correlation_id = call_id, correlation_id
         self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
@@ -114,7 +119,8 @@ class Call:
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
         self._tried = False
-        self.hold_event_id = ""
+        self.hold_event_id, self.follows = "", follows
+        self.available = 0
         self.unresolved = False
         self._take_plan(plan)
 

@@ -82,6 +82,16 @@ def _provider_id(given: str | None) -> str | None:
     return given if given.isprintable() else "".join(filter(str.isprintable, given))
 
 
+def _id_bytes(event_id: str) -> bytes:
+    return bytes.fromhex(event_id.replace("-", ""))
+
+
+def _entry_of(call: Call, kind: EntryKind, amount: int, state: bytes) -> Entry:
+    """An entry that is of the call's hold, and of no other of the same call."""
+    hold = _id_bytes(call.hold_event_id)
+    return Entry(kind, call.id_bytes, call.caller.account, amount, state, 0, b"", hold)
+
+
 class Cashier:
     """Does the money of calls through the committer and, when it must, the spool."""
 
@@ -95,43 +105,7 @@ class Cashier:
 
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
-        request = call.request
-        call.hold_event_id = new_uuid7_text()
-        key = b""
-        if call.idempotency_key:
-            names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
-            key = b',"idempotency":{"key_hash":"%b","digest":"%b"}' % (
-                names[0].encode(),
-                names[1].encode(),
-            )
-        state = (
-            b'{"id":"%b","effective_at":"%b",%b"correlation_id":%b,%b"amount_nano_usd":%d,'
-            b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
-            b'"stream_reply":%b%b%b'
-            % (
-                call.hold_event_id.encode(),
-                call.started_at.encode(),
-                call.caller.envelope,
-                _encode(call.correlation_id),
-                self._offers.of(call.model)[1],
-                call.held,
-                call.estimated_cost,
-                call.bound.input_tokens,
-                call.bound.output_tokens,
-                _json_bytes(request.stream),
-                self._alternatives(call) if len(call.plan.offers) > 1 else b"",
-                key,
-            )
-        )
-        entry = Entry(
-            EntryKind.HOLD,
-            call.id_bytes,
-            call.caller.account,
-            call.held,
-            state,
-            call.estimated_cost,
-            call.idempotency_key,
-        )
+        entry = self._hold_entry(call)
         try:
             answer = await self._committer.append(entry)
         except AppendInDoubtError:
@@ -158,7 +132,49 @@ class Cashier:
         if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
             raise call_too_large(call)
         call.unresolved = answer.applied
+        call.available = answer.figure
         return answer
+
+    def _hold_entry(self, call: Call) -> Entry:
+        request = call.request
+        call.hold_event_id = new_uuid7_text()
+        key = b""
+        if call.idempotency_key:
+            names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
+            key = b',"idempotency":{"key_hash":"%b","digest":"%b"}' % (
+                names[0].encode(),
+                names[1].encode(),
+            )
+        state = (
+            b'{"id":"%b","effective_at":"%b",%b%b"correlation_id":%b,%b"amount_nano_usd":%d,'
+            b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
+            b'"stream_reply":%b%b%b'
+            % (
+                call.hold_event_id.encode(),
+                call.started_at.encode(),
+                call.caller.envelope,
+                b'"causation_id":"%b",' % call.follows.encode() if call.follows else b"",
+                _encode(call.correlation_id),
+                self._offers.of(call.model)[1],
+                call.held,
+                call.estimated_cost,
+                call.bound.input_tokens,
+                call.bound.output_tokens,
+                _json_bytes(request.stream),
+                self._alternatives(call) if len(call.plan.offers) > 1 else b"",
+                key,
+            )
+        )
+        return Entry(
+            EntryKind.HOLD,
+            call.id_bytes,
+            call.caller.account,
+            call.held,
+            state,
+            call.estimated_cost,
+            call.idempotency_key,
+            _id_bytes(call.follows) if call.follows else b"",
+        )
 
     async def extend(self, call: Call, tokens: int) -> bool:
         """Hold for more output of a stream; False when the credits are not there."""
@@ -166,7 +182,7 @@ class Cashier:
         more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
         more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
         state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
-        entry = Entry(EntryKind.EXTEND, call.id_bytes, call.caller.account, more, state)
+        entry = _entry_of(call, EntryKind.EXTEND, more, state)
         try:
             answer = await self._committer.append(entry)
         except EventStoreError:
@@ -204,7 +220,7 @@ class Cashier:
         )
         if call.app:
             state += b',"app":' + _encode(call.app)
-        entry = Entry(EntryKind.SETTLE, call.id_bytes, call.caller.account, cost.nano_usd, state)
+        entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state)
         await self._resolve(call, entry)
 
     async def void(self, call: Call, reason: str) -> None:
@@ -241,7 +257,7 @@ class Cashier:
             _encode(call.attempts),
             _encode(reason),
         )
-        return Entry(EntryKind.VOID, call.id_bytes, call.caller.account, 0, state)
+        return _entry_of(call, EntryKind.VOID, 0, state)
 
     async def _resolve(self, call: Call, entry: Entry) -> None:
         call.unresolved = False  # From here on the outcome is in the ledger or in the spool.

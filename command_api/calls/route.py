@@ -135,6 +135,7 @@ class InferenceRoute:
             app=app_of(asked.referer, asked.title),
             idempotency_key=key,
             cache_name=cache_name,
+            follows=known.ended_by or "" if known else "",
         )
         if known is not None and known.state == "refused":
             raise insufficient_credits(call, needed=known.needed, available=known.available)

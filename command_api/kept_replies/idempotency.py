@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 
 from command_api.identity.vault import key_scope_hash
+from domain.events.ledger import HoldExpired, HoldVoided
 from edge.errors import RETRY_AFTER_S, ApiError, bad_request, ledger_unavailable
 from event_store.append.entries import AppendCode
 
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 KEY_CHARACTERS_MAX = 255
+
+
+FIND_KEY = """
+SELECT digest, call_id, state, needed, available,
+  CASE WHEN state IN ('voided', 'expired') THEN (
+    SELECT convert_from(substr(e.state, 8, 36), 'UTF8') FROM events e
+    WHERE e.originator_id = k.call_id AND e.topic IN (%s, %s)
+    ORDER BY e.originator_version DESC LIMIT 1
+  ) END
+FROM idempotency_key k WHERE key_hash = %s
+"""
+"""An event's id stands first in its state."""
 
 
 class StoredReply(msgspec.Struct, frozen=True):
@@ -37,13 +50,14 @@ class StoredReply(msgspec.Struct, frozen=True):
 
 
 class KnownKey(msgspec.Struct, frozen=True):
-    """What the ledger knows of a key."""
+    """What the ledger knows of a key; `ended_by` is the void or expiry of its call's last hold."""
 
     digest: bytes
     call_id: UUID
     state: str
     needed: int
     available: int
+    ended_by: str | None
 
 
 def canonical_digest(raw: bytes) -> bytes:
@@ -75,11 +89,7 @@ class Idempotency:
 
     async def find(self, key: bytes) -> KnownKey | None:
         """What the ledger knows of the key; raises ApiError 503."""
-        row = await self._fetch(
-            "SELECT digest, call_id, state, needed, available FROM idempotency_key "
-            "WHERE key_hash = %s",
-            [key[:32]],
-        )
+        row = await self._fetch(FIND_KEY, [HoldVoided.TOPIC, HoldExpired.TOPIC, key[:32]])
         return KnownKey(bytes(row[0]), *row[1:]) if row else None
 
     async def admitted(self, key: bytes) -> KnownKey | None:

@@ -3,7 +3,7 @@
 -- database, as pg_get_functiondef gives it; a test compares. To read, not to run or edit: what
 -- counts is the migrations.
 
-CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], topics text[], owner uuid, ttl_s integer, OUT codes smallint[], OUT figures bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s integer, OUT codes smallint[], OUT figures bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[]
 AS $function$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  in_order record; wide int[];
+  in_order record; wide int[]; left_over bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
   instant := booking_time();
@@ -23,16 +23,17 @@ BEGIN
   IF size > 2 THEN
     -- An account is special when any of its entries needs the exact path.
     SELECT array_agg(DISTINCT e.ix) INTO wide
-    FROM unnest(kinds, ix, amounts, aux, streams, keys)
-      AS e(kind, ix, amount, estimated, stream, key)
+    FROM unnest(kinds, ix, amounts, aux, streams, keys, follows)
+      AS e(kind, ix, amount, estimated, stream, key, follows)
     LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
     LEFT JOIN credit_lot l ON l.lot_id = h.lot_ids[1]
     WHERE e.kind NOT IN (1, 3, 4) OR length(e.key) > 0
       OR e.amount NOT BETWEEN 0 AND 1000000000000000
       OR e.estimated NOT BETWEEN 0 AND 1000000000000000
-      OR (e.kind = 1 AND e.amount = 0)
+      OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
       OR (e.kind IN (3, 4) AND (
         h.call_id IS NULL OR cardinality(h.lot_ids) <> 1 OR h.key_hash IS NOT NULL
+        OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
         OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
         OR (e.kind = 3 AND e.amount > h.amount)));
     SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL OR a.next_expiry <= instant
@@ -50,15 +51,16 @@ BEGIN
       ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
     ) head ON true;
     BEGIN
-      PERFORM ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, heads,
+      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, heads,
         special, instant, topics, owner, ttl_s);
+      SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
     EXCEPTION WHEN unique_violation THEN
       special := array_fill(true, ARRAY[cardinality(accounts)]);
     END;
   END IF;
   IF true = ANY (special) THEN
     in_order := ledger_append_in_order(kinds, streams, ix, accounts, amounts, aux, states, keys,
-      special, instant, topics, owner, ttl_s, codes, figures);
+      follows, special, instant, topics, owner, ttl_s, codes, figures);
     codes := in_order.codes; figures := in_order.figures;
   END IF;
   IF NOT pg_try_advisory_xact_lock(4716266) THEN
@@ -80,9 +82,12 @@ CREATE OR REPLACE FUNCTION public.booking_clock()
 AS $function$ SELECT clock_timestamp() $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
- RETURNS void
+ RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  numbers int[]; sums bigint[];
+  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
 BEGIN
   -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
   -- lot, so the order inside the batch changes nothing but the positions, which follow it.
@@ -99,7 +104,8 @@ BEGIN
   ), came AS (
     INSERT INTO open_hold
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
-      owner, instant, instant + make_interval(secs => ttl_s), NULL
+      owner, instant, instant + make_interval(secs => ttl_s), NULL,
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid
     FROM entry e WHERE e.kind = 1
   ), moved AS (
     SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
@@ -113,32 +119,39 @@ BEGIN
   ), lots AS (
     UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
     FROM moved m WHERE l.lot_id = m.lot
-  ), sums AS (
+  ), changed AS (
     UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
       settled = a.settled + m.settled
     FROM (SELECT m.ix, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
       sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
     WHERE a.account_id = accounts[m.ix]
+    RETURNING m.ix, a.available
+  ), written AS (
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]}', 'UTF8')
+        AS state
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+        || ',"released_nano_usd":' || g.held - g.cost
+        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+        || '","amount_nano_usd":' || g.held - g.cost || '}]}' ELSE ']}' END, 'UTF8')
+      FROM gone g
+    ) f ORDER BY f.ord
   )
-  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
-  SELECT f.stream, f.version, f.topic, f.state, instant FROM (
-    SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
-      ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]}', 'UTF8')
-      AS state
-    FROM entry e WHERE e.kind = 1
-    UNION ALL
-    SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
-      ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
-      || ',"released_nano_usd":' || g.held - g.cost
-      || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
-      || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
-         ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
-      || '","amount_nano_usd":' || g.held - g.cost || '}]}' ELSE ']}' END, 'UTF8')
-    FROM gone g
-  ) f ORDER BY f.ord;
+  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
+  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
+    left_over[numbers[i]] := sums[i];
+  END LOOP;
+  RETURN left_over;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, INOUT codes smallint[], INOUT figures bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, INOUT codes smallint[], INOUT figures bigint[])
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -154,38 +167,45 @@ BEGIN
     END IF;
     CASE kinds[i]
       WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
-        keys[i], instant, owner, ttl_s, topics);
-      WHEN 2 THEN answer := ledger_extend(streams[i], amounts[i], states[i], instant, topics);
+        keys[i], follows[i], instant, owner, ttl_s, topics);
+      WHEN 2 THEN
+        answer := ledger_extend(streams[i], amounts[i], states[i], follows[i], instant, topics);
       WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
         instant, topics);
       WHEN 3, 4, 5 THEN
-        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], instant, topics);
+        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], follows[i], instant,
+          topics);
       ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
   END LOOP;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, follows uuid, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  last record; known record; acct record; parts record; next_version bigint := 1;
+  last record; ended record; known record; acct record; parts record; next_version bigint := 1;
   is_new boolean := false;
 BEGIN
   SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
   FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
   IF FOUND THEN
-    IF last.same AND last.topic = topics[1] THEN code := 2; RETURN; END IF;
-    next_version := last.originator_version + 1;
-    IF last.topic = topics[8] THEN
-      -- A late outcome leaves the hold as it was resolved before.
-      SELECT topic INTO last.topic FROM events WHERE originator_id = call AND topic <> topics[8]
-      ORDER BY originator_version DESC LIMIT 1;
+    IF last.same AND last.topic = topics[1] THEN
+      SELECT available INTO figure FROM credit_account WHERE account_id = account;
+      code := 2; RETURN;
     END IF;
-    IF last.topic NOT IN (topics[4], topics[5]) AND NOT (last.same AND last.topic = topics[9]) THEN
-      code := 4; RETURN;
+    next_version := last.originator_version + 1;
+    IF NOT (last.same AND last.topic = topics[9]) THEN
+      -- Placed again, after a void or an expiry that it names: a copy that comes late names none.
+      -- A late outcome leaves the hold as it was resolved before.
+      SELECT topic, convert_from(substr(state, 8, 36), 'UTF8') AS id INTO ended
+      FROM events WHERE originator_id = call AND topic <> topics[8]
+      ORDER BY originator_version DESC LIMIT 1;
+      IF ended.topic NOT IN (topics[4], topics[5]) OR ended.id <> follows::text THEN
+        code := 4; RETURN;
+      END IF;
     END IF;
   END IF;
   IF length(key) > 0 THEN
@@ -226,7 +246,8 @@ BEGIN
   parts := ledger_reserve(account, need, instant);
   INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
     parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
-    CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END);
+    CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
+    convert_from(substr(state_, 8, 36), 'UTF8')::uuid);
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, next_version, topics[1], state_
     || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
@@ -319,18 +340,23 @@ AS $function$
   FROM unnest(ids, amounts) WITH ORDINALITY AS p(id, amount, ord) WHERE p.amount > 0
 $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_extend(call uuid, need bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_extend(call uuid, need bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
-DECLARE hold record; acct record; parts record; last record;
+DECLARE hold record; acct record; parts record;
 BEGIN
-  SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
-  FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
-  IF NOT FOUND OR last.topic = topics[9] THEN code := 9; RETURN; END IF;
-  IF last.same AND last.topic = topics[2] THEN code := 2; RETURN; END IF;
+  IF EXISTS (
+    SELECT FROM events WHERE originator_id = call AND topic = topics[2]
+    AND substr(state, 8, 36) = substr(state_, 8, 36)
+  ) THEN code := 2; RETURN; END IF;
   SELECT * INTO hold FROM open_hold WHERE call_id = call;
-  IF NOT FOUND THEN code := 3; RETURN; END IF;
+  IF NOT FOUND OR (
+    hold.hold_id <> follows AND follows <> '00000000-0000-0000-0000-000000000000'
+  ) THEN
+    code := ledger_missing(call, state_, follows, topics);
+    RETURN;
+  END IF;
   IF need > 1000000000000000 - hold.amount THEN code := 11; RETURN; END IF;
   SELECT available, next_expiry INTO acct FROM credit_account WHERE account_id = hold.account_id;
   IF acct.next_expiry <= instant THEN
@@ -348,6 +374,25 @@ BEGIN
     || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
   code := 0; figure := acct.available - need;
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_missing(call uuid, state_ bytea, follows uuid, topics text[])
+ RETURNS smallint
+ LANGUAGE sql
+AS $function$
+  -- Why an entry finds no open hold: it stands (2), the hold is resolved (3), there was none (9).
+  SELECT CASE
+    WHEN bool_or(e.id = substr(state_, 8, 36) AND e.topic <> topics[8]) THEN 2
+    WHEN follows <> '00000000-0000-0000-0000-000000000000' THEN
+      CASE WHEN bool_or(e.topic = topics[1] AND e.id = convert_to(follows::text, 'UTF8')) THEN 3
+      ELSE 9 END
+    WHEN (array_agg(e.topic ORDER BY e.version DESC) FILTER (WHERE e.topic <> topics[8]))[1]
+      <> topics[9] THEN 3
+    ELSE 9 END::smallint
+  FROM (
+    SELECT topic, originator_version AS version, substr(state, 8, 36) AS id
+    FROM events WHERE originator_id = call
+  ) e
+$function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_grant(lot uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
  RETURNS record
@@ -377,24 +422,23 @@ BEGIN
   code := 0; figure := amount;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  hold record; last record; lot record; taken bigint; rest bigint; missing bigint;
+  hold record; lot record; taken bigint; rest bigint; missing bigint;
   released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
   used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
   more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
 BEGIN
   SELECT * INTO hold FROM open_hold WHERE call_id = call;
-  IF NOT FOUND THEN
-    SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
-    FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
-    code := CASE WHEN NOT FOUND OR last.topic = topics[9] THEN 9
-      WHEN last.same AND last.topic <> topics[8] THEN 2 ELSE 3 END;
-    IF code = 3 AND kind = 3 AND NOT last.same THEN
-      PERFORM ledger_book_late(call, cost, state_, last.originator_version, instant, topics);
+  IF NOT FOUND OR (
+    hold.hold_id <> follows AND follows <> '00000000-0000-0000-0000-000000000000'
+  ) THEN
+    code := ledger_missing(call, state_, follows, topics);
+    IF code = 3 AND kind = 3 THEN
+      PERFORM ledger_book_late(call, cost, state_, follows, instant, topics);
     END IF;
     RETURN;
   END IF;
@@ -460,21 +504,37 @@ BEGIN
   code := 0; figure := spendable;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_book_late(call uuid, cost bigint, state_ bytea, last_version bigint, instant timestamp with time zone, topics text[])
+CREATE OR REPLACE FUNCTION public.ledger_book_late(call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
-  -- What expiry and earlier late outcomes already booked is not booked again.
+DECLARE placed bigint; ended bigint; booked numeric; next_version bigint;
+BEGIN
+  IF EXISTS (
+    SELECT FROM events WHERE originator_id = call AND substr(state, 8, 36) = substr(state_, 8, 36)
+  ) THEN RETURN; END IF;
+  -- Of the hold that the outcome is of: of the last one, where it does not say.
+  SELECT originator_version INTO placed FROM events
+  WHERE originator_id = call AND topic = topics[1] AND substr(state, 8, 36)
+    = convert_to(follows::text, 'UTF8');
+  SELECT CASE WHEN placed IS NULL THEN max(originator_version) ELSE min(originator_version) END
+  INTO ended FROM events
+  WHERE originator_id = call AND topic IN (topics[3], topics[4], topics[5])
+    AND originator_version > coalesce(placed, 0);
+  -- What its end and earlier late outcomes already booked is not booked again.
+  SELECT sum((e.fact ->> 'house_loss_nano_usd')::bigint) INTO booked
+  FROM (
+    SELECT originator_version AS version, topic, convert_from(state, 'UTF8')::jsonb AS fact
+    FROM events WHERE originator_id = call AND originator_version >= ended
+  ) e
+  WHERE e.version = ended
+    OR e.topic = topics[8] AND (placed IS NULL OR e.fact ->> 'causation_id' = follows::text);
+  SELECT max(originator_version) + 1 INTO next_version FROM events WHERE originator_id = call;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
-  SELECT call, last_version + 1, topics[8], state_
-    || convert_to(',"house_loss_nano_usd":' || cost - coalesce(sum(
-      (convert_from(e.state, 'UTF8')::jsonb ->> 'house_loss_nano_usd')::bigint), 0) || '}', 'UTF8'),
-    instant
-  FROM events e
-  WHERE e.originator_id = call AND e.originator_version >= (
-    SELECT max(originator_version) FROM events
-    WHERE originator_id = call AND topic IN (topics[3], topics[4], topics[5]))
-$function$;
+  VALUES (call, next_version, topics[8], state_
+    || convert_to(',"house_loss_nano_usd":' || cost - coalesce(booked, 0) || '}', 'UTF8'), instant);
+  UPDATE open_hold SET version = next_version WHERE call_id = call;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_change_of_events()
  RETURNS trigger

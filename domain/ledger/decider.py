@@ -20,7 +20,8 @@ from domain.ledger.amounts import (
 )
 from domain.ledger.holds import HoldState
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
-from domain.ledger.state import Account, Hold, LedgerState, parts_sum
+from domain.ledger.resolution import lot_part, resolution
+from domain.ledger.state import Account, Hold, LedgerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +40,6 @@ ACCOUNT_FULL = "account_full"
 
 ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
 PRICE = {"version": "model"}
-
-
-def _part(lot: Lot, amount: int) -> ev.LotPart:
-    return {"lot_id": lot.lot_id, "amount_nano_usd": amount}
 
 
 @dataclass
@@ -86,12 +83,16 @@ class ModelLedger:
         *,
         estimated_cost: int = 0,
         key: tuple[str, str] | None = None,
+        event_id: str = "-",
+        follows: str | None = None,
     ) -> str:
-        """Reserve credits for a call."""
+        """Reserve credits for a call: again only when it names the void or expiry it follows."""
         if not entry_amount_is_possible(amount, estimated_cost):
             return OUT_OF_RANGE
         before = self._hold_state(call_id)
         if before not in (HoldState.NONE, HoldState.VOIDED, HoldState.EXPIRED):
+            return CALL_EXISTS
+        if before is not HoldState.NONE and follows != self._end_of(call_id).id:
             return CALL_EXISTS
         if key and (answer := self._key_answer(key, call_id)):
             return answer
@@ -99,7 +100,8 @@ class ModelLedger:
         self._book_expiry(account, now)
         parts = burn_down(account.lots.values(), amount, now)
         requested = {
-            **self._call_stream(call_id, account_id),
+            **self._call_stream(call_id, account_id, follows),
+            "id": event_id,
             "user_id": "-",
             "key_id": "-",
             "provider": "-",
@@ -116,16 +118,16 @@ class ModelLedger:
             if key:
                 self._append(ev.HoldRefused(**requested, available_nano_usd=account.available))
             return INSUFFICIENT_CREDITS
-        self._append(ev.HoldPlaced(**requested, lots=[_part(lot, n) for lot, n in parts]))
+        self._append(ev.HoldPlaced(**requested, lots=[lot_part(lot, n) for lot, n in parts]))
         return OK
 
-    def extend(self, call_id: str, amount: int, now: str) -> str:
-        """Reserve more for a call in flight."""
+    def extend(self, call_id: str, amount: int, now: str, *, follows: str | None = None) -> str:
+        """Reserve more for a call in flight; `follows` is the event of its hold, if it says."""
         if not entry_amount_is_possible(amount):
             return OUT_OF_RANGE
-        hold = self.state.open_holds.get(call_id)
+        hold = self._open(call_id, follows)
         if hold is None:
-            return self._unresolvable(call_id)
+            return self._unresolvable(call_id, follows)
         if hold.amount + amount > ENTRY_NANO_USD_MAX:
             return OUT_OF_RANGE
         account = self.state.account(hold.account_id)
@@ -135,27 +137,35 @@ class ModelLedger:
             return INSUFFICIENT_CREDITS
         self._append(
             ev.HoldExtended(
-                **self._call_stream(call_id, hold.account_id),
+                **self._call_stream(call_id, hold.account_id, follows),
                 amount_nano_usd=amount,
-                lots=[_part(lot, n) for lot, n in parts],
+                lots=[lot_part(lot, n) for lot, n in parts],
             )
         )
         return OK
 
-    def settle(self, call_id: str, cost: int, now: str) -> str:
+    def settle(
+        self,
+        call_id: str,
+        cost: int,
+        now: str,
+        *,
+        event_id: str = "-",
+        follows: str | None = None,
+    ) -> str:
         """Charge a call and release the rest; above the hold, take from what is available."""
         if not entry_amount_is_possible(cost):
             return OUT_OF_RANGE
-        hold = self.state.open_holds.get(call_id)
+        hold = self._open(call_id, follows)
         if hold is None:
-            answer = self._unresolvable(call_id)
+            answer = self._unresolvable(call_id, follows)
             if answer == ALREADY_RESOLVED:
-                self._book_late(call_id, cost)
+                self._book_late(call_id, cost, follows)
             return answer
         figures = self._resolve(hold, cost, now)
         self._append(
             ev.HoldSettled(
-                **self._call_stream(call_id, hold.account_id),
+                **{**self._call_stream(call_id, hold.account_id, follows), "id": event_id},
                 **figures,
                 usage={},
                 cost_nano_usd=cost,
@@ -167,63 +177,52 @@ class ModelLedger:
         )
         return OK
 
-    def void(self, call_id: str, now: str) -> str:
+    def void(
+        self, call_id: str, now: str, *, event_id: str = "-", follows: str | None = None
+    ) -> str:
         """Release a call's hold without a charge."""
-        hold = self.state.open_holds.get(call_id)
+        hold = self._open(call_id, follows)
         if hold is None:
-            return self._unresolvable(call_id)
+            return self._unresolvable(call_id, follows)
         figures = self._resolve(hold, 0, now)
-        self._append(ev.HoldVoided(**self._call_stream(call_id, hold.account_id), **figures))
+        stream = {**self._call_stream(call_id, hold.account_id, follows), "id": event_id}
+        self._append(ev.HoldVoided(**stream, **figures))
         return OK
 
-    def expire(self, call_id: str, estimated_cost: int, now: str) -> str:
+    def expire(self, call_id: str, estimated_cost: int, now: str, *, event_id: str = "-") -> str:
         """Release a dead owner's hold; the estimated cost is house loss."""
         hold = self.state.open_holds.get(call_id)
         if hold is None:
-            return self._unresolvable(call_id)
+            return self._unresolvable(call_id, None)
         figures = self._resolve(hold, 0, now)
         figures["house_loss_nano_usd"] = estimated_cost
-        self._append(ev.HoldExpired(**self._call_stream(call_id, hold.account_id), **figures))
+        stream = {**self._call_stream(call_id, hold.account_id), "id": event_id}
+        self._append(ev.HoldExpired(**stream, **figures))
         return OK
 
     def _resolve(self, hold: Hold, cost: int, now: str) -> dict[str, Any]:
         account = self.state.account(hold.account_id)
         self._book_expiry(account, now)
-        spent: list[ev.LotPart] = []
-        released: list[ev.LotPart] = []
-        forfeited: list[ev.LotPart] = []
-        left = cost
-        for part in hold.parts:
-            lot = account.lots[part["lot_id"]]
-            take = min(left, part["amount_nano_usd"])
-            rest = part["amount_nano_usd"] - take
-            left -= take
-            if take:
-                spent.append(_part(lot, take))
-            if rest:
-                (released if lot.counts_at(now) else forfeited).append(_part(lot, rest))
-        back = parts_sum(released)
-        beyond = burn_down(account.lots.values(), min(left, account.available), now) or []
-        extra = [_part(lot, amount) for lot, amount in beyond]
-        left -= parts_sum(extra)
-        return {
-            "held_nano_usd": hold.amount,
-            "settled_nano_usd": cost - left,
-            "released_nano_usd": back,
-            "breakage_nano_usd": parts_sum(forfeited),
-            "house_loss_nano_usd": left,
-            "lots": spent,
-            "released_lots": released,
-            "forfeited_lots": forfeited,
-            "beyond_lots": extra,
-        }
+        return resolution(hold, account, cost, now)
 
-    def _book_late(self, call_id: str, cost: int) -> None:
-        event = next(e for e in reversed(self.log) if str(e.originator_id) == call_id)
-        booked = self.state.closed[call_id][2]
+    def _book_late(self, call_id: str, cost: int, follows: str | None) -> None:
+        """Book what the hold's end, and late outcomes of the same hold, did not book yet."""
+        events = self._events_of(call_id)
+        begun = 0
+        if follows is not None:
+            begun = next(n for n, event in enumerate(events) if event.id == follows)
+        ends = [n for n, event in enumerate(events) if isinstance(event, ev.HoldResolved)]
+        end = ends[-1] if follows is None else next(n for n in ends if n > begun)
+        resolved = events[end]
+        assert isinstance(resolved, ev.HoldResolved)
+        booked = resolved.house_loss_nano_usd + sum(
+            event.house_loss_nano_usd
+            for event in events[end:]
+            if isinstance(event, ev.HouseLossBooked) and follows in {None, event.causation_id}
+        )
         self._append(
             ev.HouseLossBooked(
-                **self._call_stream(call_id, event.account_id),
+                **self._call_stream(call_id, resolved.account_id, follows),
                 cost_nano_usd=cost,
                 house_loss_nano_usd=cost - booked,
             )
@@ -267,13 +266,30 @@ class ModelLedger:
             return HoldState.HELD
         return self.state.closed.get(call_id, (HoldState.NONE, 0, 0))[0]
 
-    def _unresolvable(self, call_id: str) -> str:
+    def _open(self, call_id: str, follows: str | None) -> Hold | None:
+        """The open hold that an entry is of; one that does not say is of any."""
+        hold = self.state.open_holds.get(call_id)
+        return hold if hold and follows in {None, hold.event_id} else None
+
+    def _unresolvable(self, call_id: str, follows: str | None) -> str:
+        if follows is not None:
+            placed = [each for each in self._events_of(call_id) if isinstance(each, ev.HoldPlaced)]
+            known = any(event.id == follows for event in placed)
+            return ALREADY_RESOLVED if known else UNKNOWN_CALL
         closed = self._hold_state(call_id) in (
             HoldState.SETTLED,
             HoldState.VOIDED,
             HoldState.EXPIRED,
         )
         return ALREADY_RESOLVED if closed else UNKNOWN_CALL
+
+    def _events_of(self, call_id: str) -> list[ev.MoneyEvent]:
+        return [event for event in self.log if str(event.originator_id) == call_id]
+
+    def _end_of(self, call_id: str) -> ev.MoneyEvent:
+        """The last resolution of a call."""
+        ends = [each for each in self._events_of(call_id) if isinstance(each, ev.HoldResolved)]
+        return ends[-1]
 
     def _account_stream(self, account_id: str) -> dict[str, Any]:
         return {
@@ -283,8 +299,11 @@ class ModelLedger:
             "account_id": account_id,
         }
 
-    def _call_stream(self, call_id: str, account_id: str) -> dict[str, Any]:
-        return {**self._account_stream(call_id), "account_id": account_id}
+    def _call_stream(
+        self, call_id: str, account_id: str, follows: str | None = None
+    ) -> dict[str, Any]:
+        stream = self._account_stream(call_id)
+        return {**stream, "account_id": account_id, "causation_id": follows}
 
     def _append(self, event: ev.MoneyEvent) -> None:
         self.log.append(event)

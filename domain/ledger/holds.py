@@ -51,6 +51,9 @@ TRANSITIONS: dict[tuple[HoldState, HoldMove], HoldState] = {
     (HoldState.SETTLED, HoldMove.BOOK_LATE): HoldState.SETTLED,
     (HoldState.VOIDED, HoldMove.BOOK_LATE): HoldState.VOIDED,
     (HoldState.EXPIRED, HoldMove.BOOK_LATE): HoldState.EXPIRED,
+    # Meanwhile the call may have been tried again: its present hold stays as it is.
+    (HoldState.HELD, HoldMove.BOOK_LATE): HoldState.HELD,
+    (HoldState.REFUSED, HoldMove.BOOK_LATE): HoldState.REFUSED,
 }
 
 

@@ -79,8 +79,12 @@ class Account:
 
 @dataclass(slots=True)
 class Hold:
-    """A call's hold; `parts` are the lots it lies on, in burn-down order."""
+    """A call's hold, named by the event that placed it.
 
+    `parts` are the lots it lies on, in burn-down order.
+    """
+
+    event_id: str
     call_id: str
     account_id: str
     state: HoldState
@@ -173,8 +177,11 @@ class LedgerState:
                 self._resolved(event, hold, after)
             case HouseLossBooked():
                 self.account(event.account_id).house_loss += event.house_loss_nano_usd
-                loss = self.closed[call_id][2] + event.house_loss_nano_usd
-                self.closed[call_id] = (after, event.originator_version, loss)
+                if hold:
+                    hold.version += 1
+                else:
+                    loss = self.closed[call_id][2] + event.house_loss_nano_usd
+                    self.closed[call_id] = (after, event.originator_version, loss)
             case HoldRefused() if event.idempotency:
                 self.closed[call_id] = (after, event.originator_version, 0)
                 key = event.idempotency
@@ -187,6 +194,7 @@ class LedgerState:
         self._reserve(event.account_id, event.amount_nano_usd, event.lots)
         self.closed.pop(call_id, None)
         self.open_holds[call_id] = Hold(
+            event_id=event.id,
             call_id=call_id,
             account_id=event.account_id,
             state=HoldState.HELD,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 BATCH_TIMEOUT_S = 10.0
-_BINARY = [1] * 11
+_BINARY = [1] * 12
 
 
 class ConnectionLostError(Exception):

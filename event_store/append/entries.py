@@ -75,7 +75,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """One entry. `stream` is the call's (or for a grant the lot's) UUID, `amount` nano-USD.
 
     `aux` is the estimated provider cost of a hold; `key` is an idempotency key's hash followed
-    by the digest of the input, 32 bytes each, or empty.
+    by the digest of the input, 32 bytes each, or empty. `follows` is the id of the event that it
+    follows, which its state has as `causation_id`: of an extension or an outcome the hold, of a
+    hold that is placed again the void or expiry before. It is empty for a call's first hold, and
+    for outcomes that older releases spooled: those are of whatever hold is open.
     """
 
     kind: int
@@ -85,6 +88,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     state: bytes
     aux: int = 0
     key: bytes = b""
+    follows: bytes = b""
 
     @property
     def event_id(self) -> bytes:
@@ -101,6 +105,7 @@ _HEADER = struct.Struct("!iiiii").pack
 _HEADER_SIZE = 20
 _UUID_LENGTH = b"\x00\x00\x00\x10"
 _UUID_SIZE = 4 + 16
+_NIL = bytes(16)
 _OID = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "text": 25, "uuid": 2950}
 
 
@@ -131,7 +136,8 @@ def _uuids(values: list[bytes]) -> bytes:
 
 APPEND_SQL = (
     b"SELECT codes, figures FROM ledger_append($1::int2[], $2::uuid[], $3::int4[], $4::uuid[], "
-    b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::text[], $10::uuid, $11::int4)"
+    b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::uuid[], $10::text[], $11::uuid, "
+    b"$12::int4)"
 )
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
@@ -142,7 +148,7 @@ def fits(entry: Entry) -> bool:
 
 
 def pack(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
-    """The eleven binary parameters of APPEND_SQL; raises UnpackableEntryError."""
+    """The binary parameters of APPEND_SQL; raises UnpackableEntryError."""
     try:
         return _packed(batch, owner, hold_ttl_s)
     except struct.error as error:
@@ -161,6 +167,7 @@ def _packed(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
         _integers("int8", "q", 8, [entry.aux for entry in batch]),
         _byte_strings("bytea", [entry.state for entry in batch]),
         _byte_strings("bytea", [entry.key for entry in batch]),
+        _uuids([entry.follows or _NIL for entry in batch]),
         _TOPICS_PACKED,
         owner,
         hold_ttl_s.to_bytes(4, "big"),

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from domain.events.ledger import HoldPlaced, HoldResolved, MoneyEvent
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
     ENTRY_NANO_USD_MAX,
@@ -27,7 +28,7 @@ from domain.ledger.amounts import (
 )
 from domain.ledger.decider import ModelLedger
 from event_store.append.committer import Committer
-from event_store.append.entries import AppendCode, Entry
+from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import to_iso
 from event_store.log.reading import read_after
 from projections.all import PROJECTIONS
@@ -43,6 +44,7 @@ SPACE = UUID("00000000-0000-7000-8000-000000000000")
 ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]
 CALLS = [uuid5(SPACE, f"call {n}") for n in range(18)]
 LOTS = range(8)
+FOREIGN = uuid5(SPACE, "a hold of nobody")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WRITERS = 3
 HOLD_TTL_S = 600
@@ -55,6 +57,10 @@ amounts = st.one_of(usual, usual, usual, entry_bounds)
 calls = st.sampled_from(range(len(CALLS)))
 keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")))
 
+ends = st.sampled_from(["last", "last", "last", "first", "none"])
+holds = st.sampled_from(["last", "last", "last", "first", "none", "foreign"])
+"""Which end a hold that is placed again follows, and which hold an outcome is of."""
+
 command = st.one_of(
     st.tuples(
         st.just("grant"),
@@ -64,19 +70,24 @@ command = st.one_of(
         st.sampled_from(["trial", "bonus", "purchase"]),
         st.one_of(st.none(), st.integers(min_value=1, max_value=3000)),
     ),
-    st.tuples(st.just("hold"), calls, amounts, keys),
-    st.tuples(st.just("hold"), calls, amounts, st.none()),
-    st.tuples(st.just("hold"), calls, st.integers(min_value=1, max_value=9), st.none()),
-    st.tuples(st.just("extend"), calls, amounts),
-    st.tuples(st.just("settle"), calls, amounts),
-    st.tuples(st.just("settle"), calls, st.integers(min_value=0, max_value=5)),
-    st.tuples(st.just("void"), calls),
+    st.tuples(st.just("hold"), calls, amounts, keys, ends),
+    st.tuples(st.just("hold"), calls, amounts, st.none(), ends),
+    st.tuples(st.just("hold"), calls, st.integers(min_value=1, max_value=9), st.none(), ends),
+    st.tuples(st.just("extend"), calls, amounts, holds),
+    st.tuples(st.just("settle"), calls, amounts, holds),
+    st.tuples(st.just("settle"), calls, st.integers(min_value=0, max_value=5), holds),
+    st.tuples(st.just("void"), calls, holds),
 )
 
 
 def lot_of(number: int) -> UUID:
     """The lot of a number; those beyond LOTS are of `fill`."""
     return uuid5(SPACE, f"lot {number}")
+
+
+def named(follows: UUID | None) -> str | None:
+    """An event's id as events have it."""
+    return None if follows is None else str(follows)
 
 
 def key_bytes(key: tuple[str, str] | None) -> bytes:
@@ -135,6 +146,19 @@ class LedgerMachine(RuleBasedStateMachine):
         """Each call belongs to one account."""
         return ACCOUNTS[call % len(ACCOUNTS)]
 
+    def follows(self, call: int, which: str, kind: type[MoneyEvent]) -> UUID | None:
+        """The event of a call that an entry names, as the log stands."""
+        if which == "foreign":
+            return FOREIGN
+        known = [
+            event.id
+            for event in self.model.log
+            if event.originator_id == CALLS[call] and isinstance(event, kind)
+        ]
+        if which == "none" or not known:
+            return None
+        return UUID(known[-1 if which == "last" else 0])
+
     def both(self, spec: tuple[Any, ...]) -> tuple[Entry, str]:
         """The entry for the store, and the model's answer."""
         now = to_iso(self.now)
@@ -148,11 +172,17 @@ class LedgerMachine(RuleBasedStateMachine):
                 answer = self.model.grant(
                     str(ACCOUNTS[account]), str(lot_of(lot)), kind, amount, text
                 )
-            case ("hold", call, amount, key):
+            case ("hold", call, amount, key, which):
                 account = self.account_of(call)
                 packed = key_bytes(key)
+                follows = self.follows(call, which, HoldResolved)
                 entry = entries.hold(
-                    CALLS[call], account, amount, estimated=amount // 2, key=packed
+                    CALLS[call],
+                    account,
+                    amount,
+                    estimated=amount // 2,
+                    key=packed,
+                    follows=follows,
                 )
                 pair = (packed[:32].hex(), packed[32:].hex()) if key else None
                 answer = self.model.hold(
@@ -162,18 +192,35 @@ class LedgerMachine(RuleBasedStateMachine):
                     now,
                     estimated_cost=amount // 2,
                     key=pair,
+                    event_id=entry.event_id.decode(),
+                    follows=named(follows),
                 )
                 if answer == "ok":
                     self.expires[str(CALLS[call])] = self.now + timedelta(seconds=HOLD_TTL_S)
-            case ("extend", call, amount):
-                entry = entries.extend(CALLS[call], self.account_of(call), amount)
-                answer = self.model.extend(str(CALLS[call]), amount, now)
-            case ("settle", call, cost):
-                entry = entries.settle(CALLS[call], self.account_of(call), cost)
-                answer = self.model.settle(str(CALLS[call]), cost, now)
+            case ("extend", call, amount, which):
+                follows = self.follows(call, which, HoldPlaced)
+                entry = entries.extend(CALLS[call], self.account_of(call), amount, follows=follows)
+                answer = self.model.extend(str(CALLS[call]), amount, now, follows=named(follows))
+            case ("settle", call, cost, which):
+                follows = self.follows(call, which, HoldPlaced)
+                entry = entries.settle(CALLS[call], self.account_of(call), cost, follows=follows)
+                answer = self.model.settle(
+                    str(CALLS[call]),
+                    cost,
+                    now,
+                    event_id=entry.event_id.decode(),
+                    follows=named(follows),
+                )
             case _:
-                entry = entries.void(CALLS[spec[1]], self.account_of(spec[1]))
-                answer = self.model.void(str(CALLS[spec[1]]), now)
+                _, call, which = spec
+                follows = self.follows(call, which, HoldPlaced)
+                entry = entries.void(CALLS[call], self.account_of(call), follows=follows)
+                answer = self.model.void(
+                    str(CALLS[call]),
+                    now,
+                    event_id=entry.event_id.decode(),
+                    follows=named(follows),
+                )
         return entry, answer
 
     def run(self, writer: int, specs: list[tuple[Any, ...]]) -> None:
@@ -188,6 +235,14 @@ class LedgerMachine(RuleBasedStateMachine):
         got = [AppendCode(answer.code).name.lower() for answer in answers]
         got = ["ok" if name == "duplicate" else name for name in got]
         assert got == [expected for _, expected in pairs]
+        last = {
+            entry.account: (entry.kind, answer)
+            for (entry, _), answer in zip(pairs, answers, strict=True)
+        }
+        for account, (kind, answer) in last.items():
+            if kind != EntryKind.GRANT and answer.code == AppendCode.OK:
+                known = self.model.state.account(str(UUID(bytes=account)))
+                assert answer.figure == known.available
 
     @precondition(lambda self: not self.full)
     @rule(account=st.integers(0, len(ACCOUNTS) - 1))
@@ -218,8 +273,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Holds that all fit their account's first lot, and then their settlements: set-based."""
         mine = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) == account]
         others = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) != account]
-        self.run(writer, [("hold", call, amount, None) for call in mine + others[:2]])
-        self.run(writer, [("settle", call, cost) for call in mine + others[:2]])
+        self.run(writer, [("hold", call, amount, None, "last") for call in mine + others[:2]])
+        self.run(writer, [("settle", call, cost, "last") for call in mine + others[:2]])
 
     @rule(spec=command, writers=st.permutations(range(WRITERS)))
     def again(self, spec: tuple[Any, ...], writers: list[int]) -> None:
@@ -259,7 +314,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 for e in placed
                 if e.TOPIC.startswith("ledger.hold_placed")
             ][-1]
-        expected = self.model.expire(call_id, estimated, to_iso(self.now))
+        expected = self.model.expire(
+            call_id, estimated, to_iso(self.now), event_id=entry.event_id.decode()
+        )
         answer = self.loop.run_until_complete(send())
         assert AppendCode(answer.code).name.lower() == expected
 
@@ -331,7 +388,16 @@ class LedgerMachine(RuleBasedStateMachine):
 FIGURES = (
     *("originator_version", "amount_nano_usd", "held_nano_usd", "settled_nano_usd"),
     *("released_nano_usd", "breakage_nano_usd", "house_loss_nano_usd", "available_nano_usd"),
-    *("lots", "released_lots", "forfeited_lots", "beyond_lots", "lot_id", "expires_at", "kind"),
+    *(
+        "causation_id",
+        "lots",
+        "released_lots",
+        "forfeited_lots",
+        "beyond_lots",
+        "lot_id",
+        "expires_at",
+        "kind",
+    ),
 )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from domain.ledger.lots import PRIORITY, GrantKind
 from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 
 def state(**fields: Any) -> bytes:
@@ -46,7 +44,15 @@ def grant(
     return Entry(EntryKind.GRANT, lot.bytes, account.bytes, amount, state(**fields))
 
 
-def hold(call: UUID, account: UUID, amount: int, *, estimated: int = 0, key: bytes = b"") -> Entry:
+def hold(
+    call: UUID,
+    account: UUID,
+    amount: int,
+    *,
+    estimated: int = 0,
+    key: bytes = b"",
+    follows: UUID | None = None,
+) -> Entry:
     """Reserve credits for a call."""
     fields: dict[str, Any] = {
         "account_id": str(account),
@@ -60,19 +66,37 @@ def hold(call: UUID, account: UUID, amount: int, *, estimated: int = 0, key: byt
         "output_tokens_bound": 0,
         "stream_reply": False,
         "price": {"version": "model"},
+        **_cause(follows),
     }
     if key:
         fields["idempotency"] = {"key_hash": key[:32].hex(), "digest": key[32:].hex()}
-    return Entry(EntryKind.HOLD, call.bytes, account.bytes, amount, state(**fields), estimated, key)
+    return Entry(
+        EntryKind.HOLD,
+        call.bytes,
+        account.bytes,
+        amount,
+        state(**fields),
+        estimated,
+        key,
+        _bytes(follows),
+    )
 
 
-def extend(call: UUID, account: UUID, amount: int) -> Entry:
+def _cause(follows: UUID | None) -> dict[str, str]:
+    return {} if follows is None else {"causation_id": str(follows)}
+
+
+def _bytes(follows: UUID | None) -> bytes:
+    return b"" if follows is None else follows.bytes
+
+
+def extend(call: UUID, account: UUID, amount: int, *, follows: UUID | None = None) -> Entry:
     """Reserve more."""
-    fields = state(account_id=str(account), amount_nano_usd=amount)
-    return Entry(EntryKind.EXTEND, call.bytes, account.bytes, amount, fields)
+    fields = state(account_id=str(account), amount_nano_usd=amount, **_cause(follows))
+    return _of_hold(EntryKind.EXTEND, call, account, amount, fields, follows)
 
 
-def settle(call: UUID, account: UUID, cost: int) -> Entry:
+def settle(call: UUID, account: UUID, cost: int, *, follows: UUID | None = None) -> Entry:
     """Charge a call."""
     fields = state(
         account_id=str(account),
@@ -82,17 +106,28 @@ def settle(call: UUID, account: UUID, cost: int) -> Entry:
         price_version="model",
         provider="-",
         model="-",
+        **_cause(follows),
     )
-    return Entry(EntryKind.SETTLE, call.bytes, account.bytes, cost, fields)
+    return _of_hold(EntryKind.SETTLE, call, account, cost, fields, follows)
 
 
-def void(call: UUID, account: UUID) -> Entry:
+def void(call: UUID, account: UUID, *, follows: UUID | None = None) -> Entry:
     """Release a call's hold."""
-    fields = state(account_id=str(account))
-    return Entry(EntryKind.VOID, call.bytes, account.bytes, 0, fields)
+    fields = state(account_id=str(account), **_cause(follows))
+    return _of_hold(EntryKind.VOID, call, account, 0, fields, follows)
 
 
 def expire(call: UUID, account: UUID) -> Entry:
     """Release a dead owner's hold."""
-    fields = state(account_id=str(account))
-    return Entry(EntryKind.EXPIRE, call.bytes, account.bytes, 0, fields)
+    return _of_hold(EntryKind.EXPIRE, call, account, 0, state(account_id=str(account)), None)
+
+
+def _of_hold(
+    kind: EntryKind, call: UUID, account: UUID, amount: int, fields: bytes, follows: UUID | None
+) -> Entry:
+    return Entry(kind, call.bytes, account.bytes, amount, fields, 0, b"", _bytes(follows))
+
+
+def event_id(entry: Entry) -> UUID:
+    """The id of the event that an entry makes."""
+    return UUID(entry.event_id.decode())

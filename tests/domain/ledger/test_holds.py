@@ -30,6 +30,8 @@ LEGAL = {
     ("settled", "book_late"): "settled",
     ("voided", "book_late"): "voided",
     ("expired", "book_late"): "expired",
+    ("held", "book_late"): "held",
+    ("refused", "book_late"): "refused",
 }
 
 

@@ -214,10 +214,10 @@ def test_a_key_follows_its_call() -> None:
     model = ledger()
     model.hold(OTHER, A, 5, T[2], key=KEY)
     assert model.state.idempotency == {"k": ("d", OTHER, HoldState.HELD)}
-    model.void(OTHER, T[3])
+    model.void(OTHER, T[3], event_id="v")
     assert model.state.idempotency == {"k": ("d", OTHER, HoldState.VOIDED)}
     assert model.state.closed[OTHER] == (HoldState.VOIDED, 2, 0)
-    model.hold(OTHER, A, 5, T[4], key=KEY)
+    model.hold(OTHER, A, 5, T[4], key=KEY, follows="v")
     assert OTHER not in model.state.closed
     assert model.state.open_holds[OTHER].version == 3
     model.settle(OTHER, 1, T[5])

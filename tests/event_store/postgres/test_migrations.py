@@ -229,6 +229,16 @@ CHECKS = {
             function("ledger_extend", "code := 11"),
         ),
     ),
+    "0026_entries_bound": Check(
+        (APPEND_NOW, no(column("open_hold", "hold_id")), no_function("ledger_missing")),
+        (
+            column("open_hold", "hold_id"),
+            function("ledger_missing"),
+            function("ledger_append", "e.follows"),
+            function("ledger_append_simple", "RETURN left_over"),
+            function("ledger_book_late", "causation_id"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
