@@ -143,7 +143,7 @@ class Call:
     @staticmethod
     def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
         """The most that a use of this bound costs at an offer, nano-USD."""
-        if not (bound.input_images or bound.images):
+        if not (bound.input_images or bound.images or bound.extras):
             return offer.price.bound(
                 input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
             )
@@ -153,6 +153,7 @@ class Call:
             input_images=bound.input_images,
             images=bound.images,
             image_pixels=bound.image_pixels,
+            extras=bound.extras,
         )
 
     def narrow(self, available: int) -> bool:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.operations.request import Answer
+from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
+from command_api.operations.request import Answer, CommonBody
 from command_api.replies.completions import read_completion
 from command_api.replies.own_count import count_reply
-from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
+from command_api.routing.wishes import Routing, members_for, read_routing
 from domain.ledger.holds import (
+    BYTES_PER_TOKEN_BOUND,
     FILE_TOKENS_MAX,
     IMAGE_TOKENS_MAX,
     CallBound,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.settings.calls import HoldSettings, RequestSettings
+    from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
 BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
@@ -40,6 +43,8 @@ MESSAGE_TOKENS = 4
 PART_SHARE = 4
 """An image or file is estimated at a quarter of the most it could be."""
 TOKENS_MAX = 10_000_000
+EMBEDDING = "embedding"
+"""What a model gives that answers with vectors."""
 
 
 class Part(msgspec.Struct):
@@ -49,6 +54,10 @@ class Part(msgspec.Struct):
     text: str | None = None
     input_audio: msgspec.Raw = RAW_NULL
     refusal: str | None = None
+
+
+PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
+"""OpenAI's parts; any other, such as a video, is bounded by its bytes."""
 
 
 class Message(msgspec.Struct):
@@ -68,7 +77,7 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class ChatBody(RoutingMembers, kw_only=True):
+class ChatBody(CommonBody, kw_only=True):
     """The members that matter here."""
 
     model: str
@@ -81,8 +90,18 @@ class ChatBody(RoutingMembers, kw_only=True):
     tools: msgspec.Raw = RAW_NULL
     functions: msgspec.Raw = RAW_NULL
     response_format: msgspec.Raw = RAW_NULL
+    prediction: msgspec.Raw = RAW_NULL
 
 
+class _WholeParts(msgspec.Struct):
+    content: str | list[msgspec.Raw] | None = None
+
+
+class _WholeMessages(msgspec.Struct):
+    messages: list[_WholeParts]
+
+
+_decode_parts = msgspec.json.Decoder(_WholeMessages).decode
 _decode = msgspec.json.Decoder(ChatBody).decode
 _encode = msgspec.json.encode
 
@@ -94,7 +113,7 @@ class ChatRequest:
 
     __slots__ = (
         *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
-        *("_size", "_usage_tokens_max", "stream"),
+        *("_extras", "_parts", "_predicted", "_size", "_usage_tokens_max", "stream"),
     )
 
     def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
@@ -109,7 +128,27 @@ class ChatRequest:
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
         self.routing: Routing | None = read_routing(body) if body.routes else None
+        self._extras = body.extras(body.tools)
+        # What was predicted and not used is output too (OpenAI, "Predicted outputs").
+        self._predicted = -(-_raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
+        self._parts: list[_WholeParts] | None = None
         self._size = self.prompt_size()
+        self._parts = None
+
+    def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
+        """Chat is priced by tokens of text; the price of an embedding is not one for output."""
+        if not model.price.counts_tokens or EMBEDDING in model.facts.output_modalities:
+            return unpriced_operation("chat", model)
+        if not self._extras:
+            return None
+        extras = self._extras
+        if model.price.terms.audio_output_per_million is not None and self._only_audio():
+            extras = tuple(each for each in extras if each.member != "modalities")
+        return unpriced_extra(extras, model, provider)
+
+    def _only_audio(self) -> bool:
+        asked = decode_any(self.body.modalities)
+        return isinstance(asked, list) and all(each in ("text", "audio") for each in asked)
 
     def bound(self, model: Model, holds: HoldSettings) -> CallBound:
         """The most that this call can use at an offer (money rule 2)."""
@@ -121,9 +160,10 @@ class ChatRequest:
         )
         return CallBound(
             input_tokens=self._size.tokens_bound(model.context_length),
-            output_tokens=output.tokens,
+            output_tokens=output.tokens + self._predicted * self.choices,
             extendable=output.extendable and self.stream,
             input_images=self._size.images,
+            extras=priced_extras(self._extras, model) if self._extras else (),
         )
 
     def estimated(self, output_tokens: int) -> Usage:
@@ -140,11 +180,13 @@ class ChatRequest:
         maxima = UsageMaxima.of(
             context_length=offer.context_length,
             max_output_tokens=offer.max_output_tokens,
-            requested=self.max_tokens,
+            requested=None if self.max_tokens is None else self.max_tokens + self._predicted,
             unknown_tokens=self._usage_tokens_max,
             choices=self.choices,
         )
         usage = believed(report, maxima, made=made, estimate=self.estimated)
+        if self._extras:
+            usage = usage._replace(extras=priced_extras(self._extras, offer))
         return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
@@ -157,42 +199,60 @@ class ChatRequest:
         """What of the prompt costs tokens (money rule 2)."""
         body = self.body
         size = _raw_size(body.tools, body.functions, body.response_format)
-        images = audio = files = 0
-        for message in body.messages:
+        images = audio = files = others = 0
+        for place, message in enumerate(body.messages):
             content = message.content
             if isinstance(content, str):
                 size += utf8_size(content)
             elif content:
-                for part in content:
-                    if part.text is not None:
-                        size += utf8_size(part.text)
-                    if part.type == "image_url":
-                        images += 1
-                    elif part.type == "input_audio":
-                        audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
-                    elif part.type == "file":
-                        files += 1
+                found = self._size_of_parts(place, content)
+                size += found.text_bytes
+                images += found.images
+                audio += found.audio_minutes
+                files += found.files
+                others += found.other_bytes
             size += _raw_size(message.tool_calls, message.function_call)
             if message.name:
                 size += utf8_size(message.name)
-        return PromptSize(
-            text_bytes=size,
-            messages=len(body.messages),
-            images=images,
-            audio_minutes=audio,
-            files=files,
-        )
+        return PromptSize(size, len(body.messages), images, audio, files, others)
+
+    def _size_of_parts(self, place: int, content: list[Part]) -> PromptSize:
+        """The content of the message in this place."""
+        size = images = audio = files = others = 0
+        for index, part in enumerate(content):
+            if part.type not in PARTS:
+                others += len(self._whole_part(place, index))
+                continue
+            if part.text is not None:
+                size += utf8_size(part.text)
+            if part.type == "image_url":
+                images += 1
+            elif part.type == "input_audio":
+                audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
+            elif part.type == "file":
+                files += 1
+        return PromptSize(size, 1, images, audio, files, others)
+
+    def _whole_part(self, message: int, part: int) -> msgspec.Raw:
+        """A part as it was sent; few bodies have one that must be looked at so."""
+        if self._parts is None:
+            self._parts = _decode_parts(self.raw).messages
+        content = self._parts[message].content
+        assert isinstance(content, list)
+        return content[part]
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""
         size = self._size
         tokens = -(-_raw_size(self.body.tools, self.body.functions) // 4)
+        tokens += -(-size.other_bytes // 4)
         for message in self.body.messages:
             content = message.content
             if isinstance(content, str):
                 tokens += estimate_tokens(content)
             elif content:
-                tokens += sum(estimate_tokens(part.text or "") for part in content)
+                known = (part.text for part in content if part.type in PARTS)
+                tokens += sum(estimate_tokens(text) for text in known if text)
         parts = size.images * IMAGE_TOKENS_MAX + size.files * FILE_TOKENS_MAX
         return tokens + size.messages * MESSAGE_TOKENS + parts // PART_SHARE
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from command_api.operations.vectors import in_encoding
 from domain.ledger.holds import CallBound
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.settings.calls import HoldSettings, RequestSettings
-    from providers.inference.registry.offers import Model
+    from edge.errors import ApiError
+    from providers.inference.registry.offers import Model, Provider
 
 
 class EmbeddingsBody(MediaBody, kw_only=True):
@@ -50,12 +52,19 @@ class EmbeddingsRequest(MediaRequest):
         self._inputs = _inputs_of(body.input)
         self.encoding = body.encoding_format or "float"
 
+    def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
+        """Embeddings are priced by their tokens."""
+        if not model.price.counts_tokens:
+            return unpriced_operation("embeddings", model)
+        return unpriced_extra(self._extras, model, provider) if self._extras else None
+
     def bound(self, model: Model, _: HoldSettings) -> CallBound:
         """Each input is a prompt of its own, cut off at the model's context (money rule 2)."""
         most = model.context_length
         sizes = (tokens_bound(each) for each in self._inputs)
         return CallBound(
-            input_tokens=sum(size if most is None else min(size, most) for size in sizes)
+            input_tokens=sum(size if most is None else min(size, most) for size in sizes),
+            extras=priced_extras(self._extras, model),
         )
 
     def estimated_input_tokens(self) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from domain.ledger.holds import CallBound
 from domain.pricing.plausible import UsageMaxima, believed
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.settings.calls import HoldSettings, RequestSettings
-    from providers.inference.registry.offers import Model
+    from edge.errors import ApiError
+    from providers.inference.registry.offers import Model, Provider
 
 IMAGE_PIXELS_DEFAULT = 1024 * 1024
 """An image whose size nobody says."""
@@ -79,13 +81,21 @@ class ImagesRequest(MediaRequest):
         size = _SIZE.match(body.size or "")
         self.pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
 
-    def bound(self, _: Model, __: HoldSettings) -> CallBound:
+    def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
+        """Images have a price of their own, or are tokens of a model that is known to make them."""
+        by_tokens = "image" in model.facts.output_modalities and model.price.counts_tokens
+        if not (model.price.counts_images or by_tokens):
+            return unpriced_operation("images", model)
+        return unpriced_extra(self._extras, model, provider) if self._extras else None
+
+    def bound(self, model: Model, _: HoldSettings) -> CallBound:
         """Images, their pixels, and for models that count them their tokens (money rule 2)."""
         return CallBound(
             input_tokens=tokens_bound(self._prompt),
             output_tokens=self._count * IMAGE_OUTPUT_TOKENS_MAX,
             images=self._count,
             image_pixels=self._count * self.pixels,
+            extras=priced_extras(self._extras, model),
         )
 
     def estimated_input_tokens(self) -> int:

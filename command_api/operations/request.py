@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from command_api.operations.extras import priced_extras
 from command_api.replies.completions import read_reply
 from command_api.replies.failures import failure_of_nothing
 from command_api.replies.usage_report import parse_usage
 from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
 from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
-from edge.body import utf8_size
+from domain.pricing.extras import TABLE, extras_of
+from edge.body import RAW_NULL, decode_any, utf8_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.settings.calls import HoldSettings, RequestSettings
     from domain.ledger.holds import CallBound
+    from domain.pricing.extras import Extra
     from domain.pricing.usage import Usage
+    from edge.errors import ApiError
     from providers.inference.port import Operation
     from providers.inference.registry.offers import Model, Provider
 
@@ -45,6 +49,10 @@ class InferenceRequest(Protocol):
     include_usage: bool
     choices: int
     max_tokens: int | None
+
+    def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
+        """The refusal where an offer's price lacks what the call can use (P10)."""
+        ...
 
     def bound(self, model: Model, holds: HoldSettings, /) -> CallBound:
         """The most that the call can use at an offer."""
@@ -72,7 +80,45 @@ class InferenceRequest(Protocol):
         ...
 
 
-class MediaBody(RoutingMembers, kw_only=True):
+class CommonBody(RoutingMembers, kw_only=True):
+    """Members of every body that cost extra, as they were sent; those of `extras.TABLE`."""
+
+    service_tier: msgspec.Raw = RAW_NULL
+    speed: msgspec.Raw = RAW_NULL
+    web_search_options: msgspec.Raw = RAW_NULL
+    search_parameters: msgspec.Raw = RAW_NULL
+    enable_search: msgspec.Raw = RAW_NULL
+    plugins: msgspec.Raw = RAW_NULL
+    modalities: msgspec.Raw = RAW_NULL
+
+    def extras(self, tools: msgspec.Raw = RAW_NULL) -> tuple[Extra, ...]:
+        """What of it costs extra; nearly always nothing."""
+        given = {
+            name: decode_any(raw) for name in TABLE if (raw := getattr(self, name)) is not RAW_NULL
+        }
+        if not given and tools is RAW_NULL:
+            return ()
+        return extras_of(given, _kinds(tools))
+
+
+class _Tool(msgspec.Struct):
+    type: str
+
+
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+
+
+def _kinds(tools: msgspec.Raw) -> tuple[str, ...]:
+    """The types of a body's tools; what is no list of them is the provider's to refuse."""
+    if tools is RAW_NULL:
+        return ()
+    try:
+        return tuple(each.type for each in _decode_tools(tools) or ())
+    except msgspec.DecodeError:
+        return ()
+
+
+class MediaBody(CommonBody, kw_only=True):
     """What the bodies of media have in common."""
 
     model: str
@@ -93,7 +139,12 @@ class MediaRequest(ABC):
         """Take over what was checked."""
         self.raw, self.model = raw, body.model
         self._usage_tokens_max = limits.usage_tokens_max
+        self._extras = body.extras()
         self.routing: Routing | None = read_routing(body) if body.routes else None
+
+    @abstractmethod
+    def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
+        """The refusal where an offer's price lacks what the call can use (P10)."""
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
@@ -113,7 +164,10 @@ class MediaRequest(ABC):
         request_id = reply.id if isinstance(reply.id, str) else None
         try:
             mended = self.mended(raw, offer, call_id, usage)
-            return Answer(mended, request_id, self.counted(usage, raw))
+            paid = self.counted(usage, raw)
+            if self._extras:
+                paid = paid._replace(extras=priced_extras(self._extras, offer))
+            return Answer(mended, request_id, paid)
         except msgspec.DecodeError:
             raise failure_of_nothing(provider, "data of another shape") from None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from command_api.replies.failures import UpstreamFailure
     from command_api.routing.wishes import Routed, Routing
     from command_api.settings.calls import RoutingSettings
-    from providers.inference.registry.offers import Model
+    from providers.inference.registry.offers import Model, Provider
     from providers.inference.registry.registry import Registry
 
 NO_WISHES = Wishes()
@@ -66,10 +66,23 @@ class Router:
         if routing is None:
             offers = self._registry.offers(request.model)
             if len(offers) == 1:
-                return Plan((offers[0],))
-        return self._arranged(request.model, routing, account)
+                return Plan((self._sold(request, offers)[0],))
+        return self._arranged(request, routing, account)
 
-    def _arranged(self, model: str, routing: Routing | None, account: str) -> Plan:
+    def _sold(self, request: Routed, offers: list[Model]) -> list[Model]:
+        """Those that have a price for all that the call can use; raises ApiError 400 for none."""
+        refusals = [request.unpriced(each, self._provider(each)) for each in offers]
+        if not any(refusals):
+            return offers
+        if all(refusals):
+            raise next(each for each in refusals if each is not None)
+        return [each for each, refused in zip(offers, refusals, strict=True) if refused is None]
+
+    def _provider(self, offer: Model) -> Provider:
+        return self._registry.providers[offer.provider]
+
+    def _arranged(self, request: Routed, routing: Routing | None, account: str) -> Plan:
+        model = request.model
         wishes = routing.wishes if routing else NO_WISHES
         self._check_names(wishes)
         found: dict[str, Model] = {}
@@ -82,6 +95,7 @@ class Router:
                 offers = self._registry.offers(f"{routing.named}/{name}") or offers
             if not offers:
                 raise self.refusal(name)
+            offers = self._sold(request, offers)
             for each in self._ordered(name, offers, policy, routing, account):
                 found.setdefault(each.public_id, each)
             hedge = hedge or policy.hedge_after_ms

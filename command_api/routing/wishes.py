@@ -19,6 +19,7 @@ from providers.inference.registry.built_in import OTHER_NAMES
 from providers.inference.registry.names import ModelName
 
 if TYPE_CHECKING:
+    from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
 ROUTING_MEMBERS = ("provider", "models", "portkey_provider", "portkey_virtual_key")
@@ -110,6 +111,10 @@ class Routed(Protocol):
     raw: bytes
     model: str
     routing: Routing | None
+
+    def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
+        """The refusal where an offer's price lacks what the call can use (P10)."""
+        ...
 
 
 def _names(name: str, given: list[str] | None) -> tuple[str, ...]:

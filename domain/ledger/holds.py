@@ -74,18 +74,22 @@ FILE_TOKENS_MAX = 32_000
 
 
 class PromptSize(NamedTuple):
-    """What of a prompt costs tokens: UTF-8 bytes of text and schemas, and counted parts."""
+    """What of a prompt costs tokens: UTF-8 bytes of text and schemas, and counted parts.
+
+    `other_bytes` are those of parts that nobody here knows, as they were sent.
+    """
 
     text_bytes: int
     messages: int
     images: int = 0
     audio_minutes: int = 0
     files: int = 0
+    other_bytes: int = 0
 
     def tokens_bound(self, context_length: int | None) -> int:
         """The most input tokens this prompt can be (money rule 2)."""
         bound = (
-            -(-self.text_bytes // BYTES_PER_TOKEN_BOUND)
+            -(-(self.text_bytes + self.other_bytes) // BYTES_PER_TOKEN_BOUND)
             + self.messages * MESSAGE_OVERHEAD_TOKENS
             + self.images * IMAGE_TOKENS_MAX
             + self.audio_minutes * AUDIO_MINUTE_TOKENS_MAX
@@ -95,7 +99,7 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, pixels."""
+    """The most that a call can use at one offer: tokens, images, pixels, extras with a price."""
 
     input_tokens: int
     output_tokens: int = 0
@@ -103,6 +107,7 @@ class CallBound(NamedTuple):
     input_images: int = 0
     images: int = 0
     image_pixels: int = 0
+    extras: tuple[str, ...] = ()
 
 
 class OutputBound(NamedTuple):

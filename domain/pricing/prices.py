@@ -70,6 +70,7 @@ class PriceVersion:
     _request: int = field(init=False, repr=False)
     _tiers: tuple[tuple[int, Rates], ...] = field(init=False, repr=False)
     _units: UnitRates = field(init=False, repr=False)
+    _extras: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Compile the decimals to integers of 1/scale nano-USD."""
@@ -82,7 +83,8 @@ class PriceVersion:
             (terms.per_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
         )
-        every = [value for rates in nano for value in rates] + list(units)
+        extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
+        every = [value for rates in nano for value in rates] + [*units, *extras.values()]
         digits = max(max(0, -int(value.as_tuple().exponent)) for value in every)
         scale = 10**digits
         rates = [Rates(*(int(value * scale) for value in each)) for each in nano]
@@ -96,6 +98,7 @@ class PriceVersion:
             ("_request", request),
             ("_tiers", tiers),
             ("_units", UnitRates(*others)),
+            ("_extras", {name: int(value * scale) for name, value in extras.items()}),
         ):
             object.__setattr__(self, name, value)
 
@@ -103,6 +106,15 @@ class PriceVersion:
     def counts_images(self) -> bool:
         """Whether an image that is made has a price of its own."""
         return self.terms.per_image is not None or self.terms.per_megapixel is not None
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens have a price; a model of priced images may have none for them."""
+        return bool(self._tiers) or any(self._base_dearest) or not self.counts_images
+
+    def prices_extra(self, name: str) -> bool:
+        """Whether an extra has a price."""
+        return name in self._extras
 
     def _rates(self, input_tokens: int) -> Rates:
         """The rates of a call with so much input."""
@@ -140,6 +152,8 @@ class PriceVersion:
         if usage.input_images or usage.images:
             total += usage.input_images * self._units.input_image
             total += usage.images * self._units.image + usage.image_pixels * self._units.pixel
+        if usage.extras:
+            total += sum(self._extras[name] for name in usage.extras)
         if self._scale == 1:
             return Cost(total, str(total))
         return Cost(divide_half_even(total, self._scale), _decimal(total, self._digits))
@@ -152,6 +166,7 @@ class PriceVersion:
         input_images: int = 0,
         images: int = 0,
         image_pixels: int = 0,
+        extras: tuple[str, ...] = (),
     ) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
         dearest_input, dearest_output = self._dearest(input_tokens)
@@ -159,6 +174,8 @@ class PriceVersion:
         if input_images or images:
             total += input_images * self._units.input_image
             total += images * self._units.image + image_pixels * self._units.pixel
+        if extras:
+            total += sum(self._extras[name] for name in extras)
         return divide_up(total, self._scale)
 
     def affordable_output_tokens(self, *, input_tokens: int, available_nano_usd: int) -> int:

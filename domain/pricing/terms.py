@@ -87,6 +87,10 @@ UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel")
 PRICED_IMAGES = ("per_image", "per_megapixel")
 
 
+EXTRA = "extra_"
+"""`extra_web_search` is the price of that extra, for a call that asks for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """The terms of calls with more than `above` input tokens."""
@@ -102,8 +106,9 @@ class PriceTerms:
     A missing optional term falls back: cached, cache-write and audio input to input; reasoning
     and audio output to output. `per_request` is USD for one request, `per_input_image` for an
     image of the prompt, `per_image` for one that is made, `per_megapixel` for a million pixels
-    of those. A call whose input exceeds a tier's threshold pays that tier's terms for all of its
-    tokens, as OpenAI, Google and Anthropic bill long prompts.
+    of those; `extras` are USD for a call that asks for one. A call whose input exceeds a tier's
+    threshold pays that tier's terms for all of its tokens, as OpenAI, Google and Anthropic bill
+    long prompts.
     """
 
     input_per_million: Decimal
@@ -118,6 +123,7 @@ class PriceTerms:
     per_image: Decimal | None = None
     per_megapixel: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
+    extras: tuple[tuple[str, Decimal], ...] = ()
 
     @classmethod
     def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
@@ -128,7 +134,11 @@ class PriceTerms:
         """
         found: dict[str, Decimal] = {}
         above: dict[int, dict[str, Decimal]] = {}
+        extras: dict[str, Decimal] = {}
         for name, text in terms.items():
+            if name.startswith(EXTRA):
+                extras[name.removeprefix(EXTRA)] = parse_price(name, text)
+                continue
             base, found_above, threshold = name.partition(ABOVE)
             if base not in TOKEN_TERMS and (found_above or base not in UNIT_TERMS):
                 message = f"{name} is not a price term"
@@ -150,7 +160,7 @@ class PriceTerms:
             message = f"there are more than {TIERS_MAX} tiers"
             raise InvalidPriceError(message)
         tiers = (Tier(above=each, terms=TokenTerms(**above[each])) for each in sorted(above))
-        return cls(**found, tiers=tuple(tiers))
+        return cls(**found, tiers=tuple(tiers), extras=tuple(sorted(extras.items())))
 
     def at(self, input_tokens: int) -> dict[str, Decimal]:
         """Every token term of a call with so much input, fallbacks applied, USD per million."""
@@ -183,7 +193,7 @@ class PriceTerms:
             for name in TOKEN_TERMS:
                 if (value := getattr(tier.terms, name)) is not None:
                     stated[f"{name}{ABOVE}{tier.above}"] = format(value, "f")
-        return stated
+        return stated | {f"{EXTRA}{name}": format(price, "f") for name, price in self.extras}
 
 
 def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:

@@ -6,7 +6,7 @@ whatever the provider's own convention (contract, section "calls").
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 UsageSource = Literal["provider", "estimated"]
 
@@ -23,7 +23,7 @@ class Usage(NamedTuple):
 
     Audio tokens are part of the input and output tokens. `input_images` are those of the prompt,
     `images` those that were made, `image_pixels` their pixels altogether. `implausible` marks our
-    own count where the provider's cannot be.
+    own count where the provider's cannot be. `extras` are those that the call pays for.
     """
 
     input_tokens: int
@@ -38,12 +38,15 @@ class Usage(NamedTuple):
     images: int = 0
     image_pixels: int = 0
     implausible: bool = False
+    extras: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, int | str]:
+    def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
         found = self._tokens()
         if self.implausible:
             found["implausible"] = True
+        if self.extras:
+            found["extras"] = list(self.extras)
         if self.audio_input_tokens or self.audio_output_tokens or self.input_images or self.images:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -56,7 +59,7 @@ class Usage(NamedTuple):
         """The same, with so many images made, of so many pixels altogether."""
         return self._replace(images=images, image_pixels=pixels)
 
-    def _tokens(self) -> dict[str, int | str]:
+    def _tokens(self) -> dict[str, Any]:
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import localcontext
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from domain.events.ledger import (
@@ -161,12 +161,14 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         for name, count in tokens
         if count
     ]
-    others = (
+    others: tuple[tuple[str, int, Decimal | None, int], ...] = (
         ("request", 1, stated.per_request, 1),
         ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
         ("image", usage.get("images", 0), stated.per_image, 1),
         ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
     )
+    extras = dict(stated.extras)
+    others += tuple((name, 1, extras[name], 1) for name in usage.get("extras", ()))
     terms += [
         {
             "term": name,

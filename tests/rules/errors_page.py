@@ -136,6 +136,10 @@ MEANINGS = {
     "empty_input": ("`input` has nothing in it.", "Send a text, or leave empty ones out."),
     "empty_messages": ("`messages` has nothing in it.", "Send at least one message."),
     "empty_prompt": ("`prompt` is empty.", "Say what the image shows."),
+    "extra_unpriced": (
+        "The member that `param` names costs extra, and has no price.",
+        "Leave it out; operators: price or allow it in [the file](../guides/providers.md).",
+    ),
     "headers_timeout": (
         "The headers came too slowly; nothing was begun.",
         "Send the request again.",
@@ -205,6 +209,10 @@ MEANINGS = {
         "Allow more providers, or raise `max_price`.",
     ),
     "not_found": ("There is no such path.", "See [the routes](routes.md)."),
+    "operation_unpriced": (
+        "The model has no price for what this route makes, such as images on a model of text.",
+        "Take another; operators: give its price in [the providers file](../guides/providers.md).",
+    ),
     "projection_lagging": (
         "The balance or statement does not have the caller's own writes yet.",
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",

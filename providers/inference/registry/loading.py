@@ -55,6 +55,7 @@ def load_registry(
     for entry in entries:
         if entry.name == SIMULATOR:
             provider = _simulator()
+            provider.allow_unpriced = frozenset(entry.allow_unpriced)
         else:
             provider = _provider(entry, environment, limits, providers_file)
         for item in file_models(entry, providers_file or Path()):
@@ -119,6 +120,7 @@ def _provider(
         list_headers=tuple(made.headers.items()),
         rules=known.rules if known else IdRules(),
         drops=known.drops if known else (),
+        allow_unpriced=frozenset(entry.allow_unpriced),
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
     )

@@ -75,6 +75,8 @@ class Provider:
     """Keys and tokens that go to the provider, and to nobody else however it quotes them."""
     drops: tuple[str, ...] = ()
     """Members of a body that it rejects."""
+    allow_unpriced: frozenset[str] = frozenset()
+    """Extras without a price that the operator lets pass, and pays."""
     needs_max_tokens: bool = False
     own_routing: bool = False
     """Whether `provider` and `models` in a body mean something to it as well."""

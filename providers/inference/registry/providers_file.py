@@ -9,12 +9,14 @@ import msgspec
 
 from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
-from domain.pricing.terms import PriceTerms
+from domain.pricing.extras import EXTRA_NAMES
+from domain.pricing.terms import EXTRA, PriceTerms
 from domain.routing import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol
 from providers.inference.registry.offers import Listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 SOURCE = "providers_file"
@@ -30,7 +32,10 @@ class ProvidersFileError(ValueError):
 
 
 class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One `[[provider]]`. `protocol` is for providers that are not built in."""
+    """One `[[provider]]`. `protocol` is for providers that are not built in.
+
+    `allow_unpriced` names extras that calls may ask for though they have no price.
+    """
 
     name: str
     base_url: str | None = None
@@ -38,6 +43,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     api_key_env: str | None = None
     protocol: str | None = None
     headers: dict[str, str] = {}
+    allow_unpriced: list[str] = []
     model: list[dict[str, Any]] = []
 
 
@@ -93,6 +99,7 @@ def read_providers_file(path: Path) -> ProvidersFile:
             known = ", ".join(sorted(PROTOCOLS))
             message = f"{path}: provider {entry.name!r}: protocol must be one of {known}"
             raise ProvidersFileError(message)
+        _check_extras(f"{path}: provider {entry.name!r}: allow_unpriced", entry.allow_unpriced)
     routes = [parsed.routing, *parsed.routing.model] if parsed.routing else []
     for route in routes:
         _check_route(path, route)
@@ -110,6 +117,22 @@ def _check_route(path: Path, route: FileRoute) -> None:
         raise ProvidersFileError(message)
 
 
+def _check_extras(where: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in EXTRA_NAMES:
+            message = f"{where}: {name!r} is no extra; they are {', '.join(sorted(EXTRA_NAMES))}"
+            raise ProvidersFileError(message)
+
+
+def _extra_prices(where: str, value: Any) -> dict[str, str]:
+    """The price terms of `extra_prices`, USD for a call that asks for the extra."""
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        message = f"{where}: extra_prices is {value!r}: {PRICE_HINT}"
+        raise ProvidersFileError(message)
+    _check_extras(f"{where}: extra_prices", value)
+    return {f"{EXTRA}{name}": text for name, text in value.items()}
+
+
 def file_models(entry: FileProvider, path: Path) -> list[Listed]:
     """The models of one provider; raises ProvidersFileError naming the model."""
     return [_file_model(entry.name, item, path) for item in entry.model]
@@ -122,16 +145,16 @@ def _file_model(provider: str, item: dict[str, Any], path: Path) -> Listed:
         message = f"{where}: id must be a text"
         raise ProvidersFileError(message)
     facts: dict[str, Any] = {}
-    terms: dict[str, str] = {}
+    terms = _extra_prices(where, item.get("extra_prices", {}))
     for name, value in item.items():
-        if name == "id":
+        if name in ("id", "extra_prices"):
             continue
         if name in COUNTS:
             good = isinstance(value, int) and not isinstance(value, bool) and value > 0
         elif name in LISTS:
             good = isinstance(value, list) and all(isinstance(each, str) for each in value)
         else:
-            good = isinstance(value, str)
+            good = isinstance(value, str) and not name.startswith(EXTRA)
         if not good:
             hint = "a whole number above 0" if name in COUNTS else PRICE_HINT
             message = f"{where}: {name} is {value!r}: {hint}"

@@ -46,6 +46,8 @@ def model_of(context: int | None = None, most: int | None = None) -> Model:
 
 HI = {"role": "user", "content": "Hi"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9_000}}
+VIDEO = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + "A" * 9_000}}
+RESULT = {"type": "tool_result", "text": "Hi", "content": [{"type": "text", "text": "Grüße"}]}
 FILE = {"type": "file", "file": {"file_data": "A" * 9_000}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -74,6 +76,11 @@ SIZES: list[tuple[ChatRequest, PromptSize]] = [
     (chat(user(audio(10))), PromptSize(0, 1, audio_minutes=1)),
     (chat(user(audio(BASE64_BYTES_PER_AUDIO_MINUTE))), PromptSize(0, 1, audio_minutes=2)),
     (chat(user(audio(10), audio(10))), PromptSize(0, 1, audio_minutes=2)),
+    (chat(user(VIDEO)), PromptSize(0, 1, other_bytes=json_size(VIDEO))),
+    (
+        chat(HI, user(RESULT, IMAGE, VIDEO)),
+        PromptSize(2, 2, 1, 0, 0, json_size(RESULT) + json_size(VIDEO)),
+    ),
     (chat(HI, tools=[TOOL]), PromptSize(2 + json_size([TOOL]), 1)),
     (chat(HI, tools=None, functions=None), PromptSize(2, 1)),
     (chat(HI, functions=[TOOL]), PromptSize(2 + json_size([TOOL]), 1)),
@@ -107,6 +114,14 @@ BOUNDS: list[tuple[ChatRequest, Model, CallBound]] = [
     (chat(user(IMAGE), max_tokens=5), model_of(), CallBound(2_056, 5, input_images=1)),
     (chat(user(audio(9)), max_tokens=5), model_of(), CallBound(2_008, 5)),
     (chat(user(FILE), max_tokens=5), model_of(), CallBound(32_008, 5)),
+    (
+        chat(user(VIDEO), max_tokens=5),
+        model_of(),
+        CallBound(-(-json_size(VIDEO) // 2) + 8, 5),
+    ),
+    (chat(user(VIDEO), max_tokens=5), model_of(context=100), CallBound(100, 5)),
+    # What was predicted and not used is charged as output.
+    (chat(HI, max_tokens=5, n=2, prediction={"a": 1}), model_of(), CallBound(9, 18)),
 ]
 
 
@@ -125,7 +140,7 @@ def test_the_most_that_a_call_can_use(
 )
 def test_our_own_count_is_never_above_the_bound(texts: list[str], images: int, files: int) -> None:
     """A call that is settled by our count was held for it (P1)."""
-    parts = [*[IMAGE] * images, *[FILE] * files]
+    parts = [*[IMAGE] * images, *[FILE] * files, VIDEO]
     request = chat(*[user({"type": "text", "text": each}, *parts) for each in texts])
     bound = request.bound(model_of(), SETTINGS.holds).input_tokens
     assert 0 < request.estimated_input_tokens() <= bound

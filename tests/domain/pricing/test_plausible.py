@@ -162,7 +162,10 @@ def test_the_dearest_call_that_is_believed_can_be_charged() -> None:
         min_value=0, max_value=PRICE_USD_MAX, places=PRICE_DECIMALS_MAX, allow_nan=False
     ).map(lambda d: format(d, "f")),
     usage=st.builds(
-        Usage, st.integers(0, REPORTED_TOKENS_MAX), st.integers(0, REPORTED_TOKENS_MAX)
+        Usage,
+        st.integers(0, REPORTED_TOKENS_MAX),
+        st.integers(0, REPORTED_TOKENS_MAX),
+        extras=st.just(()),
     ),
 )
 def test_every_allowed_cost_is_exact(price: str, usage: Usage) -> None:

@@ -1,0 +1,43 @@
+"""Whether an offer's price has a term for each thing that a call can use (P10, money rule 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.errors import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from domain.pricing.extras import Extra
+    from providers.inference.registry.offers import Model, Provider
+
+
+def priced_extras(extras: tuple[Extra, ...], offer: Model) -> tuple[str, ...]:
+    """The extras of a call that an offer has a price for, by the name of that price."""
+    price = offer.price
+    names = (
+        next((name for name in each[::-1] if price.prices_extra(name)), None) for each in extras
+    )
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def unpriced_extra(extras: tuple[Extra, ...], offer: Model, provider: Provider) -> ApiError | None:
+    """The refusal of the first extra that the operator neither priced nor allowed."""
+    for each in extras:
+        if each.member in provider.drops or not provider.allow_unpriced.isdisjoint(each):
+            continue
+        if not priced_extras((each,), offer):
+            message = (
+                f"{each.member!r} costs extra at {offer.provider}, and {offer.public_id!r} has no "
+                "price for it: leave it out, or ask whoever runs this gateway to price it."
+            )
+            return bad_request("extra_unpriced", message, each.member)
+    return None
+
+
+def unpriced_operation(what: str, offer: Model) -> ApiError:
+    """The refusal of an operation whose units the price lacks."""
+    message = (
+        f"{offer.public_id!r} has no price for {what}, so calls for that are refused. "
+        "GET /v1/models lists what each model is priced for."
+    )
+    return bad_request("operation_unpriced", message, "model")

@@ -1,0 +1,77 @@
+"""What in a body costs beside its tokens and images, and what a provider bills for it.
+
+One table. A member at a value that costs nothing passes; else the operator's file must price or
+allow it, or the call is refused (P10). Not here, because it is in the reported tokens, is
+`prediction` (what was not used of it counts as output); nor `store`, which is free (OpenAI).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXTRAS_MAX = 32
+"""Most extras of one body; more of them are one mistake."""
+
+
+class Extra(NamedTuple):
+    """Something of a body that costs extra: the member that asks for it, and its name in prices."""
+
+    member: str
+    name: str
+
+
+class _Rule(NamedTuple):
+    name: str
+    free: tuple[Any, ...]
+    """Values that cost nothing."""
+
+
+SERVER_TOOLS = "server_tools"
+TABLE: dict[str, _Rule] = {
+    # Flex, priority and scale have prices of their own (OpenAI, "Pricing"; Groq, "Service tiers").
+    "service_tier": _Rule("service_tier", (None, "auto", "default", "standard_only")),
+    # Six times the price of a token (Anthropic, "Fast mode").
+    "speed": _Rule("speed", (None, "standard")),
+    # 10 to 50 USD for a thousand calls (OpenAI, "Pricing"; Perplexity, "Pricing").
+    "web_search_options": _Rule("web_search", (None,)),
+    # 25 USD for a thousand sources (xAI, "Live search").
+    "search_parameters": _Rule("web_search", (None, {"mode": "off"})),
+    # By the search (Alibaba Cloud, "Web search").
+    "enable_search": _Rule("web_search", (None, False)),
+    # 4 USD for a thousand results, 2 USD for a thousand pages of a PDF (OpenRouter, "Plugins").
+    "plugins": _Rule("plugins", (None, [])),
+    # Tokens of audio and of images have prices of their own (OpenAI, "Pricing"; OpenRouter).
+    "modalities": _Rule("modalities", (None, [], ["text"])),
+}
+"""What each member is called in prices, and its values that cost nothing."""
+PLUGINS = {"web": "web_search"}
+"""Plugins with a price name of their own, by OpenRouter's id."""
+OWN_TOOLS = frozenset({"function", "custom"})
+"""Types of tools that the caller runs; the provider runs all others, and bills them
+(Anthropic, "Server tools"; Groq, "Built-in tools"; xAI, "Agent tools")."""
+
+EXTRA_NAMES = frozenset({rule.name for rule in TABLE.values()} | {*TABLE, SERVER_TOOLS, "tools"})
+"""What a price or an allowance may name: an extra, or the member that asks for it."""
+
+
+def extras_of(members: Mapping[str, Any], tools: tuple[str, ...] = ()) -> tuple[Extra, ...]:
+    """The extras of a body, each once; `tools` are the types of its tools."""
+    found: dict[Extra, None] = {}
+    for member, value in members.items():
+        rule = TABLE[member]
+        if any(type(value) is type(free) and value == free for free in rule.free):
+            continue
+        if member == "plugins" and isinstance(value, list):
+            for each in value[:EXTRAS_MAX]:
+                plugin = each.get("id") if isinstance(each, dict) else None
+                found[Extra(member, PLUGINS.get(str(plugin), rule.name))] = None
+        else:
+            found[Extra(member, rule.name)] = None
+    for kind in tools:
+        if kind not in OWN_TOOLS:
+            searches = kind.removeprefix("openrouter:").startswith("web_search")
+            found[Extra("tools", "web_search" if searches else SERVER_TOOLS)] = None
+    return tuple(found)
