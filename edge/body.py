@@ -10,8 +10,9 @@ import msgspec
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+NAME_CHARACTERS_MAX = 256
 T = TypeVar("T")
 
 _SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -63,10 +64,21 @@ def _refuse_bad_text(raw: bytes) -> None:
 
 
 def check_model(model: str) -> None:
-    """A model must be named; raises ApiError 400."""
+    """A model must be named, by a name that can be one; raises ApiError 400."""
     if not model:
         message = "model is empty: GET /v1/models lists what there is."
         raise bad_request("missing_model", message, "model")
+    check_names([model], "model")
+
+
+def check_names(names: Sequence[str], param: str) -> None:
+    """Names of models and providers are kept and repeated, so they are short; raises ApiError 400.
+
+    None that exists is near the maximum.
+    """
+    if any(len(each) > NAME_CHARACTERS_MAX for each in names):
+        message = f"{param} holds a name of more than {NAME_CHARACTERS_MAX} characters."
+        raise bad_request("invalid_value", message, param)
 
 
 def check_range(name: str, value: int | None, most: int) -> None:

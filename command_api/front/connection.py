@@ -24,6 +24,7 @@ from command_api.front.limits import (
 if TYPE_CHECKING:
     import asyncio
 
+    from command_api.front.bodies import Bodies
     from command_api.front.cycle import Cycle
 
 NOTHING = bytes(struct.calcsize("i"))
@@ -34,6 +35,7 @@ class FrontConnection(HttpToolsProtocol):
     """uvicorn's connection, with times and ends of our own."""
 
     limits: ClassVar[FrontLimits] = FrontLimits()
+    bodies: ClassVar[Bodies]
 
     cycle: Cycle
 
@@ -83,6 +85,13 @@ class FrontConnection(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
         for name in [*self._timers]:
             self._unset(name)
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        """Requests that were read and will not be answered."""
+        for cycle, _ in self.pipeline:
+            cast("Cycle", cycle).let_go()
+        self.pipeline.clear()
 
     # Idle connections: one timer that looks now and then, instead of one a response.
 
@@ -162,7 +171,7 @@ class FrontConnection(HttpToolsProtocol):
 
     def say_no_more(self, *, unread: bool) -> None:
         """The last response is written: end the connection so that it arrives."""
-        self.pipeline.clear()
+        self._forget_waiting()
         self._deaf = True
         if not unread:
             self._close()

@@ -10,9 +10,10 @@ from edge.asgi import WHOLE_BODY
 from edge.errors import internal_error
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGISendEvent
+    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
     from command_api.front.connection import FrontConnection
+    from edge.errors import ApiError
 
 CLOSE = (b"connection", b"close")
 LAST_CHUNK = b"0\r\n\r\n"
@@ -23,6 +24,25 @@ class Cycle(RequestResponseCycle):
 
     front: FrontConnection | None = None
     """The connection, while this request is being answered."""
+    size = 0
+    """Bytes of its body so far."""
+    taken = 0
+    """What it takes of the process's room for bodies."""
+    refused: ApiError | None = None
+    """Why there will be no more of its body."""
+
+    def let_go(self) -> None:
+        """Nothing of its body is kept any more."""
+        if self.taken and self.front is not None:
+            self.front.bodies.give_back(self.taken)
+        self.taken = 0
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """As ASGI has it; raises ApiError 503 where there is no room for the body."""
+        message = await super().receive()
+        if self.refused is not None and message["type"] == "http.request":
+            raise self.refused
+        return message
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Answer; what could not be answered whole must not look as if it were."""
@@ -36,6 +56,7 @@ class Cycle(RequestResponseCycle):
             if not (self.response_complete or self.disconnected):
                 await self._end_badly()
         finally:
+            self.let_go()
             self.front = None
             self.on_response = _nothing
 

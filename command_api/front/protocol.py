@@ -19,6 +19,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from command_api.front import refusals
+from command_api.front.bodies import SMALL_BODY_BYTES
 from command_api.front.connection import FrontConnection
 from command_api.front.cycle import Cycle, ShortCycle
 from command_api.front.limits import HEADERS_MAX, PIPELINED_MAX, URL_BYTES_MAX
@@ -75,7 +76,11 @@ class FrontProtocol(FrontConnection):
                 if self._deaf or self.transport.is_closing():
                     break
         opened, self._opened = self._opened, None
-        if opened is not None and not self.transport.is_closing():
+        if opened is None:
+            return
+        if self.transport.is_closing():
+            opened[0].let_go()
+        else:
             self._start_asgi_task(*opened)
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -241,13 +246,24 @@ class FrontProtocol(FrontConnection):
         """Keep it for the request's application, as far as that keeps up."""
         self._silent = NEW
         cycle = self.cycle
-        if cycle.response_complete:
+        if cycle.response_complete or cycle.refused is not None:
             self._discard(len(body))
             return
         cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
+        cycle.size += len(body)
+        if cycle.size > SMALL_BODY_BYTES:
+            self._large(cycle)
         cycle.message_event.set()
+
+    def _large(self, cycle: Cycle) -> None:
+        """There may be no room for it; and it is read no faster than its application reads it."""
+        if self.bodies.take(cycle.size - cycle.taken):
+            cycle.taken = cycle.size
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+        else:
+            cycle.let_go()
+            cycle.refused, cycle.body = refusals.too_many_bodies(), bytearray()
 
     def on_message_complete(self) -> None:
         """All of a request was read; one that offers an upgrade is read again."""
@@ -260,7 +276,7 @@ class FrontProtocol(FrontConnection):
             cycle.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if isinstance(cycle, ShortCycle) and not cycle.more_body:
+        if isinstance(cycle, ShortCycle) and not (cycle.more_body or cycle.refused):
             cycle.hand_body_over()
         super()._start_asgi_task(cycle, app)
 
@@ -278,9 +294,11 @@ class FrontProtocol(FrontConnection):
             self._last_words = words
         elif self._opened is not None and self._opened[0] is cycle:
             self._opened = None
+            cycle.let_go()
             self._say_last(words)
         elif self.pipeline and self.pipeline[0][0] is cycle:
             self.pipeline.popleft()
+            cycle.let_go()
             self._last_words = words
         elif cycle.response_started:
             self.cut()

@@ -59,6 +59,14 @@ def too_many_connections() -> ApiError:
     return unavailable("too_many_connections", message)
 
 
+def too_many_bodies() -> ApiError:
+    """A 503: the requests under way hold all that this process may keep of bodies."""
+    message = (
+        "The requests under way fill the room for large bodies. Nothing was charged: try again."
+    )
+    return unavailable("too_many_bodies", message)
+
+
 def refusal(error: ApiError, url: bytes, headers: Iterable[Header]) -> bytes:
     """The last response of a connection, in the envelope of the path that was asked for."""
     body = error.openai() if url.startswith(OPENAI) else error.plain()

@@ -21,6 +21,7 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.identity.secret import SecretError
+from command_api.processes.files import connections_with
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -63,7 +64,8 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     """Serve HTTP on an inherited socket until told to stop."""
     database = database_of(settings)
     app = make_app(settings, database, vault_of(settings, database))
-    server = make_server(app, settings)
+    room = connections_with(settings.server.connections_max)
+    server = make_server(app, settings, connections_max=room)
     watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
     # What is loaded by now lives as long as the process: collections need not look at it again.
     gc.collect()

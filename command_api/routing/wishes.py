@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from domain.routing import Sort, Wishes
-from edge.body import RAW_NULL, decode_members
+from edge.body import RAW_NULL, check_names, decode_members
 from edge.errors import bad_request
 from providers.inference.registry.built_in import OTHER_NAMES
 from providers.inference.registry.names import ModelName
@@ -121,6 +121,7 @@ def _names(name: str, given: list[str] | None) -> tuple[str, ...]:
     if given is not None and len(given) > NAMES_MAX:
         message = f"provider.{name} holds more than {NAMES_MAX} names."
         raise bad_request("invalid_value", message, f"provider.{name}")
+    check_names(given or (), f"provider.{name}")
     return tuple(OTHER_NAMES.get(each, each) for each in given or ())
 
 
@@ -130,11 +131,14 @@ def read_routing(body: RoutingMembers) -> Routing:
     if models is not None and len(models) > MODELS_MAX:
         message = f"models holds more than {MODELS_MAX} models."
         raise bad_request("invalid_value", message, "models")
+    check_names(models or (), "models")
     try:
         asked = _decode(body.provider)
     except msgspec.DecodeError as error:
         message = f"provider must be a provider's name, or an object: {error}."
         raise bad_request("invalid_type", message, "provider") from None
+    if isinstance(asked, str):
+        check_names([asked], "provider")
     wishes = _wishes(asked)
     named = wishes.only[0] if isinstance(asked, str) else ""
     return Routing(wishes, tuple(models or ()), named)

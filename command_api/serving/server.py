@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
+from command_api.front.bodies import Bodies
 from command_api.front.limits import FrontLimits
 from command_api.front.protocol import FrontProtocol
 
@@ -34,23 +35,32 @@ class Application(Protocol):
         ...
 
 
-def make_server(app: Application, settings: Settings) -> uvicorn.Server:
-    """The server of a process; it is given its listening sockets when it runs."""
+def make_server(
+    app: Application, settings: Settings, *, connections_max: int | None = None
+) -> uvicorn.Server:
+    """The server of a process; it is given its listening sockets when it runs.
+
+    `connections_max` is what the process has room for, where that is less than the setting.
+    """
     targets = {path.encode(): endpoint for path, endpoint in app.inference.items()}
     server = settings.server
     limits = FrontLimits(
-        connections_max=server.connections_max,
+        connections_max=connections_max or server.connections_max,
         head_bytes_max=server.head_bytes_max,
         head_timeout_s=server.head_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         write_timeout_s=server.write_timeout_s,
         reply_s=settings.calls.deadline_s,
     )
+    requests = settings.requests
+    # One body of the largest size always fits.
+    bodies = Bodies(max(requests.bodies_bytes_max, requests.body_bytes_max))
+    front = {"endpoints": targets, "limits": limits, "bodies": bodies}
     return uvicorn.Server(
         uvicorn.Config(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
-            http=type("Front", (FrontProtocol,), {"endpoints": targets, "limits": limits}),
+            http=type("Front", (FrontProtocol,), front),
             ws="none",
             access_log=False,
             log_level=settings.installation.log_level,

@@ -20,6 +20,12 @@ class RequestSettings(Group):
         alias="GATEWAYZ_BODY_BYTES_MAX",
         description="Largest request body, bytes.",
     )
+    bodies_bytes_max: int = Field(
+        256 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_BODIES_BYTES_MAX",
+        description="Most bytes that the larger bodies of requests under way hold in a process.",
+    )
     body_timeout_s: float = Field(
         30.0,
         gt=0,

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.body import check_model, check_range, decode_body, decode_members, utf8_size
+from edge.body import (
+    NAME_CHARACTERS_MAX,
+    check_model,
+    check_range,
+    decode_body,
+    decode_members,
+    utf8_size,
+)
 from edge.errors import ApiError
 
 
@@ -120,6 +127,15 @@ def test_a_model_is_named() -> None:
     with pytest.raises(ApiError) as refusal:
         check_model("")
     assert (refusal.value.status, refusal.value.code) == (400, "missing_model")
+
+
+def test_a_name_is_short() -> None:
+    """What callers write is looked up, kept and repeated (rule: bounded)."""
+    check_model("m" * NAME_CHARACTERS_MAX)
+    with pytest.raises(ApiError, match=str(NAME_CHARACTERS_MAX)) as refusal:
+        check_model("m" * (NAME_CHARACTERS_MAX + 1))
+    assert (refusal.value.status, refusal.value.param) == (400, "model")
+    assert len(str(refusal.value)) < NAME_CHARACTERS_MAX
 
 
 @given(

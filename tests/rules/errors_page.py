@@ -231,6 +231,10 @@ MEANINGS = {
     ),
     "request_timeout": ("The body came too slowly; nothing was charged.", "Send it again."),
     "request_too_large": ("The body is above the limit.", "Send less text, or smaller images."),
+    "too_many_bodies": (
+        "The requests under way fill the room for large bodies.",
+        f"{LATER}; operators: raise `GATEWAYZ_BODIES_BYTES_MAX`.",
+    ),
     "too_many_connections": (
         "Every connection that a process may have waits for an answer.",
         f"{LATER}; operators: raise `GATEWAYZ_CONNECTIONS_MAX`.",

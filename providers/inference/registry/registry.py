@@ -54,6 +54,8 @@ class Registry:
         found = self._resolved.get(model)
         if found is None:
             found = self._look_up(model)
+            if not found:
+                return found  # Of what nobody offers there is no end.
             if len(self._resolved) >= RESOLVED_MAX:
                 self._forget()
             self._resolved[model] = found

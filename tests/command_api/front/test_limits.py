@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -190,9 +190,9 @@ def test_trailers_are_no_headers(port: int) -> None:
         assert wire.answer()[::2] == (200, b"again")
 
 
-def test_a_refusal_waits_for_its_turn(server: tuple[Toy, int]) -> None:
+def test_a_refusal_waits_for_its_turn(patient: tuple[Toy, int]) -> None:
     """It is never taken for the answer to an earlier request (rule: wire)."""
-    toy, port = server
+    toy, port = patient
     with closing(Wire(port)) as wire:
         wire.send(request(b"one", x_do="wait") + request(b"two") + b"nonsense\r\n\r\n")
         time.sleep(0.1)
@@ -202,9 +202,9 @@ def test_a_refusal_waits_for_its_turn(server: tuple[Toy, int]) -> None:
         assert told(wire) == (400, "malformed_request")
 
 
-def test_a_refused_body_waits_for_its_turn(server: tuple[Toy, int]) -> None:
+def test_a_refused_body_waits_for_its_turn(patient: tuple[Toy, int]) -> None:
     """As a refused head does: its own request is never begun (rule: wire)."""
-    toy, port = server
+    toy, port = patient
     broken = request(b"two", chunked=True, x_do="watch").replace(b"3\r\ntwo", b"zz\r\ntwo")
     with closing(Wire(port)) as wire:
         wire.send(request(b"one", x_do="wait") + broken)
@@ -223,9 +223,9 @@ def test_a_body_that_breaks_later_is_refused(port: int) -> None:
         assert told(wire) == (400, "malformed_request")
 
 
-def test_too_many_requests_in_a_row_are_refused(server: tuple[Toy, int]) -> None:
+def test_too_many_requests_in_a_row_are_refused(patient: tuple[Toy, int]) -> None:
     """Those that may wait are answered first (rule: bounded)."""
-    toy, port = server
+    toy, port = patient
     with closing(Wire(port)) as wire:
         wire.send(request(b"one", x_do="wait") + request(b"two") * 1_000)
         time.sleep(0.1)
@@ -236,7 +236,7 @@ def test_too_many_requests_in_a_row_are_refused(server: tuple[Toy, int]) -> None
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Toy, int]]:
+def patient(tmp_path: Path) -> Iterator[tuple[Toy, int]]:
     """One whose answers a test can hold back."""
-    with serving(tmp_path) as made, ExitStack():
+    with serving(tmp_path) as made:
         yield made

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.serving import server as uvicorn_server
 from command_api.settings import Settings
-from edge.asgi import read_body, send_whole
+from edge.asgi import ClientGoneError, read_body, send_error, send_whole
+from edge.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edge.asgi import Receive, Scope, Send
 
 TIMEOUT_S = 10.0
+BODY_BYTES_MAX = 1_000_000
 PIECE = b"x" * 65_536
 FLOOD_PIECES = 1_600
 SHORT, LONG = "/short", "/long"
@@ -32,7 +34,7 @@ class Toy:
         self.inference = {SHORT: self.answer}
         self.gone = threading.Event()
         self.hold = threading.Event()
-        self.waiting = self.flooding = 0
+        self.waiting = self.flooding = self.active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
         """The long way."""
@@ -46,15 +48,29 @@ class Toy:
         await self.answer(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count those under way."""
+        self.active += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self.active -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Echo, or misbehave as the header `x-do` says."""
         headers = dict(scope["headers"])
-        body = await read_body(
-            scope,
-            headers.get(b"content-length", b""),
-            receive,
-            bytes_max=1_000_000,
-            timeout_s=TIMEOUT_S,
-        )
+        try:
+            body = await read_body(
+                scope,
+                headers.get(b"content-length", b""),
+                receive,
+                bytes_max=BODY_BYTES_MAX,
+                timeout_s=TIMEOUT_S,
+            )
+        except ApiError as error:
+            await send_error(send, error, [])
+            return
+        except ClientGoneError:
+            return
         match headers.get(b"x-do", b""):
             case b"stream":
                 await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -13,6 +13,7 @@ from command_api.routing.wishes import MODELS_MAX, NAMES_MAX, RoutingMembers, re
 from command_api.settings import Settings
 from domain.catalog import NO_FACTS, PLAIN
 from domain.routing import Sort, Wishes
+from edge.body import NAME_CHARACTERS_MAX
 from edge.errors import ApiError
 from providers.inference.adapters.simulator.upstream import Simulator
 from providers.inference.registry.offers import Listed, Model, Provider, offer
@@ -63,6 +64,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"provider": {"order": ["a"] * (NAMES_MAX + 1)}}, "provider.order"),
     ({"provider": {"ignore": ["a"] * (NAMES_MAX + 1)}}, "provider.ignore"),
     ({"models": ["a"] * (MODELS_MAX + 1)}, "models"),
+    ({"models": ["a" * (NAME_CHARACTERS_MAX + 1)]}, "models"),
+    ({"provider": "a" * (NAME_CHARACTERS_MAX + 1)}, "provider"),
+    ({"provider": {"only": ["a" * (NAME_CHARACTERS_MAX + 1)]}}, "provider.only"),
 ]
 
 

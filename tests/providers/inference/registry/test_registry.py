@@ -29,6 +29,17 @@ def test_a_first_segment_that_is_a_provider_pins_the_call(tmp_path: Path) -> Non
     }
 
 
+def test_only_ids_that_somebody_offers_are_remembered(tmp_path: Path) -> None:
+    """Of others there is no end, and callers write them (rule: bounded)."""
+    registry = load(
+        tmp_path / "p.toml", f'[[provider]]\nname = "a"\nbase_url = "http://a/v1"\n{MODEL}'
+    )
+    for number in range(1_000):
+        assert registry.resolve(f"nobody-{number}") is None
+    assert registry.resolve("m") is not None
+    assert [*registry._resolved] == [*registry._names] == ["m"]
+
+
 ALIASED = """
 [aliases]
 fast = "b/m"
