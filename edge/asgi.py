@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 REQUEST_ID_MAX = 128
 APP_CHARACTERS_MAX = 100
+TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 WHOLE_BODY = "gatewayz.body"
 """Where a scope has the body, when all of it came before the request was handed on."""
 
@@ -68,7 +70,7 @@ class Headers:
 
     __slots__ = (
         *("authorization", "content_length", "idempotency_key", "referer", "request_id"),
-        "title",
+        *("title", "traceparent"),
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -80,6 +82,8 @@ class Headers:
         self.request_id: bytes = given(b"x-request-id", b"")
         self.referer: bytes = given(b"http-referer", b"") or given(b"referer", b"")
         self.title: bytes = given(b"x-title", b"")
+        trace: bytes = given(b"traceparent", b"")
+        self.traceparent = trace_of(trace) if trace else b""
 
 
 class ReplyHeaders:
@@ -119,6 +123,14 @@ def request_id_of(given: bytes, fallback: str) -> str:
         if text.isprintable():
             return text
     return fallback
+
+
+def trace_of(given: bytes) -> bytes:
+    """A `traceparent` as W3C Trace Context has it, with ids that are not zero; else b""."""
+    found = TRACEPARENT.fullmatch(given)
+    if found is None or found[1] == b"ff" or not all(int(found[part], 16) for part in (2, 3)):
+        return b""
+    return given
 
 
 def app_of(referer: bytes, title: bytes) -> str:

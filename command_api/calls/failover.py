@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from command_api.calls.attempt_log import tell_failure
 from command_api.replies.failures import UpstreamFailure, failure_of_exception
 from command_api.routing.router import now_ms
 from domain.routing import Verdict
@@ -89,6 +90,7 @@ class Failover:
                 outcome = await self._in_time(run(attempt), offer.provider, last=last)
         except UpstreamFailure as failure:
             attempt.record(status=failure.status, error=failure.code)
+            tell_failure(self._call, offer, failure)
             return Failed(failure, self._router.failed(offer, failure))
         except BaseException as error:
             health.neutral()
@@ -96,6 +98,7 @@ class Failover:
                 attempt.record(status=None, error="cancelled")
             raise
         health.succeeded(attempt.elapsed_ms)
+        self._router.answered(offer)
         return outcome
 
     async def _in_time(self, outcome: Awaitable[T], provider: str, *, last: bool) -> T:

@@ -30,6 +30,7 @@ from edge.asgi import (
 )
 from edge.errors import ApiError, internal_error
 from event_store.ids import new_uuid7_text
+from providers.inference.port import TRACE
 
 if TYPE_CHECKING:
     from command_api.calls.parts import CallParts
@@ -59,6 +60,7 @@ class InferenceRoute:
         call: Call | None = None
         try:
             asked = Headers(scope)
+            TRACE.set(asked.traceparent)
             caller = self._keys.cached(asked.authorization)
             if caller is None:
                 caller = await self._keys.authenticate(asked.authorization)

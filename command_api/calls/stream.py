@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
 from command_api.calls.failover import Failover
 from command_api.kept_replies.idempotency import StoredReply
@@ -206,6 +207,7 @@ class InferenceStream:
     async def _failed(self, failure: UpstreamFailure, passed: bytes) -> None:
         """A failure after output: an error chunk and the charge."""
         self._record(failure.code, status=failure.status)
+        tell_failure(self._call, self._call.model, failure)
         await self._close(passed + error_chunk(failure.error_in_stream) + DONE, failure.code)
 
     async def _uncovered(self) -> None:

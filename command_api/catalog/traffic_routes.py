@@ -6,7 +6,7 @@ the operator shows them to all.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Response
 
@@ -14,8 +14,12 @@ from command_api.catalog.catalog import ALL, Catalog, Shown
 from edge.errors import bad_request, invalid_key
 from edge.replies import json_reply, page_of, timestamp, usd
 from providers.inference.registry.built_in import BY_NAME
+from providers.inference.registry.trouble import TroubleKind
 from query_api.parts import FOR_CALLERS, SeesAll
 from query_api.traffic.queries import NOTHING, Figures
+
+if TYPE_CHECKING:
+    from providers.inference.registry.offers import Provider
 
 router = APIRouter()
 Range = Literal["1h", "24h", "7d", "30d"]
@@ -154,6 +158,27 @@ async def top_models(
     return json_reply({"success": True, "provider": found, "data": data, **about})
 
 
+def _standing(provider: Provider | None) -> dict[str, Any]:
+    """Whether a provider has a key, accepts it, and can be reached, as this process knows."""
+    if provider is None:
+        return {
+            "configured": False,
+            "reachable": None,
+            "refused": None,
+            "status": "unconfigured",
+            "trouble": None,
+        }
+    trouble = provider.trouble
+    kind = trouble.kind if trouble else None
+    return {
+        "configured": True,
+        "reachable": kind is not TroubleKind.UNREACHABLE,
+        "refused": kind is TroubleKind.REFUSED,
+        "status": str(kind) if kind else "stale" if provider.stale else "ready",
+        "trouble": {"code": trouble.code, "at": trouble.at} if trouble else None,
+    }
+
+
 def _provider_line(catalog: Catalog, name: str) -> dict[str, Any]:
     registry = catalog.registry
     provider = registry.providers.get(name)
@@ -165,8 +190,7 @@ def _provider_line(catalog: Catalog, name: str) -> dict[str, Any]:
     return {
         "slug": name,
         "name": name,
-        "configured": provider is not None,
-        "status": "unconfigured" if provider is None else "stale" if provider.stale else "ready",
+        **_standing(provider),
         "model_count": count,
         "unpriced_count": len(provider.unpriced) if provider else 0,
         "list_fetched_at": None if fetched_at is None else int(fetched_at),

@@ -19,6 +19,7 @@ from domain.routing import (
 from edge.errors import SERVER, ApiError, bad_request
 from providers.inference.registry.names import ModelName
 from providers.inference.registry.offers import price_rank
+from providers.inference.registry.trouble import trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -197,8 +198,15 @@ class Router:
             for _ in range(min(told["attempts"], self._limits.failures)):
                 health.failed(now_ms())
 
+    def answered(self, model: Model) -> None:
+        """A provider gave what was asked: whatever troubled it is over."""
+        self._registry.providers[model.provider].trouble = None
+
     def failed(self, model: Model, failure: UpstreamFailure) -> Verdict:
         """Note a failure; says what it means for the call."""
+        self._registry.providers[model.provider].note(
+            trouble_of(failure.status, failure.code), answered=failure.status is not None
+        )
         health = self.health(model)
         verdict = Verdict.SKIPPED if failure.skipped else verdict_of(failure.status)
         if verdict is Verdict.PROVIDER:

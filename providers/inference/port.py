@@ -11,8 +11,12 @@ UpstreamError
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Protocol
+
+TRACE: ContextVar[bytes] = ContextVar("traceparent", default=b"")
+"""The caller's `traceparent` (W3C Trace Context), which goes upstream with the call; or b""."""
 
 
 class Operation(StrEnum):

@@ -29,11 +29,13 @@ from providers.inference.lists.price_table import (
 from providers.inference.registry.built_in import BY_NAME
 from providers.inference.registry.built_in import Protocol as WireProtocol
 from providers.inference.registry.offers import Listed
+from providers.inference.registry.trouble import trouble_of
 
 if TYPE_CHECKING:
     from providers.inference.registry.built_in import BuiltIn
     from providers.inference.registry.offers import Provider
     from providers.inference.registry.registry import Registry
+    from providers.inference.registry.trouble import Trouble
     from providers.redis.cache import Cache
 
 logger = logging.getLogger("gatewayz.models")
@@ -175,9 +177,12 @@ class ModelLists:
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
             self._failed.add(provider.name)
+            provider.note(_trouble_of(error), answered=isinstance(error, httpx.HTTPStatusError))
             self._drop_when_stale(provider)
             return
         self._failed.discard(provider.name)
+        if entry.list_path:
+            provider.note(None, answered=True)  # A list may be public: our key is not proven by it.
         effective_at = iso_of(fetched.fetched_at)
         provider.take_list(items, effective_at)
         self._registry.reindex()
@@ -219,6 +224,13 @@ class ModelLists:
         body = b"".join(parts)
         read_list(FORMS[entry.list_form], body)  # Only what can be read is kept.
         return FetchedList(int(time.time()), body)
+
+
+def _trouble_of(error: Exception) -> Trouble | None:
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return trouble_of(status, f"status_{status}")
+    return trouble_of(None, "connect_error") if isinstance(error, httpx.TransportError) else None
 
 
 def list_url(provider: Provider, entry: BuiltIn) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
+from providers.inference.registry.trouble import Trouble, TroubleKind
 
 if TYPE_CHECKING:
     from providers.inference.port import Upstream
@@ -78,10 +79,19 @@ class Provider:
     allow_unpriced: frozenset[str] = frozenset()
     """Extras without a price that the operator lets pass, and pays."""
     needs_max_tokens: bool = False
+    trouble: Trouble | None = None
+    """What keeps this process from using it, as far as its last answers say."""
     own_routing: bool = False
     """Whether `provider` and `models` in a body mean something to it as well."""
     forms: dict[str, str] = field(default_factory=dict)
     """Other ways to write the ids of the list: lower case, without prefix, without route."""
+
+    def note(self, trouble: Trouble | None, *, answered: bool) -> None:
+        """Note what an attempt or a fetch that failed says; any answer ends unreachability."""
+        if trouble is not None:
+            self.trouble = trouble
+        elif answered and self.trouble is not None and self.trouble.kind is TroubleKind.UNREACHABLE:
+            self.trouble = None
 
     def find(self, model_id: str) -> Model | None:
         """A model by the provider's id, or another way to write it."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from providers.inference.adapters.http1.connection import Connections, HttpConnection
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.adapters.http1.reply import HttpReply
-from providers.inference.port import UpstreamBrokenError, UpstreamConnectError
+from providers.inference.port import TRACE, UpstreamBrokenError, UpstreamConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,9 @@ class HttpClient:
 
     async def request(self, head: bytes, body: bytes, *, stream: bool = False) -> HttpReply:
         """Send a request; a pooled connection that turns out to be closed is replaced once."""
-        request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        trace = TRACE.get()
+        more = b"traceparent: %b\r\n" % trace if trace else b""
+        request = b"%b%d\r\n%b\r\n%b" % (head, len(body), more, body)
         loop = asyncio.get_running_loop()
         connection = self._reusable(loop) or await self._connect(loop)
         while True:
