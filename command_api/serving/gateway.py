@@ -133,7 +133,7 @@ class Gateway:
     @property
     def healthy(self) -> bool:
         """Whether a call could be held now."""
-        return self.committer.connected
+        return self.committer.ready and self._lease.lives
 
     async def _keep_catalog(self) -> None:
         """Start from the log's catalog and health, tell it the operator's prices, then fetch."""

@@ -47,6 +47,9 @@ logger = logging.getLogger("gatewayz.committer")
 BATCH_ENTRIES_MAX = 500
 QUEUE_ENTRIES_MAX = 20_000
 RECONNECT_WAIT_S = 0.1
+WATCH_S = 0.5
+PROBE_S = 1.0
+"""How long nothing is asked of the database before it is asked whether it is there, seconds."""
 SHUTTING_DOWN = b"57"
 ENTRY_FAULTS = (b"22", b"23", b"54", b"P0", b"08P01")
 """Classes of SQLSTATE that are some entry's own fault: data, constraints, size, raised, packing."""
@@ -71,27 +74,31 @@ class Committer:
     ) -> None:
         """`hold_ttl_s` is a hold's life; an entry waits at most `append_timeout_s`."""
         self._conninfo = conninfo
-        self._owner = owner_id.bytes
+        self._owner_id, self._owner = owner_id, owner_id.bytes
         self._hold_ttl_s = hold_ttl_s
         self._timeout_s = append_timeout_s
         self._queue: deque[_Waiting] = deque()
         self._batch_max = BATCH_ENTRIES_MAX
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._refusing = False
+        self._asked_at = self._connected_at = 0.0
+        self._asking = False
+        self._probe_due = False
 
     async def start(self) -> None:
         """Connect and begin; raises LedgerUnavailableError when the database is not there."""
         self._loop = asyncio.get_running_loop()
         await self._connect()
-        self._task = self._loop.create_task(self._run())
+        self._tasks = [self._loop.create_task(each) for each in (self._run(), self._watch())]
 
     async def stop(self) -> None:
         """Stop writing; whoever still waits is told that the ledger is unavailable."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
         self._drop()
         while self._queue:
             self._fail(self._queue.popleft())
@@ -100,6 +107,12 @@ class Committer:
     def connected(self) -> bool:
         """Whether an append would be sent at once."""
         return self._connection is not None and self._connection.usable
+
+    @property
+    def ready(self) -> bool:
+        """Whether an append would be taken: connected, not refused lately, and not stuck."""
+        stuck = self._asking and self._loop.time() - self._asked_at > self._timeout_s
+        return self.connected and not self._refusing and not stuck
 
     def append(self, entry: Entry) -> asyncio.Future[AppendAnswer]:
         """Queue an entry; the future is its answer, durable when it is ok.
@@ -117,9 +130,19 @@ class Committer:
         return future
 
     async def _connect(self) -> None:
-        connection = await asyncio.to_thread(Connection, self._conninfo)
-        connection.attach(self._loop)
-        self._connection = connection
+        self._connection = await Connection.open(self._conninfo, self._wake.set)
+        self._connected_at = self._loop.time()
+        self._probe_due = True  # It may be a server that cannot write.
+
+    async def _watch(self) -> None:
+        """Let entries meet their deadline while nothing answers, and ask where nobody asks."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._connection is None:
+                self._fail_overdue()
+            elif not self._asking and self._loop.time() - self._asked_at > PROBE_S:
+                self._probe_due = True
+                self._wake.set()
 
     async def _run(self) -> None:
         while True:
@@ -134,19 +157,43 @@ class Committer:
                 self._fail_overdue()
 
     async def _turn(self) -> None:
-        if not self._queue:
+        if not self._queue and self.connected and not self._probe_due:
             self._wake.clear()
             await self._wake.wait()
         if not self.connected:
             await self._reconnect()
-        batch = self._take()
-        if batch and self._connection is not None:
-            try:
-                await self._commit(self._connection, batch)
-            except Exception:
-                for waiting in batch:
-                    self._fail(waiting)
-                raise
+        connection, batch = self._connection, self._take()
+        if connection is None:
+            return
+        self._asking, self._asked_at = True, self._loop.time()
+        try:
+            if batch:
+                await self._commit(connection, batch)
+            elif self._probe_due:
+                await self._probe(connection)
+        except Exception:
+            for waiting in batch:
+                self._fail(waiting)
+            raise
+        finally:
+            self._asking = False
+
+    async def _probe(self, connection: Connection) -> None:
+        """Is there still a server, and does it write? One that does not may have a successor."""
+        self._probe_due = False
+        try:
+            self._refusing = not await connection.writable(
+                owner=self._owner_id if self._refusing else None
+            )
+        except ConnectionLostError:
+            self._drop()
+            return
+        if self._refusing:
+            logger.warning("the ledger's database does not write")
+            self._drop()
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), PROBE_S)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -194,6 +241,7 @@ class Committer:
             self._fail_overdue()
             return
         if result.status == pq.ExecStatus.TUPLES_OK:
+            self._refusing = False
             codes, figures = result.get_value(0, 0), result.get_value(0, 1)
             assert codes is not None and figures is not None
             for waiting, answer in zip(batch, unpack(codes, figures, len(batch)), strict=True):
@@ -214,7 +262,10 @@ class Committer:
         elif state.startswith(ENTRY_FAULTS):
             self._apart(batch, message)
         else:
+            self._refusing = True
             logger.error("the database refused %d entries: %s", len(batch), message)
+            if self._loop.time() - self._connected_at > PROBE_S:
+                self._drop()  # The next connection may find a server that writes.
             for waiting in batch:
                 self._answer(waiting, LedgerUnavailableError(message))
 

@@ -7,18 +7,29 @@ libpq is driven directly: packing the parameters ourselves took half the CPU of 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import pq
 
 from event_store.append.entries import APPEND_SQL
 from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
     from psycopg.pq.abc import PGresult
 
 BATCH_TIMEOUT_S = 10.0
+"""Longest wait for an answer, seconds; the server gives up by itself a moment before."""
+STATEMENT_TIMEOUT_MS = 9_500
+PREPARE_TIMEOUT_S = 2.0
+PROBE_TIMEOUT_S = 2.0
+WRITES_SQL = b"SELECT WHERE current_setting('transaction_read_only') = 'off'"
+"""Of a standby too: there it is always on."""
 _BINARY = [1] * 12
+_STARTED = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
 class ConnectionLostError(Exception):
@@ -28,34 +39,52 @@ class ConnectionLostError(Exception):
 class Connection:
     """One libpq connection with the append prepared on it."""
 
-    def __init__(self, conninfo: str) -> None:
-        """Connect and prepare; blocking. Raises LedgerUnavailableError."""
-        self.pg = pq.PGconn.connect(conninfo.encode())
-        if self.pg.status != pq.ConnStatus.OK:
-            raise LedgerUnavailableError(self.pg.get_error_message())
-        result = self.pg.prepare(b"append", APPEND_SQL)
-        if result.status != pq.ExecStatus.COMMAND_OK:
-            message = result.get_error_message()
-            self.pg.finish()
-            raise LedgerUnavailableError(message)
+    def __init__(self, opened: psycopg.AsyncConnection[Any], on_lost: Callable[[], None]) -> None:
+        """Listen for answers on the running loop; `on_lost` is called when there is no more."""
+        self._opened = opened  # Only libpq's own part of it is used from here on.
+        self.pg = opened.pgconn
         self.pg.nonblocking = 1
+        self._on_lost = on_lost
         self._answer: asyncio.Future[PGresult] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._descriptor: int | None = None
+        self._loop = asyncio.get_running_loop()
+        # libpq no longer tells the descriptor once the connection is bad.
+        self._descriptor: int | None = self.pg.socket
+        self._loop.add_reader(self._descriptor, self._readable)
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen for answers on the loop."""
-        self._loop = loop
-        self._descriptor = self.pg.socket  # libpq no longer tells it once the connection is bad.
-        loop.add_reader(self._descriptor, self._readable)
+    @classmethod
+    async def open(cls, conninfo: str, on_lost: Callable[[], None]) -> Connection:
+        """Connect and prepare, each in its time; raises LedgerUnavailableError."""
+        try:
+            opened = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise LedgerUnavailableError(str(error)) from None
+        made = cls(opened, on_lost)
+        try:
+            limit = b"SET statement_timeout = %d" % STATEMENT_TIMEOUT_MS
+            await made._started(lambda: made.pg.send_query(limit))
+            await made._started(lambda: made.pg.send_prepare(b"append", APPEND_SQL))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    async def _started(self, send: Callable[[], None]) -> None:
+        try:
+            result = await self._ask(send, PREPARE_TIMEOUT_S)
+        except ConnectionLostError as error:
+            message = "the database was lost while the append was prepared"
+            raise LedgerUnavailableError(message) from error
+        if result.status not in _STARTED:
+            raise LedgerUnavailableError(result.get_error_message())
 
     def close(self) -> None:
-        """Stop listening and disconnect."""
-        self._detach()
+        """Stop listening and disconnect; whoever waits for an answer is told that it is lost."""
+        self._on_lost = lambda: None
+        self._lost()
         self.pg.finish()
 
     def _detach(self) -> None:
-        if self._loop is not None and self._descriptor is not None:
+        if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
             self._descriptor = None
 
@@ -83,6 +112,7 @@ class Connection:
         self._detach()
         if answer is not None and not answer.done():
             answer.set_exception(ConnectionLostError)
+        self._on_lost()
 
     @property
     def usable(self) -> bool:
@@ -91,16 +121,37 @@ class Connection:
 
     async def append(self, parameters: list[bytes]) -> PGresult:
         """Send one batch and await its result; raises ConnectionLostError."""
-        assert self._loop is not None
+        return await self._ask(
+            lambda: self.pg.send_query_prepared(b"append", parameters, _BINARY, result_format=1),
+            BATCH_TIMEOUT_S,
+        )
+
+    async def writable(self, *, owner: UUID | None) -> bool:
+        """Whether this session may write; with `owner` by writing its lease as it is.
+
+        Raises ConnectionLostError when nothing answers.
+        """
+        sql = WRITES_SQL
+        if owner is not None:
+            sql = (
+                b"UPDATE process_lease SET expires_at = expires_at WHERE owner_id = '%b' "
+                b"RETURNING true" % str(owner).encode()
+            )
+        result = await self._ask(lambda: self.pg.send_query(sql), PROBE_TIMEOUT_S)
+        return result.status == pq.ExecStatus.TUPLES_OK and (
+            owner is not None or result.ntuples == 1
+        )
+
+    async def _ask(self, send: Callable[[], None], timeout_s: float) -> PGresult:
         answer = self._answer = self._loop.create_future()
         try:
-            self.pg.send_query_prepared(b"append", parameters, _BINARY, result_format=1)
+            send()
             while self.pg.flush():
                 await asyncio.sleep(0)
         except Exception as error:
             raise ConnectionLostError from error
         try:
-            async with asyncio.timeout(BATCH_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 result: PGresult = await answer
                 return result
         except TimeoutError as error:

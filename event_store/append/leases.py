@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from event_store.ids import new_uuid7_text
+from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.lease")
+
+LEASE_TIMEOUT_S = 5.0
+"""Longest wait for a renewal, seconds."""
 
 
 def home_identity(home: Path) -> str:
@@ -46,6 +51,12 @@ class Lease:
         self._life_s, self._heartbeat_s = life_s, heartbeat_s
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._until = 0.0
+
+    @property
+    def lives(self) -> bool:
+        """Whether nobody may take this process for dead, by its own clock."""
+        return time.monotonic() < self._until
 
     async def start(self) -> None:
         """Take the lease and keep renewing it; raises psycopg.OperationalError."""
@@ -59,7 +70,7 @@ class Lease:
             with suppress(asyncio.CancelledError):
                 await self._task
         if self._connection is not None and not self._connection.closed:
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error), hanging_up(self._connection, LEASE_TIMEOUT_S):
                 await self._connection.execute(
                     "DELETE FROM process_lease WHERE owner_id = %s", [self._owner_id]
                 )
@@ -68,12 +79,15 @@ class Lease:
     async def _renew(self) -> None:
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connect_async()
-        await self._connection.execute(
-            "INSERT INTO process_lease (owner_id, home, expires_at) "
-            "VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) "
-            "ON CONFLICT (owner_id) DO UPDATE SET expires_at = excluded.expires_at",
-            [self._owner_id, self._home, self._life_s],
-        )
+        began = time.monotonic()
+        with hanging_up(self._connection, LEASE_TIMEOUT_S):
+            await self._connection.execute(
+                "INSERT INTO process_lease (owner_id, home, expires_at) "
+                "VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s)) "
+                "ON CONFLICT (owner_id) DO UPDATE SET expires_at = excluded.expires_at",
+                [self._owner_id, self._home, self._life_s],
+            )
+        self._until = began + self._life_s
 
     async def _beat(self) -> None:
         while True:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key to forget; the payload is its id."""
+"""Tells the gateways which key was made or revoked; the payload is its id."""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -40,6 +40,7 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             fact["name"],
         ],
     )
+    cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
 
 
 def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:

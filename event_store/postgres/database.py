@@ -6,6 +6,10 @@ and nothing more; migrations run as another role (P5).
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +21,7 @@ from psycopg_pool import ConnectionPool
 from event_store.errors import DatabaseUrlError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
 APPLICATION_ROLE = "gatewayz_app"
@@ -73,9 +78,16 @@ class Database:
         """A synchronous connection of the migrating role, in autocommit mode."""
         return psycopg.connect(self.owner, autocommit=True)
 
-    async def connect_async(self) -> psycopg.AsyncConnection[Any]:
-        """An asynchronous connection of the application, in autocommit mode."""
-        return await psycopg.AsyncConnection.connect(self.application, autocommit=True)
+    async def connect_async(
+        self, timeout_s: int = CONNECT_TIMEOUT_S
+    ) -> psycopg.AsyncConnection[Any]:
+        """An asynchronous connection of the application, in autocommit mode.
+
+        Raises psycopg.OperationalError, after `timeout_s` seconds (at least 2) at the latest.
+        """
+        return await psycopg.AsyncConnection.connect(
+            self.application, autocommit=True, connect_timeout=timeout_s
+        )
 
     def parts(self) -> dict[str, str]:
         """The application's connection string as keywords."""
@@ -98,6 +110,24 @@ def _check_url(url: str) -> None:
     names = f"{parts.get('host', '')}{parts.get('dbname', '')}"
     if not all(port.isdecimal() or not port for port in ports) or "@" in names:
         raise DatabaseUrlError(message)
+
+
+@contextmanager
+def hanging_up(connection: psycopg.AsyncConnection[Any], after_s: float) -> Iterator[None]:
+    """End a connection on which the block takes longer, so that it raises OperationalError.
+
+    A cancellation would wait for the server's word, and one that stands still gives none.
+    """
+    handle = asyncio.get_running_loop().call_later(after_s, _hang_up, connection)
+    try:
+        yield
+    finally:
+        handle.cancel()
+
+
+def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 class Connects(Protocol):

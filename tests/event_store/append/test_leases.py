@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import stat
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from event_store.append import leases as module
 from event_store.append.leases import Lease, home_identity, lapse_leases_of_home
 from event_store.ids import new_uuid7
 
@@ -122,6 +125,31 @@ def test_a_lost_connection_does_not_end_the_renewing(
     asyncio.run(run())
     assert leases(database) == {}
     assert "could not be renewed" in caplog.text
+
+
+def test_a_server_that_stands_still_does_not_end_the_renewing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal that is not answered in time is tried anew elsewhere (P12)."""
+    monkeypatch.setattr(module, "LEASE_TIMEOUT_S", 0.3)
+    owner = new_uuid7()
+
+    async def run() -> None:
+        async with leased(database, owner, heartbeat_s=0.05) as lease:
+            assert lease.lives
+            first = leases(database)[owner][1]
+            with database.connect_as_owner() as connection:
+                ((pid,),) = connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                    "AND query LIKE 'INSERT INTO process_lease%'"
+                ).fetchall()
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await until_later(database, owner, first)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+
+    asyncio.run(run())
 
 
 def test_a_lease_that_was_taken_away_is_had_again(database: Database) -> None:
