@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+OFFSET_MAX = 10_000_000
+"""Rows that a page may pass over; no list of ours is longer."""
+
 
 def json_bytes(status: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer whose body is written already."""
@@ -43,8 +46,8 @@ def timestamp() -> str:
 
 def check_page(limit: int, offset: int, *, most: int) -> None:
     """A page outside /v1; raises ApiError 422 for one that cannot be."""
-    if not 1 <= limit <= most or offset < 0:
-        message = f"limit must be between 1 and {most}, offset at least 0"
+    if not 1 <= limit <= most or not 0 <= offset <= OFFSET_MAX:
+        message = f"limit must be between 1 and {most}, offset between 0 and {OFFSET_MAX}"
         raise ApiError(422, "invalid_page", message)
 
 
@@ -52,8 +55,8 @@ def page_of(
     rows: Sequence[Row], limit: int | None, offset: int, most: int | None = None
 ) -> Sequence[Row]:
     """A page of rows below /v1; raises ApiError 400 for one that cannot be."""
-    if offset < 0 or (limit is not None and (limit < 0 or (most is not None and limit > most))):
-        span = "at least 0" if most is None else f"between 0 and {most}"
-        message = f"limit must be {span}, offset at least 0."
+    most = OFFSET_MAX if most is None else most
+    if not 0 <= offset <= OFFSET_MAX or (limit is not None and not 0 <= limit <= most):
+        message = f"limit must be between 0 and {most}, offset between 0 and {OFFSET_MAX}."
         raise bad_request("invalid_value", message, "limit")
     return rows[offset : None if limit is None else offset + limit]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
@@ -20,6 +20,7 @@ from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
 from command_api.serving.openapi import with_inference
+from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
@@ -117,7 +118,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     app.state.modelz = modelz_of(settings)
     add_error_handlers(app)
     for router in ROUTERS:
-        app.include_router(router)
+        checks = [] if router is status else [Depends(check_parameters)]
+        app.include_router(router, dependencies=checks)
     add_docs_page(app)
     return app
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ApiError
-from edge.replies import check_page, json_reply, page_of, timestamp, usd
+from edge.replies import OFFSET_MAX, check_page, json_reply, page_of, timestamp, usd
 
 ROWS = list(range(10))
 PAGES: list[tuple[int | None, int, int | None, list[int]]] = [
@@ -35,8 +35,8 @@ def test_a_page_is_a_part_of_the_rows(
 
 
 NO_PAGES: list[tuple[int | None, int, int | None, str]] = [
-    (-1, 0, None, "at least 0"),
-    (0, -1, None, "at least 0"),
+    (-1, 0, None, "between 0 and"),
+    (0, -1, None, "between 0 and"),
     (None, -1, 5, "between 0 and 5"),
     (6, 0, 5, "between 0 and 5"),
     (-1, 0, 5, "between 0 and 5"),
@@ -64,7 +64,12 @@ def test_outside_v1_a_page_that_cannot_be_is_422(limit: int, offset: int) -> Non
 def test_pages_up_to_their_maximum_are_fine() -> None:
     """Both ends are allowed (rule: bounded)."""
     check_page(1, 0, most=5)
-    check_page(5, 10**9, most=5)
+    check_page(5, OFFSET_MAX, most=5)
+    assert page_of(ROWS, 1, OFFSET_MAX) == []
+    with pytest.raises(ApiError, match=str(OFFSET_MAX)):
+        check_page(5, OFFSET_MAX + 1, most=5)
+    with pytest.raises(ApiError, match=str(OFFSET_MAX)):
+        page_of(ROWS, 1, OFFSET_MAX + 1)
 
 
 @given(rows=st.lists(st.integers(), max_size=30), size=st.integers(1, 7))

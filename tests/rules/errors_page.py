@@ -217,6 +217,10 @@ MEANINGS = {
         "The balance or statement does not have the caller's own writes yet.",
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
     ),
+    "unknown_parameter": (
+        "The query has a parameter that the route does not know.",
+        "Leave it out, or use one that the message names.",
+    ),
     "read_timeout": (
         "A query took longer than `GATEWAYZ_READ_STATEMENT_S`.",
         f"{LATER}, or ask for a shorter time.",
