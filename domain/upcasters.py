@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from domain.events.ledger import hex_to_base64
 from domain.ledger.lots import PRIORITY, GrantKind
 
 if TYPE_CHECKING:
@@ -21,8 +22,23 @@ def credits_granted_v1_to_v2(state: State) -> State:
     return {**state, "priority": PRIORITY[GrantKind(state["kind"])]}
 
 
+def hold_refused_v1_to_v2(state: State) -> State:
+    """Version 1 had all that was asked for; of that, version 2 has what the key needs."""
+    kept = {name: state[name] for name in HOLD_REFUSED_KEPT if name in state}
+    return {
+        **kept,
+        "key_hash": hex_to_base64(state["idempotency"]["key_hash"]),
+        "digest": hex_to_base64(state["idempotency"]["digest"]),
+    }
+
+
+HOLD_REFUSED_KEPT = (
+    *("id", "effective_at", "actor", "correlation_id", "causation_id", "account_id"),
+    *("provider", "model", "amount_nano_usd", "available_nano_usd"),
+)
 UPCASTERS: dict[str, tuple[str, Callable[[State], State]]] = {
     "ledger.credits_granted.v1": ("ledger.credits_granted.v2", credits_granted_v1_to_v2),
+    "ledger.hold_refused.v1": ("ledger.hold_refused.v2", hold_refused_v1_to_v2),
 }
 """Old type → (next type, step)."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.calls.call import call_too_large, insufficient_credits
+from command_api.calls.failed_attempts import void_members
 from edge.errors import SERVER, ApiError, ledger_unavailable
 from event_store.append.committer import AppendInDoubtError
 from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
@@ -252,11 +253,8 @@ class Cashier:
         )
 
     def _void_entry(self, call: Call, reason: str) -> Entry:
-        state = b'{%b,"attempts":%b,"reason":%b' % (
-            self._envelope(call),
-            _encode(call.attempts),
-            _encode(reason),
-        )
+        envelope = self._envelope(call)
+        state = b"{%b,%b" % (envelope, void_members(len(envelope), call.attempts, reason))
         return _entry_of(call, EntryKind.VOID, 0, state)
 
     async def _resolve(self, call: Call, entry: Entry) -> None:

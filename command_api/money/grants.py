@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from domain.errors import InvalidAmountError
+from domain.errors import InvalidAmountError, InvalidCommandError
 from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, check_grant
 from domain.ledger.lots import (
     PRIORITY,
@@ -54,7 +54,8 @@ class Grants:
     async def give(self, grant: Grant) -> tuple[str, bool]:
         """Give credits, durably; returns (lot id, whether this was the first time).
 
-        Raises InvalidAmountError for more than a grant, or an account's grants, can be, and
+        Raises InvalidAmountError for more than a grant, or an account's grants, can be,
+        InvalidCommandError for another grant under a key that was used, and
         EventStoreError when the ledger cannot be reached or refuses the entry.
         """
         check_grant(grant.amount)
@@ -90,6 +91,12 @@ class Grants:
             )
         finally:
             await committer.stop()
+        if answer.code == AppendCode.IDEMPOTENCY_KEY_REUSED:
+            message = (
+                f"the idempotency key {key!r} is of another grant, of {format_usd(answer.figure)} "
+                "USD: nothing was granted now. Use a new key for a new grant"
+            )
+            raise InvalidCommandError(message)
         if answer.code == AppendCode.ACCOUNT_FULL:
             message = (
                 f"account {grant.account_id} can be granted {format_usd(answer.figure)} USD more: "

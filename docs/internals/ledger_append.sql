@@ -187,7 +187,7 @@ CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigi
 AS $function$
 DECLARE
   last record; ended record; known record; acct record; parts record; next_version bigint := 1;
-  is_new boolean := false;
+  is_new boolean := false; fact jsonb;
 BEGIN
   SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
   FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
@@ -233,9 +233,16 @@ BEGIN
   IF acct.available < need THEN
     code := 1;
     IF length(key) > 0 THEN
+      -- Of what was asked only what the key needs: who is refused writes no more than that.
+      fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
       INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
-      VALUES (call, next_version, topics[9], state_
-        || convert_to(',"available_nano_usd":' || acct.available || '}', 'UTF8'), instant);
+      VALUES (call, next_version, topics[9], convert_to('{"id":' || (fact -> 'id')::text
+        || ',"effective_at":' || (fact -> 'effective_at')::text || ',"actor":'
+        || (fact -> 'actor')::text || ',"account_id":"' || account || '","amount_nano_usd":'
+        || need || ',"available_nano_usd":' || acct.available
+        || ',"key_hash":"' || rtrim(encode(substr(key, 1, 32), 'base64'), '=')
+        || '","digest":"' || rtrim(encode(substr(key, 33), 'base64'), '=') || '"}', 'UTF8'),
+        instant);
       INSERT INTO idempotency_key (key_hash, digest, call_id, state, needed, available)
       VALUES (substr(key, 1, 32), substr(key, 33), call, 'refused', need, acct.available)
       ON CONFLICT (key_hash) DO UPDATE SET state = 'refused', needed = need,
@@ -385,8 +392,9 @@ AS $function$
     WHEN follows <> '00000000-0000-0000-0000-000000000000' THEN
       CASE WHEN bool_or(e.topic = topics[1] AND e.id = convert_to(follows::text, 'UTF8')) THEN 3
       ELSE 9 END
-    WHEN (array_agg(e.topic ORDER BY e.version DESC) FILTER (WHERE e.topic <> topics[8]))[1]
-      <> topics[9] THEN 3
+    WHEN
+      (array_agg(e.topic ORDER BY e.version DESC) FILTER (WHERE e.topic <> topics[8]))[1]
+      NOT LIKE '%.hold_refused.%' THEN 3
     ELSE 9 END::smallint
   FROM (
     SELECT topic, originator_version AS version, substr(state, 8, 36) AS id
@@ -401,11 +409,25 @@ AS $function$
 DECLARE fact jsonb; stream_version bigint; at bigint; expiry timestamptz;
 BEGIN
   IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
-  IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN code := 2; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN
+    -- The same grant again, or another one under its key: the log says what was given.
+    SELECT (e.given ->> 'amount_nano_usd')::bigint, CASE WHEN
+      (e.given ->> 'amount_nano_usd')::bigint = amount AND e.given ->> 'kind' = fact ->> 'kind'
+      AND (fact ->> 'kind' = 'trial'
+        OR e.given ->> 'expires_at' IS NOT DISTINCT FROM fact ->> 'expires_at')
+      THEN 2 ELSE 5 END
+    INTO figure, code
+    FROM (
+      SELECT convert_from(state, 'UTF8')::jsonb AS given FROM events
+      WHERE originator_id = account AND topic LIKE '%.credits_granted.%'
+    ) e WHERE e.given ->> 'lot_id' = lot::text;
+    code := coalesce(code, 5);
+    RETURN;
+  END IF;
   SELECT greatest(1000000000000000000 - granted, 0) INTO figure
   FROM credit_account WHERE account_id = account;
   IF amount > figure THEN code := 12; RETURN; END IF;
-  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
   expiry := coalesce((fact ->> 'expires_at')::timestamptz, 'infinity');
   INSERT INTO grant_key VALUES (lot);
   INSERT INTO credit_account (account_id, version, granted, available, next_expiry)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from domain.events.base import Event
+
+
+def base64_to_hex(text: str) -> str:
+    """32 bytes in base64 without padding, in hex."""
+    return b64decode(text + "=").hex()
+
+
+def hex_to_base64(text: str) -> str:
+    """The contrary."""
+    return b64encode(bytes.fromhex(text)).decode().rstrip("=")
 
 
 class LotPart(TypedDict):
@@ -59,7 +70,7 @@ class CallEvent(MoneyEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldRequested(CallEvent):
-    """What a hold was asked for; the base of placed and refused.
+    """What a hold was asked for.
 
     `alternatives` are the offers that are tried when the first fails: provider, model, price.
     """
@@ -88,12 +99,27 @@ class HoldPlaced(HoldRequested):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HoldRefused(HoldRequested):
-    """A hold under an idempotency key was refused for funds; the key stays refused (P3)."""
+class HoldRefused(CallEvent):
+    """A hold under an idempotency key was refused for funds; the key stays refused (P3).
 
-    TOPIC = "ledger.hold_refused.v1"
+    `key_hash` and `digest` are in base64 without padding. The call's id is what correlates; the
+    first version named `provider` and `model` besides.
+    """
 
-    available_nano_usd: int = 0
+    TOPIC = "ledger.hold_refused.v2"
+
+    amount_nano_usd: int
+    available_nano_usd: int
+    key_hash: str
+    digest: str
+    provider: str = ""
+    model: str = ""
+    correlation_id: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Hash and digest in hex, as the events of holds have them."""
+        return base64_to_hex(self.key_hash), base64_to_hex(self.digest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,19 +49,20 @@ class ModelLedger:
     state: LedgerState = field(default_factory=LedgerState)
     log: list[ev.MoneyEvent] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
-    grants: set[str] = field(default_factory=set)
+    grants: dict[str, tuple[str | int | None, ...]] = field(default_factory=dict)
 
     def grant(
         self, account_id: str, lot_id: str, kind: str, amount: int, expires_at: str | None
     ) -> str:
-        """Give credits; the same lot again changes nothing."""
+        """Give credits; the same lot again changes nothing, and is no other grant."""
         if not 0 < amount <= GRANT_NANO_USD_MAX:
             return OUT_OF_RANGE
+        given = (account_id, kind, amount, None if kind == GrantKind.TRIAL else expires_at)
         if lot_id in self.grants:
-            return OK
+            return OK if self.grants[lot_id] == given else KEY_REUSED
         if self.state.account(account_id).granted + amount > ACCOUNT_GRANTED_NANO_USD_MAX:
             return ACCOUNT_FULL
-        self.grants.add(lot_id)
+        self.grants[lot_id] = given
         self._append(
             ev.CreditsGranted(
                 **self._account_stream(account_id),
@@ -116,7 +117,15 @@ class ModelLedger:
         }
         if parts is None:
             if key:
-                self._append(ev.HoldRefused(**requested, available_nano_usd=account.available))
+                self._append(
+                    ev.HoldRefused(
+                        **{**self._call_stream(call_id, account_id), "id": event_id},
+                        amount_nano_usd=amount,
+                        available_nano_usd=account.available,
+                        key_hash=ev.hex_to_base64(key[0]),
+                        digest=ev.hex_to_base64(key[1]),
+                    )
+                )
             return INSUFFICIENT_CREDITS
         self._append(ev.HoldPlaced(**requested, lots=[lot_part(lot, n) for lot, n in parts]))
         return OK
@@ -288,8 +297,7 @@ class ModelLedger:
 
     def _end_of(self, call_id: str) -> ev.MoneyEvent:
         """The last resolution of a call."""
-        ends = [each for each in self._events_of(call_id) if isinstance(each, ev.HoldResolved)]
-        return ends[-1]
+        return [e for e in self._events_of(call_id) if isinstance(e, ev.HoldResolved)][-1]
 
     def _account_stream(self, account_id: str) -> dict[str, Any]:
         return {

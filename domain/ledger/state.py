@@ -182,10 +182,10 @@ class LedgerState:
                 else:
                     loss = self.closed[call_id][2] + event.house_loss_nano_usd
                     self.closed[call_id] = (after, event.originator_version, loss)
-            case HoldRefused() if event.idempotency:
+            case HoldRefused():
                 self.closed[call_id] = (after, event.originator_version, 0)
-                key = event.idempotency
-                self.idempotency[key["key_hash"]] = (key["digest"], call_id, after)
+                key_hash, digest = event.key
+                self.idempotency[key_hash] = (digest, call_id, after)
             case _:
                 message = f"no rule folds {event.TOPIC}"
                 raise InvalidTransitionError(message)

@@ -68,7 +68,8 @@ class ActivityLog(Projection):
                 times = (facts.duration_ms, facts.first_output_ms)
                 amount = -event.settled_nano_usd - event.breakage_nano_usd
             case HoldRefused():
-                call_id, provider, model = str(event.originator_id), event.provider, event.model
+                call_id = str(event.originator_id)
+                provider, model = event.provider or UNKNOWN, event.model or UNKNOWN
             case CreditsGranted():
                 amount = event.amount_nano_usd
             case LotExpired():

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from command_api.money.grants import Grant, Grants
-from domain.errors import InvalidAmountError
+from domain.errors import InvalidAmountError, InvalidCommandError
 from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, GRANT_NANO_USD_MAX
 from domain.ledger.lots import GrantKind
 from projections.hosting.verify import verify
@@ -46,3 +46,21 @@ def test_an_account_can_be_granted_so_much_and_no_more(database: Database) -> No
     report = verify(database)
     assert report.differences == []
     assert report.granted_nano_usd == ACCOUNT_GRANTED_NANO_USD_MAX - 5
+
+
+def test_a_key_gives_once_and_only_what_it_gave(database: Database) -> None:
+    """Another amount under it is refused in one line that says what it gave (P3)."""
+    lot, first = give(database, 5 * 10**9, key="k")
+    assert first
+    assert give(database, 5 * 10**9, key="k") == (lot, False)
+    with pytest.raises(InvalidCommandError, match=r"'k' is of another grant, of 5\.000000000 USD"):
+        give(database, 6 * 10**9, key="k")
+    assert verify(database).granted_nano_usd == 5 * 10**9
+
+
+def test_a_trial_is_given_once(database: Database) -> None:
+    """Asked for again it would end later, and changes nothing (P3, money rule 10)."""
+    grants = Grants(database, actor="test")
+    lot, first = asyncio.run(grants.give_trial(ACCOUNT))
+    assert first
+    assert asyncio.run(grants.give_trial(ACCOUNT)) == (lot, False)

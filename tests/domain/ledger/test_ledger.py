@@ -109,14 +109,14 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
     ("unknown", [("settle", CALLS[0], 5, T[2]), ("void", CALLS[1], T[2])],
      ["unknown_call", "unknown_call"], (30, 0, 0, 0, 0)),
     ("zero", [hold(0, 0, 1), ("settle", CALLS[0], 0, T[2])], ["ok", "ok"], (30, 0, 0, 0, 0)),
-    ("key in progress", [hold(0, 5, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
+    ("key in progress", [hold(0, 5, 1, key=("ab" * 32, "cd" * 32)), hold(1, 5, 1, key=("ab" * 32, "cd" * 32))],
      ["ok", "idempotency_in_progress"], (25, 5, 0, 0, 0)),
-    ("key with another input", [hold(0, 5, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "e"))],
+    ("key with another input", [hold(0, 5, 1, key=("ab" * 32, "cd" * 32)), hold(1, 5, 1, key=("ab" * 32, "ef" * 32))],
      ["ok", "idempotency_key_reused"], (25, 5, 0, 0, 0)),
-    ("key settled", [hold(0, 5, 1, key=("k", "d")), ("settle", CALLS[0], 1, T[2]),
-     hold(1, 5, 1, key=("k", "d"))], ["ok", "ok", "idempotency_settled"], (29, 0, 1, 0, 0)),
-    ("key voided, then again", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2], {"event_id": "v"}),
-     hold(0, 5, 3, key=("k", "d"), follows="v")], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
+    ("key settled", [hold(0, 5, 1, key=("ab" * 32, "cd" * 32)), ("settle", CALLS[0], 1, T[2]),
+     hold(1, 5, 1, key=("ab" * 32, "cd" * 32))], ["ok", "ok", "idempotency_settled"], (29, 0, 1, 0, 0)),
+    ("key voided, then again", [hold(0, 5, 1, key=("ab" * 32, "cd" * 32)), ("void", CALLS[0], T[2], {"event_id": "v"}),
+     hold(0, 5, 3, key=("ab" * 32, "cd" * 32), follows="v")], ["ok", "ok", "ok"], (25, 5, 0, 0, 0)),
     ("a copy of a voided hold", [hold(0, 5, 1), ("void", CALLS[0], T[2], {"event_id": "v"}),
      hold(0, 5, 3), hold(0, 5, 3, follows="x")], ["ok", "ok", *["call_exists"] * 2], (30, 0, 0, 0, 0)),
     ("outcomes of the hold before", [hold(0, 5, 1, event_id="h"), ("void", CALLS[0], T[2], {"event_id": "v"}),
@@ -129,9 +129,9 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
     ("an outcome that names no hold", [hold(0, 5, 1, event_id="h"), ("settle", CALLS[0], 5, T[2])],
      ["ok", "ok"], (25, 0, 5, 0, 0)),
     ("late, after the next try was refused", [hold(0, 5, 1, event_id="h"), ("void", CALLS[0], T[2], {"event_id": "v"}),
-     hold(0, 50, 3, key=("k", "d"), follows="v"), ("settle", CALLS[0], 4, T[5], {"follows": "h"})],
+     hold(0, 50, 3, key=("ab" * 32, "cd" * 32), follows="v"), ("settle", CALLS[0], 4, T[5], {"follows": "h"})],
      ["ok", "ok", "insufficient_credits", "already_resolved"], (30, 0, 0, 0, 4)),
-    ("key stays refused", [hold(0, 50, 1, key=("k", "d")), hold(1, 5, 1, key=("k", "d"))],
+    ("key stays refused", [hold(0, 50, 1, key=("ab" * 32, "cd" * 32)), hold(1, 5, 1, key=("ab" * 32, "cd" * 32))],
      ["insufficient_credits", "idempotency_refused"], (30, 0, 0, 0, 0)),
     ("a grant is given once", [("grant", A, LOTS[1], "purchase", 20, None)], ["ok"], (30, 0, 0, 0, 0)),
     ("a call is held once", [hold(0, 5, 1), hold(0, 5, 2)], ["ok", "call_exists"], (25, 5, 0, 0, 0)),
@@ -145,10 +145,10 @@ LINES: list[tuple[str, list[tuple[Any, ...]], list[str], tuple[int, ...]]] = [
      ["unknown_call", "unknown_call"], (30, 0, 0, 0, 0)),
     ("expired, then held again", [hold(0, 5, 1), ("expire", CALLS[0], 2, T[2]), hold(0, 6, 3, follows="-")],
      ["ok", "ok", "ok"], (24, 6, 0, 0, 2)),
-    ("refused with a key, then resolved", [hold(0, 50, 1, key=("k", "d")), ("void", CALLS[0], T[2])],
+    ("refused with a key, then resolved", [hold(0, 50, 1, key=("ab" * 32, "cd" * 32)), ("void", CALLS[0], T[2])],
      ["insufficient_credits", "unknown_call"], (30, 0, 0, 0, 0)),
-    ("key voided, then another call", [hold(0, 5, 1, key=("k", "d")), ("void", CALLS[0], T[2]),
-     hold(1, 5, 3, key=("k", "d"))], ["ok", "ok", "call_exists"], (30, 0, 0, 0, 0)),
+    ("key voided, then another call", [hold(0, 5, 1, key=("ab" * 32, "cd" * 32)), ("void", CALLS[0], T[2]),
+     hold(1, 5, 3, key=("ab" * 32, "cd" * 32))], ["ok", "ok", "call_exists"], (30, 0, 0, 0, 0)),
     ("absurd amounts", [hold(0, -1, 1), hold(0, MOST + 1, 1), hold(0, 1, 1, estimated_cost=-1),
      ("grant", A, LOTS[2], "bonus", 0, None), hold(0, 5, 1), ("extend", CALLS[0], -1, T[2]),
      ("extend", CALLS[0], MOST - 4, T[2]), ("settle", CALLS[0], MOST + 1, T[3])],
@@ -198,7 +198,7 @@ def test_events_carry_what_was_asked_and_what_was_there() -> None:
     model = ledger()
     model.hold(CALLS[0], A, 12, T[1], estimated_cost=3)
     model.settle(CALLS[0], 11, T[2])
-    model.hold(CALLS[1], A, 50, T[3], key=("k", "d"))
+    model.hold(CALLS[1], A, 50, T[3], key=("ab" * 32, "cd" * 32))
     model.settle(CALLS[0], 4, T[4])
     trial, bought, placed, settled, refused, late = model.log
     assert isinstance(trial, ev.CreditsGranted) and trial.priority == 10
@@ -207,7 +207,7 @@ def test_events_carry_what_was_asked_and_what_was_there() -> None:
     assert isinstance(settled, ev.HoldSettled)
     assert (settled.cost_nano_usd, settled.cost_exact_nano_usd) == (11, "11")
     assert isinstance(refused, ev.HoldRefused)
-    assert (refused.available_nano_usd, refused.estimated_cost_nano_usd) == (19, 0)
+    assert (refused.available_nano_usd, refused.amount_nano_usd) == (19, 50)
     assert isinstance(late, ev.HouseLossBooked)
     assert (late.cost_nano_usd, late.house_loss_nano_usd) == (4, 4)
 

@@ -23,7 +23,7 @@ A = "00000000-0000-7000-8000-00000000000a"
 CALL, OTHER = (f"00000000-0000-7000-8000-0000000000c{n}" for n in range(2))
 TRIAL, BOUGHT = (f"00000000-0000-7000-8000-0000000000b{n}" for n in range(2))
 T = [f"2026-01-01T00:00:{n:02d}.000000Z" for n in range(60)]
-KEY = ("k", "d")
+KEY = ("ab" * 32, "cd" * 32)
 
 
 def part(lot_id: str, amount: int) -> ev.LotPart:
@@ -190,14 +190,11 @@ def test_an_event_that_no_rule_folds_is_refused() -> None:
         LedgerState().apply(unheard)
 
 
-def test_a_refusal_without_a_key_has_no_place_in_the_log() -> None:
-    """Only a key makes a refusal a fact (P3)."""
+def test_a_refusal_makes_its_key_refused() -> None:
+    """The event has the key in a shorter writing than holds have it (P3, P8)."""
     model = ledger()
     model.hold(OTHER, A, 50, T[2], key=KEY)
-    *before, refusal = model.log
-    state = replayed(before)
-    with pytest.raises(InvalidTransitionError, match=r"no rule folds ledger\.hold_refused\.v1"):
-        state.apply(replace(refusal, idempotency=None))  # type: ignore[call-arg]
+    assert model.state.idempotency == {KEY[0]: (KEY[1], OTHER, HoldState.REFUSED)}
 
 
 def test_events_that_move_no_money_are_passed_over() -> None:
@@ -213,17 +210,17 @@ def test_a_key_follows_its_call() -> None:
     """Held, then settled; refused; and held anew after a void, all under one hash (P3)."""
     model = ledger()
     model.hold(OTHER, A, 5, T[2], key=KEY)
-    assert model.state.idempotency == {"k": ("d", OTHER, HoldState.HELD)}
+    assert model.state.idempotency == {KEY[0]: (KEY[1], OTHER, HoldState.HELD)}
     model.void(OTHER, T[3], event_id="v")
-    assert model.state.idempotency == {"k": ("d", OTHER, HoldState.VOIDED)}
+    assert model.state.idempotency == {KEY[0]: (KEY[1], OTHER, HoldState.VOIDED)}
     assert model.state.closed[OTHER] == (HoldState.VOIDED, 2, 0)
     model.hold(OTHER, A, 5, T[4], key=KEY, follows="v")
     assert OTHER not in model.state.closed
     assert model.state.open_holds[OTHER].version == 3
     model.settle(OTHER, 1, T[5])
-    assert model.state.idempotency == {"k": ("d", OTHER, HoldState.SETTLED)}
-    model.hold(str(UUID(int=9)), A, 50, T[6], key=("other", "d"))
-    assert model.state.idempotency["other"] == ("d", str(UUID(int=9)), HoldState.REFUSED)
+    assert model.state.idempotency == {KEY[0]: (KEY[1], OTHER, HoldState.SETTLED)}
+    model.hold(str(UUID(int=9)), A, 50, T[6], key=("ef" * 32, "cd" * 32))
+    assert model.state.idempotency["ef" * 32] == ("cd" * 32, str(UUID(int=9)), HoldState.REFUSED)
     assert model.state.closed[str(UUID(int=9))] == (HoldState.REFUSED, 1, 0)
 
 

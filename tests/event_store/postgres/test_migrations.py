@@ -239,6 +239,14 @@ CHECKS = {
             function("ledger_book_late", "causation_id"),
         ),
     ),
+    "0027_small_refusals": Check(
+        (APPEND_NOW, no(function("ledger_hold", "fact"))),
+        (
+            function("ledger_hold", "fact"),
+            function("ledger_missing", ".hold_refused."),
+            function("ledger_grant", "THEN 2 ELSE 5"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
