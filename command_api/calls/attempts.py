@@ -106,7 +106,11 @@ class StreamAttempt:
         """Nothing is sent yet."""
         self._registry, self._call, self.attempt = registry, call, attempt
         self.scanner = StreamScanner(
-            keep_usage=call.request.include_usage, call_id=call.id, model=attempt.offer.id
+            keep_usage=call.request.include_usage,
+            call_id=call.id,
+            model=attempt.offer.id,
+            full_name=attempt.offer.public_id,
+            charge=self._charge,
         )
         self.reply: UpstreamReply | None = None
         self._asking: asyncio.Task[Any] | None = None
@@ -244,6 +248,12 @@ class StreamAttempt:
         if usage is None and self.reply is not None and self.reply.report is not None:
             usage = parse_usage(self.reply.report)
         return request.used(usage, self.attempt.offer, self._made)
+
+    def _charge(self, report: Usage) -> tuple[Usage, int]:
+        """What is charged for a report, and how much, nano-USD."""
+        offer = self.attempt.offer
+        usage = self._call.request.used(report, offer, self._made)
+        return usage, offer.price.cost(usage).nano_usd
 
     def _made(self) -> int:
         """Our own count of what came; a picture is output too, and has no text to count."""

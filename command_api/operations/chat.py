@@ -15,6 +15,7 @@ from command_api.operations.extras import priced_extras, unpriced_extra, unprice
 from command_api.operations.request import Answer, CommonBody
 from command_api.replies.completions import read_completion
 from command_api.replies.own_count import count_reply
+from command_api.replies.told import tell
 from command_api.routing.wishes import Routing, members_for, read_routing
 from domain.ledger.holds import (
     BYTES_PER_TOKEN_BOUND,
@@ -193,7 +194,9 @@ class ChatRequest:
         """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
         found = read_completion(offer.provider, raw, call_id=call_id, model=offer.id)
         usage = self.used(found.usage, offer, lambda: count_reply(found.raw))
-        return Answer(found.raw, found.request_id, usage)
+        cost = offer.price.cost(usage)
+        told = tell(found.raw, offer.public_id, usage, cost.nano_usd)
+        return Answer(told, found.request_id, usage)
 
     def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""

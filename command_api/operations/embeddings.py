@@ -44,6 +44,7 @@ class EmbeddingsRequest(MediaRequest):
     """A checked request for embeddings."""
 
     operation = Operation.EMBEDDINGS
+    named = True
     empty_answers = True
 
     def __init__(self, raw: bytes, body: EmbeddingsBody, limits: RequestSettings) -> None:

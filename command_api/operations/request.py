@@ -10,6 +10,7 @@ import msgspec
 from command_api.operations.extras import priced_extras
 from command_api.replies.completions import read_reply
 from command_api.replies.failures import failure_of_nothing
+from command_api.replies.told import tell, tell_cost
 from command_api.replies.usage_report import parse_usage
 from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
 from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
@@ -132,6 +133,8 @@ class MediaRequest(ABC):
     include_usage = False
     choices = 1
     max_tokens: int | None = 0
+    named = False
+    """Whether an answer names its model and always has a report of usage."""
     empty_answers = False
     """Whether an answer without a single item is one."""
 
@@ -167,7 +170,13 @@ class MediaRequest(ABC):
             paid = self.counted(usage, raw)
             if self._extras:
                 paid = paid._replace(extras=priced_extras(self._extras, offer))
-            return Answer(mended, request_id, paid)
+            cost = offer.price.cost(paid).nano_usd
+            told = (
+                tell(mended, offer.public_id, paid, cost)
+                if self.named
+                else tell_cost(mended, paid, cost)
+            )
+            return Answer(told, request_id, paid)
         except msgspec.DecodeError:
             raise failure_of_nothing(provider, "data of another shape") from None
 

@@ -32,7 +32,7 @@ class Likeness:
         Another chunk with the same around its text fits as well, and need not be decoded. (What
         it might have between its text and a like end is not looked at.)
         """
-        if len(chunk.choices) != 1 or chunk.choices[0].finish_reason:
+        if len(chunk.choices) != 1 or chunk.choices[0].finish_reason or chunk.usage is not None:
             return
         name = b'"content"' if chunk.choices[0].delta.content else b'"reasoning_content"'
         begin = line.find(name)

@@ -1,6 +1,7 @@
 """Reads a Chat Completions stream as it passes, without re-encoding it.
 
-Lines go through as they came. Only three things are kept back: comments and chunks without
+Lines go through as they came, but for the model's full id and the cost beside a report of usage.
+Only three things are kept back: comments and chunks without
 output before the first output (so that a failure can still be an honest status), the usage
 chunk the caller did not ask for, and [DONE], which we write ourselves once the charge is
 durable. Once output flows, a block without a suspicious word is passed on whole.
@@ -16,11 +17,14 @@ from command_api.replies.likeness import Likeness
 from command_api.replies.mending import mend_chunk
 from command_api.replies.own_count import count_chunk, has_output
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
+from command_api.replies.told import FullName, tell
 from command_api.replies.usage_report import parse_usage
 from domain.pricing.usage import TextCount
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from domain.pricing.usage import Usage
 
 PENDING_BYTES_MAX = 1024 * 1024
@@ -57,8 +61,10 @@ class StreamScanner:
 
     __slots__ = (
         "_call_id",
+        "_charge",
         "_counted",
         "_dropping",
+        "_full",
         "_keep_usage",
         "_like",
         "_lines",
@@ -74,9 +80,22 @@ class StreamScanner:
         "usage",
     )
 
-    def __init__(self, *, keep_usage: bool, call_id: str = "", model: str = "") -> None:
-        """`keep_usage`: the caller asked for the usage chunk. Id and model fill in what lacks."""
+    def __init__(
+        self,
+        *,
+        keep_usage: bool,
+        call_id: str = "",
+        model: str = "",
+        full_name: str = "",
+        charge: Callable[[Usage], tuple[Usage, int]] | None = None,
+    ) -> None:
+        """`keep_usage`: the caller asked for the usage chunk. Id and model fill in what lacks.
+
+        `full_name` is what chunks call the model; `charge` says what is charged for a report, and
+        how much in nano-USD.
+        """
         self._keep_usage = keep_usage
+        self._full, self._charge = FullName(full_name), charge
         self._call_id, self._model = call_id, model
         self._like = Likeness()
         self._lines = WholeLines(LINE_BYTES_MAX)
@@ -145,7 +164,7 @@ class StreamScanner:
                 if cut > at:
                     bulk = block[at:cut]
                     self._count_later(bulk)
-                    out.append(bulk)
+                    out.append(self._full.put(bulk))
                     at = cut
                     continue
             end = block.find(b"\n", at) + 1
@@ -192,10 +211,14 @@ class StreamScanner:
             self.started = True
             out.extend(self._pending)
             self._pending = []
-        self._pass(line, out)
+        self._full.learn(line, chunk.model)
         if self.started:
             self._count_later(line)
             self._like.learn(line, chunk)
+        if usage is not None and self._charge is not None:
+            told, cost = self._charge(usage)
+            line = b"data: %b\n" % tell(line[5:], self._full.name, told, cost)
+        self._pass(line, out)
 
     def _read(
         self, line: bytes, payload: bytes, out: list[bytes]
@@ -224,6 +247,7 @@ class StreamScanner:
             raise BrokenStreamError(message, b"".join(out)) from None
 
     def _pass(self, line: bytes, out: list[bytes]) -> None:
+        line = self._full.put(line)
         if self.started:
             out.append(line)
             return

@@ -48,13 +48,11 @@ def _usage(report: msgspec.Raw, usage: Usage, nano_usd: int) -> msgspec.Raw:
     counted = usage.source == "estimated" or not bytes(report).startswith(b"{")
     members = {} if counted else decode_members(report)
     if counted:
-        total = usage.input_tokens + usage.output_tokens
-        for name, tokens in (
-            ("prompt_tokens", usage.input_tokens),
-            ("completion_tokens", usage.output_tokens),
-            ("total_tokens", total),
-        ):
-            members[name] = msgspec.Raw(b"%d" % tokens)
+        counts = {"prompt_tokens": usage.input_tokens}
+        if usage.output_tokens:
+            counts["completion_tokens"] = usage.output_tokens
+        counts["total_tokens"] = usage.input_tokens + usage.output_tokens
+        members = {name: msgspec.Raw(b"%d" % tokens) for name, tokens in counts.items()}
     members["cost"] = msgspec.Raw(usd_number(nano_usd).encode())
     return msgspec.Raw(_encode(members))
 

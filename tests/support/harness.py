@@ -146,6 +146,11 @@ def chunk(delta: dict[str, Any] | None = None, **extra: Any) -> bytes:
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
+def named(data: bytes, model: str = "local/m") -> bytes:
+    """A provider's bytes as the caller gets them: with the full id of the model `m`."""
+    return data.replace(b'"model": "m"', b'"model": "%b"' % model.encode())
+
+
 USAGE = chunk(None, usage={"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15})
 DONE = b"data: [DONE]\n\n"
 

@@ -86,12 +86,17 @@ def test_replies_carry_their_ids(gateway: RunningGateway) -> None:
 def test_white_space_before_the_reply_is_legal(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Line breaks keep some connections alive; the bytes pass unchanged (rule: wire)."""
-    body = b"\n\n  \n" + completion()
+    """Line breaks keep some connections alive; the reply passes, with the model's full id and its
+    exact cost (rule: wire, rule: contract).
+    """
+    body = b"\n\n  \n" + completion(made_up={"b": 1.50, "a": [1e5]})
     upstream.answer = lambda connection, _: reply(connection, body)
     got = gateway.chat(gateway.user(), {})
     assert got.status_code == 200
-    assert got.content == body
+    sent, told = json.loads(body, parse_float=str), json.loads(got.content, parse_float=str)
+    assert told.pop("model") == "local/m"
+    assert told["usage"].pop("cost") == "0.0000045"
+    assert told == {name: value for name, value in sent.items() if name != "model"}
 
 
 def test_without_usage_the_call_is_settled_by_our_own_count(

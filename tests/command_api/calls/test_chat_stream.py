@@ -18,6 +18,7 @@ from tests.support.harness import (
     begin_stream,
     chunk,
     eventually,
+    named,
     reply,
     running_gateway,
     send_piece,
@@ -42,12 +43,17 @@ STREAM = {**ASK, "stream": True}
 def test_bytes_pass_and_the_asked_for_usage_with_them(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """With include_usage every byte of the provider's passes; [DONE] closes (rule: contract)."""
+    """All passes; with include_usage a report too, with what is charged (rule: contract)."""
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, WORLD, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True, "stream_options": {"include_usage": True}})
     assert got.headers["content-type"].startswith("text/event-stream")
-    assert got.content == ROLE + HELLO + WORLD + END + USAGE + DONE
+    passed = named(ROLE + HELLO + WORLD + END)
+    assert got.content.startswith(passed)
+    assert got.content.endswith(b"\n\n" + DONE)
+    told = json.loads(got.content.removeprefix(passed).split(b"\n")[0][5:], parse_float=str)
+    sent = json.loads(USAGE[5:])
+    assert told == {**sent, "model": "local/m", "usage": {**sent["usage"], "cost": "0.0000045"}}
     assert gateway.story(user, got)["settled_nano_usd"] == 4_500
 
 
@@ -58,7 +64,7 @@ def test_usage_is_asked_for_and_kept_back(
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True, "stream_options": {"other": 1}})
-    assert got.content == ROLE + HELLO + END + DONE
+    assert got.content == named(ROLE + HELLO + END) + DONE
     assert upstream.requests[0].body["stream_options"] == {"other": 1, "include_usage": True}
     assert gateway.story(user, got)["usage"]["source"] == "provider"
 
@@ -70,7 +76,7 @@ def test_a_clean_end_without_done_is_an_end(
     upstream.answer = lambda connection, _: stream(connection, ROLE, HELLO, END, USAGE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
-    assert got.content == ROLE + HELLO + END + DONE
+    assert got.content == named(ROLE + HELLO + END) + DONE
     assert gateway.story(user, got)["settled_nano_usd"] == 4_500
 
 
@@ -85,7 +91,7 @@ def test_an_end_by_closing_is_an_end(gateway: RunningGateway, upstream: Scripted
     upstream.answer = answer
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
-    assert got.content == HELLO + END + DONE
+    assert got.content == named(HELLO + END) + DONE
 
 
 def test_comments_and_bare_roles_wait_for_output(
@@ -104,7 +110,8 @@ def test_comments_and_bare_roles_wait_for_output(
     upstream.answer = lambda connection, _: stream(
         connection, waiting, ROLE, waiting, HELLO, waiting, END, USAGE, DONE
     )
-    assert gateway.chat(user, {"stream": True}).content == ROLE + HELLO + waiting + END + DONE
+    got = gateway.chat(user, {"stream": True})
+    assert got.content == named(ROLE + HELLO + waiting + END) + DONE
 
 
 OUTPUTS: list[dict[str, Any]] = [
@@ -140,7 +147,7 @@ def test_a_failure_after_output_is_told_in_the_stream_and_settled(
         user = gateway.user()
         got = gateway.chat(user, {"stream": True})
         assert got.status_code == 200
-        assert got.content.startswith(ROLE + chunk(delta))
+        assert got.content.startswith(named(ROLE + chunk(delta)))
         assert got.content.endswith(DONE)
         told = json.loads(got.content.split(b"data: ")[-2])
         assert told["error"]["message"]
@@ -190,7 +197,7 @@ def test_a_finished_but_empty_answer_is_an_answer(
     upstream.answer = lambda connection, _: stream(connection, ROLE, END, USAGE, DONE)
     user = gateway.user()
     got = gateway.chat(user, {"stream": True})
-    assert got.content == ROLE + END + DONE
+    assert got.content == named(ROLE + END) + DONE
     assert gateway.story(user, got)["settled_nano_usd"] == 4_500
 
 
@@ -281,7 +288,7 @@ def test_a_stream_with_a_key_runs_to_its_end(
     eventually(lambda: gateway.open_holds() == 0)
     got = gateway.chat(user, {"stream": True}, **{"Idempotency-Key": "k"})
     assert got.headers["idempotent-replayed"] == "true"
-    assert got.content == ROLE + HELLO + WORLD * 6 + END + DONE
+    assert got.content == named(ROLE + HELLO + WORLD * 6 + END) + DONE
     assert gateway.verified().settled_nano_usd == 4_500
 
 

@@ -93,8 +93,8 @@ def test_what_a_provider_leaves_out_is_put_in(media: RunningGateway) -> None:
     """No usage: our own count, marked so, told in OpenAI's form (money rule 6, rule: contract)."""
     answer_with(media.upstream, {"data": vectors([0.5])["data"]})
     got, story = post(media, "/v1/embeddings", {"model": "local/embed", "input": "abcdefgh"})
-    assert got.json()["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
-    assert (got.json()["object"], got.json()["model"]) == ("list", "embed")
+    assert got.json()["usage"] == {"prompt_tokens": 2, "total_tokens": 2, "cost": 4e-8}
+    assert (got.json()["object"], got.json()["model"]) == ("list", "local/embed")
     assert (story["usage"]["source"], story["settled_nano_usd"]) == ("estimated", 40)
 
 

@@ -43,6 +43,10 @@ def test_a_whole_answer(client: openai.OpenAI) -> None:
     assert [choice.message.content for choice in got.choices] == ["one two three"] * 2
     assert got.usage is not None
     assert got.usage.completion_tokens == 6
+    assert got.model == MODEL
+    assert got.usage.model_extra is not None
+    tokens = got.usage.prompt_tokens * 150 + got.usage.completion_tokens * 600
+    assert got.usage.model_extra["cost"] == tokens / 10**9
 
 
 def test_a_stream(client: openai.OpenAI) -> None:
@@ -55,6 +59,9 @@ def test_a_stream(client: openai.OpenAI) -> None:
     text = "".join(chunk.choices[0].delta.content or "" for chunk in got if chunk.choices)
     assert text == "one two three"
     assert got[-1].usage is not None
+    assert got[-1].usage.model_extra is not None
+    assert got[-1].usage.model_extra["cost"] > 0
+    assert {chunk.model for chunk in got} == {MODEL}
     plain = list(client.chat.completions.create(model=MODEL, messages=HELLO, stream=True))
     assert all(chunk.choices for chunk in plain)
 

@@ -85,6 +85,7 @@ def gateway(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Any:
 name = "{name}"
 base_url = "{upstream.base_url}"
 api_key = "sk-test"
+allow_unpriced = ["web_search", "server_tools"]
 [[provider.model]]
 id = "recorded/model"
 input_per_million = "{PRICES["input"]}"
@@ -214,7 +215,8 @@ def check_reply(recording: Recording, content: bytes, body: dict[str, Any]) -> N
         found = ChatCompletion.model_validate_json(content)
         assert found.choices
         if recording.operation == CHAT and not misfits(recording):
-            assert content == recording.response["body"].encode()
+            (sent,) = recording.events()
+            assert as_sent([json.loads(content)], [sent]) == [sent]
     else:
         assert content.endswith(b"data: [DONE]\n\n")
         asked = bool((body.get("stream_options") or {}).get("include_usage"))
@@ -239,8 +241,24 @@ def check_stream(recording: Recording, content: bytes, *, asked: bool) -> None:
             for event in recording.events()
             if "error" not in event and (asked or event.get("choices") or not event.get("usage"))
         ]
-        assert [event for event in got if "error" not in event] == sent
+        assert as_sent([event for event in got if "error" not in event], sent) == sent
     assert text_of(got) == expected_text(recording)
+
+
+def as_sent(got: list[dict[str, Any]], sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the caller got without what we say in it: the model's full id, and the cost."""
+    for told, event in zip(got, sent, strict=True):
+        assert told["model"].endswith("/recorded/model")
+        told["model"] = event["model"]
+        if told.get("usage"):
+            assert told["usage"].pop("cost") >= 0
+            if event.get("usage") is None:
+                told["usage"] = None
+            elif "cost" in event["usage"]:
+                told["usage"]["cost"] = event["usage"]["cost"]
+        if "usage" not in event:
+            told.pop("usage", None)
+    return got
 
 
 def misfits(recording: Recording) -> bool:
