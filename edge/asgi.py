@@ -24,6 +24,8 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 REQUEST_ID_MAX = 128
 APP_CHARACTERS_MAX = 100
 TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+CALL = "gatewayz.call"
+"""Where a scope has the call that was made of its request, for who looks afterwards."""
 WHOLE_BODY = "gatewayz.body"
 """Where a scope has the body, when all of it came before the request was handed on."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from command_api.routing.router import Plan
     from command_api.settings.calls import HoldSettings
     from domain.ledger.holds import CallBound
+    from domain.pricing.usage import Usage
     from edge.caller import Caller
     from providers.inference.registry.offers import Model, Provider
 
@@ -77,6 +78,7 @@ class Call:
         "bound_tokens",
         "cache_name",
         "caller",
+        "charged",
         "correlation_id",
         "estimated_cost",
         "follows",
@@ -122,6 +124,8 @@ class Call:
         self.hold_event_id, self.follows = "", follows
         self.available = 0
         self.unresolved = False
+        self.charged: tuple[Usage, int] | None = None
+        """What it used and what it was charged for, nano-USD, once it is settled."""
         self._take_plan(plan)
 
     def _take_plan(self, plan: Plan) -> None:

@@ -205,6 +205,7 @@ class Cashier:
         """Charge the call for this attempt, durably: in the ledger, or in the spool meanwhile."""
         cost = attempt.offer.price.cost(usage)
         attempt.costs(cost.nano_usd)
+        call.charged = (usage, cost.nano_usd)
         state = (
             b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
             b'"provider_request_id":%b,"attempts":%b,"reason":"%b"'

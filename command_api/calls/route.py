@@ -18,6 +18,7 @@ from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_tak
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.failures import UpstreamFailure
 from edge.asgi import (
+    CALL,
     ClientGoneError,
     Headers,
     ReplyHeaders,
@@ -77,6 +78,7 @@ class InferenceRoute:
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
+            scope[CALL] = call
             await self._place(call)
             if request.stream:
                 await InferenceStream(self._parts, call, head, receive, send).run()

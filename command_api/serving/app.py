@@ -22,6 +22,7 @@ from command_api.serving.gateway import Gateway
 from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
+from command_api.serving.request_log import Logged, RequestLog
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
@@ -57,6 +58,7 @@ class GatewayApp(FastAPI):
     """FastAPI, but for the inference paths, which are too hot for it."""
 
     inference: dict[str, Endpoint]
+    request_log: RequestLog | None = None
 
     def openapi(self) -> dict[str, Any]:
         """The framework's document, with the inference routes put in; made once."""
@@ -77,7 +79,10 @@ class GatewayApp(FastAPI):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        await super().__call__(scope, receive, send_with_id)
+        serve: Endpoint = super().__call__
+        if self.request_log is not None:
+            serve = Logged(serve, self.request_log)
+        await serve(scope, receive, send_with_id)
 
 
 def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp:
@@ -94,6 +99,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         finally:
             await reads.close()
             await gateway.stop()
+            if app.request_log is not None:
+                await asyncio.to_thread(app.request_log.stop)
 
     app = GatewayApp(
         title="Gatewayz",
@@ -104,6 +111,9 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
     allow_origins(app, settings.server.cors_origins)
+    if settings.installation.request_log:
+        log = app.request_log = RequestLog()
+        app.inference = {path: Logged(each, log, path) for path, each in app.inference.items()}
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway

@@ -23,6 +23,11 @@ class InstallationSettings(Group):
         alias="GATEWAYZ_LOG_LEVEL",
         description="Least severe log line that is written.",
     )
+    request_log: bool = Field(
+        default=False,
+        alias="GATEWAYZ_REQUEST_LOG",
+        description="A line of JSON for each request on standard output.",
+    )
 
 
 class ServerSettings(Group):
