@@ -15,6 +15,8 @@ import pytest
 import yaml
 from openai import OpenAI
 
+from command_api.processes.spawning import STOP_MARGIN_S
+from command_api.settings import Settings
 from event_store.postgres.embedded import EmbeddedPostgres
 from tests.support.harness import eventually
 from tests.support.processes import TIMEOUT_S, free_port, gatewayz
@@ -118,6 +120,9 @@ def test_the_file_says_what_it_must() -> None:
     for name in (*OURS, *SERVERS):
         assert services[name]["healthcheck"]["test"], name
         assert services[name]["restart"] == "unless-stopped"
+    for name in OURS:
+        given_s = int(services[name]["stop_grace_period"].removesuffix("s"))
+        assert given_s > Settings().server.shutdown_grace_s + STOP_MARGIN_S
     urls = {
         each: urlsplit(services["gateway-1"]["environment"][each])
         for each in ("GATEWAYZ_DATABASE_URL", "GATEWAYZ_REDIS_URL")
@@ -133,8 +138,8 @@ def test_the_file_says_what_it_must() -> None:
 def test_calls_through_both_gateways_reach_the_read_models(stack: Stack) -> None:
     """Balances, rankings and usage come over Kafka, whichever served (P8, rule: two commands)."""
     made = stack.verb("user", "create", "--email", "a@example.com", "--grant", "5")
-    models = ("simulator/echo", "simulator/echo")
-    for number, name in enumerate(("gateway-1", "gateway-2")):
+    calls = 0
+    for name in ("gateway-1", "gateway-2"):
         client = OpenAI(
             api_key=made["api_key"],
             base_url=stack.url(name, "/v1"),
@@ -142,9 +147,10 @@ def test_calls_through_both_gateways_reach_the_read_models(stack: Stack) -> None
         )
         for turn in range(10):
             answer = client.chat.completions.create(
-                model=models[number], messages=[{"role": "user", "content": f"Hello {turn}"}]
+                model="simulator/echo", messages=[{"role": "user", "content": f"Hello {turn}"}]
             )
             assert answer.choices[0].message.content
+            calls += 1
         client.close()
     headers = {"Authorization": f"Bearer {made['api_key']}"}
     seen = [
@@ -157,13 +163,14 @@ def test_calls_through_both_gateways_reach_the_read_models(stack: Stack) -> None
         assert time.monotonic() < until
     listed = {each["name"]: each for each in stack.verb("projections", "list")}
     assert {each["host"] for each in listed.values()} == {"workers"}
-    assert {each["partitions"] for each in listed.values()} == {8}
+    partitions = int(stack.environment("migrate")["GATEWAYZ_KAFKA_PARTITIONS"])
+    assert {each["partitions"] for each in listed.values()} == {partitions}
     assert listed["model_rankings"]["sink"] == "redis"
     assert stack.verb("ledger", "verify")["ok"] is True
     verified = stack.verb("projections", "verify", "all")
     assert verified["ok"] is True
     rows = {t["table"]: t["rows"] for each in verified["projections"] for t in each["tables"]}
-    assert rows["read_credit_statement"] == 21
+    assert rows["read_credit_statement"] == 1 + calls, "the grant, and each charge"
     assert rows["read_app_day"] == rows["read_model_day"] == 1
     assert stack.verb("projections", "rebuild", "model_rankings")["version"] == 2
     assert stack.verb("projections", "verify", "model_rankings")["ok"] is True
