@@ -66,7 +66,12 @@ def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     app = make_app(settings, database, vault_of(settings, database))
     room = connections_with(settings.server.connections_max)
     server = make_server(app, settings, connections_max=room)
-    watch_supervisor(pipe, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+    def orphaned() -> None:
+        app.state.gateway.orphaned = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watch_supervisor(pipe, orphaned)
     # What is loaded by now lives as long as the process: collections need not look at it again.
     gc.collect()
     gc.freeze()

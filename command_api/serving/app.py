@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -160,7 +161,9 @@ async def health(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     if gateway.healthy:
         return json_reply({"status": "healthy"})
-    body = {"status": "unhealthy", "detail": "the ledger is unreachable"}
+    ending = gateway.orphaned
+    detail = "this process is about to end" if ending else "the ledger is unreachable"
+    body = {"status": "unhealthy", "detail": detail}
     return json_reply(body, status=503, headers={"retry-after": str(RETRY_AFTER_S)})
 
 

@@ -50,6 +50,8 @@ class Gateway:
         """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
         self.settings, self.database = settings, database
         self.owner_id = new_uuid7()
+        self.orphaned = False
+        """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
         registry = registry_of(settings)
         self.router = Router(registry, settings.routing)
@@ -133,7 +135,7 @@ class Gateway:
     @property
     def healthy(self) -> bool:
         """Whether a call could be held now."""
-        return self.committer.ready and self._lease.lives
+        return self.committer.ready and self._lease.lives and not self.orphaned
 
     async def _keep_catalog(self) -> None:
         """Start from the log's catalog and health, tell it the operator's prices, then fetch."""
