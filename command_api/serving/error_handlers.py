@@ -10,10 +10,11 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from command_api.operations.table import ROUTES
-from edge.errors import SERVER, ApiError, ledger_unavailable, unavailable
+from edge.errors import SERVER, ApiError, bad_request, ledger_unavailable, unavailable
 from edge.replies import json_bytes
 from projections.engine.freshness import ProjectionLaggingError
 from projections.engine.sinks.port import SinkUnavailableError
+from projections.money.credit_statement import PeriodTooLongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ TOLD: dict[type[Exception], Callable[[Request, Exception], ApiError]] = {
     HTTPException: _http_error,
     RequestValidationError: _invalid,
     ProjectionLaggingError: _lagging,
+    PeriodTooLongError: lambda _, error: bad_request("period_too_long", f"{error}: ask for less."),
     SinkUnavailableError: lambda _, error: unavailable(
         "read_model_unavailable", f"{error}: try again."
     ),

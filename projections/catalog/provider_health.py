@@ -27,7 +27,7 @@ ATTEMPTS = Table(
         key("provider", "text"),
         key("model", "text"),
         *counts("attempts", "successes", "failures", "rate_limited"),
-        *sums("latency_ms", "first_output_ms"),
+        *sums("total_latency_ms", "total_first_output_ms"),
         *counts("first_outputs"),
     ),
     time="minute",
@@ -55,7 +55,7 @@ class ProviderHealth(Projection):
     about = "Success, latency and last error of each provider's models."
     tables = (ATTEMPTS, LAST_OUTCOME)
     handles = (HoldResolved,)
-    revision = 2
+    revision = 3
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count each attempt of a call that ended."""
@@ -91,7 +91,7 @@ def read_provider_health(select: Select, *, since: datetime) -> list[dict[str, A
     """Success rate (parts per million) and mean latency since an instant, by provider, model."""
     rows = select(
         "SELECT a.provider, a.model, sum(a.attempts), sum(a.successes), "
-        "sum(a.rate_limited), sum(a.latency_ms), max(o.last_error), "
+        "sum(a.rate_limited), sum(a.total_latency_ms), max(o.last_error), "
         "max(o.last_error_at) "
         f"FROM {ATTEMPTS.view} a LEFT JOIN {LAST_OUTCOME.view} o USING (provider, model) "
         "WHERE a.minute >= %s GROUP BY 1, 2 ORDER BY 1, 2",

@@ -42,8 +42,11 @@ _NEVER_NULL = (Merge.KEY, Merge.SUM)
 def create_indexes(connection: Connection, projection: Projection, version: int) -> None:
     """Make the other indexes; after a rebuild has filled the tables, which is faster."""
     for table in projection.tables:
-        for columns in table.indexes:
-            connection.execute(f"CREATE INDEX ON {table.stored_as(version)} ({columns})")
+        for index in table.indexes:
+            columns, where, condition = index.partition(" WHERE ")
+            connection.execute(
+                f"CREATE INDEX ON {table.stored_as(version)} ({columns}){where}{condition}"
+            )
 
 
 def show_version(connection: Connection, projection: Projection, version: int) -> None:

@@ -98,8 +98,9 @@ class Table:
 
     `appended` tables only ever gain rows, in the order of their key, which begins with the
     position. Of the others, `members` says how many columns at the end of the key name one
-    member of a sorted set, where the table is kept in Redis. Rows whose `time` column is older
-    than `keep_days` are dropped.
+    member of a sorted set, where the table is kept in Redis. An index is a list of columns, and
+    may end with ` WHERE ` and a condition. Rows whose `time` column is older than `keep_days` are
+    dropped.
     """
 
     name: str

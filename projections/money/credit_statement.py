@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.events.ledger import CreditsGranted, HoldResolved, HoldSettled, LotExpired, MoneyEvent
 from domain.ledger.postings import BREAKAGE
 from projections.engine.projection import Projection
-from projections.engine.tables import Column, Merge, Table, amounts, key, sums
+from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,27 @@ STATEMENT_LINE = Table(
         Column("effective_at", "timestamptz", Merge.ONCE),
     ),
     appended=True,
-    indexes=("account_id, position DESC",),
+    # `booked_at` never goes back: in an account it is in the order of the positions. Lines that
+    # are no charges are few, and found without passing over those that are.
+    indexes=(
+        "account_id, booked_at, position",
+        f"account_id, booked_at, position WHERE transaction_type <> '{USAGE}'",
+    ),
 )
 STATEMENT_BALANCE = Table(
     name="statement_balance",
     about="The balance under the last line of each account's statement; nano-USD.",
     columns=(key("account_id", "uuid"), *sums("posted")),
+)
+STATEMENT_TOTAL = Table(
+    name="statement_total",
+    about="The whole statement of each account summed by type; nano-USD.",
+    columns=(
+        key("account_id", "uuid"),
+        key("transaction_type", "text"),
+        *counts("lines"),
+        *sums("amount"),
+    ),
 )
 
 
@@ -55,11 +70,11 @@ class CreditStatement(Projection):
 
     name = "credit_statement"
     about = "The statement of each account, with running balances."
-    tables = (STATEMENT_LINE, STATEMENT_BALANCE)
+    tables = (STATEMENT_LINE, STATEMENT_BALANCE, STATEMENT_TOTAL)
     handles = (CreditsGranted, LotExpired, HoldResolved)
     watches = ("ledger.",)
     awaited = True
-    revision = 2
+    revision = 3
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> dict[str, int]:
         """The balances under the last lines of the accounts."""
@@ -94,6 +109,9 @@ class CreditStatement(Projection):
         before = balances.get(event.account_id, 0)
         balances[event.account_id] = before + amount
         changes.merge(STATEMENT_BALANCE, (event.account_id,), (amount,))
+        total = changes.row(STATEMENT_TOTAL, (event.account_id, kind))
+        total[0] += 1
+        total[1] += amount
         is_call = isinstance(event, HoldResolved)
         line = (
             entry.position,
@@ -138,24 +156,129 @@ class TypeSum(NamedTuple):
     amount: int
 
 
+class Period(NamedTuple):
+    """The lines of a time, the oldest first, and the balances around them, nano-USD."""
+
+    opening: int
+    closing: int
+    lines: list[Line]
+
+
+PERIOD_LINES_MAX = 100_000
+"""Most lines of one period; a longer one is asked for in parts."""
+
+
+class PeriodTooLongError(ValueError):
+    """There are more than PERIOD_LINES_MAX lines; carries when the first beyond them was booked."""
+
+    def __init__(self, booked_at: datetime) -> None:
+        """`booked_at` is where the next part may begin, at the latest."""
+        super().__init__(f"more than {PERIOD_LINES_MAX} lines before {booked_at.isoformat()}")
+        self.booked_at = booked_at
+
+
 def read_lines(
-    select: Select, account_id: UUID, *, transaction_type: str | None, limit: int, offset: int
+    select: Select,
+    account_id: UUID,
+    *,
+    transaction_type: str | None,
+    limit: int,
+    offset: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[Line]:
-    """A page of an account's statement, newest first; of one type, or of all."""
+    """A page of an account's statement, newest first; of one type, or of all.
+
+    Only what was booked at `since` or later, and before `until`, where these are given.
+    """
+    where, values = _where(account_id, transaction_type, since, until)
+    # Which lines they are is read from an index alone; the rows of those passed over are not.
     rows = select(
-        f"SELECT {', '.join(Line._fields)} FROM {STATEMENT_LINE.view} "
-        "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) "
-        "ORDER BY position DESC LIMIT %s OFFSET %s",
-        [account_id, transaction_type, transaction_type, limit, offset],
+        f"SELECT {', '.join(Line._fields)} FROM {STATEMENT_LINE.view} WHERE position IN "
+        f"(SELECT position FROM {STATEMENT_LINE.view} WHERE {where} "
+        "ORDER BY account_id DESC, booked_at DESC, position DESC LIMIT %s OFFSET %s) "
+        "ORDER BY position DESC",
+        [*values, limit, offset],
     )
     return [Line(*row) for row in rows]
 
 
 def read_sums(select: Select, account_id: UUID, *, transaction_type: str | None) -> list[TypeSum]:
-    """The whole statement summed by type; of one type, or of all."""
+    """The whole statement summed by type, as the totals say; of one type, or of all."""
     rows = select(
-        f"SELECT transaction_type, count(*), sum(amount) FROM {STATEMENT_LINE.view} "
-        "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) GROUP BY 1",
+        f"SELECT transaction_type, lines, amount FROM {STATEMENT_TOTAL.view} "
+        "WHERE account_id = %s AND (%s::text IS NULL OR transaction_type = %s) ORDER BY 1",
         [account_id, transaction_type, transaction_type],
     )
     return [TypeSum(*row) for row in rows]
+
+
+def read_period_sums(
+    select: Select,
+    account_id: UUID,
+    *,
+    transaction_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[TypeSum]:
+    """The lines of a period summed by type; raises PeriodTooLongError."""
+    where, values = _where(account_id, transaction_type, since, until)
+    rows = select(
+        "SELECT transaction_type, count(*), sum(amount), max(booked_at) FROM "
+        f"(SELECT transaction_type, amount, booked_at FROM {STATEMENT_LINE.view} WHERE {where} "
+        "ORDER BY account_id, booked_at, position LIMIT %s) AS lines GROUP BY 1 ORDER BY 1",
+        [*values, PERIOD_LINES_MAX + 1],
+    )
+    if sum(row[1] for row in rows) > PERIOD_LINES_MAX:
+        raise PeriodTooLongError(max(row[3] for row in rows))
+    return [TypeSum(*row[:3]) for row in rows]
+
+
+def read_period(
+    select: Select, account_id: UUID, *, since: datetime | None, until: datetime | None
+) -> Period:
+    """All lines booked at `since` or later and before `until`; None is without a bound.
+
+    Raises PeriodTooLongError.
+    """
+    where, values = _where(account_id, None, since, until)
+    rows = select(
+        f"SELECT {', '.join(Line._fields)} FROM {STATEMENT_LINE.view} WHERE {where} "
+        "ORDER BY account_id, booked_at, position LIMIT %s",
+        [*values, PERIOD_LINES_MAX + 1],
+    )
+    lines = [Line(*row) for row in rows]
+    if len(lines) > PERIOD_LINES_MAX:
+        raise PeriodTooLongError(lines[-1].booked_at)
+    if lines:
+        return Period(lines[0].balance_before, lines[-1].balance_after, lines)
+    before = since or until
+    last = (
+        []
+        if before is None
+        else read_lines(select, account_id, transaction_type=None, limit=1, offset=0, until=before)
+    )
+    posted = last[0].balance_after if last and since else 0
+    return Period(posted, posted, [])
+
+
+def _where(
+    account_id: UUID,
+    transaction_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> tuple[str, list[Any]]:
+    """A condition on lines, so written that the right index is seen to fit, and its values."""
+    where, values = "account_id = %s", list[Any]([account_id])
+    if transaction_type is not None:
+        where += " AND transaction_type = %s"
+        values.append(transaction_type)
+        if transaction_type != USAGE:
+            where += f" AND transaction_type <> '{USAGE}'"
+    if since is not None:
+        where += " AND booked_at >= %s"
+        values.append(since)
+    if until is not None:
+        where += " AND booked_at < %s"
+        values.append(until)
+    return where, values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from domain.events.ledger import HoldResolved
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 LATENCY_BOUNDS_MS = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 """Upper bounds of the latency histogram's buckets, milliseconds; the last bucket has none."""
-BUCKETS = (*(f"latency_le_{bound}" for bound in LATENCY_BOUNDS_MS), "latency_le_inf")
+BUCKETS = (
+    *(f"calls_{low}_to_{high}_ms" for low, high in pairwise((0, *LATENCY_BOUNDS_MS))),
+    f"calls_over_{LATENCY_BOUNDS_MS[-1]}_ms",
+)
 
 USAGE_BY_HOUR = Table(
     name="usage_by_hour",
     about="What was used in an hour; times in milliseconds, money in nano-USD. "
-    "`latency_le_N` counts calls of at most N ms that no smaller bucket holds.",
+    "`calls_A_to_B_ms` counts calls that took more than A and at most B ms.",
     columns=(
         key("hour", "timestamptz"),
         key("account_id", "uuid"),
@@ -35,7 +39,7 @@ USAGE_BY_HOUR = Table(
         *sums("input_tokens", "output_tokens"),
         *sums("cached_input_tokens", "reasoning_tokens"),
         *sums("cost_nano_usd", "charged_nano_usd", "margin_nano_usd"),
-        *sums("latency_ms", "first_output_ms"),
+        *sums("total_latency_ms", "total_first_output_ms"),
         *counts("first_outputs", *BUCKETS),
     ),
     indexes=("account_id, hour",),
@@ -49,7 +53,7 @@ class UsageByHour(Projection):
     about = "Requests, tokens, money and latency by hour."
     tables = (USAGE_BY_HOUR,)
     handles = (HoldResolved,)
-    revision = 2
+    revision = 3
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a call that ended in the hour of its end."""
@@ -94,7 +98,7 @@ def read_traffic_rows(select: Select, *, since: datetime) -> list[Row]:
     return select(
         "SELECT coalesce(provider, ''), coalesce(model, ''), grouping(provider, model), "
         "sum(requests), sum(input_tokens + output_tokens), sum(charged_nano_usd), "
-        "sum(output_tokens), sum(latency_ms), count(DISTINCT account_id) "
+        "sum(output_tokens), sum(total_latency_ms), count(DISTINCT account_id) "
         f"FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
         "GROUP BY GROUPING SETS ((provider, model), (provider), ()) ORDER BY 4 DESC, 1, 2",
         [since],

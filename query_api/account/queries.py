@@ -16,9 +16,11 @@ from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
 from projections.money.account_balances import read_account_balance, read_lots
-from projections.money.credit_statement import read_lines, read_sums
+from projections.money.credit_statement import read_lines, read_period_sums, read_sums
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from event_store.postgres.database import Connects
 
 BALANCES = projection_named("account_balances")
@@ -77,17 +79,34 @@ def read_transactions(
     limit: int,
     offset: int,
     transaction_type: str | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     wait_s: float,
 ) -> tuple[list[dict[str, Any]], int, dict[str, int]]:
-    """A page of the statement, newest first, the number of all lines, and sums by type."""
+    """A page of the statement, newest first, the number of all lines, and sums by type.
+
+    Of the whole statement, or of what was booked at `since` or later and before `until`; raises
+    PeriodTooLongError.
+    """
     account = UUID(account_id)
     with database.connect() as connection:
         await_own_writes(connection, STATEMENT, wait_s)
         select = select_on(connection)
         page = read_lines(
-            select, account, transaction_type=transaction_type, limit=limit, offset=offset
+            select,
+            account,
+            transaction_type=transaction_type,
+            limit=limit,
+            offset=offset,
+            since=since,
+            until=until,
         )
-        sums = read_sums(select, account, transaction_type=transaction_type)
+        if since is None and until is None:
+            sums = read_sums(select, account, transaction_type=transaction_type)
+        else:
+            sums = read_period_sums(
+                select, account, transaction_type=transaction_type, since=since, until=until
+            )
     lines = [
         {
             "id": str(line.event_id),

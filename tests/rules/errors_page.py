@@ -217,6 +217,10 @@ MEANINGS = {
         "The balance or statement does not have the caller's own writes yet.",
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
     ),
+    "period_too_long": (
+        "The statement has too many lines between `from` and `to` to be summed.",
+        "Ask for a shorter time; the message says where the next may begin.",
+    ),
     "unknown_parameter": (
         "The query has a parameter that the route does not know.",
         "Leave it out, or use one that the message names.",

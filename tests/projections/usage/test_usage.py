@@ -16,7 +16,7 @@ from projections.engine.sinks.redis import RedisSink, sinks_of
 from projections.hosting.install import install
 from projections.usage.activity_log import ActivityLog
 from projections.usage.rate_limit_counters import MIDNIGHT, RATE_LIMIT_COUNTER
-from projections.usage.usage_by_hour import LATENCY_BOUNDS_MS
+from projections.usage.usage_by_hour import BUCKETS, LATENCY_BOUNDS_MS
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -56,9 +56,10 @@ def test_usage_of_one_account_has_its_latencies(projected: Projected) -> None:
         for each in projected.ends
         if each.account_id == str(projected.account)
     ]
-    columns = [*(f"latency_le_{bound}" for bound in LATENCY_BOUNDS_MS), "latency_le_inf"]
+    columns = ["calls_0_to_100_ms", "calls_100_to_250_ms", *BUCKETS[2:-1], "calls_over_60000_ms"]
+    names = ("requests", "total_latency_ms", *columns)
     rows = projected.select(
-        f"SELECT {', '.join(f'sum({each})' for each in ('requests', 'latency_ms', *columns))} "
+        f"SELECT {', '.join(f'sum({each})' for each in names)} "
         "FROM read_usage_by_hour WHERE account_id = %s",
         [projected.account],
     )

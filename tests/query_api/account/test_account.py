@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import httpx
 import pytest
 
 from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
@@ -120,3 +121,30 @@ def test_a_read_model_that_lags_is_told(database: Database) -> None:
         read_transactions(
             database, str(ACCOUNT), limit=1, offset=0, transaction_type=None, wait_s=0
         )
+
+
+def test_a_statement_by_dates(gateway: RunningGateway) -> None:
+    """From an instant or a day, to another; sums and number are of that time (rule: contract)."""
+    user = gateway.user()
+    for _ in range(3):
+        gateway.chat(user, {})
+    headers = {"Authorization": f"Bearer {user.api_key}"}
+
+    def ask(**query: str) -> httpx.Response:
+        url = f"{gateway.url}/user/credit-transactions"
+        return httpx.get(url, params=query, headers=headers, timeout=20)
+
+    whole = ask().json()
+    assert whole["total"] == 4
+    second = whole["transactions"][1]["created_at"]
+    late, early = ask(**{"from": second}).json(), ask(to=second).json()
+    assert late["transactions"] + early["transactions"] == whole["transactions"]
+    assert (late["total"], early["total"]) == (2, 2)
+    assert late["summary"]["by_type"].keys() == {"api_usage"}
+    today = datetime.now(UTC).date()
+    assert ask(**{"from": today.isoformat()}).json()["total"] in (0, 4)  # Midnight may pass.
+    assert ask(to=(today - timedelta(days=1)).isoformat()).json()["total"] == 0
+    assert ask(**{"from": second, "transaction_type": "trial"}).json()["total"] == 0
+    for value in ("yesterday", "2026-13-01", "", "0001-01-01T00:00:00+23:59"):
+        refused = ask(**{"from": value})
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_value"), value
