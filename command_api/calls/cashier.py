@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -100,6 +101,13 @@ class Cashier:
         """One for each process."""
         self._committer, self._spool = committer, spool
         self._offers = OfferEnvelopes()
+        self._open: dict[bytes, float] = {}
+
+    def live(self, within_s: float) -> set[bytes]:
+        """Calls whose hold was placed within this time and has no outcome yet."""
+        since = time.monotonic() - within_s
+        self._open = {call: began for call, began in self._open.items() if began > since}
+        return set(self._open)
 
     async def place(self, call: Call) -> AppendAnswer:
         """Place the hold, durably; raises ApiError 400, 402 or 503.
@@ -133,6 +141,8 @@ class Cashier:
         if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
             raise call_too_large(call)
         call.unresolved = answer.applied
+        if answer.applied:
+            self._open[call.id_bytes] = time.monotonic()
         call.available = answer.figure
         return answer
 
@@ -232,6 +242,7 @@ class Cashier:
     def abandon(self, call: Call, reason: str) -> None:
         """Spool a void for a call that this process can no longer finish."""
         call.unresolved = False
+        self._open.pop(call.id_bytes, None)
         self._spool.keep_or_remember(self._void_entry(call, reason))
 
     def _alternatives(self, call: Call) -> bytes:
@@ -277,3 +288,5 @@ class Cashier:
                 logger.warning(
                     "the hold of call %s was resolved before: code %d", call.id, answer.code
                 )
+        finally:
+            self._open.pop(call.id_bytes, None)

@@ -21,6 +21,8 @@ from command_api.kept_replies.response_cache import ResponseCache
 from command_api.routing.router import Router
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
+from event_store.append.sweeper import OwnHolds
+from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7
 from projections.catalog.provider_health import read_provider_health
 from projections.engine.projection import select_on
@@ -100,7 +102,9 @@ class Gateway:
             life_s=settings.leases.life_s,
             heartbeat_s=settings.leases.heartbeat_s,
         )
+        self._own_holds = OwnHolds(database, self.committer, self.spool, self.owner_id)
         self._drain: asyncio.Task[None] | None = None
+        self._reconciling: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -113,10 +117,11 @@ class Gateway:
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
+        self._reconciling = asyncio.get_running_loop().create_task(self._reconcile())
 
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
-        for task in (self._drain, self._catalog):
+        for task in (self._reconciling, self._drain, self._catalog):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -184,3 +189,14 @@ class Gateway:
             await self.spool.drain(self.committer, self.owner_id)
         else:
             await asyncio.to_thread(self.spool.keep_remembered)
+
+    async def _reconcile(self) -> None:
+        """Look now and then for holds of our own that no call of ours will resolve any more."""
+        while True:
+            await asyncio.sleep(self.settings.leases.sweep_interval_s)
+            try:
+                await self._own_holds.reconcile(self.cashier.live(self.settings.hold_ttl_s))
+            except (psycopg.Error, LedgerUnavailableError) as error:
+                logger.warning("our own holds cannot be looked at: %s", str(error).strip())
+            except Exception:
+                logger.exception("our own holds could not be reconciled; it is tried again")

@@ -174,7 +174,7 @@ BEGIN
         instant, topics);
       WHEN 3, 4, 5 THEN
         answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], follows[i], instant,
-          topics);
+          topics, owner);
       ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
@@ -444,7 +444,7 @@ BEGIN
   code := 0; figure := amount;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], owner uuid, OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -466,7 +466,8 @@ BEGIN
   END IF;
   IF kind = 5 THEN
     IF hold.expires_at > instant OR EXISTS (
-      SELECT FROM process_lease WHERE owner_id = hold.owner_id AND expires_at > clock_timestamp()
+      SELECT FROM process_lease
+      WHERE owner_id = hold.owner_id AND owner_id <> owner AND expires_at > clock_timestamp()
     ) THEN code := 10; RETURN; END IF;
     loss := hold.estimated_cost;
   END IF;

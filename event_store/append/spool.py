@@ -158,6 +158,11 @@ class Spool:
         """The outcomes of one owner, oldest call first."""
         return [spooled.file for spooled in self._spooled(owner_id)]
 
+    def calls(self) -> set[UUID]:
+        """Calls of this process whose outcome waits, on disk or in memory."""
+        found = {spooled.call for spooled in self._spooled(self._owner_id)}
+        return found | {UUID(bytes=entry.stream) for entry in self._remembered}
+
     def _spooled(self, owner_id: UUID) -> list[Spooled]:
         found = [each for owner, each in finished(self.root / str(owner_id)) if owner is None]
         found += [each for owner, each in finished(self.reserve.folder) if owner == owner_id]

@@ -16,8 +16,10 @@ import msgspec
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.errors import EntryRefusedError
 from event_store.ids import new_uuid7, now_iso
+from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from uuid import UUID
 
     from event_store.append.committer import Committer
@@ -28,6 +30,9 @@ logger = logging.getLogger("gatewayz.sweeper")
 
 SWEEP_HOLDS_MAX = 1_000
 LEASES_KEPT_DAYS = 7
+RECONCILE_TIMEOUT_S = 5.0
+LEFT_BEHIND = "the process that owned the call is gone and left no outcome"
+LEFT_OPEN = "the process that owns the call lives and has no outcome for it"
 
 
 @dataclass(slots=True)
@@ -102,7 +107,51 @@ class Sweeper:
         )
 
 
-def expiry(call_id: UUID, account_id: UUID, owner_id: UUID) -> Entry:
+class OwnHolds:
+    """What a living process does about its own holds past their life (money rule 11).
+
+    An outcome that waits in the spool is left to the drain, and a call in flight to itself.
+    """
+
+    def __init__(
+        self, database: Database, committer: Committer, spool: Spool, owner_id: UUID
+    ) -> None:
+        """Of one process; the append takes an expiry of its holds from nobody else."""
+        self._database, self._committer, self._spool = database, committer, spool
+        self._owner_id = owner_id
+
+    async def reconcile(self, live: Container[bytes]) -> int:
+        """Expire what has neither an outcome nor a call in `live`; returns how many.
+
+        Raises psycopg.OperationalError or LedgerUnavailableError when the database is away.
+        """
+        connection = await self._database.connect_async()
+        async with connection:
+            with hanging_up(connection, RECONCILE_TIMEOUT_S):
+                cursor = await connection.execute(
+                    "SELECT call_id, account_id FROM open_hold "
+                    "WHERE owner_id = %s AND expires_at <= booking_clock() LIMIT %s",
+                    [self._owner_id, SWEEP_HOLDS_MAX],
+                )
+                found = await cursor.fetchall()
+        waiting = self._spool.calls() if found else set()
+        expired = 0
+        for call_id, account_id in found:
+            if call_id in waiting or call_id.bytes in live:
+                continue
+            entry = expiry(call_id, account_id, self._owner_id, LEFT_OPEN)
+            try:
+                answer = await self._committer.append(entry)
+            except EntryRefusedError:
+                logger.exception("the hold of call %s cannot be expired", call_id)
+                continue
+            expired += answer.code == AppendCode.OK
+        if expired:
+            logger.error("%d holds of our own were left open and are expired", expired)
+        return expired
+
+
+def expiry(call_id: UUID, account_id: UUID, owner_id: UUID, reason: str = LEFT_BEHIND) -> Entry:
     """The entry that expires one hold."""
     state = msgspec.json.encode(
         {
@@ -112,7 +161,7 @@ def expiry(call_id: UUID, account_id: UUID, owner_id: UUID) -> Entry:
             "correlation_id": str(call_id),
             "causation_id": str(owner_id),
             "account_id": str(account_id),
-            "reason": "the process that owned the call is gone and left no outcome",
+            "reason": reason,
         }
     )
     return Entry(EntryKind.EXPIRE, call_id.bytes, account_id.bytes, 0, state[:-1])

@@ -16,7 +16,7 @@ from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
 from event_store.append.leases import Lease
 from event_store.append.spool import Spool
-from event_store.append.sweeper import LEASES_KEPT_DAYS, Sweep, Sweeper, expiry
+from event_store.append.sweeper import LEASES_KEPT_DAYS, OwnHolds, Sweep, Sweeper, expiry
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
 from projections.hosting.verify import verify
@@ -249,3 +249,56 @@ def test_an_unreadable_outcome_does_not_hinder_the_rest(database: Database, tmp_
     spool.files(dead)[0].write_bytes(b"{")
     held(database, new_uuid7())
     assert sweep(database, tmp_path)[0].expired >= 1
+
+
+def reconcile(database: Database, home: Path, owner: UUID, *live: UUID) -> int:
+    """One look of a process at its own holds."""
+
+    async def run() -> int:
+        async with writing(database, owner, ttl_s=600) as committer:
+            own = OwnHolds(database, committer, Spool(home, owner), owner)
+            return await own.reconcile({call.bytes for call in live})
+
+    return asyncio.run(run())
+
+
+def test_a_living_owner_expires_what_it_left_open(database: Database, tmp_path: Path) -> None:
+    """Past its life and without an outcome; a call that still runs is left (money rule 11)."""
+    owner = new_uuid7()
+    left, running = held(database, owner, count=2)
+    lease(database, owner)
+    assert reconcile(database, tmp_path, owner, running) == 1
+    (event,) = events(database, HoldExpired)
+    assert event.originator_id == left
+    assert event.house_loss_nano_usd == 7
+    assert open_holds(database) == {running}
+    assert verify(database).differences == []
+
+
+def test_an_owner_leaves_what_is_spooled_young_or_anothers(
+    database: Database, tmp_path: Path
+) -> None:
+    """An outcome is appended by the drain; other owners' holds are theirs (P2, money rule 11)."""
+    owner, other = new_uuid7(), new_uuid7()
+    (spooled,) = held(database, owner)
+    (young,) = held(database, owner, ttl_s=600)
+    (others,) = held(database, other)
+    lease(database, owner)
+    lease(database, other)
+    Spool(tmp_path, owner).keep(entries.settle(spooled, ACCOUNT, 400))
+    assert reconcile(database, tmp_path, owner) == 0
+    assert open_holds(database) == {spooled, young, others}
+
+
+def test_only_the_owner_itself_may_while_it_lives(database: Database) -> None:
+    """The append knows whose entry it is (money rule 11)."""
+    owner, other = new_uuid7(), new_uuid7()
+    (call,) = held(database, owner)
+    lease(database, owner)
+
+    async def run(by: UUID) -> int:
+        async with writing(database, by) as committer:
+            return (await committer.append(expiry(call, ACCOUNT, owner))).code
+
+    assert asyncio.run(run(other)) == AppendCode.OWNER_ALIVE
+    assert asyncio.run(run(owner)) == AppendCode.OK

@@ -247,6 +247,10 @@ CHECKS = {
             function("ledger_grant", "THEN 2 ELSE 5"),
         ),
     ),
+    "0028_own_holds": Check(
+        (APPEND_NOW, no(function("ledger_resolve", "owner_id <> owner"))),
+        (function("ledger_resolve", "owner_id <> owner"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
