@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
-from domain.events.ledger import CreditsGranted, HoldRefused, HoldResolved, LotExpired
+from domain.events.ledger import (
+    CreditsGranted,
+    HoldRefused,
+    HoldResolved,
+    HoldSettled,
+    LotExpired,
+)
 from projections.call_facts import UNKNOWN, facts_of, key_id_of
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, key
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
     from projections.engine.tables import Changes
+
+COMPLETION_ID_CHARACTERS_MAX = 256
+"""What is longer is not looked for as the id of a reply."""
 
 ACTIVITY = Table(
     name="activity_log",
@@ -34,9 +46,10 @@ ACTIVITY = Table(
         Column("duration_ms", "bigint", Merge.ONCE),
         Column("first_output_ms", "bigint", Merge.ONCE),
         Column("booked_at", "timestamptz", Merge.ONCE),
+        Column("completion_id", "text", Merge.ONCE, about="The `id` of a charged call's reply."),
     ),
     appended=True,
-    indexes=("account_id, position DESC",),
+    indexes=("account_id, position DESC", "account_id, completion_id"),
 )
 
 
@@ -46,7 +59,7 @@ class ActivityLog(Projection):
     name = "activity_log"
     about = "What happened on each account."
     tables = (ACTIVITY,)
-    revision = 2
+    revision = 3
     handles = (
         *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
         *(UserRegistered, ApiKeyCreated, ApiKeyRevoked),
@@ -59,7 +72,7 @@ class ActivityLog(Projection):
         key_id, call_id, provider, model = key_id_of(event.actor), None, UNKNOWN, UNKNOWN
         tokens: tuple[int | None, int | None] = (None, None)
         times: tuple[int | None, int | None] = (None, None)
-        amount = 0
+        amount, completion_id = 0, None
         match event:
             case HoldResolved():
                 facts = changes.worked.once(facts_of, entry.position, event)
@@ -67,6 +80,8 @@ class ActivityLog(Projection):
                 tokens = (facts.input_tokens, facts.output_tokens)
                 times = (facts.duration_ms, facts.first_output_ms)
                 amount = -event.settled_nano_usd - event.breakage_nano_usd
+                if isinstance(event, HoldSettled):
+                    completion_id = _completion_id(event.provider_request_id)
             case HoldRefused():
                 call_id = str(event.originator_id)
                 provider, model = event.provider or UNKNOWN, event.model or UNKNOWN
@@ -82,4 +97,20 @@ class ActivityLog(Projection):
                 return
         account = getattr(event, "account_id", None)
         row = (entry.position, account, kind, key_id, call_id, provider, model, *tokens, amount)
-        changes.append(ACTIVITY, (*row, *times, entry.booked_at))
+        changes.append(ACTIVITY, (*row, *times, entry.booked_at, completion_id))
+
+
+def _completion_id(told: str | None) -> str | None:
+    """What a provider called its reply, where it can be looked for."""
+    fits = told and len(told) <= COMPLETION_ID_CHARACTERS_MAX and "\0" not in told
+    return told if fits else None
+
+
+def read_call_of_completion(select: Select, account: UUID, completion_id: str) -> UUID | None:
+    """The account's newest call whose reply had this `id`; providers may give one twice."""
+    found = select(
+        f"SELECT call_id FROM {ACTIVITY.view} WHERE account_id = %s AND completion_id = %s "
+        "ORDER BY position DESC LIMIT 1",
+        [account, completion_id],
+    )
+    return next((call_id for (call_id,) in found), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from domain.events.ledger import (
     CallEvent,
@@ -19,11 +20,31 @@ from domain.pricing.money import EXACT, format_usd
 from domain.pricing.terms import PriceTerms
 from event_store.ids import to_iso
 from event_store.log.reading import LogEntry, read_stream
+from projections.all import projection_named
+from projections.engine.freshness import await_own_writes
+from projections.engine.projection import select_on
+from projections.usage.activity_log import read_call_of_completion
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from event_store.postgres.database import Connects
+
+
+ACTIVITY = projection_named("activity_log")
+
+
+def story_of_completion(
+    database: Connects, completion_id: str, account_id: str, *, wait_s: float
+) -> dict[str, Any] | None:
+    """The story of the owner's call whose reply had this `id`; None when there is none.
+
+    The read model only finds the call, once it shows all that was there when this was asked;
+    raises ProjectionLaggingError when it does not within `wait_s`.
+    """
+    with database.connect() as connection:
+        await_own_writes(connection, ACTIVITY, wait_s)
+        select = select_on(connection)
+        call_id = read_call_of_completion(select, UUID(account_id), completion_id)
+    return None if call_id is None else call_story(database, call_id, account_id)
 
 
 def call_story(database: Connects, call_id: UUID, account_id: str) -> dict[str, Any] | None:

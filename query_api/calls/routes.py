@@ -1,14 +1,19 @@
-"""GET /v1/calls/{id}: the whole story of the caller's own call, read from the log."""
+"""GET /v1/calls/{id}: the whole story of the caller's own call, read from the log.
+
+GET /v1/calls?completion_id= finds a call by the `id` of its reply.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from edge.errors import ApiError
 from edge.replies import json_reply
-from query_api.calls.queries import call_story
+from projections.usage.activity_log import COMPLETION_ID_CHARACTERS_MAX
+from query_api.calls.queries import call_story, story_of_completion
 from query_api.parts import Calling, Parts  # noqa: TC001 - FastAPI reads annotations at run time.
 
 router = APIRouter()
@@ -20,6 +25,22 @@ def _parse_call_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+@router.get("/v1/calls")
+async def find_call(
+    parts: Parts,
+    caller: Calling,
+    completion_id: Annotated[str, Query(min_length=1, max_length=COMPLETION_ID_CHARACTERS_MAX)],
+) -> Response:
+    """The story of the caller's own call whose reply had this `id`, once the reply has ended."""
+    story = await parts.account.run(
+        story_of_completion, completion_id, caller.account_id, wait_s=parts.wait_s
+    )
+    if story is None:
+        message = f"No reply of yours that was charged has the id {completion_id!r}."
+        raise ApiError(404, "call_not_found", message)
+    return json_reply(story)
 
 
 @router.get("/v1/calls/{call_id}")

@@ -12,16 +12,18 @@ from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
 from query_api.calls.queries import call_story
 from tests.support import entries
+from tests.support.harness import chunk, completion, reply, stream
 from tests.support.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from event_store.postgres.database import Database
-    from tests.support.harness import RunningGateway
+    from tests.support.harness import RunningGateway, ScriptedUpstream
 
 ACCOUNT = UUID("00000000-0000-7000-8000-00000000000a")
 COST = 1_190_000
+COUNTS = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 def test_a_call_is_its_owners_alone(gateway: RunningGateway) -> None:
@@ -30,6 +32,49 @@ def test_a_call_is_its_owners_alone(gateway: RunningGateway) -> None:
     got = gateway.chat(owner, {})
     with gateway.client(other) as client:
         assert client.get(f"/v1/calls/{got.headers['x-gatewayz-call-id']}").status_code == 404
+
+
+def test_a_call_is_found_by_the_id_of_its_reply(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """At once when the reply has ended, streamed or whole, by its owner alone
+    (rule: contract, rule: access).
+    """
+    owner, other = gateway.user(), gateway.user()
+    for made, streamed in (("up-whole", False), ("up-stream", True), ("up-whole", False)):
+        upstream.answer = lambda connection, _, made=made, streamed=streamed: (
+            stream(
+                connection, chunk({"content": "Hi"}, id=made), chunk(None, id=made, usage=COUNTS)
+            )
+            if streamed
+            else reply(connection, completion(id=made))
+        )
+        got = gateway.chat(owner, {"stream": streamed})
+        with gateway.client(owner) as client:
+            found = client.get("/v1/calls", params={"completion_id": made})
+        # Of two with the same id the newest is meant.
+        assert found.json()["id"] == got.headers["x-gatewayz-call-id"]
+        assert found.json()["status"] == "settled"
+        assert found.json() == gateway.story(owner, got)
+    for user, asked in ((other, "up-whole"), (owner, "up-other")):
+        with gateway.client(user) as client:
+            got = client.get("/v1/calls", params={"completion_id": asked})
+        assert (got.status_code, got.json()["error"]["code"]) == (404, "call_not_found")
+
+
+def test_an_id_that_cannot_be_looked_for_stops_no_read_model(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """A provider may call its reply anything (P7, rule: bounded)."""
+    user = gateway.user()
+    for made in ("a" * 300, "a\0b", ""):
+        upstream.answer = lambda connection, _, made=made: reply(connection, completion(id=made))
+        assert gateway.chat(user, {}).status_code == 200
+        if made:
+            with gateway.client(user) as client:
+                got = client.get("/v1/calls", params={"completion_id": made})
+            assert got.status_code in (400, 404, 422)
+    gateway.verified()
 
 
 @pytest.mark.parametrize(("end", "status"), [(None, "held"), (entries.void, "voided")])
