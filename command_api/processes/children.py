@@ -22,6 +22,7 @@ import psycopg
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.identity.secret import SecretError
 from command_api.processes.files import connections_with
+from command_api.processes.status_pages import ReadModelMetrics, serve_pages
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -97,8 +98,19 @@ def run_background(settings: Settings, *, pipe: int) -> None:
         daemon=True,
     )
     follower.start()
+    if settings.reads.follower_port:
+        _serve_pages(settings, database, follower)
     asyncio.run(_sweep(settings, database, stop))
     follower.join()
+
+
+def _serve_pages(settings: Settings, database: Database, follower: threading.Thread) -> None:
+    """Health and metrics; a port that is taken keeps nothing else from its work."""
+    host, port = settings.server.host, settings.reads.follower_port or 0
+    try:
+        serve_pages(ReadModelMetrics(database), follower.is_alive, host, port)
+    except OSError as error:
+        logger.error("metrics are not served on port %d: %s", port, error)  # noqa: TRY400
 
 
 def spare_collections() -> None:

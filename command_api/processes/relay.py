@@ -6,17 +6,17 @@ import logging
 import signal
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from command_api.processes.status_pages import serve_pages
 from event_store.relay.kafka import KafkaProducer, ensure_topic
 from event_store.relay.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from http.server import ThreadingHTTPServer
 
     from prometheus_client.core import Metric
 
@@ -78,31 +78,6 @@ class RelayMetrics:
 
 def serve_status(status: RelayStatus, host: str, port: int) -> ThreadingHTTPServer:
     """Serve /health and /metrics in the background."""
-    registry = CollectorRegistry()
-    registry.register(RelayMetrics(status))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, "text/plain; version=0.0.4", generate_latest(registry))
-            elif self.path == "/health":
-                healthy = time.monotonic() - status.beat < STALE_S
-                state = "healthy" if healthy else "stale"
-                body = b'{"status":"%b"}' % state.encode()
-                self._answer(200 if healthy else 503, "application/json", body)
-            else:
-                self._answer(404, "application/json", b'{"detail":"Not Found","code":"not_found"}')
-
-        def _answer(self, code: int, kind: str, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Scrapes are not worth a line."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return serve_pages(
+        RelayMetrics(status), lambda: time.monotonic() - status.beat < STALE_S, host, port
+    )

@@ -60,6 +60,13 @@ class ReadSettings(Group):
         alias="GATEWAYZ_PROJECTION_HOST",
         description="Who advances new projections: the gateway, or `gatewayz worker`.",
     )
+    follower_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        alias="GATEWAYZ_FOLLOWER_PORT",
+        description="Port of the health and metrics of the background process; none without it.",
+    )
     wait_s: float = Field(
         2.0,
         gt=0,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from event_store.log.reading import head_position
 from projections.engine.rebuild import RebuildError
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ def read_status(connection: psycopg.Connection[Any]) -> list[ProjectionStatus]:
         "GROUP BY p.name, p.version, p.sink ORDER BY p.name"
     ).fetchall()
     return [ProjectionStatus(*row) for row in rows]
+
+
+class PartitionStatus(NamedTuple):
+    """Where the live version of a projection stands in one partition of the log."""
+
+    name: str
+    partition: int
+    position: int
+    parked_position: int | None
+
+
+def read_partitions(connection: psycopg.Connection[Any]) -> tuple[int, list[PartitionStatus]]:
+    """The head of the log, and every partition of all projections."""
+    rows = connection.execute(
+        "SELECT p.name, g.partition, g.position, g.parked_position FROM projection p "
+        "JOIN projection_progress g ON g.name = p.name AND g.version = p.version ORDER BY 1, 2"
+    ).fetchall()
+    return head_position(connection), [PartitionStatus(*row) for row in rows]
 
 
 def registered(connection: psycopg.Connection[Any], projection: Projection) -> tuple[int, str]:
