@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from command_api.operations.request import Answer
     from domain.pricing.usage import Usage
     from providers.inference.port import UpstreamReply
-    from providers.inference.registry.offers import Model
     from providers.inference.registry.registry import Registry
 
 logger = logging.getLogger("gatewayz.calls")
@@ -39,11 +38,14 @@ OK = 200
 
 
 def open_upstream(
-    registry: Registry, call: Call, offer: Model, *, stream: bool
+    registry: Registry, call: Call, attempt: Attempt, *, stream: bool
 ) -> Awaitable[UpstreamReply]:
     """Ask an offer's provider; raises UpstreamError. Whoever gets the reply releases it."""
+    offer = attempt.offer
     provider = registry.providers[offer.provider]
-    body = call.request.upstream_body(offer, provider, max_tokens=call.output_limit(provider))
+    limit = call.output_limit(provider)
+    attempt.limit = call.answer_limit(limit)
+    body = call.request.upstream_body(offer, provider, max_tokens=limit)
     return provider.upstream.send(call.request.operation, body, stream=stream)
 
 
@@ -79,7 +81,7 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
     offer = attempt.offer
     reply: UpstreamReply | None = None
     try:
-        reply = await open_upstream(registry, call, offer, stream=False)
+        reply = await open_upstream(registry, call, attempt, stream=False)
         raw = await reply.whole()
     except UpstreamError as error:
         raise failure_of_exception(offer.provider, error) from error
@@ -213,7 +215,7 @@ class StreamAttempt:
         assert task is not None, "a call runs in a task"
         before, self._asking = task.cancelling(), task
         try:
-            return await open_upstream(self._registry, self._call, self.attempt.offer, stream=True)
+            return await open_upstream(self._registry, self._call, self.attempt, stream=True)
         except asyncio.CancelledError:
             if self._interrupted and task.uncancel() <= before:
                 message = "interrupted"
@@ -247,7 +249,11 @@ class StreamAttempt:
         usage = self.scanner.usage
         if usage is None and self.reply is not None and self.reply.report is not None:
             usage = parse_usage(self.reply.report)
-        return request.used(usage, self.attempt.offer, self._made)
+        usage = request.used(usage, self.attempt.offer, self._made)
+        if usage.source == "estimated":
+            reasoning = usage.output_tokens - self.scanner.answer_tokens
+            usage = usage._replace(reasoning_tokens=max(reasoning, 0))
+        return usage
 
     def _charge(self, report: Usage) -> tuple[Usage, int]:
         """What is charged for a report, and how much, nano-USD."""

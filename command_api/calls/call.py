@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from providers.inference.registry.offers import Model, Provider
 
 
+END_TOKENS = 4
+"""What ends an answer counts as one of its tokens at some providers (measured: Hyperbolic)."""
+OUTPUT_TOKENS_UNKNOWN = 128_000
+"""The whole output of a model of which nobody says how much it makes."""
+
+
 class Attempt:
     """One try of one offer; times in milliseconds."""
 
-    __slots__ = ("_began", "_call", "_line", "first_output_ms", "offer", "started_at")
+    __slots__ = ("_began", "_call", "_line", "first_output_ms", "limit", "offer", "started_at")
 
     def __init__(self, call: Call, offer: Model, started_at: str) -> None:
         """It begins now."""
@@ -31,6 +37,8 @@ class Attempt:
         self._began = time.perf_counter()
         self._line: dict[str, Any] | None = None
         self.first_output_ms: int | None = None
+        self.limit: int | None = None
+        """The most tokens of answer that its provider was told, all choices together."""
 
     @property
     def elapsed_ms(self) -> int:
@@ -58,6 +66,19 @@ class Attempt:
             line["error"] = error
         self._line = line
         self._call.attempts.append(line)
+
+    def charged(self, usage: Usage) -> Usage:
+        """What of its usage the caller pays: of an answer beyond its maximum, the maximum.
+
+        Reasoning may pass it: some providers count only the answer against it (xAI, OpenRouter).
+        """
+        most = self.limit
+        if most is None:
+            return usage
+        spare = END_TOKENS * self._call.request.choices
+        if usage.output_tokens - usage.reasoning_tokens <= most + spare:
+            return usage
+        return usage.with_answer_at_most(most)
 
     def costs(self, nano_usd: int) -> None:
         """Note what it cost at the provider, once that is known."""
@@ -188,13 +209,29 @@ class Call:
     def output_limit(self, provider: Provider) -> int | None:
         """The output bound to send upstream, in tokens; None to leave the body as it came.
 
-        It is sent with `strict_holds`, or to a provider that wants one, where the caller gave none.
+        Where the caller gave none it is sent with `strict_holds`, to a provider that wants one, and
+        when the account could not pay for all that the model can make (money rule 2).
         """
-        if not (self._holds.strict or provider.needs_max_tokens):
-            return None
         if self.request.max_tokens is not None:
             return None
-        return self.bound_tokens // self.request.choices
+        if self._holds.strict or provider.needs_max_tokens or not self.affords_all:
+            return self.bound.output_tokens // self.request.choices
+        return None
+
+    def answer_limit(self, sent: int | None) -> int | None:
+        """The most tokens of answer there may be: the caller's maximum, or the one we sent."""
+        each = self.request.max_tokens or sent
+        return each * self.request.choices if each else None
+
+    @property
+    def affords_all(self) -> bool:
+        """Whether what is available beside the hold covers the model's whole output."""
+        model, bound = self.model, self.bound
+        most = (model.max_output_tokens or OUTPUT_TOKENS_UNKNOWN) * self.request.choices
+        more = most - bound.output_tokens
+        return more <= 0 or (
+            self.bound_at(model, bound, more_tokens=more) - self.held <= self.available
+        )
 
 
 def call_too_large(call: Call) -> ApiError:

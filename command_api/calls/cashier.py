@@ -212,9 +212,14 @@ class Cashier:
         request_id: str | None,
         reason: str = "completed",
     ) -> None:
-        """Charge the call for this attempt, durably: in the ledger, or in the spool meanwhile."""
-        cost = attempt.offer.price.cost(usage)
-        attempt.costs(cost.nano_usd)
+        """Charge the call for this attempt, durably: in the ledger, or in the spool meanwhile.
+
+        What a provider made beyond the maximum it was told is the attempt's cost, not the caller's.
+        """
+        price, made = attempt.offer.price, usage
+        usage = attempt.charged(made)
+        cost = price.cost(usage)
+        attempt.costs(cost.nano_usd if usage is made else price.cost(made).nano_usd)
         call.charged = (usage, cost.nano_usd)
         state = (
             b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'

@@ -14,6 +14,7 @@ from uuid import UUID
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
 from command_api.calls.failover import Failover
+from command_api.calls.stream_bound import StreamBound
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
@@ -24,16 +25,11 @@ from providers.inference.port import UpstreamError, UpstreamInterruptedError
 if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.calls.parts import CallParts
-    from command_api.replies.sse import StreamScanner
     from edge.asgi import Receive, ReplyHeaders, Send
 
 logger = logging.getLogger("gatewayz.stream")
 
 OK = 200
-EXTEND_AT_REMAINING_SHARE = 4
-"""A stream extends its hold when less than a quarter of its default bound is left."""
-RAW_BYTES_PER_TOKEN_MIN = 2
-COUNT_BYTES_MIN = 1_024
 DEADLINE_MARGIN_S = 5.0
 
 
@@ -63,8 +59,6 @@ class InferenceStream:
         self._gone = False
         self._kept: list[bytes] | None = [] if call.idempotency_key else None
         self._kept_bytes = 0
-        self._extendable = False
-        self._extend_at = 0
 
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
@@ -143,24 +137,25 @@ class InferenceStream:
         won = self._won = await failover.first(self._attempt)
         self._trying = [won]
         call.settle_with(won.attempt.offer)
-        self._extendable = call.bound.extendable
-        self._extend_at = call.bound_tokens - call.bound_tokens // EXTEND_AT_REMAINING_SHARE
         return won
 
     async def _relay(self) -> None:
         try:
             won = await self._first()
-            scanner = won.scanner
-            out = won.out
+            scanner, out = won.scanner, won.out
+            default = self._parts.settings.holds.default_output_tokens
+            bound = StreamBound(self._call, won, self._parts.cashier, more=default)
             if won.failed is not None:
                 await self._failed(won.failed, out)
                 return
             while not (scanner.done or won.ended):
                 if self._gone:
                     raise UpstreamInterruptedError("interrupted")
+                if bound.passed:
+                    break
                 if out:
                     await self._pass(out)
-                if self._extendable and not await self._covered(scanner):
+                if not await bound.covered():
                     await self._uncovered()
                     return
                 assert won.reply is not None
@@ -169,7 +164,10 @@ class InferenceStream:
                     out = won.read(b"")
                     break
                 out = won.read(piece)
-            await self._finish(out)
+            if bound.passed:
+                await self._cut(bound.within(out))
+            else:
+                await self._finish(out)
         except UpstreamInterruptedError:
             await self._hung_up()
         except UpstreamError as error:
@@ -210,7 +208,17 @@ class InferenceStream:
         tell_failure(self._call, self._call.model, failure)
         await self._close(passed + error_chunk(failure.error_in_stream) + DONE, failure.code)
 
-    async def _uncovered(self) -> None:
+    async def _cut(self, out: bytes) -> None:
+        """The provider made more than it was told to: end here, charge what was asked for."""
+        if self._call.request.max_tokens is None and not self._call.affords_all:
+            await self._uncovered(out)
+            return
+        self._record("maximum_ignored")
+        self._interrupt()
+        assert self._won is not None, "only a stream with output is cut"
+        await self._close(out + self._won.scanner.length_chunk() + DONE, "maximum_ignored")
+
+    async def _uncovered(self, out: bytes = b"") -> None:
         """The credits for more output are not there: end here, charge what was made."""
         self._record("insufficient_credits")
         self._interrupt()
@@ -220,7 +228,7 @@ class InferenceStream:
             "The credits for a longer answer are not there: the stream ends here. Add credits.",
             kind=INSUFFICIENT_QUOTA,
         )
-        await self._close(error_chunk(error) + DONE, "insufficient_credits")
+        await self._close(out + error_chunk(error) + DONE, "insufficient_credits")
 
     async def _hung_up(self) -> None:
         """The client is gone: charge what was made, void if there was nothing (rule 5)."""
@@ -232,24 +240,6 @@ class InferenceStream:
             return
         self._record("client_disconnected")
         await self._charge("client_disconnected")
-
-    async def _covered(self, scanner: StreamScanner) -> bool:
-        """Whether the hold still covers what comes; extends it when the bound is near."""
-        call = self._call
-        left = call.bound_tokens - scanner.output_tokens
-        if scanner.uncounted_bytes < max(COUNT_BYTES_MIN, left * RAW_BYTES_PER_TOKEN_MIN):
-            return True
-        if scanner.count() < self._extend_at:
-            return True
-        limit = call.model.max_output_tokens
-        more = self._parts.settings.holds.default_output_tokens * call.request.choices
-        if limit is not None:
-            more = min(more, limit * call.request.choices - call.bound_tokens)
-        if more <= 0:
-            self._extendable = False
-            return True
-        self._extend_at += more
-        return await self._parts.cashier.extend(call, more)
 
     def _interrupt(self) -> None:
         if self._won is not None:

@@ -7,6 +7,7 @@ and `stream_options` are ever replaced.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -103,6 +104,10 @@ class _WholeMessages(msgspec.Struct):
 
 
 _decode_parts = msgspec.json.Decoder(_WholeMessages).decode
+_REASONING = re.compile(r"o\d|gpt-5")
+"""Ids of OpenAI's own reasoning models, which refuse `max_tokens`. At those who resell them the ids
+begin otherwise, and `max_tokens` is understood.
+"""
 _decode = msgspec.json.Decoder(ChatBody).decode
 _encode = msgspec.json.encode
 
@@ -124,8 +129,9 @@ class ChatRequest:
         self.model = body.model
         self.stream = bool(body.stream)
         self.choices = 1 if body.n is None else body.n
-        asked = body.max_completion_tokens
-        self.max_tokens = body.max_tokens if asked is None else asked
+        asked = (body.max_completion_tokens, body.max_tokens)
+        # Both reach the provider, and nobody knows which of them it obeys.
+        self.max_tokens = max((each for each in asked if each is not None), default=None)
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
         self.routing: Routing | None = read_routing(body) if body.routes else None
@@ -270,7 +276,8 @@ class ChatRequest:
             options["include_usage"] = True
             members["stream_options"] = msgspec.Raw(_encode(options))
         if max_tokens is not None:
-            members["max_tokens"] = msgspec.Raw(b"%d" % max_tokens)
+            name = "max_completion_tokens" if _REASONING.match(model.id) else "max_tokens"
+            members[name] = msgspec.Raw(b"%d" % max_tokens)
         return _encode(members)
 
 

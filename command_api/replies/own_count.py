@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from command_api.replies.shapes import Chunk, Delta
+from command_api.replies.shapes import UNREADABLE, Chunk, Delta, decode_chunk
 from domain.pricing.usage import TextCount
 
 
@@ -36,11 +37,48 @@ def _is_output(delta: Delta) -> bool:
     )
 
 
-def count_chunk(chunk: Chunk, count: TextCount) -> None:
-    """Add what a chunk holds to our own count of its stream."""
-    for choice in chunk.choices:
-        for text in _delta_texts(choice.delta):
-            count.add(text)
+class OutputCount:
+    """Our own count of a stream: of all that was made, and of its answer alone."""
+
+    __slots__ = ("answer", "whole")
+
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
+        self.answer, self.whole = TextCount(), TextCount()
+
+    def add(self, chunk: Chunk) -> None:
+        """Count what a chunk holds."""
+        for choice in chunk.choices:
+            for text in _answer_texts(choice.delta):
+                self.answer.add(text)
+                self.whole.add(text)
+            for text in _reasoning_texts(choice.delta):
+                self.whole.add(text)
+
+
+def answer_tokens(block: bytes) -> int:
+    """Our own count of the answer in some lines of a stream."""
+    count = OutputCount()
+    for line in block.splitlines():
+        _add_line(count, line)
+    return count.answer.tokens
+
+
+def _add_line(count: OutputCount, line: bytes) -> None:
+    if line.startswith(b"data:"):
+        with suppress(*UNREADABLE):
+            count.add(decode_chunk(line[5:].strip()))
+
+
+def lines_within(block: bytes, tokens: int) -> bytes:
+    """The lines of a stream up to so many tokens of answer."""
+    count, end = OutputCount(), 0
+    for line in block.splitlines(keepends=True):
+        _add_line(count, line)
+        if count.answer.tokens > tokens:
+            break
+        end += len(line)
+    return block[:end]
 
 
 def count_reply(raw: bytes) -> int:
@@ -60,11 +98,16 @@ def count_reply(raw: bytes) -> int:
 
 
 def _delta_texts(delta: Delta) -> list[str]:
-    texts = [
-        value
-        for value in (delta.content, delta.reasoning or delta.reasoning_content, delta.refusal)
-        if isinstance(value, str)
-    ]
+    return [*_answer_texts(delta), *_reasoning_texts(delta)]
+
+
+def _reasoning_texts(delta: Delta) -> list[str]:
+    text = delta.reasoning or delta.reasoning_content
+    return [text] if isinstance(text, str) else []
+
+
+def _answer_texts(delta: Delta) -> list[str]:
+    texts = [value for value in (delta.content, delta.refusal) if isinstance(value, str)]
     for call in delta.tool_calls or ():
         if call.function is not None:
             texts += [each for each in (call.function.name, call.function.arguments) if each]

@@ -15,11 +15,10 @@ import msgspec
 
 from command_api.replies.likeness import Likeness
 from command_api.replies.mending import mend_chunk
-from command_api.replies.own_count import count_chunk, has_output
+from command_api.replies.own_count import OutputCount, has_output
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.told import FullName, tell
 from command_api.replies.usage_report import parse_usage
-from domain.pricing.usage import TextCount
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class StreamScanner:
         self._dropping = False
         self._uncounted: list[bytes] = []
         self.uncounted_bytes = 0
-        self._counted = TextCount()
+        self._counted = OutputCount()
         self.started = self.finished = self.done = False
         self.usage: Usage | None = None
         self.request_id: str | None = None
@@ -130,6 +129,13 @@ class StreamScanner:
         self._pending, self._pending_bytes = [], 0
         return pending
 
+    def length_chunk(self) -> bytes:
+        """The chunk with which a stream ends that has reached its maximum."""
+        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "length"}
+        value = {"id": self.request_id, "choices": [choice]}
+        mended = mend_chunk(value, call_id=self._call_id, model=self._model)
+        return b"data: %b\n\n" % _encode(mended)
+
     def count(self) -> int:
         """Our own count of the output so far, in tokens (money rule 6)."""
         for block in self._uncounted:
@@ -139,14 +145,19 @@ class StreamScanner:
                         chunk = decode_chunk(line[5:].strip())
                     except UNREADABLE:
                         continue
-                    count_chunk(chunk, self._counted)
+                    self._counted.add(chunk)
         self._uncounted, self.uncounted_bytes = [], 0
         return self.output_tokens
 
     @property
     def output_tokens(self) -> int:
         """Our own count as far as it has been made."""
-        return self._counted.tokens
+        return self._counted.whole.tokens
+
+    @property
+    def answer_tokens(self) -> int:
+        """The same without reasoning, which has a maximum of its own at some providers."""
+        return self._counted.answer.tokens
 
     def _count_later(self, block: bytes) -> None:
         self._uncounted.append(block)

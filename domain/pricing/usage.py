@@ -55,6 +55,15 @@ class Usage(NamedTuple):
         """The same, with so many images in the prompt."""
         return self._replace(input_images=images)
 
+    def with_answer_at_most(self, tokens: int) -> Usage:
+        """The same, with no more output than its reasoning and so many tokens of answer."""
+        if self.output_tokens - self.reasoning_tokens <= tokens:
+            return self
+        return self._replace(
+            output_tokens=self.reasoning_tokens + tokens,
+            audio_output_tokens=min(self.audio_output_tokens, tokens),
+        )
+
     def with_images(self, images: int, pixels: int) -> Usage:
         """The same, with so many images made, of so many pixels altogether."""
         return self._replace(images=images, image_pixels=pixels)

@@ -1,0 +1,84 @@
+"""How much a stream may still make: watched as it goes, whoever set its maximum (money rule 2).
+
+Keeps P1: what nobody asked for is cut, and what the hold does not cover is held for or ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from command_api.calls.call import OUTPUT_TOKENS_UNKNOWN
+from command_api.replies.own_count import answer_tokens, lines_within
+
+if TYPE_CHECKING:
+    from command_api.calls.attempts import StreamAttempt
+    from command_api.calls.call import Call
+    from command_api.calls.cashier import Cashier
+
+EXTEND_AT_REMAINING_SHARE = 4
+"""A stream extends its hold when less than a quarter of its default bound is left."""
+RAW_BYTES_PER_TOKEN_MIN = 2
+COUNT_BYTES_MIN = 1_024
+COUNT_FACTOR_MAX = 4
+COUNT_TOKENS_SPARE = 64
+"""Our own count of an answer is at most so many times the provider's, and this: Indic scripts and
+long runs of spaces come near it. Whoever obeys a maximum is never cut.
+"""
+
+
+class StreamBound:
+    """The bound of one stream, from its first output on."""
+
+    def __init__(self, call: Call, won: StreamAttempt, cashier: Cashier, *, more: int) -> None:
+        """`more` is what an extension holds for, in tokens of each choice."""
+        self._call, self._won, self._cashier = call, won, cashier
+        model, choices = call.model, call.request.choices
+        self._more = more * choices
+        whole = (model.max_output_tokens or OUTPUT_TOKENS_UNKNOWN) * choices
+        limit = won.attempt.limit
+        self._answer_max = _with_margin(whole if limit is None else limit)
+        self._output_max = _with_margin(max(whole, limit or 0))
+        # A provider that was told the maximum needs no more than is held for it.
+        self._extendable = call.bound.extendable and limit is None
+        self._extend_at = call.bound_tokens - call.bound_tokens // EXTEND_AT_REMAINING_SHARE
+
+    @property
+    def passed(self) -> bool:
+        """Whether more came than any provider makes that knows its maximum."""
+        scanner = self._won.scanner
+        left = min(
+            self._answer_max - scanner.answer_tokens, self._output_max - scanner.output_tokens
+        )
+        few = max(COUNT_BYTES_MIN, left * RAW_BYTES_PER_TOKEN_MIN)
+        if left >= 0 and scanner.uncounted_bytes < few:
+            return False
+        scanner.count()
+        return scanner.answer_tokens > self._answer_max or scanner.output_tokens > self._output_max
+
+    def within(self, out: bytes) -> bytes:
+        """Of the piece that passed the bound, what may still reach the caller."""
+        before = self._won.scanner.answer_tokens - answer_tokens(out)
+        return lines_within(out, self._answer_max - before)
+
+    async def covered(self) -> bool:
+        """Whether the hold still covers what comes; extends it when the bound is near."""
+        if not self._extendable:
+            return True
+        call, scanner = self._call, self._won.scanner
+        left = call.bound_tokens - scanner.output_tokens
+        if scanner.uncounted_bytes < max(COUNT_BYTES_MIN, left * RAW_BYTES_PER_TOKEN_MIN):
+            return True
+        if scanner.count() < self._extend_at:
+            return True
+        more, limit = self._more, call.model.max_output_tokens
+        if limit is not None:
+            more = min(more, limit * call.request.choices - call.bound_tokens)
+        if more <= 0:
+            self._extendable = False
+            return True
+        self._extend_at += more
+        return await self._cashier.extend(call, more)
+
+
+def _with_margin(tokens: int) -> int:
+    return tokens * COUNT_FACTOR_MAX + COUNT_TOKENS_SPARE
