@@ -49,3 +49,15 @@ def upcast(topic: str, state: State) -> tuple[str, State]:
         topic, step = UPCASTERS[topic]
         state = step(state)
     return topic, state
+
+
+def older_topics(topic: str) -> list[str]:
+    """The types that `upcast` turns into this one, directly or by further steps."""
+    return [old for old in UPCASTERS if upcast_topic(old) == topic]
+
+
+def upcast_topic(topic: str) -> str:
+    """The present type of an old one."""
+    while topic in UPCASTERS:
+        topic = UPCASTERS[topic][0]
+    return topic

@@ -16,6 +16,7 @@ from event_store.ids import to_iso
 from event_store.log.reading import read_all
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import require_projections
+from projections.hosting.verify import NOT_SHOWN
 from projections.hosting.verify import verify as run_verify
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ UUID_CHARACTERS = 36
 
 @app.command()
 def verify(home: Home = None, as_json: Json = False) -> None:
-    """Replay the log and compare every balance, hold and read model.
+    """Replay the log; compare every charge, balance, hold and read model.
 
     Exit 1 on a difference, 2 without a ledger or for an empty one, 3 where it cannot be checked.
     """
@@ -39,13 +40,14 @@ def verify(home: Home = None, as_json: Json = False) -> None:
         fail("nothing to verify: the log is empty", NO_LEDGER)
     values = asdict(report)
     if as_json:
-        show({"ok": not report.differences, **values}, as_json=True)
+        show({"ok": not report.differences, **values, "not_shown": NOT_SHOWN}, as_json=True)
     else:
         differences = values.pop("differences")
         values["read_models"] = ", ".join(f"{k} at {v}" for k, v in report.read_models.items())
         show(values, as_json=False)
         for difference in differences:
             sys.stdout.write(f"DIFFERENCE  {difference}\n")
+        sys.stdout.write(f"not shown: {NOT_SHOWN}\n")
         sys.stdout.write("the books are right\n" if not differences else "")
     if report.differences:
         raise typer.Exit(MISTAKE)

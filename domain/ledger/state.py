@@ -8,7 +8,7 @@ that breaks a promise (P1, P2, P4). It does not decide; deciding is the store's 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain.errors import InvalidTransitionError
 from domain.events.ledger import (
@@ -31,6 +31,8 @@ from domain.ledger.lots import NEVER, Lot
 from domain.ledger.postings import postings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from domain.events.base import Event
 
 MOVES: dict[type[Event], HoldMove] = {
@@ -96,14 +98,42 @@ class Hold:
     refused_available: int = 0
 
 
+class Closed(NamedTuple):
+    """A call without an open hold: how it ended, its stream's version, the loss booked since."""
+
+    state: HoldState = HoldState.NONE
+    version: int = 0
+    house_loss: int = 0
+
+
+NEW = Closed()
+"""A call that nothing is known of."""
+
+
+def closed_by(events: Iterable[Event]) -> Closed:
+    """Where the events of one call's stream leave it; raises InvalidTransitionError."""
+    found = NEW
+    for event in events:
+        after = next_state(found.state, MOVES[type(event)])
+        loss = 0
+        if isinstance(event, HoldResolved | HouseLossBooked):
+            loss = event.house_loss_nano_usd
+        if isinstance(event, HouseLossBooked):
+            loss += found.house_loss
+        found = Closed(after, event.originator_version, loss)
+    return found
+
+
 @dataclass(slots=True)
 class LedgerState:
     """All accounts and holds after the events applied so far."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     open_holds: dict[str, Hold] = field(default_factory=dict)
-    closed: dict[str, tuple[HoldState, int, int]] = field(default_factory=dict)
-    """Call id → final state, stream version, house loss booked so far."""
+    closed: dict[str, Closed] = field(default_factory=dict)
+    """By call id; whoever folds a long log may empty it, if `recall` knows what was there."""
+    recall: Callable[[str], Closed] = field(default=lambda _: NEW)
+    """Asked of a call that is neither open nor in `closed`, and whose stream has begun."""
     idempotency: dict[str, tuple[str, str, HoldState]] = field(default_factory=dict)
     """Key hash → input digest, call id, state of the call's hold."""
     trial_balance: dict[str, int] = field(default_factory=dict)
@@ -139,6 +169,9 @@ class LedgerState:
 
     def _granted(self, event: CreditsGranted, position: int) -> None:
         account = self.account(event.account_id)
+        if event.lot_id in account.lots:
+            message = f"lot {event.lot_id} was granted before"
+            raise InvalidTransitionError(message)
         account.granted += event.amount_nano_usd
         account.available += event.amount_nano_usd
         account.lots[event.lot_id] = Lot(
@@ -159,8 +192,12 @@ class LedgerState:
     def _call(self, event: CallEvent) -> None:
         call_id = str(event.originator_id)
         hold = self.open_holds.get(call_id)
-        before = hold.state if hold else self.closed.get(call_id, (HoldState.NONE, 0, 0))[0]
-        version = hold.version if hold else self.closed.get(call_id, (HoldState.NONE, 0, 0))[1]
+        ended = NEW
+        if hold:
+            before, version = hold.state, hold.version
+        else:
+            ended = self._ended(call_id, event.originator_version)
+            before, version = ended.state, ended.version
         after = next_state(before, MOVES[type(event)])
         if event.originator_version != version + 1:
             message = f"call {call_id}: version {event.originator_version} follows {version}"
@@ -180,15 +217,22 @@ class LedgerState:
                 if hold:
                     hold.version += 1
                 else:
-                    loss = self.closed[call_id][2] + event.house_loss_nano_usd
-                    self.closed[call_id] = (after, event.originator_version, loss)
+                    loss = ended.house_loss + event.house_loss_nano_usd
+                    self.closed[call_id] = Closed(after, event.originator_version, loss)
             case HoldRefused():
-                self.closed[call_id] = (after, event.originator_version, 0)
+                self.closed[call_id] = Closed(after, event.originator_version)
                 key_hash, digest = event.key
                 self.idempotency[key_hash] = (digest, call_id, after)
             case _:
                 message = f"no rule folds {event.TOPIC}"
                 raise InvalidTransitionError(message)
+
+    def _ended(self, call_id: str, version: int) -> Closed:
+        """How a call without an open hold stands before its event of this version."""
+        known = self.closed.get(call_id)
+        if known is None:
+            known = self.recall(call_id) if version > 1 else NEW
+        return known
 
     def _placed(self, event: HoldPlaced, call_id: str) -> None:
         self._reserve(event.account_id, event.amount_nano_usd, event.lots)
@@ -234,7 +278,9 @@ class LedgerState:
         account.available += hold.amount - event.settled_nano_usd - event.breakage_nano_usd
         self._resolve_lots(event, hold, account)
         del self.open_holds[hold.call_id]
-        self.closed[hold.call_id] = (after, event.originator_version, event.house_loss_nano_usd)
+        self.closed[hold.call_id] = Closed(
+            after, event.originator_version, event.house_loss_nano_usd
+        )
         if hold.idempotency:
             key = hold.idempotency
             self.idempotency[key["key_hash"]] = (key["digest"], hold.call_id, after)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from eventsourcing.domain import DomainEventProtocol
     from eventsourcing.persistence import StoredEvent
 
+    Decode = Callable[[str, bytes, UUID, int], Event]
+
 CLASSES: dict[str, type[Event]] = {cls.TOPIC: cls for cls in EVENT_CLASSES}
 for _topic, _cls in CLASSES.items():
     register_topic(_topic, _cls)
@@ -58,10 +60,16 @@ class UnreadableEvent(Event):
     error: str
 
 
-def decode_or_mark(topic: str, state: bytes, originator_id: UUID, originator_version: int) -> Event:
+def decode_or_mark(
+    topic: str,
+    state: bytes,
+    originator_id: UUID,
+    originator_version: int,
+    decode: Decode | None = None,
+) -> Event:
     """As `decode_event`, but an event that cannot be read comes back marked, under its type."""
     try:
-        return decode_event(topic, state, originator_id, originator_version)
+        return (decode or decode_event)(topic, state, originator_id, originator_version)
     except Exception as error:  # noqa: BLE001  whatever is odd in a row is told of that row
         event = object.__new__(UnreadableEvent)
         members = {

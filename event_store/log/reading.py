@@ -10,15 +10,15 @@ from event_store.log.codec import decode_event, decode_or_mark
 from event_store.log.partitions import partition_key, partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
 
     from domain.events.base import Event
+    from event_store.log.codec import Decode
 
-    Decode = Callable[[str, bytes, UUID, int], Event]
     StoredRow = tuple[Any, ...]
     """As the log stores it: position, booked_at, type, state, stream, version."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import IsolationLevel
 
-from event_store.log.codec import UnreadableEvent
+from event_store.log.codec import UnreadableEvent, decode_or_mark
 from event_store.log.reading import entry_of, head_position, partition_in, read_all_rows
 from projections.engine.differences import AppendedTable, TableDigest, compare_merged
 from projections.engine.runner import Runner
@@ -23,6 +23,7 @@ from projections.engine.tables import Changes, Worked
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from event_store.log.codec import Decode
     from event_store.log.reading import LogEntry, StoredRow
     from event_store.postgres.database import Database
     from projections.engine.projection import Projection
@@ -116,9 +117,9 @@ class Checks:
         self._checks, self._worked = checks, worked
         self._counts = {each.partitions for each in checks}
 
-    def add(self, row: StoredRow) -> LogEntry:
+    def add(self, row: StoredRow, decode: Decode = decode_or_mark) -> LogEntry:
         """Let each fold the next row of the log; returns what it says."""
-        entry = entry_of(row)
+        entry = entry_of(row, decode)
         partitions = {count: partition_in(row, count) for count in self._counts}
         self._worked.clear()
         for check in self._checks:

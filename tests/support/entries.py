@@ -8,8 +8,19 @@ from uuid import UUID
 import msgspec
 
 from domain.ledger.lots import PRIORITY, GrantKind
+from domain.pricing.charges import version_of
 from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
+
+SOURCE = "test"
+TERMS = {"input_per_million": "0.001", "output_per_million": "0.002"}
+"""One nano-USD for a token of the prompt, so that a cost is a number of tokens."""
+PRICE = {
+    "version": version_of("-", "-", SOURCE, TERMS),
+    "source": SOURCE,
+    "effective_at": "2026-01-01T00:00:00.000000Z",
+    **TERMS,
+}
 
 
 def state(**fields: Any) -> bytes:
@@ -65,7 +76,7 @@ def hold(
         "input_tokens_bound": 0,
         "output_tokens_bound": 0,
         "stream_reply": False,
-        "price": {"version": "model"},
+        "price": PRICE,
         **_cause(follows),
     }
     if key:
@@ -100,10 +111,10 @@ def settle(call: UUID, account: UUID, cost: int, *, follows: UUID | None = None)
     """Charge a call."""
     fields = state(
         account_id=str(account),
-        usage={},
+        usage={"input_tokens": cost, "output_tokens": 0},
         cost_nano_usd=cost,
         cost_exact_nano_usd=str(cost),
-        price_version="model",
+        price_version=PRICE["version"],
         provider="-",
         model="-",
         **_cause(follows),

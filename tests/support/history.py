@@ -15,11 +15,14 @@ from command_api.catalog.log import CatalogLog
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
 from domain.ledger.lots import GrantKind
+from domain.pricing.terms import PriceTerms
+from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
 from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso, to_iso
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
+from providers.inference.registry.offers import price_version
 from tests.support import entries
 
 if TYPE_CHECKING:
@@ -29,6 +32,12 @@ MODELS = (("openrouter", "org/large"), ("openrouter", "org/small"), ("simulator"
 APPS = ("", "", "https://example.org", "https://chat.example.com")
 SECRET = b"a secret of tests, 32 bytes long"
 HOLD = 1_000
+TERMS = {
+    "input_per_million": "0.005",
+    "cached_input_per_million": "0.0004",
+    "output_per_million": "0.008",
+}
+EFFECTIVE_AT = "2026-01-01T00:00:00.000000Z"
 
 
 class History:
@@ -109,6 +118,9 @@ def tell_catalog(database: Database) -> None:
 def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[Entry]]:
     """The hold of one call, and what ends it: mostly a charge."""
     provider, model = chance.choice(MODELS)
+    price = price_version(
+        provider, model, PriceTerms.parse(TERMS), source="test", effective_at=EFFECTIVE_AT
+    )
     call_id = new_uuid7()
     hold_id = str(new_uuid7())
     envelope: dict[str, Any] = {"actor": f"api_key:{key}", "account_id": str(account)}
@@ -124,7 +136,12 @@ def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[E
         "input_tokens_bound": 10,
         "output_tokens_bound": 100,
         "stream_reply": False,
-        "price": {"version": "v1"},
+        "price": {
+            "version": price.version,
+            "source": price.source,
+            "effective_at": price.effective_at,
+            **price.terms.as_strings(),
+        },
     }
     state = entries.state(**fields)
     place = Entry(EntryKind.HOLD, call_id.bytes, account.bytes, HOLD, state, 100)
@@ -144,22 +161,20 @@ def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[E
         ]
     if chance.random() < 0.5:
         attempt["first_output_ms"] = attempt["duration_ms"] // 2
-    cost = chance.randrange(0, HOLD) if kind == "settle" else HOLD + chance.randrange(1, 500)
-    usage = {
-        "input_tokens": chance.randrange(1, 50),
-        "output_tokens": chance.randrange(1, 90),
-        "cached_input_tokens": 1,
-        "cache_write_tokens": 0,
-        "reasoning_tokens": 2,
-        "source": "provider",
-    }
+    usage = Usage(
+        input_tokens=chance.randrange(1, 50),
+        output_tokens=chance.randrange(2, 90) + (0 if kind == "settle" else HOLD),
+        cached_input_tokens=1,
+        reasoning_tokens=2,
+    )
+    cost = price.cost(usage)
     fields = {
         **envelope,
         "causation_id": hold_id,
-        "usage": usage,
-        "cost_nano_usd": cost,
-        "cost_exact_nano_usd": str(cost),
-        "price_version": "v1",
+        "usage": usage.as_dict(),
+        "cost_nano_usd": cost.nano_usd,
+        "cost_exact_nano_usd": cost.exact_nano_usd,
+        "price_version": price.version,
         "provider": provider,
         "model": model,
         "attempts": [attempt],
@@ -168,7 +183,9 @@ def call(account: UUID, key: UUID, chance: random.Random) -> tuple[Entry, list[E
     app = chance.choice(APPS)
     if app:
         fields["app"] = app
-    end = Entry(EntryKind.SETTLE, call_id.bytes, account.bytes, cost, entries.state(**fields))
+    end = Entry(
+        EntryKind.SETTLE, call_id.bytes, account.bytes, cost.nano_usd, entries.state(**fields)
+    )
     return place, [end]
 
 

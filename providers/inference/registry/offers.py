@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
+from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from providers.inference.registry.trouble import Trouble, TroubleKind
@@ -183,10 +181,8 @@ def price_version(
     provider: str, model_id: str, terms: PriceTerms, *, source: str, effective_at: str
 ) -> PriceVersion:
     """A version named by its own content, so that the same price has the same name for ever."""
-    content = msgspec.json.encode([provider, model_id, source, sorted(terms.as_strings().items())])
-    digest = hashlib.blake2b(content, digest_size=6).hexdigest()
     return PriceVersion(
-        version=f"{provider}/{model_id}@{digest}",
+        version=version_of(provider, model_id, source, terms.as_strings()),
         source=source,
         effective_at=effective_at,
         terms=terms,

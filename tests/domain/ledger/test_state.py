@@ -309,3 +309,12 @@ def test_the_trial_balance_names_every_side() -> None:
         "breakage": 6,
         "revenue:usage": 4,
     }
+
+
+def test_replay_refuses_a_lot_that_was_granted_before() -> None:
+    """A grant that stands twice under its own lot is no second grant (P1, P3)."""
+    grant, *_ = expired_log()
+    state = replayed([grant])
+    with pytest.raises(InvalidTransitionError, match=f"lot {TRIAL} was granted before"):
+        state.apply(replace(grant, originator_version=2))
+    assert state.accounts[A].granted == 10

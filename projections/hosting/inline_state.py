@@ -1,0 +1,162 @@
+"""Compares the inline state of the append with what the log says: accounts, lots, holds, keys.
+
+Accounts, lots and open holds are compared in memory, where the replay has them. Keys are as many
+as calls, so PostgreSQL looks each up beside its call, and nothing is kept of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.events import ledger as ev
+from domain.ledger.holds import HoldState
+from domain.ledger.lots import NEVER
+from domain.upcasters import older_topics
+from event_store.log.codec import decode_or_mark
+from event_store.log.reading import READ_EVENTS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from domain.events.base import Event
+    from domain.ledger.state import LedgerState
+
+    Connection = psycopg.Connection[Any]
+
+ACCOUNTS = (
+    "SELECT account_id::text, granted, available, held, settled, breakage FROM credit_account"
+)
+VERSIONS = (
+    "SELECT account_id::text, version, (SELECT coalesce(max(originator_version), 0) FROM events "
+    "WHERE originator_id = account_id) AS logged FROM credit_account"
+)
+LOTS = (
+    "SELECT lot_id::text, account_id::text, kind, priority, CASE WHEN expires_at = 'infinity' "
+    f"THEN '{NEVER}' ELSE iso_instant(expires_at) END, sequence, available, held "
+    "FROM credit_lot WHERE available + held > 0"
+)
+GRANTS = "SELECT lot_id::text FROM grant_key"
+OPEN_HOLDS = (
+    "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts "
+    "FROM open_hold"
+)
+NAMED_MAX = 20
+"""Keys of the log without a row that are named."""
+
+_KEYS = """
+SELECT encode(k.key_hash, 'hex'), encode(k.digest, 'hex'), k.call_id::text, k.state,
+  asked.topic, asked.state, last.topic
+FROM idempotency_key k
+LEFT JOIN LATERAL (SELECT topic, state FROM events WHERE originator_id = k.call_id
+  AND topic = ANY (%(asked)s) ORDER BY originator_version DESC LIMIT 1) asked ON true
+LEFT JOIN LATERAL (SELECT topic FROM events WHERE originator_id = k.call_id
+  AND topic <> %(late)s ORDER BY originator_version DESC LIMIT 1) last ON true"""
+_KEYS_MISSING = """
+SELECT notification_id, originator_id::text FROM events
+WHERE topic = ANY (%(asked)s) AND originator_version = 1
+  AND (topic <> %(placed)s OR position(%(mark)s IN state) > 0)
+  AND NOT EXISTS (SELECT FROM idempotency_key WHERE call_id = originator_id)
+ORDER BY notification_id LIMIT %(limit)s"""
+_KEY_MARK = b'"idempotency":{"'
+_ASKED = [ev.HoldPlaced.TOPIC, ev.HoldRefused.TOPIC, *older_topics(ev.HoldRefused.TOPIC)]
+_STATES = {
+    ev.HoldPlaced.TOPIC: HoldState.HELD,
+    ev.HoldExtended.TOPIC: HoldState.HELD,
+    ev.HoldSettled.TOPIC: HoldState.SETTLED,
+    ev.HoldVoided.TOPIC: HoldState.VOIDED,
+    ev.HoldExpired.TOPIC: HoldState.EXPIRED,
+    **dict.fromkeys(_ASKED[1:], HoldState.REFUSED),
+}
+
+
+def inline_differences(connection: Connection, state: LedgerState) -> Iterator[str]:
+    """Every row that differs from the replay, spelled out."""
+    accounts = {
+        each.account_id: (each.granted, each.available, each.held, each.settled, each.breakage)
+        for each in state.accounts.values()
+    }
+    lots = {
+        lot.lot_id: (
+            each.account_id,
+            lot.kind,
+            lot.priority,
+            lot.expires_at,
+            lot.sequence,
+            lot.available,
+            lot.held,
+        )
+        for each in state.accounts.values()
+        for lot in each.lots.values()
+        if lot.available or lot.held
+    }
+    grants = {lot_id: () for each in state.accounts.values() for lot_id in each.lots}
+    holds = {
+        hold.call_id: (
+            hold.account_id,
+            hold.amount,
+            hold.version,
+            *tuple((part["lot_id"], part["amount_nano_usd"]) for part in hold.parts),
+        )
+        for hold in state.open_holds.values()
+    }
+    stored_holds = {
+        row[0]: (*row[1:4], *zip(row[4], row[5], strict=True))
+        for row in connection.execute(OPEN_HOLDS).fetchall()
+    }
+    yield from _compare("credit_account", _keyed(connection, ACCOUNTS), accounts)
+    for account, stored, logged in connection.execute(VERSIONS).fetchall():
+        if stored != logged:
+            yield f"credit_account {account}: stored at version {stored}, the log at {logged}"
+    yield from _compare("credit_lot", _keyed(connection, LOTS), lots)
+    yield from _compare("grant_key", _keyed(connection, GRANTS), grants)
+    yield from _compare("open_hold", stored_holds, holds)
+    yield from _key_differences(connection)
+
+
+def _key_differences(connection: Connection) -> Iterator[str]:
+    with connection.cursor("keys") as cursor:
+        cursor.itersize = READ_EVENTS_MAX
+        cursor.execute(_KEYS, {"asked": _ASKED, "late": ev.HouseLossBooked.TOPIC})
+        for key, digest, call_id, state, topic, asked, last in cursor:
+            logged = None
+            if asked is not None:
+                event = decode_or_mark(topic, bytes(asked), UUID(call_id), 1)
+                if (named := _key_of(event)) is not None:
+                    logged = (*named, str(_STATES.get(last)))
+            if logged != (key, digest, state):
+                stored = (digest, call_id, state)
+                yield f"idempotency_key {key}: stored {stored}, the log says {logged}"
+    lacking = {
+        "asked": _ASKED,
+        "placed": ev.HoldPlaced.TOPIC,
+        "mark": _KEY_MARK,
+        "limit": NAMED_MAX,
+    }
+    for position, call_id in connection.execute(_KEYS_MISSING, lacking).fetchall():
+        yield f"idempotency_key: none is stored for call {call_id} of position {position}"
+
+
+def _key_of(event: Event) -> tuple[str, str] | None:
+    """Hash and digest of the idempotency key that a hold was asked for under, in hex."""
+    match event:
+        case ev.HoldRefused():
+            return event.key
+        case ev.HoldPlaced() if event.idempotency:
+            return event.idempotency["key_hash"], event.idempotency["digest"]
+        case _:
+            return None
+
+
+def _keyed(connection: Connection, query: str) -> dict[str, tuple[Any, ...]]:
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query).fetchall()}
+
+
+def _compare(
+    table: str, stored: dict[str, tuple[Any, ...]], replayed: dict[str, tuple[Any, ...]]
+) -> Iterator[str]:
+    for key in sorted(stored.keys() | replayed.keys()):
+        if stored.get(key) != replayed.get(key):
+            yield f"{table} {key}: stored {stored.get(key)}, the log says {replayed.get(key)}"
