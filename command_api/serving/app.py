@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
     from edge.asgi import Message, Receive, Scope, Send
     from event_store.postgres.database import Database
 
-EXPOSED = ["x-gatewayz-call-id", "x-gatewayz-provider", "x-request-id", "retry-after"]
+EXPOSED = [
+    "idempotent-replayed",
+    "retry-after",
+    "x-gatewayz-cache",
+    "x-gatewayz-call-id",
+    "x-gatewayz-provider",
+    "x-request-id",
+]
 """Headers of replies that a page may read."""
 status = APIRouter()
 ROUTERS = (
@@ -59,6 +67,8 @@ class GatewayApp(FastAPI):
     """FastAPI, but for the inference paths, which are too hot for it."""
 
     inference: dict[str, Endpoint]
+    framework: Endpoint
+    """All the rest, from its outermost handler of errors inwards."""
     request_log: RequestLog | None = None
 
     def openapi(self) -> dict[str, Any]:
@@ -80,7 +90,7 @@ class GatewayApp(FastAPI):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        serve: Endpoint = super().__call__
+        serve = self.framework
         if self.request_log is not None:
             serve = Logged(serve, self.request_log)
         await serve(scope, receive, send_with_id)
@@ -111,6 +121,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         redoc_url=None,
     )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
+    app.framework = partial(FastAPI.__call__, app)
     allow_origins(app, settings.server.cors_origins)
     if settings.installation.request_log:
         log = app.request_log = RequestLog()
@@ -149,7 +160,7 @@ def allow_origins(app: GatewayApp, origins: str) -> None:
         "allow_headers": ["*"],
         "expose_headers": EXPOSED,
     }
-    app.add_middleware(CORSMiddleware, **options)
+    app.framework = CORSMiddleware(app.framework, **options)
     app.inference = {
         path: CORSMiddleware(endpoint, **options) for path, endpoint in app.inference.items()
     }

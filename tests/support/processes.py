@@ -50,15 +50,31 @@ class Server:
     """`gatewayz up` in a process of its own."""
 
     def __init__(
-        self, home: Path, *arguments: str, port: int = 0, environment: dict[str, str] | None = None
+        self,
+        home: Path,
+        *arguments: str,
+        port: int = 0,
+        environment: dict[str, str] | None = None,
+        files: int | None = None,
     ) -> None:
+        """`files` is the hard limit of open files of each process."""
+        limit = ["/bin/sh", "-c", f'ulimit -n {files}; exec "$0" "$@"'] if files else []
         self.home, self.port = home, port or free_port()
         home.mkdir(parents=True, exist_ok=True)
         self.output = home / "output.txt"
         self.began = time.monotonic()
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(PROGRAM), "up", "--home", str(home), "--port", str(self.port), *arguments],
+                [
+                    *limit,
+                    str(PROGRAM),
+                    "up",
+                    "--home",
+                    str(home),
+                    "--port",
+                    str(self.port),
+                    *arguments,
+                ],
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,

@@ -75,6 +75,7 @@ def test_room_is_given_back_however_a_request_ends(crowded: tuple[Toy, int]) -> 
         request(LARGE, x_do="raise"),
         request(b"x" * (BODY_BYTES_MAX + 1)),
         request(LARGE, x_do="half"),
+        request(b"", x_do="flood") + large + large[:-1],
     ]
     for data in ends * 3:
         with closing(Wire(port)) as wire, suppress(OSError):

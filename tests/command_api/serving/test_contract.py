@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from command_api.operations.table import ROUTES
+from command_api.serving import app
 from command_api.serving.openapi import ABOUT
 from tests.support.harness import running_gateway
 
@@ -87,9 +88,27 @@ def check_origins(gateway: RunningGateway, key: str) -> None:
     got = ask(gateway, key, ORIGIN)
     assert got.status_code == 200
     assert got.headers["access-control-allow-origin"] == ORIGIN
-    assert "x-gatewayz-call-id" in got.headers["access-control-expose-headers"]
+    exposed = got.headers["access-control-expose-headers"].split(", ")
+    assert {"idempotent-replayed", "x-gatewayz-cache", "x-gatewayz-call-id"} <= {*exposed}
+    assert {"retry-after", "x-request-id"} <= {*exposed}
     assert "access-control-allow-credentials" not in got.headers
     assert "access-control-allow-origin" not in ask(gateway, key, "https://evil.example").headers
+
+
+def test_a_page_may_read_of_a_defect_too(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer comes from the outermost handler, within the origin's rules (rule: access)."""
+
+    def broken(_: object) -> None:
+        message = "a defect"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(app, "json_reply", broken)
+    with running_gateway(database, tmp_path, upstream, cors_origins=ORIGIN) as gateway:
+        got = httpx.get(f"{gateway.url}/", headers={"origin": ORIGIN})
+    assert (got.status_code, got.json()["code"]) == (500, "internal_error")
+    assert got.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_without_the_setting_no_origin_may(gateway: RunningGateway) -> None:
