@@ -108,6 +108,7 @@ class Call:
         "id",
         "id_bytes",
         "idempotency_key",
+        "kept_reply",
         "model",
         "plan",
         "request",
@@ -127,13 +128,11 @@ class Call:
         app: str = "",
         idempotency_key: bytes = b"",
         cache_name: str = "",
-        follows: str = "",
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet.
 
-        `call_id` of a repeated request is that of its first one: it is an attempt of that call,
-        and `follows` the event that ended the attempt before. `available` is what the account can
-        spend beside the hold, once that is placed, in nano-USD.
+        `available` is what the account can spend beside the hold, once that is placed, in
+        nano-USD.
         """
         self.id, self.correlation_id = call_id, correlation_id
         self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
@@ -142,8 +141,8 @@ class Call:
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
         self._tried = False
-        self.hold_event_id, self.follows = "", follows
-        self.available = 0
+        self.hold_event_id, self.follows = "", ""
+        self.available, self.kept_reply = 0, b""
         self.unresolved = False
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""
@@ -192,6 +191,11 @@ class Call:
             return False
         self._take_plan(self.plan._replace(offers=kept))
         return True
+
+    def continue_as(self, call_id: str, follows: str) -> None:
+        """Be another attempt of the call that has the key; `follows` ended the one before."""
+        self.id, self.id_bytes = call_id, bytes.fromhex(call_id.replace("-", ""))
+        self.follows = follows
 
     def begin(self, offer: Model) -> Attempt:
         """An attempt at an offer begins."""

@@ -88,10 +88,10 @@ def _id_bytes(event_id: str) -> bytes:
     return bytes.fromhex(event_id.replace("-", ""))
 
 
-def _entry_of(call: Call, kind: EntryKind, amount: int, state: bytes) -> Entry:
+def _entry_of(call: Call, kind: EntryKind, amount: int, state: bytes, reply: bytes = b"") -> Entry:
     """An entry that is of the call's hold, and of no other of the same call."""
     hold = _id_bytes(call.hold_event_id)
-    return Entry(kind, call.id_bytes, call.caller.account, amount, state, 0, b"", hold)
+    return Entry(kind, call.id_bytes, call.caller.account, amount, state, 0, b"", hold, reply)
 
 
 class Cashier:
@@ -237,7 +237,7 @@ class Cashier:
         )
         if call.app:
             state += b',"app":' + _encode(call.app)
-        entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state)
+        entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state, call.kept_reply)
         await self._resolve(call, entry)
 
     async def void(self, call: Call, reason: str) -> None:

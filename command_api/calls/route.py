@@ -79,7 +79,9 @@ class InferenceRoute:
             if call is None:
                 return
             scope[CALL] = call
-            await self._place(call)
+            if not await self._placed(call, head, send):
+                del scope[CALL]  # It was answered as its first one, and is no call.
+                return
             if request.stream:
                 await InferenceStream(self._parts, call, head, receive, send).run()
             else:
@@ -111,17 +113,10 @@ class InferenceRoute:
         plan = parts.router.plan(request, caller.account_id)
         head.provider = plan.offers[0].provider
         key, cache_name = b"", ""
-        known: KnownKey | None = None
         if asked.idempotency_key:
             key = parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )
-            known = await parts.idempotency.admitted(key)
-            if known is not None:
-                head.call_id = str(known.call_id)
-                if known.state == "settled":
-                    await self._replay(known, caller, head, send)
-                    return None
         elif parts.responses.enabled and not request.stream:
             control = header_of(scope, b"cache-control")
             cache_name = parts.responses.name_of(
@@ -129,7 +124,7 @@ class InferenceRoute:
             )
             if await self._cached(caller, cache_name, head, send):
                 return None
-        call = Call(
+        return Call(
             call_id=head.call_id,
             correlation_id=head.request_id,
             caller=caller,
@@ -139,18 +134,29 @@ class InferenceRoute:
             app=app_of(asked.referer, asked.title),
             idempotency_key=key,
             cache_name=cache_name,
-            follows=known.ended_by or "" if known else "",
         )
-        if known is not None and known.state == "refused":
-            raise insufficient_credits(call, needed=known.needed, available=known.available)
-        return call
 
-    async def _place(self, call: Call) -> None:
-        answer = await self._parts.cashier.place(call)
+    async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
+        """Place the hold; False when its key's first reply was the answer. Raises ApiError."""
+        parts = self._parts
+        answer = await parts.cashier.place(call)
+        if answer.code not in KEY_TAKEN:
+            return True
+        known = await parts.idempotency.admitted(call.idempotency_key)
+        if known is None:
+            raise key_taken(answer.code, call.id)
+        head.call_id = str(known.call_id)
+        if known.state == "settled":
+            await self._replay(known, call.caller, head, send)
+            return False
+        if known.state == "refused":
+            raise insufficient_credits(call, needed=known.needed, available=known.available)
+        call.continue_as(head.call_id, known.ended_by or "")
+        answer = await parts.cashier.place(call)
         if answer.code in KEY_TAKEN:
             # Another request with this key came between our look and the append.
-            known = await self._parts.idempotency.find(call.idempotency_key)
-            raise key_taken(answer.code, known.call_id if known else call.id)
+            raise key_taken(answer.code, call.id)
+        return True
 
     async def _replay(
         self, known: KnownKey, caller: Caller, head: ReplyHeaders, send: Send
@@ -181,7 +187,8 @@ class InferenceRoute:
             answer = made.answer
             call.settle_with(made.attempt.offer)
             if call.idempotency_key:
-                await parts.idempotency.keep(call.caller, _stored(call, answer))
+                kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
+                call.kept_reply = kept
             made.attempt.record(status=OK)
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             if call.cache_name:

@@ -273,13 +273,14 @@ class InferenceStream:
         self._kept_bytes += len(out)
         if self._kept_bytes > self._parts.settings.kept_replies.idempotency_body_bytes_max:
             self._kept = None
+            self._parts.idempotency.not_kept(UUID(self._call.id), "the stream is too long")
 
     async def _close(self, last: bytes, reason: str) -> None:
         """Settle, durably, and only then send the end."""
         call = self._call
         self._keep(last)
         if self._kept is not None:
-            await self._parts.idempotency.keep(
+            call.kept_reply = await self._parts.idempotency.sealed(
                 call.caller,
                 StoredReply(
                     UUID(call.id),

@@ -1,13 +1,15 @@
 """Idempotency keys of calls (money rule 8, P3).
 
 Scope: account, route and key; digest: the parsed body, so that white space does not matter.
-The append decides, under its lock; this module asks beforehand which call the key belongs to,
-keeps the first reply encrypted, and replays it.
+The append decides, under its lock. Where it finds a key taken, this module asks what became of
+its call. The first reply is sealed here and kept by the append, in the settlement's own
+transaction, so that a key that is settled has its reply, and no other attempt's.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,8 +23,10 @@ from event_store.append.entries import AppendCode
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
+    from command_api.kept_replies.lookups import Lookups
     from edge.caller import Caller
-    from event_store.postgres.database import Database
+
+logger = logging.getLogger("gatewayz.idempotency")
 
 KEY_CHARACTERS_MAX = 255
 
@@ -69,10 +73,11 @@ def canonical_digest(raw: bytes) -> bytes:
 class Idempotency:
     """Looks keys up, and keeps and replays replies."""
 
-    def __init__(self, database: Database, vault: Vault, *, body_bytes_max: int) -> None:
+    def __init__(self, lookups: Lookups, vault: Vault, *, body_bytes_max: int) -> None:
         """`body_bytes_max` bounds the replies that are kept."""
-        self._database, self._vault = database, vault
+        self._lookups, self._vault = lookups, vault
         self._body_bytes_max = body_bytes_max
+        self.replies_not_kept = 0
 
     def key_of(self, caller: Caller, header: bytes, raw: bytes, *, route: str) -> bytes:
         """Scope hash and digest, 32 bytes each; raises ApiError 400 for an unusable key."""
@@ -114,56 +119,41 @@ class Idempotency:
                 f"kept. See GET /v1/calls/{call_id}, or use a new key for a new call."
             )
             raise ApiError(409, "idempotent_reply_gone", message, extra={"call_id": str(call_id)})
-        body = self._vault.decrypt(bytes(row[4]), bytes(row[3]))
-        return StoredReply(call_id, row[0], row[1], row[2], body)
+        opened = self._vault.decrypt(bytes(row[4]), bytes(row[3]))
+        if row[0] is None:
+            return msgspec.msgpack.decode(opened, type=StoredReply)
+        return StoredReply(call_id, row[0], row[1], row[2], opened)  # Kept by an older release.
 
-    async def keep(self, caller: Caller, reply: StoredReply) -> None:
-        """Keep a reply, before its call is settled; too large ones and lost databases are not.
+    async def sealed(self, caller: Caller, reply: StoredReply) -> bytes:
+        """The reply, encrypted, to ride with its call's settlement; empty when it cannot be kept.
 
         Without its reply a settled key answers 409 and names the call: never a second charge.
         """
         if len(reply.body) > self._body_bytes_max:
-            return
+            return self.not_kept(reply.call_id, f"it is longer than {self._body_bytes_max} bytes")
         try:
-            connection = await self._database.connect_async()
-            async with connection:
-                wrapped = await wrapped_key_of(connection, caller)
-                if wrapped is None:
-                    return
-                await connection.execute(
-                    "INSERT INTO idempotent_reply (call_id, status, content_type, provider, body) "
-                    "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (call_id) DO UPDATE SET "
-                    "status = excluded.status, content_type = excluded.content_type, "
-                    "provider = excluded.provider, body = excluded.body, "
-                    "stored_at = excluded.stored_at",
-                    [
-                        reply.call_id,
-                        reply.status,
-                        reply.content_type,
-                        reply.provider,
-                        self._vault.encrypt(wrapped, reply.body),
-                    ],
-                )
-        except psycopg.OperationalError:
-            return
+            wrapped = await self._lookups.data_key(caller)
+        except psycopg.OperationalError as error:
+            return self.not_kept(reply.call_id, str(error))
+        if wrapped is None:
+            return self.not_kept(reply.call_id, "the user's data key was destroyed")
+        return self._vault.encrypt(wrapped, msgspec.msgpack.encode(reply))
+
+    def not_kept(self, call_id: UUID, why: str) -> bytes:
+        """Say that a reply is not there for a repeated request; returns nothing to keep."""
+        self.replies_not_kept += 1
+        logger.warning("the reply of call %s is not kept for its key: %s", call_id, why)
+        return b""
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._lookups.close()
 
     async def _fetch(self, query: str, values: list[Any]) -> tuple[Any, ...] | None:
         try:
-            connection = await self._database.connect_async()
-            async with connection:
-                cursor = await connection.execute(query, values)
-                return await cursor.fetchone()
+            return await self._lookups.fetch(query, values)
         except psycopg.OperationalError:
             raise ledger_unavailable() from None
-
-
-async def wrapped_key_of(connection: psycopg.AsyncConnection[Any], caller: Caller) -> bytes | None:
-    """The caller's wrapped data key; None when it was destroyed (P5)."""
-    cursor = await connection.execute(
-        "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(caller.user_id)]
-    )
-    row = await cursor.fetchone()
-    return bytes(row[0]) if row and row[0] is not None else None
 
 
 def reused() -> ApiError:

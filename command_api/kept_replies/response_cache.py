@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import psycopg
 
-from command_api.kept_replies.idempotency import canonical_digest, wrapped_key_of
+from command_api.kept_replies.idempotency import canonical_digest
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
+    from command_api.kept_replies.lookups import Lookups
     from edge.caller import Caller
-    from event_store.postgres.database import Database
     from providers.redis.cache import Cache
 
 BYPASS = (b"no-cache", b"no-store")
@@ -35,10 +35,10 @@ class ResponseCache:
     """Looks up and keeps replies; one for each process."""
 
     def __init__(
-        self, cache: Cache, database: Database, vault: Vault, *, ttl_s: float, bytes_max: int
+        self, cache: Cache, lookups: Lookups, vault: Vault, *, ttl_s: float, bytes_max: int
     ) -> None:
         """`ttl_s` 0 turns it off."""
-        self._cache, self._database, self._vault = cache, database, vault
+        self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s, self._bytes_max = ttl_s, bytes_max
 
     @property
@@ -73,8 +73,6 @@ class ResponseCache:
     async def _data_key(self, caller: Caller) -> bytes | None:
         """The user's wrapped data key; None when it was destroyed, or the database is away."""
         try:
-            connection = await self._database.connect_async()
-            async with connection:
-                return await wrapped_key_of(connection, caller)
+            return await self._lookups.data_key(caller)
         except psycopg.OperationalError:
             return None

@@ -17,6 +17,7 @@ from command_api.composition import committer_of, registry_of
 from command_api.identity.key_ring import KeyRing
 from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
+from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.routing.router import Router
 from event_store.append.leases import Lease, home_identity
@@ -67,6 +68,7 @@ class Gateway:
             cache_max=settings.identity.key_cache_max,
         )
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
+        lookups = Lookups(database)
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
@@ -74,11 +76,11 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(
-                database, vault, body_bytes_max=settings.kept_replies.idempotency_body_bytes_max
+                lookups, vault, body_bytes_max=settings.kept_replies.idempotency_body_bytes_max
             ),
             responses=ResponseCache(
                 self.cache,
-                database,
+                lookups,
                 vault,
                 ttl_s=settings.kept_replies.response_cache_s,
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
@@ -132,6 +134,7 @@ class Gateway:
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
+        await self.calls.idempotency.close()
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()

@@ -27,12 +27,14 @@ BEGIN
       AS e(kind, ix, amount, estimated, stream, key, follows)
     LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
     LEFT JOIN credit_lot l ON l.lot_id = h.lot_ids[1]
-    WHERE e.kind NOT IN (1, 3, 4) OR length(e.key) > 0
+    LEFT JOIN idempotency_key k
+      ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
+    WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
       OR e.amount NOT BETWEEN 0 AND 1000000000000000
       OR e.estimated NOT BETWEEN 0 AND 1000000000000000
       OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
       OR (e.kind IN (3, 4) AND (
-        h.call_id IS NULL OR cardinality(h.lot_ids) <> 1 OR h.key_hash IS NOT NULL
+        h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
         OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
         OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
         OR (e.kind = 3 AND e.amount > h.amount)));
@@ -51,8 +53,8 @@ BEGIN
       ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
     ) head ON true;
     BEGIN
-      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, heads,
-        special, instant, topics, owner, ttl_s);
+      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+        heads, special, instant, topics, owner, ttl_s);
       SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
     EXCEPTION WHEN unique_violation THEN
       special := array_fill(true, ARRAY[cardinality(accounts)]);
@@ -81,7 +83,7 @@ CREATE OR REPLACE FUNCTION public.booking_clock()
  LANGUAGE sql
 AS $function$ SELECT clock_timestamp() $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
+CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -92,19 +94,20 @@ BEGIN
   -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
   -- lot, so the order inside the batch changes nothing but the positions, which follow it.
   WITH entry AS MATERIALIZED (
-    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.ord
-    FROM unnest(kinds, streams, ix, amounts, aux, states)
-      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, ord)
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states, keys)
+      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, key, ord)
     WHERE NOT skipped[e.ix]
   ), gone AS (
     DELETE FROM open_hold h USING entry e
     WHERE e.kind IN (3, 4) AND h.call_id = e.stream
     RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
-      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key
   ), came AS (
     INSERT INTO open_hold
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
-      owner, instant, instant + make_interval(secs => ttl_s), NULL,
+      owner, instant, instant + make_interval(secs => ttl_s),
+      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
       convert_from(substr(e.state, 8, 36), 'UTF8')::uuid
     FROM entry e WHERE e.kind = 1
   ), moved AS (
@@ -126,6 +129,19 @@ BEGIN
       sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
     WHERE a.account_id = accounts[m.ix]
     RETURNING m.ix, a.available
+  ), taken AS (
+    -- A key that comes twice in one batch is a unique violation, and decided in order.
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
+    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
+  ), ended AS (
+    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
+    FROM gone g WHERE k.key_hash = g.key_hash
+  ), kept AS (
+    INSERT INTO idempotent_reply (call_id, body)
+    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at
   ), written AS (
     INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
     SELECT f.stream, f.version, f.topic, f.state, instant FROM (
@@ -173,8 +189,8 @@ BEGIN
       WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
         instant, topics);
       WHEN 3, 4, 5 THEN
-        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], follows[i], instant,
-          topics, owner);
+        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], keys[i], follows[i],
+          instant, topics, owner);
       ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
@@ -444,7 +460,7 @@ BEGIN
   code := 0; figure := amount;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], owner uuid, OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, reply bytea, follows uuid, instant timestamp with time zone, topics text[], owner uuid, OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -523,6 +539,11 @@ BEGIN
   IF hold.key_hash IS NOT NULL THEN
     UPDATE idempotency_key SET state = (ARRAY['', '', 'settled', 'voided', 'expired'])[kind]
     WHERE key_hash = hold.key_hash;
+  END IF;
+  IF kind = 3 AND length(reply) > 0 THEN
+    INSERT INTO idempotent_reply (call_id, body) VALUES (call, reply)
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at;
   END IF;
   code := 0; figure := spendable;
 END $function$;

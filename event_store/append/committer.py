@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz.committer")
 
 BATCH_ENTRIES_MAX = 500
+BATCH_REPLY_BYTES_MAX = 8 * 2**20
+"""Of kept replies in one batch; a single larger one goes alone."""
 QUEUE_ENTRIES_MAX = 20_000
 RECONNECT_WAIT_S = 0.1
 WATCH_S = 0.5
@@ -214,10 +216,14 @@ class Committer:
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         streams: set[bytes] = set()
+        room = BATCH_REPLY_BYTES_MAX
         while self._queue and len(batch) < self._batch_max:
             stream = self._queue[0].entry.stream
             if stream in streams:
                 break  # Two entries of one call are two batches, in order.
+            room -= len(self._queue[0].entry.reply)
+            if room < 0 and batch:
+                break
             streams.add(stream)
             batch.append(self._queue.popleft())
         return batch

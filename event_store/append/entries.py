@@ -78,7 +78,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     by the digest of the input, 32 bytes each, or empty. `follows` is the id of the event that it
     follows, which its state has as `causation_id`: of an extension or an outcome the hold, of a
     hold that is placed again the void or expiry before. It is empty for a call's first hold, and
-    for outcomes that older releases spooled: those are of whatever hold is open.
+    for outcomes that older releases spooled: those are of whatever hold is open. `reply` is what a
+    settlement keeps for its call's idempotency key, sealed: it stands or falls with it.
     """
 
     kind: int
@@ -89,6 +90,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     aux: int = 0
     key: bytes = b""
     follows: bytes = b""
+    reply: bytes = b""
 
     @property
     def event_id(self) -> bytes:
@@ -166,7 +168,7 @@ def _packed(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
         _integers("int8", "q", 8, [entry.amount for entry in batch]),
         _integers("int8", "q", 8, [entry.aux for entry in batch]),
         _byte_strings("bytea", [entry.state for entry in batch]),
-        _byte_strings("bytea", [entry.key for entry in batch]),
+        _byte_strings("bytea", [entry.key or entry.reply for entry in batch]),
         _uuids([entry.follows or _NIL for entry in batch]),
         _TOPICS_PACKED,
         owner,

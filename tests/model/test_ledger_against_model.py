@@ -268,12 +268,14 @@ class LedgerMachine(RuleBasedStateMachine):
         amount=st.integers(1, 3),
         cost=st.integers(0, 5),
         writer=st.integers(0, WRITERS - 1),
+        keyed=st.booleans(),
     )
-    def many_small(self, account: int, amount: int, cost: int, writer: int) -> None:
+    def many_small(self, account: int, amount: int, cost: int, writer: int, keyed: bool) -> None:
         """Holds that all fit their account's first lot, and then their settlements: set-based."""
         mine = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) == account]
         others = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) != account]
-        self.run(writer, [("hold", call, amount, None, "last") for call in mine + others[:2]])
+        key = {call: (chr(ord("A") + call), "x") if keyed else None for call in mine + others}
+        self.run(writer, [("hold", call, amount, key[call], "last") for call in mine + others[:2]])
         self.run(writer, [("settle", call, cost, "last") for call in mine + others[:2]])
 
     @rule(spec=command, writers=st.permutations(range(WRITERS)))

@@ -6,9 +6,18 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
+from command_api.composition import vault_of
+from command_api.kept_replies.idempotency import StoredReply
+from event_store.append.entries import AppendCode
+from event_store.ids import new_uuid7
+from tests.event_store.append.test_append import append
+from tests.support import entries
 from tests.support.harness import (
     DONE,
     USAGE,
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
     from tests.support.harness import Request, RunningGateway, ScriptedUpstream
 
+ACCOUNT = UUID("00000000-0000-7000-8000-00000000000a")
 KEY = {"Idempotency-Key": "order-1"}
 
 
@@ -165,6 +175,98 @@ def test_a_reply_too_large_to_keep_is_named_instead(
         assert again.status_code == 409
         assert first.headers["x-gatewayz-call-id"] in again.json()["error"]["message"]
         assert gateway.verified().settled_nano_usd == 4_500
+
+
+def test_a_reply_that_is_not_kept_is_told(
+    database: Database,
+    tmp_path: Path,
+    upstream: ScriptedUpstream,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whole or streamed, in the log with its call (P3, rule: refuse clearly)."""
+    with running_gateway(
+        database, tmp_path / "home", upstream, idempotency_body_bytes_max=10
+    ) as gateway:
+        user = gateway.user()
+        whole = gateway.chat(user, {}, **KEY)
+        upstream.answer = lambda connection, _: stream(
+            connection, chunk({"content": "x" * 20}), USAGE, DONE
+        )
+        streamed = gateway.chat(user, {"stream": True}, **{"Idempotency-Key": "order-2"})
+        for got in (whole, streamed):
+            assert got.status_code == 200
+            call = got.headers["x-gatewayz-call-id"]
+            assert f"the reply of call {call} is not kept for its key" in caplog.text
+
+
+def test_many_keyed_calls_at_once_are_all_answered_and_kept(
+    gateway: RunningGateway,
+) -> None:
+    """None needs a connection of its own, and each is there for a repeated request (P3)."""
+    user = gateway.user(grant=10**10)
+    keys = [{"Idempotency-Key": f"order-{number}"} for number in range(80)]
+    with ThreadPoolExecutor(40) as pool:
+        for replayed in (False, True):
+            answers = list(pool.map(lambda key: gateway.chat(user, {}, **key), keys))
+            assert {each.status_code for each in answers} == {200}
+            marked = {"idempotent-replayed" in each.headers for each in answers}
+            assert marked == {replayed}
+    assert gateway.verified().settled_nano_usd == 80 * 4_500
+
+
+def test_a_reply_stands_or_falls_with_its_settlement(database: Database) -> None:
+    """What an attempt that expired would have said is not kept for the next one (P3)."""
+    append(database, entries.grant(ACCOUNT, 10_000))
+    call, key = new_uuid7(), b"k" * 32 + b"d" * 32
+    first = entries.hold(call, ACCOUNT, 100, key=key)
+    void = entries.void(call, ACCOUNT, follows=entries.event_id(first))
+    second = entries.hold(call, ACCOUNT, 100, key=key, follows=entries.event_id(void))
+    late = replace(
+        entries.settle(call, ACCOUNT, 50, follows=entries.event_id(first)), reply=b"late"
+    )
+    mine = replace(
+        entries.settle(call, ACCOUNT, 60, follows=entries.event_id(second)), reply=b"mine"
+    )
+    codes = [append(database, entry)[0].code for entry in (first, void, second, late)]
+    assert codes == [AppendCode.OK] * 3 + [AppendCode.ALREADY_RESOLVED]
+    assert kept(database) == []
+    assert append(database, mine)[0].code == AppendCode.OK
+    assert append(database, mine)[0].code == AppendCode.DUPLICATE
+    assert kept(database) == [(call, b"mine")]
+
+
+def kept(database: Database) -> list[tuple[UUID, bytes]]:
+    """Replies as they lie in the table."""
+    with database.connect() as connection:
+        rows = connection.execute("SELECT call_id, body FROM idempotent_reply").fetchall()
+    return [(call_id, bytes(body)) for call_id, body in rows]
+
+
+def test_a_reply_of_an_older_release_is_replayed(gateway: RunningGateway) -> None:
+    """Its head lies beside what was sealed (P3)."""
+    user = gateway.user()
+    first = gateway.chat(user, {}, **KEY)
+    vault = vault_of(gateway.settings, gateway.database)
+    with gateway.database.connect() as connection:
+        row = connection.execute(
+            "SELECT r.call_id, r.body, u.wrapped_key FROM idempotent_reply r, user_secret u "
+            "WHERE u.user_id = %s",
+            [user.user_id],
+        ).fetchone()
+        assert row is not None
+        reply_ = msgspec.msgpack.decode(vault.decrypt(row[2], row[1]), type=StoredReply)
+        connection.execute(
+            "UPDATE idempotent_reply SET status = %s, content_type = %s, provider = %s, body = %s",
+            [
+                reply_.status,
+                reply_.content_type,
+                reply_.provider,
+                vault.encrypt(row[2], reply_.body),
+            ],
+        )
+    again = gateway.chat(user, {}, **KEY)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
 
 
 def test_kept_replies_are_encrypted(gateway: RunningGateway) -> None:

@@ -251,6 +251,14 @@ CHECKS = {
         (APPEND_NOW, no(function("ledger_resolve", "owner_id <> owner"))),
         (function("ledger_resolve", "owner_id <> owner"),),
     ),
+    "0029_reply_with_settlement": Check(
+        (APPEND_NOW, no(function("ledger_resolve", "idempotent_reply"))),
+        (
+            function("ledger_resolve", "idempotent_reply"),
+            function("ledger_append", "LEFT JOIN idempotency_key"),
+            function("ledger_append_simple", "INTO idempotency_key", "INTO idempotent_reply"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
