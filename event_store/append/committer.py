@@ -58,10 +58,10 @@ ENTRY_FAULTS = (b"22", b"23", b"54", b"P0", b"08P01")
 
 
 class _Waiting:
-    __slots__ = ("deadline", "entry", "future", "sent")
+    __slots__ = ("deadline", "entry", "future", "in_doubt")
 
     def __init__(self, entry: Entry, future: asyncio.Future[AppendAnswer], deadline: float) -> None:
-        self.entry, self.future, self.deadline, self.sent = entry, future, deadline, False
+        self.entry, self.future, self.deadline, self.in_doubt = entry, future, deadline, False
 
 
 class AppendInDoubtError(LedgerUnavailableError):
@@ -175,6 +175,7 @@ class Committer:
                 await self._probe(connection)
         except Exception:
             for waiting in batch:
+                waiting.in_doubt = True
                 self._fail(waiting)
             raise
         finally:
@@ -235,11 +236,11 @@ class Committer:
         except UnpackableEntryError as error:
             self._apart(batch, str(error))
             return
-        for waiting in batch:
-            waiting.sent = True
         try:
             result = await connection.append(parameters)
         except (ConnectionLostError, asyncio.CancelledError) as error:
+            for waiting in batch:
+                waiting.in_doubt = True
             self._queue.extendleft(reversed(batch))
             self._drop()
             if isinstance(error, asyncio.CancelledError):
@@ -272,8 +273,9 @@ class Committer:
             logger.error("the database refused %d entries: %s", len(batch), message)
             if self._loop.time() - self._connected_at > PROBE_S:
                 self._drop()  # The next connection may find a server that writes.
-            for waiting in batch:
-                self._answer(waiting, LedgerUnavailableError(message))
+            for waiting in batch:  # One that went out before, on a line that broke, may stand.
+                error = AppendInDoubtError if waiting.in_doubt else LedgerUnavailableError
+                self._answer(waiting, error(message))
 
     def _apart(self, batch: list[_Waiting], message: str) -> None:
         """One entry is at fault: smaller batches find it, and its neighbours are answered."""
@@ -308,5 +310,5 @@ class Committer:
     @staticmethod
     def _fail(waiting: _Waiting) -> None:
         if not waiting.future.done():
-            error = AppendInDoubtError if waiting.sent else LedgerUnavailableError
+            error = AppendInDoubtError if waiting.in_doubt else LedgerUnavailableError
             waiting.future.set_exception(error("the ledger's database cannot be reached"))

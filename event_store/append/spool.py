@@ -192,7 +192,11 @@ class Spool:
                 logger.critical("the ledger refuses the outcome in memory: %r", entry)
             else:
                 if answer.code == AppendCode.UNKNOWN_CALL:
-                    continue  # Its hold is in doubt: a file has the time to wait for it.
+                    # Its hold is in doubt: a file has the time to wait for it.
+                    with suppress(OSError, SpoolFullError):
+                        await asyncio.to_thread(self.keep, entry)
+                        self._remembered.remove(entry)
+                    continue
                 _said(entry, answer.code)
                 drained += 1
             self._remembered.remove(entry)
