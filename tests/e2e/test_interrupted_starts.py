@@ -44,7 +44,7 @@ def postmaster(home: Path) -> int | None:
     return pid if alive(pid) else None
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_sigterm_ends_a_start_at_any_moment(tmp_path: Path) -> None:
     """At once, without a traceback or a server left behind; the next start goes on
     (rule: two commands).
@@ -63,7 +63,7 @@ def test_sigterm_ends_a_start_at_any_moment(tmp_path: Path) -> None:
     assert gatewayz(home, "ledger", "verify")["ok"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_start_after_a_kill_at_any_moment_succeeds(tmp_path: Path) -> None:
     """kill -9 of the supervisor, and a start in the moment after (rule: two commands)."""
     home = tmp_path / "home"
