@@ -21,6 +21,7 @@ from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
+from command_api.serving.metrics import LedgerMetrics, metrics, registry_with
 from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
@@ -54,6 +55,7 @@ EXPOSED = [
 status = APIRouter()
 ROUTERS = (
     status,
+    metrics,
     traffic_routes.router,  # Fixed paths below /v1/models stand before those with ids.
     catalog_routes.router,
     modelz_routes.router,
@@ -129,6 +131,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
+    app.state.metrics = registry_with(LedgerMetrics(gateway.spool, lambda: gateway.healthy))
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

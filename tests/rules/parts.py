@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
+from uuid import UUID
 
 import psycopg
 
 from command_api.processes.relay import RelayMetrics
+from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
 from domain.events.all import EVENT_CLASSES
 from domain.ledger.postings import CHART
+from event_store.append.spool import Spool
 from event_store.relay.relay import RelayStatus
 from projections.all import PROJECTIONS
 from stream_processors.app import WorkerMetrics
@@ -67,7 +71,8 @@ def metrics_table() -> str:
     rows = ["| Metric | Type | Labels | What |", "|---|---|---|---|"]
     host = ProjectionHost(psycopg.connect, {}, 1)
     host.lag = dict  # type: ignore[method-assign]
-    for collector in (RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+    ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True)
+    for collector in (ledger, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -1,0 +1,70 @@
+"""`/metrics` of a serving process, in Prometheus's text format.
+
+One registry on `app.state.metrics`; whoever has something to tell registers a collector there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from event_store.append.outcome_files import quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from event_store.append.spool import Spool
+
+CONTENT_TYPE = "text/plain; version=0.0.4"
+metrics = APIRouter()
+
+
+class LedgerMetrics:
+    """The ledger as this process reaches it, and what waits for it in the home's spool."""
+
+    def __init__(self, spool: Spool, ready: Callable[[], bool]) -> None:
+        """Both are asked at each scrape."""
+        self._spool, self._ready = spool, ready
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        spool = self._spool
+        waiting = sum(len(spool.files(owner)) for owner in spool.owners())
+        for name, about, value in (
+            ("ledger_reachable", "1 while a call could be held.", int(self._ready())),
+            ("spool_files", "Outcomes that wait on the home's disk.", waiting),
+            (
+                "spool_remembered",
+                "Outcomes of this process that no disk would take.",
+                spool.remembered,
+            ),
+            (
+                "spool_quarantined",
+                "Files of the home's spool that were put aside.",
+                len(quarantined(spool.root.parent)),
+            ),
+            (
+                "spool_reserve_files",
+                "Outcomes that a full disk of the home could still keep.",
+                len(spool.reserve.spare()),
+            ),
+        ):
+            yield GaugeMetricFamily(f"gatewayz_{name}", about, value)
+
+
+def registry_with(collector: LedgerMetrics) -> CollectorRegistry:
+    """The registry of a process."""
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
+
+
+@metrics.get("/metrics")
+def scrape(request: Request) -> Response:
+    """The metrics of the serving process that answers; in a thread, for it looks at the disk."""
+    return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE)

@@ -1,0 +1,55 @@
+"""What a serving process tells Prometheus of its ledger and its spool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from event_store.append.spool import Spool
+from event_store.ids import new_uuid7
+from tests.support import entries
+from tests.support.harness import RunningGateway, eventually
+from tests.support.outages import away
+
+if TYPE_CHECKING:
+    from event_store.postgres.database import Database
+
+
+def scraped(gateway: RunningGateway) -> dict[str, float]:
+    """Each metric's value."""
+    text = httpx.get(f"{gateway.url}/metrics", timeout=20).text
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_spool_and_the_ledger_are_metrics(
+    gateway: RunningGateway, database: Database, server: Database
+) -> None:
+    """What waits, what was put aside, what a full disk could keep, whether calls can be held
+    (rule: observable).
+    """
+    before = scraped(gateway)
+    assert before == {
+        "gatewayz_ledger_reachable": 1,
+        "gatewayz_spool_files": 0,
+        "gatewayz_spool_remembered": 0,
+        "gatewayz_spool_quarantined": 0,
+        "gatewayz_spool_reserve_files": 8,
+    }
+    home = gateway.settings.installation.home
+    other = Spool(home, new_uuid7())
+    other.keep(entries.void(new_uuid7(), new_uuid7()))
+    aside = other.own / "quarantine"
+    aside.mkdir()
+    (aside / "torn").write_bytes(b"{")
+    other.reserve.keep("taken", b"x")
+    with away(database, server):
+        eventually(lambda: scraped(gateway)["gatewayz_ledger_reachable"] == 0)
+    after = scraped(gateway)
+    assert (after["gatewayz_spool_files"], after["gatewayz_spool_quarantined"]) == (1, 1)
+    assert after["gatewayz_spool_reserve_files"] == 7
