@@ -39,6 +39,7 @@ class Lookups:
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
+        self._asking = asyncio.Lock()
         self._data_keys: dict[str, tuple[float, bytes]] = {}
 
     async def close(self) -> None:
@@ -63,13 +64,18 @@ class Lookups:
         known = self._data_keys.get(caller.user_id)
         if known is not None and known[0] > time.monotonic():
             return known[1]
-        row = await self.fetch(
-            "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(caller.user_id)]
-        )
-        if row is None or row[0] is None:
-            return None
-        if len(self._data_keys) >= DATA_KEYS_MAX:
-            self._data_keys.clear()
-        key = bytes(row[0])
-        self._data_keys[caller.user_id] = (time.monotonic() + DATA_KEY_CACHE_S, key)
-        return key
+        async with self._asking:
+            # Whoever waited finds what the one before it was told.
+            known = self._data_keys.get(caller.user_id)
+            if known is not None and known[0] > time.monotonic():
+                return known[1]
+            row = await self.fetch(
+                "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(caller.user_id)]
+            )
+            if row is None or row[0] is None:
+                return None
+            if len(self._data_keys) >= DATA_KEYS_MAX:
+                self._data_keys.clear()
+            key = bytes(row[0])
+            self._data_keys[caller.user_id] = (time.monotonic() + DATA_KEY_CACHE_S, key)
+            return key

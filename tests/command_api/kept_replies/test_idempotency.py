@@ -19,6 +19,7 @@ from event_store.ids import new_uuid7
 from tests.event_store.append.test_append import append
 from tests.support import entries
 from tests.support.harness import (
+    ASK,
     DONE,
     USAGE,
     chunk,
@@ -32,6 +33,8 @@ from tests.support.harness import (
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
+
+    import httpx
 
     from event_store.postgres.database import Database
     from tests.support.harness import Request, RunningGateway, ScriptedUpstream
@@ -205,9 +208,13 @@ def test_many_keyed_calls_at_once_are_all_answered_and_kept(
     """None needs a connection of its own, and each is there for a repeated request (P3)."""
     user = gateway.user(grant=10**10)
     keys = [{"Idempotency-Key": f"order-{number}"} for number in range(80)]
-    with ThreadPoolExecutor(40) as pool:
+    with gateway.client(user) as client, ThreadPoolExecutor(16) as pool:
+
+        def ask(key: dict[str, str]) -> httpx.Response:
+            return client.post("/v1/chat/completions", json=ASK, headers=key)
+
         for replayed in (False, True):
-            answers = list(pool.map(lambda key: gateway.chat(user, {}, **key), keys))
+            answers = list(pool.map(ask, keys))
             assert {each.status_code for each in answers} == {200}
             marked = {"idempotent-replayed" in each.headers for each in answers}
             assert marked == {replayed}
