@@ -80,10 +80,17 @@ def invalid_key(message: str) -> ApiError:
     return ApiError(401, "invalid_api_key", message, kind=AUTHENTICATION)
 
 
-def internal_error() -> ApiError:
-    """A 500: a defect of ours; the caller pays nothing for it."""
-    message = "Something went wrong in the gateway. Nothing was charged: try again."
+def internal_error(*, charged: bool = False) -> ApiError:
+    """A 500: a defect of ours. `charged` says that it came after the charge, or after output."""
+    charge = "What was made is charged." if charged else "Nothing was charged: try again."
+    message = f"Something went wrong in the gateway. {charge}"
     return ApiError(500, "internal_error", message, kind=SERVER)
+
+
+def gateway_stopping(*, charged: bool = False) -> ApiError:
+    """A 503: the process ends, and the call with it; `charged` as for a defect."""
+    charge = "What was made is charged." if charged else "Nothing was charged: try again."
+    return unavailable("gateway_stopping", f"The gateway stops before the call is done. {charge}")
 
 
 def too_large(limit: int) -> ApiError:

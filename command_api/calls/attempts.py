@@ -132,6 +132,9 @@ class StreamAttempt:
             self._hide(failure)
             self.let_go()
             raise
+        except UpstreamInterruptedError:
+            self.let_go()
+            raise
         except asyncio.CancelledError:
             self.interrupt()
             self.let_go()
@@ -240,8 +243,9 @@ class StreamAttempt:
 
     def let_go(self) -> None:
         """Done with the reply, which is not ours from here on."""
-        if self.reply is not None:
-            self.reply.release()
+        reply, self.reply = self.reply, None
+        if reply is not None:
+            reply.release()
 
     def usage(self) -> Usage:
         """The provider's count, of a stream that was cut as far as it came, or ours."""

@@ -288,6 +288,7 @@ class Cashier:
             if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
                 # No call can cost so much: rather nothing than a charge that nobody can explain.
                 logger.error("call %s cannot cost %d nano-USD: voided", call.id, entry.amount)
+                call.charged = None
                 await self._resolve(call, self._void_entry(call, "the cost is out of range"))
             elif not answer.applied:
                 logger.warning(

@@ -29,7 +29,7 @@ from edge.asgi import (
     send_error,
     send_whole,
 )
-from edge.errors import ApiError, internal_error
+from edge.errors import ApiError, gateway_stopping, internal_error
 from event_store.ids import new_uuid7_text
 from providers.inference.port import TRACE
 
@@ -97,7 +97,8 @@ class InferenceRoute:
             logger.exception("call %s met a defect", head.call_id)
             if call is not None and call.unresolved:
                 await self._parts.cashier.void(call, "internal_error")
-            await send_error(send, internal_error(), head.listed())
+            charged = call is not None and call.charged is not None
+            await send_error(send, internal_error(charged=charged), head.listed())
 
     async def _call(
         self,
@@ -200,7 +201,7 @@ class InferenceRoute:
         except asyncio.CancelledError:
             if call.unresolved:
                 cashier.abandon(call, "the gateway stopped before the provider answered")
-            raise
+            raise gateway_stopping(charged=call.charged is not None) from None
         head.provider = call.model.provider
         await send_whole(send, OK, answer.raw, head.listed())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from command_api.kept_replies.idempotency import StoredReply
 from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
 from edge.asgi import EVENT_STREAM
-from edge.errors import INSUFFICIENT_QUOTA, ApiError, internal_error
+from edge.errors import INSUFFICIENT_QUOTA, ApiError, gateway_stopping, internal_error
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ logger = logging.getLogger("gatewayz.stream")
 
 OK = 200
 DEADLINE_MARGIN_S = 5.0
+LAST_WORDS_S = 1.0
 
 
 def error_chunk(error: ApiError) -> bytes:
@@ -55,7 +57,7 @@ class InferenceStream:
         self._trying: list[StreamAttempt] = []
         self._won: StreamAttempt | None = None
         self._begun = False
-        self._closing = False
+        self._ended = False
         self._gone = False
         self._kept: list[bytes] | None = [] if call.idempotency_key else None
         self._kept_bytes = 0
@@ -63,33 +65,39 @@ class InferenceStream:
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
         watch = asyncio.ensure_future(self._watch())
+        try:
+            await self._concluded()
+        except asyncio.CancelledError:
+            await self._stopped()
+        finally:
+            watch.cancel()
+            if self._won is not None:
+                self._won.let_go()
+
+    async def _concluded(self) -> None:
+        """Relay, and bring whatever ends it to its outcome."""
         limit_s = self._parts.settings.calls.deadline_s + DEADLINE_MARGIN_S
         try:
             async with asyncio.timeout(limit_s):
                 await self._relay()
         except TimeoutError:
             # The client stopped reading; the provider's own limit is the deadline itself.
-            if not self._closing:
+            if self._call.unresolved:
                 await self._hung_up()
         except UpstreamFailure as failure:
             await self._parts.cashier.void(self._call, failure.code)
             if not self._gone:
                 raise failure.error from None
-        except asyncio.CancelledError:
-            await self._stopped()
-            raise
         except Exception:
-            if self._closing or self._won is None:
+            if self._won is None:
                 raise
             # A defect of ours in the middle of a stream: charge what was made, end it openly.
             logger.exception("call %s met a defect in its stream", self._call.id)
-            self._won.attempt.record(status=OK, error="internal_error")
             self._won.interrupt()
-            await self._close(error_chunk(internal_error()) + DONE, "internal_error")
-        finally:
-            watch.cancel()
-            if self._won is not None:
-                self._won.let_go()
+            if self._call.unresolved:
+                self._won.attempt.record(status=OK, error="internal_error")
+                await self._charge("internal_error")
+            await self._end(error_chunk(internal_error(charged=True)) + DONE)
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
@@ -103,15 +111,23 @@ class InferenceStream:
                 each.interrupt()
 
     async def _stopped(self) -> None:
-        """The process is stopping: charge what was made, void what was not."""
-        cashier = self._parts.cashier
-        if self._closing:
-            return  # The settlement is on its way, or spooled already.
-        if self._won is not None:
-            self._won.attempt.record(status=OK, error="gateway_stopped")
+        """The process is stopping: charge what was made, void what was not, and say so.
+
+        An outcome that is on its way already is in the ledger or the spool: there is no second.
+        """
+        call, won = self._call, self._won
+        if won is None:
+            if call.unresolved:
+                self._parts.cashier.abandon(call, "the gateway stopped before any output")
+            raise gateway_stopping(charged=call.charged is not None)
+        if call.unresolved:
+            won.attempt.record(status=OK, error="gateway_stopped")
+            won.interrupt()
             await self._charge("gateway_stopped")
-        else:
-            cashier.abandon(self._call, "the gateway stopped before any output")
+        with suppress(TimeoutError):
+            # A caller who does not read cannot hold up the end of the process.
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._end(error_chunk(gateway_stopping(charged=True)) + DONE)
 
     async def _attempt(self, attempt: Attempt) -> StreamAttempt:
         made = StreamAttempt(self._parts.registry, self._call, attempt)
@@ -290,8 +306,13 @@ class InferenceStream:
                     b"".join(self._kept),
                 ),
             )
-        self._closing = True  # From here on the settlement is appended, or spooled.
         await self._charge(reason)
+        await self._end(last)
+
+    async def _end(self, last: bytes) -> None:
+        if self._ended or self._gone:
+            return
         if not self._begun:
             await self._begin()
         await self._send({"type": "http.response.body", "body": last})
+        self._ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
+LAST_WORDS_S = 3.0
+"""Past the grace a call has so long to settle and to say that it was ended."""
 
 
 class Application(Protocol):
@@ -33,6 +36,22 @@ class Application(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
         """Serve all that the endpoints do not."""
         ...
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which hears the calls out that it ends before anything is taken apart."""
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """As long as the grace; then end the calls, and wait for what that takes them."""
+        try:
+            await super()._wait_tasks_to_complete()
+        except asyncio.CancelledError:
+            running = list(self.server_state.tasks)
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.wait(running, timeout=LAST_WORDS_S)
+            raise
 
 
 def make_server(
@@ -56,7 +75,7 @@ def make_server(
     # One body of the largest size always fits.
     bodies = Bodies(max(requests.bodies_bytes_max, requests.body_bytes_max))
     front = {"endpoints": targets, "limits": limits, "bodies": bodies}
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",

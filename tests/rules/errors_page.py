@@ -149,6 +149,10 @@ MEANINGS = {
         "Send fewer headers, or shorter ones.",
     ),
     "http_error": ("The framework refused the request.", "See the message."),
+    "gateway_stopping": (
+        "The process that served the call ends; the message says whether anything was charged.",
+        "Repeat after `Retry-After`: another process answers.",
+    ),
     "idempotency_in_progress": (
         "The first request with this key still runs; `call_id` names it.",
         "Repeat after `Retry-After`: the answer will be the first one's.",
@@ -165,7 +169,10 @@ MEANINGS = {
         "The credits do not cover the most that it can cost; a stream ends where they end.",
         "Add credits, or ask for at most `max_tokens_affordable`.",
     ),
-    "internal_error": ("A defect of ours; nothing was charged.", "Try again, and report it."),
+    "internal_error": (
+        "A defect of ours; the message says whether anything was charged.",
+        "Try again, and report it.",
+    ),
     "invalid_api_key": (
         "No key, an unknown or a revoked one.",
         "Send `Authorization: Bearer KEY`.",
