@@ -93,7 +93,7 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
-        return WholeAttempt(attempt, call.request.judge(raw, offer, call.id))
+        return WholeAttempt(attempt, call.request.judge(raw, offer, call.id, attempt.charged))
     except UpstreamFailure:
         raise
     except Exception:
@@ -262,7 +262,7 @@ class StreamAttempt:
     def _charge(self, report: Usage) -> tuple[Usage, int]:
         """What is charged for a report, and how much, nano-USD."""
         offer = self.attempt.offer
-        usage = self._call.request.used(report, offer, self._made)
+        usage = self.attempt.charged(self._call.request.used(report, offer, self._made))
         return usage, offer.price.cost(usage).nano_usd
 
     def _made(self) -> int:

@@ -23,6 +23,7 @@ from event_store.ids import new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
+    from command_api.calls.losses import HouseLosses
     from domain.pricing.usage import Usage
     from event_store.append.committer import Committer
     from event_store.append.spool import Spool
@@ -97,9 +98,9 @@ def _entry_of(call: Call, kind: EntryKind, amount: int, state: bytes, reply: byt
 class Cashier:
     """Does the money of calls through the committer and, when it must, the spool."""
 
-    def __init__(self, committer: Committer, spool: Spool) -> None:
+    def __init__(self, committer: Committer, spool: Spool, losses: HouseLosses) -> None:
         """One for each process."""
-        self._committer, self._spool = committer, spool
+        self._committer, self._spool, self._losses = committer, spool, losses
         self._offers = OfferEnvelopes()
         self._open: dict[bytes, float] = {}
 
@@ -110,7 +111,7 @@ class Cashier:
         return set(self._open)
 
     async def place(self, call: Call) -> AppendAnswer:
-        """Place the hold, durably; raises ApiError 400, 402 or 503.
+        """Place the hold, durably; raises ApiError 400, 402, 429 or 503.
 
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
@@ -147,6 +148,7 @@ class Cashier:
         return answer
 
     def _hold_entry(self, call: Call) -> Entry:
+        self._losses.check(call.caller.account)
         request = call.request
         call.hold_event_id = new_uuid7_text()
         key = b""
@@ -219,7 +221,12 @@ class Cashier:
         price, made = attempt.offer.price, usage
         usage = attempt.charged(made)
         cost = price.cost(usage)
-        attempt.costs(cost.nano_usd if usage is made else price.cost(made).nano_usd)
+        if usage is made:
+            attempt.costs(cost.nano_usd)
+        else:
+            all_cost = price.cost(made).nano_usd
+            attempt.costs(all_cost)
+            self._losses.note(call.caller.account, all_cost - cost.nano_usd)
         call.charged = (usage, cost.nano_usd)
         state = (
             b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
@@ -285,6 +292,9 @@ class Cashier:
             self._spool.keep_or_remember(entry)
             raise
         else:
+            if entry.amount > call.held and not answer.figure:
+                # Nothing is left: of what is above the hold, this is the most that nobody paid.
+                self._losses.note(call.caller.account, entry.amount - call.held)
             if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
                 # No call can cost so much: rather nothing than a charge that nobody can explain.
                 logger.error("call %s cannot cost %d nano-USD: voided", call.id, entry.amount)

@@ -196,12 +196,14 @@ class ChatRequest:
             usage = usage._replace(extras=priced_extras(self._extras, offer))
         return usage.with_input_images(self._size.images) if self._size.images else usage
 
-    def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
+    def judge(
+        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
+    ) -> Answer:
         """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
         found = read_completion(offer.provider, raw, call_id=call_id, model=offer.id)
         usage = self.used(found.usage, offer, lambda: count_reply(found.raw))
-        cost = offer.price.cost(usage)
-        told = tell(found.raw, offer.public_id, usage, cost.nano_usd)
+        paid = charged(usage)
+        told = tell(found.raw, offer.public_id, paid, offer.price.cost(paid).nano_usd)
         return Answer(told, found.request_id, usage)
 
     def prompt_size(self) -> PromptSize:

@@ -76,8 +76,13 @@ class InferenceRequest(Protocol):
         """The body for the provider."""
         ...
 
-    def judge(self, raw: bytes, offer: Model, call_id: str, /) -> Answer:
-        """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
+    def judge(
+        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage], /
+    ) -> Answer:
+        """Judge the body of a 200; raises UpstreamFailure when it is no answer.
+
+        `charged` says what of a usage the caller pays, as his reply tells him.
+        """
         ...
 
 
@@ -156,7 +161,9 @@ class MediaRequest(ABC):
         del max_tokens
         return _encode(members_for(self, model, provider))
 
-    def judge(self, raw: bytes, offer: Model, call_id: str) -> Answer:
+    def judge(
+        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
+    ) -> Answer:
         """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
         provider = offer.provider
         reply = read_reply(provider, raw)
@@ -170,7 +177,7 @@ class MediaRequest(ABC):
             paid = self.counted(usage, raw)
             if self._extras:
                 paid = paid._replace(extras=priced_extras(self._extras, offer))
-            cost = offer.price.cost(paid).nano_usd
+            cost = offer.price.cost(charged(paid)).nano_usd
             told = (
                 tell(mended, offer.public_id, paid, cost)
                 if self.named

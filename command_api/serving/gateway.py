@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from command_api.calls.cashier import Cashier
+from command_api.calls.losses import HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
 from command_api.composition import committer_of, registry_of
@@ -60,7 +61,8 @@ class Gateway:
         self.router = Router(registry, settings.routing)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
-        self.cashier = Cashier(self.committer, self.spool)
+        losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
+        self.cashier = Cashier(self.committer, self.spool, losses)
         self.keys = KeyRing(
             database,
             vault,

@@ -75,6 +75,13 @@ class HoldSettings(Group):
         alias="GATEWAYZ_STRICT_HOLDS",
         description="Send the held output bound upstream when the caller gave none.",
     )
+    house_loss_day_max_nano_usd: int = Field(
+        1_000_000_000,
+        ge=0,
+        alias="GATEWAYZ_HOUSE_LOSS_DAY_MAX_NANO_USD",
+        description="Costs of an account's calls that nobody pays, in a day and a process, beyond "
+        "which its calls are refused; nano-USD.",
+    )
     grace_s: int = Field(
         600,
         ge=1,

@@ -153,6 +153,10 @@ MEANINGS = {
         "The process that served the call ends; the message says whether anything was charged.",
         "Repeat after `Retry-After`: another process answers.",
     ),
+    "house_loss_limit": (
+        "The account's calls cost more today than it could pay.",
+        "Try again tomorrow (UTC); set a `max_tokens`, or add credits.",
+    ),
     "idempotency_in_progress": (
         "The first request with this key still runs; `call_id` names it.",
         "Repeat after `Retry-After`: the answer will be the first one's.",

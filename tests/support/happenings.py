@@ -1,4 +1,4 @@
-"""A scheduler drawn from a seed: at every await of a run something may happen, or nothing.
+"""What happens at the awaits of a run, drawn from a seed: one thing at one of them, or nothing.
 
 The parts that the code under test waits for are stand-ins that ask here first. The same seed does
 the same again, so a run that fails is replayed exactly.

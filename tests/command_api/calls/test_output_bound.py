@@ -11,6 +11,7 @@ import pytest
 from tests.support.harness import (
     DONE,
     USAGE,
+    USD,
     begin_stream,
     chunk,
     completion,
@@ -153,6 +154,8 @@ def test_an_answer_is_charged_at_most_its_maximum(
     got = gateway.chat(user, {"max_tokens": 10, "stream": streamed})
     story = gateway.story(user, got)
     assert story["usage"]["output_tokens"] == charged
+    if not streamed:
+        assert round(got.json()["usage"]["cost"] * USD) == story["settled_nano_usd"]
     assert story["attempts"][0]["cost_nano_usd"] >= story["settled_nano_usd"]
 
 
@@ -200,3 +203,44 @@ max_output_tokens = 100000
             assert {name: sent[name] for name in sent if name.startswith("max_")} == expected
         gateway.chat(poor, {"max_tokens": 7})
         assert upstream.requests[-1].body["max_tokens"] == 7
+
+
+def test_an_account_that_costs_the_house_too_much_is_refused_for_the_day(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """By name, and nobody else with it; what it costs beyond its credits has a limit too
+    (money rule 3, rule: bounded).
+    """
+    usage = told(10, 180)
+    upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
+    with running_gateway(
+        database, tmp_path / "home", upstream, house_loss_day_max_nano_usd=90_000
+    ) as gateway:
+        poor, other = gateway.user(), gateway.user()
+        got = gateway.chat(poor, {"max_tokens": 100})
+        assert got.status_code == 200
+        story = gateway.story(poor, got)
+        assert story["settled_nano_usd"] == 10 * 150 + 100 * 600
+        assert story["attempts"][0]["cost_nano_usd"] == 10 * 150 + 180 * 600
+        assert gateway.chat(poor, {"max_tokens": 100}).status_code == 200
+        got = gateway.chat(poor, {"max_tokens": 100})
+        assert (got.status_code, got.json()["error"]["code"]) == (429, "house_loss_limit")
+        assert 0 < int(got.headers["retry-after"]) <= 86_400
+        assert gateway.chat(other, {"max_tokens": 100}).status_code == 200
+        gateway.verified()
+
+
+def test_a_cost_above_hold_and_credits_counts_as_a_loss_of_the_day(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """What is named on the event is counted (money rule 3)."""
+    upstream.answer = lambda connection, _: reply(connection, completion(usage=told(100_000, 10)))
+    with running_gateway(
+        database, tmp_path / "home", upstream, house_loss_day_max_nano_usd=1
+    ) as gateway:
+        user = gateway.user(grant=100_000)
+        got = gateway.chat(user, {"max_tokens": 100})
+        assert gateway.story(user, got)["house_loss_nano_usd"] > 0
+        got = gateway.chat(user, {"max_tokens": 1})
+        assert (got.status_code, got.json()["error"]["code"]) == (429, "house_loss_limit")
+        gateway.verified()

@@ -17,6 +17,7 @@ import pytest
 
 from command_api.calls.call import Call
 from command_api.calls.cashier import Cashier
+from command_api.calls.losses import HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.calls.stream import InferenceStream
 from command_api.operations.chat import parse_chat
@@ -30,8 +31,8 @@ from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7_text
 from providers.inference.port import UpstreamBrokenError, UpstreamInterruptedError
 from tests.command_api.routing.test_router import registry_of
-from tests.support.harness import DONE, USAGE, chunk
 from tests.support.happenings import Happenings
+from tests.support.harness import DONE, USAGE, chunk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +154,8 @@ class Run:
         for provider in registry.providers.values():
             provider.upstream = cast("Any", Upstream(self.scheduler, self.replies))
         settings = Settings()
-        cashier = Cashier(cast("Any", self.ledger), cast("Any", self.ledger))
+        ledger = cast("Any", self.ledger)
+        cashier = Cashier(ledger, ledger, HouseLosses(day_max=0))
         router = Router(registry, settings.routing)
         nobody = cast("Any", None)
         self.parts = CallParts(settings, nobody, registry, router, cashier, nobody, nobody)
