@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -76,6 +77,9 @@ NOT_CHECKED = 3
 """Exit status of a reading verb that could not look at what it was asked about."""
 
 
+DAY_CHARACTERS = len("2027-01-01")
+
+
 def fail(message: str, status: int = MISTAKE) -> NoReturn:
     """Say what is wrong, and exit."""
     sys.stderr.write(f"gatewayz: {message}\n")
@@ -121,6 +125,20 @@ def settings_with(home: Path | None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"{first['loc'][0]}: {first['msg']} (see docs/reference/settings.md)")
+
+
+def instant(text: str) -> datetime:
+    """An instant of ISO 8601 with a zone; a day alone is its beginning in UTC.
+
+    Raises ValueError.
+    """
+    if len(text) == DAY_CHARACTERS:
+        return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC))
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        message = f"{text!r} has no time zone: write it as 2027-01-01T00:00:00Z"
+        raise ValueError(message)
+    return found
 
 
 def show(value: dict[str, Any], *, as_json: bool) -> None:

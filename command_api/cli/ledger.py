@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
 import typer
 
-from command_api.cli.base import MISTAKE, NO_LEDGER, Home, Json, fail, opened_to_read, show
+from command_api.cli.base import MISTAKE, NO_LEDGER, Home, Json, fail, instant, opened_to_read, show
+from command_api.cli.statement import statement
 from domain.ledger.state import LedgerState
+from event_store.append.outcome_files import quarantined
 from event_store.ids import to_iso
-from event_store.log.reading import read_all
+from event_store.log.reading import position_at, read_all
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import require_projections
 from projections.hosting.verify import NOT_SHOWN
 from projections.hosting.verify import verify as run_verify
 
 if TYPE_CHECKING:
+    import psycopg
+
+    from domain.ledger.state import Account
     from event_store.log.reading import LogEntry
 
 app = typer.Typer(no_args_is_help=True, help="The ledger.")
+app.command()(statement)
 
 UUID_CHARACTERS = 36
 
@@ -39,14 +45,18 @@ def verify(home: Home = None, as_json: Json = False) -> None:
     if not (report.events or report.differences):
         fail("nothing to verify: the log is empty", NO_LEDGER)
     values = asdict(report)
+    values["quarantined"] = [str(each) for each in quarantined(settings.installation.home)]
     if as_json:
         show({"ok": not report.differences, **values, "not_shown": NOT_SHOWN}, as_json=True)
     else:
+        aside = values.pop("quarantined")
         differences = values.pop("differences")
         values["read_models"] = ", ".join(f"{k} at {v}" for k, v in report.read_models.items())
         show(values, as_json=False)
         for difference in differences:
             sys.stdout.write(f"DIFFERENCE  {difference}\n")
+        for file in aside:
+            sys.stdout.write(f"QUARANTINED  {file}: an outcome that is not in the log\n")
         sys.stdout.write(f"not shown: {NOT_SHOWN}\n")
         sys.stdout.write("the books are right\n" if not differences else "")
     if report.differences:
@@ -58,37 +68,60 @@ def replay(
     stream: Annotated[
         str | None, typer.Option(help="Only this stream: its name, or its UUID.")
     ] = None,
-    to: Annotated[int | None, typer.Option(help="Up to this position of the log.")] = None,
+    account: Annotated[UUID | None, typer.Option(help="Only this account's events.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="Up to this position of the log, or instant (ISO 8601, or a UTC day)."),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Print the events, one a line, and then the balances they add up to."""
-    state = LedgerState()
+    """Print the events, one a line, and then the balances of their accounts after them."""
     with (
         opened_to_read(home) as (_, database),
         database.connect() as connection,
         connection.transaction(),
     ):
+        end = _position(connection, to)
         stream_id = _stream_id(stream)
-        for entry in read_all(connection, to_position=to, stream=stream_id):
+        concerned: set[str] = set()
+        state = LedgerState()
+        for entry in read_all(connection, to_position=end, stream=stream_id, account=account):
             _print_event(entry, as_json=as_json)
+            concerned.add(getattr(entry.event, "account_id", ""))
             if stream_id is None:
                 state.apply(entry.event, entry.position)
-    for account in state.accounts.values():
-        balance = {
-            "account_id": account.account_id,
-            "granted_nano_usd": account.granted,
-            "available_nano_usd": account.available,
-            "held_nano_usd": account.held,
-            "settled_nano_usd": account.settled,
-            "breakage_nano_usd": account.breakage,
-            "house_loss_nano_usd": account.house_loss,
-        }
-        if as_json:
-            show({"balance": balance}, as_json=True)
-        else:
-            sys.stdout.write("\n")
-            show(balance, as_json=False)
+        if stream_id is not None:
+            # What its accounts hold follows from all their events, not from this stream's.
+            for each in sorted(concerned - {""}):
+                for entry in read_all(connection, to_position=end, account=UUID(each)):
+                    state.apply(entry.event, entry.position)
+    for found in state.accounts.values():
+        _print_balance(found, as_json=as_json)
+
+
+def _position(connection: psycopg.Connection[Any], to: str | None) -> int | None:
+    """The position that `--to` means: itself, or the last one booked by that instant."""
+    if to is None or to.isdecimal():
+        return int(to) if to else None
+    return position_at(connection, instant(to))
+
+
+def _print_balance(account: Account, *, as_json: bool) -> None:
+    balance = {
+        "account_id": account.account_id,
+        "granted_nano_usd": account.granted,
+        "available_nano_usd": account.available,
+        "held_nano_usd": account.held,
+        "settled_nano_usd": account.settled,
+        "breakage_nano_usd": account.breakage,
+        "house_loss_nano_usd": account.house_loss,
+    }
+    if as_json:
+        show({"balance": balance}, as_json=True)
+    else:
+        sys.stdout.write("\n")
+        show(balance, as_json=False)
 
 
 def _stream_id(stream: str | None) -> UUID | None:

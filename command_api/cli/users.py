@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, opened, show
+from command_api.cli.base import DAY_CHARACTERS, Home, Json, instant, opened, show
 from command_api.composition import vault_of
 from command_api.identity.users import Users
 from command_api.money.grants import Grant, Grants
@@ -124,7 +123,7 @@ def grant(
             amount=nano,
             kind=kind,
             reason=reason,
-            expires_at=_instant(expires_at),
+            expires_at=_expiry(expires_at),
             idempotency_key=idempotency_key,
         )
         lot_id, first = asyncio.run(grants.give(given))
@@ -139,11 +138,9 @@ def grant(
         )
 
 
-def _instant(text: str | None) -> str | None:
-    if text is None:
-        return None
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
+def _expiry(text: str | None) -> str | None:
+    """An expiry as it stands on the grant; a day alone is refused, for it is no instant."""
+    if text is not None and len(text) == DAY_CHARACTERS:
         message = f"{text!r} has no time zone: write it as 2027-01-01T00:00:00Z"
         raise ValueError(message)
-    return to_iso(instant)
+    return None if text is None else to_iso(instant(text))

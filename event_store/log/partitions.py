@@ -32,6 +32,11 @@ def partition_key(stream: UUID, state: bytes) -> str:
     return state[start:end].decode("ascii", "replace")
 
 
+def account_mark(account: UUID) -> bytes:
+    """What stands in the stored JSON of an account's events, and of no others."""
+    return b'%b%b"' % (_ACCOUNT, str(account).encode())
+
+
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key: CRC-32 modulo their number."""
     return crc32(key.encode()) % partitions if partitions > 1 else 0

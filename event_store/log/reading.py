@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from event_store.locks import Lock
 from event_store.log.codec import decode_event, decode_or_mark
-from event_store.log.partitions import partition_key, partition_of
+from event_store.log.partitions import account_mark, partition_key, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,14 +96,23 @@ def read_rows_after(
     ).fetchall()
 
 
+def position_at(connection: psycopg.Connection[Any], instant: datetime) -> int:
+    """Position of the last event that was booked by an instant; 0 before the first."""
+    row = connection.execute(
+        "SELECT max(notification_id) FROM events WHERE booked_at <= %s", [instant]
+    ).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
 def read_all(
     connection: psycopg.Connection[Any],
     *,
     to_position: int | None = None,
     stream: UUID | None = None,
+    account: UUID | None = None,
 ) -> Iterator[LogEntry]:
     """The entries of `read_all_rows`; raises MapperDeserialisationError where one is unreadable."""
-    for row in read_all_rows(connection, to_position=to_position, stream=stream):
+    for row in read_all_rows(connection, to_position=to_position, stream=stream, account=account):
         yield entry_of(row, decode_event)
 
 
@@ -112,8 +121,12 @@ def read_all_rows(
     *,
     to_position: int | None = None,
     stream: UUID | None = None,
+    account: UUID | None = None,
 ) -> Iterator[StoredRow]:
-    """Stream the log from its start; inside a transaction, through a server-side cursor."""
+    """Stream the log from its start; inside a transaction, through a server-side cursor.
+
+    With `account`, only the events that name it as theirs.
+    """
     conditions, values = ["true"], list[Any]()
     if to_position is not None:
         conditions.append("notification_id <= %s")
@@ -121,6 +134,9 @@ def read_all_rows(
     if stream is not None:
         conditions.append("originator_id = %s")
         values.append(stream)
+    if account is not None:
+        conditions.append("position(%s IN state) > 0")
+        values.append(account_mark(account))
     with connection.cursor("log", binary=True) as cursor:
         cursor.itersize = READ_EVENTS_MAX
         cursor.execute(

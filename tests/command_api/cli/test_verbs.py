@@ -111,12 +111,12 @@ def test_a_start_that_fails_says_so_in_a_line(verb: str, tmp_path: Path) -> None
 
 def test_an_instant_has_a_zone() -> None:
     """A grant ends at one instant, whoever reads it where (money rule 9)."""
-    assert users._instant(None) is None
-    assert users._instant("2027-01-01T01:00:00+01:00") == "2027-01-01T00:00:00.000000Z"
+    assert users._expiry(None) is None
+    assert users._expiry("2027-01-01T01:00:00+01:00") == "2027-01-01T00:00:00.000000Z"
     with pytest.raises(ValueError, match="has no time zone"):
-        users._instant("2027-01-01T00:00:00")
+        users._expiry("2027-01-01T00:00:00")
     with pytest.raises(ValueError, match="tomorrow"):
-        users._instant("tomorrow")
+        users._expiry("tomorrow")
 
 
 def test_a_stream_is_named_by_its_uuid_with_or_without_its_kind() -> None:

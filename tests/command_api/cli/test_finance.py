@@ -1,0 +1,166 @@
+"""What finance and auditors ask of the ledger from a shell: statements, replays as of a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from command_api.cli.base import instant
+from command_api.cli.main import app
+from event_store.append.outcome_files import QUARANTINE
+from event_store.ids import new_uuid7, to_iso
+from projections.hosting.verify import NOT_SHOWN
+from tests.support import entries
+from tests.support.history import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from event_store.postgres.database import Database
+
+RUNNER = CliRunner()
+TOMORROW = to_iso(datetime.now(UTC) + timedelta(days=1))
+YESTERDAY = to_iso(datetime.now(UTC) - timedelta(days=1))
+
+
+class Shell:
+    """The command line on a test's database, as finance uses it."""
+
+    def __init__(self, database: Database, home: Path) -> None:
+        self.database, self.home = database, home
+        self.history = History(database, users=2)
+        self.account = self.history.callers[0][0]
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """What a verb prints."""
+        done = RUNNER.invoke(
+            app,
+            [*arguments, "--home", str(self.home)],
+            env={"GATEWAYZ_DATABASE_URL": self.database.owner},
+        )
+        assert done.exit_code == status, (done.stdout, done.stderr, done.exception)
+        return done.stdout if status == 0 else done.stderr
+
+    def lines(self, *arguments: str) -> list[dict[str, Any]]:
+        """What a verb prints for programs."""
+        return [json.loads(each) for each in self.run(*arguments, "--json").splitlines()]
+
+    def statement(self, *arguments: str) -> list[dict[str, Any]]:
+        """The statement of the first account: its lines, then its ends."""
+        return self.lines("ledger", "statement", "--account", str(self.account), *arguments)
+
+    def now(self) -> str:
+        """The instant of the last event."""
+        with self.database.connect() as connection:
+            row = connection.execute("SELECT max(booked_at) FROM events").fetchone()
+        assert row is not None
+        return to_iso(row[0])
+
+
+@pytest.fixture
+def shell(database: Database, tmp_path: Path) -> Shell:
+    """Two users with credits and some calls."""
+    made = Shell(database, tmp_path)
+    made.history.calls(20)
+    return made
+
+
+def test_a_statement_runs_from_nothing_to_what_is_posted(shell: Shell) -> None:
+    """Each line goes on from the one before; the read models need not be there (P6, P8)."""
+    *lines, end = shell.statement()
+    assert len(lines) == end["statement"]["lines"] > 3
+    balance = 0
+    for each in (line["line"] for line in lines):
+        balance += each["amount_nano_usd"]
+        assert each["balance_after_nano_usd"] == balance
+    assert end["statement"]["opening_nano_usd"] == 0
+    replayed = shell.lines("ledger", "replay", "--account", str(shell.account))[-1]["balance"]
+    posted = replayed["available_nano_usd"] + replayed["held_nano_usd"]
+    assert end["statement"]["closing_nano_usd"] == balance == posted
+
+
+def test_periods_join_without_a_gap_or_an_overlap(shell: Shell) -> None:
+    """`--from` is within, `--to` is not; the end of one is the beginning of the next (P6)."""
+    middle = shell.now()
+    shell.history.append(entries.grant(shell.account, 7))
+    *before, end = shell.statement("--to", middle)
+    *after, rest = shell.statement("--from", middle)
+    *whole, _ = shell.statement()
+    assert [*before, *after] == whole
+    assert end["statement"]["closing_nano_usd"] == rest["statement"]["opening_nano_usd"]
+    assert after[-1]["line"]["amount_nano_usd"] == 7
+    *none, nothing = shell.statement("--from", TOMORROW)
+    assert none == []
+    assert nothing["statement"]["opening_nano_usd"] == nothing["statement"]["closing_nano_usd"]
+    assert shell.statement("--to", YESTERDAY[:10])[-1]["statement"]["closing_nano_usd"] == 0
+
+
+def test_a_statement_is_csv_that_no_spreadsheet_runs(shell: Shell) -> None:
+    """Exact decimals beside the integers; a text is a text (P4)."""
+    lot = new_uuid7()
+    given = entries.grant(shell.account, 1_500_000_000, lot=lot)
+    state = given.state + b',"reason":"=HYPERLINK(\\"x\\")"'
+    shell.history.append(type(given)(given.kind, given.stream, given.account, given.amount, state))
+    text = shell.run("ledger", "statement", "--account", str(shell.account), "--csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[-1]["amount_usd"] == "1.500000000"
+    assert rows[-1]["amount_nano_usd"] == "1500000000"
+    assert rows[-1]["description"] == '\'=HYPERLINK("x")'
+    assert len(rows) == shell.statement()[-1]["statement"]["lines"]
+
+
+def test_a_replay_is_of_one_account_at_any_time(shell: Shell) -> None:
+    """By position or by instant; other accounts are left out (P6)."""
+    then = shell.now()
+    position = shell.lines("ledger", "replay")[-3]["position"]
+    shell.history.append(entries.grant(shell.account, 5))
+    account = ("--account", str(shell.account))
+    now = shell.lines("ledger", "replay", *account)
+    assert {each["account_id"] for each in now[:-1]} == {str(shell.account)}
+    before = shell.lines("ledger", "replay", *account, "--to", then)
+    assert before == shell.lines("ledger", "replay", *account, "--to", str(position))
+    difference = [each["balance"]["granted_nano_usd"] for each in (now[-1], before[-1])]
+    assert difference[0] - difference[1] == 5
+    assert shell.run("ledger", "replay", "--to", YESTERDAY[:10]) == ""
+    assert "no time zone" in shell.run("ledger", "replay", "--to", "2026-01-01T00:00", status=1)
+
+
+def test_a_stream_is_shown_with_its_account_as_of_then(shell: Shell) -> None:
+    """The balance is of all that the account did, not of the one call (P6)."""
+    call = new_uuid7()
+    shell.history.append(entries.hold(call, shell.account, 9))
+    *events, balance = shell.lines("ledger", "replay", "--stream", f"call-{call}")
+    assert [each["type"] for each in events] == ["ledger.hold_placed.v1"]
+    whole = shell.lines("ledger", "replay", "--account", str(shell.account))[-1]
+    assert balance == whole
+    assert balance["balance"]["held_nano_usd"] == 9
+
+
+def test_verify_names_outcomes_that_were_put_aside(shell: Shell) -> None:
+    """A file in quarantine is a call whose outcome the log lacks (P2)."""
+    folder = shell.home / f"spool/{new_uuid7()}/{QUARANTINE}"
+    folder.mkdir(parents=True)
+    (folder / "x.json").write_text("{")
+    text = shell.run("ledger", "verify")
+    assert f"QUARANTINED  {folder / 'x.json'}" in text
+    assert f"not shown: {NOT_SHOWN}" in text
+    assert text.endswith("the books are right\n")
+    (report,) = shell.lines("ledger", "verify")
+    assert report["quarantined"] == [str(folder / "x.json")]
+    assert report["not_shown"] == NOT_SHOWN
+
+
+def test_a_day_is_its_beginning_in_utc() -> None:
+    """An instant has a zone; a day alone is UTC's (P6)."""
+    assert instant("2027-01-01") == datetime(2027, 1, 1, tzinfo=UTC)
+    assert instant("2027-01-01T01:00:00+01:00") == datetime(2027, 1, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="no time zone"):
+        instant("2027-01-01T00:00:00")
+    with pytest.raises(ValueError, match="tomorrow"):
+        instant("tomorrow")
