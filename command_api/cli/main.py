@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from command_api.cli import ledger, projections, secrets, server, streams, users
+from command_api.cli import database, ledger, projections, secrets, server, streams, users
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(users.users, name="user")
@@ -15,6 +15,7 @@ app.add_typer(users.keys, name="key")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(database.app, name="database")
 app.command()(streams.relay)
 app.command()(streams.worker)
 app.command("up")(server.up)

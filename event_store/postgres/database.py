@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 APPLICATION_ROLE = "gatewayz_app"
+READER_ROLE = "gatewayz_reader"
+"""Who only asks: analysts, finance, auditors. The application's login may take it on."""
 CONNECT_TIMEOUT_S = 5
 """Seconds for one attempt to connect; libpq counts whole seconds."""
 
@@ -52,6 +55,11 @@ class Database:
         )
         owner = make_conninfo(migrations_url or url, connect_timeout=CONNECT_TIMEOUT_S)
         return cls(application=application, owner=owner)
+
+    @property
+    def reader_options(self) -> str:
+        """The session's options for somebody who only asks."""
+        return f"-c role={READER_ROLE} -c default_transaction_read_only=on"
 
     def with_name(self, name: str) -> Database:
         """The same server and roles, another database; used by tests."""
@@ -128,6 +136,21 @@ def hanging_up(connection: psycopg.AsyncConnection[Any], after_s: float) -> Iter
 def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
+
+
+def url_of(conninfo: str, *, with_password: bool) -> str:
+    """A libpq connection string as the URL that every client of PostgreSQL takes."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
+    user, password = (quote(parts.pop(name, ""), safe="") for name in ("user", "password"))
+    login = f"{user}:{password}" if with_password and password else user
+    name = quote(parts.pop("dbname", ""), safe="")
+    host, port = parts.pop("host", ""), parts.pop("port", "")
+    if host.startswith("/"):
+        parts = {"host": host, **({"port": port} if port else {}), **parts}
+        host = port = ""
+    network = host + (f":{port}" if port else "")
+    query = urlencode(parts, quote_via=quote)
+    return f"postgresql://{login}@{network}/{name}" + (f"?{query}" if query else "")
 
 
 class Connects(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from event_store.postgres.database import APPLICATION_ROLE
+from event_store.postgres.database import APPLICATION_ROLE, READER_ROLE
 from projections.engine.tables import Merge
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def replace_view(connection: Connection, table: Table, version: int) -> None:
         f"CREATE OR REPLACE VIEW {table.view} AS SELECT {', '.join(table.names)} "
         f"FROM {table.stored_as(version)}"
     )
-    connection.execute(f"GRANT SELECT ON {table.view} TO {APPLICATION_ROLE}")
+    connection.execute(f"GRANT SELECT ON {table.view} TO {APPLICATION_ROLE}, {READER_ROLE}")
 
 
 _SQL_NAMES = {"timestamptz": "timestamp with time zone"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 RUNNER = CliRunner()
-WORDS = {"verify", "replay", "list", "show", "query"}
+WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
-ARGUMENTS: dict[str, list[str]] = {}
+ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
 VERIFY = [verb for verb in READING if verb.endswith("verify")]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUNNER = CliRunner()
-PRINT_NOTHING = {"relay", "worker"}
+PRINT_NOTHING = {"relay", "worker", "database psql"}
 
 
 def verbs(command: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:

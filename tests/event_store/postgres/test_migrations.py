@@ -23,7 +23,7 @@ from event_store.append.entries import AppendCode
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
 from event_store.postgres import migrate as module
-from event_store.postgres.database import APPLICATION_ROLE
+from event_store.postgres.database import APPLICATION_ROLE, READER_ROLE
 from tests.support import entries
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def table(name: str, *, may: str = "SELECT, INSERT, UPDATE", never: str = "TRUNC
     ]
     refused = f"NOT has_table_privilege('{APPLICATION_ROLE}', to_regclass('{name}'), '{never}')"
     return " AND ".join([f"to_regclass('{name}') IS NOT NULL", *granted, refused])
+
+
+def reads(name: str) -> str:
+    """The role of those who only ask may read the table, and do nothing else to it."""
+    rights = [
+        f"has_table_privilege('{READER_ROLE}', '{name}', '{right}')"
+        for right in ("SELECT", "INSERT, UPDATE, DELETE, TRUNCATE")
+    ]
+    return f"({rights[0]} AND NOT {rights[1]})"
 
 
 def no_table(name: str) -> str:
@@ -106,6 +115,10 @@ OLD_READ_MODELS = (
     "read_credit_statement_v1",
 )
 APPEND_NOW = function("ledger_append", "size > 2", "pg_try_advisory_xact_lock", "force_generic")
+
+NOBODY_READS = (
+    f"NOT EXISTS (SELECT FROM information_schema.role_table_grants WHERE grantee = '{READER_ROLE}')"
+)
 
 CHECKS = {
     # The role is the server's, not the database's: it may stand there already.
@@ -257,6 +270,19 @@ CHECKS = {
             function("ledger_resolve", "idempotent_reply"),
             function("ledger_append", "LEFT JOIN idempotency_key"),
             function("ledger_append_simple", "INTO idempotency_key", "INTO idempotent_reply"),
+        ),
+    ),
+    # The role is the server's, as the application's is.
+    "0030_reader_role": Check(
+        (NOBODY_READS,),
+        (
+            f"EXISTS (SELECT FROM pg_roles WHERE rolname = '{READER_ROLE}' AND NOT rolcanlogin)",
+            f"pg_has_role('{APPLICATION_ROLE}', '{READER_ROLE}', 'MEMBER')",
+            reads("events"),
+            reads("credit_account"),
+            no(reads("user_secret")),
+            no(reads("api_key")),
+            no(reads("idempotent_reply")),
         ),
     ),
 }
