@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from command_api.cli.base import DAY_CHARACTERS, Home, Json, instant, opened, show
-from command_api.composition import vault_of
+from command_api.cli.base import DAY_CHARACTERS, Home, Json, instant, opened, opened_to_read, show
+from command_api.composition import place_of_secret, vault_of
+from command_api.identity.known_users import USERS_MAX, list_users, show_user
 from command_api.identity.users import Users
 from command_api.money.grants import Grant, Grants
 from domain.ledger.amounts import check_grant
@@ -72,6 +74,44 @@ def user_create(
             },
             as_json=as_json,
         )
+
+
+@users.command("list")
+def user_list(
+    after: Annotated[str, typer.Option(help="Begin behind this user's id.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=USERS_MAX, help="At most so many.")] = 100,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print users, oldest first, one a line: id, account, what is available and held, keys."""
+    with opened_to_read(home) as (_, database):
+        found = list_users(database, after=after, limit=limit)
+    for each in found:
+        if as_json:
+            show(each, as_json=True)
+        else:
+            sys.stdout.write(
+                f"{each['user_id']}  account {each['account_id']}  "
+                f"available {each['available_usd']}  held {each['held_usd']}  "
+                f"keys {each['active_keys']}\n"
+            )
+
+
+@users.command("show")
+def user_show(
+    user: Annotated[str, typer.Argument(help="Id or address of the user.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print a user: account, balance, keys."""
+    with opened_to_read(home) as (settings, database):
+        found = show_user(database, place_of_secret(settings), user)
+    if not as_json:
+        found["keys"] = ", ".join(
+            f"{each['key_id']} {each['masked']} {each['name']}{' (revoked)' * each['revoked']}"
+            for each in found["keys"]
+        )
+    show(found, as_json=as_json)
 
 
 @keys.command("create")

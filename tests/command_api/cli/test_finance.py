@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 
 from command_api.cli.base import instant
 from command_api.cli.main import app
+from command_api.identity.users import Users
+from command_api.identity.vault import Vault
 from event_store.append.outcome_files import QUARANTINE
 from event_store.ids import new_uuid7, to_iso
 from projections.hosting.verify import NOT_SHOWN
 from tests.support import entries
-from tests.support.history import History
+from tests.support.history import SECRET, History
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +166,34 @@ def test_a_day_is_its_beginning_in_utc() -> None:
         instant("2027-01-01T00:00:00")
     with pytest.raises(ValueError, match="tomorrow"):
         instant("tomorrow")
+
+
+def test_users_are_listed_and_shown(shell: Shell, database: Database) -> None:
+    """By id, and by page; with the balance of the ledger and masked keys (rule: contract)."""
+    first, second = shell.lines("user", "list")
+    assert shell.lines("user", "list", "--limit", "1") == [first]
+    assert shell.lines("user", "list", "--after", first["user_id"]) == [second]
+    (shown,) = shell.lines("user", "show", first["user_id"])
+    balance = shell.lines("ledger", "replay", "--account", first["account_id"])[-1]["balance"]
+    for name in ("granted_nano_usd", "available_nano_usd", "held_nano_usd"):
+        assert shown[name] == first[name] == balance[name]
+    assert [key["revoked"] for key in shown["keys"]] == [False, True]
+    assert first["active_keys"] == 1
+    with database.connect() as connection:
+        hashes = connection.execute("SELECT key_hash FROM api_key").fetchall()
+    assert hashes
+    assert not any(str(row[0]) in str(shown) for row in hashes)
+    text = shell.run("user", "show", first["user_id"])
+    assert "(revoked)" in text
+    assert first["account_id"] in shell.run("user", "list")
+    assert "there is no user" in shell.run("user", "show", str(new_uuid7()), status=1)
+    # The secret of this database is elsewhere: nothing is made in its place.
+    assert "name the user by id" in shell.run("user", "show", "a@example.com", status=1)
+    assert not (shell.home / "secret.key").exists()
+    (shell.home / "secret.key").write_bytes(SECRET)
+    known = Users(database, Vault(SECRET), actor="test")
+    try:
+        made = known.create_user("a@example.com")
+    finally:
+        known.close()
+    assert shell.lines("user", "show", "A@example.com")[0]["user_id"] == made.user_id
