@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from command_api.calls.cashier import Cashier
     from command_api.identity.key_ring import KeyRing
+    from command_api.identity.pseudonyms import Pseudonyms
     from command_api.kept_replies.idempotency import Idempotency
     from command_api.kept_replies.response_cache import ResponseCache
     from command_api.routing.router import Router
@@ -24,3 +25,4 @@ class CallParts(NamedTuple):
     cashier: Cashier
     idempotency: Idempotency
     responses: ResponseCache
+    pseudonyms: Pseudonyms

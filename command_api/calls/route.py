@@ -127,15 +127,21 @@ class InferenceRoute:
                 return None
         return Call(
             call_id=head.call_id,
-            correlation_id=head.request_id,
+            correlation_id=self._correlation_of(caller, asked, head),
             caller=caller,
             request=request,
             plan=plan,
             holds=parts.settings.holds,
-            app=app_of(asked.referer, asked.title),
+            app=parts.pseudonyms.of_app(app_of(asked.referer, asked.title)),
             idempotency_key=key,
             cache_name=cache_name,
         )
+
+    def _correlation_of(self, caller: Caller, asked: Headers, head: ReplyHeaders) -> str:
+        """What events say of the request's id: our own as it is, the caller's hashed (P5)."""
+        if head.request_id.encode() != asked.request_id:
+            return head.request_id
+        return self._parts.pseudonyms.of_request(caller.account_id, head.request_id)
 
     async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
         """Place the hold; False when its key's first reply was the answer. Raises ApiError."""

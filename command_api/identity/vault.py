@@ -45,6 +45,7 @@ class Vault:
         self._hash_key = self._derive(secret, b"api key hash")
         self._email_key = self._derive(secret, b"email hash")
         self._wrap = AESGCM(self._derive(secret, b"data key wrap"))
+        self._name_key = self._derive(secret, b"names in events")
         self.fingerprint = self._derive(secret, b"fingerprint")[:FINGERPRINT_BYTES].hex()
         """Tells secrets apart, and says nothing of one."""
         self._hash_keys = (self._hash_key, *map(self._opened_hash_key, retired))
@@ -66,6 +67,10 @@ class Vault:
     def email_hash(self, email: str) -> bytes:
         """HMAC-SHA256 of an address, for uniqueness without the address."""
         return hmac.digest(self._email_key, email.strip().lower().encode(), "sha256")
+
+    def pseudonym(self, *parts: str) -> str:
+        """128 bits of a keyed hash of what may not stand in an event, in hex."""
+        return hmac.digest(self._name_key, "\n".join(parts).encode(), "sha256").hex()[:32]
 
     def new_data_key(self) -> bytes:
         """A fresh data key, wrapped for storage."""

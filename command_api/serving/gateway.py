@@ -16,6 +16,7 @@ from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
 from command_api.composition import committer_of, registry_of
 from command_api.identity.key_ring import KeyRing
+from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
@@ -87,6 +88,7 @@ class Gateway:
                 ttl_s=settings.kept_replies.response_cache_s,
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
             ),
+            pseudonyms=Pseudonyms(vault, database),
         )
         self.registry = registry
         self.catalog_log = CatalogLog(

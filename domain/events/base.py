@@ -20,7 +20,8 @@ class Event:
     """What every event carries.
 
     `id` is a UUIDv7. `effective_at` is when the fact counts (ISO 8601, UTC, microseconds);
-    `correlation_id` names the user's action, `causation_id` the direct cause.
+    `correlation_id` names the user's action (a caller's own id for it is hashed),
+    `causation_id` the direct cause.
     """
 
     TOPIC: ClassVar[str]

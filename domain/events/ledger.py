@@ -158,7 +158,8 @@ class HoldResolved(CallEvent):
 class HoldSettled(HoldResolved):
     """The call is charged: usage, exact cost, price version, and where the money came from.
 
-    `app` is the app that made the call, as its caller named it.
+    `app` stands for the app that made the call: a keyed hash of the name that its caller gave, or,
+    in older events, the name.
     """
 
     TOPIC = "ledger.hold_settled.v1"

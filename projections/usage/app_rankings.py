@@ -9,6 +9,7 @@ from projections.usage.rankings import Ranking
 
 if TYPE_CHECKING:
     from domain.events.ledger import HoldSettled
+    from projections.engine.projection import Select
 
 APP_DAY = Table(
     name="app_day",
@@ -40,3 +41,12 @@ class AppRankings(Ranking):
     def subject(self, event: HoldSettled) -> tuple[str, ...] | None:
         """The app, when the caller named one."""
         return (event.app,) if event.app else None
+
+
+def read_app_names(select: Select, app_ids: list[str]) -> dict[str, str]:
+    """What apps call themselves, of those that are known and not deleted.
+
+    Older charges have the name itself where newer ones have what stands for it.
+    """
+    rows = select("SELECT app_id, name FROM app_name WHERE app_id = ANY (%s)", [app_ids])
+    return {str(app_id): str(name) for app_id, name in rows}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from projections.usage.app_rankings import AppRankings
+from projections.engine.projection import select_on
+from projections.usage.app_rankings import AppRankings, read_app_names
 from projections.usage.model_rankings import ModelRankings
 from projections.usage.rankings import day_reader
 
@@ -39,17 +40,24 @@ def read_model_ranking(
 def read_app_ranking(
     database: Connects, sinks: Mapping[str, Sink], *, days: int, order: Order, limit: int
 ) -> list[dict[str, Any]]:
-    """The leading apps of the last days; raises SinkUnavailableError."""
+    """The leading apps of the last days; raises SinkUnavailableError.
+
+    An app whose name was deleted is shown by what stands for it in the log.
+    """
+    ranked = _rank(database, sinks, APPS, days=days, order=order, limit=limit)
+    with database.connect() as connection:
+        names = read_app_names(select_on(connection), [each["app"] for each in ranked])
     return [
         {
             "rank": each["rank"],
-            "app_name": each["app"],
-            "app_url": each["app"] if "://" in each["app"] else None,
-            "domain": each["app"].partition("://")[2] or None,
+            "app_name": name,
+            "app_url": name if "://" in name else None,
+            "domain": name.partition("://")[2] or None,
             "is_new": each["trend_ppm"] is None,
             **_figures(each, days),
         }
-        for each in _rank(database, sinks, APPS, days=days, order=order, limit=limit)
+        for each in ranked
+        if (name := names.get(each["app"], each["app"]))
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,15 @@ def test_replies_carry_their_ids(gateway: RunningGateway) -> None:
     got = gateway.chat(user, {}, **{"x-request-id": "mine-1"})
     assert got.headers["x-request-id"] == "mine-1"
     assert got.headers["x-gatewayz-provider"] == "local"
-    assert gateway.story(user, got)["correlation_id"] == "mine-1"
+    story = gateway.story(user, got)
+    again = gateway.story(user, gateway.chat(user, {}, **{"x-request-id": "mine-1"}))
+    assert story["correlation_id"] == again["correlation_id"]
+    assert re.fullmatch(r"request-[0-9a-f]{32}", story["correlation_id"])
+    other = gateway.user()
+    others = gateway.story(other, gateway.chat(other, {}, **{"x-request-id": "mine-1"}))
+    assert others["correlation_id"] != story["correlation_id"]
+    plain = gateway.story(user, gateway.chat(user, {}))
+    assert plain["correlation_id"] == plain["id"]
     refused = gateway.chat(user, {"model": "nope"})
     assert refused.status_code == 404
     assert refused.headers["x-gatewayz-call-id"]
@@ -318,10 +327,26 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
 def test_the_app_that_calls_is_named_on_the_charge(
     gateway: RunningGateway, headers: dict[str, str], app: str | None
 ) -> None:
-    """The origin of the referer, else the title; never a path, a query or a password (P5)."""
+    """The origin of the referer, else the title; never a path, a query or a password.
+
+    The charge has a keyed hash of it, the name stands where it can be deleted (P5).
+    """
     user = gateway.user()
-    gateway.chat(user, {}, **headers)
+    for _ in range(2):
+        gateway.chat(user, {}, **headers)
     with gateway.database.connect() as connection:
-        entry = read_after(connection, 0, 100)[-1]
-    assert isinstance(entry.event, HoldSettled)
-    assert entry.event.app == (app or "")
+        events = [each.event for each in read_after(connection, 0, 100)]
+        apps = {each.app for each in events if isinstance(each, HoldSettled)}
+        if app is None:
+            assert apps == {""}
+            return
+
+        def kept() -> list[Any]:
+            return connection.execute("SELECT app_id, name FROM app_name").fetchall()
+
+        assert eventually(kept) == [(*apps, app)]
+        written = b"".join(
+            bytes(state) for (state,) in connection.execute("SELECT state FROM events")
+        )
+    for secret in (*headers.values(), app):
+        assert secret.encode() not in written

@@ -285,6 +285,9 @@ CHECKS = {
             no(reads("idempotent_reply")),
         ),
     ),
+    "0031_app_name": Check(
+        (no_table("app_name"),), (table("app_name", may="SELECT, INSERT, DELETE", never="UPDATE"),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -357,9 +360,14 @@ SEEDS = (
         "INSERT INTO installation_secret (generation, fingerprint) "
         "SELECT count(*) + 1, gen_random_uuid()::text FROM installation_secret",
     ),
+    Seed(
+        31,
+        LATEST,
+        "INSERT INTO app_name VALUES ('app-' || md5(random()::text), 'An app')",
+    ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
-APPENDS_FROM = 17
+APPENDS_FROM = 26
 EVENTS_OF_AN_APPEND = 10
 
 

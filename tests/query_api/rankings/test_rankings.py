@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,11 @@ def test_rankings_are_served_to_anybody(gateway: RunningGateway) -> None:
     assert [(each["app_name"], each["domain"]) for each in apps["data"]] == [
         ("https://app.example.com", "app.example.com")
     ]
+    with gateway.database.connect() as connection:
+        assert connection.execute("DELETE FROM app_name").rowcount == 1
+        (nameless,) = read_app_ranking(gateway.database, {}, days=1, order="requests", limit=9)
+    assert re.fullmatch("app-[0-9a-f]{32}", nameless["app_name"])
+    assert (nameless["requests"], nameless["app_url"], nameless["domain"]) == (3, None, None)
     assert (
         httpx.get(f"{gateway.url}/ranking/models?offset=1&days=1&order=requests").json()["count"]
         == 1
