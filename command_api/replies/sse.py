@@ -133,7 +133,7 @@ class StreamScanner:
         """The chunk with which a stream ends that has reached its maximum."""
         choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "length"}
         value = {"id": self.request_id, "choices": [choice]}
-        mended = mend_chunk(value, call_id=self._call_id, model=self._model)
+        mended = mend_chunk(value, call_id=self._call_id, model=self._full.name or self._model)
         return b"data: %b\n\n" % _encode(mended)
 
     def count(self) -> int:

@@ -35,7 +35,7 @@ PRICES_MAX = 20_000
 """Compiled prices that are kept; beyond, all are compiled anew."""
 
 ABOUT_A_PRICE = frozenset({"version", "source", "effective_at"})
-COUNTS = frozenset(Usage._fields) - {"source", "implausible"}
+COUNTS = frozenset(Usage._fields) - {"source", "implausible", "extras"}
 
 
 def version_of(provider: str, model: str, source: str, terms: Mapping[str, str]) -> str:
@@ -122,6 +122,10 @@ class Prices:
         if isinstance(usage, str):
             yield usage
         elif isinstance(compiled, PriceVersion):
+            unpriced = [each for each in usage.extras if not compiled.prices_extra(each)]
+            if unpriced:
+                yield f"charges for {', '.join(unpriced)}, which its price does not have"
+                return
             cost = compiled.cost(usage)
             if (cost.nano_usd, Decimal(cost.exact_nano_usd)) != (
                 event.cost_nano_usd,
@@ -159,7 +163,10 @@ def _usage(stated: Mapping[str, Any]) -> Usage | str:
         return f"states a usage that cannot be: {dict(stated)}"
     if not {"input_tokens", "output_tokens"} <= counts.keys():
         return "states no usage"
-    return Usage(**counts)
+    extras = stated.get("extras", [])
+    if not isinstance(extras, list) or not all(isinstance(each, str) for each in extras):
+        return f"states extras that cannot be: {extras}"
+    return Usage(**counts, extras=tuple(extras))
 
 
 def _unbound(hold: HoldRequested, event: CallEvent) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.support.harness import DONE, chunk, reply, stream
@@ -41,7 +42,7 @@ ABSURD: list[tuple[str, dict[str, Any]]] = [
     ("a total from elsewhere", told(10, 5, total_tokens=10**12)),
 ]  # fmt: skip
 PLAUSIBLE = [
-    ("the caller's maximum, about", told(10, 120), (10, 120)),
+    ("the caller's maximum, about", told(10, 54), (10, 54)),
     ("reasoning beside the maximum", told(10, 5, total_tokens=9_015), (10, 9_005)),
     ("texts of whole numbers", told("10", 5.0), (10, 5)),
 ]
@@ -91,6 +92,23 @@ def test_what_can_be_counts(gateway: RunningGateway, upstream: ScriptedUpstream)
             counted = (found["input_tokens"], found["output_tokens"], found["source"])
             assert (name, *counted) == (name, *counts, "provider")
             assert "implausible" not in found
+
+
+def test_the_cost_that_a_reply_tells_is_what_is_charged(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Also where a report is replaced, or cut to the caller's maximum (P4, rule: contract)."""
+    user = gateway.user()
+    ask = {"max_tokens": 50, "stream_options": {"include_usage": True}}
+    for usage in (told(10, 5), told(10, 120), told(10, 10**18)):
+        for streamed in (False, True):
+            answered(upstream, usage, streamed=streamed)
+            got = gateway.chat(user, {**ask, "stream": streamed})
+            events = [line[5:] for line in got.content.split(b"\n") if line.startswith(b"data: {")]
+            said = json.loads(events[-1] if streamed else got.content, parse_float=Decimal)
+            settled = gateway.story(user, got)["settled_nano_usd"]
+            assert said["usage"]["cost"] * 10**9 == settled, (usage, streamed)
+            assert said["model"] == "local/m"
 
 
 def test_where_nothing_is_known_a_setting_bounds_the_report(

@@ -65,6 +65,15 @@ SETTLED = ev.HoldSettled(
     settled_nano_usd=COST - 50,
     house_loss_nano_usd=50,
 )
+SEARCHED = replace(HOLD, price=price("p", "m", {**TERMS, "extra_web_search": "0.01"}))
+SEARCH = replace(
+    SETTLED,
+    usage={**USAGE, "extras": ["web_search"]},
+    price_version=SEARCHED.price["version"],
+    cost_nano_usd=COST + 10_000_000,
+    cost_exact_nano_usd=f"{COST + 10_000_000}",
+    settled_nano_usd=COST + 10_000_000 - 50,
+)
 VOIDED = ev.HoldVoided(**{**ENVELOPE, "causation_id": "h"})
 EXPIRED = ev.HoldExpired(**{**ENVELOPE, "correlation_id": "sweep"}, house_loss_nano_usd=700)
 EXTENDED = ev.HoldExtended(**ENVELOPE, amount_nano_usd=1)
@@ -189,3 +198,17 @@ def test_how_a_stream_leaves_its_call() -> None:
     assert closed_by([]) == NEW
     assert closed_by([HOLD, EXPIRED]) == Closed(HoldState.EXPIRED, 2, 700)
     assert closed_by([HOLD, EXPIRED, late]) == Closed(HoldState.EXPIRED, 3, COST)
+
+
+def test_an_extra_is_worked_out_by_the_price_of_its_hold() -> None:
+    """What a call asked for beside its tokens, and nothing that its price lacks (money rule 1)."""
+    assert list(Prices().faults_of(SEARCHED, SEARCH)) == []
+    for extras, said in (
+        ([], "costs 10003450"),
+        (["speed"], "charges for speed, which its price does not have"),
+        ("web_search", "states extras that cannot be"),
+        ([7], "states extras that cannot be"),
+    ):
+        wrong = replace(SEARCH, usage={**USAGE, "extras": extras})
+        (fault,) = Prices().faults_of(SEARCHED, wrong)
+        assert fault.startswith(said)
