@@ -131,7 +131,13 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
-    app.state.metrics = registry_with(LedgerMetrics(gateway.spool, lambda: gateway.healthy))
+    app.state.metrics = registry_with(
+        LedgerMetrics(
+            gateway.spool,
+            lambda: gateway.healthy,
+            lambda: gateway.calls.idempotency.replies_not_kept,
+        )
+    )
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from event_store.append.outcome_files import quarantined
 
@@ -25,11 +25,15 @@ metrics = APIRouter()
 
 
 class LedgerMetrics:
-    """The ledger as this process reaches it, and what waits for it in the home's spool."""
+    """The ledger as this process reaches it, what waits for it in the home's spool, and what
+    could not be kept beside it.
+    """
 
-    def __init__(self, spool: Spool, ready: Callable[[], bool]) -> None:
-        """Both are asked at each scrape."""
-        self._spool, self._ready = spool, ready
+    def __init__(
+        self, spool: Spool, ready: Callable[[], bool], not_kept: Callable[[], int]
+    ) -> None:
+        """All are asked at each scrape."""
+        self._spool, self._ready, self._not_kept = spool, ready, not_kept
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
@@ -55,6 +59,8 @@ class LedgerMetrics:
             ),
         ):
             yield GaugeMetricFamily(f"gatewayz_{name}", about, value)
+        about = "Replies of this process that a repeated idempotency key will not get."
+        yield CounterMetricFamily("gatewayz_replies_not_kept", about, self._not_kept())
 
 
 def registry_with(collector: LedgerMetrics) -> CollectorRegistry:

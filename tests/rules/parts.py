@@ -71,7 +71,7 @@ def metrics_table() -> str:
     rows = ["| Metric | Type | Labels | What |", "|---|---|---|---|"]
     host = ProjectionHost(psycopg.connect, {}, 1)
     host.lag = dict  # type: ignore[method-assign]
-    ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True)
+    ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True, lambda: 0)
     for collector in (ledger, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")

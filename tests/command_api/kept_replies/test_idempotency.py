@@ -16,6 +16,7 @@ from command_api.composition import vault_of
 from command_api.kept_replies.idempotency import StoredReply
 from event_store.append.entries import AppendCode
 from event_store.ids import new_uuid7
+from tests.command_api.serving.test_metrics import scraped
 from tests.event_store.append.test_append import append
 from tests.support import entries
 from tests.support.harness import (
@@ -186,7 +187,7 @@ def test_a_reply_that_is_not_kept_is_told(
     upstream: ScriptedUpstream,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whole or streamed, in the log with its call (P3, rule: refuse clearly)."""
+    """Whole or streamed, in the log with its call, and as a metric (P3, rule: observable)."""
     with running_gateway(
         database, tmp_path / "home", upstream, idempotency_body_bytes_max=10
     ) as gateway:
@@ -200,6 +201,7 @@ def test_a_reply_that_is_not_kept_is_told(
             assert got.status_code == 200
             call = got.headers["x-gatewayz-call-id"]
             assert f"the reply of call {call} is not kept for its key" in caplog.text
+        assert scraped(gateway)["gatewayz_replies_not_kept_total"] == 2
 
 
 def test_many_keyed_calls_at_once_are_all_answered_and_kept(
