@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def url(
 @app.command(context_settings=PASSES_ON)
 def psql(context: typer.Context, login: As = Login.READER, home: Home = None) -> None:
     """Open psql on the database; what stands behind `--` is psql's."""
-    with opened_to_read(home) as (_, database):
+    with opened_to_read(home) as (settings, database):
         program = _psql()
         if program is None:
             fail(
@@ -76,7 +75,9 @@ def psql(context: typer.Context, login: As = Login.READER, home: Home = None) ->
         conninfo = _conninfo(database, login)
         password = str(conninfo_to_dict(conninfo).get("password") or "")
         # An argument can be seen by everybody on the machine, the environment cannot.
-        environment = {**os.environ, **({"PGPASSWORD": password} if password else {})}
+        environment = dict(settings.environment)
+        if password:
+            environment["PGPASSWORD"] = password
         arguments = [program, url_of(conninfo, with_password=False), *context.args]
         status = subprocess.run(arguments, env=environment, check=False).returncode
     raise typer.Exit(status)

@@ -147,8 +147,13 @@ def test_too_little_credit_says_what_was_needed_and_what_could_be_had(
 def test_a_cost_above_the_hold_is_taken_from_what_is_available(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Then the rest is house loss, and no balance passes zero (P1, money rule 3)."""
-    usage = {"prompt_tokens": 10, "completion_tokens": 70, "total_tokens": 80}
+    """As reasoning beyond the maximum is: then house loss, never below zero (P1, money rule 3)."""
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 70,
+        "total_tokens": 80,
+        "completion_tokens_details": {"reasoning_tokens": 60},
+    }
     upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
     user = gateway.user(grant=20_000)
     story = gateway.story(user, gateway.chat(user, {"max_tokens": 10}))

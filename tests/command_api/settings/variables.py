@@ -18,6 +18,8 @@ def other_value(field: Any) -> Any:
     if isinstance(default, int | float):
         return default + 1
     wanted = choices[0] if choices else field.annotation
+    if wanted is int:
+        return 1
     return Path("/other/path") if wanted is Path else "other text"
 
 

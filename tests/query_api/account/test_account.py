@@ -94,7 +94,7 @@ def test_a_trial_says_what_is_left_of_it(database: Database) -> None:
     found = read_balance(database, str(ACCOUNT), wait_s=0)
     assert (found["status"], found["trial_end_date"]) == ("trial", SOON)
     assert found["requests_remaining"] == TRIAL_REQUESTS_MAX - 1
-    assert found["tokens_remaining"] == TRIAL_TOKENS_MAX
+    assert found["tokens_remaining"] == TRIAL_TOKENS_MAX - 20
     projected(database, entries.grant(ACCOUNT, 5, kind="purchase"))
     assert read_balance(database, str(ACCOUNT), wait_s=0)["status"] == "active"
 
