@@ -243,7 +243,8 @@ def test_calls_in_flight_outlive_the_database(tmp_path: Path, upstream: Scripted
 
 def test_a_live_stream_is_never_swept(tmp_path: Path) -> None:
     """Past its hold's life, under a sweeper that always looks: it settles (P2, money rule 11)."""
-    environment = {**QUICK, "GATEWAYZ_CALL_DEADLINE_S": "30", "GATEWAYZ_HOLD_GRACE_S": "1"}
+    lives = {"GATEWAYZ_CALL_DEADLINE_S": "30", "GATEWAYZ_LEASE_S": "10"}
+    environment = {**QUICK, **lives}
     with Server(tmp_path / "home", environment=environment) as server:
         user = gatewayz(server.home, "user", "create", "--email", "a@example.com", "--grant", "10")
         with (
@@ -257,6 +258,9 @@ def test_a_live_stream_is_never_swept(tmp_path: Path) -> None:
                 stream=True,
                 simulator={"chunk_ms": 300, "output_tokens": 10},
             )
+            # A hold is past its life long after its process has heard of it, never before.
+            eventually(lambda: connection.execute("SELECT FROM open_hold").fetchall())
+            time.sleep(0.3)
             eventually(
                 lambda: connection.execute(
                     "UPDATE open_hold SET expires_at = clock_timestamp() RETURNING call_id"
