@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -270,6 +271,22 @@ def test_a_first_version_grant_is_read_as_the_second() -> None:
     assert topic == ev.CreditsGranted.TOPIC
     assert state == {"kind": "trial", "amount_nano_usd": 5, "priority": 10}
     assert "priority" not in old
+
+
+def test_a_first_version_refusal_is_read_as_the_second() -> None:
+    """Of all that was asked for, what its key needs is left, in the shorter writing (P5)."""
+    old = {
+        "id": "e",
+        "account_id": A,
+        "amount_nano_usd": 5,
+        "price": {"version": "p"},
+        "idempotency": {"key_hash": "ab" * 32, "digest": "cd" * 32},
+    }
+    topic, state = upcast("ledger.hold_refused.v1", old)
+    assert topic == ev.HoldRefused.TOPIC
+    assert set(state) == {"id", "account_id", "amount_nano_usd", "key_hash", "digest"}
+    written = (b64encode(bytes.fromhex(each * 32)).decode().rstrip("=") for each in ("ab", "cd"))
+    assert (state["key_hash"], state["digest"]) == tuple(written)
 
 
 def test_streams_are_named_by_category_and_id() -> None:

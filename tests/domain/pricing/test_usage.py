@@ -15,6 +15,22 @@ from domain.pricing.usage import (
     reported_usage,
 )
 
+ANSWERS = [
+    # What was used; the most answer → what counts of it.
+    (Usage(9, 5), 5, Usage(9, 5)),
+    (Usage(9, 6), 5, Usage(9, 5)),
+    (Usage(9, 65, reasoning_tokens=60), 5, Usage(9, 65, reasoning_tokens=60)),
+    (Usage(9, 70, reasoning_tokens=60), 5, Usage(9, 65, reasoning_tokens=60)),
+    (Usage(9, 8, audio_output_tokens=7), 5, Usage(9, 5, audio_output_tokens=5)),
+]
+
+
+@pytest.mark.parametrize(("used", "most", "counts"), ANSWERS)
+def test_an_answer_counts_up_to_its_maximum(used: Usage, most: int, counts: Usage) -> None:
+    """Reasoning stands beside it, and parts never exceed their whole (money rule 2)."""
+    assert used.with_answer_at_most(most) == counts
+
+
 REPORTS = [
     # prompt, completion, total, cached, written, reasoning → input, output, cached, written, reas.
     ((10, 5, 15, 0, 0, 0), (10, 5, 0, 0, 0)),
