@@ -219,11 +219,13 @@ class LedgerState:
                 else:
                     loss = ended.house_loss + event.house_loss_nano_usd
                     self.closed[call_id] = Closed(after, event.originator_version, loss)
-            case _:
-                assert isinstance(event, HoldRefused), "every move has its rule"
+            case HoldRefused():
                 self.closed[call_id] = Closed(after, event.originator_version)
                 key_hash, digest = event.key
                 self.idempotency[key_hash] = (digest, call_id, after)
+            case _:
+                message = f"no rule folds {event.TOPIC} where no hold is open"
+                raise InvalidTransitionError(message)
 
     def _ended(self, call_id: str, version: int) -> Closed:
         """How a call without an open hold stands before its event of this version."""

@@ -14,7 +14,7 @@ from domain.events.identity import ApiKeyRevoked
 from domain.ledger.decider import ENVELOPE, ModelLedger
 from domain.ledger.holds import HoldState
 from domain.ledger.lots import NEVER, Lot
-from domain.ledger.state import LedgerState
+from domain.ledger.state import Closed, LedgerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +188,15 @@ def test_an_event_that_no_rule_folds_is_refused() -> None:
     unheard = Unheard(**{**ENVELOPE, "originator_id": UUID(A)}, originator_version=1, account_id=A)
     with pytest.raises(InvalidTransitionError, match=r"no rule folds ledger\.unheard\.v1"):
         LedgerState().apply(unheard)
+
+
+def test_an_outcome_of_a_hold_that_was_not_folded_is_refused() -> None:
+    """Who knows of the hold, and did not fold it, cannot fold what ends it (P2)."""
+    state = LedgerState(recall=lambda _: Closed(HoldState.HELD, 1, 0))
+    model = ledger()
+    model.void(CALL, T[2])
+    with pytest.raises(InvalidTransitionError, match="where no hold is open"):
+        state.apply(model.log[-1])
 
 
 def test_a_refusal_makes_its_key_refused() -> None:
