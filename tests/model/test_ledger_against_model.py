@@ -366,6 +366,16 @@ class LedgerMachine(RuleBasedStateMachine):
         assert open_holds == {k: hold.amount for k, hold in self.model.state.open_holds.items()}
 
     def teardown(self) -> None:
+        """What was opened is closed, also where the store and the model did not agree."""
+        try:
+            self.agree()
+        finally:
+            for writer in self.writers:
+                self.loop.run_until_complete(writer.stop())
+            self.loop.close()
+            self.fresh.__exit__()
+
+    def agree(self) -> None:
         """The events are those of the model, and the replay proves the rest."""
         with self.database.connect() as connection:
             stored = [
@@ -381,10 +391,6 @@ class LedgerMachine(RuleBasedStateMachine):
         report = verify(self.database)
         assert report.differences == []
         assert set(report.read_models.values()) == {report.position}
-        for writer in self.writers:
-            self.loop.run_until_complete(writer.stop())
-        self.loop.close()
-        self.fresh.__exit__()
 
 
 FIGURES = (
