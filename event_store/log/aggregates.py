@@ -7,9 +7,11 @@ the same transaction.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import psycopg
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
     InfrastructureFactory,
@@ -19,6 +21,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment
+from psycopg.rows import dict_row
 from psycopg.sql import SQL
 
 from event_store.locks import Lock
@@ -52,11 +55,22 @@ class LedgerRecorder(PostgresApplicationRecorder):
             SQL("SELECT pg_advisory_xact_lock({0})").format(Lock.APPEND),
         ]
 
-    def _insert_events(
+    def _insert_stored_events(
         self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
     ) -> None:
-        for stored in stored_events:
-            update_inline_state(curs, stored)
+        connection = curs.connection
+        with connection.pipeline() as pipeline, connection.cursor(row_factory=dict_row) as own:
+            try:
+                super()._insert_stored_events(curs, stored_events)
+                for stored in stored_events:
+                    update_inline_state(own, stored)
+                pipeline.sync()
+            except psycopg.Error:
+                # What was sent after the refused statement is answered "pipeline aborted". It is
+                # read here, or it would be raised in the place of the refusal.
+                with suppress(psycopg.Error):
+                    pipeline.sync()
+                raise
 
 
 class LedgerFactory(PostgresFactory):

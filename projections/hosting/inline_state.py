@@ -17,7 +17,7 @@ from event_store.log.codec import decode_or_mark
 from event_store.log.reading import READ_EVENTS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
@@ -48,12 +48,12 @@ NAMED_MAX = 20
 
 _KEYS = """
 SELECT encode(k.key_hash, 'hex'), encode(k.digest, 'hex'), k.call_id::text, k.state,
-  asked.topic, asked.state, last.topic
-FROM idempotency_key k
-LEFT JOIN LATERAL (SELECT topic, state FROM events WHERE originator_id = k.call_id
-  AND topic = ANY (%(asked)s) ORDER BY originator_version DESC LIMIT 1) asked ON true
-LEFT JOIN LATERAL (SELECT topic FROM events WHERE originator_id = k.call_id
-  AND topic <> %(late)s ORDER BY originator_version DESC LIMIT 1) last ON true"""
+  told.topics, told.states
+FROM idempotency_key k CROSS JOIN LATERAL (
+  SELECT array_agg(topic ORDER BY originator_version) AS topics,
+    array_agg(CASE WHEN topic = ANY (%(asked)s) THEN state END ORDER BY originator_version)
+      AS states
+  FROM events WHERE originator_id = k.call_id AND topic <> %(late)s) told"""
 _KEYS_MISSING = """
 SELECT notification_id, originator_id::text FROM events
 WHERE topic = ANY (%(asked)s) AND originator_version = 1
@@ -120,13 +120,9 @@ def _key_differences(connection: Connection) -> Iterator[str]:
     with connection.cursor("keys") as cursor:
         cursor.itersize = READ_EVENTS_MAX
         cursor.execute(_KEYS, {"asked": _ASKED, "late": ev.HouseLossBooked.TOPIC})
-        for key, digest, call_id, state, topic, asked, last in cursor:
-            logged = None
-            if asked is not None:
-                event = decode_or_mark(topic, bytes(asked), UUID(call_id), 1)
-                if (named := _key_of(event)) is not None:
-                    logged = (*named, str(_STATES.get(last)))
-            if logged != (key, digest, state):
+        for key, digest, call_id, state, topics, states in cursor:
+            logged = _logged_key(key, call_id, topics or (), states or ())
+            if logged != (digest, state):
                 stored = (digest, call_id, state)
                 yield f"idempotency_key {key}: stored {stored}, the log says {logged}"
     lacking = {
@@ -137,6 +133,27 @@ def _key_differences(connection: Connection) -> Iterator[str]:
     }
     for position, call_id in connection.execute(_KEYS_MISSING, lacking).fetchall():
         yield f"idempotency_key: none is stored for call {call_id} of position {position}"
+
+
+def _logged_key(
+    key: str, call_id: str, topics: Sequence[str], states: Sequence[bytes | None]
+) -> tuple[str, str] | None:
+    """Digest and state of a key by the stream of its call, or None where it was never asked.
+
+    A call that ended void may be held again, under another key or none: the key keeps the end
+    of the hold that it was asked for.
+    """
+    found: tuple[str, str] | None = None
+    current = False
+    for topic, state in zip(topics, states, strict=True):
+        if state is not None:
+            named = _key_of(decode_or_mark(topic, bytes(state), UUID(call_id), 1))
+            current = named is not None and named[0] == key
+            if current and named is not None:
+                found = (named[1], "")
+        if current and found is not None:
+            found = (found[0], str(_STATES.get(topic)))
+    return found
 
 
 def _key_of(event: Event) -> tuple[str, str] | None:
