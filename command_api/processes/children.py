@@ -141,6 +141,7 @@ async def _sweep(settings: Settings, database: Database, stop: threading.Event) 
             committer,
             Spool(settings.installation.home, owner_id),
             reply_hours=settings.kept_replies.idempotency_body_hours,
+            key_days=settings.kept_replies.idempotency_key_days,
         )
         try:
             await committer.start()

@@ -185,6 +185,13 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_IDEMPOTENCY_BODY_HOURS",
         description="How long a reply is kept for its idempotency key, hours.",
     )
+    idempotency_key_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        alias="GATEWAYZ_IDEMPOTENCY_KEY_DAYS",
+        description="How long an idempotency key is known, days: after it, the key is a new one.",
+    )
     response_cache_s: float = Field(
         0.0,
         ge=0,

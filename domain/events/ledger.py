@@ -88,6 +88,12 @@ class HoldRequested(CallEvent):
     idempotency: dict[str, str] | None = None
     alternatives: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """Hash and digest of the idempotency key in hex, where it was asked for under one."""
+        named = self.idempotency
+        return (named["key_hash"], named["digest"]) if named else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class HoldPlaced(HoldRequested):

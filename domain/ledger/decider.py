@@ -256,6 +256,19 @@ class ModelLedger:
         lots: Sequence[Lot] = list(self.state.account(account_id).lots.values())
         return sum(lot.available for lot in lots if lot.expires_at == NEVER or lot.counts_at(now))
 
+    def prune(self, event_ids: set[str]) -> None:
+        """Forget the keys that were last asked for by these events and are of no open hold."""
+        asked = {
+            event.key[0]: event.id
+            for event in self.log
+            if isinstance(event, ev.HoldRequested | ev.HoldRefused) and event.key
+        }
+        self.state.idempotency = {
+            key: known
+            for key, known in self.state.idempotency.items()
+            if asked[key] not in event_ids or known[2] is HoldState.HELD
+        }
+
     def _key_answer(self, key: tuple[str, str], call_id: str) -> str | None:
         known = self.state.idempotency.get(key[0])
         if known is None:

@@ -12,16 +12,15 @@ from uuid import UUID
 from domain.events import ledger as ev
 from domain.ledger.holds import HoldState
 from domain.ledger.lots import NEVER
-from domain.upcasters import older_topics
+from event_store.append.pruned_keys import ASKED, KEY_MARK, key_of
 from event_store.log.codec import decode_or_mark
 from event_store.log.reading import READ_EVENTS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     import psycopg
 
-    from domain.events.base import Event
     from domain.ledger.state import LedgerState
 
     Connection = psycopg.Connection[Any]
@@ -48,27 +47,26 @@ NAMED_MAX = 20
 
 _KEYS = """
 SELECT encode(k.key_hash, 'hex'), encode(k.digest, 'hex'), k.call_id::text, k.state,
-  told.topics, told.states
+  told.positions, told.topics, told.states
 FROM idempotency_key k CROSS JOIN LATERAL (
-  SELECT array_agg(topic ORDER BY originator_version) AS topics,
+  SELECT array_agg(notification_id ORDER BY originator_version) AS positions,
+    array_agg(topic ORDER BY originator_version) AS topics,
     array_agg(CASE WHEN topic = ANY (%(asked)s) THEN state END ORDER BY originator_version)
       AS states
   FROM events WHERE originator_id = k.call_id AND topic <> %(late)s) told"""
 _KEYS_MISSING = """
 SELECT notification_id, originator_id::text FROM events
-WHERE topic = ANY (%(asked)s) AND originator_version = 1
+WHERE topic = ANY (%(asked)s) AND notification_id > %(pruned)s
   AND (topic <> %(placed)s OR position(%(mark)s IN state) > 0)
   AND NOT EXISTS (SELECT FROM idempotency_key WHERE call_id = originator_id)
 ORDER BY notification_id LIMIT %(limit)s"""
-_KEY_MARK = b'"idempotency":{"'
-_ASKED = [ev.HoldPlaced.TOPIC, ev.HoldRefused.TOPIC, *older_topics(ev.HoldRefused.TOPIC)]
 _STATES = {
     ev.HoldPlaced.TOPIC: HoldState.HELD,
     ev.HoldExtended.TOPIC: HoldState.HELD,
     ev.HoldSettled.TOPIC: HoldState.SETTLED,
     ev.HoldVoided.TOPIC: HoldState.VOIDED,
     ev.HoldExpired.TOPIC: HoldState.EXPIRED,
-    **dict.fromkeys(_ASKED[1:], HoldState.REFUSED),
+    **dict.fromkeys(ASKED[1:], HoldState.REFUSED),
 }
 
 
@@ -117,18 +115,20 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
 
 
 def _key_differences(connection: Connection) -> Iterator[str]:
+    ((pruned,),) = connection.execute("SELECT position FROM idempotency_pruned").fetchall()
     with connection.cursor("keys") as cursor:
         cursor.itersize = READ_EVENTS_MAX
-        cursor.execute(_KEYS, {"asked": _ASKED, "late": ev.HouseLossBooked.TOPIC})
-        for key, digest, call_id, state, topics, states in cursor:
-            logged = _logged_key(key, call_id, topics or (), states or ())
+        cursor.execute(_KEYS, {"asked": ASKED, "late": ev.HouseLossBooked.TOPIC})
+        for key, digest, call_id, state, *told in cursor:
+            logged = _logged_key(key, call_id, zip(*told, strict=True) if told[0] else (), pruned)
             if logged != (digest, state):
                 stored = (digest, call_id, state)
                 yield f"idempotency_key {key}: stored {stored}, the log says {logged}"
     lacking = {
-        "asked": _ASKED,
+        "asked": ASKED,
         "placed": ev.HoldPlaced.TOPIC,
-        "mark": _KEY_MARK,
+        "mark": KEY_MARK,
+        "pruned": pruned,
         "limit": NAMED_MAX,
     }
     for position, call_id in connection.execute(_KEYS_MISSING, lacking).fetchall():
@@ -136,35 +136,23 @@ def _key_differences(connection: Connection) -> Iterator[str]:
 
 
 def _logged_key(
-    key: str, call_id: str, topics: Sequence[str], states: Sequence[bytes | None]
+    key: str, call_id: str, told: Iterable[tuple[int, str, bytes | None]], pruned: int
 ) -> tuple[str, str] | None:
-    """Digest and state of a key by the stream of its call, or None where it was never asked.
+    """Digest and state of a key by the stream of its call, or None where none should be stored.
 
     A call that ended void may be held again, under another key or none: the key keeps the end
     of the hold that it was asked for.
     """
-    found: tuple[str, str] | None = None
-    current = False
-    for topic, state in zip(topics, states, strict=True):
+    digest, asked, last, current = "", 0, "", False
+    for position, topic, state in told:
         if state is not None:
-            named = _key_of(decode_or_mark(topic, bytes(state), UUID(call_id), 1))
+            named = key_of(decode_or_mark(topic, bytes(state), UUID(call_id), 1))
             current = named is not None and named[0] == key
-            if current and named is not None:
-                found = (named[1], "")
-        if current and found is not None:
-            found = (found[0], str(_STATES.get(topic)))
-    return found
-
-
-def _key_of(event: Event) -> tuple[str, str] | None:
-    """Hash and digest of the idempotency key that a hold was asked for under, in hex."""
-    match event:
-        case ev.HoldRefused():
-            return event.key
-        case ev.HoldPlaced() if event.idempotency:
-            return event.idempotency["key_hash"], event.idempotency["digest"]
-        case _:
-            return None
+            if named is not None and current:
+                digest, asked = named[1], position
+        if current:
+            last = topic
+    return (digest, str(_STATES.get(last))) if asked > pruned else None
 
 
 def _keyed(connection: Connection, query: str) -> dict[str, tuple[Any, ...]]:

@@ -289,6 +289,13 @@ CHECKS = {
     "0031_app_name": Check(
         (no_table("app_name"),), (table("app_name", may="SELECT, INSERT, DELETE", never="UPDATE"),)
     ),
+    "0032_prune_keys": Check(
+        (no_table("idempotency_pruned"),),
+        (
+            table("idempotency_pruned", may="SELECT, UPDATE", never="DELETE"),
+            table("idempotency_key", may=EVERY_RIGHT),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 

@@ -322,6 +322,7 @@ def test_a_late_outcome_is_recomputed_too(good: Database, copy: Connection) -> N
         ),
         ("UPDATE idempotency_key SET state = 'voided'", "the log says"),
         ("UPDATE idempotency_key SET call_id = gen_random_uuid()", "the log says None"),
+        ("UPDATE idempotency_pruned SET position = 1000000", "the log says None"),
         ("DELETE FROM grant_key", "grant_key "),
         ("UPDATE credit_account SET version = version + 1", "stored at version"),
         ("DELETE FROM open_hold", "open_hold "),
