@@ -1,21 +1,42 @@
 """What accounts cost the house in a day, and the limit beyond which their calls are refused.
 
 A loss is what nobody pays: a cost above hold and credits (money rule 3), or what a provider made
-beyond the maximum that it was told. Each process counts those of its own calls.
+beyond the maximum that it was told. Each process counts those of its own calls at once, and those
+of all processes, also of dead ones, every `SHARE_INTERVAL_S` in the database.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 from edge.errors import RATE_LIMIT, ApiError
+from event_store.postgres.database import hanging_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.calls")
 
 DAY_S = 86_400
 ACCOUNTS_MAX = 100_000
 """Most accounts with a loss that are remembered in a day; of more the oldest is forgotten."""
+SHARE_INTERVAL_S = 2.0
+SHARE_TIMEOUT_S = 5.0
+KEPT_DAYS = 7
+
+_ADD = """
+INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
+SELECT %s, * FROM unnest(%s::uuid[], %s::bigint[])
+ON CONFLICT (day, account_id) DO UPDATE
+  SET nano_usd = least(known.nano_usd::numeric + excluded.nano_usd, 9223372036854775807)"""
+_REACHED = """
+SELECT account_id FROM house_loss_of_day WHERE day = %s AND nano_usd >= %s LIMIT %s"""
 
 
 class HouseLosses:
@@ -26,17 +47,18 @@ class HouseLosses:
         self._day_max = day_max
         self._day = 0
         self._by_account: dict[bytes, int] = {}
+        self._unshared: dict[bytes, int] = {}
+        self._reached: frozenset[bytes] = frozenset()
+        """Accounts at the limit by the losses of all processes."""
 
     def check(self, account: bytes) -> None:
         """Raises ApiError 429 for an account whose losses of today are at the limit."""
-        if not self._by_account:
+        if not self._by_account and not self._reached:
             return  # The rule: nobody has any.
         now_s = int(time.time())
-        if self._day != now_s // DAY_S:
-            self._by_account.clear()
-            return
+        self._begin(now_s // DAY_S)
         lost = self._by_account.get(account)
-        if lost is not None and lost >= self._day_max:
+        if account in self._reached or (lost is not None and lost >= self._day_max):
             left_s = DAY_S - now_s % DAY_S
             message = (
                 "Calls of this account cost more today than it could pay, up to the limit that is "
@@ -49,13 +71,69 @@ class HouseLosses:
         """An account's call cost so much that nobody pays."""
         if nano_usd <= 0:
             return
+        self._begin(int(time.time()) // DAY_S)
+        before = _add(self._by_account, account, nano_usd)
+        _add(self._unshared, account, nano_usd)
+        if before < self._day_max <= before + nano_usd:
+            logger.warning("account %s reached its house losses of a day", account.hex())
+
+    @property
+    def unshared(self) -> bool:
+        """Whether anything was noted that no other process knows."""
+        return bool(self._unshared)
+
+    async def share(self, database: Database) -> None:
+        """Add what this process noted since, and learn who is at the limit.
+
+        Raises psycopg.Error; what was noted is shared the next time then.
+        """
         today = int(time.time()) // DAY_S
+        self._begin(today)
+        noted, self._unshared = self._unshared, {}
+        try:
+            reached = await _exchange(database, today, noted, self._day_max)
+        except BaseException:
+            if self._day == today:
+                for account, nano_usd in noted.items():
+                    _add(self._unshared, account, nano_usd)
+            raise
+        if self._day == today:
+            self._reached = reached
+
+    def _begin(self, today: int) -> None:
+        """Forget the losses of another day."""
         if self._day != today:
             self._day = today
             self._by_account.clear()
-        if len(self._by_account) >= ACCOUNTS_MAX and account not in self._by_account:
-            del self._by_account[next(iter(self._by_account))]
-        before = self._by_account.get(account, 0)
-        self._by_account[account] = before + nano_usd
-        if before < self._day_max <= before + nano_usd:
-            logger.warning("account %s reached its house losses of a day", account.hex())
+            self._unshared.clear()
+            self._reached = frozenset()
+
+
+def _add(losses: dict[bytes, int], account: bytes, nano_usd: int) -> int:
+    """Add to one account, within `ACCOUNTS_MAX`; returns what it had before."""
+    if len(losses) >= ACCOUNTS_MAX and account not in losses:
+        del losses[next(iter(losses))]
+    before = losses.get(account, 0)
+    losses[account] = before + nano_usd
+    return before
+
+
+async def _exchange(
+    database: Database, today: int, noted: Mapping[bytes, int], day_max: int
+) -> frozenset[bytes]:
+    day = datetime.fromtimestamp(today * DAY_S, UTC).date()
+    connection = await database.connect_async()
+    async with connection:
+        with hanging_up(connection, SHARE_TIMEOUT_S):
+            if noted:
+                # In one order, so that no two processes wait for each other.
+                accounts = sorted(noted)
+                amounts = [min(noted[each], 2**63 - 1) for each in accounts]
+                ids = [UUID(bytes=each) for each in accounts]
+                await connection.execute(_ADD, [day, ids, amounts])
+                await connection.execute(
+                    "DELETE FROM house_loss_of_day WHERE day < %s",
+                    [day - timedelta(days=KEPT_DAYS)],
+                )
+            cursor = await connection.execute(_REACHED, [day, day_max, ACCOUNTS_MAX])
+            return frozenset(account.bytes for (account,) in await cursor.fetchall())

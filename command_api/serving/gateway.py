@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from command_api.calls.cashier import Cashier
-from command_api.calls.losses import HouseLosses
+from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
 from command_api.composition import committer_of, registry_of
@@ -62,8 +62,8 @@ class Gateway:
         self.router = Router(registry, settings.routing)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
-        losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
-        self.cashier = Cashier(self.committer, self.spool, losses)
+        self._losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
+        self.cashier = Cashier(self.committer, self.spool, self._losses)
         self.keys = KeyRing(
             database,
             vault,
@@ -112,6 +112,7 @@ class Gateway:
         self._drain: asyncio.Task[None] | None = None
         self._reconciling: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None
+        self._sharing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take the lease, connect, and begin to serve. Raises SecretError, psycopg.Error."""
@@ -119,15 +120,17 @@ class Gateway:
         # A rotation is refused beside our lease; here we see one that was faster.
         await asyncio.to_thread(still_in_force, self.database, self._vault)
         await self.committer.start()
+        await self._share_losses()
         self.keys.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
         self._reconciling = asyncio.get_running_loop().create_task(self._reconcile())
+        self._sharing = asyncio.get_running_loop().create_task(self._keep_sharing())
 
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
-        for task in (self._reconciling, self._drain, self._catalog):
+        for task in (self._sharing, self._reconciling, self._drain, self._catalog):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -135,6 +138,8 @@ class Gateway:
         with suppress(Exception):
             await self.spool.drain(self.committer, self.owner_id)
         self.spool.keep_remembered()
+        if self._losses.unshared:
+            await self._share_losses()
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
@@ -207,3 +212,18 @@ class Gateway:
                 logger.warning("our own holds cannot be looked at: %s", str(error).strip())
             except Exception:
                 logger.exception("our own holds could not be reconciled; it is tried again")
+
+    async def _keep_sharing(self) -> None:
+        """Tell the other processes of house losses, and learn of theirs."""
+        while True:
+            await asyncio.sleep(SHARE_INTERVAL_S)
+            await self._share_losses()
+
+    async def _share_losses(self) -> None:
+        """Without the database, and after a defect, this process goes on with its own."""
+        try:
+            await self._losses.share(self.database)
+        except psycopg.Error as error:
+            logger.info("house losses could not be shared: %s", str(error).strip())
+        except Exception:
+            logger.exception("house losses could not be shared; it is tried again")

@@ -79,8 +79,8 @@ class HoldSettings(Group):
         1_000_000_000,
         ge=0,
         alias="GATEWAYZ_HOUSE_LOSS_DAY_MAX_NANO_USD",
-        description="Costs of an account's calls that nobody pays, in a day and a process, beyond "
-        "which its calls are refused; nano-USD.",
+        description="Costs of an account's calls that nobody pays, in a day (UTC), beyond which "
+        "its calls are refused; nano-USD.",
     )
     grace_s: int = Field(
         600,

@@ -296,6 +296,9 @@ CHECKS = {
             table("idempotency_key", may=EVERY_RIGHT),
         ),
     ),
+    "0033_house_loss_of_day": Check(
+        (no_table("house_loss_of_day"),), (table("house_loss_of_day", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -372,6 +375,11 @@ SEEDS = (
         31,
         LATEST,
         "INSERT INTO app_name VALUES ('app-' || md5(random()::text), 'An app')",
+    ),
+    Seed(
+        33,
+        LATEST,
+        "INSERT INTO house_loss_of_day VALUES ('2026-01-01', gen_random_uuid(), 5)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
