@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -30,6 +31,7 @@ from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper
 from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7
+from event_store.log.pruned_keys import prune_keys
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.follower import follow
 from providers.inference.registry.providers_file import ProvidersFileError
@@ -100,7 +102,7 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     follower.start()
     if settings.reads.follower_port:
         _serve_pages(settings, database, follower)
-    asyncio.run(_sweep(settings, database, stop))
+    asyncio.run(keep_sweeping(settings, database, stop))
     follower.join()
 
 
@@ -132,8 +134,10 @@ def yield_to_calls() -> None:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-async def _sweep(settings: Settings, database: Database, stop: threading.Event) -> None:
+async def keep_sweeping(settings: Settings, database: Database, stop: threading.Event) -> None:
+    """Resolve what dead processes left and forget old keys, until told to stop; never raises."""
     owner_id = new_uuid7()
+    keys_kept = timedelta(days=settings.kept_replies.idempotency_key_days)
     while not stop.is_set():
         committer = committer_of(settings, database, owner_id)
         sweeper = Sweeper(
@@ -141,12 +145,12 @@ async def _sweep(settings: Settings, database: Database, stop: threading.Event) 
             committer,
             Spool(settings.installation.home, owner_id),
             reply_hours=settings.kept_replies.idempotency_body_hours,
-            key_days=settings.kept_replies.idempotency_key_days,
         )
         try:
             await committer.start()
             while not stop.is_set():
                 await sweeper.sweep()
+                await prune_keys(database, keys_kept)
                 await asyncio.to_thread(stop.wait, settings.leases.sweep_interval_s)
         except (psycopg.Error, LedgerUnavailableError) as error:
             logger.warning("the sweep is put off: %s", error)

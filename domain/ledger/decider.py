@@ -19,22 +19,18 @@ from domain.ledger.amounts import (
     entry_amount_is_possible,
 )
 from domain.ledger.holds import HoldState
+from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_old_keys
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
 from domain.ledger.resolution import lot_part, resolution
 from domain.ledger.state import Account, Hold, LedgerState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 OK = "ok"
 INSUFFICIENT_CREDITS = "insufficient_credits"
 ALREADY_RESOLVED = "already_resolved"
 UNKNOWN_CALL = "unknown_call"
-CALL_EXISTS = "call_exists"
-KEY_REUSED = "idempotency_key_reused"
-KEY_IN_PROGRESS = "idempotency_in_progress"
-KEY_SETTLED = "idempotency_settled"
-KEY_REFUSED = "idempotency_refused"
 OUT_OF_RANGE = "amount_out_of_range"
 ACCOUNT_FULL = "account_full"
 
@@ -95,7 +91,8 @@ class ModelLedger:
             return CALL_EXISTS
         if before is not HoldState.NONE and follows != self._end_of(call_id).id:
             return CALL_EXISTS
-        if key and (answer := self._key_answer(key, call_id)):
+        known = self.state.idempotency.get(key[0]) if key else None
+        if key and known and (answer := answer_of_key(known, key[1], call_id)):
             return answer
         account = self.state.account(account_id)
         self._book_expiry(account, now)
@@ -256,32 +253,9 @@ class ModelLedger:
         lots: Sequence[Lot] = list(self.state.account(account_id).lots.values())
         return sum(lot.available for lot in lots if lot.expires_at == NEVER or lot.counts_at(now))
 
-    def prune(self, event_ids: set[str]) -> None:
-        """Forget the keys that were last asked for by these events and are of no open hold."""
-        asked = {
-            event.key[0]: event.id
-            for event in self.log
-            if isinstance(event, ev.HoldRequested | ev.HoldRefused) and event.key
-        }
-        self.state.idempotency = {
-            key: known
-            for key, known in self.state.idempotency.items()
-            if asked[key] not in event_ids or known[2] is HoldState.HELD
-        }
-
-    def _key_answer(self, key: tuple[str, str], call_id: str) -> str | None:
-        known = self.state.idempotency.get(key[0])
-        if known is None:
-            return None
-        digest, first_call, state = known
-        if digest != key[1]:
-            return KEY_REUSED
-        answers = {
-            HoldState.HELD: KEY_IN_PROGRESS,
-            HoldState.SETTLED: KEY_SETTLED,
-            HoldState.REFUSED: KEY_REFUSED,
-        }
-        return answers.get(state) or (None if first_call == call_id else CALL_EXISTS)
+    def prune(self, event_ids: Container[str]) -> None:
+        """Forget the keys that were last asked for by these events."""
+        self.state.idempotency = without_old_keys(self.state.idempotency, self.log, event_ids)
 
     def _hold_state(self, call_id: str) -> HoldState:
         if call_id in self.state.open_holds:

@@ -2,21 +2,18 @@
 
 Touches only holds of owners without a live lease: a spooled outcome is appended, and a hold
 past its life is expired, its estimated provider cost booked as house loss. The append checks
-lease and life once more under its lock. Also drops kept replies, idempotency keys and leases
-past their time.
+lease and life once more under its lock. Also drops kept replies and leases past their time.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from event_store.append.entries import AppendCode, Entry, EntryKind
-from event_store.append.pruned_keys import prune_keys
 from event_store.errors import EntryRefusedError
 from event_store.ids import new_uuid7, now_iso
 from event_store.postgres.database import hanging_up
@@ -50,17 +47,11 @@ class Sweeper:
     """Sweeps one home's spool and one database's holds."""
 
     def __init__(
-        self,
-        database: Database,
-        committer: Committer,
-        spool: Spool,
-        *,
-        reply_hours: int,
-        key_days: int,
+        self, database: Database, committer: Committer, spool: Spool, *, reply_hours: int
     ) -> None:
-        """How long a reply is kept for its idempotency key, and a key is known."""
+        """`reply_hours` is how long a reply is kept for its idempotency key."""
         self._database, self._committer, self._spool = database, committer, spool
-        self._reply_hours, self._key_days = reply_hours, key_days
+        self._reply_hours = reply_hours
 
     async def sweep(self) -> Sweep:
         """One pass.
@@ -114,7 +105,6 @@ class Sweeper:
             "WHERE expires_at < clock_timestamp() - make_interval(days => %s)",
             [LEASES_KEPT_DAYS],
         )
-        await prune_keys(connection, timedelta(days=self._key_days))
 
 
 class OwnHolds:

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from domain.events import ledger as ev
 from domain.ledger.holds import HoldState
+from domain.ledger.keys import key_of
 from domain.ledger.lots import NEVER
-from event_store.append.pruned_keys import ASKED, KEY_MARK, key_of
 from event_store.log.codec import decode_or_mark
+from event_store.log.pruned_keys import ASKED, KEY_MARK
 from event_store.log.reading import READ_EVENTS_MAX
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from domain.ledger.amounts import (
 from domain.ledger.decider import ModelLedger
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind
-from event_store.append.pruned_keys import prune_keys
 from event_store.ids import to_iso
+from event_store.log.pruned_keys import prune_keys
 from event_store.log.reading import read_after
 from projections.all import PROJECTIONS
 from projections.engine.runner import Runner
@@ -326,13 +326,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0, 600, 1_200)))
     def prune(self, seconds: int) -> None:
         """Old keys are forgotten, by the position of the log."""
-
-        async def forget() -> None:
-            connection = await self.database.connect_async()
-            async with connection:
-                await prune_keys(connection, timedelta(seconds=seconds))
-
-        self.loop.run_until_complete(forget())
+        self.loop.run_until_complete(prune_keys(self.database, timedelta(seconds=seconds)))
         with self.database.connect() as connection:
             ids = connection.execute(
                 "SELECT convert_from(substr(state, 8, 36), 'UTF8') FROM events, idempotency_pruned "

@@ -101,7 +101,7 @@ def test_absurd_losses_are_counted_as_the_most_there_can_be(database: Database) 
 
 
 def test_a_new_day_forgets_the_last(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here and in the database, where a few days are kept."""
+    """Here and in the database, where a few days are kept (money rule 3)."""
     account = new_uuid7().bytes
     losses = HouseLosses(DAY_MAX)
     now = time.time()

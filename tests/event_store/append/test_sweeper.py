@@ -66,9 +66,7 @@ def sweep(database: Database, home: Path, *, times: int = 1) -> list[Sweep]:
     async def run() -> list[Sweep]:
         owner = new_uuid7()
         async with writing(database, owner, ttl_s=600) as committer:
-            sweeper = Sweeper(
-                database, committer, Spool(home, owner), reply_hours=REPLY_HOURS, key_days=30
-            )
+            sweeper = Sweeper(database, committer, Spool(home, owner), reply_hours=REPLY_HOURS)
             return [await sweeper.sweep() for _ in range(times)]
 
     return asyncio.run(run())
@@ -202,7 +200,7 @@ def test_two_sweepers_at_once_expire_each_hold_once(database: Database, tmp_path
         owners = [new_uuid7(), new_uuid7()]
         async with writing(database, owners[0]) as one, writing(database, owners[1]) as two:
             sweepers = [
-                Sweeper(database, committer, Spool(tmp_path, owner), reply_hours=1, key_days=1)
+                Sweeper(database, committer, Spool(tmp_path, owner), reply_hours=1)
                 for committer, owner in zip((one, two), owners, strict=True)
             ]
             return await asyncio.gather(*(each.sweep() for each in sweepers))
@@ -236,9 +234,7 @@ def test_a_sweep_without_the_database_says_so(database: Database, tmp_path: Path
     async def run() -> None:
         async with writing(database, new_uuid7()) as committer:
             away = database.with_name("no_such_database")
-            await Sweeper(
-                away, committer, Spool(tmp_path, new_uuid7()), reply_hours=1, key_days=1
-            ).sweep()
+            await Sweeper(away, committer, Spool(tmp_path, new_uuid7()), reply_hours=1).sweep()
 
     with pytest.raises(psycopg.OperationalError, match="no_such_database"):
         asyncio.run(run())

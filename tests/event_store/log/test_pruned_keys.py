@@ -10,19 +10,16 @@ from uuid import UUID
 
 import pytest
 
-from event_store.append import pruned_keys as module
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
-from event_store.append.pruned_keys import prune_keys
-from event_store.append.spool import Spool
-from event_store.append.sweeper import Sweeper
 from event_store.ids import new_uuid7
+from event_store.log import pruned_keys as module
+from event_store.log.pruned_keys import prune_keys
 from projections.hosting.verify import verify
 from tests.support import entries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from event_store.postgres.database import Database
 
@@ -78,13 +75,7 @@ def append(database: Database, *wanted: Any) -> list[AppendCode]:
 
 def prune(database: Database, keep: timedelta = KEEP) -> int:
     """What a sweep does to keys."""
-
-    async def run() -> int:
-        connection = await database.connect_async()
-        async with connection:
-            return await prune_keys(connection, keep)
-
-    return asyncio.run(run())
+    return asyncio.run(prune_keys(database, keep))
 
 
 def keys(database: Database) -> dict[str, str]:
@@ -151,7 +142,7 @@ def test_an_open_hold_stops_the_pruning(old_database: Database) -> None:
 
 
 def test_a_key_that_was_asked_for_again_is_kept(old_database: Database) -> None:
-    """The last hold under it counts, and a hold without it does not."""
+    """The last hold under it counts, and a hold without it does not (money rule 8)."""
     append(old_database, entries.grant(ACCOUNT, 1_000))
     calls = {name: new_uuid7() for name in "ab"}
     voids = {name: entries.void(call, ACCOUNT) for name, call in calls.items()}
@@ -185,7 +176,7 @@ def test_a_key_that_was_asked_for_again_is_kept(old_database: Database) -> None:
 def test_a_long_log_is_pruned_in_pieces(
     old_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each transaction is short, and a sweep goes on where the last one stopped."""
+    """Each transaction is short, and a sweep goes on where the last one stopped (rule: bounded)."""
     monkeypatch.setattr(module, "PRUNE_EVENTS_MAX", 3)
     monkeypatch.setattr(module, "PRUNE_BATCHES_MAX", 2)
     append(old_database, entries.grant(ACCOUNT, 1_000))
@@ -197,7 +188,7 @@ def test_a_long_log_is_pruned_in_pieces(
 
 
 def test_a_key_in_use_puts_the_pruning_off(old_database: Database) -> None:
-    """An append is never waited for, nor made to wait; and one process at a time prunes."""
+    """An append is never waited for, and one process at a time prunes (rule: calls first)."""
     append(old_database, entries.grant(ACCOUNT, 1_000))
     settled(old_database, "a")
     go_to(old_database, days_ago=0)
@@ -207,20 +198,3 @@ def test_a_key_in_use_puts_the_pruning_off(old_database: Database) -> None:
             assert prune(old_database) == 0
         assert keys(old_database) == {"a": "settled"}
     assert prune(old_database) == 1
-
-
-def test_the_sweep_prunes_by_the_setting(old_database: Database, tmp_path: Path) -> None:
-    """Days as the operator set them."""
-    append(old_database, entries.grant(ACCOUNT, 1_000))
-    settled(old_database, "a")
-    go_to(old_database, days_ago=360)
-
-    async def sweep(days: int) -> None:
-        async with writing(old_database) as committer:
-            spool = Spool(tmp_path, new_uuid7())
-            await Sweeper(old_database, committer, spool, reply_hours=1, key_days=days).sweep()
-
-    asyncio.run(sweep(6))
-    assert keys(old_database) == {"a": "settled"}
-    asyncio.run(sweep(4))
-    assert keys(old_database) == {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from domain.events.ledger import HoldPlaced, HoldRefused
+from domain.ledger.keys import key_of
 from domain.upcasters import older_topics
 from event_store.log.codec import decode_or_mark
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from domain.events.base import Event
+    from event_store.postgres.database import Database
 
     Connection = psycopg.AsyncConnection[Any]
     Asked = tuple[str, UUID]
@@ -62,22 +63,24 @@ SELECT originator_id, topic, state FROM events
 WHERE originator_id = ANY (%s) AND topic = ANY (%s) AND notification_id > %s"""
 
 
-async def prune_keys(connection: Connection, keep: timedelta) -> int:
+async def prune_keys(database: Database, keep: timedelta) -> int:
     """Forget the keys that were last asked for so long ago; returns how many were.
 
     Nothing is done where another process is at it, or an append has one of the keys. Raises
     psycopg.Error.
     """
     pruned = 0
-    try:
-        for _ in range(PRUNE_BATCHES_MAX):
-            async with connection.transaction():
-                found = await _prune_batch(connection, keep)
-            if found is None:
-                break
-            pruned += found
-    except psycopg.errors.LockNotAvailable:
-        logger.info("an append has a key that is to be pruned: the next sweep prunes it")
+    connection = await database.connect_async()
+    async with connection:
+        try:
+            for _ in range(PRUNE_BATCHES_MAX):
+                async with connection.transaction():
+                    found = await _prune_batch(connection, keep)
+                if found is None:
+                    break
+                pruned += found
+        except psycopg.errors.LockNotAvailable:
+            logger.info("an append has a key that is to be pruned: the next sweep prunes it")
     return pruned
 
 
@@ -123,8 +126,3 @@ async def _rows(connection: Connection, query: str, values: Any) -> list[tuple[A
 def _key_in(topic: str, state: bytes, stream: UUID) -> Asked | None:
     named = key_of(decode_or_mark(topic, bytes(state), stream, 1))
     return None if named is None else (named[0], stream)
-
-
-def key_of(event: Event) -> tuple[str, str] | None:
-    """Hash and digest of the idempotency key that a hold was asked for under, in hex."""
-    return event.key if isinstance(event, HoldPlaced | HoldRefused) else None
