@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from command_api.cli.base import DAY_CHARACTERS, Home, Json, instant, opened, opened_to_read, show
+from command_api.cli.base import (
+    DAY_CHARACTERS,
+    MISTAKE,
+    NOT_CHECKED,
+    Home,
+    Json,
+    instant,
+    opened,
+    opened_to_read,
+    show,
+)
 from command_api.composition import place_of_secret, vault_of
 from command_api.identity.known_users import USERS_MAX, list_users, show_user
+from command_api.identity.leaks import files_below, leaks_in
 from command_api.identity.users import Users
 from command_api.money.grants import Grant, Grants
+from domain.identity.key_format import Environment
 from domain.ledger.amounts import check_grant
 from domain.ledger.lots import GrantKind
 from domain.pricing.money import format_usd, parse_usd
 from event_store.ids import to_iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 users = typer.Typer(no_args_is_help=True, help="Users.")
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
@@ -118,13 +133,62 @@ def user_show(
 def key_create(
     user: Annotated[str, typer.Option(help="Id or address of the user.")],
     name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
+    environment: Annotated[Environment, typer.Option(help="Stands in the key.")] = Environment.LIVE,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Make another key for a user; it is shown this once."""
     with commands_of(home) as (known, _):
-        key_id, api_key = known.create_key(user, name)
-        show({"key_id": key_id, "api_key": api_key, "name": name}, as_json=as_json)
+        key_id, api_key = known.create_key(user, name, environment)
+        made = {"key_id": key_id, "api_key": api_key, "name": name, "environment": environment}
+        show(made, as_json=as_json)
+
+
+@keys.command("scan")
+def key_scan(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders; - is standard input.")],
+    unchecked: Annotated[
+        bool, typer.Option(help="Also what has the form of a key and a wrong checksum.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for leaked keys in files, offline; never prints one.
+
+    Exit 1 where there is any, 3 where something could not be read.
+    """
+    status = 0
+    for file, opened_file in _opened(paths):
+        try:
+            with opened_file() as stream:
+                for leak in leaks_in(stream):
+                    if not leak.checked and not unchecked:
+                        continue
+                    status = status or MISTAKE
+                    if as_json:
+                        show({"file": file, **asdict(leak)}, as_json=True)
+                    else:
+                        doubt = "" if leak.checked else " (its checksum is wrong)"
+                        sys.stdout.write(f"{file}:{leak.line}: {leak.masked}{doubt}\n")
+        except OSError as error:
+            sys.stderr.write(f"gatewayz: {file} cannot be read: {error.strerror}\n")
+            status = NOT_CHECKED
+    raise typer.Exit(status)
+
+
+def _open(file: Path) -> BinaryIO:
+    return file.open("rb")
+
+
+def _opened(
+    paths: list[str],
+) -> Iterator[tuple[str, Callable[[], AbstractContextManager[BinaryIO]]]]:
+    """What to look through, by name, and how it is opened; folders that cannot be are told."""
+    for path in paths:
+        if path == "-":
+            yield path, lambda: nullcontext(sys.stdin.buffer)
+            continue
+        for file in files_below(Path(path)):
+            yield str(file), partial(_open, file)
 
 
 @keys.command("revoke")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from command_api.identity.vault import Vault, new_api_key
 from domain.errors import InvalidCommandError
 from domain.events.identity import ApiKeyCreated, UserRegistered
-from domain.identity.api_keys import mask_key, replay_api_key, revoke_api_key
+from domain.identity.api_keys import replay_api_key, revoke_api_key
+from domain.identity.key_format import Environment, mask_key
 from event_store.ids import new_envelope, new_uuid7, now_iso
 from event_store.log.aggregates import Aggregates
 
@@ -77,10 +78,12 @@ class Users:
             api_key=api_key,
         )
 
-    def create_key(self, user: str, name: str) -> tuple[str, str]:
+    def create_key(
+        self, user: str, name: str, environment: Environment = Environment.LIVE
+    ) -> tuple[str, str]:
         """Another key for a user, named by id or address; returns (key id, key)."""
         user_id, account_id = self.find_user(user)
-        created, api_key = self._new_key(user_id, account_id, name)
+        created, api_key = self._new_key(user_id, account_id, name, environment)
         self._aggregates.append([created])
         return str(created.originator_id), api_key
 
@@ -124,8 +127,14 @@ class Users:
             ).fetchone()
         return row[0] if row else None
 
-    def _new_key(self, user_id: UUID, account_id: UUID, name: str) -> tuple[ApiKeyCreated, str]:
-        api_key = new_api_key()
+    def _new_key(
+        self,
+        user_id: UUID,
+        account_id: UUID,
+        name: str,
+        environment: Environment = Environment.LIVE,
+    ) -> tuple[ApiKeyCreated, str]:
+        api_key = new_api_key(environment)
         event = ApiKeyCreated(
             originator_id=new_uuid7(),
             originator_version=1,
@@ -135,5 +144,6 @@ class Users:
             key_hash=self._vault.key_hash(api_key.encode()),
             masked=mask_key(api_key),
             name=name,
+            environment=str(environment),
         )
         return event, api_key

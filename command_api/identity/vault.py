@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from domain.identity.api_keys import KEY_PREFIX
+from domain.identity.key_format import SECRET_CHARACTERS, Environment, key_of_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +29,9 @@ FINGERPRINT_BYTES = 16
 RETIRED = b"retired key hash"
 
 
-def new_api_key() -> str:
-    """A new key, 256 bits."""
-    return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
+def new_api_key(environment: Environment = Environment.LIVE) -> str:
+    """A new key, 222 bits."""
+    return key_of_secret(secrets.token_urlsafe(KEY_BYTES)[:SECRET_CHARACTERS], environment)
 
 
 class Vault:

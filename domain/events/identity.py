@@ -30,6 +30,7 @@ class ApiKeyCreated(Event):
     key_hash: str
     masked: str
     name: str
+    environment: str = "live"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
 
     from domain.events.base import Event
 
-KEY_PREFIX = "gw_live_"
-MASK_SHOWN = 4
-
-
-def mask_key(api_key: str) -> str:
-    """The part of a key that may be shown again: its prefix and last four characters."""
-    return f"{KEY_PREFIX}...{api_key[-MASK_SHOWN:]}"
-
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:

@@ -129,7 +129,7 @@ def test_a_wrong_key_is_looked_up_once_in_a_while(
 ) -> None:
     """It is refused without the database, until a key is made (P12, rule: bounded)."""
     monkeypatch.setattr(key_ring, "UNKNOWN_S", 600)
-    monkeypatch.setattr(users, "new_api_key", lambda: "gw_live_later")
+    monkeypatch.setattr(users, "new_api_key", lambda _: "gw_live_later")
     assert wrong(gateway, "gw_live_later").status_code == 401
     with database.connect_as_owner() as locker, locker.transaction():
         locker.execute("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE")
