@@ -152,11 +152,17 @@ def show(value: dict[str, Any], *, as_json: bool) -> None:
 
 
 @contextmanager
-def opened(home: Path | None, **overrides: Any) -> Iterator[tuple[Settings, Database]]:
-    """The settings and the migrated database; errors become messages."""
+def opened(
+    home: Path | None, *, create: bool = True, **overrides: Any
+) -> Iterator[tuple[Settings, Database]]:
+    """The settings and the migrated database; errors become messages.
+
+    A verb about something that must be there already gives `create=False`: in a wrong folder it
+    makes nothing and exits with NO_LEDGER, and on an older database it asks for `migrate`.
+    """
     settings = settings_with(home, **overrides)
     configure_logging(settings)
-    with telling(), open_database(settings) as database:
+    with telling(), open_database(settings, create=create) as database:
         # Whoever asks from a shell may not have all settings: nothing is moved for them.
         prepare_database(settings, database, move=False)
         yield settings, database

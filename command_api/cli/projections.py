@@ -67,7 +67,7 @@ def rebuild(
     chosen = PROJECTIONS if name == ALL else (_named(name),)
     if host is not None:
         _check_host(host)
-    with opened(home) as (settings, database):
+    with opened(home, create=False) as (settings, database):
         for projection in chosen:
             with _bar(projection.name, quiet=as_json) as report:
                 version = run_rebuild(
@@ -116,7 +116,7 @@ def assign(
     """Change who advances a projection; it goes on where the other host left it."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
     _check_host(host)
-    with opened(home) as (_, database):
+    with opened(home, create=False) as (_, database):
         for projection in chosen:
             run_assign(database, projection, host)
             show({"name": projection.name, "host": host}, as_json=as_json)

@@ -46,9 +46,9 @@ ACTOR = "operator:cli"
 
 
 @contextmanager
-def commands_of(home: Path | None) -> Iterator[tuple[Users, Grants]]:
-    """The commands on users, keys and credits, on the home's database."""
-    with opened(home) as (settings, database):
+def commands_of(home: Path | None, *, create: bool = False) -> Iterator[tuple[Users, Grants]]:
+    """The commands on users, keys and credits, on the home's database, which may be made anew."""
+    with opened(home, create=create) as (settings, database):
         known = Users(database, vault_of(settings, database), actor=ACTOR)
         try:
             yield known, Grants(database, actor=ACTOR)
@@ -64,7 +64,7 @@ def user_create(
     as_json: Json = False,
 ) -> None:
     """Make a user with an API key; the balance is exactly --grant."""
-    with commands_of(home) as (known, grants):
+    with commands_of(home, create=True) as (known, grants):
         amount = parse_usd(grant)
         if amount:
             check_grant(amount)

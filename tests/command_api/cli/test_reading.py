@@ -1,4 +1,4 @@
-"""The verbs that read: in a wrong place they make nothing, and never call it right."""
+"""Verbs in a wrong place: they make nothing, and never call it right."""
 
 from __future__ import annotations
 
@@ -24,12 +24,21 @@ RUNNER = CliRunner()
 WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
 ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
+CHANGING = {
+    "key create": ["--user", "ann@example.com"],
+    "key revoke": [str(UUID(int=7))],
+    "grant": ["ann@example.com", "5"],
+    "projections rebuild": ["all"],
+    "projections assign": ["journal", "follower"],
+    "secrets rotate": [],
+}
+"""Verbs that change what must be there already."""
 VERIFY = [verb for verb in READING if verb.endswith("verify")]
 
 
 def run(verb: str, home: Path, url: str = "") -> Result:
     """One reading verb."""
-    arguments = [*verb.split(), *ARGUMENTS.get(verb, []), "--home", str(home)]
+    arguments = [*verb.split(), *{**ARGUMENTS, **CHANGING}.get(verb, []), "--home", str(home)]
     return RUNNER.invoke(app, arguments, env={"GATEWAYZ_DATABASE_URL": url or None})
 
 
@@ -57,7 +66,7 @@ def test_there_are_verbs_that_read() -> None:
     assert {"ledger verify", "ledger replay", "projections list"} <= set(READING)
 
 
-@pytest.mark.parametrize("verb", READING)
+@pytest.mark.parametrize("verb", [*READING, *CHANGING])
 def test_a_folder_without_a_ledger_stays_as_it_is(verb: str, tmp_path: Path) -> None:
     """Absent, empty or a stranger's: exit 2, one line, nothing made (rule: refuse clearly)."""
     absent, other = tmp_path / "absent", tmp_path / "other"
@@ -71,7 +80,7 @@ def test_a_folder_without_a_ledger_stays_as_it_is(verb: str, tmp_path: Path) -> 
     assert [each.name for each in other.rglob("*")] == ["postgres", "notes.txt"]
 
 
-@pytest.mark.parametrize("verb", READING)
+@pytest.mark.parametrize("verb", [*READING, *CHANGING])
 def test_a_database_without_a_ledger_stays_as_it_is(
     verb: str, server: Database, tmp_path: Path
 ) -> None:
