@@ -6,9 +6,10 @@ import asyncio
 import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -43,6 +44,8 @@ users = typer.Typer(no_args_is_help=True, help="Users.")
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 
 ACTOR = "operator:cli"
+GRACE_HOURS_MAX = 8_760.0
+"""A year: longer than that the old writing of a key need not open."""
 
 
 @contextmanager
@@ -123,10 +126,16 @@ def user_show(
         found = show_user(database, place_of_secret(settings), user)
     if not as_json:
         found["keys"] = ", ".join(
-            f"{each['key_id']} {each['masked']} {each['name']}{' (revoked)' * each['revoked']}"
+            f"{each['key_id']} {each['masked']} {each['name']}{_end_of(each)}"
             for each in found["keys"]
         )
     show(found, as_json=as_json)
+
+
+def _end_of(key: dict[str, Any]) -> str:
+    if key["revoked"]:
+        return " (revoked)"
+    return f" (ends {key['expires_at']})" if key["expires_at"] else ""
 
 
 @keys.command("create")
@@ -134,14 +143,45 @@ def key_create(
     user: Annotated[str, typer.Option(help="Id or address of the user.")],
     name: Annotated[str, typer.Option(help="What the key is for.")] = "key",
     environment: Annotated[Environment, typer.Option(help="Stands in the key.")] = Environment.LIVE,
+    expires_at: Annotated[
+        str | None, typer.Option(help="When it ends, ISO 8601 with zone, or a day (UTC).")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Make another key for a user; it is shown this once."""
     with commands_of(home) as (known, _):
-        key_id, api_key = known.create_key(user, name, environment)
+        end = None if expires_at is None else instant(expires_at)
+        key_id, api_key = known.create_key(user, name, environment, end)
         made = {"key_id": key_id, "api_key": api_key, "name": name, "environment": environment}
-        show(made, as_json=as_json)
+        show({**made, "expires_at": end and to_iso(end)}, as_json=as_json)
+
+
+@keys.command("rotate")
+def key_rotate(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    grace_hours: Annotated[
+        float, typer.Option(min=0, max=GRACE_HOURS_MAX, help="How long the old one still opens.")
+    ] = 24.0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a key anew: its id, name and end stay; the new writing is shown this once."""
+    with commands_of(home) as (known, _):
+        key_id, api_key, until = known.rotate_key(key, timedelta(hours=grace_hours))
+        show({"key_id": key_id, "api_key": api_key, "old_until": until}, as_json=as_json)
+
+
+@keys.command("revoke")
+def key_revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key; running gateways refuse it at once."""
+    with commands_of(home) as (known, _):
+        show({"key_id": known.revoke_key(key, reason), "status": "revoked"}, as_json=as_json)
 
 
 @keys.command("scan")
@@ -189,18 +229,6 @@ def _opened(
             continue
         for file in files_below(Path(path)):
             yield str(file), partial(_open, file)
-
-
-@keys.command("revoke")
-def key_revoke(
-    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Revoke a key; running gateways refuse it at once."""
-    with commands_of(home) as (known, _):
-        show({"key_id": known.revoke_key(key, reason), "status": "revoked"}, as_json=as_json)
 
 
 def grant(

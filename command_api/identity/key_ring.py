@@ -1,7 +1,7 @@
 """Which key is this, and does it still open anything?
 
 The key's HMAC looks up its inline state; answers are cached in the process, forgotten when the
-log says that a key was revoked, and in any case after `key_cache_s`.
+log says that a key was rotated or revoked, at its end, and in any case after `key_cache_s`.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ class KeyRing:
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise self._refused(authorization, message, heard)
-        key_id, user_id, account_id, masked, revoked = row
-        if revoked:
-            message = "This API key was revoked. Use another one, or make a new one."
+        key_id, user_id, account_id, masked, revoked, left_s = row
+        if revoked or (left_s is not None and left_s <= 0):
+            became = "was revoked" if revoked else "is past its end, or was replaced"
+            message = f"This API key {became}. Use another one, or make a new one."
             raise self._refused(authorization, message, heard)
         caller = Caller(
             key_id=str(key_id),
@@ -106,7 +107,8 @@ class KeyRing:
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
                 self._cache.clear()
-            self._cache[authorization] = (time.monotonic() + self._cache_s, caller)
+            kept_s = self._cache_s if left_s is None else min(self._cache_s, float(left_s))
+            self._cache[authorization] = (time.monotonic() + kept_s, caller)
         return caller
 
     def _refuse_known(self, authorization: bytes) -> None:
@@ -157,7 +159,8 @@ class KeyRing:
         try:
             with hanging_up(connection, LOOKUP_TIMEOUT_S):
                 cursor = await connection.execute(
-                    "SELECT key_id, user_id, account_id, masked, revoked FROM api_key "
+                    "SELECT key_id, user_id, account_id, masked, revoked, "
+                    "extract(epoch FROM expires_at - clock_timestamp()) FROM api_key "
                     "WHERE key_hash = ANY(%s)",
                     [key_hashes],
                 )
@@ -185,7 +188,7 @@ class KeyRing:
             await asyncio.sleep(RECONNECT_S)
 
     def _forget(self, key_id: str) -> None:
-        """A key was made or revoked."""
+        """A key was made, rotated or revoked."""
         self._heard += 1
         self._unknown.clear()
         for header, (_, caller) in list(self._cache.items()):

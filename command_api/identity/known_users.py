@@ -24,11 +24,13 @@ USERS_MAX = 1_000
 _USERS = """
 SELECT u.user_id::text, u.account_id::text,
   coalesce(a.granted, 0), coalesce(a.available, 0), coalesce(a.held, 0),
-  (SELECT count(*) FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked)
+  (SELECT count(*) FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked
+    AND NOT k.replaced AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
 FROM user_secret u LEFT JOIN credit_account a USING (account_id)
 """
 _KEYS = """
-SELECT key_id::text, name, masked, revoked FROM api_key WHERE user_id = %s ORDER BY key_id
+SELECT key_id::text, name, masked, revoked, iso_instant(expires_at) FROM api_key
+WHERE user_id = %s AND NOT replaced ORDER BY key_id
 """
 
 
@@ -82,5 +84,5 @@ def _user(row: tuple[Any, ...]) -> dict[str, Any]:
 
 def _keys(connection: psycopg.Connection[Any], user_id: str) -> list[dict[str, Any]]:
     rows = connection.execute(_KEYS, [user_id]).fetchall()
-    names = ("key_id", "name", "masked", "revoked")
+    names = ("key_id", "name", "masked", "revoked", "expires_at")
     return [dict(zip(names, row, strict=True)) for row in rows]

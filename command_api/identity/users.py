@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from eventsourcing.persistence import IntegrityError
 
 from command_api.identity.vault import Vault, new_api_key
 from domain.errors import InvalidCommandError
 from domain.events.identity import ApiKeyCreated, UserRegistered
-from domain.identity.api_keys import replay_api_key, revoke_api_key
+from domain.identity.api_keys import ApiKey, replay_api_key, revoke_api_key, rotate_api_key
 from domain.identity.key_format import Environment, mask_key
-from event_store.ids import new_envelope, new_uuid7, now_iso
+from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from domain.events.base import Event
     from event_store.postgres.database import Database
 
 EMAIL_CHARACTERS_MAX = 254
@@ -79,19 +84,51 @@ class Users:
         )
 
     def create_key(
-        self, user: str, name: str, environment: Environment = Environment.LIVE
+        self,
+        user: str,
+        name: str,
+        environment: Environment = Environment.LIVE,
+        expires_at: datetime | None = None,
     ) -> tuple[str, str]:
-        """Another key for a user, named by id or address; returns (key id, key)."""
+        """Another key for a user, named by id or address; returns (key id, key).
+
+        Raises InvalidCommandError for an end that is not ahead.
+        """
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            message = "a key cannot end before it begins: give an instant ahead"
+            raise InvalidCommandError(message)
         user_id, account_id = self.find_user(user)
-        created, api_key = self._new_key(user_id, account_id, name, environment)
+        end = None if expires_at is None else to_iso(expires_at)
+        created, api_key = self._new_key(user_id, account_id, name, environment, end)
         self._aggregates.append([created])
         return str(created.originator_id), api_key
 
+    def rotate_key(self, key: str, grace: timedelta) -> tuple[str, str, str]:
+        """Write a key anew, named by its id or itself; returns (key id, key, the old one's end).
+
+        Raises InvalidCommandError.
+        """
+        key_id, state = self._state_of(key)
+        api_key = new_api_key(Environment(state.environment if state else Environment.LIVE))
+        until = to_iso(datetime.now(UTC) + grace)
+        rotated = rotate_api_key(
+            state,
+            event_id=str(new_uuid7()),
+            now=now_iso(),
+            actor=self._actor,
+            correlation_id=str(new_uuid7()),
+            key_hash=self._vault.key_hash(api_key.encode()),
+            masked=mask_key(api_key),
+            old_until=until,
+        )
+        self._append([rotated])
+        return str(key_id), api_key, until
+
     def revoke_key(self, key: str, reason: str) -> str:
         """Revoke a key, named by its id or itself; returns its id. Revoking twice is fine."""
-        key_id = self._key_id(key)
+        key_id, state = self._state_of(key)
         events = revoke_api_key(
-            replay_api_key(self._aggregates.events_of(key_id)) if key_id else None,
+            state,
             event_id=str(new_uuid7()),
             now=now_iso(),
             actor=self._actor,
@@ -99,7 +136,7 @@ class Users:
             reason=reason,
         )
         if events:
-            self._aggregates.append(events)
+            self._append(events)
         return str(key_id)
 
     def find_user(self, user: str) -> tuple[UUID, UUID]:
@@ -119,13 +156,24 @@ class Users:
             raise InvalidCommandError(message)
         return row[0], row[1]
 
-    def _key_id(self, key: str) -> UUID | None:
+    def _append(self, events: Sequence[Event]) -> None:
+        """Save what was decided; raises InvalidCommandError where it was decided too late."""
+        try:
+            self._aggregates.append(events)
+        except IntegrityError:
+            message = "the key was changed by somebody else at this moment: try again"
+            raise InvalidCommandError(message) from None
+
+    def _state_of(self, key: str) -> tuple[UUID | None, ApiKey | None]:
+        """A key's id and state, named by its id or itself; None and None where there is none."""
         with self._database.connect() as connection:
             row = connection.execute(
                 "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = ANY(%s)",
                 [key, self._vault.key_hashes(key.encode())],
             ).fetchone()
-        return row[0] if row else None
+        if row is None:
+            return None, None
+        return row[0], replay_api_key(self._aggregates.events_of(row[0]))
 
     def _new_key(
         self,
@@ -133,6 +181,7 @@ class Users:
         account_id: UUID,
         name: str,
         environment: Environment = Environment.LIVE,
+        expires_at: str | None = None,
     ) -> tuple[ApiKeyCreated, str]:
         api_key = new_api_key(environment)
         event = ApiKeyCreated(
@@ -145,5 +194,6 @@ class Users:
             masked=mask_key(api_key),
             name=name,
             environment=str(environment),
+            expires_at=expires_at,
         )
         return event, api_key

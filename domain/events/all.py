@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
 from domain.events.ledger import (
     CreditsGranted,
     HoldExpired,
@@ -33,6 +33,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     HouseLossBooked,
     UserRegistered,
     ApiKeyCreated,
+    ApiKeyRotated,
     ApiKeyRevoked,
     ModelListed,
     ModelDelisted,

@@ -20,7 +20,7 @@ class UserRegistered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKeyCreated(Event):
-    """A key exists; only its HMAC and a masked form are kept."""
+    """A key exists; only its HMAC and a masked form are kept. It may end at an instant."""
 
     TOPIC = "api_key.created.v1"
     CATEGORY = "api_key"
@@ -31,6 +31,19 @@ class ApiKeyCreated(Event):
     masked: str
     name: str
     environment: str = "live"
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyRotated(Event):
+    """The key is written anew; the old writing opens until `old_until`, an instant."""
+
+    TOPIC = "api_key.rotated.v1"
+    CATEGORY = "api_key"
+
+    key_hash: str
+    masked: str
+    old_until: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from domain.errors import InvalidCommandError
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,8 @@ class ApiKey:
     version: int
     user_id: str
     account_id: str
+    environment: str
+    expires_at: str | None
     revoked: bool
 
 
@@ -38,8 +40,12 @@ def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
                 version=event.originator_version,
                 user_id=event.user_id,
                 account_id=event.account_id,
+                environment=event.environment,
+                expires_at=event.expires_at,
                 revoked=False,
             )
+        case ApiKeyRotated() if state:
+            return replace(state, version=event.originator_version)
         case ApiKeyRevoked() if state:
             return replace(state, version=event.originator_version, revoked=True)
         case _:
@@ -80,3 +86,39 @@ def revoke_api_key(
             reason=reason,
         )
     ]
+
+
+def rotate_api_key(
+    state: ApiKey | None,
+    *,
+    event_id: str,
+    now: str,
+    actor: str,
+    correlation_id: str,
+    key_hash: str,
+    masked: str,
+    old_until: str,
+) -> ApiKeyRotated:
+    """Write a key anew; its id, name, rights and end stay.
+
+    Raises InvalidCommandError for a key that is unknown, revoked or past its end.
+    """
+    if state is None:
+        message = "no such API key"
+    elif state.revoked:
+        message = "the key was revoked: make a new one"
+    elif state.expires_at is not None and state.expires_at <= now:
+        message = f"the key ended at {state.expires_at}: make a new one"
+    else:
+        return ApiKeyRotated(
+            originator_id=state.id,
+            originator_version=state.version + 1,
+            id=event_id,
+            effective_at=now,
+            actor=actor,
+            correlation_id=correlation_id,
+            key_hash=key_hash,
+            masked=masked,
+            old_until=old_until,
+        )
+    raise InvalidCommandError(message)

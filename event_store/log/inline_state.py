@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made or revoked; the payload is its id."""
+"""Tells the gateways which key was made, rotated or revoked; the payload is its id."""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     fact = msgspec.json.decode(stored.state)
     cursor.execute(
-        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name) "
-        "VALUES (%s, %s, %s, %s, %s, %s)",
+        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
         [
             fact["key_hash"],
             stored.originator_id,
@@ -38,18 +38,43 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             fact["account_id"],
             fact["masked"],
             fact["name"],
+            fact.get("expires_at"),
         ],
     )
-    cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+    _tell(cursor, stored)
+
+
+def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    rotated = {"key_id": stored.originator_id, **fact}
+    cursor.execute(
+        "INSERT INTO api_key "
+        "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced) "
+        "SELECT %(key_hash)s, key_id, user_id, account_id, %(masked)s, name, revoked, expires_at, "
+        "true FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
+        rotated,
+    )
+    cursor.execute(
+        "UPDATE api_key SET replaced = true, expires_at = least(expires_at, %(old_until)s) "
+        "WHERE key_id = %(key_id)s AND NOT replaced",
+        rotated,
+    )
+    cursor.execute("UPDATE api_key SET replaced = false WHERE key_hash = %(key_hash)s", rotated)
+    _tell(cursor, stored)
 
 
 def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("UPDATE api_key SET revoked = true WHERE key_id = %s", [stored.originator_id])
+    _tell(cursor, stored)
+
+
+def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
 
 
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
+    ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
 }
 

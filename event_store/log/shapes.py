@@ -53,6 +53,7 @@ _NAMED: dict[str, Any] = {
     "lot_id": UUID,
     "effective_at": _Instant,
     "expires_at": _Instant | None,
+    "old_until": _Instant,
     "cost_exact_nano_usd": _Decimal,
 }
 """Members whose name says more than their type does."""

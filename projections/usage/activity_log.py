@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
 from domain.events.ledger import (
     CreditsGranted,
     HoldRefused,
@@ -62,7 +62,7 @@ class ActivityLog(Projection):
     revision = 3
     handles = (
         *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
-        *(UserRegistered, ApiKeyCreated, ApiKeyRevoked),
+        *(UserRegistered, ApiKeyCreated, ApiKeyRotated, ApiKeyRevoked),
     )
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
@@ -89,7 +89,7 @@ class ActivityLog(Projection):
                 amount = event.amount_nano_usd
             case LotExpired():
                 amount = -event.breakage_nano_usd
-            case ApiKeyCreated() | ApiKeyRevoked():
+            case ApiKeyCreated() | ApiKeyRotated() | ApiKeyRevoked():
                 kind, key_id = f"api_key_{kind}", str(event.originator_id)
             case UserRegistered():
                 kind = "user_registered"

@@ -26,6 +26,7 @@ READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
 ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
+    "key rotate": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
     "grant": ["ann@example.com", "5"],
     "projections rebuild": ["all"],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from eventsourcing.persistence import IntegrityError
 
 from domain.events.all import EVENT_CLASSES
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, UserRegistered
+from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 from event_store.log.inline_state import HANDLERS, KEYS_CHANNEL
@@ -78,6 +79,45 @@ def test_a_revocation_is_told_to_who_listens(database: Database, aggregates: Agg
         told = [each.payload for each in listener.notifies(timeout=5, stop_after=1)]
     assert told == [str(key)]
     assert [(row[0], row[3]) for row in keys(database)] == [(key, True), (other, False)]
+
+
+def rotated(key: UUID, *, version: int, key_hash: str, until: str) -> ApiKeyRotated:
+    """Its next writing."""
+    return ApiKeyRotated(
+        originator_id=key,
+        originator_version=version,
+        key_hash=key_hash,
+        masked=f"gw_…{key_hash}",
+        old_until=until,
+        **new_envelope("test"),
+    )
+
+
+def test_a_rotated_key_has_a_writing_for_each_event(
+    database: Database, aggregates: Aggregates
+) -> None:
+    """The last one has the key's own end, the others theirs; all are revoked together (P8)."""
+    key = new_uuid7()
+    days = [f"2030-01-0{n}T00:00:00.000000Z" for n in range(1, 5)]
+    aggregates.append([replace(created(key), expires_at=days[2])])
+    aggregates.append([rotated(key, version=2, key_hash="bb", until=days[3])])
+    aggregates.append([rotated(key, version=3, key_hash="cc", until=days[0])])
+
+    def writings() -> list[tuple[Any, ...]]:
+        with database.connect() as connection:
+            return connection.execute(
+                "SELECT key_hash, masked, name, iso_instant(expires_at), replaced, revoked "
+                "FROM api_key WHERE key_id = %s ORDER BY key_hash",
+                [key],
+            ).fetchall()
+
+    assert writings() == [
+        ("aa", "gw_…aa", "first", days[2], True, False),
+        ("bb", "gw_…bb", "first", days[0], True, False),
+        ("cc", "gw_…cc", "first", days[2], False, False),
+    ]
+    aggregates.append([revoked(key, version=4)])
+    assert [row[-1] for row in writings()] == [True] * 3
 
 
 def test_other_events_change_nothing_beside_the_log(

@@ -299,6 +299,14 @@ CHECKS = {
     "0033_house_loss_of_day": Check(
         (no_table("house_loss_of_day"),), (table("house_loss_of_day", may=EVERY_RIGHT),)
     ),
+    "0034_key_ends": Check(
+        (no(column("api_key", "expires_at")), no(column("api_key", "replaced"))),
+        (
+            column("api_key", "expires_at"),
+            column("api_key", "replaced", "false"),
+            "to_regclass('api_key_current_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
