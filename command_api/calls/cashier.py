@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.calls.losses import HouseLosses
     from domain.pricing.usage import Usage
+    from edge.caller import Caller
     from event_store.append.committer import Committer
     from event_store.append.spool import Spool
     from providers.inference.registry.offers import Model
@@ -110,8 +111,12 @@ class Cashier:
         self._open = {call: began for call, began in self._open.items() if began > since}
         return set(self._open)
 
+    def refusal_of(self, caller: Caller) -> ApiError | None:
+        """Why no new call of the caller may be made: its losses of the day, or nothing."""
+        return self._losses.refusal_of(caller.account)
+
     async def place(self, call: Call) -> AppendAnswer:
-        """Place the hold, durably; raises ApiError 400, 402, 429 or 503.
+        """Place the hold, durably; raises ApiError 400, 402 or 503.
 
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
@@ -148,7 +153,6 @@ class Cashier:
         return answer
 
     def _hold_entry(self, call: Call) -> Entry:
-        self._losses.check(call.caller.account)
         request = call.request
         call.hold_event_id = new_uuid7_text()
         key = b""
@@ -292,9 +296,8 @@ class Cashier:
             self._spool.keep_or_remember(entry)
             raise
         else:
-            if entry.amount > call.held and not answer.figure:
-                # Nothing is left: of what is above the hold, this is the most that nobody paid.
-                self._losses.note(call.caller.account, entry.amount - call.held)
+            if answer.loss:
+                self._losses.learn(call.caller.account, answer.loss)
             if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
                 # No call can cost so much: rather nothing than a charge that nobody can explain.
                 logger.error("call %s cannot cost %d nano-USD: voided", call.id, entry.amount)

@@ -1,23 +1,25 @@
 """What accounts cost the house in a day, and the limit beyond which their calls are refused.
 
-A loss is what nobody pays: a cost above hold and credits (money rule 3), or what a provider made
-beyond the maximum that it was told. Each process counts those of its own calls at once, and those
-of all processes, also of dead ones, every `SHARE_INTERVAL_S` in the database.
+A loss is what nobody pays: a cost above hold and credits (money rule 3), which the append counts
+with the settlement, or what a provider made beyond the maximum that it was told, which a process
+adds every `SHARE_INTERVAL_S`. What a gateway's death costs is not the account's doing and does
+not count. Each process knows the losses of its own calls at once, and those of all, also of dead
+ones, after that time.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from edge.errors import RATE_LIMIT, ApiError
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import psycopg
 
     from event_store.postgres.database import Database
 
@@ -29,12 +31,15 @@ ACCOUNTS_MAX = 100_000
 SHARE_INTERVAL_S = 2.0
 SHARE_TIMEOUT_S = 5.0
 KEPT_DAYS = 7
+AMOUNT_MAX = 2**63 - 1
+EPOCH = date(1970, 1, 1)
 
 _ADD = """
 INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
 SELECT %s, * FROM unnest(%s::uuid[], %s::bigint[])
 ON CONFLICT (day, account_id) DO UPDATE
   SET nano_usd = least(known.nano_usd::numeric + excluded.nano_usd, 9223372036854775807)"""
+_FORGET = "DELETE FROM house_loss_of_day WHERE day < %s"
 _REACHED = """
 SELECT account_id FROM house_loss_of_day WHERE day = %s AND nano_usd >= %s LIMIT %s"""
 
@@ -51,10 +56,10 @@ class HouseLosses:
         self._reached: frozenset[bytes] = frozenset()
         """Accounts at the limit by the losses of all processes."""
 
-    def check(self, account: bytes) -> None:
-        """Raises ApiError 429 for an account whose losses of today are at the limit."""
+    def refusal_of(self, account: bytes) -> ApiError | None:
+        """A 429 for an account whose losses of today are at the limit."""
         if not self._by_account and not self._reached:
-            return  # The rule: nobody has any.
+            return None  # The rule: nobody has any.
         now_s = int(time.time())
         self._begin(now_s // DAY_S)
         lost = self._by_account.get(account)
@@ -65,15 +70,19 @@ class HouseLosses:
                 "set for a day. Try again tomorrow (UTC), with a lower max_tokens or more credits."
             )
             after = {"retry-after": str(left_s)}
-            raise ApiError(429, "house_loss_limit", message, kind=RATE_LIMIT, headers=after)
+            return ApiError(429, "house_loss_limit", message, kind=RATE_LIMIT, headers=after)
+        return None
 
     def note(self, account: bytes, nano_usd: int) -> None:
-        """An account's call cost so much that nobody pays."""
-        if nano_usd <= 0:
-            return
+        """An account's call cost so much that nobody pays, and that no event says."""
+        if nano_usd > 0:
+            self.learn(account, nano_usd)
+            _add(self._unshared, account, nano_usd)
+
+    def learn(self, account: bytes, nano_usd: int) -> None:
+        """A settlement left such a loss, and the append has counted it."""
         self._begin(int(time.time()) // DAY_S)
         before = _add(self._by_account, account, nano_usd)
-        _add(self._unshared, account, nano_usd)
         if before < self._day_max <= before + nano_usd:
             logger.warning("account %s reached its house losses of a day", account.hex())
 
@@ -89,16 +98,30 @@ class HouseLosses:
         """
         today = int(time.time()) // DAY_S
         self._begin(today)
+        day = datetime.fromtimestamp(today * DAY_S, UTC).date()
+        connection = await database.connect_async()
+        async with connection:
+            with hanging_up(connection, SHARE_TIMEOUT_S):
+                if self._unshared:
+                    await self._tell(connection, day)
+                cursor = await connection.execute(_REACHED, [day, self._day_max, ACCOUNTS_MAX])
+                reached = frozenset(account.bytes for (account,) in await cursor.fetchall())
+        if self._day == today:
+            self._reached = reached
+
+    async def _tell(self, connection: psycopg.AsyncConnection[Any], day: date) -> None:
         noted, self._unshared = self._unshared, {}
+        # In one order, so that no two processes wait for each other.
+        accounts = sorted(noted)
+        amounts = [min(noted[each], AMOUNT_MAX) for each in accounts]
         try:
-            reached = await _exchange(database, today, noted, self._day_max)
+            await connection.execute(_ADD, [day, [UUID(bytes=each) for each in accounts], amounts])
         except BaseException:
-            if self._day == today:
+            if self._day == (day - EPOCH).days:
                 for account, nano_usd in noted.items():
                     _add(self._unshared, account, nano_usd)
             raise
-        if self._day == today:
-            self._reached = reached
+        await connection.execute(_FORGET, [day - timedelta(days=KEPT_DAYS)])
 
     def _begin(self, today: int) -> None:
         """Forget the losses of another day."""
@@ -116,24 +139,3 @@ def _add(losses: dict[bytes, int], account: bytes, nano_usd: int) -> int:
     before = losses.get(account, 0)
     losses[account] = before + nano_usd
     return before
-
-
-async def _exchange(
-    database: Database, today: int, noted: Mapping[bytes, int], day_max: int
-) -> frozenset[bytes]:
-    day = datetime.fromtimestamp(today * DAY_S, UTC).date()
-    connection = await database.connect_async()
-    async with connection:
-        with hanging_up(connection, SHARE_TIMEOUT_S):
-            if noted:
-                # In one order, so that no two processes wait for each other.
-                accounts = sorted(noted)
-                amounts = [min(noted[each], 2**63 - 1) for each in accounts]
-                ids = [UUID(bytes=each) for each in accounts]
-                await connection.execute(_ADD, [day, ids, amounts])
-                await connection.execute(
-                    "DELETE FROM house_loss_of_day WHERE day < %s",
-                    [day - timedelta(days=KEPT_DAYS)],
-                )
-            cursor = await connection.execute(_REACHED, [day, day_max, ACCOUNTS_MAX])
-            return frozenset(account.bytes for (account,) in await cursor.fetchall())

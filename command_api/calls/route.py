@@ -111,14 +111,20 @@ class InferenceRoute:
     ) -> Call | None:
         """The call to make; None when it was answered without one. Raises ApiError."""
         parts = self._parts
-        plan = parts.router.plan(request, caller.account_id)
-        head.provider = plan.offers[0].provider
         key, cache_name = b"", ""
         if asked.idempotency_key:
             key = parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )
-        elif parts.responses.enabled and not request.stream:
+        try:
+            plan = parts.router.plan(request, caller.account_id)
+        except ApiError:
+            # What was answered once is answered again, also when its model is gone (P3).
+            if key and await self._answered_before(key, caller, head, send):
+                return None
+            raise
+        head.provider = plan.offers[0].provider
+        if not key and parts.responses.enabled and not request.stream:
             control = header_of(scope, b"cache-control")
             cache_name = parts.responses.name_of(
                 caller, request.raw, control, route=self._scope_name
@@ -146,6 +152,11 @@ class InferenceRoute:
     async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
         """Place the hold; False when its key's first reply was the answer. Raises ApiError."""
         parts = self._parts
+        refusal = parts.cashier.refusal_of(call.caller)
+        if refusal is not None and not (
+            call.idempotency_key and await parts.idempotency.find(call.idempotency_key)
+        ):
+            raise refusal
         answer = await parts.cashier.place(call)
         if answer.code not in KEY_TAKEN:
             return True
@@ -158,11 +169,24 @@ class InferenceRoute:
             return False
         if known.state == "refused":
             raise insufficient_credits(call, needed=known.needed, available=known.available)
+        if refusal is not None:
+            raise refusal
         call.continue_as(head.call_id, known.ended_by or "")
         answer = await parts.cashier.place(call)
         if answer.code in KEY_TAKEN:
             # Another request with this key came between our look and the append.
             raise key_taken(answer.code, call.id)
+        return True
+
+    async def _answered_before(
+        self, key: bytes, caller: Caller, head: ReplyHeaders, send: Send
+    ) -> bool:
+        """Answer with the key's first reply, if it has one. Raises ApiError 409, 422 or 503."""
+        known = await self._parts.idempotency.admitted(key)
+        if known is None or known.state != "settled":
+            return False
+        head.call_id = str(known.call_id)
+        await self._replay(known, caller, head, send)
         return True
 
     async def _replay(

@@ -60,10 +60,18 @@ class AppendCode(IntEnum):
 
 
 class AppendAnswer(NamedTuple):
-    """Code and figure: what is available to the account, after or at the refusal, nano-USD."""
+    """Code and figure: what is available to the account, after or at the refusal, nano-USD.
+
+    Of a settlement that left a house loss, which leaves nothing available, it is minus the loss.
+    """
 
     code: int
     figure: int
+
+    @property
+    def loss(self) -> int:
+        """What nobody paid of a settlement, nano-USD."""
+        return max(-self.figure, 0)
 
     @property
     def applied(self) -> bool:

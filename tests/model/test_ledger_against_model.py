@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from domain.events.ledger import HoldPlaced, HoldResolved, MoneyEvent
+from domain.events.ledger import HoldPlaced, HoldResolved, HoldSettled, MoneyEvent
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
     ENTRY_NANO_USD_MAX,
@@ -237,13 +237,22 @@ class LedgerMachine(RuleBasedStateMachine):
         got = ["ok" if name == "duplicate" else name for name in got]
         assert got == [expected for _, expected in pairs]
         last = {
-            entry.account: (entry.kind, answer)
+            entry.account: (entry.kind, entry.stream, answer)
             for (entry, _), answer in zip(pairs, answers, strict=True)
         }
-        for account, (kind, answer) in last.items():
+        for account, (kind, stream, answer) in last.items():
             if kind != EntryKind.GRANT and answer.code == AppendCode.OK:
                 known = self.model.state.account(str(UUID(bytes=account)))
-                assert answer.figure == known.available
+                assert max(answer.figure, 0) == known.available
+                assert answer.loss == (self.loss_of(stream) if kind == EntryKind.SETTLE else 0)
+
+    def loss_of(self, stream: bytes) -> int:
+        """What the call's last settlement left unpaid, nano-USD."""
+        return [
+            event.house_loss_nano_usd
+            for event in self.model.log
+            if event.originator_id == UUID(bytes=stream) and isinstance(event, HoldSettled)
+        ][-1]
 
     @precondition(lambda self: not self.full)
     @rule(account=st.integers(0, len(ACCOUNTS) - 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,7 +12,6 @@ import pytest
 
 from command_api.calls import losses as module
 from command_api.calls.losses import DAY_S, HouseLosses
-from edge.errors import ApiError
 from event_store.ids import new_uuid7
 from event_store.postgres.database import Database
 from tests.support.harness import completion, reply, running_gateway
@@ -26,11 +26,10 @@ DAY_MAX = 1_000
 
 def refused(losses: HouseLosses, account: bytes) -> bool:
     """Whether a call of the account would be refused now."""
-    try:
-        losses.check(account)
-    except ApiError as error:
-        return (error.status, error.code) == (429, "house_loss_limit")
-    return False
+    refusal = losses.refusal_of(account)
+    if refusal is not None:
+        assert (refusal.status, refusal.code) == (429, "house_loss_limit")
+    return refusal is not None
 
 
 def share(database: Database, *processes: HouseLosses) -> None:
@@ -89,6 +88,27 @@ def test_what_could_not_be_shared_is_shared_later(database: Database) -> None:
     assert rows(database) == [800]
 
 
+def test_a_loss_is_added_once_whatever_fails_after_it(database: Database) -> None:
+    """What cannot be forgotten now is forgotten later; nothing is counted again (rule: bounded)."""
+    account = new_uuid7().bytes
+    losses = HouseLosses(DAY_MAX)
+    with database.connect_as_owner() as connection:
+        connection.execute(
+            "INSERT INTO house_loss_of_day VALUES ('2000-01-01', %s, 1)", [account.hex()]
+        )
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'no'; END $$; CREATE TRIGGER refuse BEFORE DELETE ON "
+            "house_loss_of_day FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    losses.note(account, 700)
+    for _ in range(3):
+        with suppress(psycopg.Error):
+            share(database, losses)
+    assert rows(database) == [1, 700]
+    assert not refused(losses, account)
+
+
 def test_absurd_losses_are_counted_as_the_most_there_can_be(database: Database) -> None:
     """However often (rule: bounded)."""
     account = new_uuid7().bytes
@@ -142,3 +162,41 @@ def test_a_restart_does_not_lift_the_limit(
     with running_gateway(database, home, upstream, house_loss_day_max_nano_usd=1) as gateway:
         got = gateway.chat(user, {"max_tokens": 100})
         assert (got.status_code, got.json()["error"]["code"]) == (429, "house_loss_limit")
+
+
+def test_a_settlement_is_counted_by_the_append(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Once, whichever way it came; what credits paid does not count (money rule 3)."""
+    usage = {"prompt_tokens": 2_000, "completion_tokens": 10, "total_tokens": 2_010}
+    upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
+    with running_gateway(database, tmp_path / "home", upstream) as gateway:
+        rich, poor = gateway.user(), gateway.user(grant=100_000)
+        assert gateway.chat(rich, {"max_tokens": 10}).status_code == 200
+        got = gateway.chat(poor, {"max_tokens": 10})
+        assert got.status_code == 200
+        loss = gateway.story(poor, got)["house_loss_nano_usd"]
+        assert loss > 0
+        assert rows(database) == [loss]
+        gateway.verified()
+
+
+def test_a_repeated_key_is_answered_at_the_limit_too(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Its first reply, with the same bytes; a new key is refused (P3)."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 180, "total_tokens": 190}
+    upstream.answer = lambda connection, _: reply(connection, completion(usage=usage))
+    with running_gateway(
+        database, tmp_path / "home", upstream, house_loss_day_max_nano_usd=1
+    ) as gateway:
+        user = gateway.user()
+        first, again = (
+            gateway.chat(user, {"max_tokens": 100}, **{"Idempotency-Key": "k"}) for _ in range(2)
+        )
+        assert (again.status_code, again.content) == (200, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        other = gateway.chat(user, {"max_tokens": 100}, **{"Idempotency-Key": "l"})
+        assert other.status_code == 429
+        assert len(upstream.requests) == 1
+        gateway.verified()

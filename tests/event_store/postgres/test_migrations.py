@@ -307,6 +307,10 @@ CHECKS = {
             "to_regclass('api_key_current_idx') IS NOT NULL",
         ),
     ),
+    "0035_losses_counted": Check(
+        (no(function("ledger_resolve", "house_loss_of_day")),),
+        (function("ledger_resolve", "house_loss_of_day"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
