@@ -61,6 +61,7 @@ format: $(VENV)/.made-dev ## Format the code
 
 reference: $(VENV)/.made-dev schemas functions ## Write the pages of the book that are made from the code
 	@$(BIN)/python -m tests.rules.reference
+	@$(BIN)/python -m tests.rules.promises
 
 release: ## Check that this version can be released, and tag it (a person pushes the tag)
 	@.ci/release

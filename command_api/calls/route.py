@@ -86,6 +86,7 @@ class InferenceRoute:
                 await InferenceStream(self._parts, call, head, receive, send).run()
             else:
                 await self._whole(call, head, send)
+            self._keep_name(call)
         except ApiError as error:
             if call is not None:
                 head.provider = call.model.provider
@@ -142,6 +143,11 @@ class InferenceRoute:
             idempotency_key=key,
             cache_name=cache_name,
         )
+
+    def _keep_name(self, call: Call) -> None:
+        """A name is kept of an app whose call was charged: refusals leave nothing."""
+        if call.app and call.charged is not None:
+            self._parts.pseudonyms.keep(call.caller.account_id, call.app)
 
     def _correlation_of(self, caller: Caller, asked: Headers, head: ReplyHeaders) -> str:
         """What events say of the request's id: our own as it is, the caller's hashed (P5)."""

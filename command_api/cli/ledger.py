@@ -24,7 +24,7 @@ from projections.hosting.verify import verify as run_verify
 if TYPE_CHECKING:
     import psycopg
 
-    from domain.ledger.state import Account
+    from domain.ledger.accounts import Account
     from event_store.log.reading import LogEntry
 
 app = typer.Typer(no_args_is_help=True, help="The ledger.")

@@ -22,10 +22,12 @@ from domain.ledger.holds import HoldState
 from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_old_keys
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
 from domain.ledger.resolution import lot_part, resolution
-from domain.ledger.state import Account, Hold, LedgerState
+from domain.ledger.state import Hold, LedgerState
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
+
+    from domain.ledger.accounts import Account
 
 OK = "ok"
 INSUFFICIENT_CREDITS = "insufficient_credits"

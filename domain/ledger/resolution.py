@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from domain.ledger.lots import Lot, burn_down
-from domain.ledger.state import Account, Hold, parts_sum
+from domain.ledger.state import Hold, parts_sum
 
 if TYPE_CHECKING:
     from domain.events.ledger import LotPart
+    from domain.ledger.accounts import Account
 
 
 def lot_part(lot: Lot, amount: int) -> LotPart:

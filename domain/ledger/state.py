@@ -26,6 +26,7 @@ from domain.events.ledger import (
     LotPart,
     MoneyEvent,
 )
+from domain.ledger.accounts import Account
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.lots import NEVER, Lot
 from domain.ledger.postings import postings_of
@@ -44,39 +45,6 @@ MOVES: dict[type[Event], HoldMove] = {
     HoldExpired: HoldMove.EXPIRE,
     HouseLossBooked: HoldMove.BOOK_LATE,
 }
-
-
-@dataclass(slots=True)
-class Account:
-    """One credit account, in nano-USD. granted = available + held + settled + breakage."""
-
-    account_id: str
-    granted: int = 0
-    available: int = 0
-    held: int = 0
-    settled: int = 0
-    breakage: int = 0
-    house_loss: int = 0
-    lots: dict[str, Lot] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Raise InvalidTransitionError unless the account keeps P1 and its own sums."""
-        whole = self.available + self.held + self.settled + self.breakage
-        lots_available = sum(lot.available for lot in self.lots.values())
-        lots_held = sum(lot.held for lot in self.lots.values())
-        if (
-            self.available < 0
-            or self.held < 0
-            or whole != self.granted
-            or lots_available != self.available
-            or lots_held != self.held
-        ):
-            message = (
-                f"account {self.account_id} breaks its sums: granted {self.granted}, available "
-                f"{self.available} (lots {lots_available}), held {self.held} (lots {lots_held}), "
-                f"settled {self.settled}, breakage {self.breakage}"
-            )
-            raise InvalidTransitionError(message)
 
 
 @dataclass(slots=True)
@@ -174,20 +142,23 @@ class LedgerState:
             raise InvalidTransitionError(message)
         account.granted += event.amount_nano_usd
         account.available += event.amount_nano_usd
-        account.lots[event.lot_id] = Lot(
-            lot_id=event.lot_id,
-            kind=event.kind,
-            priority=event.priority,
-            expires_at=event.expires_at or NEVER,
-            sequence=position,
-            available=event.amount_nano_usd,
+        account.add(
+            Lot(
+                lot_id=event.lot_id,
+                kind=event.kind,
+                priority=event.priority,
+                expires_at=event.expires_at or NEVER,
+                sequence=position,
+                available=event.amount_nano_usd,
+            )
         )
 
     def _lot_expired(self, event: LotExpired) -> None:
         account = self.account(event.account_id)
         account.available -= event.breakage_nano_usd
         account.breakage += event.breakage_nano_usd
-        account.lots[event.lot_id].available -= event.breakage_nano_usd
+        expired = LotPart(lot_id=event.lot_id, amount_nano_usd=event.breakage_nano_usd)
+        account.move(expired, available=-1)
 
     def _call(self, event: CallEvent) -> None:
         call_id = str(event.originator_id)
@@ -259,9 +230,7 @@ class LedgerState:
         account.available -= amount
         account.held += amount
         for part in parts:
-            lot = account.lots[part["lot_id"]]
-            lot.available -= part["amount_nano_usd"]
-            lot.held += part["amount_nano_usd"]
+            lot = account.move(part, available=-1, held=1)
             if lot.available < 0:
                 message = f"lot {lot.lot_id} is overdrawn"
                 raise InvalidTransitionError(message)
@@ -294,16 +263,16 @@ class LedgerState:
         left: dict[str, int] = {}
         for part in hold.parts:
             left[part["lot_id"]] = left.get(part["lot_id"], 0) + part["amount_nano_usd"]
-            account.lots[part["lot_id"]].held -= part["amount_nano_usd"]
+            account.move(part, held=-1)
         for part in [*event.lots, *event.released_lots, *event.forfeited_lots]:
             left[part["lot_id"]] -= part["amount_nano_usd"]
         if any(left.values()):
             message = f"call {hold.call_id}: a lot of its hold is not fully accounted for"
             raise InvalidTransitionError(message)
         for part in event.released_lots:
-            account.lots[part["lot_id"]].available += part["amount_nano_usd"]
+            account.move(part, available=1)
         for part in event.beyond_lots:
-            account.lots[part["lot_id"]].available -= part["amount_nano_usd"]
+            account.move(part, available=-1)
 
 
 def parts_sum(parts: list[LotPart]) -> int:

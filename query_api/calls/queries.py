@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 
 ACTIVITY = projection_named("activity_log")
+OWN_PREFIX = "chatcmpl-"
+"""Before the call's id, where the gateway makes the `id` of a reply."""
 
 
 def story_of_completion(
@@ -37,14 +40,25 @@ def story_of_completion(
 ) -> dict[str, Any] | None:
     """The story of the owner's call whose reply had this `id`; None when there is none.
 
-    The read model only finds the call, once it shows all that was there when this was asked;
-    raises ProjectionLaggingError when it does not within `wait_s`.
+    An `id` of our own making names the call itself; of others the read model finds the call, once
+    it shows all that was there when this was asked. Raises ProjectionLaggingError when it does not
+    within `wait_s`.
     """
+    if (own := _own_call(completion_id)) and (story := call_story(database, own, account_id)):
+        return story
     with database.connect() as connection:
         await_own_writes(connection, ACTIVITY, wait_s)
         select = select_on(connection)
         call_id = read_call_of_completion(select, UUID(account_id), completion_id)
     return None if call_id is None else call_story(database, call_id, account_id)
+
+
+def _own_call(completion_id: str) -> UUID | None:
+    """The call of an `id` that the gateway gave, because the provider gave none."""
+    with suppress(ValueError):
+        if completion_id.startswith(OWN_PREFIX):
+            return UUID(completion_id.removeprefix(OWN_PREFIX))
+    return None
 
 
 def call_story(database: Connects, call_id: UUID, account_id: str) -> dict[str, Any] | None:

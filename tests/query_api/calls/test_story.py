@@ -62,6 +62,23 @@ def test_a_call_is_found_by_the_id_of_its_reply(
         assert (got.status_code, got.json()["error"]["code"]) == (404, "call_not_found")
 
 
+def test_an_id_of_the_gateways_making_finds_its_call(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Where the provider gives none; by its owner alone (rule: contract, rule: access)."""
+    upstream.answer = lambda connection, _: reply(connection, completion(id=None))
+    owner, other = gateway.user(), gateway.user()
+    got = gateway.chat(owner, {})
+    made = got.json()["id"]
+    for user, status in ((owner, 200), (other, 404)):
+        with gateway.client(user) as client:
+            found = client.get("/v1/calls", params={"completion_id": made})
+        assert found.status_code == status
+    with gateway.client(owner) as client:
+        for wrong in ("chatcmpl-", f"{made}x", "chatcmpl-00000000-0000-7000-8000-000000000000"):
+            assert client.get("/v1/calls", params={"completion_id": wrong}).status_code == 404
+
+
 def test_an_id_that_cannot_be_looked_for_stops_no_read_model(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
