@@ -22,7 +22,9 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 KEPT_MAX = 1_000
-"""Most answers that are kept by one `Flights`; beyond it all are forgotten."""
+"""Most answers that are kept by one `Flights`, unless it has a maximum of its own; beyond it all
+are forgotten.
+"""
 
 
 class Lane:
@@ -60,9 +62,9 @@ class Lane:
 class Flights:
     """One computation at a time for a name: who asks meanwhile waits for the same answer."""
 
-    def __init__(self, *, keep_s: float = 0.0) -> None:
-        """An answer stands for `keep_s` seconds."""
-        self._keep_s = keep_s
+    def __init__(self, *, keep_s: float = 0.0, kept_max: int = KEPT_MAX) -> None:
+        """An answer stands for `keep_s` seconds, beside at most `kept_max` others."""
+        self._keep_s, self._kept_max = keep_s, kept_max
         self._kept: dict[str, tuple[float, Any]] = {}
         self._under_way: dict[str, asyncio.Task[Any]] = {}
 
@@ -84,7 +86,7 @@ class Flights:
         try:
             found = await make()
             if self._keep_s:
-                if len(self._kept) >= KEPT_MAX:
+                if len(self._kept) >= self._kept_max:
                     self._kept.clear()
                 self._kept[name] = (time.monotonic() + self._keep_s, found)
             return found

@@ -11,7 +11,7 @@ from command_api.catalog.catalog import ALL, Catalog, Shown
 from command_api.catalog.comparison import compare
 from command_api.catalog.listing import Body, PiecesResponse
 from command_api.catalog.objects import offer_object, unpriced_object
-from command_api.catalog.view import Direction, Search, SortBy
+from command_api.catalog.view import Direction, Search, SortBy, words_of
 from edge.asgi import header_of
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
@@ -100,7 +100,7 @@ async def search(  # noqa: PLR0913, PLR0917 - the parameters are the route's con
 ) -> Response:
     """Models by name, modality, context and price (USD per million input tokens)."""
     wanted = Search(
-        text=q,
+        words=words_of(q),
         modality=modality,
         min_context=min_context,
         max_context=max_context,
@@ -110,9 +110,7 @@ async def search(  # noqa: PLR0913, PLR0917 - the parameters are the route's con
         sort_by=sort_by,
         order=order,
     )
-    popularity = await catalog.popularity() if sort_by == "popularity" else {}
-    snapshot = await catalog.view.current()
-    found = await catalog.reads.lane.run(snapshot.search, wanted, popularity)
+    snapshot, found = await catalog.view.search(wanted, catalog.popularity)
     shown = page_of(found, limit, offset, SEARCH_LIMIT_MAX)
     applied = {
         "q": q or None,
@@ -128,7 +126,7 @@ async def search(  # noqa: PLR0913, PLR0917 - the parameters are the route's con
     return json_reply(
         {
             "success": True,
-            "data": [each.as_object(wanted.gateway) for each in shown],
+            "data": await snapshot.rows(shown, wanted.gateway),
             "meta": {
                 "total": len(found),
                 "limit": limit,
@@ -283,7 +281,8 @@ async def _developer(
     catalog: Catalog, developer: str, limit: int = DEVELOPER_LIMIT, offset: int = 0
 ) -> Response:
     """All models whose canonical id begins with an organisation's name."""
-    found = (await catalog.view.current()).developers.get(developer.lower(), [])
+    snapshot = await catalog.view.current()
+    found = snapshot.developers.get(developer.lower(), [])
     if not found:
         error: ApiError = catalog.router.refusal(developer)
         raise error
@@ -291,7 +290,7 @@ async def _developer(
     return json_reply(
         {
             "developer": developer,
-            "models": [each.as_object() for each in shown],
+            "models": await snapshot.rows(shown),
             "total": len(found),
             "count": len(shown),
             "offset": offset,

@@ -285,6 +285,7 @@ def fleet(
 SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
     ({"q": "big"}, ["org/big", "big"]),
     ({"q": "THE one"}, ["org/big"]),
+    ({"q": "big " * 50}, ["org/big", "big"]),
     ({"q": "org", "sort_by": "name"}, ["org/big", "org/eyes", "org/long/name"]),
     ({"q": "org", "sort_by": "name", "order": "desc"}, ["org/long/name", "org/eyes", "org/big"]),
     ({"modality": "image", "gateway": "one"}, ["org/eyes"]),
@@ -383,6 +384,7 @@ BAD = [
     ("/v1/models/search?sort_by=beauty", 422),
     ("/v1/models/search?min_price=cheap", 400),
     ("/v1/models/search?gateway=nobody", 400),
+    ("/v1/models/search?q=one+two+three+four+five+six+seven+eight+nine", 400),
     ("/v1/models?limit=-1", 400),
     ("/v1/models/trending?time_range=1y", 422),
     ("/v1/gateway/nobody/stats", 400),

@@ -11,8 +11,17 @@ import httpx
 import pytest
 
 from command_api.catalog.listing import PIECE_ROWS, SLICE_ITEMS, Body
-from command_api.catalog.view import CatalogView, Search, Snapshot
+from command_api.catalog.view import (
+    ROWS_SLICE,
+    SEARCHES_KEPT_MAX,
+    SEARCHES_WAITING_MAX,
+    CatalogView,
+    Search,
+    Snapshot,
+    words_of,
+)
 from domain.catalog import ModelFacts
+from edge.errors import ApiError
 from providers.inference.registry.offers import Listed, Provider
 from providers.inference.registry.registry import Registry
 from tests.command_api.catalog.test_catalog import Lists, get, item, lists, serve
@@ -55,17 +64,9 @@ def test_it_is_made_once_between_the_turns_of_others() -> None:
 
     async def run() -> None:
         registry = registry_of(MODELS)
-        view, turns = CatalogView(registry), 0
-
-        async def others() -> None:
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0)
-                turns += 1
-
-        beside = asyncio.create_task(others())
+        view, turns = CatalogView(registry), Turns()
         found = await asyncio.gather(*(view.current() for _ in range(20)))
-        assert turns > 2 * MODELS // SLICE_ITEMS
+        assert turns.count > 2 * MODELS // SLICE_ITEMS
         assert len({id(each) for each in found}) == 1
         assert await view.current() is found[0]
         before = found[0].listing.digest
@@ -74,7 +75,7 @@ def test_it_is_made_once_between_the_turns_of_others() -> None:
         after = await view.current()
         assert after.listing.digest != before
         assert len(after.listing.rows) == 2
-        beside.cancel()
+        turns.task.cancel()
 
     asyncio.run(run())
 
@@ -126,8 +127,109 @@ def test_a_search_sees_one_state() -> None:
     snapshot = snapshot_of(registry)
     registry.providers.clear()
     registry.reindex()
-    assert len(snapshot.search(Search(text="number"), {})) == 51
+    assert len(asyncio.run(snapshot.search(Search(words=words_of("number")), {}))) == 51
     assert len(snapshot.developers["org0"]) == 4
+
+
+class Turns:
+    """Counts the turns of a loop."""
+
+    def __init__(self) -> None:
+        """Counts until its task is cancelled."""
+        self.count = 0
+        self.task = asyncio.create_task(self._count())
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.count += 1
+
+
+async def nobody_calls() -> dict[str, int]:
+    """No model is popular."""
+    return {}
+
+
+def test_a_search_is_made_once_between_the_turns_of_others() -> None:
+    """All who ask the same wait for one, different ones follow each other, and the loop turns
+    after each slice; results of a state are kept up to a maximum (P12, rule: bounded).
+    """
+
+    async def run() -> None:
+        registry = registry_of(MODELS)
+        view = CatalogView(registry)
+        await view.current()
+        turns = Turns()
+        wanted = [Search(words=words_of(text)) for text in ("number 7", "7 number  7", "org1")]
+        found = await asyncio.gather(*(view.search(each, nobody_calls) for each in wanted))
+        assert turns.count > 2 * MODELS // SLICE_ITEMS
+        assert found[0][1] is found[1][1]
+        before = turns.count
+        again = await view.search(wanted[2], nobody_calls)
+        assert again[1] is found[2][1]
+        assert turns.count - before < MODELS // SLICE_ITEMS
+        for number in range(SEARCHES_KEPT_MAX):
+            await view.search(Search(min_context=number), nobody_calls)
+        assert (await view.search(wanted[2], nobody_calls))[1] is not found[2][1]
+        registry.reindex()
+        assert (await view.search(wanted[0], nobody_calls))[0] is not found[0][0]
+        turns.task.cancel()
+
+    asyncio.run(run())
+
+
+def test_too_many_searches_are_refused() -> None:
+    """Those that wait have a maximum (P12, rule: bounded)."""
+
+    async def run() -> None:
+        view = CatalogView(registry_of(100))
+        await view.current()
+        wanted = [Search(min_context=each) for each in range(SEARCHES_WAITING_MAX + 1)]
+        told = await asyncio.gather(
+            *(view.search(each, nobody_calls) for each in wanted), return_exceptions=True
+        )
+        (refused,) = [each for each in told if isinstance(each, BaseException)]
+        assert isinstance(refused, ApiError)
+        assert (refused.status, refused.code) == (503, "reads_busy")
+        assert await view.search(wanted[-1], nobody_calls)
+
+    asyncio.run(run())
+
+
+def test_the_models_of_a_page_are_written_once() -> None:
+    """In slices the first time, and joined from then on (P12, rule: calls first)."""
+
+    async def run() -> None:
+        snapshot = await CatalogView(registry_of(MODELS)).current()
+        shown = snapshot.developers["org1"]
+        turns = Turns()
+        rows = await snapshot.rows(shown)
+        assert turns.count >= len(shown) // ROWS_SLICE - 1
+        assert json.loads(bytes(rows)) == [each.as_object() for each in shown]
+        before = turns.count
+        assert bytes(await snapshot.rows(shown, "nobody")) == bytes(rows)
+        assert turns.count == before
+        turns.task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_search_is_sorted_as_it_asks() -> None:
+    """Either way, by any figure; equal ones are in the order of their ids (rule: contract)."""
+    snapshot = snapshot_of(registry_of(4))
+    ids = sorted(snapshot.entries)
+    called = {ids[2]: 5, ids[1]: 7, "gone": 9}
+
+    def found(**wanted: Any) -> list[int]:
+        entries = asyncio.run(snapshot.search(Search(**wanted), called))
+        return [ids.index(each.canonical) for each in entries]
+
+    for sort_by in ("price", "context"):
+        assert found(sort_by=sort_by) == found(sort_by=sort_by, order="desc") == [0, 1, 2, 3, 4]
+    assert found(sort_by="name") == [0, 1, 2, 3, 4]
+    assert found(sort_by="name", order="desc") == [4, 3, 2, 1, 0]
+    assert found(sort_by="popularity") == [0, 3, 4, 2, 1]
+    assert found(sort_by="popularity", order="desc") == [1, 2, 0, 3, 4]
 
 
 def test_who_has_the_list_is_told_so(serve: Any, lists: Lists) -> None:
