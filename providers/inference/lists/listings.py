@@ -16,6 +16,7 @@ from domain.errors import InvalidPriceError
 from domain.pricing.terms import ABOVE, PriceTerms
 from providers.inference.lists.forms import BASIC, decimal_of
 from providers.inference.registry.offers import MODELS_MAX, Listed
+from providers.inference.registry.paced import paced
 
 if TYPE_CHECKING:
     from providers.inference.lists.forms import Form
@@ -29,6 +30,8 @@ NAMES_MAX = 200
 COUNT_MAX = 10**12
 """No model takes or makes more tokens."""
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 ID_NAMES = ("id", "model_id", "modelId", "model_name", "name")
 CONTEXT_NAMES = (
@@ -54,16 +57,13 @@ KIND_MODALITIES = {
 
 
 def read_list(form: Form, raw: bytes) -> list[Listed]:
-    """The models of a list; raises msgspec.DecodeError for another shape."""
-    body = _decode(raw)
-    found: Any = body
-    if isinstance(body, dict):
-        found = next((body[name] for name in form.items if isinstance(body.get(name), list)), None)
-    if not isinstance(found, list):
-        message = f"the model list has none of {', '.join(form.items)}"
-        raise msgspec.DecodeError(message)
+    """The models of a list; long work, on a thread. Raises msgspec.DecodeError for another shape.
+
+    The list is cut into its entries first: reading all of it at once leaves no other thread a turn.
+    """
     made: dict[str, Listed] = {}
-    for entry in found[:MODELS_MAX]:
+    for each in paced(_entries(form, raw)[:MODELS_MAX]):
+        entry = _decode(each)
         if not isinstance(entry, dict):
             continue
         for item in form.expand(entry) if form.expand else [entry]:
@@ -71,6 +71,19 @@ def read_list(form: Form, raw: bytes) -> list[Listed]:
             if listed is not None:
                 made[listed.id] = listed
     return list(made.values())
+
+
+def _entries(form: Form, raw: bytes) -> list[msgspec.Raw]:
+    """The entries as the list has them; raises msgspec.DecodeError."""
+    found = raw.lstrip()
+    if found.startswith(b"{"):
+        members = _decode_members(found)
+        lists = (bytes(members[name]).lstrip() for name in form.items if name in members)
+        found = next((each for each in lists if each.startswith(b"[")), b"")
+    if not found.startswith(b"["):
+        message = f"the model list has none of {', '.join(form.items)}"
+        raise msgspec.DecodeError(message)
+    return _decode_entries(found)
 
 
 def _listed(form: Form, item: dict[str, Any], entry: dict[str, Any]) -> Listed | None:

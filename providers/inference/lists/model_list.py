@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from functools import cache, partial
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import httpx
 import msgspec
@@ -29,16 +31,22 @@ from providers.inference.lists.price_table import (
 from providers.inference.registry.built_in import BY_NAME
 from providers.inference.registry.built_in import Protocol as WireProtocol
 from providers.inference.registry.offers import Listed
+from providers.inference.registry.paced import paced
 from providers.inference.registry.trouble import trouble_of
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
     from providers.inference.registry.built_in import BuiltIn
-    from providers.inference.registry.offers import Provider
+    from providers.inference.registry.offers import Offered, Provider
     from providers.inference.registry.registry import Registry
     from providers.inference.registry.trouble import Trouble
     from providers.redis.cache import Cache
 
 logger = logging.getLogger("gatewayz.models")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FETCH_TIMEOUT_S = 30.0
 LIST_BYTES_MAX = 64 * 1024 * 1024
@@ -103,6 +111,8 @@ class ModelLists:
         """When each list was fetched, Unix time."""
         self._failed: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        # Lists are read one by one, and never on the threads that bring the ledger back.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
 
     async def restore(self) -> None:
         """Offer what the log says that providers listed, until their lists are here.
@@ -117,7 +127,7 @@ class ModelLists:
             if found is None:
                 continue
             items, confirmed_at = found
-            provider.take_list(items, confirmed_at)
+            provider.take(await self._work(provider.offered, items, confirmed_at))
             self._registry.reindex()
             # The list is as old as its last confirmation.
             self.fetched_at[provider.name] = datetime.fromisoformat(confirmed_at).timestamp()
@@ -137,6 +147,12 @@ class ModelLists:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self, work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """What long work gives, done beside the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(work, *values, **named))
 
     async def _run(self) -> None:
         while True:
@@ -172,8 +188,12 @@ class ModelLists:
         """
         entry = BY_NAME[provider.name]
         try:
-            fetched = await self._list_of(provider, entry)
-            items = await asyncio.to_thread(_priced, entry, fetched)
+            fetched, name = await self._list_of(provider, entry)
+            effective_at = iso_of(fetched.fetched_at)
+            found = await self._work(_offered, provider, entry, fetched, effective_at)
+            if name:  # Only what can be read is kept.
+                kept = msgspec.msgpack.encode(fetched)
+                await self._cache.put(name, kept, ttl_s=self._interval_s)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
             self._failed.add(provider.name)
@@ -183,8 +203,7 @@ class ModelLists:
         self._failed.discard(provider.name)
         if entry.list_path:
             provider.note(None, answered=True)  # A list may be public: our key is not proven by it.
-        effective_at = iso_of(fetched.fetched_at)
-        provider.take_list(items, effective_at)
+        provider.take(found)
         self._registry.reindex()
         self.fetched_at[provider.name] = float(fetched.fetched_at)
         if self._log is not None:
@@ -196,20 +215,20 @@ class ModelLists:
             provider.drop_list()
             self._registry.reindex()
 
-    async def _list_of(self, provider: Provider, entry: BuiltIn) -> FetchedList:
+    async def _list_of(self, provider: Provider, entry: BuiltIn) -> tuple[FetchedList, str]:
+        """The list, and the name under which the cache wants it where it was fetched now."""
         if not entry.list_path:
-            return FetchedList(int(time.time()), b"")
+            return FetchedList(int(time.time()), b""), ""
         name = f"models:{provider.name}:{provider.base_url}"
         fetched = _cached(await self._cache.get(name), self._interval_s)
-        if fetched is None:
-            fetched = await self._fetch(provider, entry)
-            await self._cache.put(name, msgspec.msgpack.encode(fetched), ttl_s=self._interval_s)
-        return fetched
+        if fetched is not None:
+            return fetched, ""
+        return await self._fetch(provider, entry), name
 
     async def _fetch(self, provider: Provider, entry: BuiltIn) -> FetchedList:
-        url = list_url(provider, entry)
+        url, tls = list_url(provider, entry), await self._work(_tls)
         async with (
-            httpx.AsyncClient(timeout=FETCH_TIMEOUT_S, follow_redirects=True) as client,
+            httpx.AsyncClient(verify=tls, timeout=FETCH_TIMEOUT_S, follow_redirects=True) as client,
             client.stream("GET", url, headers=dict(provider.list_headers)) as reply,
         ):
             reply.raise_for_status()
@@ -221,9 +240,13 @@ class ModelLists:
                     message = f"the list is larger than {LIST_BYTES_MAX} bytes"
                     raise msgspec.DecodeError(message)
                 parts.append(part)
-        body = b"".join(parts)
-        read_list(FORMS[entry.list_form], body)  # Only what can be read is kept.
-        return FetchedList(int(time.time()), body)
+        return FetchedList(int(time.time()), b"".join(parts))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the authorities' certificates anew for each list would stall the loop each time."""
+    return httpx.create_ssl_context()
 
 
 def _trouble_of(error: Exception) -> Trouble | None:
@@ -242,6 +265,13 @@ def list_url(provider: Provider, entry: BuiltIn) -> str:
     return provider.base_url + "/" + entry.list_path.rpartition("/")[2]
 
 
+def _offered(
+    provider: Provider, entry: BuiltIn, fetched: FetchedList, effective_at: str
+) -> Offered:
+    """What the list offers; long work."""
+    return provider.offered(_priced(entry, fetched), effective_at)
+
+
 def _priced(entry: BuiltIn, fetched: FetchedList) -> list[Listed]:
     """The list's models; those without a price get the table's, if it has one."""
     now = datetime.fromtimestamp(fetched.fetched_at, UTC)
@@ -252,7 +282,8 @@ def _priced(entry: BuiltIn, fetched: FetchedList) -> list[Listed]:
         items = [Listed(id=name, facts=_static_facts(entry, name)) for name in names]
     if not entry.price_table:
         return items
-    return [each if each.terms else _from_table(entry.price_table, each, now) for each in items]
+    table = entry.price_table
+    return [each if each.terms else _from_table(table, each, now) for each in paced(items)]
 
 
 def _static_facts(entry: BuiltIn, name: str) -> ModelFacts:

@@ -9,6 +9,7 @@ from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
 from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
+from providers.inference.registry.paced import paced
 from providers.inference.registry.trouble import Trouble, TroubleKind
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ class Listed:
     raw: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a list says that a provider offers; see the members of Provider."""
+
+    listed: dict[str, Model] = field(default_factory=dict)
+    cheapest: dict[str, Model] = field(default_factory=dict)
+    unpriced: dict[str, Listed] = field(default_factory=dict)
+    raw: dict[str, dict[str, Any]] = field(default_factory=dict)
+    forms: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(slots=True, kw_only=True)
 class Provider:
     """One provider: how to reach it and what it offers, by the provider's own model id."""
@@ -61,6 +73,8 @@ class Provider:
     models: dict[str, Model] = field(default_factory=dict)
     """Models of the providers file; they stay whatever the provider's own list says."""
     listed: dict[str, Model] = field(default_factory=dict)
+    cheapest: dict[str, Model] = field(default_factory=dict)
+    """The listed models by canonical id; of several routes to one the cheapest."""
     unpriced: dict[str, Listed] = field(default_factory=dict)
     """Models of the provider's list that nobody has a price for."""
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -99,23 +113,34 @@ class Provider:
             found = self.models.get(own) or self.listed.get(own)
         return found
 
-    def take_list(self, items: list[Listed], effective_at: str) -> None:
-        """Offer what a list says from now on."""
-        listed: dict[str, Model] = {}
-        unpriced: dict[str, Listed] = {}
-        forms: dict[str, str] = {}
-        for item in items[:MODELS_MAX]:
+    def offered(self, items: list[Listed], effective_at: str) -> Offered:
+        """What a list says, priced; long work, on a thread. Raises InvalidPriceError."""
+        found = Offered()
+        for item in paced(items[:MODELS_MAX]):
+            if item.raw is not None:
+                found.raw[item.id] = item.raw
             if item.terms is None:
-                unpriced[item.id] = item
+                found.unpriced[item.id] = item
                 continue
             model = offer(self.name, item, self.rules, item.effective_at or effective_at)
             known = self.listed.get(item.id)
             if known is not None and known.price.version == model.price.version:
                 model = replace(model, price=known.price)  # It counts since it was first seen.
-            listed[item.id] = model
-            _add_forms(forms, model, listed, self.rules)
-        self.raw = {item.id: item.raw for item in items if item.raw is not None}
-        self.listed, self.unpriced, self.forms, self.stale = listed, unpriced, forms, False
+            found.listed[item.id] = model
+            _add_forms(found.forms, model, found.listed, self.rules)
+            other = found.cheapest.get(model.canonical)
+            if other is None or cheaper(model, other):
+                found.cheapest[model.canonical] = model
+        return found
+
+    def take(self, found: Offered) -> None:
+        """Offer that from now on, all of it at once."""
+        self.listed, self.cheapest, self.unpriced = found.listed, found.cheapest, found.unpriced
+        self.raw, self.forms, self.stale = found.raw, found.forms, False
+
+    def take_list(self, items: list[Listed], effective_at: str) -> None:
+        """Both, for a short list."""
+        self.take(self.offered(items, effective_at))
 
     def canonical_of(self, model_id: str) -> str:
         """The canonical id of one of its models."""
@@ -123,7 +148,7 @@ class Provider:
 
     def drop_list(self) -> None:
         """The list is too old: what it says is offered no longer (P10)."""
-        self.listed, self.forms, self.stale = {}, {}, True
+        self.listed, self.cheapest, self.forms, self.stale = {}, {}, {}, True
 
 
 def _add_forms(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from domain.catalog import canonical_of_request
 from domain.routing import Policy
 from providers.inference.registry.names import ModelName
-from providers.inference.registry.offers import price_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -143,14 +142,8 @@ def _grouped(providers: Iterable[Provider]) -> dict[str, list[Model]]:
     """Offers by canonical id; of several routes at one provider only the cheapest."""
     grouped: defaultdict[str, list[Model]] = defaultdict(list)
     for provider in providers:
-        own: dict[str, Model] = {}
         # The operator's own entries come last, and so stay.
-        for models in (provider.listed, provider.models):
-            for model in models.values():
-                known = own.get(model.canonical)
-                mine = models is provider.models
-                if known is None or mine or price_rank(model) < price_rank(known):
-                    own[model.canonical] = model
+        own = provider.cheapest | {each.canonical: each for each in provider.models.values()}
         for model in own.values():
             grouped[model.canonical].append(model)
     return dict(grouped)

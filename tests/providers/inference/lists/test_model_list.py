@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from providers.inference.lists.model_list import ModelLists
@@ -65,3 +66,44 @@ def test_gateways_share_a_fetched_list(upstream: ScriptedUpstream, empty_redis: 
         versions.add(model.price.version)
     assert asked == ["/v1/models"]
     assert len(versions) == 1
+
+
+def test_a_long_list_is_read_beside_the_calls_and_offered_at_once(
+    upstream: ScriptedUpstream,
+) -> None:
+    """No turn of the event loop has more than a tenth of the work, and at each of them the whole
+    old list stands or the whole new one (P12, rule: calls first).
+    """
+    count = 2_000
+
+    def data(price: str) -> bytes:
+        pricing = {"prompt": price, "completion": price}
+        items = [{"id": f"org/m-{each}", "pricing": pricing} for each in range(count)]
+        return json.dumps({"data": items}).encode()
+
+    registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
+    provider = registry.providers["openrouter"]
+    states: set[tuple[int, int, str]] = set()
+
+    def state() -> tuple[int, int, str]:
+        found = provider.find("org/m-7")
+        price = str(found.price.terms.input_per_million) if found else ""
+        return len(provider.listed), len(provider.cheapest), price
+
+    async def run() -> None:
+        lists = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=60)
+        for price in ("0.000001", "0.000002"):
+            upstream.answer = lambda connection, _, price=price: reply(connection, data(price))
+            refreshing = asyncio.create_task(lists.refresh(provider))
+            longest, began, turned = 0.0, time.process_time(), time.thread_time()
+            while not refreshing.done():
+                await asyncio.sleep(0.001)
+                now = time.thread_time()
+                longest, turned = max(longest, now - turned), now
+                states.add(state())
+            await refreshing
+            assert longest < (time.process_time() - began) / 10
+        await lists.stop()
+
+    asyncio.run(run())
+    assert states == {(0, 0, ""), (count, count, "1"), (count, count, "2")}
