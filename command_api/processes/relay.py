@@ -16,10 +16,10 @@ from event_store.relay.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from http.server import ThreadingHTTPServer
 
     from prometheus_client.core import Metric
 
+    from command_api.processes.status_pages import Pages
     from command_api.settings import Settings
     from event_store.postgres.database import Database
     from event_store.relay.relay import RelayStatus
@@ -76,7 +76,7 @@ class RelayMetrics:
         yield CounterMetricFamily("gatewayz_relay_events", "Events relayed.", status.events)
 
 
-def serve_status(status: RelayStatus, host: str, port: int) -> ThreadingHTTPServer:
+def serve_status(status: RelayStatus, host: str, port: int) -> Pages:
     """Serve /health and /metrics in the background."""
     return serve_pages(
         RelayMetrics(status), lambda: time.monotonic() - status.beat < STALE_S, host, port
