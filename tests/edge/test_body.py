@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -42,7 +43,9 @@ BAD: list[tuple[bytes, str, str | None]] = [
     (b'{"text":"\xff"}', "invalid_json", None),
     (b'{"text":"\xed\xa0\x80"}', "invalid_json", None),
     (b'{"other":' + b"[" * 100_000, "invalid_json", None),
-    (b'{"other":' + b"[" * 5_000 + rb'"\u0041 \u0000"' + b"]" * 5_000 + b"}", "invalid_json", None),
+    (b'{"other":' + b"[" * 5_000 + rb'"\u0041"' + b"]" * 5_000 + b"}", "invalid_json", None),
+    (b'{"other":' + b"[" * 5_000 + rb'"\u0000"' + b"]" * 5_000 + b"}", "invalid_text", None),
+    (b'{"text":"\x00"}', "invalid_text", None),
     (b"[]", "invalid_type", None),
     (b'"text"', "invalid_type", None),
     (b'{"text":7}', "invalid_type", "text"),
@@ -52,6 +55,11 @@ BAD: list[tuple[bytes, str, str | None]] = [
     (rb'{"other":{"\u0000":1}}', "invalid_text", None),
     (rb'{"other":["\ud800"]}', "invalid_text", None),
     (rb'{"text":"\udc00\ud800"}', "invalid_text", None),
+    (rb'{"text":"\ud83d\ude00\uDE00"}', "invalid_text", None),
+    (rb'{"text":"\ud83d\uD83D\ude00"}', "invalid_text", None),
+    (rb'{"text":"\ud83d\\\ude00"}', "invalid_text", None),
+    (rb'{"text":"\\ud83d\ude00"}', "invalid_text", None),
+    (rb'{"text":"\\\ud83d\u0041"}', "invalid_text", None),
 ]
 
 
@@ -72,6 +80,7 @@ GOOD: list[tuple[bytes, str]] = [
     ('{"text":"\U0001f600 世界"}'.encode(), "\U0001f600 世界"),
     (rb'{"text":"a\\u0000b"}', r"a\u0000b"),
     (rb'{"text":"\u00e9"}', "é"),
+    (rb'{"text":"\\ud83d \\\ud83d\uDE00\ud83d\ude00"}', "\\ud83d \\\U0001f600\U0001f600"),
 ]
 
 
@@ -100,6 +109,52 @@ def test_every_text_passes_unless_it_holds_nul_or_half_a_pair(text: str) -> None
             decode_body(decode, raw)
     else:
         assert decode_body(decode, raw).text == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                r"\ud83d",
+                r"\uDE00",
+                r"\udbff",
+                r"\uDc00",
+                r"\\",
+                r"\"",
+                "u",
+                "d83d",
+                r"\u0041",
+                "\x7f",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_half_pairs_are_found_as_decoding_would_find_them(parts: list[str]) -> None:
+    """Without decoding (rule: wire)."""
+    raw = b'{"other":"%b"}' % "".join(parts).encode()
+    try:
+        json.loads(raw)["other"].encode()
+    except UnicodeEncodeError:
+        with pytest.raises(ApiError):
+            decode_body(decode, raw)
+    else:
+        decode_body(decode, raw)
+
+
+def test_a_large_body_is_not_decoded_twice() -> None:
+    """A pair of surrogates in it costs a search, less than the decoding of its parts
+    (rule: calls first).
+    """
+    plain = b'{"other":[' + b'{"a":1},' * 100_000 + b'{"a":"%b"}]}'
+
+    def took(raw: bytes) -> float:
+        began = time.thread_time()
+        msgspec.json.decode(raw) if raw is whole else decode_body(decode, raw)
+        return time.thread_time() - began
+
+    whole, body = plain % b"x", plain % rb"\ud83d\ude00"
+    assert min(took(body) for _ in range(5)) < min(took(whole) for _ in range(5))
 
 
 @given(st.text())
