@@ -155,7 +155,7 @@ def app_of(referer: bytes, title: bytes) -> str:
 async def send_whole(
     send: Send, status: int, body: bytes, headers: list[Header], content_type: bytes = JSON
 ) -> None:
-    """Answer with one body."""
+    """Answer with one body; who writes it may take it out of the message, and let it go."""
     await send(
         {
             "type": "http.response.start",
@@ -167,7 +167,9 @@ async def send_whole(
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    message: Message = {"type": "http.response.body", "body": body}
+    del body
+    await send(message)
 
 
 async def send_error(send: Send, error: ApiError, headers: list[Header]) -> None:

@@ -239,7 +239,10 @@ class InferenceRoute:
                 cashier.abandon(call, "the gateway stopped before the provider answered")
             raise gateway_stopping(charged=call.charged is not None) from None
         head.provider = call.model.provider
-        await send_whole(send, OK, answer.raw, head.listed())
+        raw = [answer.raw]
+        del made, answer
+        # Popped, so that nobody but its writer keeps a reply that is read slowly.
+        await send_whole(send, OK, raw.pop(), head.listed())
 
 
 def _stored(call: Call, answer: Answer) -> StoredReply:

@@ -17,6 +17,7 @@ from command_api.front.limits import (
     DISCARDED_BYTES_MAX,
     LINGER_S,
     READ_BYTES_MIN,
+    READ_TIMEOUTS_MAX,
     TOLD_MAX,
     FrontLimits,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from command_api.front.bodies import Bodies
     from command_api.front.cycle import Cycle
+    from command_api.front.replies import WaitingReplies
 
 NOTHING = bytes(struct.calcsize("i"))
 NO_LINGER = struct.pack("ii", 1, 0)
@@ -36,6 +38,7 @@ class FrontConnection(HttpToolsProtocol):
 
     limits: ClassVar[FrontLimits] = FrontLimits()
     bodies: ClassVar[Bodies]
+    replies: ClassVar[WaitingReplies]
 
     cycle: Cycle
 
@@ -45,7 +48,10 @@ class FrontConnection(HttpToolsProtocol):
         self.idle_since = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         """All but the one of idle connections: most connections never have any."""
+        self.unwritten = 0
+        """Bytes of a large reply that were not given to the transport yet."""
         self._paused_since = 0.0
+        self._read_min = READ_BYTES_MIN
         self._crowded = False
         self._discarded = 0
         self._deaf = False
@@ -111,7 +117,7 @@ class FrontConnection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing is answered and nothing was for long enough."""
         if self.transport.is_closing():
-            self._drop()  # Its last bytes wait for somebody who does not read.
+            self.drop()  # Its last bytes wait for somebody who does not read.
             return
         if self.answering:
             self._look_again(self.limits.keep_alive_s)
@@ -137,18 +143,29 @@ class FrontConnection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     # Replies that nobody reads: what waits to be written is bounded in bytes by the sender, who
-    # waits while writing is paused, and in time here.
+    # waits while writing is paused, and in time here. A large reply is one wait, from the first
+    # pause to its last slice.
 
     def pause_writing(self) -> None:
         """More waits to be written than a reader is given at once."""
         super().pause_writing()
-        self._paused_since = self.loop.time()
-        self._watch_reader()
+        if "write" not in self._timers:
+            self._paused_since = self.loop.time()
+            self._read_min = max(READ_BYTES_MIN, self._unread() // READ_TIMEOUTS_MAX)
+            self._watch_reader()
 
     def resume_writing(self) -> None:
-        """It was read."""
+        """It was read; of a large reply the next slice follows, and its time goes on."""
         super().resume_writing()
-        self._unset("write")
+        if not self.unwritten:
+            self._unset("write")
+
+    def all_written(self) -> None:
+        """Nothing more of a large reply follows."""
+        self.unwritten = 0
+        self.replies.let_go(self)
+        if not self.flow.write_paused:
+            self._unset("write")
 
     def _watch_reader(self) -> None:
         left = self._unread()
@@ -157,15 +174,16 @@ class FrontConnection(HttpToolsProtocol):
     def _look_at_reader(self, before: int) -> None:
         """Go on while something is read; nobody may take for ever all the same."""
         read = before - self._unread()
-        if read < READ_BYTES_MIN or self.loop.time() > self._paused_since + self.limits.reply_s:
-            self._drop()
+        if read < self._read_min or self.loop.time() > self._paused_since + self.limits.reply_s:
+            self.drop()
         else:
             self._watch_reader()
 
     def _unread(self) -> int:
         """Bytes on the way: ours, and the system's, which takes them in large steps."""
         kept = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, NOTHING)
-        return self.transport.get_write_buffer_size() + int.from_bytes(kept, sys.byteorder)
+        written = self.transport.get_write_buffer_size() + int.from_bytes(kept, sys.byteorder)
+        return self.unwritten + written
 
     # The end of a connection.
 
@@ -183,7 +201,7 @@ class FrontConnection(HttpToolsProtocol):
     def cut(self) -> None:
         """What was begun cannot be finished, and the client must see that it is not whole."""
         if self.flow.write_paused:
-            self._drop()
+            self.drop()
         else:
             self._close()
 
@@ -191,9 +209,9 @@ class FrontConnection(HttpToolsProtocol):
         """Close once all is written, and anyway after the time for that."""
         self.transport.close()
         if not self.flow.write_paused:
-            self._set("close", self.limits.write_timeout_s, self._drop)
+            self._set("close", self.limits.write_timeout_s, self.drop)
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """End at once; what the system keeps for a client that does not read goes too."""
         socket_of = self.transport.get_extra_info("socket")
         socket_of.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)

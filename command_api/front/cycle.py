@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from command_api.front.limits import SLICE_BYTES
 from edge.asgi import WHOLE_BODY
 from edge.errors import internal_error
 
@@ -43,6 +44,38 @@ class Cycle(RequestResponseCycle):
         if self.refused is not None and message["type"] == "http.request":
             raise self.refused
         return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """As ASGI has it; what is large goes out as fast as it is read."""
+        if len(cast("dict[str, bytes]", message).get("body", b"")) <= SLICE_BYTES:
+            await super().send(message)
+            return
+        assert message["type"] == "http.response.body"
+        # Such a body may be one that is kept for others too, so it is looked at, not copied.
+        await self._in_slices(memoryview(message["body"]), more=message.get("more_body", False))
+
+    async def _in_slices(self, rest: memoryview | bytearray, *, more: bool) -> None:
+        """Write a large body; of a bytearray only what is left of it is kept."""
+        front = self.front
+        assert front is not None
+        try:
+            while rest and not self.disconnected:
+                if self.flow.write_paused:
+                    front.replies.hold(front, len(rest))
+                    await self.flow.drain()
+                    continue
+                piece = bytes(rest[:SLICE_BYTES])
+                if isinstance(rest, bytearray):
+                    del rest[:SLICE_BYTES]
+                else:
+                    rest = rest[SLICE_BYTES:]
+                front.unwritten = len(rest)
+                await self._write_slice(piece, more=more or bool(rest))
+        finally:
+            front.all_written()
+
+    async def _write_slice(self, piece: bytes, *, more: bool) -> None:
+        await super().send({"type": "http.response.body", "body": piece, "more_body": more})
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Answer; what could not be answered whole must not look as if it were."""
@@ -101,21 +134,45 @@ class ShortCycle(Cycle):
             return
         body, more = message.get("body", b""), bool(message.get("more_body", False))
         assert isinstance(body, bytes)
+        if len(body) > SLICE_BYTES:
+            del body
+            await self._send_large(message, more=more)
+            return
         if not self.response_started:
-            head = self._head(chunked=more, size=len(body))
-            self.response_started = True
-            self.chunked_encoding = more
-            self.transport.write(head + (_chunk(body) if more else body))
+            self.transport.write(self._begin(body, more=more) + (_chunk(body) if more else body))
         elif more:
             self.transport.write(_chunk(body))
         else:
             self.transport.write(_chunk(body) + LAST_CHUNK)
         if not more:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive and self.front is not None:
-                self.front.say_no_more(unread=self.more_body)
-            self.on_response()
+            self._complete()
+
+    async def _send_large(self, message: ASGISendEvent, *, more: bool) -> None:
+        """Take the body out of the message, so that what was written of it can be let go."""
+        rest = bytearray(cast("dict[str, bytes]", message).pop("body"))
+        if not self.response_started:
+            self.transport.write(self._begin(rest, more=more))
+        await self._in_slices(rest, more=more)
+
+    async def _write_slice(self, piece: bytes, *, more: bool) -> None:
+        if self.chunked_encoding:
+            piece = _chunk(piece) if more else _chunk(piece) + LAST_CHUNK
+        self.transport.write(piece)
+        if not more:
+            self._complete()
+
+    def _begin(self, body: bytes | bytearray, *, more: bool) -> bytes:
+        """The head of a response that begins with this body."""
+        head = self._head(chunked=more, size=len(body))
+        self.response_started, self.chunked_encoding = True, more
+        return head
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive and self.front is not None:
+            self.front.say_no_more(unread=self.more_body)
+        self.on_response()
 
     def _head(self, *, chunked: bool, size: int) -> bytes:
         start = self._start

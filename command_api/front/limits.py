@@ -20,8 +20,12 @@ and the answer could be lost with it (RFC 9112, 9.6)."""
 DISCARDED_BYTES_MAX = 64 * 2**20
 """Most that is read of a request that was answered already, and dropped."""
 
+SLICE_BYTES = 64 * 1024
+"""Most of a reply that is written before it is asked whether the client keeps up."""
 READ_BYTES_MIN = 16 * 1024
 """Least that a client reads of a waiting reply in each write time-out."""
+READ_TIMEOUTS_MAX = 16
+"""A client reads so fast that what waits for it is read within so many write time-outs."""
 
 
 class FrontLimits(NamedTuple):

@@ -11,6 +11,7 @@ import uvicorn
 from command_api.front.bodies import Bodies
 from command_api.front.limits import FrontLimits
 from command_api.front.protocol import FrontProtocol
+from command_api.front.replies import WaitingReplies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,11 +42,20 @@ class Application(Protocol):
 class Server(uvicorn.Server):
     """uvicorn's, which hears the calls out that it ends before anything is taken apart."""
 
+    def __init__(self, config: uvicorn.Config, *, grace_s: float) -> None:
+        """The grace is ours to time: uvicorn would not even begin to wait without any."""
+        super().__init__(config)
+        self._grace_s = grace_s
+
     async def _wait_tasks_to_complete(self) -> None:
-        """As long as the grace; then end the calls, and wait for what that takes them."""
+        """As long as the grace; then end the calls, and wait for what that takes them.
+
+        Raises TimeoutError, at which uvicorn ends whatever is left.
+        """
         try:
-            await super()._wait_tasks_to_complete()
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._grace_s):
+                await super()._wait_tasks_to_complete()
+        except TimeoutError:
             running = list(self.server_state.tasks)
             for task in running:
                 task.cancel()
@@ -74,7 +84,8 @@ def make_server(
     requests = settings.requests
     # One body of the largest size always fits.
     bodies = Bodies(max(requests.bodies_bytes_max, requests.body_bytes_max))
-    front = {"endpoints": targets, "limits": limits, "bodies": bodies}
+    replies = WaitingReplies(server.replies_bytes_max)
+    front = {"endpoints": targets, "limits": limits, "bodies": bodies, "replies": replies}
     return Server(
         uvicorn.Config(
             app,
@@ -86,7 +97,7 @@ def make_server(
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=server.shutdown_grace_s,
             backlog=BACKLOG,
-        )
+        ),
+        grace_s=server.shutdown_grace_s,
     )

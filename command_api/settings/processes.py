@@ -61,6 +61,13 @@ class ServerSettings(Group):
         alias="GATEWAYZ_WRITE_TIMEOUT_S",
         description="How long a client may leave a reply unread, seconds.",
     )
+    replies_bytes_max: int = Field(
+        256 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_REPLIES_BYTES_MAX",
+        description="Most bytes of large replies that wait for their readers in a process; beyond "
+        "it the one that has waited longest is cut.",
+    )
     shutdown_grace_s: int = Field(
         10,
         ge=0,

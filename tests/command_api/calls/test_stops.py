@@ -7,6 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.harness import (
     DONE,
     begin_stream,
@@ -39,8 +41,9 @@ def outcomes(gateway: RunningGateway) -> list[str]:
         ]
 
 
+@pytest.mark.parametrize("grace_s", [0, 1])
 def test_a_stream_ends_openly_when_its_process_stops(
-    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream, grace_s: int
 ) -> None:
     """Past the grace: an error chunk, [DONE], one settlement (P2, money rule 4)."""
     begun = threading.Event()
@@ -55,7 +58,9 @@ def test_a_stream_ends_openly_when_its_process_stops(
 
     upstream.answer = endless
     with ThreadPoolExecutor(1) as pool:
-        with running_gateway(database, tmp_path / "home", upstream) as gateway:
+        with running_gateway(
+            database, tmp_path / "home", upstream, shutdown_grace_s=grace_s
+        ) as gateway:
             user = gateway.user()
             answer = pool.submit(gateway.chat, user, {"stream": True})
             assert begun.wait(5)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command_api.front.toy import FLOOD_PIECES, LONG, PIECE, SHORT, Wire, request, serving
+from tests.command_api.front.toy import (
+    FLOOD_PIECES,
+    HUGE_BYTES,
+    LONG,
+    PIECE,
+    SHORT,
+    Wire,
+    request,
+    serving,
+)
 from tests.support.harness import eventually, running_gateway
 
 if TYPE_CHECKING:
@@ -69,6 +80,55 @@ def test_the_rest_of_a_reply_does_not_wait_for_ever(
             )
             assert wire.socket.recv(1)
         assert eventually(lambda: sockets_of(port) == 0)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_slow_readers_of_whole_replies_are_bounded(tmp_path: Path, path: str) -> None:
+    """In memory, whatever the time-out: the one that has waited longest is cut (rule: bounded)."""
+    room = {"write_timeout_s": 60, "replies_bytes_max": 2 * HUGE_BYTES}
+    with serving(tmp_path, **room) as (toy, port), ExitStack() as stack:
+        before = resident()
+        wires = []
+        for waiting in (1, *[2] * (CALLERS - 1)):
+            wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
+            wire.send(request(path=path, x_do="huge"))
+            assert wire.socket.recv(1, socket.MSG_PEEK)
+            wires.append(wire)
+            assert eventually(partial(toy.answers, waiting))
+        time.sleep(0.5)
+        assert resident() - before < 2 * HUGE_BYTES + MEMORY_MAX
+        assert sockets_of(port) == 2
+        wires[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+        assert len(wires[-1].answer()[2]) == HUGE_BYTES
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_a_large_reply_is_not_read_as_slowly_as_a_small_one(tmp_path: Path, path: str) -> None:
+    """Enough of it must be read in each time-out, or its connection ends (rule: bounded)."""
+    with serving(tmp_path, write_timeout_s=WRITE_TIMEOUT_S) as (toy, port), ExitStack() as stack:
+        wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
+        wire.send(request(path=path, x_do="huge"))
+        assert wire.socket.recv(1)
+        assert toy.active == 1
+        began = time.monotonic()
+        while toy.active:
+            wire.socket.recv(4_800)
+            time.sleep(0.1)
+            assert time.monotonic() < began + 5 * WRITE_TIMEOUT_S
+        assert eventually(lambda: sockets_of(port) == 0)
+
+
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_a_large_reply_is_whole_and_the_connection_goes_on(tmp_path: Path, path: str) -> None:
+    """However it is cut into writes, and alone or in a row (rule: wire)."""
+    with serving(tmp_path) as (_, port), closing(Wire(port)) as wire:
+        huge = request(path=path, x_do="huge")
+        wire.send(huge + huge + request(b"end", path=path))
+        for _ in range(2):
+            assert wire.answer()[2] == bytes(HUGE_BYTES)
+        assert wire.answer()[2] == b"end"
+        wire.send(request(PIECE * 5, path=path, x_do="stream"))
+        assert wire.answer()[2] == PIECE * 5 + b"." + PIECE * 5
 
 
 def test_a_slow_reader_gets_all(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ TIMEOUT_S = 10.0
 BODY_BYTES_MAX = 1_000_000
 PIECE = b"x" * 65_536
 FLOOD_PIECES = 1_600
+HUGE_BYTES = 24 * 2**20
 SHORT, LONG = "/short", "/long"
 
 
@@ -46,6 +47,10 @@ class Toy:
                     return
         assert scope["path"] in (SHORT, LONG)
         await self.answer(scope, receive, send)
+
+    def answers(self, many: int) -> bool:
+        """Whether so many requests are under way."""
+        return self.active == many
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count those under way."""
@@ -91,6 +96,8 @@ class Toy:
                 self.flooding -= 1
             case b"large":
                 await send_whole(send, 200, PIECE * 100, [])
+            case b"huge":
+                await send_whole(send, 200, bytes(HUGE_BYTES), [])
             case b"watch":
                 while (await receive())["type"] != "http.disconnect":
                     pass
