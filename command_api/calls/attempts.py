@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.calls.defects import UNFORESEEN, give_up, known
 from command_api.replies.failures import (
     UpstreamFailure,
     failure_of_body,
@@ -21,6 +22,7 @@ from command_api.replies.failures import (
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
 from command_api.replies.usage_report import parse_usage
+from edge.errors import ApiError
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
@@ -47,10 +49,6 @@ def open_upstream(
     attempt.limit = call.answer_limit(limit)
     body = call.request.upstream_body(offer, provider, max_tokens=limit)
     return provider.upstream.send(call.request.operation, body, stream=stream)
-
-
-UNFORESEEN = "a reply that this gateway cannot read"
-"""Whatever a provider sends, reading it ends in an answer or a failure of the attempt."""
 
 
 class WholeAttempt:
@@ -80,16 +78,23 @@ async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Whol
 async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> WholeAttempt:
     offer = attempt.offer
     reply: UpstreamReply | None = None
+    asking = open_upstream(registry, call, attempt, stream=False)
     try:
-        reply = await open_upstream(registry, call, attempt, stream=False)
+        reply = await asking
         raw = await reply.whole()
+        reply.release()
     except UpstreamError as error:
         raise failure_of_exception(offer.provider, error) from error
     except asyncio.CancelledError:
         if reply is not None:
             reply.interrupt()
         raise
-    reply.release()
+    except Exception as error:
+        told = known(error, call, attempt)
+        give_up(reply)
+        if isinstance(told, ApiError):
+            raise
+        raise failure_of_exception(offer.provider, told) from None
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
@@ -139,11 +144,19 @@ class StreamAttempt:
             self.interrupt()
             self.let_go()
             raise
+        except Exception as error:
+            told = self.known(error)
+            reply, self.reply = self.reply, None
+            give_up(reply)
+            if isinstance(told, ApiError):
+                raise
+            raise failure_of_exception(self.attempt.offer.provider, told) from None
 
     async def _begin(self) -> None:
         provider, scanner = self.attempt.offer.provider, self.scanner
+        asking = open_upstream(self._registry, self._call, self.attempt, stream=True)
         try:
-            reply = await self._open()
+            reply = await self._open(asking)
             while not (scanner.started or scanner.done):
                 piece = await reply.piece()
                 if not piece:
@@ -181,6 +194,10 @@ class StreamAttempt:
             logger.exception("the stream of %s to %s could not be read", provider, self._call.id)
             raise BrokenStreamError(UNFORESEEN) from None
 
+    def known(self, error: Exception) -> UpstreamError | ApiError:
+        """What an adapter raised, as the attempt knows it."""
+        return known(error, self._call, self.attempt)
+
     def failure_of(
         self, error: UpstreamError | BrokenStreamError | StreamErrorChunk
     ) -> UpstreamFailure:
@@ -196,9 +213,9 @@ class StreamAttempt:
         failure.hide(self._registry.providers[self.attempt.offer.provider].secrets)
         return failure
 
-    async def _open(self) -> UpstreamReply:
+    async def _open(self, asking: Awaitable[UpstreamReply]) -> UpstreamReply:
         offer = self.attempt.offer
-        reply = self.reply = await self._head()
+        reply = self.reply = await self._head(asking)
         if reply.status != OK:
             raw = await reply.whole()
             raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
@@ -208,7 +225,7 @@ class StreamAttempt:
             raise _not_a_stream(offer.provider, await reply.whole())
         return reply
 
-    async def _head(self) -> UpstreamReply:
+    async def _head(self, asking: Awaitable[UpstreamReply]) -> UpstreamReply:
         """The reply once its head is there; raises UpstreamInterruptedError for a hang-up before.
 
         Until then there is no reply to interrupt, so the waiting itself is cancelled, as
@@ -218,7 +235,7 @@ class StreamAttempt:
         assert task is not None, "a call runs in a task"
         before, self._asking = task.cancelling(), task
         try:
-            return await open_upstream(self._registry, self._call, self.attempt, stream=True)
+            return await asking
         except asyncio.CancelledError:
             if self._interrupted and task.uncancel() <= before:
                 message = "interrupted"
@@ -245,7 +262,10 @@ class StreamAttempt:
         """Done with the reply, which is not ours from here on."""
         reply, self.reply = self.reply, None
         if reply is not None:
-            reply.release()
+            try:
+                reply.release()
+            except Exception as error:  # noqa: BLE001 - `known` logs it.
+                self.known(error)
 
     def usage(self) -> Usage:
         """The provider's count, of a stream that was cut as far as it came, or ours."""

@@ -169,13 +169,15 @@ class InferenceStream:
                     raise UpstreamInterruptedError("interrupted")
                 if bound.passed:
                     break
-                if out:
-                    await self._pass(out)
+                await self._pass(out)
                 if not await bound.covered():
                     await self._uncovered()
                     return
                 assert won.reply is not None
-                piece = await won.reply.piece()
+                try:
+                    piece = await won.reply.piece()
+                except Exception as error:  # noqa: BLE001 - `known` logs what no port allows.
+                    raise won.known(error) from None
                 if not piece:
                     out = won.read(b"")
                     break
@@ -189,7 +191,8 @@ class InferenceStream:
         except UpstreamError as error:
             await self._broke(error, b"")
         except (BrokenStreamError, StreamErrorChunk) as error:
-            self._interrupt()
+            assert self._won is not None, "before output a stream fails as an attempt"
+            self._won.interrupt()
             await self._broke(error, error.passed)
 
     async def _charge(self, reason: str) -> None:
@@ -229,15 +232,16 @@ class InferenceStream:
         if self._call.request.max_tokens is None and not self._call.affords_all:
             await self._uncovered(out)
             return
-        self._record("maximum_ignored")
-        self._interrupt()
         assert self._won is not None, "only a stream with output is cut"
+        self._record("maximum_ignored")
+        self._won.interrupt()
         await self._close(out + self._won.scanner.length_chunk() + DONE, "maximum_ignored")
 
     async def _uncovered(self, out: bytes = b"") -> None:
         """The credits for more output are not there: end here, charge what was made."""
+        assert self._won is not None, "only a stream with output is cut"
         self._record("insufficient_credits")
-        self._interrupt()
+        self._won.interrupt()
         error = ApiError(
             402,
             "insufficient_credits",
@@ -257,10 +261,6 @@ class InferenceStream:
         self._record("client_disconnected")
         await self._charge("client_disconnected")
 
-    def _interrupt(self) -> None:
-        if self._won is not None:
-            self._won.interrupt()
-
     async def _begin(self) -> None:
         self._begun = True
         self._head.provider = self._call.model.provider
@@ -277,6 +277,8 @@ class InferenceStream:
         )
 
     async def _pass(self, out: bytes) -> None:
+        if not out:
+            return
         if not self._begun:
             await self._begin()
         self._keep(out)

@@ -57,6 +57,8 @@ def to_fal(asked: dict[str, Any]) -> dict[str, Any]:
 def from_fal(body: dict[str, Any], created: int) -> dict[str, Any]:
     """Fal's result as OpenAI's images; raises UpstreamBrokenError for a result without any."""
     found = body.get("images") or ([body["image"]] if body.get("image") else [])
+    if not isinstance(found, list):
+        found = []
     data: list[dict[str, Any]] = []
     for image in found:
         url = image.get("url") if isinstance(image, dict) else image
@@ -185,8 +187,12 @@ class FalUpstream:
 
 def _path(queued: dict[str, Any], name: str) -> str:
     """The path of a URL that fal gave. It is asked for at our own origin only, with our key."""
-    parts = urlsplit(str(queued.get(name) or ""))
-    if not parts.path:
+    url = str(queued.get(name) or "")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.path or not url.isascii() or not url.isprintable() or " " in url:
         message = f"the queue's answer has no {name}"
         raise UpstreamBrokenError(message)
     return "/" + parts.path + (f"?{parts.query}" if parts.query else "")
@@ -195,6 +201,6 @@ def _path(queued: dict[str, Any], name: str) -> str:
 def _result_of(raw: bytes) -> dict[str, Any]:
     try:
         return decode_object(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = "the reply is not a JSON object"
         raise UpstreamBrokenError(message) from None
