@@ -66,8 +66,9 @@ def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
 def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     """Serve HTTP on an inherited socket until told to stop."""
     database = database_of(settings)
-    app = make_app(settings, database, vault_of(settings, database))
+    # First the files: the providers' connections get what those of the clients leave.
     room = connections_with(settings.server.connections_max)
+    app = make_app(settings, database, vault_of(settings, database))
     server = make_server(app, settings, connections_max=room)
 
     def orphaned() -> None:

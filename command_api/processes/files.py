@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import sys
 from contextlib import suppress
 
 logger = logging.getLogger("gatewayz")
@@ -29,6 +30,18 @@ def connections_with(asked: int) -> int:
             *(files, room, asked),
         )
     return min(room, asked)
+
+
+def upstream_connections(asked: int) -> int:
+    """How many connections to providers the files leave beside `asked` client connections.
+
+    An idle one is a file as well: without a maximum those of one provider shut the others out.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return sys.maxsize
+    room = max((files - OWN_FILES) // FILES_OF_A_CALL, CONNECTIONS_MIN)
+    return max(files - OWN_FILES - min(room, asked), CONNECTIONS_MIN)
 
 
 def _raised(wanted: int) -> int:

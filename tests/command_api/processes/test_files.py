@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import logging, resource
-from command_api.processes.files import connections_with
+from command_api.processes.files import connections_with, upstream_connections
 logging.basicConfig()
 print(connections_with(4096), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print(upstream_connections(4096), upstream_connections(10))
 """
 
 
@@ -42,5 +43,8 @@ def test_the_hard_limit_decides(
         timeout=60,
         cwd=tmp_path,
     )
-    assert done.stdout.split() == [str(expected), str(hard)]
+    clients, files, *providers = (int(each) for each in done.stdout.split())
+    assert (clients, files) == (expected, hard)
+    room = [hard - OWN_FILES - each for each in (expected, min(expected, 10))]
+    assert providers == [max(each, CONNECTIONS_MIN) for each in room]
     assert ("raise the hard limit" in done.stderr) is warned

@@ -11,8 +11,9 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from providers.inference.adapters.http1.connection import Connections, HttpConnection
+from providers.inference.adapters.http1.connection import HttpConnection
 from providers.inference.adapters.http1.limits import ClientLimits
+from providers.inference.adapters.http1.pool import Connections
 from providers.inference.adapters.http1.reply import HttpReply
 from providers.inference.port import TRACE, UpstreamBrokenError, UpstreamConnectError
 
@@ -36,6 +37,8 @@ class HttpClient:
             message = f"{base_url!r} is not an http or https URL"
             raise ValueError(message)
         self._connections = Connections(limits or ClientLimits())
+        self._room = self._connections.limits.room
+        self._room.clients.append(self._connections)
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
@@ -97,7 +100,7 @@ class HttpClient:
                 each.transport.close()
             else:
                 each.transport.abort()
-        idle.clear()
+        self._connections.stop()
         await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
     def _reusable(self, loop: asyncio.AbstractEventLoop) -> HttpConnection | None:
@@ -113,7 +116,10 @@ class HttpClient:
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
         connect_s = self._connections.limits.connect_s
+        self._room.connecting += 1
         try:
+            if self._room.make():
+                await asyncio.sleep(0)  # Transports close at the loop's next turn.
             async with asyncio.timeout(connect_s):
                 _, connection = await loop.create_connection(
                     lambda: HttpConnection(self._connections, loop),
@@ -126,4 +132,6 @@ class HttpClient:
             raise UpstreamConnectError(message) from error
         except OSError as error:
             raise UpstreamConnectError(str(error)) from error
+        finally:
+            self._room.connecting -= 1
         return connection

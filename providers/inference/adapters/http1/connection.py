@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -27,25 +26,14 @@ from providers.inference.port import (
 )
 
 if TYPE_CHECKING:
-    from providers.inference.adapters.http1.limits import ClientLimits
+    from providers.inference.adapters.http1.pool import Connections
 
 PAUSE_BYTES = 256 * 1024
-IDLE_CONNECTIONS_MAX = 512
 DRAIN_S = 2.0
 FINAL_STATUS_MIN = 200
 """Responses below are interim ones (RFC 9110, 15.2)."""
 ZLIB_ANY_HEADER = 47
 _IDENTITY = (b"", b"identity")
-
-
-@dataclass(slots=True)
-class Connections:
-    """What the connections of one client share."""
-
-    limits: ClientLimits
-    idle: list[HttpConnection] = field(default_factory=list)
-    open: set[HttpConnection] = field(default_factory=set)
-    """Every connection there is, idle or not."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -304,17 +292,14 @@ class HttpConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _pool(self) -> None:
-        pool = self._connections.idle
         if (
             self._error is None
             and not self.closed
             and self._reusable
-            and len(pool) < IDLE_CONNECTIONS_MAX
+            and self._connections.keep(self, self._loop)
         ):
             if self._paused:
                 self._resume()
             self.fresh = False
-            self.idle_since = self._loop.time()
-            pool.append(self)
         elif not self.closed:
             self.transport.close()

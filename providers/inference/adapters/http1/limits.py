@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from providers.inference.adapters.http1.pool import ConnectionRoom
 
 HEADERS_MAX = 100
 """Most header lines of one exchange: interim responses and trailers count with the rest."""
@@ -23,3 +25,5 @@ class ClientLimits:
     attempt_s: float = 600.0
     reply_bytes_max: int = 64 * 1024 * 1024
     idle_connection_s: float = 15.0
+    room: ConnectionRoom = field(default_factory=ConnectionRoom, compare=False)
+    """Shared by all clients that have these limits."""
