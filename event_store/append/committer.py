@@ -28,6 +28,7 @@ from event_store.append.entries import (
     UnpackableEntryError,
     fits,
     pack,
+    trial_entry,
     unpack,
 )
 from event_store.errors import (
@@ -76,7 +77,7 @@ class Committer:
     ) -> None:
         """`hold_ttl_s` is a hold's life; an entry waits at most `append_timeout_s`."""
         self._conninfo = conninfo
-        self._owner_id, self._owner = owner_id, owner_id.bytes
+        self._owner = owner_id.bytes
         self._hold_ttl_s = hold_ttl_s
         self._timeout_s = append_timeout_s
         self._queue: deque[_Waiting] = deque()
@@ -185,9 +186,12 @@ class Committer:
         """Is there still a server, and does it write? One that does not may have a successor."""
         self._probe_due = False
         try:
-            self._refusing = not await connection.writable(
-                owner=self._owner_id if self._refusing else None
-            )
+            if self._refusing:
+                # Other tables may well be written: only an append tells whether one is taken.
+                trial = pack([trial_entry()], self._owner, self._hold_ttl_s)
+                self._refusing = not await connection.takes(trial)
+            else:
+                self._refusing = not await connection.writes()
         except ConnectionLostError:
             self._drop()
             return
@@ -248,10 +252,11 @@ class Committer:
             self._fail_overdue()
             return
         if result.status == pq.ExecStatus.TUPLES_OK:
-            self._refusing = False
             codes, figures = result.get_value(0, 0), result.get_value(0, 1)
             assert codes is not None and figures is not None
             for waiting, answer in zip(batch, unpack(codes, figures, len(batch)), strict=True):
+                if answer.code == AppendCode.OK:
+                    self._refusing = False  # Answers that write nothing do not say so.
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
             self._batch_max = min(2 * self._batch_max, BATCH_ENTRIES_MAX)
@@ -263,6 +268,7 @@ class Committer:
         message = result.get_error_message().strip()
         state = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
         if state.startswith(SHUTTING_DOWN):
+            self._refusing = True  # Until the next server, or this one, has taken something.
             self._queue.extendleft(reversed(batch))
             self._drop()
             self._fail_overdue()

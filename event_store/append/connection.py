@@ -17,7 +17,6 @@ from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from psycopg.pq.abc import PGresult
 
@@ -28,6 +27,8 @@ PREPARE_TIMEOUT_S = 2.0
 PROBE_TIMEOUT_S = 2.0
 WRITES_SQL = b"SELECT WHERE current_setting('transaction_read_only') = 'off'"
 """Of a standby too: there it is always on."""
+TRIAL_TIMEOUT_MS = 1_500
+BEGIN_TRIAL_SQL = b"BEGIN; SET LOCAL statement_timeout = %d" % TRIAL_TIMEOUT_MS
 _BINARY = [1] * 12
 _STARTED = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
@@ -126,21 +127,20 @@ class Connection:
             BATCH_TIMEOUT_S,
         )
 
-    async def writable(self, *, owner: UUID | None) -> bool:
-        """Whether this session may write; with `owner` by writing its lease as it is.
+    async def writes(self) -> bool:
+        """Whether this session may write at all; raises ConnectionLostError when none answers."""
+        result = await self._ask(lambda: self.pg.send_query(WRITES_SQL), PROBE_TIMEOUT_S)
+        return result.status == pq.ExecStatus.TUPLES_OK and result.ntuples == 1
 
-        Raises ConnectionLostError when nothing answers.
+    async def takes(self, parameters: list[bytes]) -> bool:
+        """Whether a batch would be taken: it is appended and rolled back.
+
+        What stays is a gap in the positions. Raises ConnectionLostError.
         """
-        sql = WRITES_SQL
-        if owner is not None:
-            sql = (
-                b"UPDATE process_lease SET expires_at = expires_at WHERE owner_id = '%b' "
-                b"RETURNING true" % str(owner).encode()
-            )
-        result = await self._ask(lambda: self.pg.send_query(sql), PROBE_TIMEOUT_S)
-        return result.status == pq.ExecStatus.TUPLES_OK and (
-            owner is not None or result.ntuples == 1
-        )
+        await self._ask(lambda: self.pg.send_query(BEGIN_TRIAL_SQL), PROBE_TIMEOUT_S)
+        result = await self.append(parameters)
+        await self._ask(lambda: self.pg.send_query(b"ROLLBACK"), PROBE_TIMEOUT_S)
+        return result.status == pq.ExecStatus.TUPLES_OK
 
     async def _ask(self, send: Callable[[], None], timeout_s: float) -> PGresult:
         answer = self._answer = self._loop.create_future()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.events import ledger as ev
+from event_store.ids import new_uuid7, now_iso
 
 
 class EntryKind(IntEnum):
@@ -104,6 +105,24 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def event_id(self) -> bytes:
         """The id of the event, which stands first in its state."""
         return self.state[7:43]
+
+
+def trial_entry() -> Entry:
+    """What a ledger takes that takes anything: a grant to nobody. It is always rolled back."""
+    lot, account = new_uuid7(), new_uuid7()
+    state = {
+        "id": str(new_uuid7()),
+        "effective_at": now_iso(),
+        "actor": "system:probe",
+        "correlation_id": str(lot),
+        "account_id": str(account),
+        "lot_id": str(lot),
+        "kind": "bonus",
+        "priority": 0,
+        "amount_nano_usd": 1,
+        "expires_at": None,
+    }
+    return Entry(EntryKind.GRANT, lot.bytes, account.bytes, 1, msgspec.json.encode(state)[:-1])
 
 
 class UnpackableEntryError(ValueError):

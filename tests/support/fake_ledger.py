@@ -18,7 +18,6 @@ from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from event_store.append.entries import Entry
     from tests.support.scheduler import Fate
@@ -138,6 +137,9 @@ class Line:
         if done:
             raise ConnectionLostError
 
-    async def writable(self, *, owner: UUID | None) -> bool:
+    async def takes(self, _: list[Entry]) -> bool:
+        return await self.writes()
+
+    async def writes(self) -> bool:
         await self._pass(self.fate.delay(1))
         return not self.fate.happens("the database does not write", 0.1)

@@ -104,9 +104,48 @@ def test_a_database_that_refuses_gives_503_and_is_seen(
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "ledger_unavailable"
         assert refused.headers["retry-after"]
+        assert health(gateway) == 503
         owner.execute("DROP TRIGGER refuse ON events; DROP FUNCTION refuse")
     eventually(lambda: health(gateway) == 200, HEALS_S + SLACK_S)
     assert gateway.chat(user, {}).status_code == 200
+
+
+@pytest.mark.parametrize("state", ["25006", "53100"])
+def test_health_says_503_all_the_while(
+    gateway: RunningGateway, database: Database, state: str
+) -> None:
+    """Where other tables can still be written too, and with calls that try it: 503 as long as the
+    log takes nothing, 200 soon after, and nothing of the trials in the log (P10, P12).
+    """
+    user = gateway.user()
+    events = gateway.events()
+    with database.connect_as_owner() as owner:
+        owner.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$; "
+            "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW "
+            "EXECUTE FUNCTION refuse(); "
+        )
+        seen: list[int] = []
+        calls: list[int] = []
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            calls.append(gateway.chat(user, {}).status_code)
+            again = time.monotonic() + 0.5
+            while time.monotonic() < again:
+                seen.append(health(gateway))
+                time.sleep(0.02)
+        # As long without a call, as for a balancer that listened.
+        for _ in range(100):
+            seen.append(health(gateway))
+            time.sleep(0.03)
+        owner.execute("DROP TRIGGER refuse ON events; DROP FUNCTION refuse")
+    assert set(calls) == {503}
+    assert set(seen) == {503}
+    eventually(lambda: health(gateway) == 200, HEALS_S + SLACK_S)
+    assert gateway.events() == events
+    assert gateway.chat(user, {}).status_code == 200
+    gateway.verified()
 
 
 def test_a_look_up_that_hangs_has_an_end(gateway: RunningGateway, database: Database) -> None:
