@@ -34,6 +34,7 @@ from event_store.ids import new_uuid7_text
 from providers.inference.port import TRACE
 
 if TYPE_CHECKING:
+    from command_api.calls.attempts import WholeAttempt
     from command_api.calls.parts import CallParts
     from command_api.kept_replies.idempotency import KnownKey
     from command_api.operations.request import Answer, InferenceRequest
@@ -163,6 +164,8 @@ class InferenceRoute:
             call.idempotency_key and await parts.idempotency.find(call.idempotency_key)
         ):
             raise refusal
+        if call.idempotency_key:
+            parts.idempotency.ask_ahead(call.caller)
         answer = await parts.cashier.place(call)
         if answer.code not in KEY_TAKEN:
             return True
@@ -219,14 +222,15 @@ class InferenceRoute:
         parts, deadline_s = self._parts, self._parts.settings.calls.deadline_s
         cashier = parts.cashier
         failover = Failover(parts.router, call, deadline_s=deadline_s, first_output_s=deadline_s)
+        made: WholeAttempt | None = None
         try:
             made = await failover.first(lambda each: answer_whole(parts.registry, call, each))
             answer = made.answer
             call.settle_with(made.attempt.offer)
+            made.attempt.record(status=OK)
             if call.idempotency_key:
                 kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
                 call.kept_reply = kept
-            made.attempt.record(status=OK)
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             if call.cache_name:
                 reply = CachedReply(call.id, call.model.provider, answer.raw)
@@ -235,14 +239,26 @@ class InferenceRoute:
             await cashier.void(call, failure.code)
             raise failure.error from None
         except asyncio.CancelledError:
-            if call.unresolved:
-                cashier.abandon(call, "the gateway stopped before the provider answered")
+            await self._stopped(call, made)
             raise gateway_stopping(charged=call.charged is not None) from None
         head.provider = call.model.provider
         raw = [answer.raw]
         del made, answer
         # Popped, so that nobody but its writer keeps a reply that is read slowly.
         await send_whole(send, OK, raw.pop(), head.listed())
+
+    async def _stopped(self, call: Call, made: WholeAttempt | None) -> None:
+        """The process is stopping: what a provider answered is charged, all else is free."""
+        cashier = self._parts.cashier
+        if not call.unresolved:
+            return
+        if made is None:
+            cashier.abandon(call, "the gateway stopped before the provider answered")
+            return
+        usage, request_id = made.answer.usage, made.answer.request_id
+        await cashier.settle(
+            call, made.attempt, usage, request_id=request_id, reason="gateway_stopped"
+        )
 
 
 def _stored(call: Call, answer: Answer) -> StoredReply:

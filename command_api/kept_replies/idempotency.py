@@ -124,6 +124,10 @@ class Idempotency:
             return msgspec.msgpack.decode(opened, type=StoredReply)
         return StoredReply(call_id, row[0], row[1], row[2], opened)  # Kept by an older release.
 
+    def ask_ahead(self, caller: Caller) -> None:
+        """A reply to this caller will be sealed: what that needs is asked for meanwhile."""
+        self._lookups.ask_ahead(caller)
+
     async def sealed(self, caller: Caller, reply: StoredReply) -> bytes:
         """The reply, encrypted, to ride with its call's settlement; empty when it cannot be kept.
 

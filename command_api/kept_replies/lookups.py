@@ -1,18 +1,21 @@
 """Look-ups for kept replies, through a few connections that stay open.
 
 A new key needs none: the append knows whether it is taken. Repeated requests find out here what
-became of the first one, and a user's data key is asked for once a minute at most.
+became of the first one. A user's data key is asked for once a minute at most, while the provider
+works: an answer that was paid for waits for nothing longer than a second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
+
+from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
     from edge.caller import Caller
@@ -20,9 +23,25 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 4
 LOOKUP_TIMEOUT_S = 5.0
+CHECK_TIMEOUT_S = 1.0
+"""Longest wait for a pooled connection's sign of life, seconds."""
+RECONNECT_S = 2.0
+"""How long the pool tries by itself; afterwards each look-up tries anew, with no pause between."""
+DATA_KEY_WAIT_S = 1.0
+"""Longest that an answered call waits for its user's data key, seconds."""
 DATA_KEY_CACHE_S = 60.0
 """A key that was destroyed meanwhile opens nothing that is sealed with the copy: it is wrapped."""
+DATA_KEY_FAILURE_S = 3.0
+"""How long nobody asks again for a data key that could not be had, seconds."""
 DATA_KEYS_MAX = 10_000
+
+
+class DataKey(NamedTuple):
+    """What is known of a user's wrapped data key: good, or not asked for again, until then."""
+
+    until: float
+    wrapped: bytes | None
+    failure: str = ""
 
 
 class Lookups:
@@ -36,46 +55,82 @@ class Lookups:
             min_size=1,
             max_size=CONNECTIONS_MAX,
             timeout=LOOKUP_TIMEOUT_S,
-            check=AsyncConnectionPool.check_connection,
+            reconnect_timeout=RECONNECT_S,
+            check=_answers,
             open=False,
         )
-        self._asking = asyncio.Lock()
-        self._data_keys: dict[str, tuple[float, bytes]] = {}
+        self._data_keys: dict[str, DataKey] = {}
+        self._asked: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, once the data keys that are asked for are there or are given up."""
+        if self._asked:
+            await asyncio.wait(self._asked.values())
         await self._pool.close()
 
     async def fetch(self, query: str, values: list[Any]) -> tuple[Any, ...] | None:
         """One row; raises psycopg.OperationalError when it cannot be had in time."""
-        try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                if self._pool.closed:
-                    await self._pool.open()
-                async with self._pool.connection() as connection:
-                    cursor = await connection.execute(query.encode(), values)
-                    return await cursor.fetchone()
-        except TimeoutError:
-            message = f"a look-up took more than {LOOKUP_TIMEOUT_S} s"
-            raise psycopg.OperationalError(message) from None
+        until = time.monotonic() + LOOKUP_TIMEOUT_S
+        if self._pool.closed:
+            await self._pool.open()
+        async with self._pool.connection() as connection:
+            with hanging_up(connection, max(until - time.monotonic(), 0.0)):
+                cursor = await connection.execute(query.encode(), values)
+                return await cursor.fetchone()
+
+    def ask_ahead(self, caller: Caller) -> None:
+        """Begin to ask for the caller's data key, so that it is there once it is needed."""
+        if self._known(caller.user_id) is None:
+            self._ask(caller.user_id)
 
     async def data_key(self, caller: Caller) -> bytes | None:
-        """The caller's wrapped data key, None when it was destroyed (P5); raises as `fetch`."""
-        known = self._data_keys.get(caller.user_id)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        async with self._asking:
-            # Whoever waited finds what the one before it was told.
-            known = self._data_keys.get(caller.user_id)
-            if known is not None and known[0] > time.monotonic():
-                return known[1]
+        """The caller's wrapped data key, None when it was destroyed (P5).
+
+        Raises psycopg.OperationalError when it cannot be had in DATA_KEY_WAIT_S.
+        """
+        user_id = caller.user_id
+        known = self._known(user_id)
+        if known is None:
+            # One look-up serves all who wait for it, and goes on when they no longer do.
+            await asyncio.wait({self._ask(user_id)}, timeout=DATA_KEY_WAIT_S)
+            known = self._data_keys.get(user_id)
+        if known is not None and not known.failure:
+            return known.wrapped  # One of late is as good: it is wrapped.
+        message = known.failure if known else f"a look-up took more than {DATA_KEY_WAIT_S} s"
+        raise psycopg.OperationalError(message)
+
+    def _known(self, user_id: str) -> DataKey | None:
+        known = self._data_keys.get(user_id)
+        return known if known is not None and known.until > time.monotonic() else None
+
+    def _ask(self, user_id: str) -> asyncio.Task[None]:
+        task = self._asked.get(user_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._learn(user_id))
+            self._asked[user_id] = task
+            task.add_done_callback(lambda _: self._asked.pop(user_id, None))
+        return task
+
+    async def _learn(self, user_id: str) -> None:
+        """Note the wrapped data key; a failure does not displace one that was had."""
+        try:
             row = await self.fetch(
-                "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(caller.user_id)]
+                "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(user_id)]
             )
-            if row is None or row[0] is None:
-                return None
-            if len(self._data_keys) >= DATA_KEYS_MAX:
-                self._data_keys.clear()
-            key = bytes(row[0])
-            self._data_keys[caller.user_id] = (time.monotonic() + DATA_KEY_CACHE_S, key)
-            return key
+        except psycopg.Error as error:
+            had = self._data_keys.get(user_id)
+            wrapped = had.wrapped if had is not None else None
+            failure = "" if wrapped is not None else str(error)
+            found = DataKey(time.monotonic() + DATA_KEY_FAILURE_S, wrapped, failure)
+        else:
+            wrapped = bytes(row[0]) if row is not None and row[0] is not None else None
+            found = DataKey(time.monotonic() + DATA_KEY_CACHE_S, wrapped)
+        if len(self._data_keys) >= DATA_KEYS_MAX:
+            self._data_keys.clear()
+        self._data_keys[user_id] = found
+
+
+async def _answers(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raise psycopg.OperationalError when nobody answers on a pooled connection."""
+    with hanging_up(connection, CHECK_TIMEOUT_S):
+        await AsyncConnectionPool.check_connection(connection)

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -185,6 +186,8 @@ class RunningGateway:
     database: Database
     settings: Settings
     upstream: ScriptedUpstream
+    stop: Callable[[], None]
+    """Begin the orderly end, as SIGTERM does."""
 
     def user(self, grant: int = 10 * USD, email: str | None = None, **lot: Any) -> NewUser:
         """A user with credits, in nano-USD."""
@@ -321,7 +324,8 @@ def running_gateway(
         time.sleep(0.01)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        yield RunningGateway(url, database, settings, upstream)
+        end = partial(setattr, server, "should_exit", True)
+        yield RunningGateway(url, database, settings, upstream, end)
     finally:
         server.should_exit = True
         stop.set()
