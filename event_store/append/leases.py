@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from event_store.ids import new_uuid7_text
-from event_store.postgres.database import hanging_up
+from event_store.postgres.database import CONNECT_TIMEOUT_S, hanging_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,9 @@ logger = logging.getLogger("gatewayz.lease")
 
 LEASE_TIMEOUT_S = 5.0
 """Longest wait for a renewal, seconds."""
+RETRY_S = 0.5
+"""Pause before a renewal that failed is tried again: health comes back with the lease, seconds."""
+RECONNECT_TIMEOUT_S = 2
 
 
 def home_identity(home: Path) -> str:
@@ -78,7 +81,8 @@ class Lease:
 
     async def _renew(self) -> None:
         if self._connection is None or self._connection.closed:
-            self._connection = await self._database.connect_async()
+            timeout_s = CONNECT_TIMEOUT_S if self._task is None else RECONNECT_TIMEOUT_S
+            self._connection = await self._database.connect_async(timeout_s)
         began = time.monotonic()
         with hanging_up(self._connection, LEASE_TIMEOUT_S):
             await self._connection.execute(
@@ -90,12 +94,16 @@ class Lease:
         self._until = began + self._life_s
 
     async def _beat(self) -> None:
+        failing = False
         while True:
-            await asyncio.sleep(self._heartbeat_s)
+            await asyncio.sleep(min(RETRY_S, self._heartbeat_s) if failing else self._heartbeat_s)
             try:
                 await self._renew()
+                failing = False
             except psycopg.Error as error:
-                logger.warning("the lease could not be renewed: %s", error)
+                if not failing:
+                    logger.warning("the lease could not be renewed, it is tried again: %s", error)
+                failing = True
                 if self._connection is not None:
                     await self._connection.close()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import stat
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pytest
 from event_store.append import leases as module
 from event_store.append.leases import Lease, home_identity, lapse_leases_of_home
 from event_store.ids import new_uuid7
+from tests.support.outages import away
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 WAIT_S = 10.0
+HEALS_S = 2.0
+SLACK_S = 3.0
+"""What a machine that does other things may take besides."""
 
 
 @asynccontextmanager
@@ -150,6 +155,28 @@ def test_a_server_that_stands_still_does_not_end_the_renewing(
                 os.kill(pid, signal.SIGCONT)
 
     asyncio.run(run())
+
+
+def test_a_lease_that_lapsed_in_an_outage_is_had_soon_after_it(
+    database: Database, server: Database
+) -> None:
+    """Not a heartbeat later: until then a process that could serve says that it cannot (P12)."""
+    owner = new_uuid7()
+
+    async def run() -> float:
+        async with leased(database, owner, life_s=9, heartbeat_s=8) as lease:
+            await asyncio.sleep(7)
+            with away(database, server):
+                async with asyncio.timeout(WAIT_S):
+                    while lease.lives:
+                        await asyncio.sleep(0.02)
+            began = time.monotonic()
+            async with asyncio.timeout(WAIT_S):
+                while not lease.lives:
+                    await asyncio.sleep(0.02)
+            return time.monotonic() - began
+
+    assert asyncio.run(run()) < HEALS_S + SLACK_S
 
 
 def test_a_lease_that_was_taken_away_is_had_again(database: Database) -> None:
