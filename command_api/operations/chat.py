@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
+from command_api.operations.prompts import (
+    Message,
+    PlainMessage,
+    estimated_tokens,
+    other_bytes,
+    raw_size,
+    size_of,
+)
 from command_api.operations.request import Answer, CommonBody
 from command_api.replies.completions import read_completion
 from command_api.replies.own_count import count_reply
@@ -20,15 +28,13 @@ from command_api.replies.told import tell
 from command_api.routing.wishes import Routing, members_for, read_routing
 from domain.ledger.holds import (
     BYTES_PER_TOKEN_BOUND,
-    FILE_TOKENS_MAX,
-    IMAGE_TOKENS_MAX,
     CallBound,
     PromptSize,
     output_bound,
 )
 from domain.pricing.plausible import UsageMaxima, believed
-from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
-from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body, utf8_size
+from domain.pricing.usage import Usage, estimated_usage
+from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Operation
 
@@ -39,38 +45,9 @@ if TYPE_CHECKING:
     from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
-BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
-"""A minute of 64 kbit/s audio in base64; uncompressed audio counts as more minutes."""
-MESSAGE_TOKENS = 4
-PART_SHARE = 4
-"""An image or file is estimated at a quarter of the most it could be."""
 TOKENS_MAX = 10_000_000
 EMBEDDING = "embedding"
 """What a model gives that answers with vectors."""
-
-
-class Part(msgspec.Struct):
-    """One content part."""
-
-    type: str
-    text: str | None = None
-    input_audio: msgspec.Raw = RAW_NULL
-    refusal: str | None = None
-
-
-PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
-"""OpenAI's parts; any other, such as a video, is bounded by its bytes."""
-
-
-class Message(msgspec.Struct):
-    """One message, as far as its size goes."""
-
-    role: str
-    content: str | list[Part] | None = None
-    tool_calls: msgspec.Raw = RAW_NULL
-    function_call: msgspec.Raw = RAW_NULL
-    name: str | None = None
-    refusal: str | None = None
 
 
 class StreamOptions(msgspec.Struct):
@@ -80,7 +57,7 @@ class StreamOptions(msgspec.Struct):
 
 
 class ChatBody(CommonBody, kw_only=True):
-    """The members that matter here."""
+    """The members that matter here, and those that are sent often and are no prompt."""
 
     model: str
     messages: list[Message]
@@ -93,23 +70,48 @@ class ChatBody(CommonBody, kw_only=True):
     functions: msgspec.Raw = RAW_NULL
     response_format: msgspec.Raw = RAW_NULL
     prediction: msgspec.Raw = RAW_NULL
+    temperature: msgspec.Raw = RAW_NULL
+    top_p: msgspec.Raw = RAW_NULL
+    stop: msgspec.Raw = RAW_NULL
+    seed: msgspec.Raw = RAW_NULL
+    presence_penalty: msgspec.Raw = RAW_NULL
+    frequency_penalty: msgspec.Raw = RAW_NULL
+    tool_choice: msgspec.Raw = RAW_NULL
+    parallel_tool_calls: msgspec.Raw = RAW_NULL
+    reasoning_effort: msgspec.Raw = RAW_NULL
+    reasoning: msgspec.Raw = RAW_NULL
+    user: msgspec.Raw = RAW_NULL
 
 
-class _WholeParts(msgspec.Struct):
-    content: str | list[msgspec.Raw] | None = None
+class PlainBody(ChatBody, kw_only=True, forbid_unknown_fields=True):
+    """A body in which every member is known."""
+
+    messages: list[PlainMessage]  # type: ignore[assignment]
 
 
-class _WholeMessages(msgspec.Struct):
-    messages: list[_WholeParts]
-
-
-_decode_parts = msgspec.json.Decoder(_WholeMessages).decode
 _REASONING = re.compile(r"o\d|gpt-5")
 """Ids of OpenAI's own reasoning models, which refuse `max_tokens`. At those who resell them the ids
 begin otherwise, and `max_tokens` is understood.
 """
-_decode = msgspec.json.Decoder(ChatBody).decode
+_decode_plain = msgspec.json.Decoder(PlainBody).decode
+_decode_lenient = msgspec.json.Decoder(ChatBody).decode
 _encode = msgspec.json.encode
+KNOWN = frozenset(
+    {
+        *ChatBody.__struct_fields__,
+        *("audio", "logit_bias", "logprobs", "metadata", "prompt_cache_key", "safety_identifier"),
+        *("store", "thinking", "top_logprobs", "verbosity"),
+    }
+) - {"plugins"}
+"""Members of a body that are counted as prompt elsewhere, or are none whatever they hold."""
+
+
+def _decode(raw: bytes) -> ChatBody:
+    """Nearly every body is plain; only another is decoded twice."""
+    try:
+        return _decode_plain(raw)
+    except msgspec.ValidationError:
+        return _decode_lenient(raw)
 
 
 class ChatRequest:
@@ -119,7 +121,7 @@ class ChatRequest:
 
     __slots__ = (
         *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
-        *("_extras", "_parts", "_predicted", "_size", "_usage_tokens_max", "stream"),
+        *("_extras", "_predicted", "_size", "_usage_tokens_max", "stream"),
     )
 
     def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
@@ -137,10 +139,8 @@ class ChatRequest:
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools)
         # What was predicted and not used is output too (OpenAI, "Predicted outputs").
-        self._predicted = -(-_raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
-        self._parts: list[_WholeParts] | None = None
+        self._predicted = -(-raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
         self._size = self.prompt_size()
-        self._parts = None
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Chat is priced by tokens of text; the price of an embedding is not one for output."""
@@ -209,63 +209,20 @@ class ChatRequest:
     def prompt_size(self) -> PromptSize:
         """What of the prompt costs tokens (money rule 2)."""
         body = self.body
-        size = _raw_size(body.tools, body.functions, body.response_format)
-        images = audio = files = others = 0
-        for place, message in enumerate(body.messages):
-            content = message.content
-            if isinstance(content, str):
-                size += utf8_size(content)
-            elif content:
-                found = self._size_of_parts(place, content)
-                size += found.text_bytes
-                images += found.images
-                audio += found.audio_minutes
-                files += found.files
-                others += found.other_bytes
-            size += _raw_size(message.tool_calls, message.function_call)
-            if message.name:
-                size += utf8_size(message.name)
-        return PromptSize(size, len(body.messages), images, audio, files, others)
-
-    def _size_of_parts(self, place: int, content: list[Part]) -> PromptSize:
-        """The content of the message in this place."""
-        size = images = audio = files = others = 0
-        for index, part in enumerate(content):
-            if part.type not in PARTS:
-                others += len(self._whole_part(place, index))
-                continue
-            if part.text is not None:
-                size += utf8_size(part.text)
-            if part.type == "image_url":
-                images += 1
-            elif part.type == "input_audio":
-                audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
-            elif part.type == "file":
-                files += 1
-        return PromptSize(size, 1, images, audio, files, others)
-
-    def _whole_part(self, message: int, part: int) -> msgspec.Raw:
-        """A part as it was sent; few bodies have one that must be looked at so."""
-        if self._parts is None:
-            self._parts = _decode_parts(self.raw).messages
-        content = self._parts[message].content
-        assert isinstance(content, list)
-        return content[part]
+        size = size_of(body.messages)
+        schemas = raw_size(body.tools, body.functions, body.response_format)
+        plain = type(body) is PlainBody and body.plugins is RAW_NULL
+        others = 0 if plain else other_bytes(self.raw, KNOWN)
+        if not (schemas or others):
+            return size
+        return size._replace(
+            text_bytes=size.text_bytes + schemas, other_bytes=size.other_bytes + others
+        )
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""
-        size = self._size
-        tokens = -(-_raw_size(self.body.tools, self.body.functions) // 4)
-        tokens += -(-size.other_bytes // 4)
-        for message in self.body.messages:
-            content = message.content
-            if isinstance(content, str):
-                tokens += estimate_tokens(content)
-            elif content:
-                known = (part.text for part in content if part.type in PARTS)
-                tokens += sum(estimate_tokens(text) for text in known if text)
-        parts = size.images * IMAGE_TOKENS_MAX + size.files * FILE_TOKENS_MAX
-        return tokens + size.messages * MESSAGE_TOKENS + parts // PART_SHARE
+        tokens = -(-raw_size(self.body.tools, self.body.functions) // 4)
+        return tokens + estimated_tokens(self.body.messages, self._size)
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
@@ -281,14 +238,6 @@ class ChatRequest:
             name = "max_completion_tokens" if _REASONING.match(model.id) else "max_tokens"
             members[name] = msgspec.Raw(b"%d" % max_tokens)
         return _encode(members)
-
-
-def _raw_size(*parts: msgspec.Raw) -> int:
-    size = 0
-    for part in parts:
-        if part is not RAW_NULL and bytes(part) != b"null":
-            size += len(part)
-    return size
 
 
 def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:

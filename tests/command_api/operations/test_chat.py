@@ -9,12 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_api.operations.chat import (
-    BASE64_BYTES_PER_AUDIO_MINUTE,
-    TOKENS_MAX,
-    ChatRequest,
-    parse_chat,
-)
+from command_api.operations.chat import TOKENS_MAX, ChatRequest, parse_chat
+from command_api.operations.prompts import BASE64_BYTES_PER_AUDIO_MINUTE
 from command_api.settings import Settings
 from domain.catalog import PLAIN, ModelFacts
 from domain.ledger.holds import CallBound, PromptSize
@@ -100,6 +96,47 @@ SIZES: list[tuple[ChatRequest, PromptSize]] = [
 def test_what_of_a_prompt_costs_tokens(request_: ChatRequest, size: PromptSize) -> None:
     """Text, tools and schemas by bytes; images, audio and files by the piece (money rule 2)."""
     assert request_.prompt_size() == size
+
+
+ODD = "x" * 1_000
+OTHERS: list[tuple[ChatRequest, int]] = [
+    (chat({**HI, "refusal": ODD}), 1_002),
+    (chat(user({"type": "refusal", "refusal": ODD})), 1_000),
+    (chat(user({"type": "text", "text": "Hi", "refusal": ODD})), 1_002),
+    (chat(user({"type": "text", "text": "Hi", "more": ODD})), 1_008),
+    (chat(user({"type": "text", "text": "Hi", "file": {"a": ODD}})), 1_010),
+    (chat(user({"type": "text", "text": "Hi", "cache_control": {"a": ODD}})), 1_023),
+    (chat(user({"type": "odd", "text": ODD})), 1_003),
+    (chat(user({"type": "odd", "text": ODD}), more=ODD), 1_024 + 1_006),
+    (chat({**HI, "reasoning_content": ODD}), 1_021),
+    (chat({**HI, "reasoning_details": [{"text": ODD}]}), 1_032),
+    (chat({**HI, "more": ODD}), 1_008),
+    (chat({**HI, "role": ODD}), 1_002),
+    (chat({"role": "tool", "content": "Hi", "tool_call_id": ODD}), 1_002),
+    (chat(HI, documents=[ODD]), 1_015),
+    (chat(HI, plugins=[{"id": "web", "search_prompt": ODD}]), 1_042),
+    (chat(HI, **{ODD: 1}), 1_003),
+    (chat({**HI, "cache_control": {"type": "ephemeral"}}, metadata={"a": ODD}), 2),
+    (chat({**HI, "annotations": [], "audio": None, "reasoning": ""}, top_k=40, min_p=0.5), 2),
+    (
+        chat(
+            {"role": "tool", "content": "Hi", "tool_call_id": "call_12345678901234567890"},
+            temperature=0.5,
+            stop=[ODD],
+            logit_bias={"1": 5},
+        ),
+        2,
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_", "size"), OTHERS)
+def test_what_nobody_knows_is_bounded_by_its_bytes(request_: ChatRequest, size: int) -> None:
+    """It goes to the provider, who may count it; what is no prompt is not (money rule 2)."""
+    found = request_.prompt_size()
+    assert found.text_bytes + found.other_bytes == size
+    assert request_.estimated_input_tokens() <= found.tokens_bound(None)
+    assert request_.estimated_input_tokens() >= size // 4
 
 
 BOUNDS: list[tuple[ChatRequest, Model, CallBound]] = [
