@@ -7,12 +7,26 @@ from typing import Any
 
 import msgspec
 
-from command_api.replies.shapes import UNREADABLE, Chunk, Delta, decode_chunk
+from command_api.replies.shapes import UNREADABLE, Chunk, Delta, Function, decode_chunk
 from domain.pricing.usage import TextCount
 
 
 class _Choices(msgspec.Struct):
     choices: list[Any]
+
+
+class _WholeCall(msgspec.Struct):
+    """A tool call of a whole reply: it is no part of one, so it has no index."""
+
+    function: Function | None = None
+    custom: dict[str, Any] | None = None
+
+
+class _WholeMessage(Delta):
+    """The message of a whole reply, as far as it was made."""
+
+    role: Any = None
+    tool_calls: list[_WholeCall] | None = None  # type: ignore[assignment]
 
 
 _decode_choices = msgspec.json.Decoder(_Choices).decode
@@ -86,7 +100,7 @@ def count_reply(raw: bytes) -> int:
     count, without_text = TextCount(), 0
     for choice in _decode_choices(raw).choices:
         try:
-            delta = msgspec.convert(choice.get("message") or {}, Delta)
+            delta = msgspec.convert(choice.get("message") or {}, _WholeMessage)
         except (msgspec.ValidationError, AttributeError):
             continue
         texts = _delta_texts(delta)

@@ -121,3 +121,24 @@ def test_where_nothing_is_known_a_setting_bounds_the_report(
         answered(upstream, told(10, tokens), streamed=False)
         got = gateway.chat(user, {"model": "local/org/long/name"})
         assert gateway.story(user, got)["usage"]["source"] == source
+
+
+CALLED = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "a" * 4_000}}
+"""1,001 tokens by our count."""
+
+
+def test_a_whole_reply_with_tool_calls_is_counted(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Calls of a whole reply have no index, and are output all the same (money rule 6, P2)."""
+    user = gateway.user()
+    message = {"role": "assistant", "content": "word " * 1_000, "tool_calls": [CALLED]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    made = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    for usage in (None, told(0, 0, total_tokens=0), told(10, 0, total_tokens=10)):
+        raw = json.dumps({**made, **({"usage": usage} if usage else {})}).encode()
+        upstream.answer = lambda connection, _, raw=raw: reply(connection, raw)
+        story = gateway.story(user, gateway.chat(user, {}))
+        assert (story["usage"]["source"], story["usage"]["output_tokens"]) == ("estimated", 2_251)
+        assert story["settled_nano_usd"] == 5 * 150 + 2_251 * 600
+    gateway.verified()

@@ -49,7 +49,16 @@ CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments":
 MESSAGES: list[tuple[Any, int]] = [
     ({"content": "12345678"}, 2),
     ({"content": "1234", "reasoning": "5678"}, 2),
-    ({"content": None, "tool_calls": [{"index": 0, **CALL}]}, 4),
+    ({"content": None, "tool_calls": [CALL]}, 4),
+    ({"content": "1234" * 5, "tool_calls": [CALL, CALL]}, 5 + 7),
+    (
+        {
+            "tool_calls": [
+                {"id": "c", "type": "custom", "custom": {"name": "look", "input": "1234"}}
+            ]
+        },
+        2,
+    ),
     ({"refusal": "1234"}, 1),
     # A picture has no text to count and is something made.
     ({"images": [{"image_url": {"url": "u"}}]}, 1),
