@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from providers.inference.port import Operation
     from providers.inference.registry.offers import Model, Provider
 
+UNKNOWN_TOOL = "unknown"
 _encode = msgspec.json.encode
 
 
@@ -108,10 +109,16 @@ class CommonBody(RoutingMembers, kw_only=True):
 
 
 class _Tool(msgspec.Struct):
-    type: str
+    """A tool, as far as it tells who runs it."""
+
+    type: Any = None
+    function: Any = None
+    custom: Any = None
+    name: Any = None
 
 
-_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+_decode_tools = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_decode_tool = msgspec.json.Decoder(_Tool).decode
 
 
 def _kinds(tools: msgspec.Raw) -> tuple[str, ...]:
@@ -119,9 +126,25 @@ def _kinds(tools: msgspec.Raw) -> tuple[str, ...]:
     if tools is RAW_NULL:
         return ()
     try:
-        return tuple(each.type for each in _decode_tools(tools) or ())
+        return tuple(_kind(each) for each in _decode_tools(tools) or ())
     except msgspec.DecodeError:
         return ()
+
+
+def _kind(raw: msgspec.Raw) -> str:
+    """The type of one tool.
+
+    Without a type it is the caller's own where it is named as those are; of anything else nobody
+    knows who runs it, so it counts as the provider's.
+    """
+    try:
+        tool = _decode_tool(raw)
+    except msgspec.DecodeError:
+        return UNKNOWN_TOOL
+    if isinstance(tool.type, str):
+        return tool.type
+    own = tool.function or tool.custom or tool.name
+    return "function" if tool.type is None and own else UNKNOWN_TOOL
 
 
 class MediaBody(CommonBody, kw_only=True):

@@ -109,8 +109,8 @@ class PriceVersion:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether tokens have a price; a model of priced images may have none for them."""
-        return bool(self._tiers) or any(self._base_dearest) or not self.counts_images
+        """Whether tokens have a stated price, be it 0; a model of priced images may have none."""
+        return self.terms.tokens_stated
 
     def prices_extra(self, name: str) -> bool:
         """Whether an extra has a price."""

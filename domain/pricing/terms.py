@@ -5,7 +5,7 @@ Keeps P4 and P10: what is no price is refused, and missing optional terms fall b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
@@ -124,13 +124,16 @@ class PriceTerms:
     per_megapixel: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
     extras: tuple[tuple[str, Decimal], ...] = ()
+    tokens_stated: bool = field(default=True, compare=False)
+    """Whether both token prices were stated; where they were not, 0 stands in."""
 
     @classmethod
     def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
         """Read the terms from decimal strings; raises InvalidPriceError.
 
         A missing input or output price is refused, but where made images are priced: there a
-        missing token price is 0. Tiers are terms named with `_above_` and a number of tokens.
+        missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
+        `_above_` and a number of tokens.
         """
         found: dict[str, Decimal] = {}
         above: dict[int, dict[str, Decimal]] = {}
@@ -150,9 +153,11 @@ class PriceTerms:
             else:
                 message = f"{name} needs a number of tokens behind `{ABOVE}`"
                 raise InvalidPriceError(message)
+        required_terms = ("input_per_million", "output_per_million")
+        stated = all(name in found for name in required_terms)
         if any(name in found for name in PRICED_IMAGES):
             found = {"input_per_million": Decimal(0), "output_per_million": Decimal(0)} | found
-        for required in ("input_per_million", "output_per_million"):
+        for required in required_terms:
             if required not in found:
                 message = f"{required} is missing: a model without it is unpriced and refused"
                 raise InvalidPriceError(message)
@@ -160,7 +165,8 @@ class PriceTerms:
             message = f"there are more than {TIERS_MAX} tiers"
             raise InvalidPriceError(message)
         tiers = (Tier(above=each, terms=TokenTerms(**above[each])) for each in sorted(above))
-        return cls(**found, tiers=tuple(tiers), extras=tuple(sorted(extras.items())))
+        own = tuple(sorted(extras.items()))
+        return cls(**found, tiers=tuple(tiers), extras=own, tokens_stated=stated)
 
     def at(self, input_tokens: int) -> dict[str, Decimal]:
         """Every token term of a call with so much input, fallbacks applied, USD per million."""

@@ -37,6 +37,19 @@ output_modalities = ["embedding"]
 id = "pixels"
 per_megapixel = "0.04"
 [[provider.model]]
+id = "half"
+per_image = "0.04"
+input_per_million = "5"
+[[provider.model]]
+id = "other-half"
+per_image = "0.04"
+output_per_million = "5"
+[[provider.model]]
+id = "stated"
+per_image = "0.04"
+input_per_million = "5"
+output_per_million = "0"
+[[provider.model]]
 id = "drawn"
 input_per_million = "5"
 output_per_million = "40"
@@ -54,6 +67,7 @@ CHAT, IMAGES, EMBEDDINGS = "/v1/chat/completions", "/v1/images/generations", "/v
 HI = [{"role": "user", "content": "Hi"}]
 SEARCH = {"type": "web_search_preview"}
 FUNCTION = {"type": "function", "function": {"name": "f"}}
+UNTYPED = {"name": "x", "input_schema": {}}
 
 
 @pytest.fixture
@@ -75,6 +89,10 @@ UNITS: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"model": "local/pixels", "messages": HI}),
     (CHAT, {"model": "local/pixels", "messages": HI, "stream": True}),
     (CHAT, {"model": "local/embed", "messages": HI}),
+    (CHAT, {"model": "local/half", "messages": HI}),
+    (CHAT, {"model": "local/half", "messages": HI, "stream": True}),
+    (CHAT, {"model": "local/other-half", "messages": HI}),
+    (EMBEDDINGS, {"model": "local/other-half", "input": "A"}),
     (CHAT, {"model": "simulator/paint", "messages": HI}),
 ]
 EXTRAS: list[tuple[str, str, dict[str, Any]]] = [
@@ -83,6 +101,12 @@ EXTRAS: list[tuple[str, str, dict[str, Any]]] = [
     (CHAT, "local/m", {"web_search_options": {}}),
     (CHAT, "local/m", {"modalities": ["text", "audio"]}),
     (CHAT, "local/m", {"tools": [FUNCTION, SEARCH]}),
+    (CHAT, "local/m", {"tools": [{"type": "web_search"}, UNTYPED]}),
+    (CHAT, "local/m", {"tools": [UNTYPED, {"type": "web_search"}]}),
+    (CHAT, "local/m", {"tools": ["web_search", SEARCH]}),
+    (CHAT, "local/m", {"tools": [None, UNTYPED]}),
+    (CHAT, "local/m", {"tools": [{"google_search": {}}]}),
+    (CHAT, "local/m", {"tools": [{"type": 5, "name": "x"}]}),
     (CHAT, "lenient/m", {"plugins": [{"id": "x"}]}),
     (IMAGES, "local/pixels", {"service_tier": "flex"}),
     (EMBEDDINGS, "local/embed", {"service_tier": "flex"}),
@@ -117,6 +141,8 @@ PASSES: list[dict[str, Any]] = [
     {"model": "local/m", "service_tier": "auto", "plugins": [], "modalities": ["text"]},
     {"model": "local/m", "service_tier": None, "tools": [FUNCTION], "store": True},
     {"model": "local/m", "tools": None, "web_search_options": None},
+    {"model": "local/m", "tools": [UNTYPED, {"function": {"name": "f"}}, FUNCTION]},
+    {"model": "local/stated"},
     {"model": "lenient/m", "service_tier": "priority", "tools": [{"type": "mcp"}]},
 ]
 

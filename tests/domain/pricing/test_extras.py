@@ -100,8 +100,10 @@ def test_a_price_of_images_alone_is_none_of_tokens() -> None:
         ({"input_per_million": "0", "output_per_million": "0"}, True, False),
         ({"per_image": "1"}, False, True),
         ({"per_megapixel": "0"}, False, True),
-        ({"per_image": "1", "input_per_million": "1"}, True, True),
-        ({"per_image": "1", "input_per_million_above_5": "1"}, True, True),
+        ({"per_image": "1", "input_per_million": "1"}, False, True),
+        ({"per_image": "1", "output_per_million": "1"}, False, True),
+        ({"per_image": "1", "input_per_million_above_5": "1"}, False, True),
+        ({"per_image": "1", "input_per_million": "0", "output_per_million": "0"}, True, True),
     ):
         terms = PriceTerms.parse(stated)
         price = PriceVersion(version="v", source="test", effective_at="now", terms=terms)
