@@ -87,6 +87,8 @@ class Prices:
                 yield from _unbound(hold, event)
                 if isinstance(event, HoldVoided) and event.settled_nano_usd:
                     yield f"is void and charges {event.settled_nano_usd}"
+                if isinstance(event, HoldVoided) and event.house_loss_nano_usd:
+                    yield f"is void and books a loss of {event.house_loss_nano_usd}"
             case HoldSettled():
                 yield from _unbound(hold, event)
                 yield from self._cost_faults(hold, event)

@@ -130,6 +130,7 @@ def test_an_alternative_is_settled_by_its_own_price() -> None:
         (replace(SETTLED, usage={**USAGE, "output_tokens": True}), "a usage that cannot be"),
         (replace(SETTLED, usage={}), "states no usage"),
         (replace(VOIDED, settled_nano_usd=2), "is void and charges 2"),
+        (replace(VOIDED, house_loss_nano_usd=5), "is void and books a loss of 5"),
         (replace(EXPIRED, house_loss_nano_usd=2), "expired with 2 lost, 700 estimated"),
     ],
 )

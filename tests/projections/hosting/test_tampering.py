@@ -132,6 +132,10 @@ def _dearer_call(state: dict[str, Any]) -> None:
     state["released_lots"][0]["amount_nano_usd"] -= 1
 
 
+def _loss_of_a_void(state: dict[str, Any]) -> None:
+    state["house_loss_nano_usd"] = 5 * 10**9
+
+
 def _other_request(state: dict[str, Any]) -> None:
     state["correlation_id"] = "another"
 
@@ -183,6 +187,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     (SETTLED, _negative_usage, "states a usage that cannot be"),
     (SETTLED, _other_price, "which its hold does not state"),
     (SETTLED, _dearer_call, "but its usage at its price costs"),
+    (ev.HoldVoided.TOPIC, _loss_of_a_void, "is void and books a loss of 5000000000"),
     (SETTLED, _other_request, "has the request id 'another'"),
     (SETTLED, _other_cause, "as its cause, its hold is"),
     (SETTLED, _other_account, "its hold of"),
