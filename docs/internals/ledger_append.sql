@@ -546,6 +546,14 @@ BEGIN
       body = excluded.body, stored_at = excluded.stored_at;
   END IF;
   code := 0; figure := spendable;
+  IF kind = 3 AND loss > 0 THEN
+    -- Nothing is left then, and the figure says what nobody paid.
+    figure := -loss;
+    INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
+    VALUES ((instant AT TIME ZONE 'UTC')::date, hold.account_id, loss)
+    ON CONFLICT (day, account_id) DO UPDATE
+      SET nano_usd = least(known.nano_usd::numeric + loss, 9223372036854775807);
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_book_late(call uuid, cost bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[])

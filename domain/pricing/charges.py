@@ -83,12 +83,11 @@ class Prices:
         if event.account_id != hold.account_id:
             yield f"is of account {event.account_id}, its hold of {hold.account_id}"
         match event:
-            case HoldExtended() | HoldVoided():
+            case HoldExtended():
                 yield from _unbound(hold, event)
-                if isinstance(event, HoldVoided) and event.settled_nano_usd:
-                    yield f"is void and charges {event.settled_nano_usd}"
-                if isinstance(event, HoldVoided) and event.house_loss_nano_usd:
-                    yield f"is void and books a loss of {event.house_loss_nano_usd}"
+            case HoldVoided():
+                yield from _unbound(hold, event)
+                yield from _void_faults(event)
             case HoldSettled():
                 yield from _unbound(hold, event)
                 yield from self._cost_faults(hold, event)
@@ -137,6 +136,13 @@ class Prices:
                     f"costs {event.cost_nano_usd} (exactly {event.cost_exact_nano_usd}), but its "
                     f"usage at its price costs {cost.nano_usd} ({cost.exact_nano_usd})"
                 )
+
+
+def _void_faults(event: HoldVoided) -> Iterator[str]:
+    if event.settled_nano_usd:
+        yield f"is void and charges {event.settled_nano_usd}"
+    if event.house_loss_nano_usd:
+        yield f"is void and books a loss of {event.house_loss_nano_usd}"
 
 
 def _offers(hold: HoldRequested) -> Iterator[tuple[str, str, Mapping[str, str]]]:
