@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from command_api.identity.secret import Place, open_vault
-from command_api.processes.files import upstream_connections
+from command_api.settings.files import upstream_connections
 from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database

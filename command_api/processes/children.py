@@ -22,11 +22,11 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.identity.secret import SecretError
-from command_api.processes.files import connections_with
 from command_api.processes.status_pages import ReadModelMetrics, serve_pages
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
+from command_api.settings.files import connections_with
 from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper
 from event_store.errors import LedgerUnavailableError

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command_api.processes.files import CONNECTIONS_MIN, FILES_OF_A_CALL, OWN_FILES
+from command_api.settings.files import CONNECTIONS_MIN, FILES_OF_A_CALL, OWN_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
 import logging, resource
-from command_api.processes.files import connections_with, upstream_connections
+from command_api.settings.files import connections_with, upstream_connections
 logging.basicConfig()
 print(connections_with(4096), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 print(upstream_connections(4096), upstream_connections(10))
