@@ -21,13 +21,14 @@ from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
-from command_api.serving.metrics import LedgerMetrics, metrics, registry_with
+from command_api.serving.metrics import SCRAPE_KEPT_S, LedgerMetrics, metrics, registry_with
 from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
+from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
@@ -131,6 +132,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
+    app.state.scrapes = Flights(keep_s=SCRAPE_KEPT_S)
     app.state.metrics = registry_with(
         LedgerMetrics(
             gateway.spool,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from event_store.append.spool import Spool
 
+SCRAPE_KEPT_S = 1.0
+"""Metrics are made at most so often, seconds: anybody may ask for them."""
 CONTENT_TYPE = "text/plain; version=0.0.4"
 metrics = APIRouter()
 
@@ -71,6 +74,13 @@ def registry_with(collector: LedgerMetrics) -> CollectorRegistry:
 
 
 @metrics.get("/metrics")
-def scrape(request: Request) -> Response:
-    """The metrics of the serving process that answers; in a thread, for it looks at the disk."""
-    return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE)
+async def scrape(request: Request) -> Response:
+    """The metrics of the serving process that answers, a second old at most.
+
+    They are made in a thread, for they look at the disk, and once for all who ask.
+    """
+    state = request.app.state
+    text = await state.scrapes.get(
+        "metrics", lambda: run_in_threadpool(generate_latest, state.metrics)
+    )
+    return Response(text, media_type=CONTENT_TYPE)

@@ -14,6 +14,7 @@ from domain.events.ledger import (
     LotExpired,
     MoneyEvent,
 )
+from domain.ledger.lots import GrantKind
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, counts, key, sums
 
@@ -38,6 +39,9 @@ ACCOUNT_BALANCE = Table(
         Column("position", "bigint", Merge.MAX, about="Last event of the account."),
     ),
 )
+LOTS_SHOWN_MAX = 100
+"""Most lots of an account that are shown at once."""
+_LAPSED = "coalesce(expires_at <= booking_clock(), false)"
 CREDIT_LOT = Table(
     name="credit_lot",
     about="One row a grant; nano-USD.",
@@ -148,12 +152,40 @@ def read_account_balance(select: Select, account_id: UUID) -> Balance:
     return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0)
 
 
+class Spendable(NamedTuple):
+    """What all lots of an account have left, nano-USD."""
+
+    available: int
+    lapsed: int
+    """Of lots whose time is up and whose expiry is not booked."""
+    trial: bool
+    """Whether there are lots, and all of them are of a trial."""
+
+
+def read_spendable(select: Select, account_id: UUID) -> Spendable:
+    """The sums of the lots of an account."""
+    (row,) = select(
+        "SELECT coalesce(sum(available) FILTER (WHERE NOT lapsed), 0), "
+        "coalesce(sum(available) FILTER (WHERE lapsed), 0), "
+        "coalesce(bool_and(kind = %s), false) FROM "
+        f"(SELECT available, kind, {_LAPSED} AS lapsed FROM {CREDIT_LOT.view} "
+        "WHERE account_id = %s) AS lot",
+        [GrantKind.TRIAL, account_id],
+    )
+    return Spendable(*row)
+
+
 def read_lots(select: Select, account_id: UUID) -> list[Lot]:
-    """The lots of an account, the oldest first."""
+    """The lots of an account, the oldest first.
+
+    At most `LOTS_SHOWN_MAX`: those that can be spent, then the newest of the others.
+    """
     rows = select(
-        "SELECT lot_id, kind, granted, available, expires_at, "
-        f"coalesce(expires_at <= booking_clock(), false) FROM {CREDIT_LOT.view} "
-        "WHERE account_id = %s ORDER BY granted_at",
-        [account_id],
+        "SELECT lot_id, kind, granted, available, expires_at, lapsed FROM "
+        f"(SELECT lot_id, kind, granted, available, granted_at, expires_at, {_LAPSED} AS lapsed "
+        f"FROM {CREDIT_LOT.view} WHERE account_id = %s "
+        f"ORDER BY available > 0 AND NOT {_LAPSED} DESC, granted_at DESC, lot_id DESC LIMIT %s) "
+        "AS lot ORDER BY granted_at, lot_id",
+        [account_id, LOTS_SHOWN_MAX],
     )
     return [Lot(*row) for row in rows]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX, GrantKind
+from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
 from domain.pricing.money import format_usd
 from event_store.ids import to_iso
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
-from projections.money.account_balances import read_account_balance, read_lots
+from projections.money.account_balances import read_account_balance, read_lots, read_spendable
 from projections.money.credit_statement import read_lines, read_period_sums, read_sums
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
         await_own_writes(connection, BALANCES, wait_s)
         select = select_on(connection)
         figures = read_account_balance(select, account)
-        lots = read_lots(select, account)
-    lapsed = sum(lot.available for lot in lots if lot.lapsed)
-    available = sum(lot.available for lot in lots if not lot.lapsed)
-    breakage = figures.breakage + lapsed
+        spendable, lots = read_spendable(select, account), read_lots(select, account)
+    available, breakage = spendable.available, figures.breakage + spendable.lapsed
     balance = {
         "granted_nano_usd": figures.granted,
         "granted_usd": format_usd(figures.granted),
@@ -61,7 +59,7 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
             for lot in lots
         ],
     }
-    if lots and all(lot.kind == GrantKind.TRIAL for lot in lots):
+    if spendable.trial:
         ends = lots[-1].expires_at
         balance["status"] = "trial"
         balance["trial_end_date"] = to_iso(ends) if ends else None

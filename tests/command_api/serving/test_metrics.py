@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -54,3 +55,15 @@ def test_the_spool_and_the_ledger_are_metrics(
     after = scraped(gateway)
     assert (after["gatewayz_spool_files"], after["gatewayz_spool_quarantined"]) == (1, 1)
     assert after["gatewayz_spool_reserve_files"] == 7
+
+
+def test_they_are_made_once_a_second(gateway: RunningGateway) -> None:
+    """Whoever asks, for it takes a walk through the spool (rule: bounded)."""
+    aside = Spool(gateway.settings.installation.home, new_uuid7()).own / "quarantine"
+    aside.mkdir(parents=True, exist_ok=True)
+    (aside / "0").write_bytes(b"{")
+    began = time.monotonic()
+    first = scraped(gateway)
+    (aside / "1").write_bytes(b"{")
+    assert scraped(gateway) == first or time.monotonic() > began + 1
+    eventually(lambda: scraped(gateway)["gatewayz_spool_quarantined"] == 2)

@@ -14,6 +14,7 @@ from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
 from event_store.ids import new_uuid7, to_iso
 from projections.engine.freshness import ProjectionLaggingError
 from projections.engine.runner import Runner
+from projections.money.account_balances import LOTS_SHOWN_MAX
 from query_api.account.queries import BALANCES, STATEMENT, read_balance, read_transactions
 from tests.support import entries
 from tests.support.history import History
@@ -110,6 +111,20 @@ def test_a_lot_whose_time_is_up_cannot_be_spent(database: Database) -> None:
     assert (found["granted_nano_usd"], found["available_nano_usd"]) == (57, 7)
     assert (found["breakage_nano_usd"], found["breakage_usd"]) == (50, "0.000000050")
     assert [each["available_nano_usd"] for each in found["lots"]] == [0, 7]
+
+
+def test_a_balance_shows_so_many_lots(database: Database) -> None:
+    """Those that can be spent first, then the newest of the others; the sums are of all of them
+    (rule: bounded).
+    """
+    oldest = entries.grant(ACCOUNT, 5)
+    lapsed = [entries.grant(ACCOUNT, 1, expires_at=PAST) for _ in range(LOTS_SHOWN_MAX)]
+    projected(database, oldest, *lapsed, entries.grant(ACCOUNT, 7))
+    found = read_balance(database, str(ACCOUNT), wait_s=0)
+    assert found["granted_nano_usd"] == LOTS_SHOWN_MAX + 12
+    assert (found["available_nano_usd"], found["breakage_nano_usd"]) == (12, LOTS_SHOWN_MAX)
+    lots = [each["available_nano_usd"] for each in found["lots"]]
+    assert lots == [5, *[0] * (LOTS_SHOWN_MAX - 2), 7]
 
 
 def test_a_read_model_that_lags_is_told(database: Database) -> None:
