@@ -115,7 +115,7 @@ class InferenceRoute:
         parts = self._parts
         key, cache_name = b"", ""
         if asked.idempotency_key:
-            key = parts.idempotency.key_of(
+            key = await parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )
         try:
@@ -128,7 +128,7 @@ class InferenceRoute:
         head.provider = plan.offers[0].provider
         if not key and parts.responses.enabled and not request.stream:
             control = header_of(scope, b"cache-control")
-            cache_name = parts.responses.name_of(
+            cache_name = await parts.responses.name_of(
                 caller, request.raw, control, route=self._scope_name
             )
             if await self._cached(caller, cache_name, head, send):

@@ -8,7 +8,6 @@ transaction, so that a key that is settled has its reply, and no other attempt's
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +16,7 @@ import msgspec
 import psycopg
 
 from command_api.identity.vault import key_scope_hash
+from command_api.kept_replies.digests import digest_of
 from domain.events.ledger import HoldExpired, HoldVoided
 from edge.errors import RETRY_AFTER_S, ApiError, bad_request, ledger_unavailable
 from event_store.append.entries import AppendCode
@@ -64,12 +64,6 @@ class KnownKey(msgspec.Struct, frozen=True):
     ended_by: str | None
 
 
-def canonical_digest(raw: bytes) -> bytes:
-    """SHA-256 of the body's JSON with sorted members."""
-    parsed = msgspec.json.decode(raw)
-    return hashlib.sha256(msgspec.json.encode(parsed, order="sorted")).digest()
-
-
 class Idempotency:
     """Looks keys up, and keeps and replays replies."""
 
@@ -79,7 +73,7 @@ class Idempotency:
         self._body_bytes_max = body_bytes_max
         self.replies_not_kept = 0
 
-    def key_of(self, caller: Caller, header: bytes, raw: bytes, *, route: str) -> bytes:
+    async def key_of(self, caller: Caller, header: bytes, raw: bytes, *, route: str) -> bytes:
         """Scope hash and digest, 32 bytes each; raises ApiError 400 for an unusable key."""
         try:
             key = header.decode("ascii")
@@ -90,7 +84,7 @@ class Idempotency:
                 f"Idempotency-Key must be 1 to {KEY_CHARACTERS_MAX} printable ASCII characters."
             )
             raise bad_request("invalid_idempotency_key", message)
-        return key_scope_hash(caller.account_id, route, key) + canonical_digest(raw)
+        return key_scope_hash(caller.account_id, route, key) + await digest_of(raw)
 
     async def find(self, key: bytes) -> KnownKey | None:
         """What the ledger knows of the key; raises ApiError 503."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import psycopg
 
-from command_api.kept_replies.idempotency import canonical_digest
+from command_api.kept_replies.digests import digest_of
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
@@ -46,11 +46,12 @@ class ResponseCache:
         """Whether replies are kept at all."""
         return self._ttl_s > 0
 
-    def name_of(self, caller: Caller, raw: bytes, cache_control: bytes, *, route: str) -> str:
+    async def name_of(self, caller: Caller, raw: bytes, cache_control: bytes, *, route: str) -> str:
         """The name of a request's reply; empty when the caller wants no cached one."""
         if any(each in cache_control.lower() for each in BYPASS):
             return ""
-        scope = hashlib.sha256(caller.account_id.encode() + route.encode() + canonical_digest(raw))
+        digest = await digest_of(raw)
+        scope = hashlib.sha256(caller.account_id.encode() + route.encode() + digest)
         return f"response:{scope.hexdigest()}"
 
     async def find(self, caller: Caller, name: str) -> CachedReply | None:
