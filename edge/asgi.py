@@ -28,6 +28,8 @@ CALL = "gatewayz.call"
 """Where a scope has the call that was made of its request, for who looks afterwards."""
 WHOLE_BODY = "gatewayz.body"
 """Where a scope has the body, when all of it came before the request was handed on."""
+LET_GO = "gatewayz.let_go"
+"""Where a scope has what to call once nobody keeps a large body any more."""
 
 
 class ClientGoneError(Exception):
@@ -37,10 +39,13 @@ class ClientGoneError(Exception):
 async def read_body(
     scope: Scope, declared: bytes, receive: Receive, *, bytes_max: int, timeout_s: float
 ) -> bytes:
-    """The whole body, of `declared` content length; raises ApiError 413 or 408, ClientGoneError."""
+    """The whole body, of `declared` content length; raises ApiError 413 or 408, ClientGoneError.
+
+    It is the caller's alone: a scope that had it has it no longer.
+    """
     if declared.isdigit() and int(declared) > bytes_max:
         raise too_large(bytes_max)
-    whole: bytes | None = scope.get(WHOLE_BODY)
+    whole: bytes | None = scope.pop(WHOLE_BODY, None)
     if whole is not None:
         if len(whole) > bytes_max:
             raise too_large(bytes_max)

@@ -11,6 +11,8 @@ from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
 from event_store.ids import now_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_api.operations.request import InferenceRequest
     from command_api.routing.router import Plan
     from command_api.settings.calls import HoldSettings
@@ -103,6 +105,7 @@ class Call:
         "correlation_id",
         "estimated_cost",
         "follows",
+        "give_back",
         "held",
         "hold_event_id",
         "id",
@@ -141,6 +144,8 @@ class Call:
         self.started_at = now_iso()
         self.attempts: list[dict[str, Any]] = []
         self._tried = False
+        self.give_back: Callable[[], None] | None = None
+        """Called once a large body is not kept any more."""
         self.hold_event_id, self.follows = "", ""
         self.available, self.kept_reply = 0, b""
         self.unresolved = False
@@ -209,6 +214,13 @@ class Call:
         """This offer's price and bound count from now on."""
         if offer is not self.model:
             self._take(offer)
+
+    def let_go_body(self) -> None:
+        """Keep nothing of a large body: an offer answers, and no other will be asked."""
+        give_back, self.give_back = self.give_back, None
+        if give_back is not None:
+            self.request.let_go()
+            give_back()
 
     def output_limit(self, provider: Provider) -> int | None:
         """The output bound to send upstream, in tokens; None to leave the body as it came.

@@ -19,6 +19,7 @@ from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.failures import UpstreamFailure
 from edge.asgi import (
     CALL,
+    LET_GO,
     ClientGoneError,
     Headers,
     ReplyHeaders,
@@ -68,17 +69,18 @@ class InferenceRoute:
                 caller = await self._keys.authenticate(asked.authorization)
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
-            raw = await read_body(
+            body = read_body(
                 scope,
                 asked.content_length,
                 receive,
                 bytes_max=self._limits.body_bytes_max,
                 timeout_s=self._limits.body_timeout_s,
             )
-            request = self._route.parse(raw, self._limits)
+            request = self._route.parse(await body, self._limits)
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
+            call.give_back = scope.get(LET_GO)
             scope[CALL] = call
             if not await self._placed(call, head, send):
                 del scope[CALL]  # It was answered as its first one, and is no call.
@@ -228,6 +230,7 @@ class InferenceRoute:
             answer = made.answer
             call.settle_with(made.attempt.offer)
             made.attempt.record(status=OK)
+            call.let_go_body()
             if call.idempotency_key:
                 kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
                 call.kept_reply = kept

@@ -153,6 +153,7 @@ class InferenceStream:
         won = self._won = await failover.first(self._attempt)
         self._trying = [won]
         call.settle_with(won.attempt.offer)
+        call.let_go_body()
         return won
 
     async def _relay(self) -> None:
@@ -191,8 +192,6 @@ class InferenceStream:
         except UpstreamError as error:
             await self._broke(error, b"")
         except (BrokenStreamError, StreamErrorChunk) as error:
-            assert self._won is not None, "before output a stream fails as an attempt"
-            self._won.interrupt()
             await self._broke(error, error.passed)
 
     async def _charge(self, reason: str) -> None:
@@ -219,6 +218,7 @@ class InferenceStream:
         self, error: UpstreamError | BrokenStreamError | StreamErrorChunk, passed: bytes
     ) -> None:
         assert self._won is not None, "before output a stream fails as an attempt"
+        self._won.interrupt()
         await self._failed(self._won.failure_of(error), passed)
 
     async def _failed(self, failure: UpstreamFailure, passed: bytes) -> None:

@@ -21,5 +21,5 @@ class Bodies:
         return True
 
     def give_back(self, size: int) -> None:
-        """A request is answered, and nobody keeps its body."""
+        """Nobody keeps the body: its request is answered, or needs only what was read in it."""
         self._left += size

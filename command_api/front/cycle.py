@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from command_api.front.limits import SLICE_BYTES
-from edge.asgi import WHOLE_BODY
+from edge.asgi import LET_GO, WHOLE_BODY
 from edge.errors import internal_error
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Cycle(RequestResponseCycle):
         """Nothing of its body is kept any more."""
         if self.taken and self.front is not None:
             self.front.bodies.give_back(self.taken)
+            cast("dict[str, object]", self.scope).pop(LET_GO, None)
         self.taken = 0
 
     async def receive(self) -> ASGIReceiveEvent:

@@ -23,6 +23,7 @@ from command_api.front.bodies import SMALL_BODY_BYTES
 from command_api.front.connection import FrontConnection
 from command_api.front.cycle import Cycle, ShortCycle
 from command_api.front.limits import HEADERS_MAX, PIPELINED_MAX, URL_BYTES_MAX
+from edge.asgi import LET_GO
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ class FrontProtocol(FrontConnection):
         """There may be no room for it; and it is read no faster than its application reads it."""
         if self.bodies.take(cycle.size - cycle.taken):
             cycle.taken = cycle.size
+            cycle.scope[LET_GO] = cycle.let_go  # type: ignore[literal-required]
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
         else:

@@ -121,7 +121,7 @@ class ChatRequest:
 
     __slots__ = (
         *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
-        *("_extras", "_predicted", "_size", "_usage_tokens_max", "stream"),
+        *("_extras", "_input_tokens", "_predicted", "_size", "_usage_tokens_max", "stream"),
     )
 
     def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
@@ -141,6 +141,7 @@ class ChatRequest:
         # What was predicted and not used is output too (OpenAI, "Predicted outputs").
         self._predicted = -(-raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
         self._size = self.prompt_size()
+        self._input_tokens: int | None = None
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Chat is priced by tokens of text; the price of an embedding is not one for output."""
@@ -221,8 +222,15 @@ class ChatRequest:
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""
-        tokens = -(-raw_size(self.body.tools, self.body.functions) // 4)
-        return tokens + estimated_tokens(self.body.messages, self._size)
+        if self._input_tokens is None:
+            tokens = -(-raw_size(self.body.tools, self.body.functions) // 4)
+            self._input_tokens = tokens + estimated_tokens(self.body.messages, self._size)
+        return self._input_tokens
+
+    def let_go(self) -> None:
+        """Keep nothing of the body's bytes; its sizes are known."""
+        self.estimated_input_tokens()
+        self.raw, self.body = b"", ChatBody(model=self.model, messages=[])
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None

@@ -68,6 +68,11 @@ class EmbeddingsRequest(MediaRequest):
             extras=priced_extras(self._extras, model),
         )
 
+    def let_go(self) -> None:
+        """Keep nothing of the body's bytes; the answer was judged."""
+        super().let_go()
+        self._inputs = []
+
     def estimated_input_tokens(self) -> int:
         """Our own count (money rule 6)."""
         return sum(

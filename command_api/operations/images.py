@@ -98,6 +98,11 @@ class ImagesRequest(MediaRequest):
             extras=priced_extras(self._extras, model),
         )
 
+    def let_go(self) -> None:
+        """Keep nothing of the body's bytes; the answer was judged."""
+        super().let_go()
+        self._prompt = ""
+
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt."""
         return estimate_tokens(self._prompt)

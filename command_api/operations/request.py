@@ -77,6 +77,10 @@ class InferenceRequest(Protocol):
         """The body for the provider."""
         ...
 
+    def let_go(self) -> None:
+        """Keep nothing of the body's bytes: there will be no other `upstream_body`."""
+        ...
+
     def judge(
         self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage], /
     ) -> Answer:
@@ -209,6 +213,10 @@ class MediaRequest(ABC):
             return Answer(told, request_id, paid)
         except msgspec.DecodeError:
             raise failure_of_nothing(provider, "data of another shape") from None
+
+    def let_go(self) -> None:
+        """Keep nothing of the body's bytes; the answer was judged."""
+        self.raw = b""
 
     @abstractmethod
     def used(self, report: Usage | None, offer: Model, made: Callable[[], int], /) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
@@ -13,13 +14,27 @@ import pytest
 from command_api.front.bodies import SMALL_BODY_BYTES, Bodies
 from tests.command_api.front.test_replies import resident
 from tests.command_api.front.toy import BODY_BYTES_MAX, LONG, SHORT, Toy, Wire, request, serving
-from tests.support.harness import eventually
+from tests.support.harness import (
+    ASK,
+    DONE,
+    TIMEOUT_S,
+    USAGE,
+    USD,
+    begin_stream,
+    chunk,
+    completion,
+    eventually,
+    reply,
+    running_gateway,
+    send_piece,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.harness import RunningGateway
+    from event_store.postgres.database import Database
+    from tests.support.harness import Request, RunningGateway, ScriptedUpstream
 
 ROOM = 8 * 2**20
 """The smallest: one body of the largest size always fits."""
@@ -114,6 +129,51 @@ def test_strangers_keep_no_bodies(gateway: RunningGateway) -> None:
         time.sleep(0.01)
     assert answers == [401] * 24
     assert most - before < 64 * 2**20
+
+
+LARGEST = 7 * 2**20
+SLOW = 3
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_answered_body_keeps_no_room(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream, streamed: bool
+) -> None:
+    """Slow streams and replies that are read slowly keep nobody's body out (P12)."""
+    done = threading.Event()
+
+    def slow(connection: socket.socket, _: Request) -> None:
+        if streamed:
+            begin_stream(connection)
+            send_piece(connection, chunk({"content": "Hello"}))
+            done.wait(TIMEOUT_S)
+            send_piece(connection, USAGE + DONE)
+            connection.sendall(b"0\r\n\r\n")
+        else:
+            reply(connection, completion("x" * 2**22))
+
+    upstream.answer = slow
+    asked = json.dumps({**ASK, "stream": streamed, "max_tokens": 10_000}).encode()
+    body = asked.replace(b'"Hi"', b'"%b"' % (b"x" * LARGEST))
+    with (
+        running_gateway(database, tmp_path / "home", upstream, bodies_bytes_max=ROOM) as gateway,
+        ExitStack() as stack,
+    ):
+        user, port = gateway.user(100 * USD), int(gateway.url.rpartition(":")[2])
+        key = f"Bearer {user.api_key}"
+        data = request(body, path="/v1/chat/completions", authorization=key)
+        wires = []
+        for _ in range(SLOW):
+            wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
+            wire.send(data)
+            assert wire.socket.recv(12, socket.MSG_PEEK | socket.MSG_WAITALL) == b"HTTP/1.1 200"
+            wires.append(wire)
+        done.set()
+        for wire in wires:
+            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+            assert wire.answer()[0] == 200
+        assert eventually(lambda: gateway.open_holds() == 0)
+        gateway.verified()
 
 
 @pytest.mark.pure

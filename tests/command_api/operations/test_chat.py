@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -181,6 +182,19 @@ def test_our_own_count_is_never_above_the_bound(texts: list[str], images: int, f
     request = chat(*[user({"type": "text", "text": each}, *parts) for each in texts])
     bound = request.bound(model_of(), SETTINGS.holds).input_tokens
     assert 0 < request.estimated_input_tokens() <= bound
+
+
+def test_a_body_that_was_let_go_is_not_kept() -> None:
+    """None of its bytes; its bound and our own count of it stay (rule: bounded)."""
+    messages = [HI, user(IMAGE, VIDEO)]
+    raw = msgspec.json.encode({"model": "m", "messages": messages, "tools": [{"type": "x"}]})
+    before = sys.getrefcount(raw)
+    request_ = parse_chat(raw, SETTINGS.requests)
+    assert sys.getrefcount(raw) > before
+    kept = (request_.bound(model_of(), SETTINGS.holds), request_.estimated(5))
+    request_.let_go()
+    assert sys.getrefcount(raw) == before
+    assert kept == (request_.bound(model_of(), SETTINGS.holds), request_.estimated(5))
 
 
 def test_our_own_count_adds_up() -> None:
