@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from command_api.identity.secret import Place, open_vault
-from command_api.settings.files import upstream_connections
 from event_store.append.committer import Committer
 from event_store.ids import to_iso
 from event_store.postgres.database import Database
@@ -21,7 +20,6 @@ from projections.engine.runner import FOLLOWER
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
 from providers.inference.adapters.http1.limits import ClientLimits
-from providers.inference.adapters.http1.pool import ConnectionRoom
 from providers.inference.registry.loading import load_registry
 
 if TYPE_CHECKING:
@@ -129,7 +127,6 @@ def registry_of(settings: Settings) -> Registry:
             silence_s=upstream.silence_s,
             attempt_s=settings.calls.deadline_s,
             reply_bytes_max=upstream.reply_bytes_max,
-            room=ConnectionRoom(upstream_connections(settings.server.connections_max)),
         ),
     )
 

@@ -26,7 +26,7 @@ from command_api.processes.status_pages import ReadModelMetrics, serve_pages
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
-from command_api.settings.files import connections_with
+from command_api.settings.files import connections_with, upstream_connections
 from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper
 from event_store.errors import LedgerUnavailableError
@@ -66,9 +66,9 @@ def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
 def run_worker(settings: Settings, *, listener: int, pipe: int) -> None:
     """Serve HTTP on an inherited socket until told to stop."""
     database = database_of(settings)
-    # First the files: the providers' connections get what those of the clients leave.
-    room = connections_with(settings.server.connections_max)
     app = make_app(settings, database, vault_of(settings, database))
+    room = connections_with(settings.server.connections_max)
+    app.state.gateway.registry.room.most = upstream_connections(room)
     server = make_server(app, settings, connections_max=room)
 
     def orphaned() -> None:

@@ -44,6 +44,7 @@ def load_registry(
     A built-in provider without a key is unconfigured and left out. Raises ProvidersFileError.
     """
     registry = Registry()
+    registry.room = limits.room
     parsed = read_providers_file(providers_file) if providers_file else ProvidersFile()
     entries = list(parsed.provider)
     in_file = {entry.name for entry in entries}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from domain.catalog import canonical_of_request
 from domain.routing import Policy
+from providers.inference.adapters.http1.pool import ConnectionRoom
 from providers.inference.registry.names import ModelName
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Registry:
     def __init__(self) -> None:
         """Empty; `load_registry` fills it."""
         self.providers: dict[str, Provider] = {}
+        self.room = ConnectionRoom()
+        """For the connections of all of them."""
         self.unconfigured: list[str] = []
         """Built-in providers without a key: listed, and never routed to."""
         self.aliases: dict[str, str] = {}
