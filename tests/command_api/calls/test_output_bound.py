@@ -174,6 +174,80 @@ def test_a_long_reasoning_is_not_cut_by_the_answers_maximum(
     assert gateway.story(user, got)["usage"]["output_tokens"] == 5_000
 
 
+THOUGHT = chunk({"reasoning_content": "hm " * 40})
+"""30 tokens by our count."""
+
+
+def reasoned(pieces: int, usage: dict[str, Any] | None) -> Any:
+    """A stream of so many thoughts, an answer, and a report."""
+
+    def answer(connection: socket.socket, _: Request) -> str:
+        begin_stream(connection)
+        for _piece in range(pieces):
+            send_piece(connection, THOUGHT)
+            time.sleep(0.002)
+        send_piece(connection, chunk({"content": "yes"}) + END)
+        send_piece(connection, (chunk(None, usage=usage) if usage else b"") + DONE)
+        connection.sendall(b"0\r\n\r\n")
+        return "close"
+
+    return answer
+
+
+def extensions(story: dict[str, Any]) -> int:
+    """How often more was held."""
+    return sum("extended" in each["type"].lower() for each in story["events"])
+
+
+@pytest.mark.parametrize("reported", [True, False], ids=["reported", "counted"])
+def test_reasoning_beside_a_maximum_is_held_for(
+    gateway: RunningGateway, upstream: ScriptedUpstream, reported: bool
+) -> None:
+    """Whoever set the maximum: the hold grows with it, and covers the charge (P1, money rule 2)."""
+    usage = told(10, 9_001, completion_tokens_details={"reasoning_tokens": 9_000})
+    upstream.answer = reasoned(300, usage if reported else None)
+    user = gateway.user()
+    got = gateway.chat(user, {"stream": True, "max_tokens": 1})
+    assert b"yes" in got.content
+    story = gateway.story(user, got)
+    assert (story["usage"]["output_tokens"], story["usage"]["reasoning_tokens"]) == (9_001, 9_000)
+    assert 1 <= extensions(story) <= 4
+    assert story["house_loss_nano_usd"] == 0
+    assert story["held_nano_usd"] >= story["settled_nano_usd"] >= 9_001 * 600
+    gateway.verified()
+
+
+def test_reasoning_that_the_credits_do_not_cover_ends_the_stream(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """With an error chunk, settled for what was made; little is the house's (P1, money rule 2)."""
+    usage = told(10, 16_001, completion_tokens_details={"reasoning_tokens": 16_000})
+    upstream.answer = reasoned(530, usage)
+    for grant, cut_after in ((20_000, 300), (600_000, 1_300)):
+        user = gateway.user(grant=grant)
+        got = gateway.chat(user, {"stream": True, "max_tokens": 1})
+        last, done = [line[6:] for line in got.content.split(b"\n\n") if line][-2:]
+        assert (json.loads(last)["error"]["code"], done) == ("insufficient_credits", b"[DONE]")
+        story = gateway.story(user, got)
+        assert story["usage"]["source"] == "estimated"
+        assert 0.9 * grant < story["settled_nano_usd"] <= grant
+        assert story["usage"]["reasoning_tokens"] == story["usage"]["output_tokens"] < cut_after
+        assert story["house_loss_nano_usd"] < 300 * 600
+        assert story["attempts"][0]["error"] == "insufficient_credits"
+    gateway.verified()
+
+
+def test_reasoning_within_a_maximum_needs_no_further_credits(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Most providers count it against the maximum: who obeys is not cut (money rule 2)."""
+    usage = told(10, 1_000, completion_tokens_details={"reasoning_tokens": 999})
+    upstream.answer = reasoned(40, usage)
+    user = gateway.user(grant=10_000 * 150 + 1_000 * 600)
+    story = gateway.story(user, gateway.chat(user, {"stream": True, "max_tokens": 1_000}))
+    assert (story["usage"]["output_tokens"], extensions(story)) == (1_000, 0)
+
+
 def test_a_maximum_is_sent_when_the_account_could_not_pay_for_the_whole_output(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
