@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
+from command_api.operations.extras import (
+    cache_extras,
+    priced_extras,
+    unpriced_extra,
+    unpriced_operation,
+)
 from command_api.operations.prompts import (
     Message,
     PlainMessage,
@@ -137,7 +142,7 @@ class ChatRequest:
         options = body.stream_options
         self.include_usage = bool(options and options.include_usage)
         self.routing: Routing | None = read_routing(body) if body.routes else None
-        self._extras = body.extras(body.tools)
+        self._extras = body.extras(body.tools) + cache_extras(raw)
         # What was predicted and not used is output too (OpenAI, "Predicted outputs").
         self._predicted = -(-raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
         self._size = self.prompt_size()

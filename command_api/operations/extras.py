@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from domain.pricing.extras import LONG_CACHE, caches_long
+from edge.body import decode_any
 from edge.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
     from domain.pricing.extras import Extra
     from providers.inference.registry.offers import Model, Provider
+
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+"""No library escapes letters of ASCII; who does could hide a member's name behind it."""
+
+
+def cache_extras(raw: bytes) -> tuple[Extra, ...]:
+    """The extra of a body that asks for a long cache; nearly none has to be looked at for it."""
+    if b'"ttl"' not in raw and not (b"\\u00" in raw and _ESCAPED_LETTER.search(raw)):
+        return ()
+    try:
+        long = caches_long(decode_any(raw))
+    except RecursionError:
+        long = True  # Nested beyond reason: nobody reads it to its ground.
+    return (LONG_CACHE,) if long else ()
 
 
 def priced_extras(extras: tuple[Extra, ...], offer: Model) -> tuple[str, ...]:

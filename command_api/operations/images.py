@@ -6,13 +6,14 @@ What the caller sent reaches the provider as it is; only `model` is replaced.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from domain.ledger.holds import CallBound
+from domain.pricing.extras import image_extra
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
 from edge.body import check_model, check_range, decode_body, decode_members
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.settings.calls import HoldSettings, RequestSettings
+    from domain.pricing.extras import Extra
     from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
@@ -44,6 +46,7 @@ class ImagesBody(MediaBody, kw_only=True):
     prompt: str
     n: int | None = None
     size: str | None = None
+    quality: Any = None
     stream: bool | None = None
 
 
@@ -80,13 +83,26 @@ class ImagesRequest(MediaRequest):
         self._count = body.n or 1
         size = _SIZE.match(body.size or "")
         self.pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
+        self._quality = image_extra("quality", body.quality)
+        self._named_size = () if size else image_extra("size", body.size)
+        large = self.pixels > IMAGE_PIXELS_DEFAULT
+        self._large_size = image_extra("size", body.size) if large else ()
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Images have a price of their own, or are tokens of a model that is known to make them."""
         by_tokens = "image" in model.facts.output_modalities and model.price.counts_tokens
         if not (model.price.counts_images or by_tokens):
             return unpriced_operation("images", model)
-        return unpriced_extra(self._extras, model, provider) if self._extras else None
+        extras = self.extras_at(model)
+        return unpriced_extra(extras, model, provider) if extras else None
+
+    def extras_at(self, offer: Model) -> tuple[Extra, ...]:
+        """Where images have a price: a better quality, and a size that the price does not count."""
+        if not offer.price.counts_images:
+            return self._extras
+        counted = offer.price.terms.per_megapixel is not None
+        large = () if counted else self._large_size
+        return self._extras + self._quality + self._named_size + large
 
     def bound(self, model: Model, _: HoldSettings) -> CallBound:
         """Images, their pixels, and for models that count them their tokens (money rule 2)."""
@@ -95,7 +111,7 @@ class ImagesRequest(MediaRequest):
             output_tokens=self._count * IMAGE_OUTPUT_TOKENS_MAX,
             images=self._count,
             image_pixels=self._count * self.pixels,
-            extras=priced_extras(self._extras, model),
+            extras=priced_extras(self.extras_at(model), model),
         )
 
     def let_go(self) -> None:

@@ -181,6 +181,11 @@ class MediaRequest(ABC):
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""
 
+    def extras_at(self, offer: Model) -> tuple[Extra, ...]:
+        """What of the call costs extra at an offer."""
+        del offer
+        return self._extras
+
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
     ) -> bytes:
@@ -202,8 +207,8 @@ class MediaRequest(ABC):
         try:
             mended = self.mended(raw, offer, call_id, usage)
             paid = self.counted(usage, raw)
-            if self._extras:
-                paid = paid._replace(extras=priced_extras(self._extras, offer))
+            if extras := self.extras_at(offer):
+                paid = paid._replace(extras=priced_extras(extras, offer))
             cost = offer.price.cost(charged(paid)).nano_usd
             told = (
                 tell(mended, offer.public_id, paid, cost)

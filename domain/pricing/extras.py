@@ -1,8 +1,9 @@
 """What in a body costs beside its tokens and images, and what a provider bills for it.
 
-One table. A member at a value that costs nothing passes; else the operator's file must price or
-allow it, or the call is refused (P10). Not here, because it is in the reported tokens, is
-`prediction` (what was not used of it counts as output); nor `store`, which is free (OpenAI).
+One table for all bodies, and one for images. A member at a value that costs nothing passes; else
+the operator's file must price or allow it, or the call is refused (P10). Not here, because it is in
+the reported tokens, is `prediction` (what was not used of it counts as output); nor `store`, which
+is free (OpenAI).
 """
 
 from __future__ import annotations
@@ -47,14 +48,56 @@ TABLE: dict[str, _Rule] = {
     "modalities": _Rule("modalities", (None, [], ["text"])),
 }
 """What each member is called in prices, and its values that cost nothing."""
+IMAGES_TABLE: dict[str, _Rule] = {
+    # Twice the price of a standard one, or four times a medium one (OpenAI, "Pricing").
+    "quality": _Rule("quality", (None, "", "auto", "standard", "low", "medium")),
+    # Larger than a square of 1024, up to twice the price (OpenAI, "Pricing"); fal's names are not.
+    "size": _Rule(
+        "size",
+        (
+            *(None, "", "auto", "square", "square_hd", "portrait_4_3", "portrait_16_9"),
+            *("landscape_4_3", "landscape_16_9"),
+        ),
+    ),
+}
+"""The same for members of an images body, where the price of an image cannot tell them apart."""
+LONG_CACHE = Extra("cache_control", "cache_write_1h")
+"""A cache for an hour is written at twice the price of input, and a price has one cache-write term
+(Anthropic, "Prompt caching")."""
 PLUGINS = {"web": "web_search"}
 """Plugins with a price name of their own, by OpenRouter's id."""
 OWN_TOOLS = frozenset({"function", "custom"})
 """Types of tools that the caller runs; the provider runs all others, and bills them
 (Anthropic, "Server tools"; Groq, "Built-in tools"; xAI, "Agent tools")."""
 
-EXTRA_NAMES = frozenset({rule.name for rule in TABLE.values()} | {*TABLE, SERVER_TOOLS, "tools"})
+EXTRA_NAMES = frozenset(
+    {rule.name for rule in TABLE.values()}
+    | {*TABLE, *IMAGES_TABLE, SERVER_TOOLS, "tools", *LONG_CACHE}
+)
 """What a price or an allowance may name: an extra, or the member that asks for it."""
+
+
+def image_extra(member: str, value: Any) -> tuple[Extra, ...]:
+    """The extra that a member of an images body asks for at this value, if it does."""
+    rule = IMAGES_TABLE[member]
+    return () if value in rule.free else (Extra(member, rule.name),)
+
+
+def caches_long(body: Any) -> bool:
+    """Whether any `cache_control` in a body, however deep, asks for more than five minutes."""
+    left = [body]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            asked = value.get("cache_control")
+            ttl = asked.get("ttl") if isinstance(asked, dict) else None
+            # A schema may describe members of these names: there it is an object.
+            if ttl not in (None, "5m") and not isinstance(ttl, dict):
+                return True
+            left += value.values()
+    return False
 
 
 def extras_of(members: Mapping[str, Any], tools: tuple[str, ...] = ()) -> tuple[Extra, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,10 @@ id = "other-half"
 per_image = "0.04"
 output_per_million = "5"
 [[provider.model]]
+id = "priced"
+per_image = "0.04"
+extra_prices = {{ quality = "0.04", size = "0.02" }}
+[[provider.model]]
 id = "stated"
 per_image = "0.04"
 input_per_million = "5"
@@ -67,6 +72,7 @@ CHAT, IMAGES, EMBEDDINGS = "/v1/chat/completions", "/v1/images/generations", "/v
 HI = [{"role": "user", "content": "Hi"}]
 SEARCH = {"type": "web_search_preview"}
 FUNCTION = {"type": "function", "function": {"name": "f"}}
+HOUR = {"type": "ephemeral", "ttl": "1h"}
 UNTYPED = {"name": "x", "input_schema": {}}
 
 
@@ -108,7 +114,12 @@ EXTRAS: list[tuple[str, str, dict[str, Any]]] = [
     (CHAT, "local/m", {"tools": [{"google_search": {}}]}),
     (CHAT, "local/m", {"tools": [{"type": 5, "name": "x"}]}),
     (CHAT, "lenient/m", {"plugins": [{"id": "x"}]}),
+    (CHAT, "local/m", {"cache_control": HOUR}),
     (IMAGES, "local/pixels", {"service_tier": "flex"}),
+    (IMAGES, "local/pixels", {"quality": "hd"}),
+    (IMAGES, "local/pixels", {"size": "4K"}),
+    (IMAGES, "local/stated", {"quality": "high"}),
+    (IMAGES, "local/stated", {"size": "1792x1024"}),
     (EMBEDDINGS, "local/embed", {"service_tier": "flex"}),
 ]
 ASKED: dict[str, dict[str, Any]] = {
@@ -207,6 +218,50 @@ def test_images_of_a_model_that_counts_tokens_are_never_free(
     with gateway.client(user) as client:
         got = client.post(EMBEDDINGS, json={"model": "local/embed", "input": "abcd"})
     assert gateway.story(user, got)["usage"]["implausible"] is True
+
+
+def test_an_hour_of_cache_is_found_wherever_it_stands(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """In parts and tools, and behind escapes; whole and streamed (P10)."""
+    part = {"type": "text", "text": "Hi", "cache_control": HOUR}
+    bodies: list[dict[str, Any]] = [
+        {"messages": [{"role": "user", "content": [part]}]},
+        {"messages": HI, "tools": [FUNCTION | {"cache_control": HOUR}], "stream": True},
+    ]
+    raws = [json.dumps({"model": "local/m", **each}).encode() for each in bodies]
+    raws.append(raws[0].replace(b"ttl", b"t\\u0074l"))
+    with gateway.client(gateway.user()) as client:
+        for raw in raws:
+            got = client.post(CHAT, content=raw)
+            error = got.json()["error"]
+            assert (got.status_code, error["param"]) == (400, "cache_control"), raw
+    assert upstream.requests == []
+
+
+IMAGES_ASKED: list[tuple[str, dict[str, Any], int]] = [
+    ("stated", {}, 40_000_000),
+    ("stated", {"quality": "standard", "size": "512x512"}, 40_000_000),
+    ("stated", {"quality": "auto", "size": "auto"}, 40_000_000),
+    ("priced", {}, 40_000_000),
+    ("priced", {"quality": "hd"}, 80_000_000),
+    ("priced", {"quality": "hd", "size": "1792x1024"}, 100_000_000),
+    ("pixels", {"size": "2000x1000"}, 80_000_000),
+]
+
+
+def test_images_of_a_better_quality_or_size_cost_what_the_operator_says(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Plain ones cost what they did; a price of pixels tells the size (P10, money rule 1)."""
+    user = gateway.user()
+    answer_with(upstream, {"created": 1, "data": [{"url": "u"}]})
+    for model, asked, cost in IMAGES_ASKED:
+        with gateway.client(user) as client:
+            got = client.post(IMAGES, json={"model": f"local/{model}", "prompt": "A", **asked})
+        story = gateway.story(user, got)
+        assert (asked, story["settled_nano_usd"]) == (asked, cost)
+        assert story["held_nano_usd"] >= cost
 
 
 WRONG = [

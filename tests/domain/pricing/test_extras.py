@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from domain.pricing.extras import EXTRA_NAMES, EXTRAS_MAX, TABLE, Extra, extras_of
+from domain.pricing.extras import (
+    EXTRA_NAMES,
+    EXTRAS_MAX,
+    IMAGES_TABLE,
+    TABLE,
+    Extra,
+    caches_long,
+    extras_of,
+    image_extra,
+)
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
@@ -67,9 +76,41 @@ def test_tools_that_the_provider_runs_cost_extra(kinds: tuple[str, ...], names: 
     assert extras_of({}, kinds) == tuple(Extra("tools", name) for name in names)
 
 
+HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+MINUTES = {"cache_control": {"type": "ephemeral", "ttl": "5m"}}
+CACHED: list[tuple[Any, bool]] = [
+    ({}, False),
+    (HOUR, True),
+    (MINUTES, False),
+    ({"cache_control": {"type": "ephemeral"}}, False),
+    ({"cache_control": "1h"}, False),
+    ({"messages": [{"content": [{"type": "text", "text": "x", **MINUTES}, HOUR]}]}, True),
+    ({"tools": [{"name": "x", **HOUR}]}, True),
+    ({"ttl": "1h"}, False),
+    # A schema that describes such a member.
+    ({"properties": {"cache_control": {"ttl": {"type": "string"}}}}, False),
+]
+
+
+@pytest.mark.parametrize(("body", "long"), CACHED)
+def test_a_long_cache_costs_extra_wherever_it_is_asked_for(body: Any, long: bool) -> None:
+    """Written at twice the price of input (P10)."""
+    assert caches_long(body) is long
+
+
+def test_members_of_images_cost_extra_beyond_their_default() -> None:
+    """Where the price of an image cannot tell (P10)."""
+    assert image_extra("quality", "hd") == (Extra("quality", "quality"),)
+    assert image_extra("size", "1792x1024") == (Extra("size", "size"),)
+    assert image_extra("quality", ["hd"]) == (Extra("quality", "quality"),)
+    for member, rule in IMAGES_TABLE.items():
+        assert [image_extra(member, value) for value in rule.free] == [()] * len(rule.free)
+
+
 def test_every_member_of_the_table_may_be_named_by_an_operator() -> None:
     """To allow or to price it (P10)."""
-    assert {*TABLE, "tools", "web_search", "server_tools"} <= EXTRA_NAMES
+    assert {*TABLE, *IMAGES_TABLE, "cache_control", "cache_write_1h"} <= EXTRA_NAMES
+    assert {"tools", "web_search", "server_tools"} <= EXTRA_NAMES
 
 
 def test_an_extra_is_held_and_charged_once_a_call() -> None:
