@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from domain.ledger.amounts import ENTRY_NANO_USD_MAX
-from domain.pricing.money import format_usd
+from domain.pricing.money import ENTRY_NANO_USD_MAX, format_usd
+from domain.pricing.usage import Usage
 from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
 from event_store.ids import now_iso
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from command_api.routing.router import Plan
     from command_api.settings.calls import HoldSettings
     from domain.ledger.holds import CallBound
-    from domain.pricing.usage import Usage
     from edge.caller import Caller
     from providers.inference.registry.offers import Model, Provider
 
@@ -73,7 +72,16 @@ class Attempt:
         """What of its usage the caller pays: of an answer beyond its maximum, the maximum.
 
         Reasoning may pass it: some providers count only the answer against it (xAI, OpenRouter).
+        Of what costs more than an entry can be, the caller pays for what was held for.
         """
+        usage = self._within_maximum(usage)
+        if self._call.covers(usage) or (
+            self.offer.price.cost(usage).nano_usd <= ENTRY_NANO_USD_MAX
+        ):
+            return usage
+        return self._call.covered(usage)
+
+    def _within_maximum(self, usage: Usage) -> Usage:
         most = self.limit
         if most is None:
             return usage
@@ -209,6 +217,27 @@ class Call:
         started_at = now_iso() if self._tried else self.started_at
         self._tried = True
         return Attempt(self, offer, started_at)
+
+    def covers(self, usage: Usage) -> bool:
+        """Whether so much lies within what is held for, so that it cannot cost more."""
+        return (
+            usage.input_tokens <= self.bound.input_tokens
+            and usage.output_tokens <= self.bound_tokens
+            and usage.image_pixels <= self.bound.image_pixels
+        )
+
+    def covered(self, usage: Usage) -> Usage:
+        """Of a usage that no entry can hold, what is held for, marked as no report of anybody."""
+        return Usage(
+            input_tokens=min(usage.input_tokens, self.bound.input_tokens),
+            output_tokens=min(usage.output_tokens, self.bound_tokens),
+            source="estimated",
+            input_images=usage.input_images,
+            images=usage.images,
+            image_pixels=min(usage.image_pixels, self.bound.image_pixels),
+            implausible=True,
+            extras=usage.extras,
+        )
 
     def settle_with(self, offer: Model) -> None:
         """This offer's price and bound count from now on."""

@@ -197,7 +197,7 @@ class ChatRequest:
             unknown_tokens=self._usage_tokens_max,
             choices=self.choices,
         )
-        usage = believed(report, maxima, made=made, estimate=self.estimated)
+        usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
         if self._extras:
             usage = usage._replace(extras=priced_extras(self._extras, offer))
         return usage.with_input_images(self._size.images) if self._size.images else usage

@@ -94,7 +94,9 @@ class EmbeddingsRequest(MediaRequest):
             unknown_tokens=self._usage_tokens_max,
             prompts=len(self._inputs),
         )
-        return believed(report, maxima, made=made, estimate=self.estimated, least=(1, 0))
+        return believed(
+            report, maxima, offer.price, made=made, estimate=self.estimated, least=(1, 0)
+        )
 
     def counted(self, usage: Usage, _: bytes) -> Usage:
         """The report says it all."""

@@ -137,7 +137,9 @@ class ImagesRequest(MediaRequest):
             unknown_tokens=self._usage_tokens_max,
         )
         least = (0, 0) if offer.price.counts_images else (1, 1)
-        return believed(report, maxima, made=made, estimate=self.estimated, least=least)
+        return believed(
+            report, maxima, offer.price, made=made, estimate=self.estimated, least=least
+        )
 
     def estimated(self, images: int) -> Usage:
         """Our own count of so many images, for models that count their tokens."""

@@ -7,10 +7,8 @@ no figure of the ledger can overflow. The store's append refuses by the same num
 from __future__ import annotations
 
 from domain.errors import InvalidAmountError
-from domain.pricing.money import format_usd
+from domain.pricing.money import ENTRY_NANO_USD_MAX, format_usd
 
-ENTRY_NANO_USD_MAX = 10**15
-"""One hold, extended or not, one cost, one estimate: 1,000,000 USD."""
 GRANT_NANO_USD_MAX = 10**16
 """One grant: 10,000,000 USD."""
 ACCOUNT_GRANTED_NANO_USD_MAX = 10**18

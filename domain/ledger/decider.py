@@ -14,7 +14,6 @@ from uuid import UUID
 from domain.events import ledger as ev
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
-    ENTRY_NANO_USD_MAX,
     GRANT_NANO_USD_MAX,
     entry_amount_is_possible,
 )
@@ -23,6 +22,7 @@ from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_o
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
 from domain.ledger.resolution import lot_part, resolution
 from domain.ledger.state import Hold, LedgerState
+from domain.pricing.money import ENTRY_NANO_USD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence

@@ -14,6 +14,8 @@ NANO_PER_USD = 1_000_000_000
 USD_DECIMALS = 9
 AMOUNT_NANO_USD_MAX = 2**62
 """Largest single amount, in nano-USD; sums of two still fit a signed 64-bit integer."""
+ENTRY_NANO_USD_MAX = 10**15
+"""One hold, extended or not, one cost, one estimate: 1,000,000 USD. The store refuses by it too."""
 
 EXACT = Context(prec=64, traps=[Inexact])
 """Of prices and amounts: none has so many digits, and nothing is rounded in silence."""

@@ -1,23 +1,29 @@
 """Which reports of usage can be: the named maxima of what one call may have used (money rule 6).
 
-A provider's count is believed up to here, and beyond it our own count stands in. Keeps P1: with the
-largest prices there are, no cost that is believed reaches the largest amount.
+A provider's count is believed up to here, and beyond it our own count stands in. Keeps P1: no
+report is believed that costs more than an entry of the ledger can be, whatever the price.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from domain.pricing.money import ENTRY_NANO_USD_MAX
+from domain.pricing.terms import NANO_PER_TOKEN_FROM_USD_PER_MILLION, PRICE_USD_MAX
 from domain.pricing.usage import REPORTED_TOKENS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from domain.pricing.prices import PriceVersion
     from domain.pricing.usage import Usage
 
 MARGIN_SHARE = 4
 MARGIN_TOKENS = 64
 """Models' lengths are told roundly, and providers add tokens of their own: a quarter, and this."""
+
+COSTLY_TOKENS = ENTRY_NANO_USD_MAX // (PRICE_USD_MAX * NANO_PER_TOKEN_FROM_USD_PER_MILLION)
+"""Up to here not even the dearest tokens cost more than an entry can be: 1,000,000 of them."""
 
 
 class UsageMaxima(NamedTuple):
@@ -69,6 +75,7 @@ def _with_margin(tokens: int, times: int) -> int:
 def believed(
     report: Usage | None,
     maxima: UsageMaxima,
+    price: PriceVersion,
     *,
     made: Callable[[], int],
     estimate: Callable[[int], Usage],
@@ -82,6 +89,10 @@ def believed(
     if report is None:
         return estimate(made())
     enough = report.input_tokens >= least[0] and report.output_tokens >= least[1]
-    if maxima.allow(report) and (enough or not made()):
+    payable = (
+        report.input_tokens + report.output_tokens <= COSTLY_TOKENS
+        or price.cost(report).nano_usd <= ENTRY_NANO_USD_MAX
+    )
+    if payable and maxima.allow(report) and (enough or not made()):
         return report
     return estimate(made())._replace(implausible=True)

@@ -21,12 +21,9 @@ from hypothesis.stateful import (
 )
 
 from domain.events.ledger import HoldPlaced, HoldResolved, HoldSettled, MoneyEvent
-from domain.ledger.amounts import (
-    ACCOUNT_GRANTED_NANO_USD_MAX,
-    ENTRY_NANO_USD_MAX,
-    GRANT_NANO_USD_MAX,
-)
+from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, GRANT_NANO_USD_MAX
 from domain.ledger.decider import ModelLedger
+from domain.pricing.money import ENTRY_NANO_USD_MAX
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import to_iso

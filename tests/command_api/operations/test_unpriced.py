@@ -11,6 +11,7 @@ from providers.inference.registry.providers_file import ProvidersFileError
 from tests.command_api.operations.test_media import answer_with, vectors
 from tests.command_api.routing.test_router import registry_of
 from tests.support.harness import (
+    DONE,
     USAGE,
     RunningGateway,
     chunk,
@@ -45,6 +46,10 @@ input_per_million = "5"
 id = "other-half"
 per_image = "0.04"
 output_per_million = "5"
+[[provider.model]]
+id = "dearest"
+input_per_million = "1000000"
+output_per_million = "1000000"
 [[provider.model]]
 id = "priced"
 per_image = "0.04"
@@ -262,6 +267,30 @@ def test_images_of_a_better_quality_or_size_cost_what_the_operator_says(
         story = gateway.story(user, got)
         assert (asked, story["settled_nano_usd"]) == (asked, cost)
         assert story["held_nano_usd"] >= cost
+
+
+def test_a_cost_that_no_entry_can_be_is_not_free(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """Our own count is charged, and where that is too much too, what was held (P2, P10)."""
+    user = gateway.user(grant=10**16)
+    report = {"prompt_tokens": 10**6, "completion_tokens": 10**6, "total_tokens": 2 * 10**6}
+    ask = {"model": "local/dearest", "max_tokens": 10}
+    for streamed in (False, True):
+        upstream.answer = lambda connection, _, streamed=streamed: (
+            stream(connection, chunk({"content": "Hi"}), chunk(None, usage=report), DONE)
+            if streamed
+            else reply(connection, completion("Hi", usage=report))
+        )
+        story = gateway.story(user, gateway.chat(user, {**ask, "stream": streamed}))
+        assert (story["status"], story["usage"]["implausible"]) == ("settled", True)
+        assert 0 < story["settled_nano_usd"] <= story["held_nano_usd"]
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    whole = completion("word " * 900_000, usage=nothing)
+    upstream.answer = lambda connection, _: reply(connection, whole)
+    story = gateway.story(user, gateway.chat(user, {"model": "local/dearest"}))
+    assert story["usage"]["output_tokens"] == gateway.settings.holds.default_output_tokens
+    assert 0 < story["settled_nano_usd"] <= story["held_nano_usd"]
 
 
 WRONG = [

@@ -11,11 +11,11 @@ import pytest
 
 from domain.errors import InvalidTransitionError
 from domain.events import ledger as ev
-from domain.ledger.amounts import ENTRY_NANO_USD_MAX as MOST
 from domain.ledger.decider import ModelLedger
 from domain.ledger.lots import NEVER, Lot, burn_down
 from domain.ledger.postings import postings_of
 from domain.ledger.state import LedgerState
+from domain.pricing.money import ENTRY_NANO_USD_MAX as MOST
 from domain.upcasters import upcast
 
 A = "00000000-0000-7000-8000-00000000000a"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.pricing.money import AMOUNT_NANO_USD_MAX, EXACT
-from domain.pricing.plausible import UsageMaxima, believed
+from domain.pricing.money import AMOUNT_NANO_USD_MAX, ENTRY_NANO_USD_MAX, EXACT
+from domain.pricing.plausible import COSTLY_TOKENS, UsageMaxima, believed
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PRICE_DECIMALS_MAX, PRICE_USD_MAX, PriceTerms
 from domain.pricing.usage import (
@@ -91,6 +91,7 @@ def judged(report: Usage | None, made: int, **more: Any) -> Usage:
     return believed(
         report,
         MOST,
+        price_of("1"),
         made=lambda: made,
         estimate=lambda tokens: estimated_usage(input_tokens=7, output_tokens=tokens),
         **more,
@@ -136,7 +137,7 @@ def test_the_output_is_counted_only_where_that_decides() -> None:
     def never() -> int:
         raise AssertionError
 
-    found = believed(Usage(9, 4), MOST, made=never, estimate=lambda _: REPLACED)
+    found = believed(Usage(9, 4), MOST, price_of("1"), made=never, estimate=lambda _: REPLACED)
     assert found == Usage(9, 4)
 
 
@@ -149,6 +150,32 @@ def price_of(token: str) -> PriceVersion:
     return PriceVersion(
         version="v", source="test", effective_at="now", terms=PriceTerms.parse(terms)
     )
+
+
+def test_no_report_is_believed_that_no_entry_can_be() -> None:
+    """It would be void, and free: our own count stands in (P2, rule: bounded)."""
+    maxima = UsageMaxima(REPORTED_TOKENS_MAX, REPORTED_TOKENS_MAX, REPORTED_TOKENS_MAX)
+    terms = {"input_per_million": DEAREST, "output_per_million": DEAREST}
+    price = PriceVersion(
+        version="v", source="test", effective_at="now", terms=PriceTerms.parse(terms)
+    )
+    for report, usage in (
+        (Usage(COSTLY_TOKENS - 1, 1), Usage(COSTLY_TOKENS - 1, 1)),
+        (Usage(COSTLY_TOKENS, 1), REPLACED),
+        (Usage(REPORTED_TOKENS_MAX, 4), REPLACED),
+    ):
+        found = believed(
+            report,
+            maxima,
+            price,
+            made=lambda: 3,
+            estimate=lambda tokens: estimated_usage(input_tokens=7, output_tokens=tokens),
+        )
+        assert found == usage
+    assert price.cost(Usage(COSTLY_TOKENS - 1, 1)).nano_usd == ENTRY_NANO_USD_MAX
+    cheap = price_of("1")
+    report = Usage(REPORTED_TOKENS_MAX, 4)
+    assert believed(report, maxima, cheap, made=lambda: 3, estimate=lambda _: REPLACED) == report
 
 
 def test_the_dearest_call_that_is_believed_can_be_charged() -> None:

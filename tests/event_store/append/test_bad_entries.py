@@ -8,11 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.ledger.amounts import (
-    ACCOUNT_GRANTED_NANO_USD_MAX,
-    ENTRY_NANO_USD_MAX,
-    GRANT_NANO_USD_MAX,
-)
+from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, GRANT_NANO_USD_MAX
+from domain.pricing.money import ENTRY_NANO_USD_MAX
 from event_store.append import committer as module
 from event_store.append.committer import AppendInDoubtError, Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind, unpack

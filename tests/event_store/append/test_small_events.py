@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from domain.events.ledger import HoldRefused
-from domain.ledger.amounts import ENTRY_NANO_USD_MAX, GRANT_NANO_USD_MAX
+from domain.ledger.amounts import GRANT_NANO_USD_MAX
+from domain.pricing.money import ENTRY_NANO_USD_MAX
 from event_store.append.entries import AppendCode, Entry
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
