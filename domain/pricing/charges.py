@@ -34,6 +34,10 @@ VERSION_DIGEST_BYTES = 6
 PRICES_MAX = 20_000
 """Compiled prices that are kept; beyond, all are compiled anew."""
 
+CALLER = "api_key:"
+"""How an actor begins that is a caller; the key's id follows."""
+SYSTEM = "system:"
+"""How an actor begins that is a process of our own."""
 ABOUT_A_PRICE = frozenset({"version", "source", "effective_at"})
 COUNTS = frozenset(Usage._fields) - {"source", "implausible", "extras"}
 
@@ -66,7 +70,9 @@ class Prices:
         return found
 
     def faults_of_hold(self, hold: HoldRequested) -> Iterator[str]:
-        """What is wrong with the prices that a hold states."""
+        """What is wrong with the prices that a hold states, and with who asked for it."""
+        if hold.actor.startswith(CALLER) and hold.actor != CALLER + hold.key_id:
+            yield f"is by {hold.actor}, whose key is {hold.key_id}"
         for provider, model, price in _offers(hold):
             found = self.stated(provider, model, price)
             if isinstance(found, str):
@@ -177,8 +183,18 @@ def _usage(stated: Mapping[str, Any]) -> Usage | str:
     return Usage(**counts, extras=tuple(extras))
 
 
+def _void_faults(event: HoldVoided) -> Iterator[str]:
+    """Nothing is charged for a call that failed before any output, and nothing lost."""
+    if event.settled_nano_usd:
+        yield f"is void and charges {event.settled_nano_usd}"
+    if event.house_loss_nano_usd:
+        yield f"is void and books a loss of {event.house_loss_nano_usd}"
+
+
 def _unbound(hold: HoldRequested, event: CallEvent) -> Iterator[str]:
-    """What names another cause than the call's hold."""
+    """What names another cause than the call's hold, or somebody else who acted."""
+    if event.actor != hold.actor and not event.actor.startswith(SYSTEM):
+        yield f"is by {event.actor}, its hold of {hold.actor}"
     if event.causation_id not in (None, hold.id):
         yield f"names {event.causation_id} as its cause, its hold is {hold.id}"
     if event.correlation_id != hold.correlation_id:

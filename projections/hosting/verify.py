@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.errors import DomainError
+from domain.identity.key_writings import KeyWritings
 from domain.ledger.state import LedgerState
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
@@ -22,6 +23,7 @@ from projections.all import PROJECTIONS
 from projections.engine.comparison import begin_snapshot, open_checks
 from projections.hosting.calls_audit import CallsAudit
 from projections.hosting.inline_state import inline_differences
+from projections.hosting.key_writings import key_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +41,11 @@ DIFFERENCES_MAX = 1_000
 
 NOT_SHOWN = (
     "whole calls or grants that the database's owner took away or wrote anew, with everything "
-    "derived from them; a grant's or a void's reason; a provider's own request id. Only signed "
-    "checkpoints of the log, kept elsewhere, can show that, and there are none yet"
+    "derived from them; members that nothing else refers to: reasons; effective_at; who acted, "
+    "where actor and key_id were changed together or it is no call's; a hold's user_id; "
+    "usage.source; a failed attempt's cost; the amounts of a refusal; payment_id; correlation_id "
+    "of a grant and of a house loss; a provider's own request id. Only signed checkpoints of the "
+    "log, kept elsewhere, can show that, and there are none yet"
 )
 """What no replay can tell, as the command says it."""
 
@@ -83,8 +88,10 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            state = _replay(connection, report, checks)
+            keys = KeyWritings()
+            state = _replay(connection, report, checks, keys)
             report.differ(*inline_differences(connection, state))
+            report.differ(*key_differences(connection, keys))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -92,7 +99,9 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
     return report
 
 
-def _replay(connection: psycopg.Connection[Any], report: Report, checks: Checks) -> LedgerState:
+def _replay(
+    connection: psycopg.Connection[Any], report: Report, checks: Checks, keys: KeyWritings
+) -> LedgerState:
     audit = CallsAudit(connection)
     state = LedgerState(recall=audit.recall)
     last, last_booked = 0, None
@@ -110,6 +119,7 @@ def _replay(connection: psycopg.Connection[Any], report: Report, checks: Checks)
             for fault in audit.faults(entry):
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
+            keys.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -50,6 +50,7 @@ class History:
         try:
             made = [known.create_user(f"user-{new_uuid7()}@example.com") for _ in range(users)]
             known.revoke_key(known.create_key(made[0].user_id, "spare")[0], "test")
+            known.rotate_key(known.create_key(made[0].user_id, "rotated")[0], timedelta(hours=1))
         finally:
             known.close()
         self.callers = [(UUID(each.account_id), UUID(each.key_id)) for each in made]

@@ -122,6 +122,8 @@ def test_an_alternative_is_settled_by_its_own_price() -> None:
         (replace(SETTLED, causation_id="x"), "names x as its cause"),
         (replace(VOIDED, causation_id="x"), "names x as its cause"),
         (replace(SETTLED, correlation_id="x"), "has the request id 'x'"),
+        (replace(SETTLED, actor="api_key:x"), "is by api_key:x, its hold of -"),
+        (replace(VOIDED, actor="api_key:x"), "is by api_key:x, its hold of -"),
         (replace(SETTLED, settled_nano_usd=1), "books 51 for a cost of 3450"),
         (replace(SETTLED, cost_nano_usd=COST - 1, settled_nano_usd=COST - 51), "costs 3450 (3450"),
         (replace(SETTLED, cost_exact_nano_usd="3450.4"), "costs 3450 (3450"),
@@ -138,6 +140,14 @@ def test_what_does_not_follow_is_named(event: ev.CallEvent, said: str) -> None:
     """Each figure and each binding by itself (P4, P5)."""
     (fault,) = faults(event)
     assert said in fault
+
+
+def test_who_acted_is_the_holds_own_key_or_the_system() -> None:
+    """A caller's hold names its key; what the system ended was no caller's doing (P5)."""
+    assert list(Prices().faults_of_hold(replace(HOLD, actor="api_key:k"))) == []
+    (fault,) = Prices().faults_of_hold(replace(HOLD, actor="api_key:other"))
+    assert fault == "is by api_key:other, whose key is k"
+    assert faults(replace(VOIDED, actor="system:recovery")) == []
 
 
 def test_a_price_is_named_by_its_content() -> None:

@@ -140,6 +140,10 @@ def _other_request(state: dict[str, Any]) -> None:
     state["correlation_id"] = "another"
 
 
+def _other_actor(state: dict[str, Any]) -> None:
+    state["actor"] = f"api_key:{new_uuid7()}"
+
+
 def _other_cause(state: dict[str, Any]) -> None:
     state["causation_id"] = str(new_uuid7())
 
@@ -189,6 +193,8 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     (SETTLED, _dearer_call, "but its usage at its price costs"),
     (ev.HoldVoided.TOPIC, _loss_of_a_void, "is void and books a loss of 5000000000"),
     (SETTLED, _other_request, "has the request id 'another'"),
+    (PLACED, _other_actor, "whose key is"),
+    (SETTLED, _other_actor, "is by api_key:"),
     (SETTLED, _other_cause, "as its cause, its hold is"),
     (SETTLED, _other_account, "its hold of"),
     (SETTLED, _lacks_a_member, "usage"),
@@ -339,6 +345,40 @@ def test_inline_state_that_differs_is_named(
     """Keys, lots, versions and open holds are a cache of the log (P3, P8)."""
     copy.execute(change)
     assert any(said in each for each in found(good, copy))
+
+
+_MADE = "(SELECT min(key_hash) FROM api_key WHERE name NOT IN ('spare', 'rotated'))"
+
+_ONE_MORE = (
+    "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name) "
+    "SELECT 'aa', gen_random_uuid(), user_id, account_id, masked, name FROM api_key "
+    f"WHERE key_hash = {_MADE}"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE api_key SET revoked = NOT revoked WHERE name = 'spare'", "revoked is False"),
+        (f"UPDATE api_key SET account_id = gen_random_uuid() WHERE key_hash = {_MADE}", "account"),
+        (f"UPDATE api_key SET user_id = gen_random_uuid() WHERE key_hash = {_MADE}", "user_id is"),
+        (f"UPDATE api_key SET key_hash = 'aa' WHERE key_hash = {_MADE}", "none is stored"),
+        (f"UPDATE api_key SET masked = 'x' WHERE key_hash = {_MADE}", "masked is 'x'"),
+        (f"UPDATE api_key SET name = 'x' WHERE key_hash = {_MADE}", "name is 'x'"),
+        (f"UPDATE api_key SET expires_at = now() WHERE key_hash = {_MADE}", "expires_at is '2"),
+        ("UPDATE api_key SET expires_at = NULL WHERE replaced", "expires_at is None"),
+        ("UPDATE api_key SET replaced = false WHERE replaced", "replaced is False"),
+        (f"DELETE FROM api_key WHERE key_hash = {_MADE}", "none is stored"),
+        (_ONE_MORE, "the log has none such"),
+    ],
+)
+def test_a_key_that_is_not_the_logs_is_named(
+    change: str, said: str, good: Database, copy: Connection
+) -> None:
+    """What opens, for whom and until when is a cache of the log (P5, P8)."""
+    copy.execute("DROP INDEX api_key_current_idx")
+    copy.execute(change)
+    assert any(each.startswith("api_key ") and said in each for each in found(good, copy))
 
 
 def test_calls_that_were_let_go_are_read_anew(
