@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import msgspec
 import psycopg
 import typer
+from eventsourcing.persistence import PersistenceError
 from pydantic import ValidationError
 
 from command_api.composition import (
@@ -54,6 +55,7 @@ EXPECTED = (
     OSError,
     psycopg.OperationalError,
     psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
     *NOT_MIGRATED,
     ValueError,
 )
@@ -66,6 +68,8 @@ UNREACHABLE = (
     SinkUnavailableError,
     OSError,
     psycopg.OperationalError,
+    psycopg.errors.InsufficientPrivilege,
+    *NOT_MIGRATED,
 )
 """Those of them that say nothing about the books: what was asked could not be looked at."""
 
@@ -86,6 +90,16 @@ def fail(message: str, status: int = MISTAKE) -> NoReturn:
     raise typer.Exit(status)
 
 
+def say_mistake(error: Any) -> None:
+    """Say what is wrong with a command; one that names no verb is answered with the help."""
+    context = getattr(error, "ctx", None)
+    line = " ".join((error.format_message() or "").split())
+    if not line:  # The help was printed when the mistake was found.
+        return
+    hint = f" (see {context.command_path} --help)" if context is not None else ""
+    sys.stderr.write(f"gatewayz: {line}{hint}\n")
+
+
 @contextmanager
 def telling(unreachable: int = MISTAKE) -> Iterator[None]:
     """Turn the errors that are a message into one line and a status."""
@@ -99,6 +113,11 @@ def telling(unreachable: int = MISTAKE) -> Iterator[None]:
         fail(line_of(error), unreachable)
     except EXPECTED as error:
         fail(line_of(error))
+    except PersistenceError as error:
+        # The library of the event streams puts its own error around the database's.
+        if not isinstance(error.__cause__, EXPECTED):
+            raise
+        fail(line_of(error.__cause__))
 
 
 def line_of(error: Exception) -> str:
@@ -107,6 +126,8 @@ def line_of(error: Exception) -> str:
     no_role = f'role "{APPLICATION_ROLE}" does not exist' in said
     if isinstance(error, NOT_MIGRATED) or no_role:
         return f"the database is not migrated ({said}): run `gatewayz migrate`"
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return f"the database takes no writes now ({said}): name the one that does"
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return (
             f"the database's login may not do this ({said}): give migrations one that may create "
@@ -153,18 +174,20 @@ def show(value: dict[str, Any], *, as_json: bool) -> None:
 
 @contextmanager
 def opened(
-    home: Path | None, *, create: bool = True, **overrides: Any
+    home: Path | None, *, create: bool = True, prepare: bool = True, **overrides: Any
 ) -> Iterator[tuple[Settings, Database]]:
     """The settings and the migrated database; errors become messages.
 
     A verb about something that must be there already gives `create=False`: in a wrong folder it
-    makes nothing and exits with NO_LEDGER, and on an older database it asks for `migrate`.
+    makes nothing and exits with NO_LEDGER, and on an older database it asks for `migrate`. One
+    that only appends gives `prepare=False` too: the application's login is enough for it.
     """
     settings = settings_with(home, **overrides)
     configure_logging(settings)
     with telling(), open_database(settings, create=create) as database:
-        # Whoever asks from a shell may not have all settings: nothing is moved for them.
-        prepare_database(settings, database, move=False)
+        if prepare:
+            # Whoever asks from a shell may not have all settings: nothing is moved for them.
+            prepare_database(settings, database, move=False)
         yield settings, database
 
 

@@ -37,7 +37,8 @@ UUID_CHARACTERS = 36
 def verify(home: Home = None, as_json: Json = False) -> None:
     """Replay the log; compare every charge, balance, hold and read model.
 
-    Exit 1 on a difference or an outcome in quarantine, 2 without a ledger or for an empty one, 3 where it cannot be checked.
+    Exit 1 on a difference or an outcome in quarantine, 2 without a ledger or for an empty one,
+    3 where it cannot be checked.
     """
     with opened_to_read(home) as (settings, database):
         require_projections(database)

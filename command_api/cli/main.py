@@ -5,11 +5,50 @@ Every verb takes --home (or GATEWAYZ_HOME), and --json where it prints anything.
 
 from __future__ import annotations
 
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
 import typer
+from typer.core import TyperGroup
 
 from command_api.cli import database, ledger, projections, secrets, server, streams, users
+from command_api.cli.base import MISTAKE, say_mistake
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a verb in order; those that serve have handlers of their own."""
+SIGNAL_STATUS = 128
+"""What shells add to a signal's number for the status of a program that it ended."""
+
+
+class Program(TyperGroup):
+    """All verbs; a mistake in a command is one line, as every other mistake is."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a verb; raises SystemExit with its status, unless `standalone_mode` is off."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            status = super().main(*args, standalone_mode=False, **extra)
+        except typer.TyperException as error:
+            say_mistake(error)
+            status = MISTAKE
+        except typer.Abort:
+            sys.stderr.write("gatewayz: aborted\n")
+            status = MISTAKE
+        sys.exit(status)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal ended the verb. As an interrupt it also ends a running statement."""
+
+
+app = typer.Typer(
+    cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 app.add_typer(users.users, name="user")
 app.add_typer(users.keys, name="key")
 app.add_typer(ledger.app, name="ledger")
@@ -26,4 +65,20 @@ app.command()(users.grant)
 
 def main() -> None:
     """Entry point of `gatewayz`."""
-    app()
+    ended: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        for each in ENDING:  # A second one must not hinder the way out.
+            signal.signal(each, signal.SIG_IGN)
+        ended.append(number)
+        raise Ended
+
+    for number in ENDING:
+        if signal.getsignal(number) == signal.SIG_DFL:  # Under nohup a hang-up stays ignored.
+            signal.signal(number, end)
+    try:
+        app()
+    except SystemExit:
+        if ended:
+            sys.exit(SIGNAL_STATUS + ended[0])
+        raise

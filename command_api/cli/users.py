@@ -51,7 +51,7 @@ GRACE_HOURS_MAX = 8_760.0
 @contextmanager
 def commands_of(home: Path | None, *, create: bool = False) -> Iterator[tuple[Users, Grants]]:
     """The commands on users, keys and credits, on the home's database, which may be made anew."""
-    with opened(home, create=create) as (settings, database):
+    with opened(home, create=create, prepare=create) as (settings, database):
         known = Users(database, vault_of(settings, database), actor=ACTOR)
         try:
             yield known, Grants(database, actor=ACTOR)

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from command_api.composition import database_of
 from command_api.settings import Settings
 from event_store.errors import DatabaseUrlError
-from event_store.postgres.database import Database
+from event_store.postgres.database import APPLICATION_ROLE, Database
 from tests.support.processes import free_port, gatewayz
 
 if TYPE_CHECKING:
@@ -131,3 +131,67 @@ def test_a_home_that_cannot_be_written_is_named(database: Database) -> None:
     assert "choose another with --home" in refused(
         Path("/proc/home"), "up", "--port", "0", GATEWAYZ_DATABASE_URL=database.owner
     )
+
+
+def test_a_login_of_the_application_makes_keys_and_grants(
+    database: Database, tmp_path: Path
+) -> None:
+    """What only appends wants no login that may create tables (P5)."""
+    name = f"plain_{os.getpid()}"
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE {APPLICATION_ROLE}")
+        try:
+            parts = psycopg.conninfo.conninfo_to_dict(database.owner)
+            plain = make_conninfo(**{**parts, "user": name, "password": PASSWORD})
+
+            def run(*arguments: str, url: str = plain) -> Any:
+                return gatewayz(tmp_path, *arguments, GATEWAYZ_DATABASE_URL=url)
+
+            user = run("user", "create", "--email", "a@b.c", url=database.owner)["user_id"]
+            key = run("key", "create", "--user", user)["key_id"]
+            assert run("key", "rotate", key)["key_id"] == key
+            assert run("key", "revoke", key)["status"] == "revoked"
+            assert run("grant", user, "5")["amount_nano_usd"] == 5 * 10**9
+        finally:
+            owner.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("migrate",),
+        ("user", "create", "--email", "b@b.c"),
+        ("grant", "USER", "1"),
+        ("key", "create", "--user", "USER"),
+        ("key", "revoke", "KEY"),
+        ("projections", "assign", "journal", "workers"),
+    ],
+    ids=" ".join,
+)
+def test_a_database_that_takes_no_writes_is_told_in_a_line(
+    verb: tuple[str, ...], database: Database, tmp_path: Path
+) -> None:
+    """A standby, or one that was set so (rule: refuse clearly)."""
+    url = {"GATEWAYZ_DATABASE_URL": database.owner}
+    made = gatewayz(tmp_path, "user", "create", "--email", "a@b.c", **url)
+    name = database.parts()["dbname"]
+    with database.connect_as_owner() as owner:
+        owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    ids = {"USER": made["user_id"], "KEY": made["key_id"]}
+    said = refused(tmp_path, *(ids.get(each, each) for each in verb), **url)
+    assert "read-only" in said
+
+
+def test_what_a_reading_verb_may_not_see_is_not_checked(database: Database, tmp_path: Path) -> None:
+    """A right or a table that lacks is no difference: exit 3 (rule: refuse clearly)."""
+    for change in (
+        f"REVOKE SELECT ON api_key FROM {APPLICATION_ROLE}",
+        "ALTER TABLE api_key RENAME TO elsewhere",
+    ):
+        with database.connect_as_owner() as owner:
+            owner.execute(change)
+        said = gatewayz(
+            tmp_path, "ledger", "verify", status=3, GATEWAYZ_DATABASE_URL=database.owner
+        )
+        assert said.startswith("gatewayz: the database")
+        assert said.count("\n") == 1

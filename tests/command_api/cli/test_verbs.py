@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import socket
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,7 +16,7 @@ from typer.testing import CliRunner
 
 from command_api.cli import ledger, users
 from command_api.cli.main import app
-from tests.support.processes import gatewayz
+from tests.support.processes import PROGRAM, TIMEOUT_S, gatewayz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +82,44 @@ def test_a_mistake_makes_no_home(arguments: tuple[str, ...], said: str, tmp_path
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ledger", "verify", "--bogus"), "--bogus"),
+        (("nothing",), "nothing"),
+        (("user", "create"), "--email"),
+        (("ledger", "statement", "--account", "x"), "x"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_a_mistaken_command_is_a_line(arguments: tuple[str, ...], said: str) -> None:
+    """An option, a verb or a value that is none: exit 1, not that of a missing ledger
+    (rule: refuse clearly).
+    """
+    done = RUNNER.invoke(app, [*arguments])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("gatewayz: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Usage" in RUNNER.invoke(app, ["ledger"]).stderr + RUNNER.invoke(app, ["ledger"]).stdout
+    assert RUNNER.invoke(app, ["ledger", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_verb_that_is_told_to_end_leaves_no_server(number: int, tmp_path: Path) -> None:
+    """The database of the home stops with its last user (P2)."""
+    pid_file = tmp_path / "postgres/data/postmaster.pid"
+    verb = subprocess.Popen(
+        [str(PROGRAM), "migrate", "--home", str(tmp_path)], stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + TIMEOUT_S
+    while not pid_file.exists() and verb.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    verb.send_signal(number)
+    assert verb.wait(TIMEOUT_S) == 128 + number
+    assert not pid_file.exists()
 
 
 def test_an_option_out_of_its_limits_names_the_variable(tmp_path: Path) -> None:
