@@ -135,9 +135,8 @@ class Cashier:
             message = "The ledger refused this call. Nothing was charged."
             raise ApiError(500, "ledger_error", message, kind=SERVER) from None
         except asyncio.CancelledError:
-            self._spool.keep_or_remember(
-                self._void_entry(call, "the gateway stopped while the hold was placed")
-            )
+            reason = "the gateway stopped while the hold was placed"
+            await self._spool.keep_aside(self._void_entry(call, reason))
             raise
         if answer.code == AppendCode.INSUFFICIENT_CREDITS:
             # Rather a cheaper offer than none; a key stays refused, as it was told (P3).
@@ -255,11 +254,11 @@ class Cashier:
         """Release the hold without a charge, durably, as settle does."""
         await self._resolve(call, self._void_entry(call, reason))
 
-    def abandon(self, call: Call, reason: str) -> None:
+    async def abandon(self, call: Call, reason: str) -> None:
         """Spool a void for a call that this process can no longer finish."""
         call.unresolved = False
         self._open.pop(call.id_bytes, None)
-        self._spool.keep_or_remember(self._void_entry(call, reason))
+        await self._spool.keep_aside(self._void_entry(call, reason))
 
     def _alternatives(self, call: Call) -> bytes:
         """The offers that are tried when the first fails, each with its price (money rule 12)."""
@@ -293,7 +292,7 @@ class Cashier:
             logger.warning("the outcome of call %s is spooled: %s", call.id, error)
             await self._spool.keep_aside(entry)
         except asyncio.CancelledError:
-            self._spool.keep_or_remember(entry)
+            await self._spool.keep_aside(entry)
             raise
         else:
             if answer.loss:

@@ -256,7 +256,7 @@ class InferenceRoute:
         if not call.unresolved:
             return
         if made is None:
-            cashier.abandon(call, "the gateway stopped before the provider answered")
+            await cashier.abandon(call, "the gateway stopped before the provider answered")
             return
         usage, request_id = made.answer.usage, made.answer.request_id
         await cashier.settle(

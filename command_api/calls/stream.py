@@ -118,7 +118,7 @@ class InferenceStream:
         call, won = self._call, self._won
         if won is None:
             if call.unresolved:
-                self._parts.cashier.abandon(call, "the gateway stopped before any output")
+                await self._parts.cashier.abandon(call, "the gateway stopped before any output")
             raise gateway_stopping(charged=call.charged is not None)
         if call.unresolved:
             won.attempt.record(status=OK, error="gateway_stopped")

@@ -170,12 +170,17 @@ class RoutingSettings(Group):
     )
 
 
+REPLY_BYTES_MAX = 2 * 2**20
+"""Largest maximum of a reply that is kept: with it a spooled outcome is still one that is read."""
+
+
 class KeptReplySettings(Group):
     """Replies that answer again without a new call."""
 
     idempotency_body_bytes_max: int = Field(
         2**20,
         ge=0,
+        le=REPLY_BYTES_MAX,
         alias="GATEWAYZ_IDEMPOTENCY_BODY_BYTES_MAX",
         description="Largest reply kept for an idempotency key, bytes.",
     )

@@ -12,6 +12,7 @@ import msgspec
 from event_store.append.entries import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 logger = logging.getLogger("gatewayz.spool")
@@ -19,6 +20,8 @@ logger = logging.getLogger("gatewayz.spool")
 OUTCOME_BYTES_MAX = 4 * 2**20
 """Largest file that is read as an outcome, bytes."""
 QUARANTINE = "quarantine"
+ASIDE = "."
+"""Stands before the name of an outcome that is not wholly on the disk yet."""
 UUID_BYTES = 16
 AMOUNT_MAX = 2**63 - 1
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -50,6 +53,15 @@ def quarantined(home: Path) -> list[Path]:
 
 def finished(folder: Path) -> list[tuple[UUID | None, Spooled]]:
     """What bears an outcome's name in a folder; names of unfinished files begin with a dot."""
+    return _named(folder, "")
+
+
+def unfinished(folder: Path) -> list[tuple[UUID | None, Spooled]]:
+    """What was written aside and not renamed: its writer is at work on it, or died."""
+    return _named(folder, ASIDE)
+
+
+def _named(folder: Path, before: str) -> list[tuple[UUID | None, Spooled]]:
     try:
         names = [each.name for each in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
@@ -60,11 +72,31 @@ def finished(folder: Path) -> list[tuple[UUID | None, Spooled]]:
     return [
         (
             UUID(name["owner"]) if name["owner"] else None,
-            Spooled(UUID(name["call"]), int(name["kind"]), folder / name[0]),
+            Spooled(UUID(name["call"]), int(name["kind"]), folder / f"{before}{name[0]}"),
         )
-        for name in map(_FINISHED.fullmatch, names)
-        if name
+        for each in names
+        if each.startswith(before) and (name := _FINISHED.fullmatch(each, len(before)))
     ]
+
+
+def outcomes_of(
+    owner_id: UUID,
+    root: Path,
+    reserve: Path,
+    look: Callable[[Path], list[tuple[UUID | None, Spooled]]],
+) -> list[Spooled]:
+    """What a look finds of one owner, in its folder and in the reserve, oldest call first."""
+    found = [each for owner, each in look(root / str(owner_id)) if owner is None]
+    found += [each for owner, each in look(reserve) if owner == owner_id]
+    return sorted(found)
+
+
+def without_reply(entry: Entry) -> bytes:
+    """The outcome alone: its key answers 409 from then on, and names the call."""
+    if entry.reply:
+        call = UUID(bytes=entry.stream)
+        logger.warning("the reply of call %s is not kept for its key: it takes room", call)
+    return msgspec.json.encode(msgspec.structs.replace(entry, reply=b""))
 
 
 def read_outcome(spooled: Spooled) -> Entry:

@@ -14,29 +14,38 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.append.outcome_files import (
-    QUARANTINE,
+    ASIDE,
+    OUTCOME_BYTES_MAX,
     NotAnOutcomeError,
     Spooled,
     finished,
     is_owner,
+    outcomes_of,
     read_outcome,
+    unfinished,
+    without_reply,
 )
+from event_store.append.quarantine import Quarantine
 from event_store.append.reserve import NO_ROOM, Reserve, sync_folder, write
 from event_store.errors import EntryRefusedError, LedgerUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from event_store.append.committer import Committer
 
 logger = logging.getLogger("gatewayz.spool")
+
+T = TypeVar("T")
 
 IN_DOUBT_S = 60
 """How long an outcome waits for a hold that may yet appear, seconds."""
@@ -66,8 +75,9 @@ class Spool:
         self._owner_id = owner_id
         self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="spool")
         self._kept = 0
+        self._counting = Lock()
         self._remembered: list[Entry] = []
-        self._left: set[Path] = set()
+        self._quarantine = Quarantine()
 
     @property
     def waiting(self) -> int:
@@ -86,21 +96,25 @@ class Spool:
             raise SpoolFullError(message)
         name = f"{UUID(bytes=entry.stream)}-{entry.kind}.json"
         content = msgspec.json.encode(entry)
+        if len(content) > OUTCOME_BYTES_MAX:
+            content = without_reply(entry)
         try:
             self._write(name, content)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            self.reserve.keep(f"{self._owner_id}.{name}", content)
+            # A reply would take the room of hundreds of outcomes.
+            self.reserve.keep(f"{self._owner_id}.{name}", without_reply(entry))
             logger.warning("the disk is full: an outcome of call %s is in the reserve", name[:36])
-        self._kept += 1
+        with self._counting:
+            self._kept += 1
 
     def _write(self, name: str, content: bytes) -> None:
         if not self.own.is_dir():
             self.own.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.root.parent, self.root):
                 sync_folder(folder)
-        aside = self.own / f".{name}"
+        aside = self.own / f"{ASIDE}{name}"
         try:
             write(aside, content)
             aside.rename(self.own / name)
@@ -127,8 +141,11 @@ class Spool:
 
     async def keep_aside(self, entry: Entry) -> None:
         """The same, while the event loop goes on; what has begun outlives a cancellation."""
-        loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._writers, self.keep_or_remember, entry))
+        await asyncio.shield(self._aside(self.keep_or_remember, entry))
+
+    def _aside(self, work: Callable[..., T], *given: Any) -> asyncio.Future[T]:
+        """Have a thread wait for the disk."""
+        return asyncio.get_running_loop().run_in_executor(self._writers, work, *given)
 
     def keep_remembered(self) -> None:
         """Try once more to bring to the disk what is only in memory."""
@@ -149,6 +166,42 @@ class Spool:
         found.update(owner for owner, _ in finished(self.reserve.folder) if owner is not None)
         return sorted(found)
 
+    def take_up_unfinished(self, owner_id: UUID) -> int:
+        """Finish what an owner that is dead wrote and did not rename; returns how many.
+
+        What is not whole goes into quarantine, once nobody can be at work on it any more.
+        """
+        taken = 0
+        for spooled in outcomes_of(owner_id, self.root, self.reserve.folder, unfinished):
+            file = spooled.file
+            target = file.with_name(file.name.removeprefix(ASIDE))
+            try:
+                read_outcome(spooled)
+                if target.exists():
+                    self._quarantine.put(file, f"{target.name} is there as well")
+                    continue
+                file.rename(target)
+                sync_folder(file.parent)
+                taken += 1
+                logger.warning("%s was written by a process that died: taken up", target)
+            except FileNotFoundError:
+                continue  # Its writer lives after all, or somebody else had it.
+            except (OSError, NotAnOutcomeError) as error:
+                with suppress(OSError):
+                    if time.time() - file.stat().st_mtime > IN_DOUBT_S:
+                        self._quarantine.put(file, error)
+        return taken
+
+    def unfinished_owners(self) -> set[UUID]:
+        """Owners of which something was written and not renamed, other than this process."""
+        found = {
+            UUID(folder.name)
+            for folder in self._folders()
+            if is_owner(folder.name) and any(unfinished(folder))
+        }
+        found.update(owner for owner, _ in unfinished(self.reserve.folder) if owner is not None)
+        return found - {self._owner_id}
+
     def _folders(self) -> list[Path]:
         with suppress(FileNotFoundError):
             return [each for each in self.root.iterdir() if each.is_dir()]
@@ -164,9 +217,12 @@ class Spool:
         return found | {UUID(bytes=entry.stream) for entry in self._remembered}
 
     def _spooled(self, owner_id: UUID) -> list[Spooled]:
-        found = [each for owner, each in finished(self.root / str(owner_id)) if owner is None]
-        found += [each for owner, each in finished(self.reserve.folder) if owner == owner_id]
-        return sorted(found)
+        return outcomes_of(owner_id, self.root, self.reserve.folder, finished)
+
+    def _recount(self) -> None:
+        """Look what there is; what is kept meanwhile is counted afterwards, and never lost."""
+        with self._counting:
+            self._kept = len(self.files(self._owner_id))
 
     async def drain(self, committer: Committer, owner_id: UUID) -> int:
         """Append an owner's outcomes and remove them; returns how many. Stops when cut off.
@@ -177,10 +233,10 @@ class Spool:
         with suppress(LedgerUnavailableError):
             if owner_id == self._owner_id:
                 drained += await self._drain_remembered(committer)
-            for spooled in self._spooled(owner_id):
+            for spooled in await self._aside(self._spooled, owner_id):
                 drained += await self._drain_one(committer, spooled)
         if owner_id == self._owner_id:
-            self._kept = len(self.files(owner_id))
+            await self._aside(self._recount)
         return drained
 
     async def _drain_remembered(self, committer: Committer) -> int:
@@ -205,7 +261,7 @@ class Spool:
     async def _drain_one(self, committer: Committer, spooled: Spooled) -> bool:
         """Whether it is done with; raises LedgerUnavailableError when it must wait."""
         file = spooled.file
-        entry = self._load(spooled)
+        entry = await self._aside(self._load, spooled)
         if entry is None:
             return False
         try:
@@ -216,18 +272,22 @@ class Spool:
         except FileNotFoundError:
             return False
         except EntryRefusedError as error:
-            self._quarantine(file, error)
+            await self._aside(self._quarantine.put, file, error)
             return False
         if answer.code in _ABSURD or (unknown and entry.kind == EntryKind.SETTLE):
             # A provider was paid, so there was a hold: an unknown one is another ledger's.
-            self._quarantine(file, f"the ledger answers it with code {answer.code}")
+            why = f"the ledger answers it with code {answer.code}"
+            await self._aside(self._quarantine.put, file, why)
             return False
         _said(entry, answer.code)
+        await self._aside(self._remove, file)
+        return True
+
+    def _remove(self, file: Path) -> None:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            self._leave(file, f"it is appended and cannot be removed: {error}")
-        return True
+            self._quarantine.leave(file, f"it is appended and cannot be removed: {error}")
 
     def _load(self, spooled: Spooled) -> Entry | None:
         """The outcome of a file; None for one that is gone, put aside, or to be read later."""
@@ -237,30 +297,8 @@ class Spool:
             pass  # Somebody else had it.
         except (OSError, NotAnOutcomeError) as error:
             if not (isinstance(error, OSError) and error.errno in _PASSING):
-                self._quarantine(spooled.file, error)
+                self._quarantine.put(spooled.file, error)
         return None
-
-    def _quarantine(self, file: Path, why: object) -> None:
-        """Put a file aside, under a name of its own; nothing is ever deleted."""
-        folder = file.parent / QUARANTINE
-        try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            target = folder / file.name
-            while target.exists():
-                target = folder / f"{file.name}.{time.time_ns()}"
-            file.rename(target)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._leave(file, f"{why}; it cannot be moved: {error}")
-        else:
-            logger.error("%s is in quarantine, its call is unresolved: %s", target, why)
-
-    def _leave(self, file: Path, why: object) -> None:
-        """Say once what is wrong with a file that stays where it is."""
-        if file not in self._left:
-            self._left.add(file)
-            logger.error("%s stays in the spool: %s", file, why)
 
 
 def _said(entry: Entry, code: int) -> None:

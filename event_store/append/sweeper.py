@@ -7,6 +7,7 @@ lease and life once more under its lock. Also drops kept replies and leases past
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,10 @@ class Sweeper:
         done = Sweep()
         connection = await self._database.connect_async()
         async with connection:
-            for owner_id in self._spool.owners():
+            unfinished = await asyncio.to_thread(self._spool.unfinished_owners)
+            for owner_id in sorted(unfinished.union(self._spool.owners())):
                 if not await self._alive(connection, owner_id):
+                    await asyncio.to_thread(self._spool.take_up_unfinished, owner_id)
                     done.settled += await self._spool.drain(self._committer, owner_id)
             cursor = await connection.execute(
                 "SELECT h.call_id, h.account_id, h.owner_id FROM open_hold h "

@@ -102,6 +102,22 @@ def test_an_outcome_larger_than_a_block_takes_more_of_them(disk: Path, database:
     assert settled(database) == [call]
 
 
+def test_a_reply_takes_nothing_of_the_reserve(
+    disk: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The outcome is kept in one place; its key answers 409 afterwards, which is said (P2, P3)."""
+    calls = held(database, FILES)
+    spool = Spool(disk, OWNER)
+    spool.reserve.fill(FILES)
+    fill_up(disk)
+    for call in calls:
+        entry = entries.settle(call, ACCOUNT, 400)
+        spool.keep(msgspec.structs.replace(entry, reply=b"x" * 6 * BLOCK_BYTES))
+    assert f"the reply of call {calls[0]} is not kept" in caplog.text
+    assert drain(database, spool) == FILES
+    assert settled(database) == calls
+
+
 def test_what_no_disk_takes_is_remembered(
     disk: Path, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -283,6 +284,41 @@ def test_a_folder_of_no_owner_is_passed_over(database: Database, spool: Spool) -
     assert spool.owners() == [OWNER]
     assert drain(database, spool) == 1
     assert foreign.exists()
+
+
+def test_a_reply_that_makes_an_outcome_too_large_is_not_kept(
+    database: Database, spool: Spool
+) -> None:
+    """A provider was paid: the outcome is one that is read, and is charged (P2, P3)."""
+    (call,) = held(database, 1)
+    entry = entries.settle(call, ACCOUNT, 400)
+    spool.keep(msgspec.structs.replace(entry, reply=b"x" * OUTCOME_BYTES_MAX))
+    assert drain(database, spool) == 1
+    assert settled(database) == [call]
+    assert quarantined(spool.root.parent) == []
+
+
+def test_an_outcome_that_is_kept_while_the_rest_is_counted_is_counted(
+    database: Database, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would drain it, and its hold would stay open (P2)."""
+    (call,) = held(database, 1)
+    look = spool.files
+    keeping = threading.Thread(target=spool.keep, args=[entries.settle(call, ACCOUNT, 400)])
+
+    def files(owner: UUID) -> list[Path]:
+        found = look(owner)
+        keeping.start()
+        keeping.join(1)  # As far as it comes before the count is noted.
+        return found
+
+    monkeypatch.setattr(spool, "files", files)
+    assert drain(database, spool) == 0
+    keeping.join()
+    assert spool.waiting == 1
+    monkeypatch.undo()
+    assert drain(database, spool) == 1
+    assert spool.waiting == 0
 
 
 GOOD = entries.settle(UUID("00000000-0000-7000-8000-00000000000c"), ACCOUNT, 400)

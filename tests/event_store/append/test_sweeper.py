@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,7 +17,8 @@ from event_store.append import sweeper as module
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
 from event_store.append.leases import Lease
-from event_store.append.spool import Spool
+from event_store.append.outcome_files import quarantined
+from event_store.append.spool import IN_DOUBT_S, Spool
 from event_store.append.sweeper import LEASES_KEPT_DAYS, OwnHolds, Sweep, Sweeper, expiry
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
@@ -93,6 +96,45 @@ def open_holds(database: Database) -> set[UUID]:
     """Calls that are not resolved."""
     with database.connect() as connection:
         return {call for (call,) in connection.execute("SELECT call_id FROM open_hold")}
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_an_outcome_whose_writer_died_before_the_rename_is_taken_up(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture, reserved: bool
+) -> None:
+    """It is whole on the disk: the call is charged; a living owner's is left to it (P2)."""
+    dead, living = new_uuid7(), new_uuid7()
+    lease(database, living)
+    (call,) = held(database, dead, ttl_s=600)
+    (other,) = held(database, living, ttl_s=600)
+    for owner, each in ((dead, call), (living, other)):
+        spool = Spool(tmp_path, owner)
+        if reserved:
+            spool.reserve.folder.mkdir(parents=True, exist_ok=True)
+        spool.keep(entries.settle(each, ACCOUNT, 400))
+        (file,) = spool.files(owner)
+        folder, before = (spool.reserve.folder, f"{owner}.") if reserved else (spool.own, "")
+        file.rename(folder / f".{before}{file.name}")
+    assert sweep(database, tmp_path) == [Sweep(settled=1)]
+    assert [event.originator_id for event in events(database, HoldSettled)] == [call]
+    assert open_holds(database) == {other}
+    assert "taken up" in caplog.text
+
+
+def test_a_torn_outcome_whose_writer_died_is_put_aside(database: Database, tmp_path: Path) -> None:
+    """Once nobody can be at work on it any more: it is told, and never read as one (P2, P10)."""
+    dead = new_uuid7()
+    (call,) = held(database, dead, ttl_s=600)
+    spool = Spool(tmp_path, dead)
+    spool.own.mkdir(parents=True)
+    torn = spool.own / f".{call}-3.json"
+    torn.write_bytes(b'{"kind":3')
+    assert sweep(database, tmp_path) == [Sweep()]
+    assert torn.exists()
+    past = time.time() - IN_DOUBT_S - 1
+    os.utime(torn, (past, past))
+    assert sweep(database, tmp_path) == [Sweep()]
+    assert [each.name for each in quarantined(tmp_path)] == [torn.name]
 
 
 def test_a_dead_owners_hold_expires(database: Database, tmp_path: Path) -> None:
