@@ -144,13 +144,6 @@ class Prices:
                 )
 
 
-def _void_faults(event: HoldVoided) -> Iterator[str]:
-    if event.settled_nano_usd:
-        yield f"is void and charges {event.settled_nano_usd}"
-    if event.house_loss_nano_usd:
-        yield f"is void and books a loss of {event.house_loss_nano_usd}"
-
-
 def _offers(hold: HoldRequested) -> Iterator[tuple[str, str, Mapping[str, str]]]:
     yield hold.provider, hold.model, hold.price
     for each in hold.alternatives:

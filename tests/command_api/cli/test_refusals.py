@@ -141,8 +141,7 @@ def test_a_login_of_the_application_makes_keys_and_grants(
     with psycopg.connect(database.owner, autocommit=True) as owner:
         owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE {APPLICATION_ROLE}")
         try:
-            parts = psycopg.conninfo.conninfo_to_dict(database.owner)
-            plain = make_conninfo(**{**parts, "user": name, "password": PASSWORD})
+            plain = make_conninfo(database.owner, user=name, password=PASSWORD)
 
             def run(*arguments: str, url: str = plain) -> Any:
                 return gatewayz(tmp_path, *arguments, GATEWAYZ_DATABASE_URL=url)
@@ -173,7 +172,8 @@ def test_a_database_that_takes_no_writes_is_told_in_a_line(
 ) -> None:
     """A standby, or one that was set so (rule: refuse clearly)."""
     url = {"GATEWAYZ_DATABASE_URL": database.owner}
-    made = gatewayz(tmp_path, "user", "create", "--email", "a@b.c", **url)
+    create = ("user", "create", "--email", "a@b.c")
+    made = gatewayz(tmp_path, *create, GATEWAYZ_DATABASE_URL=database.owner)
     name = database.parts()["dbname"]
     with database.connect_as_owner() as owner:
         owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
