@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import psycopg
 
 from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.errors import EntryRefusedError
@@ -32,6 +33,14 @@ logger = logging.getLogger("gatewayz.sweeper")
 SWEEP_HOLDS_MAX = 1_000
 LEASES_KEPT_DAYS = 7
 RECONCILE_TIMEOUT_S = 5.0
+STATEMENT_MS = "10000"
+"""Longest statement of a sweep."""
+_OLD_REPLIES = (
+    "DELETE FROM idempotent_reply WHERE stored_at < clock_timestamp() - make_interval(hours => %s)"
+)
+_OLD_LEASES = (
+    "DELETE FROM process_lease WHERE expires_at < clock_timestamp() - make_interval(days => %s)"
+)
 LEFT_BEHIND = "the process that owned the call is gone and left no outcome"
 LEFT_OPEN = "the process that owns the call lives and has no outcome for it"
 
@@ -62,6 +71,9 @@ class Sweeper:
         done = Sweep()
         connection = await self._database.connect_async()
         async with connection:
+            await connection.execute(
+                "SELECT set_config('statement_timeout', %s, false)", [STATEMENT_MS]
+            )
             unfinished = await asyncio.to_thread(self._spool.unfinished_owners)
             for owner_id in sorted(unfinished.union(self._spool.owners())):
                 if not await self._alive(connection, owner_id):
@@ -98,16 +110,15 @@ class Sweeper:
         return await cursor.fetchone() is not None
 
     async def _tidy(self, connection: Any) -> None:
-        await connection.execute(
-            "DELETE FROM idempotent_reply "
-            "WHERE stored_at < clock_timestamp() - make_interval(hours => %s)",
-            [self._reply_hours],
-        )
-        await connection.execute(
-            "DELETE FROM process_lease "
-            "WHERE expires_at < clock_timestamp() - make_interval(days => %s)",
-            [LEASES_KEPT_DAYS],
-        )
+        """What cannot be tidied now is tidied by a later sweep: holds come first."""
+        for statement, value in (
+            (_OLD_REPLIES, self._reply_hours),
+            (_OLD_LEASES, LEASES_KEPT_DAYS),
+        ):
+            try:
+                await connection.execute(statement, [value])
+            except psycopg.errors.QueryCanceled:
+                logger.warning("old replies or leases are locked: a later sweep removes them")
 
 
 class OwnHolds:

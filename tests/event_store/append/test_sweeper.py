@@ -152,6 +152,18 @@ def test_a_dead_owners_hold_expires(database: Database, tmp_path: Path) -> None:
     assert report.held_nano_usd == 0
 
 
+def test_locked_replies_hinder_no_sweep(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds of the dead are resolved, and the rest waits for a later sweep (rule: bounded)."""
+    monkeypatch.setattr(module, "STATEMENT_MS", "200")
+    held(database, new_uuid7())
+    with database.connect_as_owner() as locker, locker.transaction():
+        locker.execute("LOCK TABLE idempotent_reply IN ACCESS EXCLUSIVE MODE")
+        assert sweep(database, tmp_path, times=2) == [Sweep(expired=1), Sweep()]
+    assert verify(database).differences == []
+
+
 def test_a_living_owners_hold_is_never_swept(database: Database, tmp_path: Path) -> None:
     """However old; once the lease has lapsed it is (P2, money rule 11)."""
     owner = new_uuid7()
