@@ -27,13 +27,14 @@ SIGNAL_STATUS = 128
 class Program(TyperGroup):
     """All verbs; a mistake in a command is one line, as every other mistake is."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override]  # the rest goes through as it is
+        self, args: Any = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
         """Run a verb; raises SystemExit with its status, unless `standalone_mode` is off."""
-        extra["standalone_mode"] = False
-        if not standalone_mode:
-            return super().main(*args, **extra)
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
-            status = super().main(*args, **extra)
+            status = super().main(args, prog_name, standalone_mode=False, **extra)
         except typer.TyperException as error:
             say_mistake(error)
             status = MISTAKE

@@ -18,7 +18,7 @@ from projections.money.statement_period import Period
 if TYPE_CHECKING:
     from projections.money.credit_statement import Line
 
-FORMULA = ("=", "+", "-", "@")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula; a text that begins so gets an apostrophe before it."""
 
 COLUMNS = (
@@ -48,6 +48,8 @@ def statement(
         database.connect() as connection,
         connection.transaction(),
     ):
+        if since and until and instant(since) > instant(until):
+            fail(f"--from {since} is after --to {until}")
         period = Period(instant(since) if since else None, instant(until) if until else None)
         lines = (_fields(each) for each in period.lines(read_all(connection, account=account)))
         if as_csv:
@@ -93,6 +95,8 @@ def _print_csv(lines: Any) -> None:
         for name in ("description", "payment_id"):
             if each[name] and each[name].startswith(FORMULA):
                 each[name] = "'" + each[name]
+            # The writer leaves a return unquoted, and readers take it for the end of the line.
+            each[name] = each[name] and each[name].replace("\r", " ")
         writer.writerow(each)
 
 

@@ -142,6 +142,8 @@ def url_of(conninfo: str, *, with_password: bool) -> str:
     """A libpq connection string as the URL that every client of PostgreSQL takes."""
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
     user, password = (quote(parts.pop(name, ""), safe="") for name in ("user", "password"))
+    if not with_password:
+        parts.pop("sslpassword", None)  # That of the client's own key.
     login = f"{user}:{password}" if with_password and password else user
     name = quote(parts.pop("dbname", ""), safe="")
     host, port = parts.pop("host", ""), parts.pop("port", "")

@@ -122,3 +122,10 @@ def test_a_connection_string_is_a_url_that_libpq_reads_back(conninfo: str, url: 
     assert url_of(conninfo, with_password=False) == url
     whole = psycopg.conninfo.conninfo_to_dict(url_of(conninfo, with_password=True))
     assert whole == psycopg.conninfo.conninfo_to_dict(conninfo)
+
+
+def test_the_password_of_a_clients_key_is_one_too() -> None:
+    """It is printed where passwords are asked for, and nowhere else (rule: access)."""
+    conninfo = "host=h dbname=d user=u password=p sslpassword=secret"
+    assert "secret" not in url_of(conninfo, with_password=False)
+    assert "sslpassword=secret" in url_of(conninfo, with_password=True)

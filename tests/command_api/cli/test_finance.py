@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from command_api.cli.base import instant
 from command_api.cli.main import app
+from command_api.cli.statement import FORMULA
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
 from event_store.append.outcome_files import QUARANTINE
@@ -106,6 +107,25 @@ def test_periods_join_without_a_gap_or_an_overlap(shell: Shell) -> None:
     assert none == []
     assert nothing["statement"]["opening_nano_usd"] == nothing["statement"]["closing_nano_usd"]
     assert shell.statement("--to", YESTERDAY[:10])[-1]["statement"]["closing_nano_usd"] == 0
+
+
+def test_a_period_that_ends_before_it_begins_is_refused(shell: Shell) -> None:
+    """It would be an empty statement that looks right (rule: refuse clearly)."""
+    period = ("--from", TOMORROW, "--to", YESTERDAY)
+    said = shell.run("ledger", "statement", "--account", str(shell.account), *period, status=1)
+    assert said == f"gatewayz: --from {TOMORROW} is after --to {YESTERDAY}\n"
+
+
+@pytest.mark.parametrize("first", FORMULA)
+def test_no_text_of_a_csv_begins_as_a_formula(first: str, shell: Shell) -> None:
+    """Nor with a tab or a return, which spreadsheets pass over (P4)."""
+    given = entries.grant(shell.account, 1)
+    reason = json.dumps(first + "x").encode()
+    state = given.state + b',"reason":' + reason
+    shell.history.append(type(given)(given.kind, given.stream, given.account, given.amount, state))
+    text = shell.run("ledger", "statement", "--account", str(shell.account), "--csv")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert rows[-1]["description"] == "'" + first.replace("\r", " ") + "x"
 
 
 def test_a_statement_is_csv_that_no_spreadsheet_runs(shell: Shell) -> None:

@@ -178,7 +178,7 @@ def test_a_database_that_takes_no_writes_is_told_in_a_line(
     with database.connect_as_owner() as owner:
         owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     ids = {"USER": made["user_id"], "KEY": made["key_id"]}
-    said = refused(tmp_path, *(ids.get(each, each) for each in verb), **url)
+    said = refused(tmp_path, *(ids.get(each, each) for each in verb), GATEWAYZ_DATABASE_URL=url)
     assert "read-only" in said
 
 
