@@ -23,7 +23,10 @@ USERS_MAX = 1_000
 
 _USERS = """
 SELECT u.user_id::text, u.account_id::text,
-  coalesce(a.granted, 0), coalesce(a.available, 0), coalesce(a.held, 0),
+  coalesce(a.granted, 0),
+  coalesce(a.available, 0) - (SELECT coalesce(sum(l.available), 0)::bigint FROM credit_lot l
+    WHERE l.account_id = a.account_id AND l.expires_at <= clock_timestamp()),
+  coalesce(a.held, 0),
   (SELECT count(*) FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked
     AND NOT k.replaced AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
 FROM user_secret u LEFT JOIN credit_account a USING (account_id)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
@@ -206,8 +208,8 @@ def test_users_are_listed_and_shown(shell: Shell, database: Database) -> None:
     balance = shell.lines("ledger", "replay", "--account", first["account_id"])[-1]["balance"]
     for name in ("granted_nano_usd", "available_nano_usd", "held_nano_usd"):
         assert shown[name] == first[name] == balance[name]
-    assert [key["revoked"] for key in shown["keys"]] == [False, True]
-    assert first["active_keys"] == 1
+    assert [key["revoked"] for key in shown["keys"]] == [False, True, False]
+    assert first["active_keys"] == 2
     with database.connect() as connection:
         hashes = connection.execute("SELECT key_hash FROM api_key").fetchall()
     assert hashes
@@ -226,3 +228,15 @@ def test_users_are_listed_and_shown(shell: Shell, database: Database) -> None:
     finally:
         known.close()
     assert shell.lines("user", "show", "A@example.com")[0]["user_id"] == made.user_id
+
+
+def test_what_has_expired_is_not_available(shell: Shell) -> None:
+    """Though no append has booked it yet (money rule 9)."""
+    before = shell.lines("user", "list")[0]
+    end = datetime.now(UTC) + timedelta(seconds=1)
+    account = UUID(before["account_id"])
+    shell.history.append(entries.grant(account, 500, expires_at=to_iso(end)))
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
+    after = shell.lines("user", "list")[0]
+    assert after["granted_nano_usd"] == before["granted_nano_usd"] + 500
+    assert after["available_nano_usd"] == before["available_nano_usd"]
