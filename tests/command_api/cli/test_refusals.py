@@ -171,9 +171,9 @@ def test_a_database_that_takes_no_writes_is_told_in_a_line(
     verb: tuple[str, ...], database: Database, tmp_path: Path
 ) -> None:
     """A standby, or one that was set so (rule: refuse clearly)."""
-    url = {"GATEWAYZ_DATABASE_URL": database.owner}
+    url = database.owner
     create = ("user", "create", "--email", "a@b.c")
-    made = gatewayz(tmp_path, *create, GATEWAYZ_DATABASE_URL=database.owner)
+    made = gatewayz(tmp_path, *create, GATEWAYZ_DATABASE_URL=url)
     name = database.parts()["dbname"]
     with database.connect_as_owner() as owner:
         owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
