@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 NAME_CHARACTERS_MAX = 100
 """So much of what is wrong is repeated in a message."""
 UNSET = msgspec.UNSET
+
+
+NOT_HONOURED = {
+    "not_": "not",
+    "if_": "if",
+    "contains": "contains",
+    "dependent_required": "dependentRequired",
+    "dependent_schemas": "dependentSchemas",
+    "property_names": "propertyNames",
+}
+"""Keywords that a value would have to be tried against: a schema with one is refused by name."""
+TIGHTER: dict[str, Callable[[Iterable[Any]], Any]] = {
+    **dict.fromkeys(("minimum", "exclusive_minimum", "min_items", "min_length"), max),
+    **dict.fromkeys(("maximum", "exclusive_maximum", "max_items", "max_length"), min),
+    "min_properties": max,
+}
+"""Which of two limits on the same value counts."""
 
 
 class SchemaError(ValueError):
@@ -42,6 +62,22 @@ class Schema(msgspec.Struct, rename="camel", kw_only=True):
     exclusive_minimum: int | float | None = None
     exclusive_maximum: int | float | None = None
     multiple_of: int | float | None = None
+    unique_items: bool | None = None
+    not_: Any = msgspec.field(name="not", default=UNSET)
+    if_: Any = msgspec.field(name="if", default=UNSET)
+    contains: Any = UNSET
+    dependent_required: Any = UNSET
+    dependent_schemas: Any = UNSET
+    property_names: Any = UNSET
+    pattern_properties: dict[str, Any] | None = None
+
+    @property
+    def not_honoured(self) -> str | None:
+        """A keyword that is there and that no value is made by."""
+        for name, keyword in NOT_HONOURED.items():
+            if getattr(self, name) is not UNSET:
+                return keyword
+        return None
 
     @property
     def alternatives(self) -> list[Any]:
@@ -64,13 +100,20 @@ class Schema(msgspec.Struct, rename="camel", kw_only=True):
     def take(self, other: Schema) -> None:
         """Add what another schema says of the same value; where both speak, this one counts."""
         self.properties = _both(other.properties, self.properties)
+        if self.enum is not None and other.enum is not None:
+            theirs = {msgspec.json.encode(each) for each in other.enum}
+            self.enum = [each for each in self.enum if msgspec.json.encode(each) in theirs]
+        for bound, tighter in TIGHTER.items():
+            both = (getattr(self, bound), getattr(other, bound))
+            if None not in both:
+                setattr(self, bound, tighter(both))
         if self.required and other.required:
             self.required = [*self.required, *other.required]
         for name in self.__struct_fields__:
-            mine, theirs = getattr(self, name), getattr(other, name)
+            mine, others = getattr(self, name), getattr(other, name)
             # A constant may be null; whatever else is None is absent.
-            if mine is UNSET or (mine is None and theirs is not UNSET):
-                setattr(self, name, theirs)
+            if mine is UNSET or (mine is None and others is not UNSET):
+                setattr(self, name, others)
 
     @property
     def size(self) -> int:

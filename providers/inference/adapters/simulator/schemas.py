@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -76,10 +77,11 @@ class Example:
             del self._within[within:]
 
     def _fitting(self, schema: Schema, depth: int) -> Any:
-        if schema.const is not UNSET:
-            return self._given(schema.const)
-        if schema.enum:
-            return self._given(schema.enum[0])
+        if keyword := schema.not_honoured:
+            message = f"the keyword {keyword!r} is not honoured here"
+            raise SchemaError(message)
+        if schema.const is not UNSET or schema.enum is not None:
+            return self._listed(schema)
         if schema.alternatives:
             return self._alternative(schema, depth)
         if schema.kind in CONSTANTS:
@@ -92,9 +94,19 @@ class Example:
         }
         return makers.get(schema.kind or "", self._string)(schema, depth)
 
-    def _given(self, value: Any) -> Any:
-        self._spend(len(msgspec.json.encode(value)))
-        return value
+    def _listed(self, schema: Schema) -> Any:
+        """The constant, or the first of the listed values, that is of a type that is asked for."""
+        listed = schema.enum if schema.const is UNSET else [schema.const]
+        kinds = [schema.type] if isinstance(schema.type, str) else schema.type
+        allowed = None if schema.enum is None else {_exactly(each) for each in schema.enum}
+        for value in listed or ():
+            self._spend(len(msgspec.json.encode(value)))
+            if (kinds is None or any(_is_of(value, kind) for kind in kinds)) and (
+                allowed is None or _exactly(value) in allowed
+            ):
+                return value
+        message = "no listed value is of the type that the schema asks for"
+        raise SchemaError(message)
 
     def _merged(self, schema: Any, depth: int) -> Schema:
         """A schema with its references and `allOf` taken in."""
@@ -156,7 +168,16 @@ class Example:
         made: dict[str, Any] = {}
         for name in names:
             self._spend(len(name))
+            if name not in properties and schema.pattern_properties:
+                message = "the keyword 'patternProperties' is not honoured for required names"
+                raise SchemaError(message)
             made[name] = self._of(properties.get(name, more), depth - 1)
+        least = schema.min_properties or 0
+        if least > ITEMS_MAX:
+            message = f"minProperties is at most {ITEMS_MAX} here"
+            raise SchemaError(message)
+        while len(made) < least:
+            made[f"member{len(made) + 1}"] = self._of(more, depth - 1)
         return made
 
     def _array(self, schema: Schema, depth: int) -> list[Any]:
@@ -173,6 +194,9 @@ class Example:
         if not made and schema.min_items is None and schema.items is not UNSET:
             # One item shows what a list holds, where there can be one.
             made = self._one(item, depth)
+        if schema.unique_items and len({_exactly(each) for each in made}) < len(made):
+            message = "uniqueItems asks for more different values than are made here"
+            raise SchemaError(message)
         return made
 
     def _one(self, item: Any, depth: int) -> list[Any]:
@@ -187,6 +211,10 @@ class Example:
                 text = text_matching(schema.pattern)
             except PatternError as error:
                 raise SchemaError(str(error)) from None
+            most = math.inf if schema.max_length is None else schema.max_length
+            if not (schema.min_length or 0) <= len(text) <= most:
+                message = "pattern and the limits of length are not honoured together"
+                raise SchemaError(message)
         else:
             least = schema.min_length or 0
             if least > TEXT_CHARACTERS_MAX:
@@ -197,6 +225,22 @@ class Example:
                 text = text[: schema.max_length]
         self._spend(len(text))
         return text
+
+
+def _exactly(value: Any) -> bytes:
+    """What tells two values apart."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether a value is of a type of JSON Schema."""
+    if isinstance(value, bool) or value is None:
+        return kind == ("null" if value is None else "boolean")
+    if isinstance(value, int | float):
+        return kind == "number" or (kind == "integer" and value == int(value))
+    if isinstance(value, str):
+        return kind == "string"
+    return kind == ("array" if isinstance(value, list) else "object")
 
 
 def _whole(schema: Schema, _: int) -> int:
@@ -230,8 +274,13 @@ def _within_limits(schema: Schema, step: float | None) -> int | float | None:
         most = min(most, below - unit)
     value = min(max(1, least), most)
     if step:
-        value = math.ceil(value / step) * step
-        value = value if value <= most else math.floor(most / step) * step
+        # In exact fractions: 1.13 is a multiple of 0.01.
+        exact, unit_exact = Fraction(str(value)), Fraction(str(step))
+        steps = math.ceil(exact / unit_exact)
+        if steps * unit_exact > Fraction(str(most if math.isfinite(most) else value + step)):
+            steps = math.floor(Fraction(str(most)) / unit_exact)
+        multiple = steps * unit_exact
+        value = int(multiple) if multiple.denominator == 1 else float(multiple)
     if least <= value <= most and math.isfinite(value):
         return value
     if step or above is None or below is None or above >= below:
