@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -88,9 +89,10 @@ def replay(
         end = _position(connection, to)
         stream_id = _stream_id(stream)
         concerned: set[str] = set()
-        state = LedgerState()
+        state, last = LedgerState(), None
         for entry in read_all(connection, to_position=end, stream=stream_id, account=account):
             _print_event(entry, as_json=as_json)
+            last = entry.booked_at
             concerned.add(getattr(entry.event, "account_id", ""))
             if stream_id is None:
                 state.apply(entry.event, entry.position)
@@ -99,8 +101,9 @@ def replay(
             for each in sorted(concerned - {""}):
                 for entry in read_all(connection, to_position=end, account=UUID(each)):
                     state.apply(entry.event, entry.position)
+    at = last if to and to.isdecimal() else instant(to) if to else None
     for found in state.accounts.values():
-        _print_balance(found, as_json=as_json)
+        _print_balance(found, to_iso(at or datetime.now(UTC)), as_json=as_json)
 
 
 def _position(connection: psycopg.Connection[Any], to: str | None) -> int | None:
@@ -110,11 +113,14 @@ def _position(connection: psycopg.Connection[Any], to: str | None) -> int | None
     return position_at(connection, instant(to))
 
 
-def _print_balance(account: Account, *, as_json: bool) -> None:
+def _print_balance(account: Account, at: str, *, as_json: bool) -> None:
+    """Its sums as booked; what of the available had expired by then is booked by a later append."""
+    expired = sum(lot.available for lot in account.lots.values() if not lot.counts_at(at))
     balance = {
         "account_id": account.account_id,
         "granted_nano_usd": account.granted,
         "available_nano_usd": account.available,
+        "of_which_expired_nano_usd": expired,
         "held_nano_usd": account.held,
         "settled_nano_usd": account.settled,
         "breakage_nano_usd": account.breakage,

@@ -240,3 +240,8 @@ def test_what_has_expired_is_not_available(shell: Shell) -> None:
     after = shell.lines("user", "list")[0]
     assert after["granted_nano_usd"] == before["granted_nano_usd"] + 500
     assert after["available_nano_usd"] == before["available_nano_usd"]
+    known = ("ledger", "replay", "--account", str(account))
+    balance = shell.lines(*known)[-1]["balance"]
+    assert balance["of_which_expired_nano_usd"] >= 500
+    earlier = shell.lines(*known, "--to", to_iso(end - timedelta(milliseconds=1)))[-1]["balance"]
+    assert balance["of_which_expired_nano_usd"] - earlier["of_which_expired_nano_usd"] == 500
