@@ -32,7 +32,6 @@ SHARE_INTERVAL_S = 2.0
 SHARE_TIMEOUT_S = 5.0
 KEPT_DAYS = 7
 AMOUNT_MAX = 2**63 - 1
-EPOCH = date(1970, 1, 1)
 
 _ADD = """
 INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
@@ -110,14 +109,14 @@ class HouseLosses:
             self._reached = reached
 
     async def _tell(self, connection: psycopg.AsyncConnection[Any], day: date) -> None:
-        noted, self._unshared = self._unshared, {}
+        noted, self._unshared, began = self._unshared, {}, self._day
         # In one order, so that no two processes wait for each other.
         accounts = sorted(noted)
         amounts = [min(noted[each], AMOUNT_MAX) for each in accounts]
         try:
             await connection.execute(_ADD, [day, [UUID(bytes=each) for each in accounts], amounts])
         except BaseException:
-            if self._day == (day - EPOCH).days:
+            if self._day == began:
                 for account, nano_usd in noted.items():
                     _add(self._unshared, account, nano_usd)
             raise

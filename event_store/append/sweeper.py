@@ -33,8 +33,8 @@ logger = logging.getLogger("gatewayz.sweeper")
 SWEEP_HOLDS_MAX = 1_000
 LEASES_KEPT_DAYS = 7
 RECONCILE_TIMEOUT_S = 5.0
-STATEMENT_MS = "10000"
-"""Longest statement of a sweep."""
+STATEMENT_S = 10.0
+"""Longest statement of a sweep, seconds."""
 _OLD_REPLIES = (
     "DELETE FROM idempotent_reply WHERE stored_at < clock_timestamp() - make_interval(hours => %s)"
 )
@@ -69,11 +69,8 @@ class Sweeper:
         Raises psycopg.OperationalError or LedgerUnavailableError when the database is away.
         """
         done = Sweep()
-        connection = await self._database.connect_async()
+        connection = await self._database.connect_async(statement_s=STATEMENT_S)
         async with connection:
-            await connection.execute(
-                "SELECT set_config('statement_timeout', %s, false)", [STATEMENT_MS]
-            )
             unfinished = await asyncio.to_thread(self._spool.unfinished_owners)
             for owner_id in sorted(unfinished.union(self._spool.owners())):
                 if not await self._alive(connection, owner_id):

@@ -35,8 +35,8 @@ PRUNE_EVENTS_MAX = 2_000
 """Events looked at in one transaction."""
 PRUNE_BATCHES_MAX = 25
 """Transactions of one sweep."""
-READ_MS = "10000"
-"""Longest look at the log."""
+READ_S = 10.0
+"""Longest look at the log, seconds."""
 FORGET_MS = "1000"
 """Longest hold on the locks of keys, and longest silence of ours while we have them."""
 
@@ -84,9 +84,8 @@ async def prune_keys(database: Database, keep: timedelta) -> int:
     Where an append has one of the keys, the next sweep goes on. Raises psycopg.Error.
     """
     pruned = 0
-    connection = await database.connect_async()
+    connection = await database.connect_async(statement_s=READ_S)
     async with connection:
-        await connection.execute("SELECT set_config('statement_timeout', %s, false)", [READ_MS])
         for _ in range(PRUNE_BATCHES_MAX):
             try:
                 found = await _prune_batch(connection, keep)

@@ -87,15 +87,19 @@ class Database:
         return psycopg.connect(self.owner, autocommit=True)
 
     async def connect_async(
-        self, timeout_s: int = CONNECT_TIMEOUT_S
+        self, timeout_s: int = CONNECT_TIMEOUT_S, *, statement_s: float | None = None
     ) -> psycopg.AsyncConnection[Any]:
         """An asynchronous connection of the application, in autocommit mode.
 
-        Raises psycopg.OperationalError, after `timeout_s` seconds (at least 2) at the latest.
+        With `statement_s` no statement may take longer than so many seconds. Raises
+        psycopg.OperationalError, after `timeout_s` seconds (at least 2) at the latest.
         """
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             self.application, autocommit=True, connect_timeout=timeout_s
         )
+        if statement_s is not None:
+            await connection.execute(_limit_of(statement_s))
+        return connection
 
     def parts(self) -> dict[str, str]:
         """The application's connection string as keywords."""
@@ -169,8 +173,11 @@ READ_WAIT_S = 5.0
 
 def limit_statements(connection: psycopg.Connection[Any], statement_s: float) -> None:
     """From now on a statement that takes longer raises psycopg.errors.QueryCanceled."""
-    milliseconds = max(1, int(statement_s * MILLISECONDS))
-    connection.execute(f"SET statement_timeout = {milliseconds}")
+    connection.execute(_limit_of(statement_s))
+
+
+def _limit_of(statement_s: float) -> bytes:
+    return b"SET statement_timeout = %d" % max(1, int(statement_s * MILLISECONDS))
 
 
 class ReadPool:

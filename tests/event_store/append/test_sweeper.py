@@ -156,7 +156,7 @@ def test_locked_replies_hinder_no_sweep(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Holds of the dead are resolved, and the rest waits for a later sweep (rule: bounded)."""
-    monkeypatch.setattr(module, "STATEMENT_MS", "200")
+    monkeypatch.setattr(module, "STATEMENT_S", 0.2)
     held(database, new_uuid7())
     with database.connect_as_owner() as locker, locker.transaction():
         locker.execute("LOCK TABLE idempotent_reply IN ACCESS EXCLUSIVE MODE")
