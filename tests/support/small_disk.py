@@ -17,20 +17,42 @@ if TYPE_CHECKING:
 BLOCK = bytes(4_096)
 
 
+class NoSmallDiskError(Exception):
+    """None can be mounted here; the text says why."""
+
+
+def mount(folder: Path, kilobytes: int) -> None:
+    """Put a file system of this size at the folder.
+
+    Raises NoSmallDiskError where that cannot be done.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0:
+        message = "only root can mount a small disk to fill"
+        raise NoSmallDiskError(message)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        message = f"a small disk cannot be mounted here: {done.stderr.strip()}"
+        raise NoSmallDiskError(message)
+
+
+def unmount(folder: Path) -> None:
+    """Take the small disk away, with all that is on it."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
     """A file system of this size for the block; skips the test where none can be mounted."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk to fill")
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    try:
+        mount(folder, kilobytes)
+    except NoSmallDiskError as refused:
+        pytest.skip(str(refused))
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        unmount(folder)
 
 
 def fill_up(folder: Path) -> Path:

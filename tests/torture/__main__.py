@@ -20,11 +20,12 @@ def main() -> None:
     )
     parser.add_argument("--callers", type=int, default=Plan(0).callers)
     parser.add_argument("--workers", type=int, default=Plan(0).workers)
+    parser.add_argument("--kills", type=int, help="end early once so many were killed")
     parser.add_argument(
         "--keep", type=Path, help="an empty folder that stays, for a look afterwards"
     )
     asked = parser.parse_args()
-    plan = Plan(asked.seconds, asked.seed, asked.pause, asked.callers, asked.workers)
+    plan = Plan(asked.seconds, asked.seed, asked.pause, asked.callers, asked.workers, asked.kills)
     if asked.keep:
         asked.keep.mkdir(parents=True)
         report = torture(asked.keep, plan)

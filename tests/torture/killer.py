@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.support.small_disk import fill_up
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.processes import Server
 
 VICTIMS = ("worker",) * 5 + ("background",) * 2 + ("postgres",) * 2 + ("supervisor", "everything")
+DISK_SHARE = 0.15
+"""Share of the strikes at which the spool's disk is filled as well, for a few strikes."""
+FULL_STRIKES_MAX = 3
 STARTS_MAX = 10
 HEALTH_S = 60.0
 DATABASE_VICTIMS = ("postgres", "supervisor", "everything")
@@ -30,6 +35,9 @@ class Killer:
 
     start: Callable[[], Server]
     seed: int
+    disk: Path | None = None
+    """Where the spool has a small disk of its own, to be filled; None where it has not."""
+    full_disks: int = 0
     kills: dict[str, int] = field(default_factory=dict)
     failed_starts: int = 0
     down: list[tuple[float, float]] = field(default_factory=list)
@@ -38,11 +46,14 @@ class Killer:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._filler: Path | None = None
+        self._full_strikes = 0
         self.server = self.start()
         self.server.await_health()
 
     def strike(self) -> None:
         """Kill something, and wait until the server is well where it was not spared."""
+        self._fill_or_free()
         victim = self._random.choice(VICTIMS)
         began = time.time()
         if victim in ("supervisor", "everything"):
@@ -61,6 +72,22 @@ class Killer:
                 pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
                 size = pages * os.sysconf("SC_PAGE_SIZE")
                 self.worker_bytes_max = max(self.worker_bytes_max, size)
+
+    def free(self) -> None:
+        """Make room on the disk again."""
+        if self._filler is not None:
+            self._filler.unlink()
+            self._filler = None
+
+    def _fill_or_free(self) -> None:
+        if self._filler is not None:
+            self._full_strikes -= 1
+            if self._full_strikes <= 0:
+                self.free()
+        elif self.disk is not None and self._random.random() < DISK_SHARE:
+            self._full_strikes = self._random.randint(1, FULL_STRIKES_MAX)
+            self._filler = fill_up(self.disk)
+            self.full_disks += 1
 
     def _kill_one(self, victim: str) -> bool:
         with suppress(OSError, ValueError):

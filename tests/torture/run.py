@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from event_store.postgres.embedded import EmbeddedPostgres
 from tests.support.packages import ROOT
 from tests.support.processes import Server, free_port, gatewayz
+from tests.support.small_disk import NoSmallDiskError, mount, unmount
 from tests.torture.books import SHOWN_MAX, Books, Seen
 from tests.torture.killer import Killer
 
@@ -50,6 +51,9 @@ max_output_tokens = 16384
 RICH_USD, POOR_USD = "1000", "0.02"
 ACCOUNTS, POOR = 6, 2
 END_S = 40.0
+DISK_KILOBYTES = 512
+OPEN_FILES = 256
+"""The hard limit of open files that each process starts with, as in the meanest of containers."""
 MEASURES = 4
 """How often memory is looked at between two kills."""
 PERCENTILE = 0.99
@@ -64,6 +68,8 @@ class Plan:
     pause_s: float = 1.2
     callers: int = 8
     workers: int = 2
+    kills_max: int | None = None
+    """Ends the run early once so many were killed."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class Report:
 
     kills: int
     killed: dict[str, int]
+    full_disks: int
     failed_starts: int
     calls: int
     answered: int
@@ -111,10 +118,12 @@ def torture(folder: Path, plan: Plan) -> Report:
         str(plan.workers),
         port=port,
         environment=environment,
+        files=OPEN_FILES,
     )
     helpers = [_module("upstream", str(upstream), str(plan.seed))]
+    disk = _disk(folder / "home" / "spool")
     try:
-        killer = Killer(start, plan.seed)
+        killer = Killer(start, plan.seed, disk)
         helpers += _begin(folder, plan, killer.server)
         _kill(killer, plan)
         (folder / "stop").touch()
@@ -127,6 +136,18 @@ def torture(folder: Path, plan: Plan) -> Report:
             helper.kill()
             helper.wait()
         killer.server.stop(signal.SIGTERM)
+        if disk is not None:
+            unmount(disk)
+
+
+def _disk(folder: Path) -> Path | None:
+    """A small disk for the spool, where one can be mounted."""
+    try:
+        mount(folder, DISK_KILOBYTES)
+    except NoSmallDiskError as refused:
+        sys.stderr.write(f"The spool's disk is not filled: {refused}.\n")
+        return None
+    return folder
 
 
 def _module(name: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -167,6 +188,9 @@ def _kill(killer: Killer, plan: Plan) -> None:
             time.sleep(plan.pause_s * draw.uniform(0.4, 1.6) / MEASURES)
             killer.measure()
         killer.strike()
+        if plan.kills_max is not None and sum(killer.kills.values()) >= plan.kills_max:
+            break
+    killer.free()
 
 
 def _left_open(killer: Killer) -> dict[str, Any]:
@@ -199,6 +223,7 @@ def _count(folder: Path, killer: Killer) -> Report:
     return Report(
         kills=sum(killer.kills.values()),
         killed=killer.kills,
+        full_disks=killer.full_disks,
         failed_starts=killer.failed_starts,
         calls=seen.calls,
         answered=seen.answered,
