@@ -1,4 +1,5 @@
-"""What both HTTP sides share: the errors callers see, bodies, replies, and who calls.
+"""What both HTTP sides share: the errors callers see, bodies, replies, who calls, and what a
+route needs of its caller.
 
 Owns: the envelopes and named errors, reading a body within its limits, JSON replies and pages,
 lanes of threads for blocking work.

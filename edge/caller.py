@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from domain.identity.permissions import ROLES, Permission, Role
+
 
 class Caller(msgspec.Struct, frozen=True):
     """Who calls: the key's state, with its ids as the hot path needs them."""
@@ -17,6 +19,13 @@ class Caller(msgspec.Struct, frozen=True):
     masked: str
     envelope: bytes
     """The part of a hold's event that is the same for every call of this key."""
+    role: Role = Role.USER
+    scopes: frozenset[Permission] | None = None
+    """What the key was limited to; None is all that the role may."""
+
+    def may(self, permission: Permission) -> bool:
+        """Whether role and scopes allow it."""
+        return permission in ROLES[self.role] and (self.scopes is None or permission in self.scopes)
 
 
 Authenticate = Callable[[bytes], Awaitable[Caller]]

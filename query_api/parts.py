@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
+from domain.identity.permissions import Permission
+from edge.access import Needs
 from edge.asgi import header_of
 from edge.caller import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edge.caller import Authenticate
     from edge.lanes import Flights, Lane
     from event_store.postgres.database import Connects
     from projections.engine.sinks.port import Sink
@@ -51,7 +52,6 @@ class ReadParts(NamedTuple):
     """For callers' own accounts and calls."""
     public: Reads
     """For what anybody may ask; it waits for itself alone."""
-    authenticate: Authenticate
     cache: Cache
     flights: Flights
     sinks: Mapping[str, Sink]
@@ -71,29 +71,31 @@ async def _parts_of(request: Request) -> ReadParts:
 Parts = Annotated[ReadParts, Depends(_parts_of)]
 
 
-async def _caller_of(request: Request, parts: Parts) -> Caller:
-    return await parts.authenticate(header_of(request.scope, b"authorization"))
-
-
-Calling = Annotated[Caller, Depends(_caller_of)]
-"""The authenticated caller of a route."""
+_usage = Needs(Permission.READ_USAGE)
+UsageReader = Annotated[Caller, Depends(_usage.caller)]
+"""The caller of a route about an account's own calls and credits."""
 
 
 async def _sees_all(request: Request, parts: Parts) -> bool:
-    authorization = header_of(request.scope, b"authorization")
-    if authorization and not parts.public_statistics:
-        await parts.authenticate(authorization)
-    return parts.public_statistics or bool(authorization)
+    asked = bool(header_of(request.scope, b"authorization"))
+    if asked and not parts.public_statistics:
+        await _usage.caller(request)
+    return parts.public_statistics or asked
 
 
 SeesAll = Annotated[bool, Depends(_sees_all)]
 """Whether money and numbers of users may be shown: to callers with a key, or to all by setting."""
 
 
-async def _statistics(request: Request, parts: Parts) -> None:
-    if not parts.public_statistics:
-        await parts.authenticate(header_of(request.scope, b"authorization"))
+class StatisticsReaders(Needs):
+    """Callers who may see usage, or anybody, by setting."""
+
+    async def anybody(self, request: Request) -> None:
+        """A dependency; raises ApiError 401, 403 or 503."""
+        parts: ReadParts = request.app.state.read_parts
+        if not parts.public_statistics:
+            await self.caller(request)
 
 
-FOR_CALLERS = [Depends(_statistics)]
+FOR_CALLERS = [Depends(StatisticsReaders(Permission.READ_USAGE).anybody)]
 """Dependencies of routes that show them throughout; raises ApiError 401."""

@@ -17,6 +17,7 @@ from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.failures import UpstreamFailure
+from edge.access import admit
 from edge.asgi import (
     CALL,
     LET_GO,
@@ -64,9 +65,10 @@ class InferenceRoute:
         try:
             asked = Headers(scope)
             TRACE.set(asked.traceparent)
-            caller = self._keys.cached(asked.authorization)
-            if caller is None:
-                caller = await self._keys.authenticate(asked.authorization)
+            caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
+                asked.authorization
+            )
+            admit(caller, self._route.needs)
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
             body = read_body(

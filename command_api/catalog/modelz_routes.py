@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from edge.access import OPEN
 from edge.errors import UPSTREAM, unavailable
 from edge.replies import json_reply, timestamp
 from providers.inference.lists.modelz import Modelz, ModelzUnavailableError
@@ -22,7 +23,7 @@ DESCRIPTIONS = {
 }
 
 
-router = APIRouter()
+router = APIRouter(dependencies=[OPEN])
 
 
 def modelz_of(settings: Settings) -> Modelz:

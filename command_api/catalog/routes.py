@@ -12,6 +12,7 @@ from command_api.catalog.comparison import compare
 from command_api.catalog.listing import Body, PiecesResponse
 from command_api.catalog.objects import offer_object, unpriced_object
 from command_api.catalog.view import Direction, Search, SortBy, words_of
+from edge.access import OPEN
 from edge.asgi import header_of
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SEARCH_LIMIT, SEARCH_LIMIT_MAX = 20, 100
 DEVELOPER_LIMIT, DEVELOPER_LIMIT_MAX = 50, 250
 COMPARED_MAX = 50
-router = APIRouter()
+router = APIRouter(dependencies=[OPEN])
 Modality = Literal["text", "image", "audio", "video", "multimodal"]
 
 

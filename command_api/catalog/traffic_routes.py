@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import APIRouter, Response
 
 from command_api.catalog.catalog import ALL, Catalog, Shown
+from edge.access import OPEN
 from edge.errors import bad_request, invalid_key
 from edge.replies import json_reply, page_of, timestamp, usd
 from providers.inference.registry.built_in import BY_NAME
@@ -63,7 +64,7 @@ def _known(catalog: Catalog, name: str) -> str:
     return found
 
 
-@router.get("/v1/models/trending")
+@router.get("/v1/models/trending", dependencies=[OPEN])
 async def trending(
     catalog: Shown,
     sees_all: SeesAll,
@@ -100,7 +101,7 @@ async def trending(
     )
 
 
-@router.get("/v1/provider")
+@router.get("/v1/provider", dependencies=[OPEN])
 async def providers(
     catalog: Shown, limit: int = PROVIDERS_LIMIT, offset: int = 0, gateway: str = ALL
 ) -> Response:

@@ -26,6 +26,7 @@ from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
+from edge.access import OPEN
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
@@ -53,7 +54,7 @@ EXPOSED = [
     "x-request-id",
 ]
 """Headers of replies that a page may read."""
-status = APIRouter()
+status = APIRouter(dependencies=[OPEN])
 ROUTERS = (
     status,
     metrics,
@@ -140,6 +141,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
+    app.state.authenticate = gateway.keys.authenticate
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

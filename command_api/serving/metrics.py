@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from edge.access import OPEN
 from event_store.append.outcome_files import quarantined
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SCRAPE_KEPT_S = 1.0
 """Metrics are made at most so often, seconds: anybody may ask for them."""
 CONTENT_TYPE = "text/plain; version=0.0.4"
-metrics = APIRouter()
+metrics = APIRouter(dependencies=[OPEN])
 
 
 class LedgerMetrics:

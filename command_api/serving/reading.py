@@ -43,7 +43,6 @@ class ReadSide:
         return ReadParts(
             account=self.account,
             public=self.public,
-            authenticate=gateway.keys.authenticate,
             cache=gateway.cache,
             flights=Flights(),
             sinks=sinks_of(self._redis_url),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from edge.errors import bad_request
 from edge.replies import check_page, json_reply, usd
 from query_api.account.queries import read_balance, read_transactions
-from query_api.parts import Calling, Parts  # noqa: TC001 - FastAPI reads annotations at run time.
+from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
 
 DEFAULT_PAGE = 50
 
@@ -18,7 +18,7 @@ router = APIRouter()
 
 
 @router.get("/user/balance")
-async def balance(parts: Parts, caller: Calling) -> Response:
+async def balance(parts: Parts, caller: UsageReader) -> Response:
     """What the caller can spend."""
     found = await parts.account.run(read_balance, caller.account_id, wait_s=parts.wait_s)
     return json_reply(
@@ -46,7 +46,7 @@ def _instant(name: str, text: str | None) -> datetime | None:
 @router.get("/user/credit-transactions")
 async def transactions(
     parts: Parts,
-    caller: Calling,
+    caller: UsageReader,
     limit: int = DEFAULT_PAGE,
     offset: int = 0,
     transaction_type: str | None = None,

@@ -14,7 +14,7 @@ from edge.errors import ApiError
 from edge.replies import json_reply
 from projections.usage.activity_log import COMPLETION_ID_CHARACTERS_MAX
 from query_api.calls.queries import call_story, story_of_completion
-from query_api.parts import Calling, Parts  # noqa: TC001 - FastAPI reads annotations at run time.
+from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
 
 router = APIRouter()
 
@@ -30,7 +30,7 @@ def _parse_call_id(text: str) -> UUID | None:
 @router.get("/v1/calls")
 async def find_call(
     parts: Parts,
-    caller: Calling,
+    caller: UsageReader,
     completion_id: Annotated[str, Query(min_length=1, max_length=COMPLETION_ID_CHARACTERS_MAX)],
 ) -> Response:
     """The story of the caller's own call whose reply had this `id`, once the reply has ended."""
@@ -44,7 +44,7 @@ async def find_call(
 
 
 @router.get("/v1/calls/{call_id}")
-async def get_call(call_id: str, parts: Parts, caller: Calling) -> Response:
+async def get_call(call_id: str, parts: Parts, caller: UsageReader) -> Response:
     """The whole story of the caller's own call, read from the log."""
     known = _parse_call_id(call_id)
     story = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from fastapi import APIRouter, Response
 
+from edge.access import OPEN
 from edge.errors import ApiError, invalid_key
 from edge.replies import check_page, json_reply
 from query_api.parts import Parts, ReadParts, SeesAll  # noqa: TC001 - FastAPI reads annotations.
@@ -66,7 +67,7 @@ def _page(rows: list[Any], limit: int, offset: int) -> Response:
     return json_reply({**body, "total": len(rows), "limit": limit, "offset": offset})
 
 
-@router.get("/ranking/models")
+@router.get("/ranking/models", dependencies=[OPEN])
 async def models(
     parts: Parts,
     sees_all: SeesAll,
@@ -80,7 +81,7 @@ async def models(
     return _page(rows, limit, offset)
 
 
-@router.get("/ranking/apps")
+@router.get("/ranking/apps", dependencies=[OPEN])
 async def apps(
     parts: Parts,
     sees_all: SeesAll,

@@ -181,6 +181,14 @@ MEANINGS = {
         "No key, an unknown or a revoked one.",
         "Send `Authorization: Bearer KEY`.",
     ),
+    "forbidden": (
+        "The caller's role may not do this.",
+        "Ask an administrator of the house.",
+    ),
+    "insufficient_scope": (
+        "The API key lacks the scope that `scope` names.",
+        "Use another key, or give this one the scope.",
+    ),
     "invalid_idempotency_key": ("The header is no usable key.", "See the message for its form."),
     "invalid_json": ("The body is not JSON.", "The message says where it breaks off."),
     "invalid_page": ("`limit` or `offset` is out of range.", "Stay within what the message says."),
