@@ -188,7 +188,7 @@ class Spool:
                 continue  # Its writer lives after all, or somebody else had it.
             except (OSError, NotAnOutcomeError) as error:
                 with suppress(OSError):
-                    if time.time() - file.stat().st_mtime > IN_DOUBT_S:
+                    if not _passing(error) and time.time() - file.stat().st_mtime > IN_DOUBT_S:
                         self._quarantine.put(file, error)
         return taken
 
@@ -215,6 +215,15 @@ class Spool:
         """Calls of this process whose outcome waits, on disk or in memory."""
         found = {spooled.call for spooled in self._spooled(self._owner_id)}
         return found | {UUID(bytes=entry.stream) for entry in self._remembered}
+
+    def calls_of_all(self) -> set[UUID]:
+        """Calls of any owner for which an outcome is on the disk, wholly or not yet."""
+        return {
+            spooled.call
+            for folder in self._folders()  # The reserve is one of them.
+            for look in (finished, unfinished)
+            for _, spooled in look(folder)
+        }
 
     def _spooled(self, owner_id: UUID) -> list[Spooled]:
         return outcomes_of(owner_id, self.root, self.reserve.folder, finished)
@@ -296,9 +305,13 @@ class Spool:
         except FileNotFoundError:
             pass  # Somebody else had it.
         except (OSError, NotAnOutcomeError) as error:
-            if not (isinstance(error, OSError) and error.errno in _PASSING):
+            if not _passing(error):
                 self._quarantine.put(spooled.file, error)
         return None
+
+
+def _passing(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def _said(entry: Entry, code: int) -> None:

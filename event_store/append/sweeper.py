@@ -1,8 +1,9 @@
 """Resolves what dead processes left behind (P2, money rule 11).
 
 Touches only holds of owners without a live lease: a spooled outcome is appended, and a hold
-past its life is expired, its estimated provider cost booked as house loss. The append checks
-lease and life once more under its lock. Also drops kept replies and leases past their time.
+past its life without one is expired, its estimated provider cost booked as house loss. The
+append checks lease and life once more under its lock. Also drops kept replies and leases past
+their time.
 """
 
 from __future__ import annotations
@@ -76,12 +77,15 @@ class Sweeper:
                 if not await self._alive(connection, owner_id):
                     await asyncio.to_thread(self._spool.take_up_unfinished, owner_id)
                     done.settled += await self._spool.drain(self._committer, owner_id)
+            # A drain may have been cut off: what it left has an outcome, and must not expire.
+            waiting = await asyncio.to_thread(self._spool.calls_of_all)
             cursor = await connection.execute(
                 "SELECT h.call_id, h.account_id, h.owner_id FROM open_hold h "
                 "LEFT JOIN process_lease p ON p.owner_id = h.owner_id "
                 "AND p.expires_at > clock_timestamp() "
-                "WHERE p.owner_id IS NULL AND h.expires_at <= booking_clock() LIMIT %s",
-                [SWEEP_HOLDS_MAX],
+                "WHERE p.owner_id IS NULL AND h.expires_at <= booking_clock() "
+                "AND h.call_id <> ALL (%s) LIMIT %s",
+                [list(waiting), SWEEP_HOLDS_MAX],
             )
             for call_id, account_id, owner_id in await cursor.fetchall():
                 done.expired += await self._expire(call_id, account_id, owner_id)

@@ -9,21 +9,30 @@ from __future__ import annotations
 import asyncio
 import struct
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from psycopg import pq
 
 from event_store.append.connection import ConnectionLostError
-from event_store.append.entries import AppendCode, EntryKind
+from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from event_store.append.entries import Entry
     from tests.support.scheduler import Fate
+
+ACCOUNT = UUID(int=1)
 
 LATE_MAX_S = 9.0
 """A batch whose connection is lost ends within its statement's time-out."""
+
+
+def entry(call: int, kind: EntryKind) -> Entry:
+    """An entry whose ids follow from the call, so that a run can be repeated."""
+    event, stream = UUID(int=1_000 * call + kind), UUID(int=10**9 + call)
+    state = b'{"id":"%b","account_id":"%b"' % (str(event).encode(), str(ACCOUNT).encode())
+    return Entry(kind, stream.bytes, ACCOUNT.bytes, 0, state)
 
 
 class Ledger:

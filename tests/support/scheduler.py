@@ -104,5 +104,44 @@ def at_every_await(
             send = work.send
             if fate.happens(f"{name} is held up", delay):
                 yield from asyncio.sleep(fate.delay()).__await__()
+        except GeneratorExit:
+            raise  # The run is over, and nobody drives it any more.
         except BaseException as error:  # noqa: BLE001 - it is the coroutine's to handle.
             send, value = work.throw, error
+
+
+class Killed(BaseException):
+    """The process is gone in the middle of what it did."""
+
+
+class Life:
+    """Of a process that may be killed."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+
+@types.coroutine
+def until_killed(work: Coroutine[Any, Any, T], life: Life) -> Generator[Any, Any, T]:
+    """Run a coroutine of a process; once that is killed it stands still for ever, uncleaned."""
+    send: Callable[[Any], Any] = work.send
+    value: Any = None
+    while not life.over:
+        try:
+            waited = send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except Killed:
+            break
+        try:
+            value = yield waited
+            send = work.send
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if life.over and isinstance(error, asyncio.CancelledError):
+                raise  # The run is over.
+            send, value = work.throw, error
+    yield from asyncio.get_running_loop().create_future().__await__()
+    raise Killed

@@ -18,30 +18,22 @@ import pytest
 from event_store.append import committer as committers
 from event_store.append import spool as spools
 from event_store.append.committer import AppendInDoubtError, Committer
-from event_store.append.entries import Entry, EntryKind
+from event_store.append.entries import EntryKind
 from event_store.append.outcome_files import quarantined
 from event_store.append.reserve import write
 from event_store.append.spool import Spool
 from event_store.errors import LedgerUnavailableError
-from tests.support.fake_ledger import Ledger, Line
+from tests.support.fake_ledger import Ledger, Line, entry
 from tests.support.scheduler import Fate, VirtualLoop, at_every_await
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ACCOUNT = UUID(int=1)
 OWNER = UUID(int=2)
 CALLS = 12
 CALM_AFTER_S = 30.0
 SETTLED_WITHIN_S = 200.0
 SEEDS = range(int(os.environ.get("FAULTS_SEEDS", "40")))
-
-
-def entry(call: int, kind: EntryKind) -> Entry:
-    """An entry whose ids follow from the call, so that a run can be repeated."""
-    event, stream = UUID(int=1_000 * call + kind), UUID(int=10**9 + call)
-    state = b'{"id":"%b","account_id":"%b"' % (str(event).encode(), str(ACCOUNT).encode())
-    return Entry(kind, stream.bytes, ACCOUNT.bytes, 0, state)
 
 
 class World:

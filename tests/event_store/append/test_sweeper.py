@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from domain.events.ledger import HoldExpired, HoldSettled
+from event_store.append import spool as spools
 from event_store.append import sweeper as module
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
@@ -194,6 +196,39 @@ def test_a_spooled_outcome_settles_before_anything_expires(
     assert [event.originator_id for event in events(database, HoldSettled)] == [spooled]
     assert [event.originator_id for event in events(database, HoldExpired)] == [lost]
     assert Spool(tmp_path, dead).files(dead) == []
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_an_outcome_that_cannot_be_read_now_is_waited_for(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reserved: bool,
+    renamed: bool,
+) -> None:
+    """Its hold is not expired, nor the file put aside: a later sweep charges the call (P2)."""
+    dead = new_uuid7()
+    (call,) = held(database, dead)
+    spool = Spool(tmp_path, dead)
+    spool.reserve.folder.mkdir(parents=True)
+    spool.keep(entries.settle(call, ACCOUNT, 400))
+    (file,) = spool.files(dead)
+    folder, before = (spool.reserve.folder, f"{dead}.") if reserved else (spool.own, "")
+    file = file.rename(folder / f"{'' if renamed else '.'}{before}{file.name}")
+    past = time.time() - IN_DOUBT_S - 1
+    os.utime(file, (past, past))
+
+    def refuse(_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spools, "read_outcome", refuse)
+        assert sweep(database, tmp_path) == [Sweep()]
+    assert quarantined(tmp_path) == []
+    assert open_holds(database) == {call}
+    assert sweep(database, tmp_path) == [Sweep(settled=1)]
+    assert [event.originator_id for event in events(database, HoldSettled)] == [call]
 
 
 def test_a_living_owners_spool_is_left_to_it(database: Database, tmp_path: Path) -> None:
