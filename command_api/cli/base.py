@@ -180,7 +180,7 @@ def opened(
 
     A verb about something that must be there already gives `create=False`: in a wrong folder it
     makes nothing and exits with NO_LEDGER, and on an older database it asks for `migrate`. One
-    that only appends gives `prepare=False` too: the application's login is enough for it.
+    that makes no tables gives `prepare=False` too: the application's login is enough for it.
     """
     settings = settings_with(home, **overrides)
     configure_logging(settings)

@@ -116,7 +116,7 @@ def assign(
     """Change who advances a projection; it goes on where the other host left it."""
     chosen = PROJECTIONS if name == ALL else (_named(name),)
     _check_host(host)
-    with opened(home, create=False) as (_, database):
+    with opened(home, create=False, prepare=False) as (_, database):
         for projection in chosen:
             run_assign(database, projection, host)
             show({"name": projection.name, "host": host}, as_json=as_json)

@@ -46,7 +46,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Bring a new secret into force while no gateway runs; API keys stay valid."""
-    with opened(home, create=False) as (settings, database):
+    with opened(home, create=False, prepare=False) as (settings, database):
         done = run_rotation(database, place_of_secret(settings), to)
     show(
         {

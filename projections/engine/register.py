@@ -78,7 +78,7 @@ def assign(database: Database, projection: Projection, host: str) -> None:
     The former host's next write finds that it no longer owns the rows of progress, and writes
     nothing. Raises RebuildError when the projection is not installed.
     """
-    with database.connect_as_owner() as connection:
+    with database.connect() as connection:
         changed = connection.execute(
             "UPDATE projection_progress g SET host = %s FROM projection p "
             "WHERE p.name = %s AND g.name = p.name AND g.version = p.version",

@@ -14,6 +14,8 @@ from command_api.composition import database_of
 from command_api.settings import Settings
 from event_store.errors import DatabaseUrlError
 from event_store.postgres.database import APPLICATION_ROLE, Database
+from projections.all import PROJECTIONS
+from projections.engine.runner import Runner
 from tests.support.processes import free_port, gatewayz
 
 if TYPE_CHECKING:
@@ -133,26 +135,58 @@ def test_a_home_that_cannot_be_written_is_named(database: Database) -> None:
     )
 
 
-def test_a_login_of_the_application_makes_keys_and_grants(
-    database: Database, tmp_path: Path
-) -> None:
-    """What only appends wants no login that may create tables (P5)."""
+@pytest.fixture
+def plain(database: Database) -> Iterator[str]:
+    """The URL of a login that is the application's, and may create nothing."""
     name = f"plain_{os.getpid()}"
     with psycopg.connect(database.owner, autocommit=True) as owner:
         owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE {APPLICATION_ROLE}")
         try:
-            plain = make_conninfo(database.owner, user=name, password=PASSWORD)
-
-            def run(*arguments: str, url: str = plain) -> Any:
-                return gatewayz(tmp_path, *arguments, GATEWAYZ_DATABASE_URL=url)
-
-            user = run("user", "create", "--email", "a@b.c", url=database.owner)["user_id"]
-            key = run("key", "create", "--user", user)["key_id"]
-            assert run("key", "rotate", key)["key_id"] == key
-            assert run("key", "revoke", key)["status"] == "revoked"
-            assert run("grant", user, "5")["amount_nano_usd"] == 5 * 10**9
+            yield make_conninfo(database.owner, user=name, password=PASSWORD)
         finally:
             owner.execute(f"DROP ROLE {name}")
+
+
+def test_a_login_of_the_application_makes_keys_and_grants(
+    database: Database, tmp_path: Path, plain: str
+) -> None:
+    """What only appends wants no login that may create tables (P5)."""
+
+    def run(*arguments: str, url: str = plain) -> Any:
+        return gatewayz(tmp_path, *arguments, GATEWAYZ_DATABASE_URL=url)
+
+    user = run("user", "create", "--email", "a@b.c", url=database.owner)["user_id"]
+    key = run("key", "create", "--user", user)["key_id"]
+    assert run("key", "rotate", key)["key_id"] == key
+    assert run("key", "revoke", key)["status"] == "revoked"
+    assert run("grant", user, "5")["amount_nano_usd"] == 5 * 10**9
+
+
+def test_a_login_of_the_application_keeps_read_models_and_the_secret(
+    database: Database, tmp_path: Path, plain: str
+) -> None:
+    """Only a rebuild makes tables, and says whose login it wants (P5)."""
+
+    def run(*arguments: str, url: str = plain) -> Any:
+        return gatewayz(tmp_path, *arguments, GATEWAYZ_DATABASE_URL=url)
+
+    run("user", "create", "--email", "a@b.c", url=database.owner)
+    with database.connect() as connection:
+        for projection in PROJECTIONS:
+            Runner(projection).advance(connection)
+    for host in ("workers", "follower"):
+        assert run("projections", "assign", "journal", host)["host"] == host
+    assert run("projections", "list")[0]["lag_events"] == 0
+    assert run("projections", "verify")["ok"]
+    assert run("ledger", "verify")["ok"]
+    old = run("secrets", "show")["fingerprint"]
+    assert run("secrets", "rotate")["users"] == 1
+    assert run("secrets", "show")["fingerprint"] != old
+    rebuild = ("projections", "rebuild", "journal")
+    said = refused(tmp_path, *rebuild, GATEWAYZ_DATABASE_URL=plain)
+    assert "GATEWAYZ_MIGRATIONS_DATABASE_URL" in said
+    url: Any = {"GATEWAYZ_DATABASE_URL": plain, "GATEWAYZ_MIGRATIONS_DATABASE_URL": database.owner}
+    assert gatewayz(tmp_path, *rebuild, **url)["version"] == 2
 
 
 @pytest.mark.parametrize(
