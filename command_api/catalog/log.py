@@ -113,7 +113,7 @@ class CatalogLog:
             self._aggregates = None
 
     def _read(self, provider: str) -> tuple[str | None, list[dict[str, Any]]]:
-        with self._database.connect_to_read(STATEMENT_S) as connection:
+        with self._database.connect(statement_s=STATEMENT_S) as connection:
             return read_catalog(select_on(connection), provider)
 
     def _publish(self, provider: Provider, *, confirmed: bool) -> None:

@@ -54,7 +54,7 @@ class ReadModelMetrics:
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment; none while the database is away."""
         try:
-            with self._database.connect_to_read(STATEMENT_S) as connection:
+            with self._database.connect(statement_s=STATEMENT_S) as connection:
                 head, found = read_partitions(connection)
         except psycopg.Error:
             return

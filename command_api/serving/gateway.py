@@ -177,7 +177,7 @@ class Gateway:
 
     def _recent_health(self) -> list[dict[str, Any]]:
         since = datetime.now(UTC) - HEALTH_WINDOW
-        with self.database.connect_to_read(HEALTH_STATEMENT_S) as connection:
+        with self.database.connect(statement_s=HEALTH_STATEMENT_S) as connection:
             return read_provider_health(select_on(connection), since=since)
 
     async def _drain_spool(self) -> None:

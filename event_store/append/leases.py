@@ -108,7 +108,14 @@ class Lease:
                     await self._connection.close()
 
 
+LAPSE_S = 30.0
+"""Longest that a start waits for its home's leases, seconds: who rotates the secret locks them."""
+
+
 def lapse_leases_of_home(database: Database, home: str) -> int:
-    """End the leases of a home whose processes are known to be dead; returns how many."""
-    with database.connect() as connection:
+    """End the leases of a home whose processes are known to be dead; returns how many.
+
+    Raises psycopg.OperationalError, after LAPSE_S at the latest.
+    """
+    with database.connect(statement_s=LAPSE_S) as connection:
         return connection.execute("DELETE FROM process_lease WHERE home = %s", [home]).rowcount

@@ -68,19 +68,19 @@ class Database:
             owner=make_conninfo(self.owner, dbname=name),
         )
 
-    def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """A synchronous connection of the application, in autocommit mode."""
-        return psycopg.connect(self.application, autocommit=True, **options)
+    def connect(self, *, statement_s: float | None = None) -> psycopg.Connection[Any]:
+        """A synchronous connection of the application, in autocommit mode.
+
+        With `statement_s` no statement may take longer than so many seconds.
+        """
+        connection = psycopg.connect(self.application, autocommit=True)
+        if statement_s is not None:
+            limit_statements(connection, statement_s)
+        return connection
 
     def connect_to_look(self) -> psycopg.Connection[Any]:
         """As `connect`, but in the login's own role: the application's may not exist yet."""
         return psycopg.connect(make_conninfo(self.application, options=""), autocommit=True)
-
-    def connect_to_read(self, statement_s: float) -> psycopg.Connection[Any]:
-        """The same, on which no statement may take longer than so many seconds."""
-        connection = self.connect()
-        limit_statements(connection, statement_s)
-        return connection
 
     def connect_as_owner(self) -> psycopg.Connection[Any]:
         """A synchronous connection of the migrating role, in autocommit mode."""

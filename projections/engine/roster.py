@@ -38,6 +38,8 @@ class Roster:
         self._absent: dict[Runner, float] = dict.fromkeys(self.runners, 0.0)
         self._missed: set[Runner] = set()
         self._recheck_at = 0.0
+        self.cancelled = False
+        """Whether a statement was cancelled because it took too long."""
 
     @property
     def going(self) -> list[Runner]:
@@ -93,6 +95,7 @@ class Roster:
             name = runner.projection.name
             # A full disk or a statement's time-out says enough in one line; a defect does not.
             told = not isinstance(error, psycopg.OperationalError)
+            self.cancelled |= isinstance(error, psycopg.errors.QueryCanceled)
             logger.error("projection %s is put off: %s", name, error, exc_info=told)  # noqa: TRY400
         self._absent[runner] = time.monotonic() + wait_s
         self._missed.add(runner)

@@ -20,6 +20,7 @@ import psycopg
 
 from event_store.locks import Lock
 from event_store.log.reading import listen, read_rows_after, unlisten
+from event_store.postgres.database import limit_statements
 from projections.all import PROJECTIONS
 from projections.engine.batches import Batch, links_of_rows
 from projections.engine.freshness import WANTED_CHANNEL
@@ -48,6 +49,12 @@ BUSY_EVENTS = 500
 BUSY_WAIT_SHARE = 0.1
 """The calls need every core when so much of our own time goes in waiting for one."""
 
+STATEMENT_S = 60.0
+"""Longest statement of a follower, seconds: a batch takes one or two on a busy machine."""
+STATEMENT_MAX_S = 960.0
+"""The same once statements were cancelled: each time they get twice as long, so that a batch that
+needs more gets through in the end."""
+
 Connection = psycopg.Connection[Any]
 
 
@@ -65,7 +72,10 @@ def follow(
     """
     while not stop.is_set():
         try:
-            with database.connect() as connection, database.connect() as wanted:
+            with (
+                database.connect(statement_s=STATEMENT_S) as connection,
+                database.connect(statement_s=STATEMENT_S) as wanted,
+            ):
                 Follower(connection, wanted, sinks, trail_max_s=trail_max_s).run(stop)
         except psycopg.OperationalError as error:
             logger.warning("the follower lost the database: %s", error)
@@ -101,6 +111,7 @@ class Follower:
         self._awaited = Lane([Runner(each, sinks) for each in PROJECTIONS if each.awaited])
         self._patient = Lane([Runner(each, sinks) for each in PROJECTIONS if not each.awaited])
         self._contention = Contention()
+        self._statement_s = STATEMENT_S
 
     def run(self, stop: threading.Event) -> None:
         """Follow the log until told to stop."""
@@ -128,7 +139,23 @@ class Follower:
                 _wait(self._wanted, GATHER_S)
 
     def advance(self) -> Turn:
-        """One batch for each lane."""
+        """One batch for each lane; what is cancelled is tried again, with more time."""
+        lanes = (self._awaited, self._patient)
+        try:
+            turn = self._advance()
+        except psycopg.errors.QueryCanceled as error:
+            logger.warning("the log is read later: %s", error)
+            turn = Turn(0)
+        else:
+            if not any(each.cancelled for each in lanes):
+                return turn
+        for each in lanes:
+            each.cancelled = False
+        self._statement_s = min(2 * self._statement_s, STATEMENT_MAX_S)
+        limit_statements(self._connection, self._statement_s)
+        return turn
+
+    def _advance(self) -> Turn:
         reads = Reads(self._connection)
         came = self._awaited.advance(self._connection, reads)
         if self._may_trail(came):
@@ -183,6 +210,15 @@ class Lane:
         self._roster = Roster(runners)
         self.reached_at: datetime | None = None
         """When the last event was booked that those in front have passed."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a statement of one of them took too long."""
+        return self._roster.cancelled
+
+    @cancelled.setter
+    def cancelled(self, value: bool) -> None:
+        self._roster.cancelled = value
 
     def advance(self, connection: Connection, reads: Reads) -> int:
         """One batch for all; returns the most events that a projection had before it."""

@@ -232,3 +232,15 @@ def test_a_home_takes_over_from_its_own_dead_only(database: Database) -> None:
     assert lapse_leases_of_home(database, "home") == 2
     assert list(leases(database)) == [elsewhere]
     assert lapse_leases_of_home(database, "home") == 0
+
+
+def test_a_start_does_not_wait_for_ever_for_its_leases(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that is blocked ends, and the start says so (rule: bounded)."""
+    monkeypatch.setattr(module, "LAPSE_S", 0.3)
+    with database.connect_as_owner() as locker, locker.transaction():
+        locker.execute("LOCK TABLE process_lease IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            lapse_leases_of_home(database, "home")
+    assert lapse_leases_of_home(database, "home") == 0

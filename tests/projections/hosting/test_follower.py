@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,14 +11,16 @@ import pytest
 
 from event_store.log.reading import head_position
 from projections.all import PROJECTIONS
+from projections.engine import roster
 from projections.engine.freshness import progress_of
-from projections.hosting import contention
+from projections.hosting import contention, follower
 from projections.hosting.contention import Contention
-from projections.hosting.follower import BUSY_EVENTS, Follower, Turn
+from projections.hosting.follower import BUSY_EVENTS, Follower, Turn, follow
+from projections.money.account_balances import ACCOUNT_BALANCE
 from tests.support.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from event_store.postgres.database import Database
@@ -158,6 +161,81 @@ def test_nothing_trails_on_a_quiet_log_or_with_cores_to_spare(
         kernel.tell(ran_ms=100 - waited_ms, waited_ms=waited_ms)
         following_.advance()
         assert behind(database) == set()
+
+
+@contextmanager
+def hosted(database: Database) -> Iterator[None]:
+    """The follower as a process hosts it."""
+    stop = threading.Event()
+    thread = threading.Thread(target=follow, args=(database, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def soon(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait until it holds."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that waits no longer than a moment."""
+    monkeypatch.setattr(follower, "STATEMENT_S", 0.3)
+    monkeypatch.setattr(roster, "UNAVAILABLE_RETRY_S", 0.1)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_locked_read_model_holds_up_no_other(database: Database) -> None:
+    """Its statement has an end, and it catches up by itself (P7, rule: bounded)."""
+    history = History(database)
+    with hosted(database), database.connect_as_owner() as locker:
+        soon(lambda: behind(database) == set())
+        with locker.transaction():
+            locker.execute(f"LOCK TABLE {ACCOUNT_BALANCE.stored_as(1)} IN ACCESS EXCLUSIVE MODE")
+            history.calls(3)
+            soon(lambda: behind(database) == {"account_balances"})
+        soon(lambda: behind(database) == set())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_log_that_cannot_be_read_now_is_read_later(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The follower does not wait for ever, and goes on by itself (P7, rule: bounded)."""
+    history = History(database)
+    with hosted(database), database.connect_as_owner() as locker:
+        soon(lambda: behind(database) == set())
+        history.calls(3)
+        with locker.transaction():
+            locker.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+            soon(lambda: "the log is read later" in caplog.text)
+        soon(lambda: behind(database) == set())
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_batch_that_takes_long_gets_through(database: Database) -> None:
+    """What was cancelled gets twice as long the next time (P7)."""
+    history = History(database)
+    with hosted(database), database.connect_as_owner() as owner:
+        soon(lambda: behind(database) == set())
+        owner.execute(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$"
+        )
+        owner.execute(
+            f"CREATE TRIGGER dawdle AFTER INSERT ON {ACCOUNT_BALANCE.stored_as(1)} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION dawdle()"
+        )
+        history.calls(3)
+        soon(lambda: behind(database) == set())
 
 
 def test_trailing_has_an_end(database: Database, kernel: Kernel) -> None:
