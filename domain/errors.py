@@ -5,6 +5,7 @@ DomainError
 ├── InvalidPriceError       a price that is missing, negative or not a decimal
 ├── InvalidTransitionError  an event that the life of a hold does not allow
 └── InvalidCommandError     a command on a user or key that makes no sense now
+    └── UnknownAccountError     a question about an account that nobody has
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class InvalidCommandError(DomainError):
     """The command is refused in the current state of its aggregate."""
 
     code = "invalid_command"
+
+
+class UnknownAccountError(InvalidCommandError):
+    """No event of the log names the account."""

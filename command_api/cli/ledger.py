@@ -16,7 +16,7 @@ from command_api.cli.statement import statement
 from domain.ledger.state import LedgerState
 from event_store.append.outcome_files import quarantined
 from event_store.ids import to_iso
-from event_store.log.reading import position_at, read_all
+from event_store.log.reading import position_at, read_all, require_account
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import require_projections
 from projections.hosting.verify import NOT_SHOWN
@@ -86,10 +86,14 @@ def replay(
         database.connect() as connection,
         connection.transaction(),
     ):
+        if account is not None:
+            require_account(connection, account)
         end = _position(connection, to)
         stream_id = _stream_id(stream)
         concerned: set[str] = set()
         state, last = LedgerState(), None
+        if account is not None and stream_id is None:
+            state.account(str(account))  # Its noughts, where it has no event of money by then.
         for entry in read_all(connection, to_position=end, stream=stream_id, account=account):
             _print_event(entry, as_json=as_json)
             last = entry.booked_at

@@ -12,7 +12,7 @@ import typer
 from command_api.cli.base import Home, Json, fail, instant, opened_to_read, show
 from domain.pricing.money import format_usd
 from event_store.ids import to_iso
-from event_store.log.reading import read_all
+from event_store.log.reading import booking_now, read_all, require_account
 from projections.money.statement_period import Period
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula; a text that begins so gets an apostrophe before it."""
+
+NOT_BOOKED = "(not booked yet)"
 
 COLUMNS = (
     *("booked_at", "transaction_type", "description", "amount_usd", "balance_after_usd"),
@@ -40,7 +42,10 @@ def statement(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Print an account's statement from the log: each grant, charge and expiry, oldest first."""
+    """Print an account's statement from the log: each grant, charge and expiry, oldest first.
+
+    An expiry that no append has booked yet stands last, without an instant of its booking.
+    """
     if as_csv and as_json:
         fail("choose --csv or --json")
     with (
@@ -50,7 +55,12 @@ def statement(
     ):
         if since and until and instant(since) > instant(until):
             fail(f"--from {since} is after --to {until}")
-        period = Period(instant(since) if since else None, instant(until) if until else None)
+        require_account(connection, account)
+        period = Period(
+            instant(since) if since else None,
+            instant(until) if until else None,
+            now=booking_now(connection),
+        )
         lines = (_fields(each) for each in period.lines(read_all(connection, account=account)))
         if as_csv:
             _print_csv(lines)
@@ -71,7 +81,7 @@ def statement(
 
 def _fields(line: Line) -> dict[str, Any]:
     return {
-        "booked_at": to_iso(line.booked_at),
+        "booked_at": to_iso(line.booked_at) if line.booked_at else None,
         "transaction_type": line.transaction_type,
         "description": line.description,
         "amount_usd": format_usd(line.amount),
@@ -104,7 +114,8 @@ def _print_line(fields: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show({"line": fields}, as_json=True)
     else:
+        booked = fields["booked_at"] or NOT_BOOKED
         sys.stdout.write(
-            f"{fields['booked_at']}  {fields['transaction_type']:<10} {fields['amount_usd']:>20} "
+            f"{booked:<27}  {fields['transaction_type']:<10} {fields['amount_usd']:>20} "
             f"{fields['balance_after_usd']:>20}  {fields['description']}\n"
         )

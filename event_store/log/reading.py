@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from domain.errors import UnknownAccountError
 from event_store.locks import Lock
 from event_store.log.codec import decode_event, decode_or_mark
 from event_store.log.partitions import account_mark, partition_key, partition_of
@@ -145,6 +146,27 @@ def read_all_rows(
             values,
         )
         yield from cursor
+
+
+def booking_now(connection: psycopg.Connection[Any]) -> datetime:
+    """The instant by which an append would judge now what has expired."""
+    row = connection.execute("SELECT booking_clock()").fetchone()
+    assert row is not None
+    found: datetime = row[0]
+    return found
+
+
+def require_account(connection: psycopg.Connection[Any], account: UUID) -> None:
+    """Raise UnknownAccountError unless an event names the account; the log is asked last."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM user_secret WHERE account_id = %(account)s) "
+        "OR EXISTS (SELECT FROM credit_account WHERE account_id = %(account)s) "
+        "OR EXISTS (SELECT FROM events WHERE position(%(mark)s IN state) > 0)",
+        {"account": account, "mark": account_mark(account)},
+    ).fetchone()
+    if row != (True,):
+        message = f"there is no account {account}: `gatewayz user list` names all"
+        raise UnknownAccountError(message)
 
 
 def read_stream(connection: psycopg.Connection[Any], stream: UUID) -> list[LogEntry]:

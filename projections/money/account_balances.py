@@ -175,6 +175,26 @@ def read_spendable(select: Select, account_id: UUID) -> Spendable:
     return Spendable(*row)
 
 
+class Lapsed(NamedTuple):
+    """What is left of a lot whose time is up and whose expiry is not booked, nano-USD."""
+
+    available: int
+    expires_at: datetime
+    position: int
+    """The last event of the account that this shows."""
+
+
+def read_lapsed(select: Select, account_id: UUID) -> list[Lapsed]:
+    """The lots that the account's next append will expire, in the order in which they ended."""
+    rows = select(
+        f"SELECT l.available, l.expires_at, b.position FROM {CREDIT_LOT.view} l "
+        f"JOIN {ACCOUNT_BALANCE.view} b USING (account_id) "
+        f"WHERE account_id = %s AND l.available > 0 AND {_LAPSED} ORDER BY l.expires_at, l.lot_id",
+        [account_id],
+    )
+    return [Lapsed(*row) for row in rows]
+
+
 def read_lots(select: Select, account_id: UUID) -> list[Lot]:
     """The lots of an account, the oldest first.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projections.engine.tables import Changes
 
 USAGE = "api_usage"
+EXPIRED_UNSPENT = "credits expired unspent"
 
 STATEMENT_LINE = Table(
     name="credit_statement",
@@ -96,7 +97,7 @@ class CreditStatement(Projection):
                 kind, amount = event.kind, event.amount_nano_usd
                 said = event.reason or f"{kind} credits"
             case LotExpired():
-                kind, amount, said = BREAKAGE, -event.breakage_nano_usd, "credits expired unspent"
+                kind, amount, said = BREAKAGE, -event.breakage_nano_usd, EXPIRED_UNSPENT
             case HoldSettled():
                 kind, said = USAGE, f"{event.provider}/{event.model}"
                 amount = -event.settled_nano_usd - event.breakage_nano_usd
@@ -132,10 +133,13 @@ class CreditStatement(Projection):
 
 
 class Line(NamedTuple):
-    """A line of a statement, nano-USD."""
+    """A line of a statement, nano-USD.
 
-    position: int
-    event_id: UUID
+    An expiry that took effect and is not booked yet has no event: no position, id and booking.
+    """
+
+    position: int | None
+    event_id: UUID | None
     transaction_type: str
     amount: int
     balance_before: int
@@ -144,8 +148,14 @@ class Line(NamedTuple):
     description: str
     call_id: UUID | None
     payment_id: str | None
-    booked_at: datetime
+    booked_at: datetime | None
     effective_at: datetime
+
+
+def expected_expiry(amount: int, effective_at: Any) -> Line:
+    """The line of an expiry that the account's next append books; its balances are to be set."""
+    said = f"{EXPIRED_UNSPENT}, not booked yet"
+    return Line(None, None, BREAKAGE, -amount, 0, 0, 0, said, None, None, None, effective_at)
 
 
 class TypeSum(NamedTuple):
@@ -203,6 +213,32 @@ def read_lines(
     return [Line(*row) for row in rows]
 
 
+def read_expected(
+    select: Select, account_id: UUID, lapsed: Sequence[tuple[int, datetime, int]]
+) -> list[Line]:
+    """Lines of expiries that are not booked yet, newest first, above all others.
+
+    `lapsed` are amounts, when they ended, and up to which position that was looked at; the
+    statement must have passed it. What it has booked since is left out.
+    """
+    if not lapsed:
+        return []
+    rows = select(
+        f"SELECT amount, effective_at FROM {STATEMENT_LINE.view} WHERE account_id = %s "
+        f"AND transaction_type = %s AND transaction_type <> '{USAGE}' AND position > %s",
+        [account_id, BREAKAGE, lapsed[0][2]],
+    )
+    booked = {tuple(row) for row in rows}
+    last = read_lines(select, account_id, transaction_type=None, limit=1, offset=0)
+    posted, lines = last[0].balance_after if last else 0, list[Line]()
+    for amount, ended, _ in lapsed:
+        if (-amount, ended) not in booked:
+            line = expected_expiry(amount, ended)
+            lines.append(line._replace(balance_before=posted, balance_after=posted - amount))
+            posted -= amount
+    return lines[::-1]
+
+
 def read_sums(select: Select, account_id: UUID, *, transaction_type: str | None) -> list[TypeSum]:
     """The whole statement summed by type, as the totals say; of one type, or of all."""
     rows = select(
@@ -249,7 +285,7 @@ def read_period(
     )
     lines = [Line(*row) for row in rows]
     if len(lines) > PERIOD_LINES_MAX:
-        raise PeriodTooLongError(lines[-1].booked_at)
+        raise PeriodTooLongError(rows[-1][Line._fields.index("booked_at")])
     if lines:
         return Period(lines[0].balance_before, lines[-1].balance_after, lines)
     before = since or until

@@ -15,8 +15,18 @@ from event_store.ids import to_iso
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
-from projections.money.account_balances import read_account_balance, read_lots, read_spendable
-from projections.money.credit_statement import read_lines, read_period_sums, read_sums
+from projections.money.account_balances import (
+    read_account_balance,
+    read_lapsed,
+    read_lots,
+    read_spendable,
+)
+from projections.money.credit_statement import (
+    read_expected,
+    read_lines,
+    read_period_sums,
+    read_sums,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -83,19 +93,29 @@ def read_transactions(
 ) -> tuple[list[dict[str, Any]], int, dict[str, int]]:
     """A page of the statement, newest first, the number of all lines, and sums by type.
 
-    Of the whole statement, or of what was booked at `since` or later and before `until`; raises
-    PeriodTooLongError.
+    Of the whole statement, or of what was booked at `since` or later and before `until`; an
+    expiry that is not booked yet counts at its instant. Raises PeriodTooLongError.
     """
     account = UUID(account_id)
     with database.connect() as connection:
-        await_own_writes(connection, STATEMENT, wait_s)
         select = select_on(connection)
-        page = read_lines(
+        await_own_writes(connection, BALANCES, wait_s)
+        lapsed = read_lapsed(select, account)
+        # Only now, so that the statement has passed whatever the balances showed.
+        await_own_writes(connection, STATEMENT, wait_s)
+        expected = [
+            line
+            for line in read_expected(select, account, lapsed)
+            if transaction_type in (None, line.transaction_type)
+            and _within(line.effective_at, since, until)
+        ]
+        page = expected[offset : offset + limit]
+        page += read_lines(
             select,
             account,
             transaction_type=transaction_type,
-            limit=limit,
-            offset=offset,
+            limit=limit - len(page),
+            offset=max(0, offset - len(expected)),
             since=since,
             until=until,
         )
@@ -105,9 +125,12 @@ def read_transactions(
             sums = read_period_sums(
                 select, account, transaction_type=transaction_type, since=since, until=until
             )
+    by_type = {each.transaction_type: each.amount for each in sums}
+    for line in expected:
+        by_type[line.transaction_type] = by_type.get(line.transaction_type, 0) + line.amount
     lines = [
         {
-            "id": str(line.event_id),
+            "id": str(line.event_id) if line.event_id else None,
             "position": line.position,
             "transaction_type": line.transaction_type,
             "amount_nano_usd": line.amount,
@@ -115,7 +138,7 @@ def read_transactions(
             "balance_after_nano_usd": line.balance_after,
             "description": line.description,
             "payment_id": line.payment_id,
-            "created_at": to_iso(line.booked_at),
+            "created_at": to_iso(line.booked_at) if line.booked_at else None,
             "effective_at": to_iso(line.effective_at),
             "metadata": {
                 "call_id": str(line.call_id) if line.call_id else None,
@@ -124,5 +147,8 @@ def read_transactions(
         }
         for line in page
     ]
-    total = sum(each.lines for each in sums)
-    return lines, total, {each.transaction_type: each.amount for each in sums}
+    return lines, sum(each.lines for each in sums) + len(expected), by_type
+
+
+def _within(instant: datetime, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or instant >= since) and (until is None or instant < until)

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -92,7 +93,8 @@ def test_a_statement_runs_from_nothing_to_what_is_posted(shell: Shell) -> None:
     assert end["statement"]["opening_nano_usd"] == 0
     replayed = shell.lines("ledger", "replay", "--account", str(shell.account))[-1]["balance"]
     posted = replayed["available_nano_usd"] + replayed["held_nano_usd"]
-    assert end["statement"]["closing_nano_usd"] == balance == posted
+    spendable = posted - replayed["of_which_expired_nano_usd"]
+    assert end["statement"]["closing_nano_usd"] == balance == spendable
 
 
 def test_periods_join_without_a_gap_or_an_overlap(shell: Shell) -> None:
@@ -245,3 +247,56 @@ def test_what_has_expired_is_not_available(shell: Shell) -> None:
     assert balance["of_which_expired_nano_usd"] >= 500
     earlier = shell.lines(*known, "--to", to_iso(end - timedelta(milliseconds=1)))[-1]["balance"]
     assert balance["of_which_expired_nano_usd"] - earlier["of_which_expired_nano_usd"] == 500
+
+
+def test_a_closing_balance_is_what_can_be_spent(shell: Shell) -> None:
+    """What has expired is no part of it, booked or not, whenever it is asked (money rule 9, P6)."""
+    last = shell.statement()[-1]["statement"]["closing_nano_usd"]
+    begin, end = shell.now(), datetime.now(UTC) + timedelta(seconds=1)
+    shell.history.append(entries.grant(shell.account, 500, expires_at=to_iso(end)))
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
+    cut = to_iso(datetime.now(UTC))
+
+    def told(*period: str) -> tuple[list[tuple[str, int]], int, int]:
+        *lines, ends = shell.statement(*period)
+        found = [
+            (each["line"]["transaction_type"], each["line"]["amount_nano_usd"]) for each in lines
+        ]
+        for each, after in pairwise(lines):
+            before = after["line"]["balance_after_nano_usd"] - after["line"]["amount_nano_usd"]
+            assert each["line"]["balance_after_nano_usd"] == before
+        return found, *(ends["statement"][f"{name}_nano_usd"] for name in ("opening", "closing"))
+
+    periods = (("--from", begin, "--to", cut), ("--from", cut), ("--from", begin))
+    early, late, whole = (told(*each) for each in periods)
+    assert early[0][-2:] == [("bonus", 500), ("breakage", -500)]
+    assert early[2] == late[1] == late[2] == whole[2] == last
+    assert late[0] == []
+    line = shell.statement("--to", cut)[-2]
+    assert (line["line"]["booked_at"], line["line"]["position"]) == (None, None)
+    assert line["line"]["effective_at"] == to_iso(end)
+    balance = shell.lines("ledger", "replay", "--account", str(shell.account))[-1]["balance"]
+    spendable = balance["available_nano_usd"] - balance["of_which_expired_nano_usd"]
+    assert whole[2] == spendable + balance["held_nano_usd"]
+    csv_ = ("ledger", "statement", "--account", str(shell.account), "--csv")
+    rows = list(csv.DictReader(io.StringIO(shell.run(*csv_))))
+    assert int(rows[-1]["balance_after_nano_usd"]) == last
+    assert "not booked yet" in shell.run(*csv_[:-1])
+    shell.history.append(entries.hold(new_uuid7(), shell.account, 1))
+    assert [told(*each) for each in periods] == [early, late, whole]
+
+
+@pytest.mark.parametrize("verb", ["statement", "replay"])
+def test_an_account_that_nobody_has_is_refused(verb: str, shell: Shell) -> None:
+    """Noughts would look like an account's without events (rule: refuse clearly)."""
+    unknown = str(new_uuid7())
+    said = shell.run("ledger", verb, "--account", unknown, status=1)
+    assert said == f"gatewayz: there is no account {unknown}: `gatewayz user list` names all\n"
+    (shell.home / "secret.key").write_bytes(SECRET)
+    known = Users(shell.database, Vault(SECRET), actor="test")
+    try:
+        account = known.create_user("new@example.com").account_id
+    finally:
+        known.close()
+    for period in ((), ("--to", YESTERDAY)):
+        assert shell.run("ledger", verb, "--account", account, *period) != ""

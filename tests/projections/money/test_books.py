@@ -121,13 +121,15 @@ def test_periods_meet(projected: Projected) -> None:
     """What one closes with the next opens with; both together are the whole (P6)."""
     select, account = projected.select, projected.account
     whole = read_lines(select, account, transaction_type=None, limit=1_000, offset=0)[::-1]
-    cut = whole[len(whole) // 2].booked_at
+    cut, end = whole[len(whole) // 2].booked_at, whole[-1].booked_at
+    assert cut is not None
+    assert end is not None
     first = read_period(select, account, since=None, until=cut)
     second = read_period(select, account, since=cut, until=None)
     assert first.lines + second.lines == whole
     assert (first.opening, first.closing) == (0, second.opening)
     assert second.closing == whole[-1].balance_after
-    later = whole[-1].booked_at + timedelta(seconds=1)
+    later = end + timedelta(seconds=1)
     assert read_period(select, account, since=later, until=None) == (
         second.closing,
         second.closing,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -113,6 +113,50 @@ def test_a_lot_whose_time_is_up_cannot_be_spent(database: Database) -> None:
     assert [each["available_nano_usd"] for each in found["lots"]] == [0, 7]
 
 
+def test_a_statement_ends_with_what_can_be_spent(database: Database) -> None:
+    """An expiry stands in it before it is booked, and once afterwards (money rule 9)."""
+    other = to_iso(datetime.now(UTC) - timedelta(days=1))
+    projected(
+        database,
+        entries.grant(ACCOUNT, 7, kind="purchase"),
+        entries.grant(ACCOUNT, 50, expires_at=PAST),
+        entries.grant(ACCOUNT, 3, expires_at=other),
+    )
+
+    def ask(limit: int = 10, offset: int = 0, **more: Any) -> tuple[list[Any], int, dict[str, int]]:
+        more.setdefault("transaction_type", None)
+        return read_transactions(
+            database, str(ACCOUNT), limit=limit, offset=offset, wait_s=0, **more
+        )
+
+    def figures(lines: list[Any]) -> list[tuple[int, int]]:
+        names = ("amount_nano_usd", "balance_after_nano_usd")
+        return [(each[names[0]], each[names[1]]) for each in lines]
+
+    before = ask()
+    expected = [(-50, 7), (-3, 57), (3, 60), (50, 57), (7, 7)]
+    assert figures(before[0]) == expected
+    assert (before[1], sum(before[2].values())) == (5, 7)
+    assert before[0][0]["effective_at"] == PAST
+    assert [before[0][0][name] for name in ("id", "position", "created_at")] == [None] * 3
+    pages = [ask(limit=2, offset=offset)[0] for offset in (0, 2, 4)]
+    assert figures([line for page in pages for line in page]) == expected
+    assert ask(limit=1, offset=1)[0] == before[0][1:2]
+    kinds = [ask(transaction_type=kind) for kind in ("breakage", "purchase")]
+    assert [(len(each[0]), each[1], each[2]) for each in kinds] == [
+        (2, 2, {"breakage": -53}),
+        (1, 1, {"purchase": 7}),
+    ]
+    day = datetime.now(UTC) - timedelta(hours=12)
+    assert figures(ask(until=day)[0]) == [(-3, 57)]
+    assert figures(ask(since=day)[0]) == [expected[0], *expected[2:]]
+    projected(database, entries.hold(new_uuid7(), ACCOUNT, 1))
+    after = ask()
+    assert (after[1], after[2]) == (before[1], before[2])
+    assert after[0][0]["balance_after_nano_usd"] == 7
+    assert all(each["created_at"] for each in after[0])
+
+
 def test_a_balance_shows_so_many_lots(database: Database) -> None:
     """Those that can be spent first, then the newest of the others; the sums are of all of them
     (rule: bounded).
@@ -132,6 +176,8 @@ def test_a_read_model_that_lags_is_told(database: Database) -> None:
     History(database, users=1)
     with pytest.raises(ProjectionLaggingError, match=r"account_balances is \d+ positions"):
         read_balance(database, str(ACCOUNT), wait_s=0)
+    with database.connect() as connection:
+        Runner(BALANCES).advance(connection, 10_000)
     with pytest.raises(ProjectionLaggingError, match="credit_statement"):
         read_transactions(
             database, str(ACCOUNT), limit=1, offset=0, transaction_type=None, wait_s=0
