@@ -21,14 +21,19 @@ from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
+from providers.mail.folder import FolderMailer
+from providers.mail.resend import ResendMailer
+from providers.mail.smtp import SmtpMailer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from uuid import UUID
 
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from providers.inference.registry.registry import Registry
+    from providers.mail.port import Mailer
 
 
 def named_database(settings: Settings) -> Database | None:
@@ -129,6 +134,21 @@ def registry_of(settings: Settings) -> Registry:
             reply_bytes_max=upstream.reply_bytes_max,
         ),
     )
+
+
+def mailer_of(settings: Settings) -> Mailer:
+    """Who carries mails. Raises ValueError for a mail server's URL that cannot be one."""
+    mail = settings.mail
+    if mail.resend_api_key:
+        return ResendMailer(mail.resend_api_key, mail.sender)
+    if mail.smtp_url:
+        return SmtpMailer(mail.smtp_url, mail.sender)
+    return FolderMailer(mail_folder(settings), mail.sender)
+
+
+def mail_folder(settings: Settings) -> Path:
+    """Where mails lie that nobody carries."""
+    return settings.installation.home / "mail"
 
 
 def configure_logging(settings: Settings) -> None:

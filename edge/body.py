@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from edge.asgi import ClientGoneError, header_of, read_body
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastapi import Request
+
 NAME_CHARACTERS_MAX = 256
+JSON_BYTES_MAX = 65_536
+"""Largest body of a route that is not an inference route's, unless it says otherwise."""
+JSON_TIMEOUT_S = 10.0
 T = TypeVar("T")
 
 _BAD_ESCAPE = re.compile(
@@ -59,6 +65,25 @@ def _refuse_bad_text(raw: bytes) -> None:
     if found is not None:
         message = "The text is not valid Unicode: it holds half a pair of surrogates."
         raise bad_request("invalid_text", message)
+
+
+async def read_json(
+    request: Request, decode: Callable[[bytes], T], *, bytes_max: int = JSON_BYTES_MAX
+) -> T:
+    """The body of a framework's route as a structure; raises ApiError 400, 408 or 413."""
+    scope = request.scope
+    try:
+        raw = await read_body(
+            scope,
+            header_of(scope, b"content-length"),
+            request.receive,
+            bytes_max=bytes_max,
+            timeout_s=JSON_TIMEOUT_S,
+        )
+    except ClientGoneError:
+        message = "The client hung up before its request was complete."
+        raise bad_request("client_gone", message) from None
+    return decode_body(decode, raw)
 
 
 def check_model(model: str) -> None:

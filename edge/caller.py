@@ -22,6 +22,8 @@ class Caller(msgspec.Struct, frozen=True):
     role: Role = Role.USER
     scopes: frozenset[Permission] | None = None
     """What the key was limited to; None is all that the role may."""
+    session_id: str = ""
+    """Of who signed in, and has no key here; empty for a key."""
 
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes allow it."""

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from datetime import UTC, datetime
 from uuid import UUID
 
 RANDOM_BYTES = 10
-RANDOM_DIGITS = 2 * RANDOM_BYTES
-POOL_BYTES = 400 * RANDOM_BYTES
-"""Randomness is drawn from the system for so many bytes at once; most calls need three ids."""
+POOL_DRAWS = 400
+"""Randomness is drawn from the system for so many ids at once; most calls need three."""
 VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 NS_PER_S = 1_000_000_000
 
-_pool = ""
-_taken = 0
+_pool: deque[str] = deque()
 
 
 def _random_hex() -> str:
-    """Ten random bytes in hex, from the pool."""
-    global _pool, _taken
-    if _taken >= len(_pool):
-        _pool, _taken = os.urandom(POOL_BYTES).hex(), 0
-    start, _taken = _taken, _taken + RANDOM_DIGITS
-    return _pool[start:_taken]
+    """Ten random bytes in hex, from the pool; threads may ask at once."""
+    while True:
+        try:
+            return _pool.popleft()  # One step, so that no two threads draw the same.
+        except IndexError:
+            drawn, digits = os.urandom(POOL_DRAWS * RANDOM_BYTES).hex(), 2 * RANDOM_BYTES
+            _pool.extend(drawn[n : n + digits] for n in range(0, len(drawn), digits))
 
 
 def _forget_pool() -> None:
     """A forked child must not draw what its parent draws."""
-    global _pool  # noqa: PLW0603  the one pool of this process
-    _pool = ""
+    _pool.clear()
 
 
 os.register_at_fork(after_in_child=_forget_pool)

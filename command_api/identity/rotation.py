@@ -129,13 +129,20 @@ def _rewrap_users(
             if not old.opens(wrapped):
                 done.unreadable += 1
                 continue
-            address = None
+            address = username = None
             if state is not None:
-                sealed = bytes.fromhex(msgspec.json.decode(bytes(state))["email_ciphertext"])
-                address = new.email_hash(old.decrypt(wrapped, sealed).decode())
+                fact = msgspec.json.decode(bytes(state))
+                address = new.email_hash(_opened(old, wrapped, fact["email_ciphertext"]))
+                if sealed := fact.get("username_ciphertext"):
+                    username = new.username_hash(_opened(old, wrapped, sealed))
             connection.execute(
-                "UPDATE user_secret SET wrapped_key = %s, email_hash = coalesce(%s, email_hash) "
-                "WHERE user_id = %s",
-                [old.rewrap(wrapped, new), address, user_id],
+                "UPDATE user_secret SET wrapped_key = %s, email_hash = coalesce(%s, email_hash), "
+                "username_hash = coalesce(%s, username_hash) WHERE user_id = %s",
+                [old.rewrap(wrapped, new), address, username, user_id],
             )
             done.users += 1
+
+
+def _opened(vault: Vault, wrapped: bytes, sealed: str) -> str:
+    """What an event holds encrypted with a user's data key, in hex."""
+    return vault.decrypt(wrapped, bytes.fromhex(sealed)).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eventsourcing.persistence import IntegrityError
@@ -11,20 +12,40 @@ from eventsourcing.persistence import IntegrityError
 from command_api.identity.vault import Vault, new_api_key
 from domain.errors import InvalidCommandError
 from domain.events.identity import ApiKeyCreated, UserRegistered
+from domain.events.sign_in import PasswordSet
+from domain.identity.addresses import check_address
 from domain.identity.api_keys import ApiKey, replay_api_key, revoke_api_key, rotate_api_key
 from domain.identity.key_format import Environment, mask_key
 from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from domain.events.base import Event
     from event_store.postgres.database import Database
 
-EMAIL_CHARACTERS_MAX = 254
-"""RFC 5321, 4.5.3.1.3: a path of 256 with its two brackets."""
+_KEEP_SECRETS = (
+    "INSERT INTO user_secret (user_id, account_id, email_hash, wrapped_key, username_hash, "
+    "sealed_password) VALUES (%s, %s, %s, %s, %s, %s)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a user may be registered with beside an address."""
+
+    username: str | None = None
+    key_name: str = "primary"
+    environment: Environment = Environment.LIVE
+
+
+def password_set(
+    user_id: UUID, version: int, envelope: Mapping[str, str], *, how: str
+) -> PasswordSet:
+    """The fact that a user has a new password."""
+    return PasswordSet(originator_id=user_id, originator_version=version, **envelope, how=how)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +64,59 @@ class Users:
     def __init__(self, database: Database, vault: Vault, *, actor: str) -> None:
         """`actor` stands on the events."""
         self._database, self._vault, self._actor = database, vault, actor
-        self._aggregates = Aggregates(database)
+        self.aggregates = Aggregates(database)
 
     def close(self) -> None:
         """Disconnect."""
-        self._aggregates.close()
+        self.aggregates.close()
 
-    def create_user(self, email: str) -> NewUser:
-        """Register a user with one key and nothing to spend; raises InvalidCommandError."""
-        local, at, domain = email.strip().rpartition("@")
-        if not (local and at and domain) or len(email) > EMAIL_CHARACTERS_MAX:
-            message = f"{email!r} is not an email address"
-            raise InvalidCommandError(message)
+    def create_user(
+        self,
+        email: str,
+        wanted: Registration | None = None,
+        *,
+        password_hash: str | None = None,
+    ) -> NewUser:
+        """Register a user with one key and nothing to spend; raises InvalidCommandError.
+
+        The user, the key and the secrets stand together or not at all.
+        """
+        wanted = wanted or Registration()
+        address = check_address(email)
         user_id, account_id = new_uuid7(), new_uuid7()
         wrapped = self._vault.new_data_key()
-        with self._database.connect() as connection:
-            taken = connection.execute(
-                "INSERT INTO user_secret (user_id, account_id, email_hash, wrapped_key) "
-                "VALUES (%s, %s, %s, %s) ON CONFLICT (email_hash) DO NOTHING",
-                [user_id, account_id, self._vault.email_hash(email), wrapped],
-            )
-        if taken.rowcount == 0:
-            message = f"a user with the address {email} exists already"
-            raise InvalidCommandError(message)
-        sealed = self._vault.encrypt(wrapped, email.strip().encode())
+        seal = partial(self._vault.encrypt, wrapped)
+        name, password = wanted.username, password_hash
+        secrets = [
+            user_id,
+            account_id,
+            self._vault.email_hash(address),
+            wrapped,
+            self._vault.username_hash(name) if name else None,
+            seal(password.encode()) if password else None,
+        ]
         registered = UserRegistered(
             originator_id=user_id,
             originator_version=1,
             **new_envelope(self._actor),
             account_id=str(account_id),
-            email_ciphertext=sealed.hex(),
+            email_ciphertext=seal(address.encode()).hex(),
+            username_ciphertext=seal(name.encode()).hex() if name else None,
         )
-        created, api_key = self._new_key(user_id, account_id, "primary")
-        self._aggregates.append([registered, created])
+        created, api_key = self._new_key(user_id, account_id, wanted.key_name, wanted.environment)
+        events: list[Event] = [registered, created]
+        if password:
+            envelope = new_envelope(self._actor)
+            events.append(password_set(user_id, 2, envelope, how="registration"))
+        try:
+            self.aggregates.append(events, lambda cursor: cursor.execute(_KEEP_SECRETS, secrets))
+        except IntegrityError as error:
+            taken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
+            if taken == "user_secret_username_hash_key":
+                message = f"the name {name!r} is taken: choose another one"
+            else:
+                message = f"a user with the address {address} exists already"
+            raise InvalidCommandError(message) from None
         return NewUser(
             user_id=str(user_id),
             account_id=str(account_id),
@@ -100,7 +141,7 @@ class Users:
         user_id, account_id = self.find_user(user)
         end = None if expires_at is None else to_iso(expires_at)
         created, api_key = self._new_key(user_id, account_id, name, environment, end)
-        self._aggregates.append([created])
+        self.aggregates.append([created])
         return str(created.originator_id), api_key
 
     def rotate_key(self, key: str, grace: timedelta) -> tuple[str, str, str]:
@@ -159,7 +200,7 @@ class Users:
     def _append(self, events: Sequence[Event]) -> None:
         """Save what was decided; raises InvalidCommandError where it was decided too late."""
         try:
-            self._aggregates.append(events)
+            self.aggregates.append(events)
         except IntegrityError:
             message = "the key was changed by somebody else at this moment: try again"
             raise InvalidCommandError(message) from None
@@ -173,7 +214,7 @@ class Users:
             ).fetchone()
         if row is None:
             return None, None
-        return row[0], replay_api_key(self._aggregates.events_of(row[0]))
+        return row[0], replay_api_key(self.aggregates.events_of(row[0]))
 
     def _new_key(
         self,

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from domain.identity.addresses import comparable
 from domain.identity.key_format import SECRET_CHARACTERS, Environment, key_of_secret
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Vault:
         self._hash_key = self._derive(secret, b"api key hash")
         self._email_key = self._derive(secret, b"email hash")
         self._wrap = AESGCM(self._derive(secret, b"data key wrap"))
+        self._token_key = self._derive(secret, b"token hash")
+        self.access_key = self._derive(secret, b"access tokens")
+        """Signs the access tokens of sessions."""
         self._name_key = self._derive(secret, b"names in events")
         self.fingerprint = self._derive(secret, b"fingerprint")[:FINGERPRINT_BYTES].hex()
         """Tells secrets apart, and says nothing of one."""
@@ -66,7 +70,15 @@ class Vault:
 
     def email_hash(self, email: str) -> bytes:
         """HMAC-SHA256 of an address, for uniqueness without the address."""
-        return hmac.digest(self._email_key, email.strip().lower().encode(), "sha256")
+        return hmac.digest(self._email_key, comparable(email).encode(), "sha256")
+
+    def username_hash(self, username: str) -> bytes:
+        """The same of a user's name, which is no address."""
+        return hmac.digest(self._email_key, b"name\n" + comparable(username).encode(), "sha256")
+
+    def token_hash(self, token: str) -> bytes:
+        """HMAC-SHA256 of a token that is random itself: what it is known by."""
+        return hmac.digest(self._token_key, token.encode(), "sha256")
 
     def pseudonym(self, *parts: str) -> str:
         """128 bits of a keyed hash of what may not stand in an event, in hex."""

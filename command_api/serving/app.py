@@ -17,6 +17,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.composition import mailer_of
 from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
@@ -26,6 +27,9 @@ from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
+from command_api.sign_in import routes as sign_in_routes
+from command_api.sign_in.callers import Callers
+from command_api.sign_in.commands import SignIn
 from edge.access import OPEN
 from edge.asgi import header_of, request_id_of
 from edge.errors import RETRY_AFTER_S
@@ -64,6 +68,7 @@ ROUTERS = (
     account_routes.router,
     call_routes.router,
     ranking_routes.router,
+    sign_in_routes.router,
 )
 
 
@@ -104,15 +109,18 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
+    sign_in = SignIn(settings, database, vault, mailer_of(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.start()
         reads.open()
+        await sign_in.start()
         try:
             yield
         finally:
             await reads.close()
+            await sign_in.stop()
             await gateway.stop()
             if app.request_log is not None:
                 await asyncio.to_thread(app.request_log.stop)
@@ -141,7 +149,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
-    app.state.authenticate = gateway.keys.authenticate
+    app.state.authenticate = Callers(gateway.keys, sign_in).authenticate
+    app.state.sign_in = sign_in
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

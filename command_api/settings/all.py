@@ -18,6 +18,7 @@ from command_api.settings.calls import (
 )
 from command_api.settings.group import PREFIX, Group
 from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
+from command_api.settings.mail import MailSettings, SignInSettings
 from command_api.settings.processes import (
     InstallationSettings,
     LeaseSettings,
@@ -36,6 +37,8 @@ GROUPS: dict[str, type[Group]] = {
     "installation": InstallationSettings,
     "server": ServerSettings,
     "identity": IdentitySettings,
+    "mail": MailSettings,
+    "sign_in": SignInSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
@@ -70,6 +73,8 @@ class Settings(BaseModel):
     installation: InstallationSettings
     server: ServerSettings
     identity: IdentitySettings
+    mail: MailSettings
+    sign_in: SignInSettings
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings

@@ -17,6 +17,7 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
 )
+from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -32,6 +33,10 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     HoldExpired,
     HouseLossBooked,
     UserRegistered,
+    EmailVerified,
+    PasswordSet,
+    SessionBegan,
+    SessionEnded,
     ApiKeyCreated,
     ApiKeyRotated,
     ApiKeyRevoked,

@@ -9,13 +9,14 @@ from domain.events.base import Event
 
 @dataclass(frozen=True, kw_only=True)
 class UserRegistered(Event):
-    """A user exists, with a credit account. The address is encrypted with the user's key."""
+    """A user exists, with a credit account. Address and name are encrypted with the user's key."""
 
     TOPIC = "user.registered.v1"
     CATEGORY = "user"
 
     account_id: str
     email_ciphertext: str
+    username_ciphertext: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

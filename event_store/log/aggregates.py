@@ -8,6 +8,7 @@ the same transaction.
 from __future__ import annotations
 
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment
-from psycopg.rows import dict_row
+from psycopg import Cursor
+from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL
 
 from event_store.locks import Lock
@@ -29,17 +31,17 @@ from event_store.log.codec import LedgerMapper
 from event_store.log.inline_state import update_inline_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventsourcing.domain import DomainEventProtocol
-    from psycopg import Cursor
-    from psycopg.rows import DictRow
 
     from domain.events.base import Event
     from event_store.postgres.database import Database
 
 EVENTS_TABLE = "events"
 LOCK_TIMEOUT_S = 10
+BESIDE: ContextVar[Callable[[Cursor[DictRow]], object] | None] = ContextVar("beside", default=None)
+"""What is written in the transaction of a save, beside its events."""
 
 
 class LedgerRecorder(PostgresApplicationRecorder):
@@ -64,6 +66,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 super()._insert_stored_events(curs, stored_events)
                 for stored in stored_events:
                     update_inline_state(own, stored)
+                if (beside := BESIDE.get()) is not None:
+                    beside(own)
                 pipeline.sync()
             except psycopg.Error:
                 # What was sent after the refused statement is answered "pipeline aborted". It is
@@ -112,12 +116,18 @@ class Aggregates(Application[UUID]):
                 pool_arguments[name] = parts[name]
         return factory
 
-    def append(self, events: Sequence[Event]) -> None:
+    def append(
+        self,
+        events: Sequence[Event],
+        beside: Callable[[Cursor[DictRow]], object] | None = None,
+    ) -> None:
         """Save events of ordinary aggregates with optimistic concurrency.
 
+        What `beside` executes stands or falls with them: secrets, which no event may hold.
         The library retries a lost connection and can then report a save that succeeded as a
         conflict; the event's own id tells the two apart. Raises IntegrityError on a real one.
         """
+        token = BESIDE.set(beside)
         try:
             self.save(*cast("Sequence[DomainEventProtocol[UUID]]", events))
         except IntegrityError:
@@ -125,6 +135,8 @@ class Aggregates(Application[UUID]):
                 stored = self.events_of(event.originator_id)
                 if event.id not in {each.id for each in stored}:
                     raise
+        finally:
+            BESIDE.reset(token)
 
     def events_of(self, stream: UUID) -> list[Event]:
         """All events of one stream, in order."""

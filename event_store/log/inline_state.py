@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.sign_in import EmailVerified, SessionEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +69,16 @@ def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     _tell(cursor, stored)
 
 
+def _email_verified(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "UPDATE user_secret SET email_verified = true WHERE user_id = %s", [stored.originator_id]
+    )
+
+
+def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute("UPDATE session SET ended = true WHERE session_id = %s", [stored.originator_id])
+
+
 def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
 
@@ -76,6 +87,8 @@ HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
+    EmailVerified.TOPIC: _email_verified,
+    SessionEnded.TOPIC: _session_ended,
 }
 
 

@@ -121,6 +121,41 @@ def _kind(call: ast.Call) -> str | None:
 
 LATER = "Try again after `Retry-After`"
 MEANINGS = {
+    "already_registered": (
+        "A user has this address or this name.",
+        "Sign in, or register another one.",
+    ),
+    "client_gone": ("The client hung up in the middle of its body.", "Send it whole."),
+    "invalid_credentials": (
+        "Address and password do not go together, or there is no such user.",
+        "Try another password, or ask for a reset with `POST /auth/password-reset`.",
+    ),
+    "invalid_mail_token": (
+        "The mailed token is unknown, used, or over.",
+        "Ask for another mail.",
+    ),
+    "invalid_token": ("The token is none that was given here.", "Sign in."),
+    "no_session": (
+        "An API key has no session to end.",
+        "Send the access token of the session.",
+    ),
+    "refresh_token_reused": (
+        "A refresh token came a second time, so somebody else may have it; the session has ended.",
+        "Sign in.",
+    ),
+    "session_ended": ("The session was ended, or was not used for long.", "Sign in."),
+    "session_not_found": (
+        "No session of this id is the caller's.",
+        "`GET /auth/sessions` lists them.",
+    ),
+    "token_expired": (
+        "The access token is over.",
+        "Get the next one with `POST /auth/refresh`.",
+    ),
+    "too_many_attempts": (
+        "More was tried from here, or with this address, than may be.",
+        f"{LATER}.",
+    ),
     "call_not_found": (
         "No call of this id is the caller's.",
         "Take the id from `x-gatewayz-call-id`, and the key of the account that made the call.",

@@ -311,6 +311,23 @@ CHECKS = {
         (no(function("ledger_resolve", "house_loss_of_day")),),
         (function("ledger_resolve", "house_loss_of_day"),),
     ),
+    "0036_user_credentials": Check(
+        (no(column("user_secret", "sealed_password")),),
+        (
+            column("user_secret", "username_hash"),
+            column("user_secret", "sealed_password"),
+            column("user_secret", "email_verified", "false"),
+        ),
+    ),
+    "0037_session": Check((no_table("session"),), (table("session", may=EVERY_RIGHT),)),
+    "0038_mail_token": Check(
+        (no_table("mail_token"),),
+        (table("mail_token", may="SELECT, INSERT, DELETE", never="UPDATE"),),
+    ),
+    "0039_attempt": Check(
+        (no_table("attempt"), no_table("known_origin")),
+        (table("attempt", may=EVERY_RIGHT), table("known_origin", may=EVERY_RIGHT)),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -392,6 +409,28 @@ SEEDS = (
         33,
         LATEST,
         "INSERT INTO house_loss_of_day VALUES ('2026-01-01', gen_random_uuid(), 5)",
+    ),
+    Seed(
+        37,
+        LATEST,
+        "INSERT INTO session (session_id, user_id, sealed_origin, expires_at) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), '\\x00', 'infinity')",
+    ),
+    Seed(
+        38,
+        LATEST,
+        "INSERT INTO mail_token VALUES "
+        "(decode(md5(random()::text), 'hex'), gen_random_uuid(), 'reset', 'infinity')",
+    ),
+    Seed(
+        39,
+        LATEST,
+        "INSERT INTO attempt VALUES (gen_random_uuid()::text, clock_timestamp(), 1)",
+    ),
+    Seed(
+        39,
+        LATEST,
+        "INSERT INTO known_origin VALUES (gen_random_uuid(), 'origin')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -1,0 +1,203 @@
+"""`/auth/…` and `/create`: what people send to get in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from command_api.identity.users import Registration
+from command_api.sign_in.attempts import origin_of
+from command_api.sign_in.schemas import (
+    TEXT_MAX,
+    ChangePassword,
+    Login,
+    MailedToken,
+    NewPassword,
+    RefreshToken,
+    Register,
+)
+from domain.identity.key_format import Environment
+from domain.identity.permissions import ROLES, Permission, Role, lists_of
+from edge.access import OPEN, Needs
+from edge.asgi import header_of
+from edge.body import read_json
+from edge.caller import Caller
+from edge.errors import ApiError, bad_request
+from edge.replies import json_reply, timestamp
+
+if TYPE_CHECKING:
+    from command_api.sign_in.commands import SignIn
+    from command_api.sign_in.sessions import Pair
+
+router = APIRouter()
+Signer = Annotated[Caller, Depends(Needs(Permission.WRITE_PROFILE).caller)]
+"""Somebody who may change the account."""
+NEUTRAL = "If the address is known here, a mail is on its way to it."
+METHODS = ("email", "wallet", "google", "github")
+
+
+def _sign_in(request: Request) -> SignIn:
+    found: SignIn = request.app.state.sign_in
+    return found
+
+
+def _host(request: Request) -> str:
+    """Where a request comes from, as attempts are counted."""
+    return origin_of(request.client.host if request.client else "")
+
+
+def _agent(request: Request) -> str:
+    text = header_of(request.scope, b"user-agent").decode("utf-8", "replace")
+    return "".join(each for each in text if each.isprintable())
+
+
+def _signed_in(made: SignIn, pair: Pair) -> Response:
+    body = {
+        "access_token": pair.access_token,
+        "refresh_token": pair.refresh_token,
+        "token_type": "bearer",
+        "expires_in": made.tokens.access_s,
+        "session_id": str(pair.session_id),
+        "user_id": pair.user_id,
+    }
+    return json_reply(body, headers={"cache-control": "no-store"})
+
+
+def _message(text: str, **more: Any) -> Response:
+    return json_reply({"success": True, "message": text, **more, "timestamp": timestamp()})
+
+
+@router.post("/auth/register", dependencies=[OPEN])
+@router.post("/create", dependencies=[OPEN])
+async def register(request: Request) -> Response:
+    """A user with a key, shown this once, and a mail to verify the address."""
+    given = await read_json(request, msgspec.json.Decoder(Register).decode)
+    if given.environment_tag not in set(Environment):
+        message = f"environment_tag is one of {', '.join(Environment)}."
+        raise bad_request("invalid_value", message, "environment_tag")
+    if given.auth_method not in METHODS:
+        message = f"auth_method is one of {', '.join(METHODS)}."
+        raise bad_request("invalid_value", message, "auth_method")
+    wanted = Registration(
+        username=given.username,
+        key_name=given.key_name,
+        environment=Environment(given.environment_tag),
+    )
+    made = await _sign_in(request).register(given.email, wanted, given.password, _host(request))
+    body = {
+        "user_id": made.user_id,
+        "account_id": made.account_id,
+        "username": given.username,
+        "email": given.email.strip(),
+        "api_key": made.api_key,
+        "key_id": made.key_id,
+        "credits": 0,
+        "environment_tag": given.environment_tag,
+        "scope_permissions": lists_of(ROLES[Role.USER]),
+        "auth_method": given.auth_method,
+        "subscription_status": "inactive",
+        "message": "Registered. The trial begins when the address is verified: see the mail.",
+        "timestamp": timestamp(),
+    }
+    return json_reply(body, headers={"cache-control": "no-store"})
+
+
+@router.post("/auth/login", dependencies=[OPEN])
+async def login(request: Request) -> Response:
+    """Sign in with address and password."""
+    given = await read_json(request, msgspec.json.Decoder(Login).decode)
+    made = _sign_in(request)
+    pair = await made.sign_in(
+        given.email, given.password, host=_host(request), agent=_agent(request)
+    )
+    return _signed_in(made, pair)
+
+
+@router.post("/auth/refresh", dependencies=[OPEN])
+async def refresh(request: Request) -> Response:
+    """The next pair of tokens; the refresh token that was shown is good no more."""
+    given = await read_json(request, msgspec.json.Decoder(RefreshToken).decode)
+    made = _sign_in(request)
+    return _signed_in(made, await made.refresh(given.refresh_token, _host(request)))
+
+
+@router.post("/auth/logout")
+async def logout(request: Request, caller: Signer) -> Response:
+    """End the session of the access token."""
+    if not caller.session_id:
+        message = "An API key has no session: send the access token of the session to end."
+        raise bad_request("no_session", message)
+    await _sign_in(request).end(caller, UUID(caller.session_id))
+    return _message("Signed out.")
+
+
+@router.get("/auth/sessions")
+async def sessions(request: Request, caller: Signer) -> Response:
+    """The caller's living sessions, newest first."""
+    found = await _sign_in(request).sessions_of(caller)
+    return json_reply({"sessions": found, "total": len(found)})
+
+
+@router.delete("/auth/sessions")
+async def end_sessions(request: Request, caller: Signer) -> Response:
+    """End all of them."""
+    ended = await _sign_in(request).end_all(caller)
+    return _message("All sessions have ended.", ended=ended)
+
+
+@router.delete("/auth/sessions/{session_id}")
+async def end_session(request: Request, caller: Signer, session_id: str) -> Response:
+    """End one of them."""
+    try:
+        session = UUID(session_id)
+    except ValueError:
+        message = "There is no session of yours with this id: GET /auth/sessions lists them."
+        raise ApiError(404, "session_not_found", message) from None
+    await _sign_in(request).end(caller, session)
+    return _message("The session has ended.")
+
+
+@router.post("/auth/verify-email", dependencies=[OPEN])
+async def verify_email(request: Request) -> Response:
+    """Show the token of the mail; the trial begins."""
+    given = await read_json(request, msgspec.json.Decoder(MailedToken).decode)
+    user_id = await _sign_in(request).verify_email(given.token, _host(request))
+    return _message("The address is verified.", user_id=str(user_id))
+
+
+@router.post("/auth/verify-email/resend")
+async def resend(request: Request, caller: Signer) -> Response:
+    """Another mail to verify the caller's address, if it is not."""
+    await _sign_in(request).send_verification(UUID(caller.user_id), _host(request))
+    return _message("If the address is not verified yet, a mail is on its way to it.")
+
+
+@router.post("/auth/password-reset", dependencies=[OPEN])
+async def password_reset(request: Request, email: str) -> Response:
+    """A mail with a token for a new password; unknown addresses are answered alike."""
+    if not 0 < len(email) <= TEXT_MAX:
+        message = "email is an address."
+        raise bad_request("invalid_value", message, "email")
+    await _sign_in(request).ask_reset(email, _host(request))
+    return _message(NEUTRAL)
+
+
+@router.post("/auth/reset-password", dependencies=[OPEN])
+async def reset_password(request: Request) -> Response:
+    """A new password for the token of a mail; all sessions end."""
+    given = await read_json(request, msgspec.json.Decoder(NewPassword).decode)
+    await _sign_in(request).reset(given.token, given.password, _host(request))
+    return _message("The password is set. Sign in with it.")
+
+
+@router.post("/auth/change-password")
+async def change_password(request: Request, caller: Signer) -> Response:
+    """Another password for who knows the present one; all other sessions end."""
+    given = await read_json(request, msgspec.json.Decoder(ChangePassword).decode)
+    await _sign_in(request).change(
+        caller, given.current_password, given.new_password, _host(request)
+    )
+    return _message("The password is changed.")
