@@ -146,6 +146,11 @@ def mailer_of(settings: Settings) -> Mailer:
     return FolderMailer(mail_folder(settings), mail.sender)
 
 
+def carries_mails(settings: Settings) -> bool:
+    """Whether somebody does, so that they are no files."""
+    return bool(settings.mail.resend_api_key or settings.mail.smtp_url)
+
+
 def mail_folder(settings: Settings) -> Path:
     """Where mails lie that nobody carries."""
     return settings.installation.home / "mail"

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from command_api.composition import vault_of
+from command_api.composition import carries_mails, mail_folder, vault_of
 from command_api.identity.users import Users
 from command_api.money.grants import Grants
 
@@ -21,13 +21,14 @@ FIRST_START = "system:first_start"
 def greeting(settings: Settings, database: Database, url: str) -> str:
     """The text for people; a database without users gets its first one, with a trial."""
     home = settings.installation.home
+    mails = "" if carries_mails(settings) else f"Mails are files in {mail_folder(settings)}.\n"
     marker = home / "welcomed"
     with database.connect() as connection:
         known = connection.execute("SELECT FROM user_secret LIMIT 1").fetchone() is not None
     if marker.exists() or known:
         marker.touch()
         return (
-            f"Gatewayz serves on {url}/v1\n"
+            f"Gatewayz serves on {url}/v1\n{mails}"
             "Make a key with: gatewayz user create --email you@example.com --grant 10"
             f" --home {home}"
         )
@@ -39,10 +40,10 @@ def greeting(settings: Settings, database: Database, url: str) -> str:
     finally:
         users.close()
     marker.touch()
-    return welcome(url, user.api_key)
+    return welcome(url, user.api_key, mails)
 
 
-def welcome(url: str, api_key: str) -> str:
+def welcome(url: str, api_key: str, mails: str) -> str:
     """What the first start of a home prints."""
     body = '{"model": "simulator/echo", "messages": [{"role": "user", "content": "Hello!"}]}'
     return f"""
@@ -58,5 +59,5 @@ Try it:
     -H "Content-Type: application/json" \\
     -d '{body}'
 
-Stop with Ctrl-C.
+{mails}Stop with Ctrl-C.
 """
