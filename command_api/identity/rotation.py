@@ -24,6 +24,7 @@ from command_api.identity.secret import (
 )
 from command_api.identity.vault import Vault
 from domain.events.identity import UserRegistered
+from domain.events.profile import EmailChanged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,11 +121,14 @@ def _rewrap_users(
     with connection.cursor("users") as users:
         users.itersize = USERS_AT_ONCE
         users.execute(
-            "SELECT user_id, wrapped_key, state FROM user_secret LEFT JOIN events "
-            "ON originator_id = user_id AND topic = %s WHERE wrapped_key IS NOT NULL",
-            [UserRegistered.TOPIC],
+            "SELECT u.user_id, u.wrapped_key, r.state, c.state FROM user_secret u "
+            "LEFT JOIN events r ON r.originator_id = u.user_id AND r.topic = %s "
+            "LEFT JOIN LATERAL (SELECT state FROM events e WHERE e.originator_id = u.user_id "
+            "AND e.topic = %s ORDER BY e.originator_version DESC LIMIT 1) c ON true "
+            "WHERE u.wrapped_key IS NOT NULL",
+            [UserRegistered.TOPIC, EmailChanged.TOPIC],
         )
-        for user_id, stored, state in users:
+        for user_id, stored, state, changed in users:
             wrapped = bytes(stored)
             if not old.opens(wrapped):
                 done.unreadable += 1
@@ -132,7 +136,8 @@ def _rewrap_users(
             address = username = None
             if state is not None:
                 fact = msgspec.json.decode(bytes(state))
-                address = new.email_hash(_opened(old, wrapped, fact["email_ciphertext"]))
+                latest = fact if changed is None else msgspec.json.decode(bytes(changed))
+                address = new.email_hash(_opened(old, wrapped, latest["email_ciphertext"]))
                 if sealed := fact.get("username_ciphertext"):
                     username = new.username_hash(_opened(old, wrapped, sealed))
             connection.execute(

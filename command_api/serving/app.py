@@ -18,7 +18,10 @@ from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.composition import mailer_of
+from command_api.identity.people import People
 from command_api.operations.table import ROUTES
+from command_api.profile import routes as profile_routes
+from command_api.profile.commands import Profiles
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -69,6 +72,7 @@ ROUTERS = (
     call_routes.router,
     ranking_routes.router,
     sign_in_routes.router,
+    profile_routes.router,
 )
 
 
@@ -109,18 +113,22 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
-    sign_in = SignIn(settings, database, vault, mailer_of(settings))
+    people = People(database, vault)
+    sign_in = SignIn(settings, database, people, mailer_of(settings))
+    profiles = Profiles(people, sign_in.send_verification)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.start()
         reads.open()
-        await sign_in.start()
+        await asyncio.to_thread(people.open)
+        sign_in.start()
         try:
             yield
         finally:
             await reads.close()
             await sign_in.stop()
+            await asyncio.to_thread(people.close)
             await gateway.stop()
             if app.request_log is not None:
                 await asyncio.to_thread(app.request_log.stop)
@@ -151,6 +159,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     )
     app.state.authenticate = Callers(gateway.keys, sign_in).authenticate
     app.state.sign_in = sign_in
+    app.state.profiles = profiles
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

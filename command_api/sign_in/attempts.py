@@ -7,7 +7,6 @@ user has never signed in from.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.errors import RATE_LIMIT, ApiError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from command_api.identity.vault import Vault
 
-IPV6_NETWORK = 64
-"""What one subscriber is given (RFC 6177): addresses below it count as one."""
 HOUR_S, QUARTER_S = 3_600, 900
 KEPT_S = 86_400
 KNOWN_DAYS = 90
@@ -56,19 +53,6 @@ ACCOUNT = Limit("account", 50, QUARTER_S)
 RESETS_OF_ORIGIN = Limit("resets", 20, HOUR_S)
 RESETS_OF_ADDRESS = Limit("resets-address", 3, HOUR_S)
 TOKENS_OF_ORIGIN = Limit("tokens", 60, QUARTER_S)
-
-
-def origin_of(host: str) -> str:
-    """A client's address as attempts are counted: IPv6 by its network."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host[:64]
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, IPV6_NETWORK), strict=False))
-    return str(address)
 
 
 class Attempts:

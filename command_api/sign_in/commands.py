@@ -7,29 +7,28 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from command_api.identity.people import ACTOR
 from command_api.money.grants import Grants
 from command_api.sign_in import mails
 from command_api.sign_in.attempts import RESETS_OF_ORIGIN, TOKENS_OF_ORIGIN, Limit
 from command_api.sign_in.outbox import Outbox
 from command_api.sign_in.passwords import Passwords, common_passwords
-from command_api.sign_in.store import ACTOR, Store, sentence
+from command_api.sign_in.store import Store, sentence
 from command_api.sign_in.tokens import Tokens
 from domain.errors import InvalidCommandError
 from domain.identity.addresses import check_address
 from domain.identity.passwords import check_password
 from edge.errors import AUTHENTICATION, ApiError, bad_request
-from edge.lanes import Lane
 
 if TYPE_CHECKING:
+    from command_api.identity.people import People
     from command_api.identity.users import NewUser, Registration
-    from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from command_api.sign_in.sessions import Pair
     from edge.caller import Caller
     from event_store.postgres.database import Database
     from providers.mail.port import Mail, Mailer
 
-THREADS, WAITING_MAX = 4, 100
 HOUR_S = 3_600
 
 
@@ -37,29 +36,27 @@ class SignIn:
     """The commands; one for each process."""
 
     def __init__(
-        self, settings: Settings, database: Database, vault: Vault, mailer: Mailer
+        self, settings: Settings, database: Database, people: People, mailer: Mailer
     ) -> None:
         """Nothing is connected yet."""
         wanted = settings.sign_in
-        self.tokens = Tokens(vault.access_key, wanted.access_token_s)
+        self.tokens = Tokens(people.vault.access_key, wanted.access_token_s)
         self.outbox = Outbox(mailer)
         self._passwords = Passwords(wanted.password_threads)
         self._grants = Grants(database, actor=ACTOR)
         self._registrations = Limit("register", wanted.registrations_per_hour, HOUR_S)
-        self._store = Store(settings, database, vault, self.tokens, THREADS)
-        self._lane = Lane("sign-in", threads=THREADS, waiting_max=WAITING_MAX)
+        self._store = Store(settings, people, self.tokens)
+        self._lane = people
 
-    async def start(self) -> None:
-        """Connect, and begin to send mails."""
-        await asyncio.to_thread(self._store.open)
+    def start(self) -> None:
+        """Begin to send mails; the people are connected."""
+        self._store.open()
         self.outbox.start()
 
     async def stop(self) -> None:
         """Send and begin no more."""
         await self.outbox.stop()
         self._passwords.close()
-        self._lane.close()
-        await asyncio.to_thread(self._store.close)
 
     async def register(
         self, email: str, wanted: Registration, password: str | None, host: str

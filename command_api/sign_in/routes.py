@@ -9,7 +9,6 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from command_api.identity.users import Registration
-from command_api.sign_in.attempts import origin_of
 from command_api.sign_in.schemas import (
     TEXT_MAX,
     ChangePassword,
@@ -26,6 +25,7 @@ from edge.asgi import header_of
 from edge.body import read_json
 from edge.caller import Caller
 from edge.errors import ApiError, bad_request
+from edge.origin import host_of
 from edge.replies import json_reply, timestamp
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ METHODS = ("email", "wallet", "google", "github")
 def _sign_in(request: Request) -> SignIn:
     found: SignIn = request.app.state.sign_in
     return found
-
-
-def _host(request: Request) -> str:
-    """Where a request comes from, as attempts are counted."""
-    return origin_of(request.client.host if request.client else "")
 
 
 def _agent(request: Request) -> str:
@@ -86,7 +81,7 @@ async def register(request: Request) -> Response:
         key_name=given.key_name,
         environment=Environment(given.environment_tag),
     )
-    made = await _sign_in(request).register(given.email, wanted, given.password, _host(request))
+    made = await _sign_in(request).register(given.email, wanted, given.password, host_of(request))
     body = {
         "user_id": made.user_id,
         "account_id": made.account_id,
@@ -111,7 +106,7 @@ async def login(request: Request) -> Response:
     given = await read_json(request, msgspec.json.Decoder(Login).decode)
     made = _sign_in(request)
     pair = await made.sign_in(
-        given.email, given.password, host=_host(request), agent=_agent(request)
+        given.email, given.password, host=host_of(request), agent=_agent(request)
     )
     return _signed_in(made, pair)
 
@@ -121,7 +116,7 @@ async def refresh(request: Request) -> Response:
     """The next pair of tokens; the refresh token that was shown is good no more."""
     given = await read_json(request, msgspec.json.Decoder(RefreshToken).decode)
     made = _sign_in(request)
-    return _signed_in(made, await made.refresh(given.refresh_token, _host(request)))
+    return _signed_in(made, await made.refresh(given.refresh_token, host_of(request)))
 
 
 @router.post("/auth/logout")
@@ -164,14 +159,14 @@ async def end_session(request: Request, caller: Signer, session_id: str) -> Resp
 async def verify_email(request: Request) -> Response:
     """Show the token of the mail; the trial begins."""
     given = await read_json(request, msgspec.json.Decoder(MailedToken).decode)
-    user_id = await _sign_in(request).verify_email(given.token, _host(request))
+    user_id = await _sign_in(request).verify_email(given.token, host_of(request))
     return _message("The address is verified.", user_id=str(user_id))
 
 
 @router.post("/auth/verify-email/resend")
 async def resend(request: Request, caller: Signer) -> Response:
     """Another mail to verify the caller's address, if it is not."""
-    await _sign_in(request).send_verification(UUID(caller.user_id), _host(request))
+    await _sign_in(request).send_verification(UUID(caller.user_id), host_of(request))
     return _message("If the address is not verified yet, a mail is on its way to it.")
 
 
@@ -181,7 +176,7 @@ async def password_reset(request: Request, email: str) -> Response:
     if not 0 < len(email) <= TEXT_MAX:
         message = "email is an address."
         raise bad_request("invalid_value", message, "email")
-    await _sign_in(request).ask_reset(email, _host(request))
+    await _sign_in(request).ask_reset(email, host_of(request))
     return _message(NEUTRAL)
 
 
@@ -189,7 +184,7 @@ async def password_reset(request: Request, email: str) -> Response:
 async def reset_password(request: Request) -> Response:
     """A new password for the token of a mail; all sessions end."""
     given = await read_json(request, msgspec.json.Decoder(NewPassword).decode)
-    await _sign_in(request).reset(given.token, given.password, _host(request))
+    await _sign_in(request).reset(given.token, given.password, host_of(request))
     return _message("The password is set. Sign in with it.")
 
 
@@ -198,6 +193,6 @@ async def change_password(request: Request, caller: Signer) -> Response:
     """Another password for who knows the present one; all other sessions end."""
     given = await read_json(request, msgspec.json.Decoder(ChangePassword).decode)
     await _sign_in(request).change(
-        caller, given.current_password, given.new_password, _host(request)
+        caller, given.current_password, given.new_password, host_of(request)
     )
     return _message("The password is changed.")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from command_api.identity.credentials import Known
     from command_api.identity.vault import Vault
-    from command_api.sign_in.accounts import Known
     from command_api.sign_in.tokens import Tokens
     from event_store.log.aggregates import Aggregates
 

@@ -17,6 +17,7 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
 )
+from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     HoldExpired,
     HouseLossBooked,
     UserRegistered,
+    EmailChanged,
+    ProfileChanged,
+    UserDeleted,
     EmailVerified,
     PasswordSet,
     SessionBegan,

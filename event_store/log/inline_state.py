@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.profile import UserDeleted
 from domain.events.sign_in import EmailVerified, SessionEnded
 
 if TYPE_CHECKING:
@@ -75,6 +76,17 @@ def _email_verified(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     )
 
 
+def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Without the data key, and without hashes, nobody is left to be found."""
+    cursor.execute(
+        "UPDATE user_secret SET wrapped_key = NULL, email_hash = NULL, username_hash = NULL, "
+        "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
+        [stored.originator_id],
+    )
+    for table in ("session", "mail_token", "known_origin"):
+        cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
+
+
 def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("UPDATE session SET ended = true WHERE session_id = %s", [stored.originator_id])
 
@@ -89,6 +101,7 @@ HANDLERS: Mapping[str, Handler] = {
     ApiKeyRevoked.TOPIC: _key_revoked,
     EmailVerified.TOPIC: _email_verified,
     SessionEnded.TOPIC: _session_ended,
+    UserDeleted.TOPIC: _user_deleted,
 }
 
 

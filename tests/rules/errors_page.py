@@ -148,6 +148,7 @@ MEANINGS = {
         "No session of this id is the caller's.",
         "`GET /auth/sessions` lists them.",
     ),
+    "user_gone": ("The user has left.", "Register anew."),
     "token_expired": (
         "The access token is over.",
         "Get the next one with `POST /auth/refresh`.",

@@ -12,8 +12,8 @@ from argon2 import PasswordHasher
 
 from domain.identity.key_format import is_key
 from domain.ledger.lots import TRIAL_NANO_USD
-from tests.command_api.sign_in.people import NEW_PASSWORD, PASSWORD, Person
 from tests.support.harness import eventually
+from tests.support.people import NEW_PASSWORD, PASSWORD, Person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -328,6 +328,9 @@ CHECKS = {
         (no_table("attempt"), no_table("known_origin")),
         (table("attempt", may=EVERY_RIGHT), table("known_origin", may=EVERY_RIGHT)),
     ),
+    "0040_user_profile": Check(
+        (no(column("user_secret", "sealed_profile")),), (column("user_secret", "sealed_profile"),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from domain.events.identity import UserRegistered
+from domain.events.profile import EmailChanged
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,12 +32,13 @@ class Known(NamedTuple):
     account_id: UUID
     wrapped_key: bytes
     sealed_password: bytes | None
+    sealed_profile: bytes | None
     verified: bool
 
 
 _KNOWN = (
-    "SELECT user_id, account_id, wrapped_key, sealed_password, email_verified FROM user_secret "
-    "WHERE wrapped_key IS NOT NULL AND "
+    "SELECT user_id, account_id, wrapped_key, sealed_password, sealed_profile, email_verified "
+    "FROM user_secret WHERE wrapped_key IS NOT NULL AND "
 )
 
 
@@ -61,9 +63,7 @@ class Credentials:
     def password_of(self, known: Known) -> str | None:
         """The hash of the password, where there is one."""
         sealed = known.sealed_password
-        if sealed is None:
-            return None
-        return self._vault.decrypt(bytes(known.wrapped_key), bytes(sealed)).decode()
+        return None if sealed is None else self.opened(known, sealed)
 
     def sealed(self, known: Known, text: str) -> bytes:
         """Sealed with the user's own data key."""
@@ -72,13 +72,18 @@ class Credentials:
     def address_of(self, connection: psycopg.Connection[Any], known: Known) -> str:
         """The address, which stands in the log alone, encrypted."""
         row = connection.execute(
-            "SELECT state FROM events WHERE originator_id = %s AND topic = %s",
-            [known.user_id, UserRegistered.TOPIC],
+            "SELECT state FROM events WHERE originator_id = %s AND topic = ANY(%s) "
+            "ORDER BY originator_version DESC LIMIT 1",
+            [known.user_id, [UserRegistered.TOPIC, EmailChanged.TOPIC]],
         ).fetchone()
         assert row is not None, "a user without a registration"
-        fact = msgspec.json.decode(bytes(row[0]))
-        sealed = bytes.fromhex(fact["email_ciphertext"])
-        return self._vault.decrypt(bytes(known.wrapped_key), sealed).decode()
+        return self.opened(
+            known, bytes.fromhex(msgspec.json.decode(bytes(row[0]))["email_ciphertext"])
+        )
+
+    def opened(self, known: Known, sealed: bytes) -> str:
+        """The contrary of `sealed`."""
+        return self._vault.decrypt(bytes(known.wrapped_key), bytes(sealed)).decode()
 
     def new_token(self, connection: psycopg.Connection[Any], user_id: UUID, purpose: str) -> str:
         """A token to be mailed; of more than `TOKENS_MAX` the oldest are good no more."""

@@ -1,0 +1,102 @@
+"""What the slices about people share: threads, connections, and the users' streams.
+
+All methods but `run` block, and are called on the lane.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from eventsourcing.persistence import IntegrityError
+
+from command_api.identity.credentials import Credentials
+from command_api.identity.users import Users
+from edge.errors import AUTHENTICATION, ApiError
+from edge.lanes import Lane
+from event_store.postgres.database import ReadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from uuid import UUID
+
+    import psycopg
+
+    from command_api.identity.credentials import Known
+    from command_api.identity.vault import Vault
+    from domain.events.base import Event
+    from event_store.log.aggregates import Aggregates
+    from event_store.postgres.database import Database
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+THREADS, WAITING_MAX = 4, 100
+STATEMENT_S = 5.0
+VERSIONS_TRIES = 5
+"""How often an event is appended to a stream to which somebody else appends at the same time."""
+ACTOR = "system:sign-in"
+
+
+class People:
+    """One for each process."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        """Nothing is connected yet."""
+        self._database, self.vault = database, vault
+        self.credentials = Credentials(vault)
+        self._lane = Lane("people", threads=THREADS, waiting_max=WAITING_MAX)
+        self._pool = ReadPool(database, connections_max=THREADS, statement_s=STATEMENT_S)
+
+    def open(self) -> None:
+        """Connect, and begin to connect more in the background."""
+        self._pool.open()
+        self.users = Users(self._database, self.vault, actor=ACTOR)
+
+    def close(self) -> None:
+        """Disconnect, and begin nothing more."""
+        self._lane.close()
+        self.users.close()
+        self._pool.close()
+
+    async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:
+        """What the work gives, on a thread of the lane; raises ApiError 503 when it is full."""
+        return await self._lane.run(work, *values, **named)
+
+    @property
+    def events(self) -> Aggregates:
+        """The streams of users, keys and sessions."""
+        return self.users.aggregates
+
+    def connect(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """A connection for a block; its statements have an end."""
+        return self._pool.connect()
+
+    def known(self, connection: psycopg.Connection[Any], user_id: UUID) -> Known:
+        """A user who has not left; raises ApiError 401."""
+        known = self.credentials.by_id(connection, user_id)
+        if known is None:
+            message = "This user is not known here any more."
+            raise ApiError(401, "user_gone", message, kind=AUTHENTICATION)
+        return known
+
+    def tell(
+        self,
+        user_id: UUID,
+        make: Callable[[int], Sequence[Event]],
+        beside: str = "",
+        values: Sequence[object] = (),
+    ) -> None:
+        """Append to the user's stream, from the version that is next, whatever else comes to it."""
+        for tried in range(1, VERSIONS_TRIES + 1):
+            version = len(self.events.events_of(user_id)) + 1
+            try:
+                self.events.append(
+                    make(version),
+                    (lambda cursor: cursor.execute(beside, list(values))) if beside else None,
+                )
+            except IntegrityError:
+                if tried == VERSIONS_TRIES:
+                    raise
+            else:
+                return
