@@ -5,6 +5,8 @@ DomainError
 ├── InvalidPriceError       a price that is missing, negative or not a decimal
 ├── InvalidTransitionError  an event that the life of a hold does not allow
 └── InvalidCommandError     a command on a user or key that makes no sense now
+
+Those of keys alone stand in `domain/identity/api_keys.py`.
 """
 
 from __future__ import annotations

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from eventsourcing.persistence import IntegrityError
-
-from command_api.identity.vault import Vault, new_api_key
+from command_api.identity.keys import KEYS_MAX, Keys, Maker, NewKey
 from domain.errors import InvalidCommandError
-from domain.events.identity import ApiKeyCreated, UserRegistered
-from domain.identity.api_keys import ApiKey, replay_api_key, revoke_api_key, rotate_api_key
-from domain.identity.key_format import Environment, mask_key
-from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from domain.events.identity import UserRegistered
+from domain.identity.api_keys import UnknownKeyError
+from domain.identity.key_format import Environment
+from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime, timedelta
     from uuid import UUID
 
-    from domain.events.base import Event
+    from command_api.identity.vault import Vault
+    from domain.identity.access import Limits
     from event_store.postgres.database import Database
 
 EMAIL_CHARACTERS_MAX = 254
@@ -40,10 +38,13 @@ class NewUser:
 class Users:
     """The commands; one short-lived object for each run of the command line."""
 
-    def __init__(self, database: Database, vault: Vault, *, actor: str) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, *, actor: str, keys_max: int = KEYS_MAX
+    ) -> None:
         """`actor` stands on the events."""
-        self._database, self._vault, self._actor = database, vault, actor
+        self._database, self._vault, self._maker = database, vault, Maker(actor)
         self._aggregates = Aggregates(database)
+        self.keys = Keys(database, vault, self._aggregates, keys_max=keys_max)
 
     def close(self) -> None:
         """Disconnect."""
@@ -70,12 +71,14 @@ class Users:
         registered = UserRegistered(
             originator_id=user_id,
             originator_version=1,
-            **new_envelope(self._actor),
+            **new_envelope(self._maker.actor),
             account_id=str(account_id),
             email_ciphertext=sealed.hex(),
         )
-        created, api_key = self._new_key(user_id, account_id, "primary")
+        created, api_key = self.keys.first(user_id, account_id, self._maker.actor)
         self._aggregates.append([registered, created])
+        with self._database.connect() as connection:
+            self.keys.seal(connection, created.originator_id, created.key_hash, api_key)
         return NewUser(
             user_id=str(user_id),
             account_id=str(account_id),
@@ -89,54 +92,29 @@ class Users:
         name: str,
         environment: Environment = Environment.LIVE,
         expires_at: datetime | None = None,
+        limits: Limits | None = None,
     ) -> tuple[str, str]:
         """Another key for a user, named by id or address; returns (key id, key).
 
-        Raises InvalidCommandError for an end that is not ahead.
+        Raises InvalidCommandError for an end that is not ahead, and whatever `Keys.create` does.
         """
-        if expires_at is not None and expires_at <= datetime.now(UTC):
-            message = "a key cannot end before it begins: give an instant ahead"
-            raise InvalidCommandError(message)
-        user_id, account_id = self.find_user(user)
-        end = None if expires_at is None else to_iso(expires_at)
-        created, api_key = self._new_key(user_id, account_id, name, environment, end)
-        self._aggregates.append([created])
-        return str(created.originator_id), api_key
+        new = NewKey(name=name, environment=environment, expires_at=expires_at, limits=limits or {})
+        made = self.keys.create(*self.find_user(user), new, self._maker)
+        return made.key_id, made.api_key
 
     def rotate_key(self, key: str, grace: timedelta) -> tuple[str, str, str]:
         """Write a key anew, named by its id or itself; returns (key id, key, the old one's end).
 
         Raises InvalidCommandError.
         """
-        key_id, state = self._state_of(key)
-        api_key = new_api_key(Environment(state.environment if state else Environment.LIVE))
-        until = to_iso(datetime.now(UTC) + grace)
-        rotated = rotate_api_key(
-            state,
-            event_id=str(new_uuid7()),
-            now=now_iso(),
-            actor=self._actor,
-            correlation_id=str(new_uuid7()),
-            key_hash=self._vault.key_hash(api_key.encode()),
-            masked=mask_key(api_key),
-            old_until=until,
-        )
-        self._append([rotated])
-        return str(key_id), api_key, until
+        made = self.keys.rotate(self.find_key(key), self._maker, grace)
+        assert made.old_until is not None
+        return made.key_id, made.api_key, made.old_until
 
     def revoke_key(self, key: str, reason: str) -> str:
         """Revoke a key, named by its id or itself; returns its id. Revoking twice is fine."""
-        key_id, state = self._state_of(key)
-        events = revoke_api_key(
-            state,
-            event_id=str(new_uuid7()),
-            now=now_iso(),
-            actor=self._actor,
-            correlation_id=str(new_uuid7()),
-            reason=reason,
-        )
-        if events:
-            self._append(events)
+        key_id = self.find_key(key)
+        self.keys.revoke(key_id, self._maker, reason)
         return str(key_id)
 
     def find_user(self, user: str) -> tuple[UUID, UUID]:
@@ -156,44 +134,16 @@ class Users:
             raise InvalidCommandError(message)
         return row[0], row[1]
 
-    def _append(self, events: Sequence[Event]) -> None:
-        """Save what was decided; raises InvalidCommandError where it was decided too late."""
-        try:
-            self._aggregates.append(events)
-        except IntegrityError:
-            message = "the key was changed by somebody else at this moment: try again"
-            raise InvalidCommandError(message) from None
-
-    def _state_of(self, key: str) -> tuple[UUID | None, ApiKey | None]:
-        """A key's id and state, named by its id or itself; None and None where there is none."""
+    def find_key(self, key: str) -> UUID:
+        """The id of a key that is named by it or by itself; raises UnknownKeyError."""
         with self._database.connect() as connection:
             row = connection.execute(
-                "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = ANY(%s)",
+                "SELECT key_id FROM api_key WHERE (key_id::text = %s OR key_hash = ANY(%s)) "
+                "AND NOT deleted",
                 [key, self._vault.key_hashes(key.encode())],
             ).fetchone()
         if row is None:
-            return None, None
-        return row[0], replay_api_key(self._aggregates.events_of(row[0]))
-
-    def _new_key(
-        self,
-        user_id: UUID,
-        account_id: UUID,
-        name: str,
-        environment: Environment = Environment.LIVE,
-        expires_at: str | None = None,
-    ) -> tuple[ApiKeyCreated, str]:
-        api_key = new_api_key(environment)
-        event = ApiKeyCreated(
-            originator_id=new_uuid7(),
-            originator_version=1,
-            **new_envelope(self._actor),
-            user_id=str(user_id),
-            account_id=str(account_id),
-            key_hash=self._vault.key_hash(api_key.encode()),
-            masked=mask_key(api_key),
-            name=name,
-            environment=str(environment),
-            expires_at=expires_at,
-        )
-        return event, api_key
+            message = "no such API key"
+            raise UnknownKeyError(message)
+        found: UUID = row[0]
+        return found

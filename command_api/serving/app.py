@@ -27,7 +27,8 @@ from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from edge.access import OPEN
-from edge.asgi import header_of, request_id_of
+from edge.asgi import header_of, request_id_of, send_error, send_whole
+from edge.clients import key_in_url
 from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
 from edge.replies import json_reply
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from edge.asgi import Message, Receive, Scope, Send
+    from edge.errors import ApiError
     from event_store.postgres.database import Database
 
 EXPOSED = [
@@ -84,7 +86,8 @@ class GatewayApp(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if scope["method"] == "POST" and scope["path"] in self.inference:
+        refusal = key_in_url(scope) if scope["query_string"] else None
+        if scope["method"] == "POST" and scope["path"] in self.inference and refusal is None:
             await self.inference[scope["path"]](scope, receive, send)
             return
         request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
@@ -94,10 +97,22 @@ class GatewayApp(FastAPI):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        serve = self.framework
+        serve = self.framework if refusal is None else _refusing(refusal)
         if self.request_log is not None:
             serve = Logged(serve, self.request_log)
         await serve(scope, receive, send_with_id)
+
+
+def _refusing(error: ApiError) -> Endpoint:
+    """What answers with an error, in the envelope of the path."""
+
+    async def refuse(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"].startswith("/v1/"):
+            await send_error(send, error, [])
+        else:
+            await send_whole(send, error.status, error.plain(), [])
+
+    return refuse
 
 
 def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp:
@@ -141,6 +156,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
+    app.state.proxies = gateway.calls.proxies
     app.state.authenticate = gateway.keys.authenticate
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(

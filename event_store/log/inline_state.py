@@ -7,11 +7,17 @@ inline state is the append function's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,14 +29,14 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made, rotated or revoked; the payload is its id."""
+"""Tells the gateways which key was made or is another now; the payload is its id."""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     fact = msgspec.json.decode(stored.state)
     cursor.execute(
-        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at, "
+        "environment, limits) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             fact["key_hash"],
             stored.originator_id,
@@ -39,6 +45,8 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             fact["masked"],
             fact["name"],
             fact.get("expires_at"),
+            fact.get("environment", "live"),
+            _json(fact.get("limits")),
         ],
     )
     _tell(cursor, stored)
@@ -49,9 +57,11 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     rotated = {"key_id": stored.originator_id, **fact}
     cursor.execute(
         "INSERT INTO api_key "
-        "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced) "
+        "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced, "
+        "environment, active, deleted, limits) "
         "SELECT %(key_hash)s, key_id, user_id, account_id, %(masked)s, name, revoked, expires_at, "
-        "true FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
+        "true, environment, active, deleted, limits "
+        "FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
         rotated,
     )
     cursor.execute(
@@ -63,19 +73,59 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     _tell(cursor, stored)
 
 
+def _key_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """A new end is the present writing's; those that were replaced end no later."""
+    after = msgspec.json.decode(stored.state)["after"]
+    cursor.execute(
+        "UPDATE api_key SET name = coalesce(%(name)s, name), "
+        "active = coalesce(%(is_active)s, active), "
+        "limits = CASE WHEN %(limited)s THEN %(limits)s::jsonb ELSE limits END, "
+        "expires_at = CASE WHEN NOT %(ending)s THEN expires_at "
+        "WHEN replaced THEN least(expires_at, %(expires_at)s) ELSE %(expires_at)s END "
+        "WHERE key_id = %(key_id)s",
+        {
+            "key_id": stored.originator_id,
+            "name": after.get("name"),
+            "is_active": after.get("is_active"),
+            "limited": "limits" in after,
+            "limits": _json(after.get("limits")),
+            "ending": "expires_at" in after,
+            "expires_at": after.get("expires_at"),
+        },
+    )
+    _tell(cursor, stored)
+
+
 def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("UPDATE api_key SET revoked = true WHERE key_id = %s", [stored.originator_id])
     _tell(cursor, stored)
 
 
+def _key_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute("UPDATE api_key SET deleted = true WHERE key_id = %s", [stored.originator_id])
+    _tell(cursor, stored)
+
+
 def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Positions appear in order (P7), so who asks for those behind one misses no change."""
+    cursor.execute(
+        "UPDATE api_key SET position = (SELECT notification_id FROM events "
+        "WHERE originator_id = %s AND originator_version = %s) WHERE key_id = %s",
+        [stored.originator_id, stored.originator_version, stored.originator_id],
+    )
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+
+
+def _json(limits: dict[str, Any] | None) -> str | None:
+    return msgspec.json.encode(limits).decode() if limits else None
 
 
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
+    ApiKeyChanged.TOPIC: _key_changed,
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
+    ApiKeyDeleted.TOPIC: _key_deleted,
 }
 
 

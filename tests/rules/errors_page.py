@@ -189,6 +189,26 @@ MEANINGS = {
         "The API key lacks the scope that `scope` names.",
         "Use another key, or give this one the scope.",
     ),
+    "ip_not_allowed": (
+        "The API key's `ip_allowlist` does not hold the client's address.",
+        "Call from one of the list, or add this one; proxies stand in `GATEWAYZ_TRUSTED_PROXIES`.",
+    ),
+    "referrer_not_allowed": (
+        "The API key is for pages of its `domain_referrers`; `Origin` and `Referer` name no other.",
+        "Call from a page of one of the domains, or use a key without the list.",
+    ),
+    "model_not_allowed": (
+        "The API key's list of models does not hold the model.",
+        "Call one of `allowed_models`, or change the key's list.",
+    ),
+    "provider_not_allowed": (
+        "None of the providers that the API key is limited to serves the model.",
+        "Call a model of theirs, or change the key's list.",
+    ),
+    "key_in_url": (
+        "An API key stands in the address, which servers and browsers write down.",
+        "Send it as `Authorization: Bearer KEY`, and rotate it.",
+    ),
     "invalid_idempotency_key": ("The header is no usable key.", "See the message for its form."),
     "invalid_json": ("The body is not JSON.", "The message says where it breaks off."),
     "invalid_page": ("`limit` or `offset` is out of range.", "Stay within what the message says."),

@@ -311,6 +311,19 @@ CHECKS = {
         (no(function("ledger_resolve", "house_loss_of_day")),),
         (function("ledger_resolve", "house_loss_of_day"),),
     ),
+    "0036_key_limits": Check(
+        (no(column("api_key", "limits")), no(column("api_key", "position"))),
+        (
+            *(column("api_key", each) for each in ("limits", "environment", "position")),
+            column("api_key", "active", "true"),
+            column("api_key", "deleted", "false"),
+            "to_regclass('api_key_position_idx') IS NOT NULL",
+            "to_regclass('api_key_user_idx') IS NOT NULL",
+        ),
+    ),
+    "0037_sealed_api_key": Check(
+        (no_table("sealed_api_key"),), (table("sealed_api_key", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -392,6 +405,11 @@ SEEDS = (
         33,
         LATEST,
         "INSERT INTO house_loss_of_day VALUES ('2026-01-01', gen_random_uuid(), 5)",
+    ),
+    Seed(
+        37,
+        LATEST,
+        "INSERT INTO sealed_api_key VALUES (gen_random_uuid()::text, gen_random_uuid(), 'sealed')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
