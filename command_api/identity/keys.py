@@ -136,7 +136,7 @@ class Keys:
         present request would be let in under limits. Raises UnknownKeyError, InvalidCommandError,
         NameTakenError, BeyondOwnLimitsError, LastKeyError, KeyChangedError.
         """
-        with self._of_key(key_id) as (_, known, state):
+        with self._of_key(key_id, maker) as (_, known, state):
             others = [each for each in known.values() if each.id != key_id]
             after = dict(members)
             if "name" in after:
@@ -161,7 +161,7 @@ class Keys:
 
         Raises UnknownKeyError, InvalidCommandError, BeyondOwnLimitsError, KeyChangedError.
         """
-        with self._of_key(key_id) as (connection, known, state):
+        with self._of_key(key_id, maker) as (connection, known, state):
             return self._rotate(connection, known, [state], maker, grace)[0]
 
     def rotate_others(
@@ -184,14 +184,13 @@ class Keys:
 
     def revoke(self, key_id: UUID, maker: Maker, reason: str) -> None:
         """Revoke a key for ever; twice is fine. Raises UnknownKeyError, KeyChangedError."""
-        with self._of_key(key_id) as (connection, _, state):
-            envelope = _stamped(maker.actor)
-            self._append(revoke_api_key(state, **envelope, reason=reason))
+        with self._of_key(key_id, maker) as (connection, _, state):
+            self._append(revoke_api_key(state, new_envelope(maker.actor), reason=reason))
             _unseal(connection, key_id)
 
     def delete(self, key_id: UUID, maker: Maker) -> None:
         """Take a key from the lists. Raises UnknownKeyError, LastKeyError, KeyChangedError."""
-        with self._of_key(key_id) as (connection, known, state):
+        with self._of_key(key_id, maker) as (connection, known, state):
             others = [each for each in known.values() if each.id != key_id]
             self._append([delete_api_key(state, others, new_envelope(maker.actor))])
             _unseal(connection, key_id)
@@ -222,10 +221,15 @@ class Keys:
 
     @contextmanager
     def _of_key(
-        self, key_id: UUID
+        self, key_id: UUID, maker: Maker
     ) -> Iterator[tuple[psycopg.Connection[Any], dict[UUID, ApiKey], ApiKey]]:
-        """The keys of a key's user, and its own whole state. Raises UnknownKeyError."""
+        """The keys of a key's user, and its own whole state.
+
+        Raises UnknownKeyError, also for a key of another user than the maker's.
+        """
         with self._keys_of(UUID(self._state(key_id).user_id)) as (connection, known):
+            if maker.key is not None:
+                _one(known, maker.key)
             yield connection, known, self._state(key_id)
 
     def _state(self, key_id: UUID) -> ApiKey:
@@ -251,7 +255,7 @@ class Keys:
             api_key = new_api_key(Environment(state.environment))
             rotated = rotate_api_key(
                 state,
-                **_stamped(maker.actor),
+                new_envelope(maker.actor),
                 key_hash=self._vault.key_hash(api_key.encode()),
                 masked=mask_key(api_key),
                 old_until=until,
@@ -304,16 +308,6 @@ def _one(known: dict[UUID, ApiKey], key_id: UUID) -> ApiKey:
         message = "the key that calls was deleted"
         raise UnknownKeyError(message)
     return known[key_id]
-
-
-def _stamped(actor: str) -> dict[str, str]:
-    stamp = new_envelope(actor)
-    return {
-        "event_id": stamp["id"],
-        "now": stamp["effective_at"],
-        "actor": actor,
-        "correlation_id": stamp["correlation_id"],
-    }
 
 
 def _unseal(connection: psycopg.Connection[Any], key_id: UUID) -> None:

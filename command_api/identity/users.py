@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from command_api.identity.keys import KEYS_MAX, Keys, Maker, NewKey
 from domain.errors import InvalidCommandError
@@ -14,9 +14,11 @@ from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from command_api.identity.keys import Written
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
     from event_store.postgres.database import Database
@@ -99,8 +101,31 @@ class Users:
         Raises InvalidCommandError for an end that is not ahead, and whatever `Keys.create` does.
         """
         new = NewKey(name=name, environment=environment, expires_at=expires_at, limits=limits or {})
-        made = self.keys.create(*self.find_user(user), new, self._maker)
+        made = self.create(user, new)
         return made.key_id, made.api_key
+
+    def create(self, user: str, new: NewKey) -> Written:
+        """The same, by all that a key can be."""
+        return self.keys.create(*self.find_user(user), new, self._maker)
+
+    def change_key(self, key: str, members: Mapping[str, Any], limits: Limits) -> tuple[str, bool]:
+        """Change a key, named by its id or itself; returns its id, and whether anything changed.
+
+        Raises whatever `Keys.change` does.
+        """
+        key_id = self.find_key(key)
+        return str(key_id), self.keys.change(key_id, self._maker, members, limits)
+
+    def delete_key(self, key: str) -> str:
+        """Delete a key, named by its id or itself; returns its id. Raises as `Keys.delete`."""
+        key_id = self.find_key(key)
+        self.keys.delete(key_id, self._maker)
+        return str(key_id)
+
+    def rotate_all(self, user: str, grace: timedelta, environment: str = "") -> list[Written]:
+        """Write all keys of a user anew that open something; raises InvalidCommandError."""
+        user_id, _ = self.find_user(user)
+        return self.keys.rotate_others(user_id, self._maker, grace, environment)
 
     def rotate_key(self, key: str, grace: timedelta) -> tuple[str, str, str]:
         """Write a key anew, named by its id or itself; returns (key id, key, the old one's end).

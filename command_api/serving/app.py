@@ -12,6 +12,8 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
+from command_api.api_keys import routes as key_routes
+from command_api.api_keys.commands import KeyCommands
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
@@ -34,6 +36,7 @@ from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
+from query_api.api_keys import routes as key_read_routes
 from query_api.calls import routes as call_routes
 from query_api.rankings import routes as ranking_routes
 
@@ -64,6 +67,8 @@ ROUTERS = (
     catalog_routes.router,
     modelz_routes.router,
     account_routes.router,
+    key_read_routes.router,
+    key_routes.router,
     call_routes.router,
     ranking_routes.router,
 )
@@ -119,6 +124,9 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
+    commands = KeyCommands(
+        database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -127,6 +135,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         try:
             yield
         finally:
+            commands.close()
             await reads.close()
             await gateway.stop()
             if app.request_log is not None:
@@ -156,6 +165,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
+    app.state.key_commands = commands
     app.state.proxies = gateway.calls.proxies
     app.state.authenticate = gateway.keys.authenticate
     app.state.read_parts = reads.parts(gateway)

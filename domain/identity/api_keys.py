@@ -198,29 +198,14 @@ def change_api_key(
     ]
 
 
-def revoke_api_key(
-    state: ApiKey | None,
-    *,
-    event_id: str,
-    now: str,
-    actor: str,
-    correlation_id: str,
-    reason: str,
-) -> list[ApiKeyRevoked]:
+def revoke_api_key(state: ApiKey | None, stamp: Stamp, *, reason: str) -> list[ApiKeyRevoked]:
     """Revoke a key; revoking it again changes nothing. Raises UnknownKeyError."""
     known = _known(state)
     if known.revoked:
         return []
+    version = known.version + 1
     return [
-        ApiKeyRevoked(
-            originator_id=known.id,
-            originator_version=known.version + 1,
-            id=event_id,
-            effective_at=now,
-            actor=actor,
-            correlation_id=correlation_id,
-            reason=reason,
-        )
+        ApiKeyRevoked(originator_id=known.id, originator_version=version, **stamp, reason=reason)
     ]
 
 
@@ -237,31 +222,20 @@ def delete_api_key(state: ApiKey | None, others: Iterable[ApiKey], stamp: Stamp)
 
 
 def rotate_api_key(
-    state: ApiKey | None,
-    *,
-    event_id: str,
-    now: str,
-    actor: str,
-    correlation_id: str,
-    key_hash: str,
-    masked: str,
-    old_until: str,
+    state: ApiKey | None, stamp: Stamp, *, key_hash: str, masked: str, old_until: str
 ) -> ApiKeyRotated:
     """Write a key anew; its id, name, rights and end stay.
 
     Raises UnknownKeyError, and InvalidCommandError for a key that is revoked or past its end.
     """
     known = _living(state)
-    if known.expires_at is not None and known.expires_at <= now:
+    if known.expires_at is not None and known.expires_at <= stamp["effective_at"]:
         message = f"the key ended at {known.expires_at}: make a new one"
         raise InvalidCommandError(message)
     return ApiKeyRotated(
         originator_id=known.id,
         originator_version=known.version + 1,
-        id=event_id,
-        effective_at=now,
-        actor=actor,
-        correlation_id=correlation_id,
+        **stamp,
         key_hash=key_hash,
         masked=masked,
         old_until=old_until,
