@@ -6,6 +6,8 @@ DomainError
 ├── InvalidTransitionError  an event that the life of a hold does not allow
 └── InvalidCommandError     a command on a user or key that makes no sense now
     └── UnknownAccountError     a question about an account that nobody has
+
+Those of keys alone stand in `domain/identity/api_keys.py`.
 """
 
 from __future__ import annotations

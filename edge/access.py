@@ -12,10 +12,19 @@ from fastapi import Depends, Request
 
 from domain.identity.permissions import ROLES, Permission
 from edge.asgi import header_of
+from edge.clients import referrers_of
 from edge.errors import PERMISSION, ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from domain.identity.access import Access
+    from edge.asgi import Scope
     from edge.caller import Authenticate, Caller
+    from edge.clients import Proxies
+
+MODELS_SHOWN_MAX = 20
+"""So many of the allowed models are named to who asked for another."""
 
 
 def admit(caller: Caller, permission: Permission) -> None:
@@ -33,6 +42,46 @@ def admit(caller: Caller, permission: Permission) -> None:
     raise ApiError(403, "insufficient_scope", message, kind=PERMISSION, extra=extra)
 
 
+def admit_request(caller: Caller, permission: Permission, scope: Scope, proxies: Proxies) -> None:
+    """Raise ApiError 403 unless the caller may, and may from here: every route asks this."""
+    admit(caller, permission)
+    if caller.limits is not None:
+        _check_whence(caller.limits, scope, proxies)
+
+
+def _check_whence(limits: Access, scope: Scope, proxies: Proxies) -> None:
+    address = proxies.client_of(scope)
+    if not limits.admits_address(address):
+        message = (
+            f"This API key may not be used from {address or 'a client without an address'}: its "
+            "ip_allowlist does not hold it."
+        )
+        raise ApiError(403, "ip_not_allowed", message, kind=PERMISSION)
+    if not limits.admits_referrers(referrers_of(scope)):
+        message = (
+            "This API key may be used by pages of its domain_referrers alone, and neither Origin "
+            f"nor Referer names one: {', '.join(limits.hosts)}."
+        )
+        raise ApiError(403, "referrer_not_allowed", message, kind=PERMISSION)
+
+
+def admit_models(limits: Access, models: Iterable[str]) -> None:
+    """Raise ApiError 403 unless a key with these limits may call all of the models."""
+    for model in models:
+        if limits.admits_model(model):
+            continue
+        allowed = limits.allowed_models
+        more = "" if len(allowed) <= MODELS_SHOWN_MAX else " and more"
+        message = (
+            f"This API key may not call {model!r}. It may call "
+            f"{', '.join(allowed[:MODELS_SHOWN_MAX])}{more}."
+        )
+        extra = {"allowed_models": allowed[:MODELS_SHOWN_MAX]}
+        raise ApiError(
+            403, "model_not_allowed", message, kind=PERMISSION, param="model", extra=extra
+        )
+
+
 class Needs:
     """A permission that whoever calls a route must have."""
 
@@ -44,7 +93,8 @@ class Needs:
         """A dependency: the caller. Raises ApiError 401, 403 or 503."""
         authenticate: Authenticate = request.app.state.authenticate
         caller = await authenticate(header_of(request.scope, b"authorization"))
-        admit(caller, self.permission)
+        proxies: Proxies = request.app.state.proxies
+        admit_request(caller, self.permission, request.scope, proxies)
         return caller
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from domain.identity.permissions import ROLES, Permission, Role
+
+if TYPE_CHECKING:
+    from domain.identity.access import Access
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -24,6 +28,8 @@ class Caller(msgspec.Struct, frozen=True):
     """What the key was limited to; None is all that the role may."""
     session_id: str = ""
     """Of who signed in, and has no key here; empty for a key."""
+    limits: Access | None = None
+    """Whence and for what the key may be used; None for a key without such limits."""
 
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes allow it."""

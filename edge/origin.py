@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastapi import Request
 
+    from edge.clients import Proxies
+
 IPV6_NETWORK = 64
 """What one subscriber is given (RFC 6177): addresses below it count as one."""
 HOST_CHARACTERS_MAX = 64
@@ -28,4 +30,5 @@ def origin_of(host: str) -> str:
 
 def host_of(request: Request) -> str:
     """The origin of a request."""
-    return origin_of(request.client.host if request.client else "")
+    proxies: Proxies = request.app.state.proxies
+    return origin_of(proxies.client_of(request.scope))

@@ -6,7 +6,11 @@ import os
 import time
 from collections import deque
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from domain.events.base import Stamp
 
 RANDOM_BYTES = 10
 POOL_DRAWS = 400
@@ -68,7 +72,7 @@ def to_iso(instant: datetime) -> str:
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def new_envelope(actor: str) -> dict[str, str]:
+def new_envelope(actor: str) -> Stamp:
     """The members that every event of an action by `actor` carries, with ids of its own."""
     return {
         "id": str(new_uuid7()),

@@ -28,3 +28,5 @@ class Lock(IntEnum):
     """One relay is active for a topic; the second key is the checksum of its name."""
     LISTENERS = 4716266
     """Held in share mode by whoever sleeps until an append; without one nobody is notified."""
+    KEYS = 4716271
+    """Commands on the keys of one user, one after the other; the second key is the user's hash."""

@@ -17,7 +17,7 @@ from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.failures import UpstreamFailure
-from edge.access import admit
+from edge.access import admit_models, admit_request
 from edge.asgi import (
     CALL,
     LET_GO,
@@ -68,9 +68,9 @@ class InferenceRoute:
             caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
                 asked.authorization
             )
-            admit(caller, self._route.needs)
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
+            admit_request(caller, self._route.needs, scope, self._parts.proxies)
             body = read_body(
                 scope,
                 asked.content_length,
@@ -79,6 +79,9 @@ class InferenceRoute:
                 timeout_s=self._limits.body_timeout_s,
             )
             request = self._route.parse(await body, self._limits)
+            if caller.limits is not None:
+                more = request.routing.models if request.routing else ()
+                admit_models(caller.limits, (request.model, *more))
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
@@ -123,7 +126,9 @@ class InferenceRoute:
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )
         try:
-            plan = parts.router.plan(request, caller.account_id)
+            plan = parts.router.plan(
+                request, caller.account_id, caller.limits.providers if caller.limits else None
+            )
         except ApiError:
             # What was answered once is answered again, also when its model is gone (P3).
             if key and await self._answered_before(key, caller, head, send):

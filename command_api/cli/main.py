@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from command_api.cli import database, ledger, projections, secrets, server, streams, users
+from command_api.cli import database, keys, ledger, projections, secrets, server, streams, users
 from command_api.cli.base import MISTAKE, say_mistake
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ app = typer.Typer(
     cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(users.users, name="user")
-app.add_typer(users.keys, name="key")
+app.add_typer(keys.keys, name="key")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

@@ -158,6 +158,7 @@ class FrontProtocol(FrontConnection):
                 scope={  # type: ignore[typeddict-item]  # What the inference routes ask for.
                     "type": "http",
                     "method": "POST",
+                    "client": self.client,
                     "headers": self.headers,
                 },
                 transport=self.transport,

@@ -1,7 +1,8 @@
 """Which key is this, and does it still open anything?
 
 The key's HMAC looks up its inline state; answers are cached in the process, forgotten when the
-log says that a key was rotated or revoked, at its end, and in any case after `key_cache_s`.
+log says that a key changed, at its end, and in any case after `key_cache_s`. A change is told by
+the database; whatever it does not tell is found by looking twice a second for later positions.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
+from domain.identity.access import access_of, scopes_in
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
 from event_store.log.inline_state import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+    from typing import LiteralString
+    from uuid import UUID
+
     from command_api.identity.vault import Vault
     from event_store.postgres.database import Database
 
@@ -30,11 +37,63 @@ KEY_BYTES_MAX = 512
 RECONNECT_S = 0.5
 LOOKUP_TIMEOUT_S = 2.0
 """Longest wait for the lookup's turn, and again for its answer, seconds."""
+POLL_S = 0.4
+"""Time between looks at what changed, whose notice may have been lost, seconds."""
+CHANGED_MAX = 1_000
+"""Most changed keys of one look; where there are more, all are forgotten."""
 UNKNOWN_MAX = 10_000
 """Most refused keys that are remembered."""
 UNKNOWN_S = 5.0
 """How long one is, where no notice of a new key comes, seconds."""
 HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com`."
+
+
+_LOOKUP = """
+SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
+  extract(epoch FROM expires_at - clock_timestamp()), limits
+FROM api_key WHERE key_hash = ANY(%s)
+"""
+_CHANGED = "SELECT position, key_id FROM api_key WHERE position > %s ORDER BY position LIMIT %s"
+
+
+class StoredKey(NamedTuple):
+    """The inline state of a key; `left_s` is how long it still opens, seconds."""
+
+    key_id: UUID
+    user_id: UUID
+    account_id: UUID
+    masked: str
+    revoked: bool
+    active: bool
+    deleted: bool
+    left_s: Decimal | None
+    limits: dict[str, list[str]] | None
+
+    @property
+    def closed(self) -> str:
+        """Why the key opens nothing; empty where it does."""
+        if self.deleted or self.revoked:
+            return "was deleted" if self.deleted else "was revoked"
+        if self.left_s is not None and self.left_s <= 0:
+            return "is past its end, or was replaced"
+        return "" if self.active else "is switched off"
+
+    def caller(self) -> Caller:
+        """Who calls with it."""
+        limits = self.limits or {}
+        return Caller(
+            key_id=str(self.key_id),
+            user_id=str(self.user_id),
+            account_id=str(self.account_id),
+            account=self.account_id.bytes,
+            masked=self.masked,
+            envelope=(
+                f'"actor":"api_key:{self.key_id}","account_id":"{self.account_id}",'
+                f'"user_id":"{self.user_id}","key_id":"{self.key_id}",'
+            ).encode(),
+            scopes=scopes_in(limits),
+            limits=access_of(limits),
+        )
 
 
 class KeyRing:
@@ -88,22 +147,10 @@ class KeyRing:
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise self._refused(authorization, message, heard)
-        key_id, user_id, account_id, masked, revoked, left_s = row
-        if revoked or (left_s is not None and left_s <= 0):
-            became = "was revoked" if revoked else "is past its end, or was replaced"
-            message = f"This API key {became}. Use another one, or make a new one."
+        if row.closed:
+            message = f"This API key {row.closed}. Use another one, or make a new one."
             raise self._refused(authorization, message, heard)
-        caller = Caller(
-            key_id=str(key_id),
-            user_id=str(user_id),
-            account_id=str(account_id),
-            account=account_id.bytes,
-            masked=masked,
-            envelope=(
-                f'"actor":"api_key:{key_id}","account_id":"{account_id}",'
-                f'"user_id":"{user_id}","key_id":"{key_id}",'
-            ).encode(),
-        )
+        caller, left_s = row.caller(), row.left_s
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
                 self._cache.clear()
@@ -125,7 +172,7 @@ class KeyRing:
             self._unknown[authorization] = (time.monotonic() + UNKNOWN_S, message)
         return invalid_key(message)
 
-    async def _read(self, key_hashes: list[str]) -> tuple[Any, ...] | None:
+    async def _read(self, key_hashes: list[str]) -> StoredKey | None:
         """The key's inline state; raises ApiError 503 when the database does not say in time."""
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
@@ -140,7 +187,7 @@ class KeyRing:
         finally:
             self._lookup.release()
 
-    async def _read_on_either(self, key_hashes: list[str]) -> tuple[Any, ...] | None:
+    async def _read_on_either(self, key_hashes: list[str]) -> StoredKey | None:
         """On the connection that stands, else on a new one: a restart ends what was idle."""
         if self._connection is not None and not self._connection.closed:
             began = time.monotonic()
@@ -155,42 +202,70 @@ class KeyRing:
     @staticmethod
     async def _read_on(
         connection: psycopg.AsyncConnection[Any], key_hashes: list[str]
-    ) -> tuple[Any, ...] | None:
+    ) -> StoredKey | None:
         try:
             with hanging_up(connection, LOOKUP_TIMEOUT_S):
-                cursor = await connection.execute(
-                    "SELECT key_id, user_id, account_id, masked, revoked, "
-                    "extract(epoch FROM expires_at - clock_timestamp()) FROM api_key "
-                    "WHERE key_hash = ANY(%s)",
-                    [key_hashes],
-                )
-                return await cursor.fetchone()
+                cursor = await connection.execute(_LOOKUP, [key_hashes])
+                row = await cursor.fetchone()
+                return None if row is None else StoredKey(*row)
         except psycopg.Error:
             await connection.close()
             raise
 
     async def _listen(self) -> None:
-        """Forget revoked keys; without a connection to hear of them, forget all."""
+        """Forget keys that changed; without a connection to hear of them, forget all."""
         while True:
             try:
                 connection = await self._database.connect_async()
                 async with connection:
                     await connection.execute(f"LISTEN {KEYS_CHANNEL}")
-                    self._cache.clear()
+                    position = await self._newest(connection)
+                    self._forget_all()
                     self._listening = True
-                    async for notice in connection.notifies():
-                        self._forget(notice.payload)
+                    while True:
+                        async for notice in connection.notifies(timeout=POLL_S):
+                            self.forget(notice.payload)
+                        position = await self._missed(connection, position)
             except psycopg.Error as error:
                 logger.warning("cannot listen for revoked keys: %s", error)
             self._listening = False
-            self._unknown.clear()
-            self._cache.clear()
+            self._forget_all()
             await asyncio.sleep(RECONNECT_S)
 
-    def _forget(self, key_id: str) -> None:
-        """A key was made, rotated or revoked."""
+    async def _missed(self, connection: psycopg.AsyncConnection[Any], position: int) -> int:
+        """Forget the keys that changed behind a position, told of or not; returns the newest."""
+        rows = await _asked(connection, _CHANGED, [position, CHANGED_MAX])
+        if len(rows) == CHANGED_MAX:
+            position = await self._newest(connection)
+            self._forget_all()
+            return position
+        for _, key_id in rows:
+            self.forget(str(key_id))
+        return int(rows[-1][0]) if rows else position
+
+    @staticmethod
+    async def _newest(connection: psycopg.AsyncConnection[Any]) -> int:
+        ((position,),) = await _asked(connection, "SELECT coalesce(max(position), 0) FROM api_key")
+        return int(position)
+
+    def forget(self, key_id: str) -> None:
+        """A key was made, or is another now."""
         self._heard += 1
         self._unknown.clear()
         for header, (_, caller) in list(self._cache.items()):
             if caller.key_id == key_id:
                 del self._cache[header]
+
+    def _forget_all(self) -> None:
+        self._heard += 1
+        self._unknown.clear()
+        self._cache.clear()
+
+
+async def _asked(
+    connection: psycopg.AsyncConnection[Any], query: LiteralString, values: Sequence[Any] = ()
+) -> list[tuple[Any, ...]]:
+    """Rows; a connection that gives none in time is as good as none. Raises psycopg.Error."""
+    with hanging_up(connection, LOOKUP_TIMEOUT_S):
+        cursor = await connection.execute(query, values)
+        return await cursor.fetchall()

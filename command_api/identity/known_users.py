@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from command_api.identity.secret import SecretError, read_fingerprints
+from cryptography.exceptions import InvalidTag
+
+from command_api.identity.secret import SecretError, read_fingerprints, sealed_hash_keys
 from command_api.identity.vault import Vault
 from domain.errors import InvalidCommandError
+from domain.identity.api_keys import UnknownKeyError
 from domain.pricing.money import format_usd
 
 if TYPE_CHECKING:
@@ -28,12 +31,13 @@ SELECT u.user_id::text, u.account_id::text,
     WHERE l.account_id = a.account_id AND l.expires_at <= clock_timestamp()),
   coalesce(a.held, 0),
   (SELECT count(*) FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked
-    AND NOT k.replaced AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
+    AND NOT k.replaced AND NOT k.deleted AND k.active
+    AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
 FROM user_secret u LEFT JOIN credit_account a USING (account_id)
 """
 _KEYS = """
 SELECT key_id::text, name, masked, revoked, iso_instant(expires_at) FROM api_key
-WHERE user_id = %s AND NOT replaced ORDER BY key_id
+WHERE user_id = %s AND NOT replaced AND NOT deleted ORDER BY key_id
 """
 
 
@@ -58,6 +62,38 @@ def show_user(database: Database, place: Place, user: str) -> dict[str, Any]:
             message = f"there is no user {user!r}: name one by id or email address"
             raise InvalidCommandError(message)
         return {**_user(row), "keys": _keys(connection, row[0])}
+
+
+def find_user(database: Database, place: Place, user: str) -> str:
+    """The id of a user named by id or address; raises InvalidCommandError or SecretError."""
+    found: str = show_user(database, place, user)["user_id"]
+    return found
+
+
+def find_key(database: Database, place: Place, key: str) -> tuple[str, str]:
+    """The ids of a key's user and of a key named by its id or itself.
+
+    Raises UnknownKeyError or SecretError.
+    """
+    with database.connect() as connection:
+        secret = place.read() if key.startswith("gw_") else None
+        hashes: list[str] = []
+        if secret is not None:
+            try:
+                vault = Vault(secret, sealed_hash_keys(connection))
+            except InvalidTag:
+                message = f"the secret of this database is not in {place}: name the key by id"
+                raise SecretError(message) from None
+            hashes = vault.key_hashes(key.encode())
+        row = connection.execute(
+            "SELECT user_id::text, key_id::text FROM api_key "
+            "WHERE (key_id::text = %s OR key_hash = ANY(%s)) AND NOT deleted",
+            [key, hashes],
+        ).fetchone()
+    if row is None:
+        message = "no such API key"
+        raise UnknownKeyError(message)
+    return row[0], row[1]
 
 
 def _email_hash(database: Database, place: Place, email: str) -> Any:

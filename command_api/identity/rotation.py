@@ -50,6 +50,8 @@ class Rotated:
     """Data keys that the old secret did not open either, left as they were."""
     retired_secrets: int = 0
     """Earlier secrets whose API keys go on."""
+    keys: int = 0
+    """Sealed API keys that were sealed anew."""
 
 
 def rotate(database: Database, place: Place, to: Path | None) -> Rotated:
@@ -99,6 +101,7 @@ def _take_over(connection: psycopg.Connection[Any], old: Vault, new: Vault, done
         message = f"the secret of {done.file} was in force before: rotate to a new one"
         raise SecretError(message)
     _rewrap_users(connection, old, new, done)
+    _reseal_keys(connection, old, new, done)
     generations = connection.execute(
         "SELECT generation FROM installation_secret ORDER BY generation DESC"
     ).fetchall()
@@ -151,3 +154,21 @@ def _rewrap_users(
 def _opened(vault: Vault, wrapped: bytes, sealed: str) -> str:
     """What an event holds encrypted with a user's data key, in hex."""
     return vault.decrypt(wrapped, bytes.fromhex(sealed)).decode()
+
+
+def _reseal_keys(
+    connection: psycopg.Connection[Any], old: Vault, new: Vault, done: Rotated
+) -> None:
+    """Seal each whole key anew; what the old secret did not open either is left as it is."""
+    with connection.cursor("sealed_keys") as keys:
+        keys.itersize = USERS_AT_ONCE
+        keys.execute("SELECT key_hash, sealed FROM sealed_api_key")
+        for key_hash, stored in keys:
+            sealed = old.reseal_key(bytes(stored), new)
+            if sealed is None:
+                done.unreadable += 1
+                continue
+            connection.execute(
+                "UPDATE sealed_api_key SET sealed = %s WHERE key_hash = %s", [sealed, key_hash]
+            )
+            done.keys += 1

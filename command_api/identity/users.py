@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventsourcing.persistence import IntegrityError
 
-from command_api.identity.vault import Vault, new_api_key
+from command_api.identity.keys import KEYS_MAX, Keys
+from command_api.identity.orders import Maker, NewKey
 from domain.errors import InvalidCommandError
-from domain.events.identity import ApiKeyCreated, UserRegistered
+from domain.events.identity import UserRegistered
 from domain.events.sign_in import PasswordSet
 from domain.identity.addresses import check_address
-from domain.identity.api_keys import ApiKey, replay_api_key, revoke_api_key, rotate_api_key
-from domain.identity.key_format import Environment, mask_key
-from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from domain.identity.api_keys import UnknownKeyError, check_name
+from domain.identity.key_format import Environment
+from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
     from uuid import UUID
 
-    from domain.events.base import Event
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+    from command_api.identity.orders import Written
+    from command_api.identity.vault import Vault
+    from domain.events.base import Event, Stamp
+    from domain.identity.access import Limits
     from event_store.postgres.database import Database
 
 _KEEP_SECRETS = (
@@ -41,9 +48,7 @@ class Registration:
     environment: Environment = Environment.LIVE
 
 
-def password_set(
-    user_id: UUID, version: int, envelope: Mapping[str, str], *, how: str
-) -> PasswordSet:
+def password_set(user_id: UUID, version: int, envelope: Stamp, *, how: str) -> PasswordSet:
     """The fact that a user has a new password."""
     return PasswordSet(originator_id=user_id, originator_version=version, **envelope, how=how)
 
@@ -61,10 +66,13 @@ class NewUser:
 class Users:
     """The commands; one short-lived object for each run of the command line."""
 
-    def __init__(self, database: Database, vault: Vault, *, actor: str) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, *, actor: str, keys_max: int = KEYS_MAX
+    ) -> None:
         """`actor` stands on the events."""
-        self._database, self._vault, self._actor = database, vault, actor
+        self._database, self._vault, self._maker = database, vault, Maker(actor)
         self.aggregates = Aggregates(database)
+        self.keys = Keys(database, vault, self.aggregates, keys_max=keys_max)
 
     def close(self) -> None:
         """Disconnect."""
@@ -98,18 +106,24 @@ class Users:
         registered = UserRegistered(
             originator_id=user_id,
             originator_version=1,
-            **new_envelope(self._actor),
+            **new_envelope(self._maker.actor),
             account_id=str(account_id),
             email_ciphertext=seal(address.encode()).hex(),
             username_ciphertext=seal(name.encode()).hex() if name else None,
         )
-        created, api_key = self._new_key(user_id, account_id, wanted.key_name, wanted.environment)
+        first = NewKey(name=check_name(wanted.key_name, []), environment=wanted.environment)
+        created, api_key = self.keys.first(user_id, account_id, first, self._maker)
         events: list[Event] = [registered, created]
         if password:
-            envelope = new_envelope(self._actor)
+            envelope = new_envelope(self._maker.actor)
             events.append(password_set(user_id, 2, envelope, how="registration"))
+
+        def keep(cursor: Cursor[DictRow]) -> None:
+            cursor.execute(_KEEP_SECRETS, secrets)
+            self.keys.seal(cursor, created.originator_id, created.key_hash, api_key)
+
         try:
-            self.aggregates.append(events, lambda cursor: cursor.execute(_KEEP_SECRETS, secrets))
+            self.aggregates.append(events, keep)
         except IntegrityError as error:
             taken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
             if taken == "user_secret_username_hash_key":
@@ -130,54 +144,52 @@ class Users:
         name: str,
         environment: Environment = Environment.LIVE,
         expires_at: datetime | None = None,
+        limits: Limits | None = None,
     ) -> tuple[str, str]:
         """Another key for a user, named by id or address; returns (key id, key).
 
-        Raises InvalidCommandError for an end that is not ahead.
+        Raises InvalidCommandError for an end that is not ahead, and whatever `Keys.create` does.
         """
-        if expires_at is not None and expires_at <= datetime.now(UTC):
-            message = "a key cannot end before it begins: give an instant ahead"
-            raise InvalidCommandError(message)
-        user_id, account_id = self.find_user(user)
-        end = None if expires_at is None else to_iso(expires_at)
-        created, api_key = self._new_key(user_id, account_id, name, environment, end)
-        self.aggregates.append([created])
-        return str(created.originator_id), api_key
+        new = NewKey(name=name, environment=environment, expires_at=expires_at, limits=limits or {})
+        made = self.create(user, new)
+        return made.key_id, made.api_key
+
+    def create(self, user: str, new: NewKey) -> Written:
+        """The same, by all that a key can be."""
+        return self.keys.create(*self.find_user(user), new, self._maker)
+
+    def change_key(self, key: str, members: Mapping[str, Any], limits: Limits) -> tuple[str, bool]:
+        """Change a key, named by its id or itself; returns its id, and whether anything changed.
+
+        Raises whatever `Keys.change` does.
+        """
+        key_id = self.find_key(key)
+        return str(key_id), self.keys.change(key_id, self._maker, members, limits)
+
+    def delete_key(self, key: str) -> str:
+        """Delete a key, named by its id or itself; returns its id. Raises as `Keys.delete`."""
+        key_id = self.find_key(key)
+        self.keys.delete(key_id, self._maker)
+        return str(key_id)
+
+    def rotate_all(self, user: str, grace: timedelta, environment: str = "") -> list[Written]:
+        """Write all keys of a user anew that open something; raises InvalidCommandError."""
+        user_id, _ = self.find_user(user)
+        return self.keys.rotate_others(user_id, self._maker, grace, environment)
 
     def rotate_key(self, key: str, grace: timedelta) -> tuple[str, str, str]:
         """Write a key anew, named by its id or itself; returns (key id, key, the old one's end).
 
         Raises InvalidCommandError.
         """
-        key_id, state = self._state_of(key)
-        api_key = new_api_key(Environment(state.environment if state else Environment.LIVE))
-        until = to_iso(datetime.now(UTC) + grace)
-        rotated = rotate_api_key(
-            state,
-            event_id=str(new_uuid7()),
-            now=now_iso(),
-            actor=self._actor,
-            correlation_id=str(new_uuid7()),
-            key_hash=self._vault.key_hash(api_key.encode()),
-            masked=mask_key(api_key),
-            old_until=until,
-        )
-        self._append([rotated])
-        return str(key_id), api_key, until
+        made = self.keys.rotate(self.find_key(key), self._maker, grace)
+        assert made.old_until is not None
+        return made.key_id, made.api_key, made.old_until
 
     def revoke_key(self, key: str, reason: str) -> str:
         """Revoke a key, named by its id or itself; returns its id. Revoking twice is fine."""
-        key_id, state = self._state_of(key)
-        events = revoke_api_key(
-            state,
-            event_id=str(new_uuid7()),
-            now=now_iso(),
-            actor=self._actor,
-            correlation_id=str(new_uuid7()),
-            reason=reason,
-        )
-        if events:
-            self._append(events)
+        key_id = self.find_key(key)
+        self.keys.revoke(key_id, self._maker, reason)
         return str(key_id)
 
     def find_user(self, user: str) -> tuple[UUID, UUID]:
@@ -197,44 +209,16 @@ class Users:
             raise InvalidCommandError(message)
         return row[0], row[1]
 
-    def _append(self, events: Sequence[Event]) -> None:
-        """Save what was decided; raises InvalidCommandError where it was decided too late."""
-        try:
-            self.aggregates.append(events)
-        except IntegrityError:
-            message = "the key was changed by somebody else at this moment: try again"
-            raise InvalidCommandError(message) from None
-
-    def _state_of(self, key: str) -> tuple[UUID | None, ApiKey | None]:
-        """A key's id and state, named by its id or itself; None and None where there is none."""
+    def find_key(self, key: str) -> UUID:
+        """The id of a key that is named by it or by itself; raises UnknownKeyError."""
         with self._database.connect() as connection:
             row = connection.execute(
-                "SELECT key_id FROM api_key WHERE key_id::text = %s OR key_hash = ANY(%s)",
+                "SELECT key_id FROM api_key WHERE (key_id::text = %s OR key_hash = ANY(%s)) "
+                "AND NOT deleted",
                 [key, self._vault.key_hashes(key.encode())],
             ).fetchone()
         if row is None:
-            return None, None
-        return row[0], replay_api_key(self.aggregates.events_of(row[0]))
-
-    def _new_key(
-        self,
-        user_id: UUID,
-        account_id: UUID,
-        name: str,
-        environment: Environment = Environment.LIVE,
-        expires_at: str | None = None,
-    ) -> tuple[ApiKeyCreated, str]:
-        api_key = new_api_key(environment)
-        event = ApiKeyCreated(
-            originator_id=new_uuid7(),
-            originator_version=1,
-            **new_envelope(self._actor),
-            user_id=str(user_id),
-            account_id=str(account_id),
-            key_hash=self._vault.key_hash(api_key.encode()),
-            masked=mask_key(api_key),
-            name=name,
-            environment=str(environment),
-            expires_at=expires_at,
-        )
-        return event, api_key
+            message = "no such API key"
+            raise UnknownKeyError(message)
+        found: UUID = row[0]
+        return found

@@ -7,6 +7,7 @@ data unreadable for ever (P5).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -14,6 +15,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -49,6 +51,7 @@ class Vault:
         self._token_key = self._derive(secret, b"token hash")
         self.access_key = self._derive(secret, b"access tokens")
         """Signs the access tokens of sessions."""
+        self._seal = Fernet(base64.urlsafe_b64encode(self._derive(secret, b"sealed api keys")))
         self._name_key = self._derive(secret, b"names in events")
         self.fingerprint = self._derive(secret, b"fingerprint")[:FINGERPRINT_BYTES].hex()
         """Tells secrets apart, and says nothing of one."""
@@ -67,6 +70,21 @@ class Vault:
     def key_hashes(self, api_key: bytes) -> list[str]:
         """What a key may be known by: a key outlives the secret that it was made under."""
         return [hmac.digest(key, api_key, "sha256").hex() for key in self._hash_keys]
+
+    def seal_key(self, api_key: str) -> bytes:
+        """A whole key, encrypted (Fernet)."""
+        return self._seal.encrypt(api_key.encode())
+
+    def unseal_key(self, sealed: bytes) -> str:
+        """The whole key; raises cryptography's InvalidToken for that of another secret."""
+        return self._seal.decrypt(sealed).decode()
+
+    def reseal_key(self, sealed: bytes, successor: Vault) -> bytes | None:
+        """The same key, sealed with another secret; None where ours does not open it."""
+        try:
+            return MultiFernet([successor._seal, self._seal]).rotate(sealed)
+        except InvalidToken:
+            return None
 
     def email_hash(self, email: str) -> bytes:
         """HMAC-SHA256 of an address, for uniqueness without the address."""

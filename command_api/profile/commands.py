@@ -14,7 +14,7 @@ from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.identity.addresses import check_address
 from domain.identity.api_keys import replay_api_key, revoke_api_key
 from edge.errors import bad_request
-from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from event_store.ids import new_envelope, to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -195,10 +195,7 @@ class Profiles:
             for (key_id,) in keys:
                 events += revoke_api_key(
                     replay_api_key(self._people.events.events_of(key_id)),
-                    event_id=str(new_uuid7()),
-                    now=now_iso(),
-                    actor=f"user:{user_id}",
-                    correlation_id=events[0].correlation_id,
+                    new_envelope(f"user:{user_id}"),
                     reason="the user left",
                 )
             return events

@@ -16,7 +16,7 @@ from domain.routing import (
     arrange,
     verdict_of,
 )
-from edge.errors import SERVER, ApiError, bad_request
+from edge.errors import PERMISSION, SERVER, ApiError, bad_request
 from providers.inference.registry.names import ModelName
 from providers.inference.registry.offers import price_rank
 from providers.inference.registry.trouble import trouble_of
@@ -42,6 +42,18 @@ class Plan(NamedTuple):
     hedge_after_ms: int | None = None
 
 
+def _within(allowed: frozenset[str], model: str, offers: list[Model]) -> list[Model]:
+    """The offers that a key limited to some providers may use; raises ApiError 403 for none."""
+    kept = [each for each in offers if each.provider in allowed]
+    if offers and not kept:
+        message = (
+            f"This API key may use {', '.join(sorted(allowed))} alone, and none of them serves "
+            f"{model!r} here."
+        )
+        raise ApiError(403, "provider_not_allowed", message, kind=PERMISSION, param="model")
+    return kept
+
+
 def now_ms() -> int:
     """Milliseconds of a steady clock."""
     return time.monotonic_ns() // 1_000_000
@@ -61,14 +73,19 @@ class Router:
         )
         self._health: dict[tuple[str, str], OfferHealth] = {}
 
-    def plan(self, request: Routed, account: str) -> Plan:
-        """The offers for a request; raises ApiError 400, 404 or 503 when there are none."""
+    def plan(self, request: Routed, account: str, allowed: frozenset[str] | None = None) -> Plan:
+        """The offers for a request, of the providers that its key is limited to.
+
+        Raises ApiError 400, 403, 404 or 503 when there are none.
+        """
         routing = request.routing
         if routing is None:
             offers = self._registry.offers(request.model)
+            if allowed:
+                offers = _within(allowed, request.model, offers)
             if len(offers) == 1:
                 return Plan((self._sold(request, offers)[0],))
-        return self._arranged(request, routing, account)
+        return self._arranged(request, routing, account, allowed)
 
     def _sold(self, request: Routed, offers: list[Model]) -> list[Model]:
         """Those that have a price for all that the call can use; raises ApiError 400 for none."""
@@ -82,7 +99,13 @@ class Router:
     def _provider(self, offer: Model) -> Provider:
         return self._registry.providers[offer.provider]
 
-    def _arranged(self, request: Routed, routing: Routing | None, account: str) -> Plan:
+    def _arranged(
+        self,
+        request: Routed,
+        routing: Routing | None,
+        account: str,
+        allowed: frozenset[str] | None,
+    ) -> Plan:
         model = request.model
         wishes = routing.wishes if routing else NO_WISHES
         self._check_names(wishes)
@@ -96,6 +119,8 @@ class Router:
                 offers = self._registry.offers(f"{routing.named}/{name}") or offers
             if not offers:
                 raise self.refusal(name)
+            if allowed:
+                offers = _within(allowed, name, offers)
             offers = self._sold(request, offers)
             for each in self._ordered(name, offers, policy, routing, account):
                 found.setdefault(each.public_id, each)

@@ -12,16 +12,14 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
+from command_api.api_keys import routes as key_routes
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
-from command_api.composition import mailer_of
-from command_api.identity.people import People
 from command_api.operations.table import ROUTES
 from command_api.profile import routes as profile_routes
-from command_api.profile.commands import Profiles
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -30,16 +28,17 @@ from command_api.serving.openapi import with_inference
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
+from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
-from command_api.sign_in.callers import Callers
-from command_api.sign_in.commands import SignIn
 from edge.access import OPEN
-from edge.asgi import header_of, request_id_of
+from edge.asgi import header_of, request_id_of, send_error, send_whole
+from edge.clients import key_in_url
 from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
+from query_api.api_keys import routes as key_read_routes
 from query_api.calls import routes as call_routes
 from query_api.rankings import routes as ranking_routes
 
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from edge.asgi import Message, Receive, Scope, Send
+    from edge.errors import ApiError
     from event_store.postgres.database import Database
 
 EXPOSED = [
@@ -69,6 +69,8 @@ ROUTERS = (
     catalog_routes.router,
     modelz_routes.router,
     account_routes.router,
+    key_read_routes.router,
+    key_routes.router,
     call_routes.router,
     ranking_routes.router,
     sign_in_routes.router,
@@ -93,7 +95,8 @@ class GatewayApp(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if scope["method"] == "POST" and scope["path"] in self.inference:
+        refusal = key_in_url(scope) if scope["query_string"] else None
+        if scope["method"] == "POST" and scope["path"] in self.inference and refusal is None:
             await self.inference[scope["path"]](scope, receive, send)
             return
         request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
@@ -103,32 +106,40 @@ class GatewayApp(FastAPI):
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        serve = self.framework
+        serve = self.framework if refusal is None else _refusing(refusal)
         if self.request_log is not None:
             serve = Logged(serve, self.request_log)
         await serve(scope, receive, send_with_id)
+
+
+def _refusing(error: ApiError) -> Endpoint:
+    """What answers with an error, in the envelope of the path."""
+
+    async def refuse(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"].startswith("/v1/"):
+            await send_error(send, error, [])
+        else:
+            await send_whole(send, error.status, error.plain(), [])
+
+    return refuse
 
 
 def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp:
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
-    people = People(database, vault)
-    sign_in = SignIn(settings, database, people, mailer_of(settings))
-    profiles = Profiles(people, sign_in.send_verification)
+    slices = Slices(settings, database, vault, gateway)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.start()
         reads.open()
-        await asyncio.to_thread(people.open)
-        sign_in.start()
+        await slices.start()
         try:
             yield
         finally:
             await reads.close()
-            await sign_in.stop()
-            await asyncio.to_thread(people.close)
+            await slices.stop()
             await gateway.stop()
             if app.request_log is not None:
                 await asyncio.to_thread(app.request_log.stop)
@@ -157,9 +168,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
-    app.state.authenticate = Callers(gateway.keys, sign_in).authenticate
-    app.state.sign_in = sign_in
-    app.state.profiles = profiles
+    slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(
         gateway.registry,

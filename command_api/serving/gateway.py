@@ -22,6 +22,7 @@ from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.routing.router import Router
+from edge.clients import Proxies
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
 from event_store.append.sweeper import OwnHolds
@@ -89,6 +90,7 @@ class Gateway:
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
             ),
             pseudonyms=Pseudonyms(vault, database),
+            proxies=Proxies(settings.server.proxies),
         )
         self.registry = registry
         self.catalog_log = CatalogLog(

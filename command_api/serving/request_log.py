@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edge.asgi import CALL, header_of, trace_of
+from edge.clients import without_keys
 from event_store.ids import now_iso
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Logged:
         facts: dict[str, Any] = {
             "at": now_iso(),
             "method": scope["method"],
-            "route": self._path or scope["path"][:PATH_CHARACTERS_MAX],
+            "route": self._path or without_keys(scope["path"])[:PATH_CHARACTERS_MAX],
             "status": None,
         }
 

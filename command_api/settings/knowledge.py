@@ -33,6 +33,13 @@ class IdentitySettings(Group):
     key_cache_max: int = Field(
         10_000, ge=1, alias="GATEWAYZ_KEY_CACHE_MAX", description="Most keys cached in a process."
     )
+    keys_per_user_max: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        alias="GATEWAYZ_KEYS_PER_USER_MAX",
+        description="Most API keys of a user, those that were deleted not counted.",
+    )
 
 
 class CatalogSettings(Group):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from command_api.settings.group import Group
+from domain.identity.access import networks_of
 
 
 class InstallationSettings(Group):
@@ -74,11 +75,32 @@ class ServerSettings(Group):
         alias="GATEWAYZ_SHUTDOWN_GRACE_S",
         description="Time for calls in flight at shutdown, seconds.",
     )
+    trusted_proxies: str = Field(
+        "",
+        alias="GATEWAYZ_TRUSTED_PROXIES",
+        description="Addresses and networks of proxies that are believed in `X-Forwarded-For`, "
+        "with commas.",
+    )
     cors_origins: str = Field(
         "",
         alias="GATEWAYZ_CORS_ORIGINS",
         description="Origins whose pages may call from a browser, with commas; `*` is any.",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, given: str) -> str:
+        networks_of(_listed(given))  # Raises ValueError.
+        return given
+
+    @property
+    def proxies(self) -> list[str]:
+        """The trusted proxies, one by one."""
+        return _listed(self.trusted_proxies)
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 class LeaseSettings(Group):

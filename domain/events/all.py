@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    UserRegistered,
+)
 from domain.events.ledger import (
     CreditsGranted,
     HoldExpired,
@@ -42,8 +49,10 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     SessionBegan,
     SessionEnded,
     ApiKeyCreated,
+    ApiKeyChanged,
     ApiKeyRotated,
     ApiKeyRevoked,
+    ApiKeyDeleted,
     ModelListed,
     ModelDelisted,
     PricePublished,

@@ -9,10 +9,19 @@ integers of nano-USD. No personal data stands here in the clear.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+
+class Stamp(TypedDict):
+    """What every event of one action carries; see `Event`."""
+
+    id: str
+    effective_at: str
+    actor: str
+    correlation_id: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from domain.events.base import Event
 
@@ -21,7 +22,11 @@ class UserRegistered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKeyCreated(Event):
-    """A key exists; only its HMAC and a masked form are kept. It may end at an instant."""
+    """A key exists; only its HMAC and a masked form are kept. It may end at an instant.
+
+    `limits` are lists by name (`scopes`, `ip_allowlist`, `domain_referrers`, `models`,
+    `providers`); one that is not there limits nothing.
+    """
 
     TOPIC = "api_key.created.v1"
     CATEGORY = "api_key"
@@ -33,6 +38,21 @@ class ApiKeyCreated(Event):
     name: str
     environment: str = "live"
     expires_at: str | None = None
+    limits: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyChanged(Event):
+    """Members of a key that changed, as they were and as they are.
+
+    Any of `name`, `is_active`, `expires_at` (an instant, null for never) and `limits` (all lists).
+    """
+
+    TOPIC = "api_key.changed.v1"
+    CATEGORY = "api_key"
+
+    before: dict[str, Any]
+    after: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +75,11 @@ class ApiKeyRevoked(Event):
     CATEGORY = "api_key"
 
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKeyDeleted(Event):
+    """The key opens nothing, and is in no list any more."""
+
+    TOPIC = "api_key.deleted.v1"
+    CATEGORY = "api_key"

@@ -1,21 +1,68 @@
-"""Users and API keys: commands decide events, events evolve state.
+"""API keys: commands decide events, events evolve state.
 
-Keeps P5: an address is only ever seen encrypted, a key only as its HMAC.
+Keeps P5: a key is only ever seen as its HMAC.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from domain.errors import InvalidCommandError
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.errors import DomainError, InvalidCommandError
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+)
+from domain.identity.access import ENTRIES_MAX, beyond, scopes_in
+from domain.identity.permissions import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from domain.events.base import Event
+    from domain.events.base import Event, Stamp
+    from domain.identity.access import Limits
+
+NAME_CHARACTERS_MAX = 100
+
+
+class UnknownKeyError(InvalidCommandError):
+    """There is no such key, or none any more."""
+
+    code = "api_key_not_found"
+
+
+class KeyChangedError(InvalidCommandError):
+    """Somebody else changed the key while it was decided."""
+
+    code = "key_changed"
+
+
+class BeyondOwnLimitsError(DomainError):
+    """A key would give more than it has itself."""
+
+    code = "beyond_own_limits"
+
+
+class NameTakenError(DomainError):
+    """Another key of the user has the name."""
+
+    code = "key_name_taken"
+
+
+class TooManyKeysError(DomainError):
+    """The user has as many keys as one may have."""
+
+    code = "too_many_keys"
+
+
+class LastKeyError(DomainError):
+    """Without the key its user could not manage keys any more."""
+
+    code = "last_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +76,20 @@ class ApiKey:
     environment: str
     expires_at: str | None
     revoked: bool
+    name: str = ""
+    is_active: bool = True
+    deleted: bool = False
+    limits: dict[str, list[str]] = field(default_factory=dict)
+
+    def opens(self, now: str) -> bool:
+        """Whether the key opens anything at an instant."""
+        ended = self.expires_at is not None and self.expires_at <= now
+        return self.is_active and not (self.revoked or self.deleted or ended)
+
+    def manages(self, now: str) -> bool:
+        """Whether the key may make and change keys at an instant."""
+        scopes = scopes_in(self.limits)
+        return self.opens(now) and (scopes is None or Permission.WRITE_API_KEYS in scopes)
 
 
 def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
@@ -43,11 +104,17 @@ def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
                 environment=event.environment,
                 expires_at=event.expires_at,
                 revoked=False,
+                name=event.name,
+                limits=event.limits,
             )
         case ApiKeyRotated() if state:
             return replace(state, version=event.originator_version)
+        case ApiKeyChanged() if state:
+            return replace(state, version=event.originator_version, **event.after)
         case ApiKeyRevoked() if state:
             return replace(state, version=event.originator_version, revoked=True)
+        case ApiKeyDeleted() if state:
+            return replace(state, version=event.originator_version, deleted=True)
         case _:
             return state
 
@@ -60,65 +127,137 @@ def replay_api_key(events: Iterable[Event]) -> ApiKey | None:
     return state
 
 
-def revoke_api_key(
-    state: ApiKey | None,
-    *,
-    event_id: str,
-    now: str,
-    actor: str,
-    correlation_id: str,
-    reason: str,
-) -> list[ApiKeyRevoked]:
-    """Revoke a key; revoking it again changes nothing. Raises InvalidCommandError if unknown."""
-    if state is None:
-        message = "no such API key"
+def check_name(name: str, taken: Iterable[str]) -> str:
+    """A name for a key of a user; raises InvalidCommandError or NameTakenError."""
+    name = name.strip()
+    if not name or len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        message = f"a key's name has 1 to {NAME_CHARACTERS_MAX} printable characters"
         raise InvalidCommandError(message)
-    if state.revoked:
+    if name in taken:
+        message = f"you have a key of the name {name!r} already: give another name"
+        raise NameTakenError(message)
+    return name
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """The name, with a number behind it where others have it."""
+    found, number, known = name, 2, set(taken)
+    while found in known:
+        found, number = f"{name} {number}", number + 1
+    return found
+
+
+def check_room(keys: int, most: int) -> None:
+    """Raise TooManyKeysError for a user who has as many keys as one may have."""
+    if keys >= most:
+        message = f"a user has at most {most} keys: delete one that is not used any more"
+        raise TooManyKeysError(message)
+
+
+def check_within(maker: ApiKey, limits: Limits, names: Iterable[str] = ENTRIES_MAX) -> None:
+    """Raise BeyondOwnLimitsError where limits of these names allow what the maker's own do not."""
+    passed = beyond({name: maker.limits[name] for name in names if name in maker.limits}, limits)
+    if passed:
+        message = (
+            f"a key gives no more than it has: this one is limited in {passed} to "
+            f"{', '.join(maker.limits[passed])}"
+        )
+        raise BeyondOwnLimitsError(message)
+
+
+def change_api_key(
+    state: ApiKey | None,
+    after: dict[str, Any],
+    others: Iterable[ApiKey],
+    stamp: Stamp,
+    *,
+    admitted: bool = True,
+) -> list[ApiKeyChanged]:
+    """Give members of a key other values; what they are already changes nothing.
+
+    `after` has any of `name`, `is_active`, `expires_at`, `limits`; `others` are the user's other
+    keys. `admitted` says that whoever asks with this key could still do so. Raises UnknownKeyError,
+    InvalidCommandError for a key that was revoked, and LastKeyError where nobody could manage the
+    user's keys any more.
+    """
+    known, now = _living(state), stamp["effective_at"]
+    changed = {name: value for name, value in after.items() if value != getattr(known, name)}
+    if not changed:
         return []
+    could_still = admitted and replace(known, **changed).manages(now)
+    if known.manages(now) and not could_still:
+        _check_not_last(others, now)
     return [
-        ApiKeyRevoked(
-            originator_id=state.id,
-            originator_version=state.version + 1,
-            id=event_id,
-            effective_at=now,
-            actor=actor,
-            correlation_id=correlation_id,
-            reason=reason,
+        ApiKeyChanged(
+            originator_id=known.id,
+            originator_version=known.version + 1,
+            before={name: getattr(known, name) for name in changed},
+            after=changed,
+            **stamp,
         )
     ]
 
 
+def revoke_api_key(state: ApiKey | None, stamp: Stamp, *, reason: str) -> list[ApiKeyRevoked]:
+    """Revoke a key; revoking it again changes nothing. Raises UnknownKeyError."""
+    known = _known(state)
+    if known.revoked:
+        return []
+    version = known.version + 1
+    return [
+        ApiKeyRevoked(originator_id=known.id, originator_version=version, **stamp, reason=reason)
+    ]
+
+
+def delete_api_key(state: ApiKey | None, others: Iterable[ApiKey], stamp: Stamp) -> ApiKeyDeleted:
+    """Take a key from its user's lists for ever; it opens nothing from now on.
+
+    `others` are the user's other keys. Raises UnknownKeyError, and LastKeyError for the last key
+    that may manage keys.
+    """
+    known, now = _known(state), stamp["effective_at"]
+    if known.manages(now):
+        _check_not_last(others, now)
+    return ApiKeyDeleted(originator_id=known.id, originator_version=known.version + 1, **stamp)
+
+
 def rotate_api_key(
-    state: ApiKey | None,
-    *,
-    event_id: str,
-    now: str,
-    actor: str,
-    correlation_id: str,
-    key_hash: str,
-    masked: str,
-    old_until: str,
+    state: ApiKey | None, stamp: Stamp, *, key_hash: str, masked: str, old_until: str
 ) -> ApiKeyRotated:
     """Write a key anew; its id, name, rights and end stay.
 
-    Raises InvalidCommandError for a key that is unknown, revoked or past its end.
+    Raises UnknownKeyError, and InvalidCommandError for a key that is revoked or past its end.
     """
-    if state is None:
+    known = _living(state)
+    if known.expires_at is not None and known.expires_at <= stamp["effective_at"]:
+        message = f"the key ended at {known.expires_at}: make a new one"
+        raise InvalidCommandError(message)
+    return ApiKeyRotated(
+        originator_id=known.id,
+        originator_version=known.version + 1,
+        **stamp,
+        key_hash=key_hash,
+        masked=masked,
+        old_until=old_until,
+    )
+
+
+def _check_not_last(others: Iterable[ApiKey], now: str) -> None:
+    if not any(each.manages(now) for each in others):
+        message = "no other key of yours could manage your keys then: make another one first"
+        raise LastKeyError(message)
+
+
+def _known(state: ApiKey | None) -> ApiKey:
+    if state is None or state.deleted:
         message = "no such API key"
-    elif state.revoked:
+        raise UnknownKeyError(message)
+    return state
+
+
+def _living(state: ApiKey | None) -> ApiKey:
+    known = _known(state)
+    if known.revoked:
         message = "the key was revoked: make a new one"
-    elif state.expires_at is not None and state.expires_at <= now:
-        message = f"the key ended at {state.expires_at}: make a new one"
-    else:
-        return ApiKeyRotated(
-            originator_id=state.id,
-            originator_version=state.version + 1,
-            id=event_id,
-            effective_at=now,
-            actor=actor,
-            correlation_id=correlation_id,
-            key_hash=key_hash,
-            masked=masked,
-            old_until=old_until,
-        )
-    raise InvalidCommandError(message)
+        raise InvalidCommandError(message)
+    return known

@@ -6,9 +6,15 @@ Pure, and independent of what the append writes beside the events, so that the t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+)
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -26,6 +32,13 @@ class Writing(NamedTuple):
     expires_at: str | None = None
     replaced: bool = False
     """Whether a newer writing of the same key stands in its place."""
+    environment: str = "live"
+    active: bool = True
+    deleted: bool = False
+    limits: dict[str, Any] | None = None
+    """None for a key without any."""
+    position: int = 0
+    """In the log, of the key's last event."""
 
 
 @dataclass(slots=True)
@@ -36,7 +49,7 @@ class KeyWritings:
     _of_key: dict[str, list[str]] = field(default_factory=dict)
     """The digests of a key, the present one last."""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event, position: int = 0) -> None:
         """Take in the next event of the log; most are about something else."""
         match event:
             case ApiKeyCreated():
@@ -48,14 +61,43 @@ class KeyWritings:
                     masked=event.masked,
                     name=event.name,
                     expires_at=event.expires_at,
+                    environment=event.environment,
+                    limits=event.limits or None,
                 )
             case ApiKeyRotated():
                 self._rotate(event)
+            case ApiKeyChanged():
+                self._change(event)
             case ApiKeyRevoked():
-                for each in self._of_key.get(str(event.originator_id), ()):
-                    self.by_hash[each] = self.by_hash[each]._replace(revoked=True)
+                self._in_all(event, revoked=True)
+            case ApiKeyDeleted():
+                self._in_all(event, deleted=True)
             case _:
-                pass
+                return
+        self._in_all(event, position=position)
+
+    def _in_all(self, event: Event, **members: Any) -> None:
+        """Members that every writing of the event's key has from now on."""
+        for each in self._of_key.get(str(event.originator_id), ()):
+            self.by_hash[each] = self.by_hash[each]._replace(**members)
+
+    def _change(self, event: ApiKeyChanged) -> None:
+        """A new end is the present writing's; those that were replaced end no later."""
+        after = event.after
+        members = {name: after[name] for name in ("name",) if name in after}
+        if "is_active" in after:
+            members["active"] = after["is_active"]
+        if "limits" in after:
+            members["limits"] = after["limits"] or None
+        self._in_all(event, **members)
+        if "expires_at" not in after:
+            return
+        for each in self._of_key.get(str(event.originator_id), ()):
+            old = self.by_hash[each]
+            end = _earlier(old.expires_at, after["expires_at"])
+            self.by_hash[each] = old._replace(
+                expires_at=end if old.replaced else after["expires_at"]
+            )
 
     def _rotate(self, event: ApiKeyRotated) -> None:
         """The new writing keeps the key's own end; the old one ends at the earlier of the two."""
@@ -63,7 +105,13 @@ class KeyWritings:
         if not hashes:  # Nothing is known of the key, so nothing can take its place.
             return
         old = self.by_hash[hashes[-1]]
-        ends = [each for each in (old.expires_at, event.old_until) if each is not None]
-        self.by_hash[hashes[-1]] = old._replace(expires_at=min(ends), replaced=True)
+        end = _earlier(old.expires_at, event.old_until)
+        self.by_hash[hashes[-1]] = old._replace(expires_at=end, replaced=True)
         self.by_hash[event.key_hash] = old._replace(masked=event.masked)
         hashes.append(event.key_hash)
+
+
+def _earlier(one: str | None, other: str | None) -> str | None:
+    """The earlier of two instants; None is never."""
+    ends = [each for each in (one, other) if each is not None]
+    return min(ends, default=None)

@@ -7,11 +7,17 @@ inline state is the append function's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+)
 from domain.events.profile import UserDeleted
 from domain.events.sign_in import EmailVerified, SessionEnded
 
@@ -25,14 +31,14 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made, rotated or revoked; the payload is its id."""
+"""Tells the gateways which key was made or is another now; the payload is its id."""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     fact = msgspec.json.decode(stored.state)
     cursor.execute(
-        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at, "
+        "environment, limits) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             fact["key_hash"],
             stored.originator_id,
@@ -41,6 +47,8 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             fact["masked"],
             fact["name"],
             fact.get("expires_at"),
+            fact.get("environment", "live"),
+            _json(fact.get("limits")),
         ],
     )
     _tell(cursor, stored)
@@ -51,9 +59,11 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     rotated = {"key_id": stored.originator_id, **fact}
     cursor.execute(
         "INSERT INTO api_key "
-        "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced) "
+        "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced, "
+        "environment, active, deleted, limits) "
         "SELECT %(key_hash)s, key_id, user_id, account_id, %(masked)s, name, revoked, expires_at, "
-        "true FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
+        "true, environment, active, deleted, limits "
+        "FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
         rotated,
     )
     cursor.execute(
@@ -62,6 +72,29 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         rotated,
     )
     cursor.execute("UPDATE api_key SET replaced = false WHERE key_hash = %(key_hash)s", rotated)
+    _tell(cursor, stored)
+
+
+def _key_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """A new end is the present writing's; those that were replaced end no later."""
+    after = msgspec.json.decode(stored.state)["after"]
+    cursor.execute(
+        "UPDATE api_key SET name = coalesce(%(name)s, name), "
+        "active = coalesce(%(is_active)s, active), "
+        "limits = CASE WHEN %(limited)s THEN %(limits)s::jsonb ELSE limits END, "
+        "expires_at = CASE WHEN NOT %(ending)s THEN expires_at "
+        "WHEN replaced THEN least(expires_at, %(expires_at)s) ELSE %(expires_at)s END "
+        "WHERE key_id = %(key_id)s",
+        {
+            "key_id": stored.originator_id,
+            "name": after.get("name"),
+            "is_active": after.get("is_active"),
+            "limited": "limits" in after,
+            "limits": _json(after.get("limits")),
+            "ending": "expires_at" in after,
+            "expires_at": after.get("expires_at"),
+        },
+    )
     _tell(cursor, stored)
 
 
@@ -83,6 +116,11 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
         [stored.originator_id],
     )
+    cursor.execute(
+        "DELETE FROM sealed_api_key WHERE key_id IN "
+        "(SELECT key_id FROM api_key WHERE user_id = %s)",
+        [stored.originator_id],
+    )
     for table in ("session", "mail_token", "known_origin"):
         cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
 
@@ -91,17 +129,34 @@ def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("UPDATE session SET ended = true WHERE session_id = %s", [stored.originator_id])
 
 
+def _key_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute("UPDATE api_key SET deleted = true WHERE key_id = %s", [stored.originator_id])
+    _tell(cursor, stored)
+
+
 def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Positions appear in order (P7), so who asks for those behind one misses no change."""
+    cursor.execute(
+        "UPDATE api_key SET position = (SELECT notification_id FROM events "
+        "WHERE originator_id = %s AND originator_version = %s) WHERE key_id = %s",
+        [stored.originator_id, stored.originator_version, stored.originator_id],
+    )
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+
+
+def _json(limits: dict[str, Any] | None) -> str | None:
+    return msgspec.json.encode(limits).decode() if limits else None
 
 
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
+    ApiKeyChanged.TOPIC: _key_changed,
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
     EmailVerified.TOPIC: _email_verified,
     SessionEnded.TOPIC: _session_ended,
     UserDeleted.TOPIC: _user_deleted,
+    ApiKeyDeleted.TOPIC: _key_deleted,
 }
 
 

@@ -119,7 +119,7 @@ def _replay(
             for fault in audit.faults(entry):
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
-            keys.apply(entry.event)
+            keys.apply(entry.event, entry.position)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    UserRegistered,
+)
 from domain.events.ledger import (
     CreditsGranted,
     HoldRefused,
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 
 COMPLETION_ID_CHARACTERS_MAX = 256
 """What is longer is not looked for as the id of a reply."""
+KEY_EVENTS = (ApiKeyCreated, ApiKeyChanged, ApiKeyRotated, ApiKeyRevoked, ApiKeyDeleted)
 
 ACTIVITY = Table(
     name="activity_log",
@@ -59,10 +67,10 @@ class ActivityLog(Projection):
     name = "activity_log"
     about = "What happened on each account."
     tables = (ACTIVITY,)
-    revision = 3
+    revision = 4
     handles = (
         *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
-        *(UserRegistered, ApiKeyCreated, ApiKeyRotated, ApiKeyRevoked),
+        *(UserRegistered, *KEY_EVENTS),
     )
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
@@ -89,7 +97,7 @@ class ActivityLog(Projection):
                 amount = event.amount_nano_usd
             case LotExpired():
                 amount = -event.breakage_nano_usd
-            case ApiKeyCreated() | ApiKeyRotated() | ApiKeyRevoked():
+            case _ if isinstance(event, KEY_EVENTS):
                 kind, key_id = f"api_key_{kind}", str(event.originator_id)
             case UserRegistered():
                 kind = "user_registered"

@@ -225,6 +225,55 @@ MEANINGS = {
         "The API key lacks the scope that `scope` names.",
         "Use another key, or give this one the scope.",
     ),
+    "ip_not_allowed": (
+        "The API key's `ip_allowlist` does not hold the client's address.",
+        "Call from one of the list, or add this one; proxies stand in `GATEWAYZ_TRUSTED_PROXIES`.",
+    ),
+    "referrer_not_allowed": (
+        "The API key is for pages of its `domain_referrers`; `Origin` and `Referer` name no other.",
+        "Call from a page of one of the domains, or use a key without the list.",
+    ),
+    "model_not_allowed": (
+        "The API key's list of models does not hold the model.",
+        "Call one of `allowed_models`, or change the key's list.",
+    ),
+    "provider_not_allowed": (
+        "None of the providers that the API key is limited to serves the model.",
+        "Call a model of theirs, or change the key's list.",
+    ),
+    "api_key_not_found": (
+        "No key of yours has this id, or it was deleted.",
+        "`GET /user/api-keys` lists them.",
+    ),
+    "key_name_taken": ("Another key of yours has the name.", "Give another name."),
+    "too_many_keys": (
+        "You have as many keys as one may have (`GATEWAYZ_KEYS_PER_USER_MAX`).",
+        "Delete one that is not used any more.",
+    ),
+    "beyond_own_limits": (
+        "The key that asks would give more than it has itself.",
+        "Stay within its lists, or ask with a key that is not limited.",
+    ),
+    "last_key": (
+        "Without the key nobody could manage your keys any more.",
+        "Make another one first.",
+    ),
+    "key_changed": (
+        "Somebody else changed the key at the same moment.",
+        "Look at it, and try again.",
+    ),
+    "confirmation_needed": (
+        "Deleting a key is for ever, and was not confirmed.",
+        "Send the confirmation that the message names.",
+    ),
+    "unsupported": (
+        "A member that is known, and not served here yet.",
+        "Leave it out.",
+    ),
+    "key_in_url": (
+        "An API key stands in the address, which servers and browsers write down.",
+        "Send it as `Authorization: Bearer KEY`, and rotate it.",
+    ),
     "invalid_idempotency_key": ("The header is no usable key.", "See the message for its form."),
     "invalid_json": ("The body is not JSON.", "The message says where it breaks off."),
     "invalid_page": ("`limit` or `offset` is out of range.", "Stay within what the message says."),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,10 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from command_api.cli.main import app
-from command_api.identity import users as module
+from command_api.identity import keys as module
 from domain.errors import InvalidCommandError
-from domain.identity.api_keys import rotate_api_key
+from domain.identity.api_keys import KeyChangedError, rotate_api_key
 from domain.identity.key_format import Environment, is_key, mask_key
+from event_store.locks import Lock
 from projections.hosting.verify import verify
 from tests.support.harness import eventually, running_gateway
 
@@ -87,19 +90,33 @@ def test_a_rotated_key_opens_under_both_writings_for_the_grace(gateway: RunningG
     assert verify(gateway.database).differences == []
 
 
-def test_of_two_rotations_at_once_one_is_refused(
+def test_rotations_at_once_come_one_after_the_other(gateway: RunningGateway) -> None:
+    """Nobody is left with a key that opens nothing without a word (rule: two commands)."""
+    user, known = gateway.user(), [gateway.users() for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(lambda each: each.rotate_key(user.key_id, timedelta()), known))
+    opening = [key for _, key, _ in made if status(gateway, user, key) == 200]
+    assert len(opening) == 1
+    for each in known:
+        each.close()
+    assert verify(gateway.database).differences == []
+
+
+def test_what_was_decided_too_late_is_refused(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In words; nobody is left with a key that opens nothing (rule: refuse clearly)."""
+    """Also where somebody takes no lock, as an older release (rule: refuse clearly)."""
     user, first, second = gateway.user(), gateway.users(), gateway.users()
 
     def late(*given: object, **more: object) -> object:
         monkeypatch.setattr(module, "rotate_api_key", rotate_api_key)
-        second.rotate_key(user.key_id, timedelta())
+        with monkeypatch.context() as unlocked:
+            unlocked.setattr(module, "Lock", SimpleNamespace(KEYS=Lock.KEYS + 1_000))
+            second.revoke_key(user.key_id, "in between")
         return rotate_api_key(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "rotate_api_key", late)
-    with pytest.raises(InvalidCommandError, match="by somebody else at this moment"):
+    with pytest.raises(KeyChangedError, match="by somebody else at this moment"):
         first.rotate_key(user.key_id, timedelta())
     first.close()
     second.close()

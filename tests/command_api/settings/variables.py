@@ -10,6 +10,8 @@ from command_api.settings.all import GROUPS
 
 def other_value(field: Any) -> Any:
     """A value that a field accepts and that is not its default."""
+    if field.alias == "GATEWAYZ_TRUSTED_PROXIES":
+        return "10.0.0.0/8, 2001:db8::1"  # A text that is read when it is set.
     default, choices = field.default, get_args(field.annotation)
     if choices and all(isinstance(each, str) for each in choices):
         return next(each for each in choices if each != default)

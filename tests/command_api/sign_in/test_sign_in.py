@@ -376,3 +376,31 @@ def test_a_body_or_token_that_cannot_be_used_is_refused(meet: Callable[..., Pers
     for token in BAD_TOKENS:
         shown = {b"authorization": f"Bearer {token}".encode()}
         assert person.client.get("/user/balance", headers=shown).status_code == 401
+
+
+def test_who_signed_in_keeps_keys_of_their_own_alone(
+    gateway: RunningGateway, meet: Callable[..., Person]
+) -> None:
+    """Makes, changes and deletes them; another user's are not there (rule: access)."""
+    ann, bob = meet(), meet("bob@example.com")
+    ann.register()
+    theirs = bob.register(username="bob")["key_id"]
+    ann.login()
+    made = ann.post("/user/api-keys", key_name="laptop")
+    assert is_key(made["api_key"])
+    keys = ann.client.get("/user/api-keys").json()["keys"]
+    mine = next(each["id"] for each in keys if each["key_name"] == "laptop")
+    changed = ann.client.put(f"/user/api-keys/{mine}", json={"key_name": "desk"})
+    assert changed.status_code == 200, changed.text
+    for path, method, body in (
+        (theirs, "PUT", {"key_name": "mine now"}),
+        (theirs, "PUT", {"action": "rotate"}),
+        (theirs, "DELETE", {"confirmation": "DELETE_KEY"}),
+    ):
+        found = ann.client.request(method, f"/user/api-keys/{path}", json=body)
+        assert found.status_code == 404, found.text
+    gone = ann.client.request(
+        "DELETE", f"/user/api-keys/{mine}", json={"confirmation": "DELETE_KEY"}
+    )
+    assert gone.status_code == 200, gone.text
+    assert rows(gateway.database, "SELECT count(*) FROM api_key WHERE NOT deleted") == [(2,)]

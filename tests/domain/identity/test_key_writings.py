@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
+from domain.events.identity import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+    UserRegistered,
+)
 from domain.identity.key_writings import KeyWritings, Writing
 
 if TYPE_CHECKING:
@@ -73,3 +80,39 @@ def test_the_old_writing_ends_first_and_the_new_one_keeps_the_keys_end() -> None
 def test_what_was_never_made_is_not_rotated() -> None:
     """Nor revoked: the append writes nothing either (P8)."""
     assert folded(rotated(EARLY), ApiKeyRevoked(**ENVELOPE)) == {}
+
+
+def changed(**after: Any) -> ApiKeyChanged:
+    """A change; what was before is nothing to the writings."""
+    return ApiKeyChanged(**ENVELOPE, before={}, after=after)
+
+
+def test_a_change_is_of_all_writings_but_a_new_end_lets_none_open_longer() -> None:
+    """Name, switch and limits are the key's; a replaced writing ends no later than before (P8)."""
+    limits = {"scopes": ["read:usage"]}
+    found = folded(
+        created(),
+        rotated(EARLY),
+        changed(name="new", is_active=False, limits=limits),
+        changed(expires_at=LATE),
+    )
+    both: dict[str, Any] = {"name": "new", "active": False, "limits": limits}
+    assert found == {
+        "h1": WRITTEN._replace(replaced=True, expires_at=EARLY, **both),
+        "h2": WRITTEN._replace(masked="gw_…2", expires_at=LATE, **both),
+    }
+    forever = folded(created(LATE), rotated(LATE), changed(expires_at=None, limits={}))
+    assert (forever["h1"].expires_at, forever["h2"].expires_at) == (LATE, None)
+    assert forever["h2"].limits is None
+    assert folded(changed(name="x"), changed(expires_at=None)) == {}
+
+
+def test_a_writing_tells_where_it_last_changed_and_that_it_was_deleted() -> None:
+    """The position of the key's last event, on every writing (P7, P8)."""
+    keys = KeyWritings()
+    keys.apply(created(), 3)
+    keys.apply(rotated(EARLY), 4)
+    keys.apply(UserRegistered(**ENVELOPE, account_id="a", email_ciphertext=""), 5)
+    assert {each.position for each in keys.by_hash.values()} == {4}
+    keys.apply(ApiKeyDeleted(**ENVELOPE), 6)
+    assert {(each.position, each.deleted) for each in keys.by_hash.values()} == {(6, True)}

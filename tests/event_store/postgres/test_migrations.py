@@ -331,6 +331,19 @@ CHECKS = {
     "0040_user_profile": Check(
         (no(column("user_secret", "sealed_profile")),), (column("user_secret", "sealed_profile"),)
     ),
+    "0041_key_limits": Check(
+        (no(column("api_key", "limits")), no(column("api_key", "position"))),
+        (
+            *(column("api_key", each) for each in ("limits", "environment", "position")),
+            column("api_key", "active", "true"),
+            column("api_key", "deleted", "false"),
+            "to_regclass('api_key_position_idx') IS NOT NULL",
+            "to_regclass('api_key_user_idx') IS NOT NULL",
+        ),
+    ),
+    "0042_sealed_api_key": Check(
+        (no_table("sealed_api_key"),), (table("sealed_api_key", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -434,6 +447,11 @@ SEEDS = (
         39,
         LATEST,
         "INSERT INTO known_origin VALUES (gen_random_uuid(), 'origin')",
+    ),
+    Seed(
+        42,
+        LATEST,
+        "INSERT INTO sealed_api_key VALUES (gen_random_uuid()::text, gen_random_uuid(), 'sealed')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

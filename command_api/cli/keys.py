@@ -1,0 +1,306 @@
+"""The verbs about API keys."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from command_api.cli.base import (
+    MISTAKE,
+    NOT_CHECKED,
+    Home,
+    Json,
+    fail,
+    instant,
+    opened_to_read,
+    show,
+)
+from command_api.cli.users import commands_of
+from command_api.composition import place_of_secret
+from command_api.identity.known_users import find_key, find_user
+from command_api.identity.leaks import files_below, leaks_in
+from command_api.identity.orders import NewKey
+from domain.errors import InvalidCommandError
+from domain.identity.access import ADDRESSES, ENTRIES_MAX, MODELS, PROVIDERS, REFERRERS, SCOPES
+from domain.identity.key_format import Environment
+from domain.identity.permissions import scopes_of
+from event_store.ids import to_iso
+from query_api.api_keys.queries import read_key, read_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
+
+    from command_api.identity.orders import Written
+
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+
+GRACE_HOURS_MAX = 8_760.0
+"""A year: longer than that the old writing of a key need not open."""
+NEVER = "never"
+
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option("--scope", help="What it may, as read:usage or write:*; repeat it for more."),
+]
+Addresses = Annotated[
+    list[str] | None, typer.Option("--ip", help="Address or network of its clients; repeat it.")
+]
+Referrers = Annotated[
+    list[str] | None, typer.Option("--referrer", help="Domain of the pages that use it; repeat it.")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Model that it may call, or openai/*."),
+]
+Providers = Annotated[
+    list[str] | None, typer.Option("--provider", help="Provider that it may use; repeat it.")
+]
+Ends = Annotated[str | None, typer.Option(help="When it ends, ISO 8601 with zone, or a day (UTC).")]
+
+
+@keys.command("create")
+def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
+    user: Annotated[str, typer.Option(help="Id or address of the user.")],
+    name: Annotated[
+        str | None, typer.Option(help="What it is for; one of its own for each key of a user.")
+    ] = None,
+    environment: Annotated[Environment, typer.Option(help="Stands in the key.")] = Environment.LIVE,
+    expires_at: Ends = None,
+    scope: Scopes = None,
+    ip: Addresses = None,
+    referrer: Referrers = None,
+    model: Models = None,
+    provider: Providers = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make another key for a user; it is shown this once."""
+    with commands_of(home) as (known, _):
+        end = None if expires_at is None else instant(expires_at)
+        new = NewKey(
+            name=name or "key",
+            numbered=name is None,
+            environment=environment,
+            expires_at=end,
+            limits=_lists(scope, ip, referrer, model, provider),
+        )
+        made = known.create(user, new)
+        told = {"key_id": made.key_id, "api_key": made.api_key, "name": made.name}
+        show(
+            {**told, "environment": environment, "expires_at": end and to_iso(end)},
+            as_json=as_json,
+        )
+
+
+@keys.command("list")
+def key_list(
+    user: Annotated[str, typer.Option(help="Id or address of the user.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print a user's keys, oldest first, one a line."""
+    with opened_to_read(home) as (settings, database):
+        found = read_keys(database, find_user(database, place_of_secret(settings), user))
+    for each in found:
+        if as_json:
+            show(each, as_json=True)
+        else:
+            sys.stdout.write(
+                f"{each['id']}  {each['api_key']}  {each['key_name']}  "
+                f"{_state_of(each)}  requests {each['requests_used']}\n"
+            )
+
+
+@keys.command("show")
+def key_show(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print a key: what it is limited to, how it was used. The key itself stays masked."""
+    with opened_to_read(home) as (settings, database):
+        user_id, key_id = find_key(database, place_of_secret(settings), key)
+        found = read_key(database, user_id, key_id)
+        if found is None:
+            fail("no such API key")
+    show({"user_id": user_id, **found}, as_json=as_json)
+
+
+@keys.command("update")
+def key_update(  # noqa: PLR0913, PLR0917 - each is an option.
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Whether it opens anything.")
+    ] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(help=f"When it ends; `{NEVER}` lifts the end.")
+    ] = None,
+    scope: Scopes = None,
+    ip: Addresses = None,
+    referrer: Referrers = None,
+    model: Models = None,
+    provider: Providers = None,
+    lift: Annotated[
+        list[str] | None, typer.Option(help=f"Limit to lift: {', '.join(ENTRIES_MAX)}.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Change a key; a list that is given replaces the present one, the others stay."""
+    limits = _lists(scope, ip, referrer, model, provider)
+    members: dict[str, Any] = {"name": name, "is_active": active}
+    members = {each: value for each, value in members.items() if value is not None}
+    with commands_of(home) as (known, _):
+        for each in lift or ():
+            if each in limits:
+                message = f"{each} is given and lifted: do one of both"
+                raise InvalidCommandError(message)
+            limits[each] = []
+        if expires_at is not None:
+            members["expires_at"] = None if expires_at == NEVER else to_iso(instant(expires_at))
+        if not members and not limits:
+            message = "nothing to change: name what the key shall be"
+            raise InvalidCommandError(message)
+        key_id, changed = known.change_key(key, members, limits)
+        status = "changed" if changed else "unchanged"
+        show({"key_id": key_id, "status": status}, as_json=as_json)
+
+
+@keys.command("rotate")
+def key_rotate(
+    key: Annotated[str | None, typer.Argument(help="The key's id, or the key itself.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All keys of --user that open.")] = False,
+    user: Annotated[str | None, typer.Option(help="Whose, with --all.")] = None,
+    environment: Annotated[
+        Environment | None, typer.Option(help="Of this one alone, with --all.")
+    ] = None,
+    grace_hours: Annotated[
+        float, typer.Option(min=0, max=GRACE_HOURS_MAX, help="How long the old one still opens.")
+    ] = 24.0,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a key anew: its id, name and end stay; the new writing is shown this once."""
+    if every == (key is not None) or every != (user is not None):
+        fail("name a key, or give --all with --user")
+    with commands_of(home) as (known, _):
+        grace = timedelta(hours=grace_hours)
+        if user is None:
+            key_id, api_key, until = known.rotate_key(key or "", grace)
+            show({"key_id": key_id, "api_key": api_key, "old_until": until}, as_json=as_json)
+            return
+        for made in known.rotate_all(user, grace, environment or ""):
+            _tell(made, as_json=as_json)
+
+
+@keys.command("delete")
+def key_delete(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a key: it opens nothing and is in no list; its events stay."""
+    with commands_of(home) as (known, _):
+        show({"key_id": known.delete_key(key), "status": "deleted"}, as_json=as_json)
+
+
+@keys.command("revoke")
+def key_revoke(
+    key: Annotated[str, typer.Argument(help="The key's id, or the key itself.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a key; running gateways refuse it at once."""
+    with commands_of(home) as (known, _):
+        show({"key_id": known.revoke_key(key, reason), "status": "revoked"}, as_json=as_json)
+
+
+@keys.command("scan")
+def key_scan(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders; - is standard input.")],
+    unchecked: Annotated[
+        bool, typer.Option(help="Also what has the form of a key and a wrong checksum.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for leaked keys in files, offline; never prints one.
+
+    Exit 1 where there is any, 3 where something could not be read.
+    """
+    status = 0
+    for file, opened_file in _opened(paths):
+        try:
+            with opened_file() as stream:
+                for leak in leaks_in(stream):
+                    if not leak.checked and not unchecked:
+                        continue
+                    status = status or MISTAKE
+                    if as_json:
+                        show({"file": file, **asdict(leak)}, as_json=True)
+                    else:
+                        doubt = "" if leak.checked else " (its checksum is wrong)"
+                        sys.stdout.write(f"{file}:{leak.line}: {leak.masked}{doubt}\n")
+        except OSError as error:
+            sys.stderr.write(f"gatewayz: {file} cannot be read: {error.strerror}\n")
+            status = NOT_CHECKED
+    raise typer.Exit(status)
+
+
+def _open(file: Path) -> BinaryIO:
+    return file.open("rb")
+
+
+def _opened(
+    paths: list[str],
+) -> Iterator[tuple[str, Callable[[], AbstractContextManager[BinaryIO]]]]:
+    """What to look through, by name, and how it is opened; folders that cannot be are told."""
+    for path in paths:
+        if path == "-":
+            yield path, lambda: nullcontext(sys.stdin.buffer)
+            continue
+        for file in files_below(Path(path)):
+            yield str(file), partial(_open, file)
+
+
+def _tell(made: Written, *, as_json: bool) -> None:
+    if as_json:
+        show(asdict(made), as_json=True)
+    else:
+        sys.stdout.write(f"{made.key_id}  {made.name}  {made.api_key}\n")
+
+
+def _state_of(key: dict[str, Any]) -> str:
+    if key["revoked"]:
+        return "revoked"
+    if not key["is_active"]:
+        return "inactive"
+    return f"ends {key['expiration_date']}" if key["expiration_date"] else "active"
+
+
+def _lists(
+    scope: list[str] | None,
+    ip: list[str] | None,
+    referrer: list[str] | None,
+    model: list[str] | None,
+    provider: list[str] | None,
+) -> dict[str, list[str]]:
+    """The lists that were given, by the domain's names; raises InvalidCommandError."""
+    given = {ADDRESSES: ip, REFERRERS: referrer, MODELS: model, PROVIDERS: provider}
+    limits = {name: each for name, each in given.items() if each}
+    if scope:
+        kinds: dict[str, list[str]] = {}
+        for each in scope:
+            kind, _, what = each.partition(":")
+            kinds.setdefault(kind, []).append(what)
+        limits[SCOPES] = sorted(scopes_of(kinds))
+    return limits

@@ -1,0 +1,55 @@
+"""The slices of one serving process beside the calls: begun, ended, and handed to their routes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from command_api.api_keys.commands import KeyCommands
+from command_api.composition import mailer_of
+from command_api.identity.people import People
+from command_api.profile.commands import Profiles
+from command_api.sign_in.callers import Callers
+from command_api.sign_in.commands import SignIn
+
+if TYPE_CHECKING:
+    from command_api.identity.vault import Vault
+    from command_api.serving.gateway import Gateway
+    from command_api.settings import Settings
+    from event_store.postgres.database import Database
+
+
+class Slices:
+    """Made with the application; begun and ended with it."""
+
+    def __init__(
+        self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
+    ) -> None:
+        """Nothing is connected yet."""
+        self._people = People(database, vault)
+        self._sign_in = SignIn(settings, database, self._people, mailer_of(settings))
+        self._profiles = Profiles(self._people, self._sign_in.send_verification)
+        self._keys = KeyCommands(
+            database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
+        )
+        self._callers = Callers(gateway.keys, self._sign_in)
+        self._proxies = gateway.calls.proxies
+
+    def hand_to(self, state: Any) -> None:
+        """Hang on the application's state what the slices' routes look for there."""
+        state.authenticate = self._callers.authenticate
+        state.sign_in = self._sign_in
+        state.profiles = self._profiles
+        state.key_commands = self._keys
+        state.proxies = self._proxies
+
+    async def start(self) -> None:
+        """Connect, and begin to work in the background."""
+        await asyncio.to_thread(self._people.open)
+        self._sign_in.start()
+
+    async def stop(self) -> None:
+        """Begin nothing more, and disconnect."""
+        self._keys.close()
+        await self._sign_in.stop()
+        await asyncio.to_thread(self._people.close)
