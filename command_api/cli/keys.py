@@ -24,7 +24,7 @@ from command_api.cli.base import (
 )
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
-from command_api.identity.keys import NewKey
+from command_api.identity.key_orders import NewKey
 from command_api.identity.known_users import find_key, find_user
 from command_api.identity.leaks import files_below, leaks_in
 from domain.errors import InvalidCommandError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from command_api.identity.keys import Written
+    from command_api.identity.key_orders import Written
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 

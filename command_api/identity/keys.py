@@ -7,13 +7,13 @@ stay unique, no user gets more keys than the most, and the last way in is not cl
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
+from command_api.identity.key_orders import Maker, NewKey, Written
 from command_api.identity.vault import new_api_key
 from domain.errors import InvalidCommandError
 from domain.events.base import Event
@@ -40,6 +40,7 @@ from event_store.locks import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
+    from uuid import UUID
 
     import psycopg
 
@@ -50,41 +51,12 @@ if TYPE_CHECKING:
 
 KEYS_MAX = 100
 """Most keys of a user, where no setting says otherwise."""
+NO_KEY = "no such API key"
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
   active, deleted, coalesce(limits, '{}')
 FROM api_key WHERE user_id = %s AND NOT replaced AND NOT deleted ORDER BY key_id
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """Who commands: `key` is the key that calls, None for an operator, whom no limit binds."""
-
-    actor: str
-    key: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewKey:
-    """What a key shall be; lists as in `domain/identity/access.py`."""
-
-    name: str = "key"
-    numbered: bool = False
-    """Whether a name that is taken gets a number, instead of being refused."""
-    environment: Environment = Environment.LIVE
-    expires_at: datetime | None = None
-    limits: Limits = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A key just written, shown this once."""
-
-    key_id: str
-    name: str
-    api_key: str
-    old_until: str | None = None
 
 
 class Keys:
@@ -227,16 +199,26 @@ class Keys:
 
         Raises UnknownKeyError, also for a key of another user than the maker's.
         """
-        with self._keys_of(UUID(self._state(key_id).user_id)) as (connection, known):
+        with self._keys_of(self._owner(key_id)) as (connection, known):
             if maker.key is not None:
                 _one(known, maker.key)
             yield connection, known, self._state(key_id)
 
+    def _owner(self, key_id: UUID) -> UUID:
+        """Whose key it is, asked where a database that is away is noticed at once."""
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT user_id FROM api_key WHERE key_id = %s AND NOT replaced", [key_id]
+            ).fetchone()
+        if row is None:
+            raise UnknownKeyError(NO_KEY)
+        owner: UUID = row[0]
+        return owner
+
     def _state(self, key_id: UUID) -> ApiKey:
         state = replay_api_key(self._aggregates.events_of(key_id))
         if state is None or state.deleted:
-            message = "no such API key"
-            raise UnknownKeyError(message)
+            raise UnknownKeyError(NO_KEY)
         return state
 
     def _rotate(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from command_api.identity.keys import KEYS_MAX, Keys, Maker, NewKey
+from command_api.identity.key_orders import Maker, NewKey
+from command_api.identity.keys import KEYS_MAX, Keys
 from domain.errors import InvalidCommandError
 from domain.events.identity import UserRegistered
 from domain.identity.api_keys import UnknownKeyError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from command_api.identity.keys import Written
+    from command_api.identity.key_orders import Written
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
     from event_store.postgres.database import Database
