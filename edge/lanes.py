@@ -18,6 +18,8 @@ from edge.errors import unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from edge.errors import ApiError
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -27,11 +29,23 @@ are forgotten.
 """
 
 
+def _too_many_reads() -> ApiError:
+    return unavailable("reads_busy", "Too many reads are under way here: try again.")
+
+
 class Lane:
     """A bounded number of threads, and a bounded number of those who wait for one."""
 
-    def __init__(self, name: str, *, threads: int, waiting_max: int) -> None:
-        """No thread is started before it is needed."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        waiting_max: int,
+        busy: Callable[[], ApiError] | None = None,
+    ) -> None:
+        """No thread is started before it is needed. `busy` is the refusal when it is full."""
+        self._busy = busy or _too_many_reads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most = threads + waiting_max
         self._lock = threading.Lock()
@@ -44,7 +58,7 @@ class Lane:
         """
         with self._lock:
             if self._under_way >= self._most:
-                raise unavailable("reads_busy", "Too many reads are under way here: try again.")
+                raise self._busy()
             self._under_way += 1
         future = self._threads.submit(partial(work, *values, **named))
         future.add_done_callback(self._done)

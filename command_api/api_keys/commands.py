@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
 from eventsourcing.persistence import PersistenceError
 
 from command_api.identity.keys import Keys
@@ -20,7 +21,7 @@ from domain.identity.api_keys import (
     TooManyKeysError,
     UnknownKeyError,
 )
-from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable
+from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable, unavailable
 from edge.lanes import Lane
 from event_store.log.aggregates import Aggregates
 
@@ -37,13 +38,18 @@ WAITING_MAX = 64
 """Most commands of a process that wait for a thread; more are refused."""
 
 
+def _too_many() -> ApiError:
+    message = "Too many changes of keys wait here already. Nothing was changed: try again."
+    return unavailable("key_changes_busy", message)
+
+
 class KeyCommands:
     """One for each serving process."""
 
     def __init__(self, database: Database, vault: Vault, ring: KeyRing, *, keys_max: int) -> None:
         """Nothing is connected yet. `ring` forgets what changed."""
         self._database, self._vault, self._ring, self._keys_max = database, vault, ring, keys_max
-        self._lane = Lane("key-commands", threads=THREADS, waiting_max=WAITING_MAX)
+        self._lane = Lane("key-commands", threads=THREADS, waiting_max=WAITING_MAX, busy=_too_many)
         self._lock = threading.Lock()
         self._aggregates: Aggregates | None = None
 
@@ -53,7 +59,7 @@ class KeyCommands:
             return await self._lane.run(self._command, command)
         except DomainError as error:
             raise told(error) from None
-        except PersistenceError:
+        except (PersistenceError, psycopg.OperationalError):
             raise ledger_unavailable() from None
 
     def changed(self, *key_ids: str) -> None:
@@ -71,6 +77,8 @@ class KeyCommands:
     def _command(self, command: Callable[[Keys], T]) -> T:
         with self._lock:
             if self._aggregates is None:
+                # The library would wait half a minute for a database that is away.
+                self._database.connect().close()
                 self._aggregates = Aggregates(self._database)
         keys = Keys(self._database, self._vault, self._aggregates, keys_max=self._keys_max)
         return command(keys)

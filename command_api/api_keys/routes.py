@@ -19,7 +19,7 @@ from command_api.api_keys.schemas import (
     decode_create,
     decode_delete,
 )
-from command_api.identity.orders import Maker, NewKey
+from command_api.identity.key_orders import Maker, NewKey
 from domain.errors import DomainError
 from domain.identity.access import access_of
 from domain.identity.api_keys import UnknownKeyError
@@ -39,7 +39,7 @@ from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.identity.orders import Written
+    from command_api.identity.key_orders import Written
     from domain.identity.access import Limits
     from edge.clients import Proxies
 

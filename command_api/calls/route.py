@@ -219,6 +219,9 @@ class InferenceRoute:
     async def _cached(self, caller: Caller, name: str, head: ReplyHeaders, send: Send) -> bool:
         """Answer as the same request was answered before; False when it was not."""
         found = await self._parts.responses.find(caller, name) if name else None
+        limits = caller.limits
+        if found and limits and limits.providers and found.provider not in limits.providers:
+            found = None  # Another key of the account was answered by a provider that this may not.
         head.more.append((b"x-gatewayz-cache", b"hit" if found else b"miss"))
         if found is None:
             return False

@@ -24,9 +24,9 @@ from command_api.cli.base import (
 )
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
+from command_api.identity.key_orders import NewKey
 from command_api.identity.known_users import find_key, find_user
 from command_api.identity.leaks import files_below, leaks_in
-from command_api.identity.orders import NewKey
 from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, ENTRIES_MAX, MODELS, PROVIDERS, REFERRERS, SCOPES
 from domain.identity.key_format import Environment
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from command_api.identity.orders import Written
+    from command_api.identity.key_orders import Written
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 

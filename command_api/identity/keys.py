@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from command_api.identity.orders import NewKey, Written
+from command_api.identity.key_orders import Maker, NewKey, Written
 from command_api.identity.vault import new_api_key
 from domain.errors import InvalidCommandError
 from domain.events.base import Event
@@ -41,18 +40,19 @@ from event_store.locks import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
+    from uuid import UUID
 
     import psycopg
 
-    from command_api.identity.orders import Maker
+    from command_api.identity.key_orders import Maker
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
     from event_store.log.aggregates import Aggregates
     from event_store.postgres.database import Database
 
-NO_KEY = "no such API key"
 KEYS_MAX = 100
 """Most keys of a user, where no setting says otherwise."""
+NO_KEY = "no such API key"
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
   active, deleted, coalesce(limits, '{}')
@@ -206,13 +206,24 @@ class Keys:
 
         Raises UnknownKeyError, also for a key of another user than the maker's.
         """
-        owner = self._state(key_id).user_id
-        if maker.user not in {None, owner}:
+        owner = self._owner(key_id)
+        if maker.user not in {None, str(owner)}:
             raise UnknownKeyError(NO_KEY)
-        with self._keys_of(UUID(owner)) as (connection, known):
+        with self._keys_of(owner) as (connection, known):
             if maker.key is not None:
                 _one(known, maker.key)
             yield connection, known, self._state(key_id)
+
+    def _owner(self, key_id: UUID) -> UUID:
+        """Whose key it is, asked where a database that is away is noticed at once."""
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT user_id FROM api_key WHERE key_id = %s AND NOT replaced", [key_id]
+            ).fetchone()
+        if row is None:
+            raise UnknownKeyError(NO_KEY)
+        owner: UUID = row[0]
+        return owner
 
     def _state(self, key_id: UUID) -> ApiKey:
         state = replay_api_key(self._aggregates.events_of(key_id))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventsourcing.persistence import IntegrityError
 
+from command_api.identity.key_orders import Maker, NewKey
 from command_api.identity.keys import KEYS_MAX, Keys
-from command_api.identity.orders import Maker, NewKey
 from domain.errors import InvalidCommandError
 from domain.events.identity import UserRegistered
 from domain.events.sign_in import PasswordSet
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from psycopg.rows import DictRow
 
-    from command_api.identity.orders import Written
+    from command_api.identity.key_orders import Written
     from command_api.identity.vault import Vault
     from domain.events.base import Event, Stamp
     from domain.identity.access import Limits

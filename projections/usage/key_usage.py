@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.events.ledger import HoldResolved
 from projections.call_facts import UNKNOWN, facts_of
@@ -10,7 +10,11 @@ from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, counts, key, sums
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
     from event_store.log.reading import LogEntry
+    from projections.engine.projection import Select
     from projections.engine.tables import Changes
 
 KEY_USAGE = Table(
@@ -58,3 +62,36 @@ class KeyUsage(Projection):
                 event.effective_at,
             ),
         )
+
+
+class KeyInUse(NamedTuple):
+    """A key as it stands beside the log, and what it was used for."""
+
+    key_id: str
+    masked: str
+    name: str
+    environment: str
+    is_active: bool
+    revoked: bool
+    expires_at: datetime | None
+    limits: dict[str, Any]
+    created_at: datetime | None
+    changed_at: datetime | None
+    requests: int
+    last_used_at: datetime | None
+
+
+def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
+    """The keys of a user that were not deleted, oldest first."""
+    rows = select(
+        "SELECT k.key_id::text, k.masked, k.name, k.environment, k.active AND NOT k.revoked, "
+        "k.revoked, k.expires_at, coalesce(k.limits, '{}'), "
+        "(SELECT booked_at FROM events e "
+        "WHERE e.originator_id = k.key_id AND e.originator_version = 1), "
+        "(SELECT booked_at FROM events e WHERE e.notification_id = k.position), "
+        "coalesce(u.requests, 0), u.last_used_at "
+        f"FROM api_key k LEFT JOIN {KEY_USAGE.view} u ON u.key_id = k.key_id::text "
+        "WHERE k.user_id = %s AND NOT k.replaced AND NOT k.deleted ORDER BY k.key_id",
+        [user_id],
+    )
+    return [KeyInUse(*row) for row in rows]

@@ -11,25 +11,17 @@ from domain.identity.permissions import lists_of
 from event_store.ids import to_iso
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
-from projections.usage.key_usage import KEY_USAGE
+from projections.engine.projection import select_on
+from projections.usage.key_usage import read_keys_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from event_store.postgres.database import Connects
+    from projections.usage.key_usage import KeyInUse
 
 USAGE = projection_named("key_usage")
 LAST_SHOWN = 4
-_KEYS = f"""
-SELECT k.key_id::text, k.masked, k.name, k.environment, k.active AND NOT k.revoked, k.revoked,
-  k.expires_at, coalesce(k.limits, '{{}}'),
-  (SELECT booked_at FROM events e WHERE e.originator_id = k.key_id AND e.originator_version = 1),
-  (SELECT booked_at FROM events e WHERE e.notification_id = k.position),
-  coalesce(u.requests, 0), u.last_used_at
-FROM api_key k LEFT JOIN {KEY_USAGE.view} u ON u.key_id = k.key_id::text
-WHERE k.user_id = %s AND NOT k.replaced AND NOT k.deleted
-ORDER BY k.key_id
-"""
 
 
 def read_keys(database: Connects, user_id: str, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
@@ -40,10 +32,10 @@ def read_keys(database: Connects, user_id: str, *, wait_s: float = 0.0) -> list[
     with database.connect() as connection:
         if wait_s:
             await_own_writes(connection, USAGE, wait_s)
-        rows = connection.execute(_KEYS.encode(), [UUID(user_id)]).fetchall()
-    primary = next((row[0] for row in rows if not row[5]), None)
+        rows = read_keys_in_use(select_on(connection), UUID(user_id))
+    primary = next((each.key_id for each in rows if not each.revoked), None)
     now = datetime.now(UTC)
-    return [{**_shown(row, now), "is_primary": row[0] == primary} for row in rows]
+    return [{**_shown(each, now), "is_primary": each.key_id == primary} for each in rows]
 
 
 def read_key(database: Connects, user_id: str, key_id: str) -> dict[str, Any] | None:
@@ -57,28 +49,27 @@ def scopes_shown(limits: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return {} if scopes is None else lists_of(scopes)
 
 
-def _shown(row: tuple[Any, ...], now: datetime) -> dict[str, Any]:
-    (key_id, masked, name, environment, active, revoked, ends, limits, made, changed) = row[:10]
-    requests, used = row[10:]
+def _shown(key: KeyInUse, now: datetime) -> dict[str, Any]:
+    limits, ends = key.limits, key.expires_at
     return {
-        "id": key_id,
-        "api_key": masked,
-        "last4": masked[-LAST_SHOWN:],
-        "key_name": name,
-        "environment_tag": environment,
+        "id": key.key_id,
+        "api_key": key.masked,
+        "last4": key.masked[-LAST_SHOWN:],
+        "key_name": key.name,
+        "environment_tag": key.environment,
         "scope_permissions": scopes_shown(limits),
-        "is_active": active,
-        "revoked": revoked,
+        "is_active": key.is_active,
+        "revoked": key.revoked,
         "expiration_date": _iso(ends),
         "days_remaining": None if ends is None else max(0, (ends - now).days),
         "max_requests": None,
-        "requests_used": requests,
+        "requests_used": key.requests,
         "requests_remaining": None,
         "usage_percentage": None,
         **{each: limits.get(each, []) for each in (ADDRESSES, REFERRERS, MODELS, PROVIDERS)},
-        "created_at": _iso(made),
-        "updated_at": _iso(changed),
-        "last_used_at": _iso(used),
+        "created_at": _iso(key.created_at),
+        "updated_at": _iso(key.changed_at),
+        "last_used_at": _iso(key.last_used_at),
     }
 
 

@@ -258,6 +258,10 @@ MEANINGS = {
         "Without the key nobody could manage your keys any more.",
         "Make another one first.",
     ),
+    "key_changes_busy": (
+        "Too many changes of keys wait in the process already.",
+        "Try again after `Retry-After`.",
+    ),
     "key_changed": (
         "Somebody else changed the key at the same moment.",
         "Look at it, and try again.",

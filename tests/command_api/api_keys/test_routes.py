@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from command_api.api_keys.schemas import BODY_BYTES_MAX
+from command_api.identity import key_ring
 from domain.identity.key_format import is_key, mask_key
 from tests.support.harness import running_gateway
 
@@ -133,9 +134,23 @@ def test_use_is_told_with_the_keys(gateway: RunningGateway) -> None:
     assert {each["max_requests"] for each in got["keys"]} == {None}
 
 
-def test_a_change_is_in_force_with_its_reply(gateway: RunningGateway) -> None:
-    """In the process that made it, whatever was cached (rule: access)."""
-    user = gateway.user()
+@pytest.fixture
+def deaf(
+    database: Database,
+    tmp_path: Path,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[RunningGateway]:
+    """One that keeps keys for an hour, hears of no change, and looks for none."""
+    monkeypatch.setattr(key_ring, "KEYS_CHANNEL", "nobody_speaks_here")
+    monkeypatch.setattr(key_ring, "POLL_S", 3_600)
+    with running_gateway(database, tmp_path / "home", upstream, key_cache_s=3600) as serving:
+        yield serving
+
+
+def test_a_change_is_in_force_with_its_reply(deaf: RunningGateway) -> None:
+    """In the process that made it, whatever was cached and nobody tells (rule: access)."""
+    gateway, user = deaf, deaf.user()
     other = made(gateway, user, "other")
     for turn in range(3):
         assert gateway.chat(other, {}).status_code == 200

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from command_api.identity import key_ring
-from command_api.identity.orders import Maker
+from command_api.identity.key_orders import Maker
 from tests.support.harness import eventually, running_gateway
 
 if TYPE_CHECKING:

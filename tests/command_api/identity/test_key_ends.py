@@ -90,6 +90,16 @@ def test_a_rotated_key_opens_under_both_writings_for_the_grace(gateway: RunningG
     assert verify(gateway.database).differences == []
 
 
+def test_a_key_opens_in_the_environment_that_stands_in_it(gateway: RunningGateway) -> None:
+    """Its text written for another one is no key, nor is any other writing of it (rule: access)."""
+    user = gateway.user()
+    for written in ("gw_test_", "gw_dev_", "GW_LIVE_", "gw_live", " gw_live_"):
+        key = user.api_key.replace("gw_live_", written, 1)
+        got = gateway.chat(replace(user, api_key=key), {})
+        expected = 200 if written == " gw_live_" else 401
+        assert got.status_code == expected, written
+
+
 def test_rotations_at_once_come_one_after_the_other(gateway: RunningGateway) -> None:
     """Nobody is left with a key that opens nothing without a word (rule: two commands)."""
     user, known = gateway.user(), [gateway.users() for _ in range(4)]

@@ -172,6 +172,26 @@ def test_a_key_of_providers_asks_those_alone(gateway: RunningGateway) -> None:
     gateway.verified()
 
 
+def test_a_kept_reply_is_of_a_provider_that_the_key_may_use(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """What another key of the account was answered is not passed on (rule: access)."""
+    providers = TWO.format(url=upstream.base_url)
+    with running_gateway(
+        database, tmp_path / "home", upstream, providers=providers, response_cache_s=60
+    ) as serving:
+        user = serving.user()
+        first = limited(serving, user, providers=["first"])
+        second = limited(serving, user, providers=["second"])
+        told_of = [
+            (got.headers["x-gatewayz-provider"], got.headers["x-gatewayz-cache"])
+            for got in (
+                serving.chat(each, {"model": "org/model"}) for each in (first, first, second)
+            )
+        ]
+        assert told_of == [("first", "miss"), ("first", "hit"), ("second", "miss")]
+
+
 def test_a_key_in_the_address_is_refused_and_not_written_down(
     database: Database,
     tmp_path: Path,

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from cryptography.fernet import InvalidToken
 
-from command_api.identity.orders import Maker, NewKey
+from command_api.identity.key_orders import Maker, NewKey
 from command_api.identity.rotation import rotate
 from command_api.identity.secret import Place, open_vault
 from command_api.identity.users import Users

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from command_api.identity.orders import Maker
+from command_api.identity.key_orders import Maker
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
 from query_api.api_keys.queries import read_key, read_keys, scopes_shown

@@ -1,4 +1,4 @@
-"""What commands on API keys are given, and what they give."""
+"""What is asked of the commands on API keys, by whom, and what they give."""
 
 from __future__ import annotations
 
