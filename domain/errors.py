@@ -5,6 +5,10 @@ DomainError
 ├── InvalidPriceError       a price that is missing, negative or not a decimal
 ├── InvalidTransitionError  an event that the life of a hold does not allow
 └── InvalidCommandError     a command on a user or key that makes no sense now
+    ├── UnknownUserError    there is no such user
+    ├── UnknownRoleError    there is no such role
+    ├── OwnRoleError        nobody changes their own role
+    └── LastAdminError      somebody has to be left who may change roles
 """
 
 from __future__ import annotations
@@ -38,3 +42,27 @@ class InvalidCommandError(DomainError):
     """The command is refused in the current state of its aggregate."""
 
     code = "invalid_command"
+
+
+class UnknownUserError(InvalidCommandError):
+    """There is no such user."""
+
+    code = "unknown_user"
+
+
+class UnknownRoleError(InvalidCommandError):
+    """There is no such role; the message names those there are."""
+
+    code = "unknown_role"
+
+
+class OwnRoleError(InvalidCommandError):
+    """Nobody changes their own role: an admin could not be held to it by another."""
+
+    code = "own_role"
+
+
+class LastAdminError(InvalidCommandError):
+    """The last admin stays one, or nobody could change roles any more."""
+
+    code = "last_admin"

@@ -1,7 +1,8 @@
 """Which key is this, and does it still open anything?
 
 The key's HMAC looks up its inline state; answers are cached in the process, forgotten when the
-log says that a key was rotated or revoked, at its end, and in any case after `key_cache_s`.
+log says that a key was rotated or revoked, or its user's role changed, at its end, and in any case
+after `key_cache_s`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from domain.identity.roles import role_of
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
 from event_store.log.inline_state import KEYS_CHANNEL
@@ -88,7 +90,7 @@ class KeyRing:
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise self._refused(authorization, message, heard)
-        key_id, user_id, account_id, masked, revoked, left_s = row
+        key_id, user_id, account_id, masked, revoked, left_s, role = row
         if revoked or (left_s is not None and left_s <= 0):
             became = "was revoked" if revoked else "is past its end, or was replaced"
             message = f"This API key {became}. Use another one, or make a new one."
@@ -103,6 +105,7 @@ class KeyRing:
                 f'"actor":"api_key:{key_id}","account_id":"{account_id}",'
                 f'"user_id":"{user_id}","key_id":"{key_id}",'
             ).encode(),
+            role=role_of(role),
         )
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
@@ -160,7 +163,8 @@ class KeyRing:
             with hanging_up(connection, LOOKUP_TIMEOUT_S):
                 cursor = await connection.execute(
                     "SELECT key_id, user_id, account_id, masked, revoked, "
-                    "extract(epoch FROM expires_at - clock_timestamp()) FROM api_key "
+                    "extract(epoch FROM expires_at - clock_timestamp()), "
+                    "(SELECT role FROM user_role r WHERE r.user_id = api_key.user_id) FROM api_key "
                     "WHERE key_hash = ANY(%s)",
                     [key_hashes],
                 )
@@ -179,7 +183,7 @@ class KeyRing:
                     self._cache.clear()
                     self._listening = True
                     async for notice in connection.notifies():
-                        self._forget(notice.payload)
+                        self.forget(notice.payload)
             except psycopg.Error as error:
                 logger.warning("cannot listen for revoked keys: %s", error)
             self._listening = False
@@ -187,10 +191,10 @@ class KeyRing:
             self._cache.clear()
             await asyncio.sleep(RECONNECT_S)
 
-    def _forget(self, key_id: str) -> None:
-        """A key was made, rotated or revoked."""
+    def forget(self, changed: str) -> None:
+        """A key was made, rotated or revoked, or a user's role changed: the id of either."""
         self._heard += 1
         self._unknown.clear()
         for header, (_, caller) in list(self._cache.items()):
-            if caller.key_id == key_id:
+            if changed in (caller.key_id, caller.user_id):
                 del self._cache[header]

@@ -18,6 +18,8 @@ from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.operations.table import ROUTES
+from command_api.roles import routes as role_update_routes
+from command_api.roles.desk import AdminDesk
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -35,6 +37,7 @@ from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
 from query_api.calls import routes as call_routes
 from query_api.rankings import routes as ranking_routes
+from query_api.roles import routes as role_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,6 +67,8 @@ ROUTERS = (
     account_routes.router,
     call_routes.router,
     ranking_routes.router,
+    role_update_routes.router,
+    role_routes.router,
 )
 
 
@@ -104,6 +109,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
+    desk = AdminDesk(database, vault, gateway.keys.forget)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,6 +118,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         try:
             yield
         finally:
+            desk.close()
             await reads.close()
             await gateway.stop()
             if app.request_log is not None:
@@ -142,7 +149,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         )
     )
     app.state.authenticate = gateway.keys.authenticate
-    app.state.read_parts = reads.parts(gateway)
+    app.state.admin_desk = desk
+    app.state.read_parts = reads.parts(gateway, desk.note_read)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,

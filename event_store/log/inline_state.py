@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from domain.events.access import UserRoleChanged
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made, rotated or revoked; the payload is its id."""
+"""Tells the gateways which key was made, rotated or revoked, or whose role was changed: the payload
+is the id of the key, or of the user.
+"""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -68,6 +71,18 @@ def _key_revoked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     _tell(cursor, stored)
 
 
+def _role_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    cursor.execute(
+        "INSERT INTO user_role (user_id, role, position) "
+        "SELECT originator_id, %s, notification_id FROM events "
+        "WHERE originator_id = %s AND originator_version = %s "
+        "ON CONFLICT (user_id) DO UPDATE SET role = excluded.role, position = excluded.position",
+        [fact["to_role"], stored.originator_id, stored.originator_version],
+    )
+    _tell(cursor, stored)
+
+
 def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
 
@@ -76,6 +91,7 @@ HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
+    UserRoleChanged.TOPIC: _role_changed,
 }
 
 

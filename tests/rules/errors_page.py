@@ -185,6 +185,23 @@ MEANINGS = {
         "The caller's role may not do this.",
         "Ask an administrator of the house.",
     ),
+    "last_admin": (
+        "Nobody could change roles any more.",
+        "Make another admin first.",
+    ),
+    "own_role": (
+        "Nobody changes their own role.",
+        "Ask another admin; operators: `gatewayz role set`.",
+    ),
+    "role_refused": (
+        "The change of role cannot be made as it was asked for.",
+        "The message says why.",
+    ),
+    "unknown_role": ("There is no such role.", "The message lists them."),
+    "user_not_found": (
+        "There is no user of this id.",
+        "`gatewayz user show` finds a user's id by the address.",
+    ),
     "insufficient_scope": (
         "The API key lacks the scope that `scope` names.",
         "Use another key, or give this one the scope.",

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 RUNNER = CliRunner()
-WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
+WORDS = {"verify", "replay", "list", "show", "query", "statement", "export", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
-ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
+ARGUMENTS = {
+    "audit export": ["--json"],
+    "ledger statement": ["--account", str(UUID(int=7))],
+    "role show": [str(UUID(int=7))],
+    "user show": [str(UUID(int=7))],
+}
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
+    "role set": ["ann@example.com", "admin", "--reason", "test"],
     "grant": ["ann@example.com", "5"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],

@@ -311,6 +311,15 @@ CHECKS = {
         (no(function("ledger_resolve", "house_loss_of_day")),),
         (function("ledger_resolve", "house_loss_of_day"),),
     ),
+    "0038_user_roles": Check(
+        (no_table("user_role"), no_function("last_admin_stays")),
+        (
+            table("user_role", never="DELETE, TRUNCATE"),
+            column("user_role", "position"),
+            function("last_admin_stays", "the last admin"),
+            f"NOT has_table_privilege('{READER_ROLE}', to_regclass('user_role'), 'SELECT')",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -392,6 +401,12 @@ SEEDS = (
         33,
         LATEST,
         "INSERT INTO house_loss_of_day VALUES ('2026-01-01', gen_random_uuid(), 5)",
+    ),
+    Seed(
+        38,
+        LATEST,
+        "INSERT INTO user_role VALUES "
+        "(gen_random_uuid(), 'admin', 1), (gen_random_uuid(), 'user', 2)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
