@@ -35,6 +35,7 @@ from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
+from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
@@ -68,6 +69,7 @@ ROUTERS = (
     call_routes.router,
     ranking_routes.router,
     role_update_routes.router,
+    audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,
 )
 

@@ -198,6 +198,7 @@ MEANINGS = {
         "The message says why.",
     ),
     "unknown_role": ("There is no such role.", "The message lists them."),
+    "api_key_not_found": ("The caller has no API key of this id.", "Name one of your own."),
     "user_not_found": (
         "There is no user of this id.",
         "`gatewayz user show` finds a user's id by the address.",
@@ -254,8 +255,8 @@ MEANINGS = {
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
     ),
     "period_too_long": (
-        "The statement has too many lines between `from` and `to` to be summed.",
-        "Ask for a shorter time; the message says where the next may begin.",
+        "There are too many lines between `from` and `to` to be summed, or exported at once.",
+        "Ask for a shorter time; of a statement the message says where the next may begin.",
     ),
     "unknown_parameter": (
         "The query has a parameter that the route does not know.",

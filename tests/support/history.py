@@ -14,12 +14,16 @@ import msgspec
 from command_api.catalog.log import CatalogLog
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
+from command_api.roles.commands import Actor, give_role
+from domain.events.access import AdminRead
+from domain.identity.permissions import Role
 from domain.ledger.lots import GrantKind
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
 from event_store.append.entries import Entry, EntryKind
-from event_store.ids import new_uuid7, now_iso, to_iso
+from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from event_store.log.aggregates import Aggregates
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
@@ -66,6 +70,7 @@ class History:
         )
 
         tell_catalog(database)
+        tell_roles(database, [UUID(each.user_id) for each in made[:2]])
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
@@ -97,6 +102,29 @@ class History:
             ended += end
         self.append(*held)
         self.append(*ended)
+
+
+def tell_roles(database: Database, users: list[UUID]) -> None:
+    """An admin, what was looked at, and a change of a role with a reason and without."""
+    admin, other = users[0], users[-1]
+    operator = Actor("operator:cli")
+    give_role(database, admin, Role.ADMIN, actor=operator, reason="runs the house")
+    by_admin = Actor(f"api_key:{new_uuid7()}", str(admin), "origin-0011")
+    if other != admin:
+        give_role(database, other, Role.DEVELOPER, actor=by_admin, reason="")
+    aggregates = Aggregates(database)
+    for looked_at in (str(other), None):
+        note = AdminRead(
+            originator_id=new_uuid7(),
+            originator_version=1,
+            **new_envelope(by_admin.name),
+            by_user_id=str(admin),
+            route="/audit",
+            user_id=looked_at,
+            origin=by_admin.origin,
+        )
+        aggregates.append([note])
+    aggregates.close()
 
 
 def tell_catalog(database: Database) -> None:
