@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.audit.told import TOLD, object_of
+from projections.audit.told import TOLD, Subject, object_of
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, key
 
@@ -103,21 +103,24 @@ def line_of(entry: LogEntry) -> Line | None:
     told = TOLD.get(type(event))
     if told is None:
         return None
-    stream = str(event.originator_id)
-    subject = getattr(event, told.subject_in) if told.subject_in else stream
+    kind = str(getattr(event, told.kind_in)) if told.kind_in else told.subject
+    named = getattr(event, told.subject_in) if told.subject_in else event.originator_id
+    subject = _text(str(named or ""))
     return Line(
         position=entry.position,
         event_id=event.id,
         booked_at=entry.booked_at,
         actor=_text(event.actor),
         actor_kind=_kind_of(event.actor),
-        actor_user_id=_uuid_in(event, "by_user_id"),
+        actor_user_id=_uuid(getattr(event, "by_user_id", None)),
         action=told.action,
-        subject_kind=told.subject,
-        subject_id=_text(subject or ""),
-        user_id=stream if event.CATEGORY == "user" else _uuid_in(event, "user_id"),
-        account_id=_uuid_in(event, "account_id"),
-        key_id=stream if event.CATEGORY == "api_key" else None,
+        subject_kind=kind,
+        subject_id=subject,
+        user_id=_uuid(subject if kind == Subject.USER else getattr(event, "user_id", None)),
+        account_id=_uuid(
+            subject if kind == Subject.ACCOUNT else getattr(event, "account_id", None)
+        ),
+        key_id=_uuid(subject if kind == Subject.KEY else None),
         origin=_text(getattr(event, "origin", "")),
         before=_json(event, told.before),
         after=_json(event, told.after),
@@ -131,10 +134,10 @@ def _kind_of(actor: str) -> str:
     return actor if actor.startswith(BY_OPERATOR) else SYSTEM
 
 
-def _uuid_in(event: Event, name: str) -> str | None:
-    """A member that holds an id, where the event has it and it is one."""
-    with suppress(ValueError, TypeError, AttributeError):
-        return str(UUID(getattr(event, name)))
+def _uuid(told: str | None) -> str | None:
+    """An id, where it is one."""
+    with suppress(ValueError):
+        return str(UUID(told)) if told else None
     return None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Subject(StrEnum):
-    """What an act was done to, and with it the member that names it."""
+    """What an act was done to."""
 
     USER = "user"
     KEY = "key"
@@ -40,7 +40,8 @@ class Told:
 
     `before` and `after` say under which name which member is told; where they are the name of a
     member, that member is such an object itself. `subject_in` names the member with the subject's
-    id, the stream's own where it is empty.
+    id, the stream's own where it is empty. Where the event itself says whether it is about a key, a
+    user or an account, `kind_in` names the member that does, and `subject` is not looked at.
     """
 
     action: str
@@ -48,6 +49,7 @@ class Told:
     before: Mapping[str, str] | str = field(default_factory=dict)
     after: Mapping[str, str] | str = field(default_factory=dict)
     subject_in: str = ""
+    kind_in: str = ""
 
 
 _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,6 +13,7 @@ import pytest
 
 from domain.events.access import AdminRead, UserRoleChanged
 from domain.events.all import EVENT_CLASSES
+from domain.events.base import Event
 from domain.events.identity import ApiKeyRevoked
 from domain.identity.key_format import KEY_PATTERN
 from event_store.ids import new_uuid7
@@ -20,12 +21,11 @@ from event_store.log.reading import LogEntry
 from projections.audit.audit_log import line_of
 from projections.audit.from_log import audit_from_log
 from projections.audit.queries import Wanted, count_audit, read_audit
-from projections.audit.told import ACTIONS, NOT_AUDITED, TOLD
+from projections.audit.told import ACTIONS, NOT_AUDITED, TOLD, Subject, Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domain.events.base import Event
     from projections.audit.audit_log import Line
     from tests.support.projected import Projected
 
@@ -45,7 +45,7 @@ def test_every_event_is_told_or_named_as_not(cls: type[Event]) -> None:
         names = {members} if isinstance(members, str) else set(members.values())
         assert names <= known
         assert not [name for name in names if SECRETS.search(name)]
-    assert told.subject_in in {"", *known}
+    assert {told.subject_in, told.kind_in} <= {"", *known}
 
 
 def all_lines(projected: Projected, wanted: Wanted = Wanted()) -> list[Line]:  # noqa: B008
@@ -172,6 +172,44 @@ def test_a_change_of_a_role_is_told_whole() -> None:
     assert (line.origin, line.reason) == ("origin-00", "")
     assert msgspec.json.decode(line.before) == {"role": "user"}
     assert msgspec.json.decode(line.after) == {"role": "admin"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limited(Event):
+    """An event that says itself what it is about, as those of limits do."""
+
+    TOPIC = "limited.v1"
+    CATEGORY = "limited"
+
+    scope: str
+    scope_id: str
+
+
+@pytest.mark.parametrize("scope", ["user", "key", "account", "system"])
+def test_an_event_may_say_itself_what_it_is_about(
+    scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user, a key or an account leads to the user concerned; another leads nowhere
+    (rule: observable).
+    """
+    told = Told("limited", Subject.USER, subject_in="scope_id", kind_in="scope")
+    monkeypatch.setitem(TOLD, Limited, told)
+    named = str(new_uuid7())
+    event = Limited(
+        originator_id=new_uuid7(),
+        originator_version=1,
+        id=str(new_uuid7()),
+        effective_at="2026-01-01T00:00:00.000000Z",
+        actor="operator:cli",
+        correlation_id="c",
+        scope=scope,
+        scope_id=named,
+    )
+    line = line_of(LogEntry(1, datetime.now(UTC), event))
+    assert line is not None
+    assert (line.subject_kind, line.subject_id) == (scope, named)
+    found = {"user": line.user_id, "key": line.key_id, "account": line.account_id}
+    assert {kind for kind, value in found.items() if value} == {scope} - {"system"}
 
 
 def test_odd_texts_of_events_do_not_stop_the_audit() -> None:
