@@ -8,6 +8,10 @@ DomainError
     └── UnknownAccountError     a question about an account that nobody has
 
 Those of keys alone stand in `domain/identity/api_keys.py`.
+    ├── UnknownUserError    there is no such user
+    ├── UnknownRoleError    there is no such role
+    ├── OwnRoleError        nobody changes their own role
+    └── LastAdminError      somebody has to be left who may change roles
 """
 
 from __future__ import annotations
@@ -45,3 +49,27 @@ class InvalidCommandError(DomainError):
 
 class UnknownAccountError(InvalidCommandError):
     """No event of the log names the account."""
+
+
+class UnknownUserError(InvalidCommandError):
+    """There is no such user."""
+
+    code = "unknown_user"
+
+
+class UnknownRoleError(InvalidCommandError):
+    """There is no such role; the message names those there are."""
+
+    code = "unknown_role"
+
+
+class OwnRoleError(InvalidCommandError):
+    """Nobody changes their own role: an admin could not be held to it by another."""
+
+    code = "own_role"
+
+
+class LastAdminError(InvalidCommandError):
+    """The last admin stays one, or nobody could change roles any more."""
+
+    code = "last_admin"

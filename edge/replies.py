@@ -44,6 +44,18 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def instant_of(name: str, text: str | None) -> datetime | None:
+    """A day's begin or an instant, ISO 8601, in UTC unless it says otherwise; raises ApiError."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"{name} must be a day or an instant, such as 2026-01-31 or 2026-01-31T12:00:00Z."
+        raise bad_request("invalid_value", message, name) from None
+
+
 def check_page(limit: int, offset: int, *, most: int) -> None:
     """A page outside /v1; raises ApiError 422 for one that cannot be."""
     if not 1 <= limit <= most or not 0 <= offset <= OFFSET_MAX:

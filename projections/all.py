@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from projections.audit.audit_log import AuditLog
 from projections.catalog.catalog_offers import CatalogOffers
 from projections.catalog.provider_health import ProviderHealth
 from projections.money.account_balances import AccountBalances
@@ -31,6 +32,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     ProviderHealth(),
     KeyUsage(),
     CatalogOffers(),
+    AuditLog(),
 )
 
 

@@ -8,11 +8,13 @@ from fastapi import Depends, Request
 
 from domain.identity.permissions import Permission
 from edge.access import Needs
-from edge.asgi import header_of
+from edge.asgi import address_of, header_of
 from edge.caller import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from fastapi.routing import APIRoute
 
     from edge.lanes import Flights, Lane
     from event_store.postgres.database import Connects
@@ -45,6 +47,16 @@ class Cache(Protocol):
         ...
 
 
+class NoteRead(Protocol):
+    """Writes down that an admin is about to be shown another user's data."""
+
+    async def __call__(
+        self, caller: Caller, user_id: str | None, *, route: str, address: str
+    ) -> None:
+        """Raises ApiError 503 where it cannot be written; nothing may be shown then."""
+        ...
+
+
 class ReadParts(NamedTuple):
     """Made once for each process; hung on the application as `app.state.read_parts`."""
 
@@ -61,6 +73,18 @@ class ReadParts(NamedTuple):
     ranking_cache_s: float
     public_statistics: bool
     """Whether money and numbers of users are shown to anybody."""
+    note_read: NoteRead
+
+    async def admin_reads(self, request: Request, caller: Caller, user_id: str | None) -> None:
+        """To be awaited before a route shows a user's data (None: several users') to an admin.
+
+        One's own is nobody else's business. Raises ApiError 503.
+        """
+        if user_id != caller.user_id:
+            route: APIRoute = request.scope["route"]
+            await self.note_read(
+                caller, user_id, route=route.path, address=address_of(request.scope)
+            )
 
 
 async def _parts_of(request: Request) -> ReadParts:

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from command_api.cli import database, keys, ledger, projections, secrets, server, streams, users
 from command_api.cli.base import MISTAKE, say_mistake
+from command_api.cli.people import audit, roles
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -53,6 +54,8 @@ app = typer.Typer(
 )
 app.add_typer(users.users, name="user")
 app.add_typer(keys.keys, name="key")
+app.add_typer(roles.app, name="role")
+app.add_typer(audit.app, name="audit")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

@@ -11,15 +11,13 @@ import typer
 
 from command_api.cli.base import Home, Json, fail, instant, opened_to_read, show
 from domain.pricing.money import format_usd
+from edge.spreadsheets import cell
 from event_store.ids import to_iso
 from event_store.log.reading import booking_now, read_all, require_account
 from projections.money.statement_period import Period
 
 if TYPE_CHECKING:
     from projections.money.credit_statement import Line
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula; a text that begins so gets an apostrophe before it."""
 
 NOT_BOOKED = "(not booked yet)"
 
@@ -103,10 +101,7 @@ def _print_csv(lines: Any) -> None:
     writer.writeheader()
     for each in lines:
         for name in ("description", "payment_id"):
-            if each[name] and each[name].startswith(FORMULA):
-                each[name] = "'" + each[name]
-            # The writer leaves a return unquoted, and readers take it for the end of the line.
-            each[name] = each[name] and each[name].replace("\r", " ")
+            each[name] = cell(each[name])
         writer.writerow(each)
 
 

@@ -1,8 +1,9 @@
 """Which key is this, and does it still open anything?
 
 The key's HMAC looks up its inline state; answers are cached in the process, forgotten when the
-log says that a key changed, at its end, and in any case after `key_cache_s`. A change is told by
-the database; whatever it does not tell is found by looking twice a second for later positions.
+log says that a key changed or its user's role, at its end, and in any case after `key_cache_s`. A
+change is told by the database; whatever it does not tell is found by looking twice a second for
+later positions.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 
 from domain.identity.access import access_of, scopes_in
+from domain.identity.roles import role_of
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
 from event_store.log.inline_state import KEYS_CHANNEL
@@ -50,10 +52,19 @@ HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com
 
 _LOOKUP = """
 SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
-  extract(epoch FROM expires_at - clock_timestamp()), limits
+  extract(epoch FROM expires_at - clock_timestamp()), limits,
+  (SELECT role FROM user_role r WHERE r.user_id = api_key.user_id)
 FROM api_key WHERE key_hash = ANY(%s)
 """
-_CHANGED = "SELECT position, key_id FROM api_key WHERE position > %s ORDER BY position LIMIT %s"
+_CHANGED = """
+SELECT position, key_id FROM api_key WHERE position > %s
+UNION ALL SELECT position, user_id FROM user_role WHERE position > %s
+ORDER BY position LIMIT %s
+"""
+_NEWEST = """
+SELECT greatest((SELECT coalesce(max(position), 0) FROM api_key),
+  (SELECT coalesce(max(position), 0) FROM user_role))
+"""
 
 
 class StoredKey(NamedTuple):
@@ -68,6 +79,7 @@ class StoredKey(NamedTuple):
     deleted: bool
     left_s: Decimal | None
     limits: dict[str, list[str]] | None
+    role: str | None
 
     @property
     def closed(self) -> str:
@@ -91,6 +103,7 @@ class StoredKey(NamedTuple):
                 f'"actor":"api_key:{self.key_id}","account_id":"{self.account_id}",'
                 f'"user_id":"{self.user_id}","key_id":"{self.key_id}",'
             ).encode(),
+            role=role_of(self.role),
             scopes=scopes_in(limits),
             limits=access_of(limits),
         )
@@ -234,26 +247,26 @@ class KeyRing:
 
     async def _missed(self, connection: psycopg.AsyncConnection[Any], position: int) -> int:
         """Forget the keys that changed behind a position, told of or not; returns the newest."""
-        rows = await _asked(connection, _CHANGED, [position, CHANGED_MAX])
+        rows = await _asked(connection, _CHANGED, [position, position, CHANGED_MAX])
         if len(rows) == CHANGED_MAX:
             position = await self._newest(connection)
             self._forget_all()
             return position
-        for _, key_id in rows:
-            self.forget(str(key_id))
+        for _, changed in rows:
+            self.forget(str(changed))
         return int(rows[-1][0]) if rows else position
 
     @staticmethod
     async def _newest(connection: psycopg.AsyncConnection[Any]) -> int:
-        ((position,),) = await _asked(connection, "SELECT coalesce(max(position), 0) FROM api_key")
+        ((position,),) = await _asked(connection, _NEWEST)
         return int(position)
 
-    def forget(self, key_id: str) -> None:
-        """A key was made, or is another now."""
+    def forget(self, changed: str) -> None:
+        """A key was made, or is another now, or a user's role is: the id of either."""
         self._heard += 1
         self._unknown.clear()
         for header, (_, caller) in list(self._cache.items()):
-            if caller.key_id == key_id:
+            if changed in (caller.key_id, caller.user_id):
                 del self._cache[header]
 
     def _forget_all(self) -> None:

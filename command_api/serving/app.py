@@ -20,6 +20,7 @@ from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.operations.table import ROUTES
 from command_api.profile import routes as profile_routes
+from command_api.roles import routes as role_update_routes
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -39,8 +40,10 @@ from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
 from query_api.api_keys import routes as key_read_routes
+from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
 from query_api.rankings import routes as ranking_routes
+from query_api.roles import routes as role_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,6 +78,9 @@ ROUTERS = (
     ranking_routes.router,
     sign_in_routes.router,
     profile_routes.router,
+    role_update_routes.router,
+    audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
+    role_routes.router,
 )
 
 
@@ -169,7 +175,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         )
     )
     slices.hand_to(app.state)
-    app.state.read_parts = reads.parts(gateway)
+    app.state.read_parts = reads.parts(gateway, slices.note_read)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,

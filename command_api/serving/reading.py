@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from command_api.serving.gateway import Gateway
     from command_api.settings import Settings
     from event_store.postgres.database import Database
+    from query_api.parts import NoteRead
 
 
 class ReadSide:
@@ -37,8 +38,8 @@ class ReadSide:
         self._lanes.append(lane)
         return Reads(pool, lane)
 
-    def parts(self, gateway: Gateway) -> ReadParts:
-        """What the read routes are given."""
+    def parts(self, gateway: Gateway, note_read: NoteRead) -> ReadParts:
+        """What the read routes are given; `note_read` keeps who was shown another's data."""
         settings = self._settings
         return ReadParts(
             account=self.account,
@@ -51,6 +52,7 @@ class ReadSide:
             ranking_days_max=settings.ranking_days_max,
             ranking_cache_s=settings.ranking_cache_s,
             public_statistics=settings.public_statistics,
+            note_read=note_read,
         )
 
     def open(self) -> None:

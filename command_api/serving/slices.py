@@ -9,6 +9,7 @@ from command_api.api_keys.commands import KeyCommands
 from command_api.composition import mailer_of
 from command_api.identity.people import People
 from command_api.profile.commands import Profiles
+from command_api.roles.desk import AdminDesk
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 
@@ -32,6 +33,8 @@ class Slices:
         self._keys = KeyCommands(
             database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
         )
+        self._desk = AdminDesk(database, vault, gateway.keys.forget)
+        self.note_read = self._desk.note_read
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -41,6 +44,7 @@ class Slices:
         state.sign_in = self._sign_in
         state.profiles = self._profiles
         state.key_commands = self._keys
+        state.admin_desk = self._desk
         state.proxies = self._proxies
 
     async def start(self) -> None:
@@ -51,5 +55,6 @@ class Slices:
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
         self._keys.close()
+        self._desk.close()
         await self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

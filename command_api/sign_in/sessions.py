@@ -10,6 +10,7 @@ from eventsourcing.persistence import IntegrityError
 
 from command_api.sign_in.tokens import Refresh, not_ours
 from domain.events.sign_in import SessionBegan, SessionEnded
+from domain.identity.roles import role_of
 from edge.caller import Caller
 from edge.errors import AUTHENTICATION, ApiError
 from event_store.ids import new_envelope, new_uuid7, to_iso
@@ -117,14 +118,15 @@ class Sessions:
     def caller(self, connection: psycopg.Connection[Any], user_id: str, session: UUID) -> Caller:
         """Who calls with an access token of the session. Raises ApiError 401."""
         row = connection.execute(
-            "SELECT u.account_id FROM session s JOIN user_secret u USING (user_id) "
+            "SELECT u.account_id, r.role FROM session s JOIN user_secret u USING (user_id) "
+            "LEFT JOIN user_role r USING (user_id) "
             "WHERE s.session_id = %s AND s.user_id::text = %s AND NOT s.ended "
             "AND s.expires_at > clock_timestamp()",
             [session, user_id],
         ).fetchone()
         if row is None:
             raise ApiError(401, "session_ended", _ENDED, kind=AUTHENTICATION)
-        account = row[0]
+        account, role = row
         return Caller(
             key_id="",
             user_id=user_id,
@@ -132,6 +134,7 @@ class Sessions:
             account=account.bytes,
             masked="",
             envelope=b"",
+            role=role_of(role),
             session_id=str(session),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.events.access import AdminRead, UserRoleChanged
 from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
 from domain.events.identity import (
     ApiKeyChanged,
@@ -57,5 +58,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ModelDelisted,
     PricePublished,
     ListConfirmed,
+    UserRoleChanged,
+    AdminRead,
 )
 """Every event type there is, newest version of each."""

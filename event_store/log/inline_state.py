@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from domain.events.access import UserRoleChanged
 from domain.events.identity import (
     ApiKeyChanged,
     ApiKeyCreated,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made or is another now; the payload is its id."""
+"""Tells the gateways which key was made or is another now, or whose role was changed: the payload
+is the id of the key, or of the user.
+"""
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -134,6 +137,18 @@ def _key_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     _tell(cursor, stored)
 
 
+def _role_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    cursor.execute(
+        "INSERT INTO user_role (user_id, role, position) "
+        "SELECT originator_id, %s, notification_id FROM events "
+        "WHERE originator_id = %s AND originator_version = %s "
+        "ON CONFLICT (user_id) DO UPDATE SET role = excluded.role, position = excluded.position",
+        [fact["to_role"], stored.originator_id, stored.originator_version],
+    )
+    _tell(cursor, stored)
+
+
 def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     """Positions appear in order (P7), so who asks for those behind one misses no change."""
     cursor.execute(
@@ -157,6 +172,7 @@ HANDLERS: Mapping[str, Handler] = {
     SessionEnded.TOPIC: _session_ended,
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,
+    UserRoleChanged.TOPIC: _role_changed,
 }
 
 

@@ -11,7 +11,7 @@ from event_store.log.codec import decode_event, decode_or_mark
 from event_store.log.partitions import account_mark, partition_key, partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -123,10 +123,12 @@ def read_all_rows(
     to_position: int | None = None,
     stream: UUID | None = None,
     account: UUID | None = None,
+    topics: Sequence[str] | None = None,
 ) -> Iterator[StoredRow]:
     """Stream the log from its start; inside a transaction, through a server-side cursor.
 
-    With `account`, only the events that name it as theirs.
+    With `account`, only the events that name it as theirs; with `topics`, only those of these
+    types, older versions not among them unless they are named.
     """
     conditions, values = ["true"], list[Any]()
     if to_position is not None:
@@ -138,6 +140,9 @@ def read_all_rows(
     if account is not None:
         conditions.append("position(%s IN state) > 0")
         values.append(account_mark(account))
+    if topics is not None:
+        conditions.append("topic = ANY (%s)")
+        values.append(list(topics))
     with connection.cursor("log", binary=True) as cursor:
         cursor.itersize = READ_EVENTS_MAX
         cursor.execute(

@@ -14,6 +14,7 @@ from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.errors import DomainError
 from domain.identity.key_writings import KeyWritings
+from domain.identity.roles import UserRoles
 from domain.ledger.state import LedgerState
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
@@ -24,6 +25,7 @@ from projections.engine.comparison import begin_snapshot, open_checks
 from projections.hosting.calls_audit import CallsAudit
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
+from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,10 +90,11 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            keys = KeyWritings()
-            state = _replay(connection, report, checks, keys)
+            keys, roles = KeyWritings(), UserRoles()
+            state = _replay(connection, report, checks, keys, roles)
             report.differ(*inline_differences(connection, state))
             report.differ(*key_differences(connection, keys))
+            report.differ(*role_differences(connection, roles))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -100,7 +103,11 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
 
 
 def _replay(
-    connection: psycopg.Connection[Any], report: Report, checks: Checks, keys: KeyWritings
+    connection: psycopg.Connection[Any],
+    report: Report,
+    checks: Checks,
+    keys: KeyWritings,
+    roles: UserRoles,
 ) -> LedgerState:
     audit = CallsAudit(connection)
     state = LedgerState(recall=audit.recall)
@@ -120,6 +127,7 @@ def _replay(
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
             keys.apply(entry.event, entry.position)
+            roles.apply(entry.event, entry.position)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from edge.errors import bad_request
-from edge.replies import check_page, json_reply, usd
+from edge.replies import check_page, instant_of, json_reply, usd
 from query_api.account.queries import read_balance, read_transactions
 from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
 
@@ -31,18 +29,6 @@ async def balance(parts: Parts, caller: UsageReader) -> Response:
     )
 
 
-def _instant(name: str, text: str | None) -> datetime | None:
-    """A day's begin or an instant, ISO 8601, in UTC unless it says otherwise; raises ApiError."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        message = f"{name} must be a day or an instant, such as 2026-01-31 or 2026-01-31T12:00:00Z."
-        raise bad_request("invalid_value", message, name) from None
-
-
 @router.get("/user/credit-transactions")
 async def transactions(
     parts: Parts,
@@ -61,8 +47,8 @@ async def transactions(
         limit=limit,
         offset=offset,
         transaction_type=transaction_type,
-        since=_instant("from", since),
-        until=_instant("to", until),
+        since=instant_of("from", since),
+        until=instant_of("to", until),
         wait_s=parts.wait_s,
     )
     for line in lines:

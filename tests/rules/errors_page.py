@@ -221,6 +221,24 @@ MEANINGS = {
         "The caller's role may not do this.",
         "Ask an administrator of the house.",
     ),
+    "last_admin": (
+        "Nobody could change roles any more.",
+        "Make another admin first.",
+    ),
+    "own_role": (
+        "Nobody changes their own role.",
+        "Ask another admin; operators: `gatewayz role set`.",
+    ),
+    "role_refused": (
+        "The change of role cannot be made as it was asked for.",
+        "The message says why.",
+    ),
+    "unknown_role": ("There is no such role.", "The message lists them."),
+    "api_key_not_found": ("The caller has no API key of this id.", "Name one of your own."),
+    "user_not_found": (
+        "There is no user of this id.",
+        "`gatewayz user show` finds a user's id by the address.",
+    ),
     "insufficient_scope": (
         "The API key lacks the scope that `scope` names.",
         "Use another key, or give this one the scope.",
@@ -240,10 +258,6 @@ MEANINGS = {
     "provider_not_allowed": (
         "None of the providers that the API key is limited to serves the model.",
         "Call a model of theirs, or change the key's list.",
-    ),
-    "api_key_not_found": (
-        "No key of yours has this id, or it was deleted.",
-        "`GET /user/api-keys` lists them.",
     ),
     "key_name_taken": ("Another key of yours has the name.", "Give another name."),
     "too_many_keys": (
@@ -326,8 +340,8 @@ MEANINGS = {
         f"{LATER}; operators: [read models lagging](../operating/read-models-lagging.md).",
     ),
     "period_too_long": (
-        "The statement has too many lines between `from` and `to` to be summed.",
-        "Ask for a shorter time; the message says where the next may begin.",
+        "There are too many lines between `from` and `to` to be summed, or exported at once.",
+        "Ask for a shorter time; of a statement the message says where the next may begin.",
     ),
     "unknown_parameter": (
         "The query has a parameter that the route does not know.",

@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,12 +15,18 @@ import msgspec
 from command_api.catalog.log import CatalogLog
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
+from command_api.roles.commands import Actor, give_role
+from domain.events.access import AdminRead
+from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
+from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
+from domain.identity.permissions import Role
 from domain.ledger.lots import GrantKind
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
 from event_store.append.entries import Entry, EntryKind
-from event_store.ids import new_uuid7, now_iso, to_iso
+from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from event_store.log.aggregates import Aggregates
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
@@ -51,6 +58,10 @@ class History:
             made = [known.create_user(f"user-{new_uuid7()}@example.com") for _ in range(users)]
             known.revoke_key(known.create_key(made[0].user_id, "spare")[0], "test")
             known.rotate_key(known.create_key(made[0].user_id, "rotated")[0], timedelta(hours=1))
+            changed = known.create_key(made[0].user_id, "changed")[0]
+            known.change_key(changed, {"name": "deleted"}, {})
+            known.delete_key(changed)
+            tell_people(known)
         finally:
             known.close()
         self.callers = [(UUID(each.account_id), UUID(each.key_id)) for each in made]
@@ -66,6 +77,7 @@ class History:
         )
 
         tell_catalog(database)
+        tell_roles(database, [UUID(each.user_id) for each in made[:2]])
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
@@ -97,6 +109,61 @@ class History:
             ended += end
         self.append(*held)
         self.append(*ended)
+
+
+def tell_people(known: Users) -> None:
+    """What somebody does from registration to leaving, as events alone."""
+    user = UUID(known.create_user(f"gone-{new_uuid7()}@example.com").user_id)
+    stamp, session = partial(new_envelope, f"user:{user}"), new_uuid7()
+    stream: dict[str, Any] = {"originator_id": user}
+    known.aggregates.append(
+        [
+            EmailVerified(**stream, originator_version=2, **stamp()),
+            EmailChanged(
+                **stream, originator_version=3, **stamp(), email_ciphertext=new_uuid7().hex
+            ),
+            PasswordSet(**stream, originator_version=4, **stamp(), how="change"),
+            ProfileChanged(**stream, originator_version=5, **stamp(), members=["name"]),
+            SessionBegan(
+                originator_id=session,
+                originator_version=1,
+                **stamp(),
+                user_id=str(user),
+                how="password",
+            ),
+            SessionEnded(
+                originator_id=session,
+                originator_version=2,
+                **stamp(),
+                user_id=str(user),
+                reason="signed_out",
+            ),
+            UserDeleted(**stream, originator_version=6, **stamp()),
+        ]
+    )
+
+
+def tell_roles(database: Database, users: list[UUID]) -> None:
+    """An admin, what was looked at, and a change of a role with a reason and without."""
+    admin, other = users[0], users[-1]
+    operator = Actor("operator:cli")
+    give_role(database, admin, Role.ADMIN, actor=operator, reason="runs the house")
+    by_admin = Actor(f"api_key:{new_uuid7()}", str(admin), "origin-0011")
+    if other != admin:
+        give_role(database, other, Role.DEVELOPER, actor=by_admin, reason="")
+    aggregates = Aggregates(database)
+    for looked_at in (str(other), None):
+        note = AdminRead(
+            originator_id=new_uuid7(),
+            originator_version=1,
+            **new_envelope(by_admin.name),
+            by_user_id=str(admin),
+            route="/audit",
+            user_id=looked_at,
+            origin=by_admin.origin,
+        )
+        aggregates.append([note])
+    aggregates.close()
 
 
 def tell_catalog(database: Database) -> None:

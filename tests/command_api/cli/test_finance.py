@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from command_api.cli.base import instant
 from command_api.cli.main import app
-from command_api.cli.statement import FORMULA
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
+from edge.spreadsheets import FORMULA
 from event_store.append.outcome_files import QUARANTINE
 from event_store.ids import new_uuid7, to_iso
 from projections.hosting.verify import NOT_SHOWN

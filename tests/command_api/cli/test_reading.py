@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
 
 RUNNER = CliRunner()
-WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
+WORDS = {"verify", "replay", "list", "show", "query", "statement", "export", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
 ARGUMENTS = {
     "key list": ["--user", str(UUID(int=7))],
     "key show": [str(UUID(int=7))],
     "ledger statement": ["--account", str(UUID(int=7))],
+    "audit export": ["--json"],
+    "role show": [str(UUID(int=7))],
     "user show": [str(UUID(int=7))],
 }
 CHANGING = {
@@ -35,6 +37,7 @@ CHANGING = {
     "key update": [str(UUID(int=7)), "--name", "other"],
     "key delete": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
+    "role set": ["ann@example.com", "admin", "--reason", "test"],
     "grant": ["ann@example.com", "5"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],

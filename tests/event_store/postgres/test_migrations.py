@@ -344,6 +344,15 @@ CHECKS = {
     "0042_sealed_api_key": Check(
         (no_table("sealed_api_key"),), (table("sealed_api_key", may=EVERY_RIGHT),)
     ),
+    "0043_user_roles": Check(
+        (no_table("user_role"), no_function("last_admin_stays")),
+        (
+            table("user_role", never="DELETE, TRUNCATE"),
+            column("user_role", "position"),
+            function("last_admin_stays", "the last admin"),
+            f"NOT has_table_privilege('{READER_ROLE}', to_regclass('user_role'), 'SELECT')",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -452,6 +461,12 @@ SEEDS = (
         42,
         LATEST,
         "INSERT INTO sealed_api_key VALUES (gen_random_uuid()::text, gen_random_uuid(), 'sealed')",
+    ),
+    Seed(
+        43,
+        LATEST,
+        "INSERT INTO user_role VALUES "
+        "(gen_random_uuid(), 'admin', 1), (gen_random_uuid(), 'user', 2)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -1,0 +1,110 @@
+"""What a serving process does for admins: their changes of roles, and notes of what they read.
+
+Both are rare, so each takes a connection of its moment, on a thread that calls do not need.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID, uuid5
+
+from eventsourcing.persistence import IntegrityError, PersistenceError
+
+from command_api.roles.commands import Actor, give_role
+from domain.events.access import AdminRead
+from edge.errors import unavailable
+from edge.lanes import Lane
+from event_store.ids import new_envelope
+from event_store.log.aggregates import Aggregates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from command_api.identity.vault import Vault
+    from domain.events.access import UserRoleChanged
+    from edge.caller import Caller
+    from event_store.postgres.database import Database
+
+T = TypeVar("T")
+
+WAITING_MAX = 100
+NOTED_MAX = 10_000
+"""Notes that a process remembers; what it forgot is refused by the log, as it was noted."""
+HOUR_S = 3_600
+
+
+class AdminDesk:
+    """One for each process."""
+
+    def __init__(self, database: Database, vault: Vault, forget: Callable[[str], None]) -> None:
+        """`forget` is told the user whose keys are to be looked up anew."""
+        self._database, self._vault, self._forget = database, vault, forget
+        self._lane = Lane("admin", threads=1, waiting_max=WAITING_MAX)
+        self._noted: set[UUID] = set()
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._lane.close()
+
+    async def give_role(
+        self, caller: Caller, user_id: UUID, role: str, *, reason: str, address: str
+    ) -> UserRoleChanged | None:
+        """As the command, by a caller; it counts here at once, elsewhere within a second.
+
+        Raises what the command raises, and ApiError 503 where the ledger is away.
+        """
+        actor = Actor(f"api_key:{caller.key_id}", caller.user_id, self._origin(address))
+        changed = await self._written(
+            lambda: give_role(self._database, user_id, role, actor=actor, reason=reason)
+        )
+        if changed is not None:
+            self._forget(str(user_id))
+        return changed
+
+    async def note_read(
+        self, caller: Caller, user_id: str | None, *, route: str, address: str
+    ) -> None:
+        """Write into the log that an admin is about to be shown a user's data, None for many's.
+
+        Once an hour (of UTC) for an admin, a user and a route, at all processes together: the
+        stream's id says for what, and has one event. Raises ApiError 503 where it cannot be noted;
+        nothing is shown then.
+        """
+        hour = int(time.time()) // HOUR_S
+        stream = uuid5(UUID(caller.user_id), f"read {user_id} {route} {hour}")
+        if stream in self._noted:
+            return
+        note = AdminRead(
+            originator_id=stream,
+            originator_version=1,
+            **new_envelope(f"api_key:{caller.key_id}"),
+            by_user_id=caller.user_id,
+            route=route,
+            user_id=user_id,
+            origin=self._origin(address),
+        )
+        await self._written(lambda: self._append(note))
+        if len(self._noted) >= NOTED_MAX:
+            self._noted.clear()
+        self._noted.add(stream)
+
+    def _append(self, note: AdminRead) -> None:
+        aggregates = Aggregates(self._database)
+        try:
+            aggregates.append([note])
+        except IntegrityError:
+            pass  # Noted within the hour, by another process or before a restart.
+        finally:
+            aggregates.close()
+
+    async def _written(self, write: Callable[[], T]) -> T:
+        try:
+            return await self._lane.run(write)
+        except PersistenceError:
+            message = "The ledger cannot be reached: nothing was changed, nothing is shown."
+            raise unavailable("ledger_unavailable", message) from None
+
+    def _origin(self, address: str) -> str:
+        """What stands for the address of a request in events (P5); empty for none."""
+        return "origin-" + self._vault.pseudonym("origin", address) if address else ""

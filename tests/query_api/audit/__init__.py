@@ -1,0 +1,1 @@
+"""Tests of query_api/audit."""
