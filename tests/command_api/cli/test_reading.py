@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 RUNNER = CliRunner()
 WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
-ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
+ARGUMENTS = {
+    "ledger statement": ["--account", str(UUID(int=7))],
+    "user show": [str(UUID(int=7))],
+    "key show": [str(UUID(int=7))],
+    "key list": ["--user", str(UUID(int=7))],
+}
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
+    "key update": [str(UUID(int=7)), "--active"],
+    "key delete": [str(UUID(int=7))],
     "grant": ["ann@example.com", "5"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
