@@ -41,6 +41,8 @@ LOOKUP_TIMEOUT_S = 2.0
 """Longest wait for the lookup's turn, and again for its answer, seconds."""
 POLL_S = 0.4
 """Time between looks at what changed, whose notice may have been lost, seconds."""
+POLL_LOCK_MS = 200
+"""How long a look waits for somebody who locks the table."""
 CHANGED_MAX = 1_000
 """Most changed keys of one look; where there are more, all are forgotten."""
 UNKNOWN_MAX = 10_000
@@ -232,6 +234,7 @@ class KeyRing:
                 connection = await self._database.connect_async()
                 async with connection:
                     await connection.execute(f"LISTEN {KEYS_CHANNEL}")
+                    await connection.execute(f"SET lock_timeout = {POLL_LOCK_MS}")
                     position = await self._newest(connection)
                     self._forget_all()
                     self._listening = True
@@ -246,8 +249,14 @@ class KeyRing:
             await asyncio.sleep(RECONNECT_S)
 
     async def _missed(self, connection: psycopg.AsyncConnection[Any], position: int) -> int:
-        """Forget the keys that changed behind a position, told of or not; returns the newest."""
-        rows = await _asked(connection, _CHANGED, [position, position, CHANGED_MAX])
+        """Forget the keys that changed behind a position, told of or not; returns the newest.
+
+        While somebody locks the table nobody else changes a key, and what is known stays known.
+        """
+        try:
+            rows = await _asked(connection, _CHANGED, [position, position, CHANGED_MAX])
+        except psycopg.errors.LockNotAvailable:
+            return position
         if len(rows) == CHANGED_MAX:
             position = await self._newest(connection)
             self._forget_all()

@@ -90,7 +90,7 @@ class Keys:
             taken = [each.name for each in known.values()]
             name = check_name(free_name(new.name, taken) if new.numbered else new.name, taken)
             if maker.key is not None:
-                check_within(_one(known, maker.key), limits)
+                check_within(_asking(known, maker.key), limits)
             made = replace(new, name=name)
             created, api_key = self._new_key(user_id, account_id, made, maker, limits)
             self.seal(connection, created.originator_id, created.key_hash, api_key)
@@ -120,7 +120,7 @@ class Keys:
                 left = {k: v for k, v in state.limits.items() if k not in limits}
                 after["limits"] = {**left, **read_limits(limits)}
                 if maker.key is not None:
-                    check_within(_one(known, maker.key), after["limits"], limits)
+                    check_within(_asking(known, maker.key), after["limits"], limits)
             events = change_api_key(
                 state,
                 after,
@@ -146,8 +146,10 @@ class Keys:
 
         Of one environment, where it is named. Raises as `rotate`.
         """
-        now = now_iso()
         with self._keys_of(user_id) as (connection, known):
+            if maker.key is not None:
+                _asking(known, maker.key)
+            now = now_iso()
             chosen = [
                 self._state(each.id)
                 for each in known.values()
@@ -211,7 +213,7 @@ class Keys:
             raise UnknownKeyError(NO_KEY)
         with self._keys_of(owner) as (connection, known):
             if maker.key is not None:
-                _one(known, maker.key)
+                _asking(known, maker.key)
             yield connection, known, self._state(key_id)
 
     def _owner(self, key_id: UUID) -> UUID:
@@ -243,7 +245,7 @@ class Keys:
         events, written = list[Event](), list[Written]()
         for state in states:
             if maker.key is not None and state.id != maker.key:
-                check_within(_one(known, maker.key), state.limits)
+                check_within(_asking(known, maker.key), state.limits)
             api_key = new_api_key(Environment(state.environment))
             rotated = rotate_api_key(
                 state,
@@ -294,11 +296,16 @@ class Keys:
         return event, api_key
 
 
-def _one(known: dict[UUID, ApiKey], key_id: UUID) -> ApiKey:
-    """The key that calls; it may have been deleted while its request came."""
+def _asking(known: dict[UUID, ApiKey], key_id: UUID) -> ApiKey:
+    """The key that asks, as it is under the lock: its request was let in by what was so before.
+
+    Raises UnknownKeyError for one of another user, and KeyChangedError for one that may no longer.
+    """
     if key_id not in known:
-        message = "the key that calls was deleted"
-        raise UnknownKeyError(message)
+        raise UnknownKeyError(NO_KEY)
+    if not known[key_id].manages(now_iso()):
+        message = "the key that asks may not do this any more"
+        raise KeyChangedError(message)
     return known[key_id]
 
 

@@ -19,6 +19,7 @@ from domain.errors import DomainError, InvalidCommandError
 from domain.events.identity import ApiKeyChanged
 from domain.identity.api_keys import (
     BeyondOwnLimitsError,
+    KeyChangedError,
     LastKeyError,
     NameTakenError,
     TooManyKeysError,
@@ -209,6 +210,30 @@ def test_a_key_gives_nobody_more_than_it_has(people: People) -> None:
     assert people.keys.rotate(made, maker, NONE).key_id == str(made)
     assert people.keys.rotate(maker.key, maker, NONE).key_id == str(maker.key)
     assert people.keys.change(people.first, maker, {}, {"ip_allowlist": ["10.0.0.0/8"]})
+
+
+@pytest.mark.parametrize("closed", ["revoked", "inactive", "limited", "ended"])
+def test_a_key_that_was_closed_meanwhile_changes_nothing(people: People, closed: str) -> None:
+    """What let its request in may be a second old: one just revoked makes no key (rule: access)."""
+    key, other = people.create("leaked"), people.create("other")
+    maker = Maker("api_key", key)
+    if closed == "revoked":
+        people.keys.revoke(key, OPERATOR, "leaked")
+    elif closed == "inactive":
+        people.keys.change(key, OPERATOR, {"is_active": False}, {})
+    elif closed == "ended":
+        people.keys.change(key, OPERATOR, {"expires_at": "2020-01-01T00:00:00.000000Z"}, {})
+    else:
+        people.keys.change(key, OPERATOR, {}, {"scopes": ["read:usage"]})
+    for command in (
+        lambda: people.create("more", maker),
+        lambda: people.keys.change(other, maker, {"name": "x"}, {}),
+        lambda: people.keys.rotate(other, maker, NONE),
+        lambda: people.keys.rotate_others(people.user_id, maker, NONE),
+        lambda: people.keys.delete(other, maker),
+    ):
+        with pytest.raises(KeyChangedError, match="may not do this any more"):
+            command()
 
 
 def test_all_others_are_rotated_together(people: People) -> None:
