@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from command_api.cli import database, ledger, projections, secrets, server, streams, users
+from command_api.cli import database, ledger, limits, projections, secrets, server, streams, users
 from command_api.cli.base import MISTAKE, say_mistake
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(users.users, name="user")
 app.add_typer(users.keys, name="key")
+app.add_typer(limits.app, name="limit")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

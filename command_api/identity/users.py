@@ -156,6 +156,14 @@ class Users:
             raise InvalidCommandError(message)
         return row[0], row[1]
 
+    def find_key(self, key: str) -> str:
+        """The id of a key named by its id or itself; raises InvalidCommandError."""
+        key_id, _ = self._state_of(key)
+        if key_id is None:
+            message = "no such API key: name one by its id, or give the key itself"
+            raise InvalidCommandError(message)
+        return str(key_id)
+
     def _append(self, events: Sequence[Event]) -> None:
         """Save what was decided; raises InvalidCommandError where it was decided too late."""
         try:

@@ -17,6 +17,7 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
 )
+from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -35,6 +36,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ApiKeyCreated,
     ApiKeyRotated,
     ApiKeyRevoked,
+    RateLimitsSet,
+    RateLimitsCleared,
+    RateLimitsRefused,
     ModelListed,
     ModelDelisted,
     PricePublished,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from domain.events.limits import RateLimitsCleared, RateLimitsSet
+from domain.limits.rates import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 
 KEYS_CHANNEL = "api_keys"
 """Tells the gateways which key was made, rotated or revoked; the payload is its id."""
+LIMITS_CHANNEL = "rate_limits"
+"""Tells the gateways that limits were set or cleared; what they are stands in the table."""
+_SET_LIMITS = (
+    f"INSERT INTO rate_limit (scope, scope_id, set_by, plan, {', '.join(FIELDS)}, cleared, change) "
+    f"VALUES (%(scope)s, %(scope_id)s, %(set_by)s, %(plan)s, "
+    f"{', '.join(f'%({name})s' for name in FIELDS)}, %(cleared)s, nextval('rate_limit_change')) "
+    "ON CONFLICT (scope, scope_id, set_by) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in ("plan", *FIELDS, "cleared", "change"))
+)
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -72,10 +83,21 @@ def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
 
 
+def _limits_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    limits = fact.get("limits", {})
+    values = {name: limits.get(name) for name in FIELDS}
+    cleared = stored.topic == RateLimitsCleared.TOPIC
+    cursor.execute(_SET_LIMITS, {"plan": None, **fact, **values, "cleared": cleared})
+    cursor.execute("SELECT pg_notify(%s, '')", [LIMITS_CHANNEL])
+
+
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
+    RateLimitsSet.TOPIC: _limits_set,
+    RateLimitsCleared.TOPIC: _limits_set,
 }
 
 

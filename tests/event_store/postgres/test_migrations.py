@@ -311,6 +311,17 @@ CHECKS = {
         (no(function("ledger_resolve", "house_loss_of_day")),),
         (function("ledger_resolve", "house_loss_of_day"),),
     ),
+    "0045_rate_limit": Check(
+        (no_table("rate_limit"),),
+        (
+            table("rate_limit", never="DELETE"),
+            "to_regclass('rate_limit_change_idx') IS NOT NULL",
+            (
+                f"has_sequence_privilege('{APPLICATION_ROLE}', "
+                "to_regclass('rate_limit_change'), 'USAGE')"
+            ),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -392,6 +403,12 @@ SEEDS = (
         33,
         LATEST,
         "INSERT INTO house_loss_of_day VALUES ('2026-01-01', gen_random_uuid(), 5)",
+    ),
+    Seed(
+        NAMES.index("0045_rate_limit") + 1,
+        LATEST,
+        "INSERT INTO rate_limit (scope, scope_id, set_by, requests_per_minute, cleared, change) "
+        "VALUES ('key', gen_random_uuid(), 'owner', 5, false, 1)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
