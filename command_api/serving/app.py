@@ -50,7 +50,13 @@ EXPOSED = [
     "retry-after",
     "x-gatewayz-cache",
     "x-gatewayz-call-id",
+    "x-gatewayz-limits",
     "x-gatewayz-provider",
+    *(
+        f"x-ratelimit-{what}-{unit}"
+        for what in ("limit", "remaining", "reset")
+        for unit in ("requests", "tokens")
+    ),
     "x-request-id",
 ]
 """Headers of replies that a page may read."""
@@ -141,6 +147,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
             lambda: gateway.calls.idempotency.replies_not_kept,
         )
     )
+    app.state.metrics.register(gateway.limits.metrics())
     app.state.authenticate = gateway.keys.authenticate
     app.state.read_parts = reads.parts(gateway)
     app.state.catalog = Catalog(

@@ -21,6 +21,10 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.limits.book import LimitBook
+from command_api.limits.gate import LEASE_MS, RateGate
+from command_api.limits.refusals import Refusals
+from command_api.limits.shared import SharedCounters
 from command_api.routing.router import Router
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
@@ -71,6 +75,7 @@ class Gateway:
             cache_max=settings.identity.key_cache_max,
         )
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
+        self.limits = self._limits_of(settings, database)
         lookups = Lookups(database)
         self.calls = CallParts(
             settings=settings,
@@ -89,6 +94,7 @@ class Gateway:
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
             ),
             pseudonyms=Pseudonyms(vault, database),
+            limits=self.limits,
         )
         self.registry = registry
         self.catalog_log = CatalogLog(
@@ -114,6 +120,15 @@ class Gateway:
         self._catalog: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
 
+    def _limits_of(self, settings: Settings, database: Database) -> RateGate:
+        url, limits = settings.redis.url, settings.limits
+        return RateGate(
+            LimitBook(database, lease_ms=LEASE_MS),
+            SharedCounters(url, timeout_s=limits.redis_timeout_s) if url else None,
+            Refusals(database, interval_s=limits.refusals_interval_s),
+            owner=str(self.owner_id),
+        )
+
     async def start(self) -> None:
         """Take the lease, connect, and begin to serve. Raises SecretError, psycopg.Error."""
         await self._lease.start()
@@ -122,6 +137,7 @@ class Gateway:
         await self.committer.start()
         await self._share_losses()
         self.keys.start()
+        await self.limits.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
@@ -143,6 +159,7 @@ class Gateway:
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
+        await self.limits.stop()
         await self.calls.idempotency.close()
         await self.committer.stop()
         await self._lease.stop()

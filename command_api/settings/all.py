@@ -28,6 +28,7 @@ from command_api.settings.processes import (
 from command_api.settings.stores import (
     DatabaseSettings,
     KafkaSettings,
+    LimitSettings,
     RedisSettings,
     SpoolSettings,
 )
@@ -39,6 +40,7 @@ GROUPS: dict[str, type[Group]] = {
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
+    "limits": LimitSettings,
     "requests": RequestSettings,
     "holds": HoldSettings,
     "calls": CallSettings,
@@ -73,6 +75,7 @@ class Settings(BaseModel):
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings
+    limits: LimitSettings
     requests: RequestSettings
     holds: HoldSettings
     calls: CallSettings

@@ -209,7 +209,9 @@ def _count(counters: Counters, gauge: int, limit: int, amount: int, now: int) ->
     if gauge == BURST:
         counters.burst_left = counters.burst(limit, now) - amount * BURST_UNIT
     elif gauge != CONCURRENCY:
-        counters.window(gauge, now).add(now // window_of(gauge).bucket, amount)
+        window = counters.window(gauge, now)
+        # A clock that went back must not admit what it had counted already.
+        window.add(max(now // window_of(gauge).bucket, window.oldest), amount)
 
 
 def _used(counters: Counters, gauge: int, limit: int, now: int) -> int:

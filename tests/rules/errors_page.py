@@ -286,6 +286,10 @@ MEANINGS = {
         "The provider failed, broke off, or refused the gateway's own key.",
         "Allow other providers; operators: [a provider down](../operating/provider-down.md).",
     ),
+    "rate_limit_exceeded": (
+        "A [rate limit](../concepts/rate-limits.md) is spent; the message names it.",
+        "Try again after `Retry-After`. Without one the request alone is too much: ask for less.",
+    ),
     "upstream_not_found": ("The provider does not know the model.", "Take another."),
     "upstream_rate_limited": ("The provider limits us.", f"{LATER}."),
     "upstream_request_too_large": ("The provider takes less.", "Send less."),
