@@ -205,3 +205,12 @@ class Users:
             expires_at=expires_at,
         )
         return event, api_key
+
+
+def find_key(database: Database, vault: Vault, key: str, *, actor: str) -> str:
+    """The id of a key named by its id or itself; raises InvalidCommandError."""
+    users = Users(database, vault, actor=actor)
+    try:
+        return users.find_key(key)
+    finally:
+        users.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from command_api.limits.bound import Bound, Limited
+from command_api.limit_counters.bound import Bound, Limited
 from command_api.limits.commands import ROW, InForce
 from domain.limits.rates import NO_LIMITS, SYSTEM_ID, LimitScope, RateLimits, tightest
 from edge.errors import ledger_unavailable
@@ -33,6 +33,8 @@ LOOK_S = 0.5
 """Time between two looks for changes, seconds."""
 LOOKUP_TIMEOUT_S = 2.0
 """Longest wait for a look, or for a caller's limits, seconds."""
+FORGET = "forget"
+"""A notice that tells every process to ask for all limits anew."""
 CALLERS_MAX = 10_000
 """Most callers whose limits are kept; beyond it all are asked for anew."""
 
@@ -88,22 +90,21 @@ class LimitBook:
         if self._connection is not None:
             await self._connection.close()
 
-    def forget(self) -> None:
-        """Ask for all limits anew."""
-        self._known.clear()
-
     async def of(self, caller: Caller) -> Bound | None:
         """A caller's limits; None where there are none. Raises ApiError 503."""
         try:
             return self._known[caller.key_id]
         except KeyError:
-            pass
+            return await self.of_key(caller.key_id, caller.user_id)
+
+    async def of_key(self, key_id: str, user_id: str) -> Bound | None:
+        """The same for a key, by its id and its user's."""
         change = self._change
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S), self._turn:
-                if caller.key_id in self._known:
-                    return self._known[caller.key_id]
-                found = await self._ask(caller)
+                if key_id in self._known:
+                    return self._known[key_id]
+                found = await self._ask(key_id, user_id)
         except (psycopg.Error, TimeoutError) as error:
             # No hold can be placed then either.
             logger.warning("the limits of a key cannot be looked up: %s", str(error).strip())
@@ -111,12 +112,12 @@ class LimitBook:
         if change == self._change:
             if len(self._known) >= CALLERS_MAX:
                 self._known.clear()
-            self._known[caller.key_id] = found
+            self._known[key_id] = found
         return found
 
-    async def _ask(self, caller: Caller) -> Bound | None:
+    async def _ask(self, key_id: str, user_id: str) -> Bound | None:
         """On the connection that stands, else on a new one: a restart ends what was idle."""
-        values = [caller.key_id, caller.user_id]
+        values = [key_id, user_id]
         for fresh in (False, True):
             if fresh or self._connection is None or self._connection.closed:
                 self._connection = await self._database.connect_async(int(LOOKUP_TIMEOUT_S))
@@ -150,8 +151,9 @@ class LimitBook:
                     told = False
                     while True:
                         await self._look(connection)
-                        async for _ in connection.notifies(timeout=LOOK_S, stop_after=1):
-                            pass
+                        async for notice in connection.notifies(timeout=LOOK_S, stop_after=1):
+                            if notice.payload == FORGET:
+                                self._known.clear()
             except psycopg.Error as error:
                 if not told:
                     logger.warning("cannot listen for rate limits: %s", str(error).strip())

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from eventsourcing.persistence import IntegrityError
 
 from domain.errors import InvalidCommandError
-from domain.limits.rates import FIELDS, SYSTEM_ID, LimitScope, RateLimits, SetBy, with_plan
+from domain.limits.rates import (
+    FIELDS,
+    NO_LIMITS,
+    SYSTEM_ID,
+    LimitScope,
+    RateLimits,
+    SetBy,
+    tightest,
+    with_plan,
+)
 from domain.limits.settings import Target, clear_limits, replay_limits, set_limits
 from event_store.ids import new_envelope
 from event_store.log.aggregates import Aggregates
@@ -102,6 +111,30 @@ class InForce:
         if self.plan:
             found["plan"] = self.plan
         return {**found, **self.effective.given()}
+
+
+def limits_of_keys(
+    database: Connects, user_id: str, key_ids: Sequence[str]
+) -> tuple[RateLimits, dict[str, RateLimits], dict[str, RateLimits]]:
+    """The user's limits, and by key those of the operator, and those that are in effect."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {ROW} FROM rate_limit WHERE NOT cleared AND (scope, scope_id) IN "
+            "(SELECT 'key', unnest(%s::uuid[]) UNION ALL SELECT 'user', %s::uuid)",
+            [list(key_ids), user_id],
+        ).fetchall()
+    user = NO_LIMITS
+    operator: dict[str, RateLimits] = {}
+    effective: dict[str, RateLimits] = {}
+    for each in map(InForce, rows):
+        scope, scope_id, set_by = each.target
+        if scope == LimitScope.USER:
+            user = tightest(user, each.effective)
+            continue
+        if set_by == SetBy.OPERATOR:
+            operator[scope_id] = each.limits
+        effective[scope_id] = tightest(effective.get(scope_id, NO_LIMITS), each.limits)
+    return user, operator, effective
 
 
 def list_limits(database: Connects) -> list[InForce]:

@@ -13,12 +13,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from command_api.limits.bound import sums
-from command_api.limits.local import LocalCounters, clock_ms
+from command_api.limit_counters.bound import sums
+from command_api.limit_counters.local import LocalCounters, clock_ms
+from command_api.limit_counters.scripts import MARK_LIFE_MS, SINCE
+from command_api.limit_counters.shared import SharedCounters, carry, counts_of, leases
 from command_api.limits.metrics import LimitMetrics
 from command_api.limits.refusals import Refusals, refusal_of
-from command_api.limits.scripts import MARK_LIFE_MS, SINCE
-from command_api.limits.shared import SharedCounters, carry, counts_of, leases
 from domain.limits.windows import REQUESTS, Asked, window_of
 from providers.redis.pipe import RedisAwayError
 from providers.redis.replies import RedisReplyError, command
@@ -26,8 +26,8 @@ from providers.redis.replies import RedisReplyError, command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.limit_counters.bound import Bound, Outcome
     from command_api.limits.book import LimitBook
-    from command_api.limits.bound import Bound, Outcome
     from edge.asgi import ReplyHeaders
     from edge.caller import Caller
 
@@ -162,6 +162,16 @@ class RateGate:
         if bound is not None:
             outcome, shared = await self._decide(bound, PEEK, b"")
             _tell(bound, outcome, head, shared=shared)
+
+    async def peek(self, key_id: str, user_id: str) -> tuple[Bound, Outcome] | None:
+        """What a key's limits hold now, counting nothing; None where it has none.
+
+        Raises ApiError 503.
+        """
+        bound = await self.book.of_key(key_id, user_id)
+        if bound is None:
+            return None
+        return bound, (await self._decide(bound, PEEK, b""))[0]
 
     async def _decide(self, bound: Bound, asked: Asked, lease: bytes) -> tuple[Outcome, bool]:
         if self.shared is not None and self.shared.pipe.ready:

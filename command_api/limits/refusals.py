@@ -21,7 +21,7 @@ from event_store.ids import new_envelope, new_uuid7, to_iso
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from command_api.limits.bound import Limited
+    from command_api.limit_counters.bound import Limited
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.limits")

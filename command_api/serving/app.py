@@ -17,6 +17,9 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.identity.users import find_key
+from command_api.limits import routes as limit_routes
+from command_api.limits.routes import LimitParts
 from command_api.operations.table import ROUTES
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
@@ -70,6 +73,7 @@ ROUTERS = (
     account_routes.router,
     call_routes.router,
     ranking_routes.router,
+    limit_routes.router,
 )
 
 
@@ -156,6 +160,9 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         gateway.model_lists,
         reads.public,
         keep_s=settings.reads.ranking_cache_s,
+    )
+    app.state.limits = LimitParts(
+        gateway.limits, database, partial(find_key, database, vault, actor="gateway")
     )
     app.state.modelz = modelz_of(settings)
     add_error_handlers(app)

@@ -21,10 +21,10 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
-from command_api.limits.shared import SharedCounters
 from command_api.routing.router import Router
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool

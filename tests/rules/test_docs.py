@@ -76,7 +76,9 @@ def test_routes_are_documented(server: Database, tmp_path: Path) -> None:
     }
     served = {(method, path.replace(":path", "")) for method, path in served}
     rows = re.findall(
-        r"^\| (GET|POST) \| `([^`]+)` \|", (DOCS / "reference/routes.md").read_text(), re.MULTILINE
+        r"^\| (GET|POST|PUT) \| `([^`]+)` \|",
+        (DOCS / "reference/routes.md").read_text(),
+        re.MULTILINE,
     )
     assert set(rows) == served
 

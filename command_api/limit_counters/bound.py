@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from command_api.limits.scripts import PREFIX, SINCE
-from domain.limits.windows import BURST, CONCURRENCY, REQUESTS, window_of
+from command_api.limit_counters.scripts import PREFIX, SINCE
+from domain.limits.rates import FIELDS
+from domain.limits.windows import BURST, BURST_UNIT, CONCURRENCY, REQUESTS, window_of
 from providers.redis.replies import command
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ class Bound:
                 (b"x-ratelimit-remaining-" + kind, b"%d" % max(left, 0)),
                 (b"x-ratelimit-reset-" + kind, duration(reset if outcome.used[place] else 0)),
             )
+        return found
+
+    def left(self, outcome: Outcome) -> dict[str, tuple[int, int]]:
+        """Of each limit by name the lowest of all scopes, and the least that any of them leaves."""
+        found: dict[str, tuple[int, int]] = {}
+        for (_, gauge, limit), used in zip(self.gauges, outcome.used, strict=True):
+            name = FIELDS[gauge]
+            left = max(0, used // BURST_UNIT if gauge == BURST else limit - used)
+            lowest, least = found.get(name, (limit, left))
+            found[name] = (min(lowest, limit), min(least, left))
         return found
 
 

@@ -11,8 +11,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from command_api.limits.bound import Outcome
-from command_api.limits.scripts import ADMIT, CARRY, PREFIX, SCRIPTS, SETTLE
+from command_api.limit_counters.bound import Outcome
+from command_api.limit_counters.scripts import ADMIT, CARRY, PREFIX, SCRIPTS, SETTLE
 from domain.limits.windows import CONCURRENCY
 from providers.redis.pipe import RedisAwayError, RedisPipe
 from providers.redis.replies import RedisReplyError, command
@@ -20,8 +20,8 @@ from providers.redis.replies import RedisReplyError, command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from command_api.limits.bound import Bound
-    from command_api.limits.scripts import Script
+    from command_api.limit_counters.bound import Bound
+    from command_api.limit_counters.scripts import Script
     from domain.limits.windows import Asked
 
     Ask = Callable[[bytes], asyncio.Future[Any]]

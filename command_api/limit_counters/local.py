@@ -11,16 +11,16 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from command_api.limits.bound import Outcome, sums
-from command_api.limits.shared import counts_of
+from command_api.limit_counters.bound import Outcome, sums
+from command_api.limit_counters.shared import counts_of
 from domain.limits.rates import share_of
 from domain.limits.windows import BURST, BURST_UNIT, Counters, admit, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from command_api.limits.bound import Bound
-    from command_api.limits.shared import Correction
+    from command_api.limit_counters.bound import Bound
+    from command_api.limit_counters.shared import Correction
     from domain.limits.windows import Asked
 
 SCOPES_MAX = 10_000

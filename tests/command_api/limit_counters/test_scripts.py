@@ -12,9 +12,9 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_api.limits.bound import Bound, Limited
-from command_api.limits.scripts import ADMIT, CARRY, SETTLE, TIME, Script
-from command_api.limits.shared import SharedCounters, batch, calls_of, counts_of, leases
+from command_api.limit_counters.bound import Bound, Limited
+from command_api.limit_counters.scripts import ADMIT, CARRY, SETTLE, TIME, Script
+from command_api.limit_counters.shared import SharedCounters, batch, calls_of, counts_of, leases
 from domain.limits.rates import LimitScope as Scope
 from domain.limits.rates import RateLimits
 from domain.limits.windows import (
