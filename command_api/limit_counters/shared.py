@@ -96,6 +96,7 @@ class SharedCounters:
         except RedisReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise self._refused(error) from None
+            self.load()
             source = ADMIT.source
             whole = b"*%d\r\n$4\r\nEVAL\r\n$%d\r\n%b\r\n%b%b"
             try:
@@ -136,6 +137,11 @@ class SharedCounters:
         for begin in range(0, len(waiting), AT_ONCE):
             self._send(batch(SETTLE, waiting[begin : begin + AT_ONCE]))
 
+    def load(self) -> None:
+        """Tell Redis the scripts: somebody may have emptied its list of them."""
+        for each in SCRIPTS:
+            self._send(command("SCRIPT", "LOAD", each.source))
+
     def _send(self, raw: bytes) -> None:
         try:
             self.pipe.ask(raw).add_done_callback(self._sent)
@@ -149,9 +155,7 @@ class SharedCounters:
         if not isinstance(error, RedisReplyError):
             return
         if str(error).startswith("NOSCRIPT"):
-            # Somebody emptied Redis' list of scripts: what this one corrected is freed by time.
-            for each in SCRIPTS:
-                self._send(command("SCRIPT", "LOAD", each.source))
+            self.load()  # What this one corrected is freed by time.
         else:
             self.pipe.hang_up(str(error))
 

@@ -21,6 +21,7 @@ from domain.limits.rates import (
     with_plan,
 )
 from domain.limits.settings import Target, clear_limits, replay_limits, set_limits
+from domain.limits.windows import BURST
 from event_store.ids import new_envelope
 from event_store.log.aggregates import Aggregates
 
@@ -135,6 +136,17 @@ def limits_of_keys(
             operator[scope_id] = each.limits
         effective[scope_id] = tightest(effective.get(scope_id, NO_LIMITS), each.limits)
     return user, operator, effective
+
+
+def limited_windows(database: Connects) -> dict[str, frozenset[int]]:
+    """By the name of each scope with limits the gauges of its windows that are limited."""
+    found: dict[str, frozenset[int]] = {}
+    for each in list_limits(database):
+        name = f"{each.target.scope}:{each.target.scope_id}"
+        gauges = {gauge for gauge, limit in enumerate(each.effective[:BURST]) if limit is not None}
+        if gauges:
+            found[name] = found.get(name, frozenset()) | gauges
+    return found
 
 
 def list_limits(database: Connects) -> list[InForce]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.limit_counters.bound import Bound, Outcome
+    from command_api.limit_counters.rebuild import Rebuilder
     from command_api.limits.book import LimitBook
     from edge.asgi import ReplyHeaders
     from edge.caller import Caller
@@ -88,14 +89,21 @@ class RateGate:
     """The limits of one serving process."""
 
     def __init__(
-        self, book: LimitBook, shared: SharedCounters | None, refusals: Refusals, *, owner: str
+        self,
+        book: LimitBook,
+        shared: SharedCounters | None,
+        refusals: Refusals,
+        *,
+        owner: str,
+        rebuilder: Rebuilder | None = None,
     ) -> None:
         """Without `shared` counters each process counts for itself."""
         self.book, self.shared, self.refusals = book, shared, refusals
         self._local, self._owner, self._number = LocalCounters(), owner, 0
         self._alone = shared is None
         self._open: dict[bytes, Admission] = {}
-        self._renewing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rebuilder = rebuilder
         if shared is not None:
             shared.pipe.came_back = self._came_back
         self.decided_alone = 0
@@ -106,15 +114,18 @@ class RateGate:
         await self.book.start()
         if self.shared is not None:
             await self.shared.pipe.start()
-            self._renewing = asyncio.get_running_loop().create_task(self._renew())
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._renew())]
+            if self._rebuilder is not None:
+                self._tasks.append(loop.create_task(self._rebuilder.run()))
         self.refusals.start()
 
     async def stop(self) -> None:
         """Tell what was refused, and disconnect."""
-        if self._renewing is not None:
-            self._renewing.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._renewing
+                await task
         await self.refusals.stop()
         if self.shared is not None:
             self.shared.flush()

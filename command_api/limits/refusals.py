@@ -22,6 +22,7 @@ from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
     from command_api.limit_counters.bound import Limited
+    from edge.lanes import Lane
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.limits")
@@ -70,9 +71,9 @@ def refusal_of(limited: Limited, gauge: int, wait: int, tokens: int) -> ApiError
 class Refusals:
     """Counts refusals, and appends the counts of each hour when it is over."""
 
-    def __init__(self, database: Database, *, interval_s: float) -> None:
-        """`interval_s` is an hour, but in tests."""
-        self._database, self._interval_s = database, interval_s
+    def __init__(self, database: Database, lane: Lane, *, interval_s: float) -> None:
+        """`interval_s` is an hour, but in tests; the lane's threads append."""
+        self._database, self._lane, self._interval_s = database, lane, interval_s
         self._counts: dict[tuple[str, str], Counter[str]] = {}
         self._waiting: list[RateLimitsRefused] = []
         self._task: asyncio.Task[None] | None = None
@@ -130,8 +131,8 @@ class Refusals:
             ]
         if self._waiting:
             try:
-                await asyncio.to_thread(self._append)
-            except (psycopg.Error, PersistenceError) as error:
+                await self._lane.run(self._append)
+            except (psycopg.Error, PersistenceError, ApiError) as error:
                 logger.warning("refusals wait to be told to the log: %s", str(error).strip())
 
     def _append(self) -> None:

@@ -21,11 +21,14 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.limit_counters.rebuild import Rebuilder
 from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
+from command_api.limits.commands import limited_windows
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
 from command_api.routing.router import Router
+from edge.lanes import Lane
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
 from event_store.append.sweeper import OwnHolds
@@ -122,11 +125,14 @@ class Gateway:
 
     def _limits_of(self, settings: Settings, database: Database) -> RateGate:
         url, limits = settings.redis.url, settings.limits
+        lane = Lane("limits", threads=1, waiting_max=2)
+        shared = SharedCounters(url, timeout_s=limits.redis_timeout_s) if url else None
         return RateGate(
             LimitBook(database, lease_ms=LEASE_MS),
-            SharedCounters(url, timeout_s=limits.redis_timeout_s) if url else None,
-            Refusals(database, interval_s=limits.refusals_interval_s),
+            shared,
+            Refusals(database, lane, interval_s=limits.refusals_interval_s),
             owner=str(self.owner_id),
+            rebuilder=Rebuilder(database, shared, lane, limited_windows) if shared else None,
         )
 
     async def start(self) -> None:

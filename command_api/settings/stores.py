@@ -65,7 +65,7 @@ class LimitSettings(Group):
     redis_timeout_s: float = Field(
         0.01,
         gt=0,
-        le=1,
+        le=10,
         alias="GATEWAYZ_LIMITS_REDIS_TIMEOUT_S",
         description="Longest wait for Redis; then this process's own counters decide, seconds.",
     )

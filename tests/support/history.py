@@ -14,12 +14,14 @@ import msgspec
 from command_api.catalog.log import CatalogLog
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
+from domain.events.limits import RateLimitsRefused
 from domain.ledger.lots import GrantKind
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
 from event_store.append.entries import Entry, EntryKind
-from event_store.ids import new_uuid7, now_iso, to_iso
+from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from event_store.log.aggregates import Aggregates
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
@@ -66,6 +68,7 @@ class History:
         )
 
         tell_catalog(database)
+        tell_refusals(database, made[0].key_id)
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
@@ -97,6 +100,25 @@ class History:
             ended += end
         self.append(*held)
         self.append(*ended)
+
+
+def tell_refusals(database: Database, key_id: str) -> None:
+    """A key was beyond its rate limits in an hour."""
+    aggregates = Aggregates(database)
+    try:
+        refused = RateLimitsRefused(
+            originator_id=new_uuid7(),
+            originator_version=1,
+            **new_envelope("gateway"),
+            scope="key",
+            scope_id=key_id,
+            starts_at=EFFECTIVE_AT,
+            count=5,
+            reasons={"Burst limit exceeded": 2, "Minute request limit exceeded": 3},
+        )
+        aggregates.append([refused])
+    finally:
+        aggregates.close()
 
 
 def tell_catalog(database: Database) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -234,3 +236,45 @@ def test_a_clock_that_goes_back_admits_nothing_twice(client: redis.Redis) -> Non
 def test_commands_are_as_redis_reads_them() -> None:
     """Lengths are of bytes (rule: wire)."""
     assert command("SET", "ä", 5) == b"*3\r\n$3\r\nSET\r\n$2\r\n\xc3\xa4\r\n$1\r\n5\r\n"
+
+
+def _take_and_die(url: str, taken: multiprocessing.Queue[bool]) -> None:
+    async def run() -> None:
+        shared = SharedCounters(url, timeout_s=1.0)
+        await shared.pipe.start()
+        answer = await shared.admit(CALLS, Asked(1, 1), b"theirs")
+        taken.put(answer.admitted)
+        taken.close()
+        taken.join_thread()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    asyncio.run(run())
+
+
+CALLS = Bound([Limited(Scope.KEY, KEY, RateLimits(concurrency=1))], lease_ms=1_500)
+
+
+def test_a_killed_process_gives_its_calls_back(empty_redis: str) -> None:
+    """Once their lease is over, and not before (money rule 13)."""
+    context = multiprocessing.get_context("spawn")
+    taken: multiprocessing.Queue[bool] = context.Queue()
+    worker = context.Process(target=_take_and_die, args=(empty_redis, taken))
+    worker.start()
+    assert taken.get(timeout=60)
+    began = time.monotonic()
+
+    async def run() -> None:
+        shared = SharedCounters(empty_redis, timeout_s=1.0)
+        await shared.pipe.start()
+        admitted = False
+        while not admitted:
+            answer = await shared.admit(CALLS, Asked(1, 1), b"ours")
+            admitted = answer.admitted
+            assert not admitted or time.monotonic() - began > 1.0
+            assert time.monotonic() - began < 10
+            await asyncio.sleep(0.05)
+        await shared.pipe.stop()
+
+    asyncio.run(run())
+    worker.join(20)
+    assert worker.exitcode == -signal.SIGKILL
