@@ -25,115 +25,155 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 _SHARED = """
 local SPAN = {60000, 3600000, 86400000}
 local WIDTH = {1000, 60000, 900000}
-local function text(number) return string.format('%.0f', number) end
+local format = string.format
+local function text(number) return format('%d', number) end
 """
 
 _ADMIT = """
-local function rolled(hash, gauge)
-  local width = WIDTH[gauge % 3 + 1]
-  local buckets = SPAN[gauge % 3 + 1] / width
-  local first = math.floor(now / width) - buckets
-  local known = redis.call('HMGET', hash, gauge .. 's', gauge .. 'o')
-  if not known[1] then return 0, first, true end
-  local total, oldest = tonumber(known[1]), tonumber(known[2])
+local call, floor, max, min = redis.call, math.floor, math.max, math.min
+local function rolled(one, known)
+  local buckets = SPAN[one.kind] / one.width
+  local first = one.current - buckets
+  local total, oldest = tonumber(known[one.at + 1]), tonumber(known[one.at + 2])
+  if not total then return 0, first, true end
   if oldest >= first then return total, oldest, false end
   local names = {}
-  for bucket = oldest, math.min(first - 1, oldest + buckets) do
-    names[#names + 1] = gauge .. ':' .. text(bucket)
+  for bucket = oldest, min(first - 1, oldest + buckets) do
+    names[#names + 1] = one.gauge .. ':' .. bucket
   end
-  for _, value in ipairs(redis.call('HMGET', hash, unpack(names))) do
+  for _, value in ipairs(call('HMGET', one.hash, unpack(names))) do
     total = total - (tonumber(value) or 0)
   end
-  redis.call('HDEL', hash, unpack(names))
-  redis.call('HSET', hash, gauge .. 's', text(total), gauge .. 'o', text(first))
+  call('HDEL', one.hash, unpack(names))
+  call('HSET', one.hash, one.gauge .. 's', total, one.gauge .. 'o', first)
   return total, first, false
 end
 
-local function window_wait(hash, gauge, oldest, excess)
-  local width = WIDTH[gauge % 3 + 1]
-  local buckets = SPAN[gauge % 3 + 1] / width
+local function window_wait(one, excess)
+  local buckets = SPAN[one.kind] / one.width
   local names = {}
-  for bucket = oldest, math.max(oldest, math.floor(now / width)) do
-    names[#names + 1] = gauge .. ':' .. text(bucket)
+  for bucket = one.oldest, max(one.oldest, one.current) do
+    names[#names + 1] = one.gauge .. ':' .. bucket
   end
-  for place, value in ipairs(redis.call('HMGET', hash, unpack(names))) do
+  for place, value in ipairs(call('HMGET', one.hash, unpack(names))) do
     excess = excess - (tonumber(value) or 0)
-    if excess <= 0 then return (oldest + place + buckets) * width - now end
+    if excess <= 0 then return (one.oldest + place + buckets) * one.width - now end
   end
   return -1
 end
 
-local since = redis.call('GET', KEYS[1])
+local CURRENT, BUCKET = {}, {}
+for kind = 1, 3 do
+  CURRENT[kind] = floor(now / WIDTH[kind])
+  BUCKET[kind] = text(CURRENT[kind])
+end
+local since = call('GET', KEYS[1])
 if not since then
-  since = text(now) .. ':0'
-  redis.call('SET', KEYS[1], since, 'PX', 172800000)
+  since = now .. ':0'
+  call('SET', KEYS[1], since, 'PX', 172800000)
 end
 local last = #ARGV
 local requests, tokens, lease = tonumber(ARGV[last - 2]), tonumber(ARGV[last - 1]), ARGV[last]
-local state, longest, scope_refusing, gauge_refusing = {}, 0, 0, 0
+local state, known = {}, {}
 for at = 2, last - 3, 3 do
-  local scope, gauge, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local hash, wait = KEYS[2 * scope + 2], 0
-  local one = {hash = hash, gauge = gauge, scope = scope}
-  if gauge == 6 then
-    local known = redis.call('HMGET', hash, 'bl', 'bt')
-    local left, stood = tonumber(known[1]), tonumber(known[2])
+  local scope, gauge = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local name, hash = ARGV[at + 1], KEYS[2 * scope + 2]
+  local fields, kind = known[hash], gauge % 3 + 1
+  if not fields then
+    fields = {}
+    known[hash] = fields
+  end
+  local before = #fields
+  local one = {
+    scope = scope, gauge = gauge, limit = tonumber(ARGV[at + 2]), hash = hash, at = before,
+    kind = kind, width = WIDTH[kind], current = CURRENT[kind], bucket = false, sum = name .. 's',
+    used = 0, oldest = 0, new = false, amount = 0, stands = 0
+  }
+  state[#state + 1] = one
+  if gauge < 6 then
+    one.bucket = name .. ':' .. BUCKET[kind]
+    fields[before + 1], fields[before + 2], fields[before + 3] = one.sum, name .. 'o', one.bucket
+  elseif gauge == 6 then
+    fields[before + 1], fields[before + 2] = 'bl', 'bt'
+  end
+end
+for hash, fields in pairs(known) do
+  if #fields > 0 then known[hash] = call('HMGET', hash, unpack(fields)) end
+end
+
+local longest, scope_refusing, gauge_refusing = 0, 0, 0
+for _, one in ipairs(state) do
+  local wait, limit, values = 0, one.limit, known[one.hash]
+  if one.gauge == 6 then
+    local left, stood = tonumber(values[one.at + 1]), tonumber(values[one.at + 2])
     if not left then left, stood = limit * 60000, now end
-    local elapsed = math.min(math.max(now - stood, 0), 60000)
-    one.used = math.min(limit * 60000, left + elapsed * limit)
-    one.stands = math.max(now, stood)
+    local elapsed = min(max(now - stood, 0), 60000)
+    one.used = min(limit * 60000, left + elapsed * limit)
+    one.stands = max(now, stood)
     local missing = requests * 60000 - one.used
     if requests > 0 and missing > 0 then
       wait = limit > 0 and math.ceil(missing / limit) or -1
     end
-  elseif gauge == 7 then
-    local calls = KEYS[2 * scope + 3]
-    redis.call('ZREMRANGEBYSCORE', calls, '-inf', text(now))
-    one.used = redis.call('ZCARD', calls)
+  elseif one.gauge == 7 then
+    local calls = KEYS[2 * one.scope + 3]
+    call('ZREMRANGEBYSCORE', calls, '-inf', now)
+    one.used = call('ZCARD', calls)
     if requests > 0 and one.used >= limit then wait = limit > 0 and 1000 or -1 end
   else
-    local amount = gauge < 3 and requests or tokens
-    local total, oldest, new = rolled(hash, gauge)
-    one.used, one.oldest, one.new, one.amount = total, oldest, new, amount
-    local excess = total + amount - limit
-    if amount > 0 and excess > 0 then wait = window_wait(hash, gauge, oldest, excess) end
+    one.amount = one.gauge < 3 and requests or tokens
+    one.used, one.oldest, one.new = rolled(one, values)
+    local excess = one.used + one.amount - limit
+    if one.amount > 0 and excess > 0 then wait = window_wait(one, excess) end
   end
   if longest ~= -1 and (wait == -1 or wait > longest) then
-    longest, scope_refusing, gauge_refusing = wait, scope, gauge
+    longest, scope_refusing, gauge_refusing = wait, one.scope, one.gauge
   end
-  state[#state + 1] = one
 end
+
 local answer = {
-  longest == 0 and 1 or 0, text(now), text(longest), scope_refusing, gauge_refusing, since
+  longest == 0 and 1 or 0, now, longest, scope_refusing, gauge_refusing, since
 }
-local life = {}
+local writes, life = {}, {}
 for _, one in ipairs(state) do
   if longest == 0 and requests + tokens > 0 then
+    local write, lives = writes[one.hash] or {}, 0
     if one.gauge == 6 then
       one.used = one.used - requests * 60000
-      redis.call('HSET', one.hash, 'bl', text(one.used), 'bt', text(one.stands))
-      life[one.hash] = math.max(life[one.hash] or 0, 120000)
+      write[#write + 1], write[#write + 2] = 'bl', one.used
+      write[#write + 1], write[#write + 2] = 'bt', one.stands
+      lives = 120000
     elseif one.gauge == 7 then
       if lease ~= '' then
         local calls = KEYS[2 * one.scope + 3]
-        one.used = one.used + redis.call('ZADD', calls, text(now + tonumber(ARGV[1])), lease)
-        redis.call('PEXPIRE', calls, 2 * tonumber(ARGV[1]))
+        one.used = one.used + call('ZADD', calls, now + tonumber(ARGV[1]), lease)
+        call('PEXPIRE', calls, 2 * tonumber(ARGV[1]))
       end
     elseif one.amount > 0 then
-      local kind = one.gauge % 3 + 1
-      local bucket = math.max(math.floor(now / WIDTH[kind]), one.oldest)
-      one.used = one.used + one.amount
-      redis.call('HINCRBY', one.hash, one.gauge .. ':' .. text(bucket), text(one.amount))
-      if one.new then
-        redis.call('HSET', one.hash, one.gauge .. 'o', text(one.oldest))
+      local name, was = one.bucket, known[one.hash][one.at + 3]
+      if one.oldest > one.current then
+        name = one.gauge .. ':' .. one.oldest
+        was = call('HGET', one.hash, name)
       end
-      redis.call('HSET', one.hash, one.gauge .. 's', text(one.used))
-      life[one.hash] = math.max(life[one.hash] or 0, SPAN[kind] + 2 * WIDTH[kind])
+      one.used = one.used + one.amount
+      local at = #write
+      write[at + 1], write[at + 2] = name, text((tonumber(was) or 0) + one.amount)
+      write[at + 3], write[at + 4] = one.sum, text(one.used)
+      if one.new then
+        write[at + 5], write[at + 6] = one.gauge .. 'o', text(one.oldest)
+      end
+      lives = SPAN[one.kind] + 2 * one.width
+    end
+    if #write > 0 then
+      writes[one.hash] = write
+      life[one.hash] = max(life[one.hash] or 0, lives)
     end
   end
   answer[#answer + 1] = text(one.used)
 end
-for hash, ms in pairs(life) do redis.call('PEXPIRE', hash, ms) end
+for hash, write in pairs(writes) do
+  call('HSET', hash, unpack(write))
+  call('PEXPIRE', hash, life[hash])
+end
 return table.concat(answer, ' ')
 """
 

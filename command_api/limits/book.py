@@ -33,6 +33,8 @@ LOOK_S = 0.5
 """Time between two looks for changes, seconds."""
 LOOKUP_TIMEOUT_S = 2.0
 """Longest wait for a look, or for a caller's limits, seconds."""
+CHANGED_MAX = 100
+"""Most changes at a look after which only those concerned are asked for anew."""
 FORGET = "forget"
 """A notice that tells every process to ask for all limits anew."""
 CALLERS_MAX = 10_000
@@ -43,6 +45,7 @@ _LOOK = (
     "(SELECT coalesce(max(change), 0) FROM rate_limit), "
     "(SELECT count(*) FROM process_lease WHERE expires_at > clock_timestamp())"
 )
+_CHANGED = "SELECT scope, scope_id::text FROM rate_limit WHERE change > %s LIMIT %s"
 _OF_CALLER = (
     f"SELECT {ROW} FROM rate_limit WHERE NOT cleared AND (scope, scope_id) IN "
     f"(('key', %s::uuid), ('user', %s::uuid), ('system', '{SYSTEM_ID}'::uuid))"
@@ -69,7 +72,8 @@ class LimitBook:
         """Whether anybody is limited at all."""
         self.processes = 1
         """How many processes live, this one too."""
-        self._known: dict[str, Bound | None] = {}
+        self._known: dict[str, tuple[Bound | None, str]] = {}
+        """By key: its limits, and its user."""
         self._change = -1
         self._turn = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -93,7 +97,7 @@ class LimitBook:
     async def of(self, caller: Caller) -> Bound | None:
         """A caller's limits; None where there are none. Raises ApiError 503."""
         try:
-            return self._known[caller.key_id]
+            return self._known[caller.key_id][0]
         except KeyError:
             return await self.of_key(caller.key_id, caller.user_id)
 
@@ -103,7 +107,7 @@ class LimitBook:
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S), self._turn:
                 if key_id in self._known:
-                    return self._known[key_id]
+                    return self._known[key_id][0]
                 found = await self._ask(key_id, user_id)
         except (psycopg.Error, TimeoutError) as error:
             # No hold can be placed then either.
@@ -112,7 +116,7 @@ class LimitBook:
         if change == self._change:
             if len(self._known) >= CALLERS_MAX:
                 self._known.clear()
-            self._known[key_id] = found
+            self._known[key_id] = (found, user_id)
         return found
 
     async def _ask(self, key_id: str, user_id: str) -> Bound | None:
@@ -138,9 +142,20 @@ class LimitBook:
             row = await cursor.fetchone()
         assert row is not None
         if row[1] != self._change:
+            cursor = await connection.execute(_CHANGED.encode(), [self._change, CHANGED_MAX + 1])
+            self._forget(await cursor.fetchall())
             self._change = row[1]
-            self._known.clear()
         self.any, self.processes = row[0], max(1, row[2])
+
+    def _forget(self, changed: list[tuple[str, str]]) -> None:
+        """Whose limits changed is asked for anew; all, where the system's did, or too many."""
+        ids = {of for _, of in changed}
+        if len(changed) > CHANGED_MAX or SYSTEM_ID in ids:
+            self._known.clear()
+            return
+        for key_id, (_, user_id) in list(self._known.items()):
+            if key_id in ids or user_id in ids:
+                del self._known[key_id]
 
     async def _listen(self) -> None:
         told = False

@@ -154,7 +154,8 @@ def list_limits(database: Connects) -> list[InForce]:
     with database.connect() as connection:
         rows = connection.execute(
             f"SELECT {ROW} FROM rate_limit WHERE NOT cleared "
-            "ORDER BY scope DESC, scope_id, set_by LIMIT %s",
+            "ORDER BY array_position(ARRAY['system', 'user', 'key'], scope), scope_id, set_by "
+            "LIMIT %s",
             [LISTED_MAX],
         ).fetchall()
     return [InForce(row) for row in rows]

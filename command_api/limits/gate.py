@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from command_api.limit_counters.bound import sums
 from command_api.limit_counters.local import LocalCounters, clock_ms
-from command_api.limit_counters.scripts import MARK_LIFE_MS, SINCE
-from command_api.limit_counters.shared import SharedCounters, carry, counts_of, leases
+from command_api.limit_counters.scripts import MARK_LIFE_MS, SETTLE, SINCE
+from command_api.limit_counters.shared import (
+    AT_ONCE,
+    SharedCounters,
+    batch,
+    carry,
+    counts_of,
+    leases,
+)
 from command_api.limits.metrics import LimitMetrics
 from command_api.limits.refusals import Refusals, refusal_of
 from domain.limits.windows import REQUESTS, Asked, window_of
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
     from command_api.limit_counters.bound import Bound, Outcome
     from command_api.limit_counters.rebuild import Rebuilder
+    from command_api.limit_counters.shared import Correction
     from command_api.limits.book import LimitBook
     from edge.asgi import ReplyHeaders
     from edge.caller import Caller
@@ -227,6 +235,9 @@ class RateGate:
 
         What stands in an emptied Redis is told by the log, where these calls are as well.
         """
+        open_calls = self._leases_of_open()
+        for begin in range(0, len(open_calls), AT_ONCE):
+            await ask(batch(SETTLE, open_calls[begin : begin + AT_ONCE]))
         if not self._alone:
             return
         since = await ask(command("GET", SINCE))
@@ -235,21 +246,22 @@ class RateGate:
             if int(since.split(b":")[0]) <= int(now) - (clock_ms() - self._local.since):
                 await carry(ask, list(self._local.admitted()))
         self._alone = False
-        self._renew_open()
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            self._renew_open()
             if self.shared is not None and self.shared.pipe.ready:
+                self.shared.correct(self._leases_of_open())
                 with suppress(RedisAwayError, RedisReplyError):
                     await self.shared.pipe.ask(command("PEXPIRE", SINCE, MARK_LIFE_MS))
 
-    def _renew_open(self) -> None:
+    def _leases_of_open(self) -> list[Correction]:
         """Calls under way live on."""
-        assert self.shared is not None
-        for each in list(self._open.values()):
-            self.shared.correct(leases(each.bound.calls, each.lease, LEASE_MS))
+        return [
+            item
+            for each in list(self._open.values())
+            for item in leases(each.bound.calls, each.lease, LEASE_MS)
+        ]
 
 
 NOW = """
