@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from command_api.limit_counters.scripts import PREFIX, SINCE
-from domain.limits.rates import FIELDS
+from domain.limits.rates import FIELDS, part_of
 from domain.limits.windows import BURST, BURST_UNIT, CONCURRENCY, REQUESTS, window_of
 from providers.redis.replies import command
 
@@ -49,6 +49,14 @@ class Outcome(NamedTuple):
     refusing: tuple[int, int]
     used: Sequence[int]
     """What each limit holds, in the order of the bound's gauges."""
+    processes: int = 1
+    """How many share the limits, each with counters of its own."""
+
+    def left(self, gauge: Gauge, used: int) -> int:
+        """What a limit leaves here."""
+        if gauge.gauge == BURST:
+            return max(0, used // BURST_UNIT)
+        return max(0, part_of(gauge.limit, self.processes) - used)
 
 
 class Bound:
@@ -98,12 +106,14 @@ class Bound:
         for kind, places in ((b"requests", self._shortest[0]), (b"tokens", self._shortest[1])):
             if not places:
                 continue
-            left, place = min((self.gauges[at].limit - outcome.used[at], at) for at in places)
+            left, place = min(
+                (outcome.left(self.gauges[at], outcome.used[at]), at) for at in places
+            )
             window = window_of(self.gauges[place].gauge)
             reset = window.span + window.bucket - outcome.now % window.bucket
             found += (
                 (b"x-ratelimit-limit-" + kind, b"%d" % self.gauges[place].limit),
-                (b"x-ratelimit-remaining-" + kind, b"%d" % max(left, 0)),
+                (b"x-ratelimit-remaining-" + kind, b"%d" % left),
                 (b"x-ratelimit-reset-" + kind, duration(reset if outcome.used[place] else 0)),
             )
         return found
@@ -111,11 +121,10 @@ class Bound:
     def left(self, outcome: Outcome) -> dict[str, tuple[int, int]]:
         """Of each limit by name the lowest of all scopes, and the least that any of them leaves."""
         found: dict[str, tuple[int, int]] = {}
-        for (_, gauge, limit), used in zip(self.gauges, outcome.used, strict=True):
-            name = FIELDS[gauge]
-            left = max(0, used // BURST_UNIT if gauge == BURST else limit - used)
-            lowest, least = found.get(name, (limit, left))
-            found[name] = (min(lowest, limit), min(least, left))
+        for gauge, used in zip(self.gauges, outcome.used, strict=True):
+            name, left = FIELDS[gauge.gauge], outcome.left(gauge, used)
+            lowest, least = found.get(name, (gauge.limit, left))
+            found[name] = (min(lowest, gauge.limit), min(least, left))
         return found
 
 

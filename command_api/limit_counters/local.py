@@ -17,7 +17,7 @@ from domain.limits.rates import share_of
 from domain.limits.windows import BURST, BURST_UNIT, Counters, admit, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from command_api.limit_counters.bound import Bound
     from command_api.limit_counters.shared import Correction
@@ -52,12 +52,19 @@ class LocalCounters:
     def __init__(self) -> None:
         """Nothing was admitted."""
         self._scopes: OrderedDict[str, LocalScope] = OrderedDict()
+        self._under_way: dict[str, dict[bytes, int]] = {}
         self.since = clock_ms()
         """When this process began to count by itself."""
 
-    def begin(self) -> None:
-        """Begin anew: until now the shared counters had all."""
+    def begin(self, under_way: Iterable[tuple[str, bytes]] = (), life_ms: int = 0) -> None:
+        """Begin anew: until now the shared counters had all.
+
+        `under_way` are this process's calls by scope, which count for so long.
+        """
         self._scopes.clear()
+        self._under_way = {}
+        for name, lease in under_way:
+            self._under_way.setdefault(name, {})[lease] = clock_ms() + life_ms
         self.since = clock_ms()
 
     def admit(
@@ -76,11 +83,12 @@ class LocalCounters:
                 self._scopes.move_to_end(limited.name)
             scopes.append((share_of(limited.limits, processes), known.counters))
         found = admit(scopes, asked, now=now, lease=lease, lease_until=now + until_ms)
-        return Outcome(found.admitted, now, found.wait, found.refusing, found.used)
+        return Outcome(found.admitted, now, found.wait, found.refusing, found.used, processes)
 
     def _first(self, bound: Bound, index: int, processes: int) -> LocalScope:
         """A scope that this process meets first, with its share of what it heard of it."""
         made = LocalScope()
+        made.counters.leases = self._under_way.pop(bound.limited[index].name, {})
         if not bound.seen or bound.seen_at > self.since:
             return made
         for each, held in zip(bound.gauges, bound.seen, strict=True):
@@ -105,6 +113,7 @@ class LocalCounters:
 
     def ended(self, name: str, lease: bytes) -> None:
         """A call under way has ended."""
+        self._under_way.get(name, {}).pop(lease, None)
         known = self._scopes.get(name)
         if known is not None:
             known.counters.leases.pop(lease, None)

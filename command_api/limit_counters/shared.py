@@ -131,11 +131,15 @@ class SharedCounters:
             asyncio.get_running_loop().call_soon(self.flush)
         self._corrections += items
 
+    def renew(self, items: Sequence[Correction]) -> None:
+        """Send these at once, for as long as commands are taken."""
+        for begin in range(0, len(items), AT_ONCE):
+            self._send(batch(SETTLE, items[begin : begin + AT_ONCE]))
+
     def flush(self) -> None:
         """Send the corrections that wait; nobody waits for the answers."""
         waiting, self._corrections = self._corrections, []
-        for begin in range(0, len(waiting), AT_ONCE):
-            self._send(batch(SETTLE, waiting[begin : begin + AT_ONCE]))
+        self.renew(waiting)
 
     def load(self) -> None:
         """Tell Redis the scripts: somebody may have emptied its list of them."""

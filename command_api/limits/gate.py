@@ -166,7 +166,7 @@ class RateGate:
             scope, gauge = outcome.refusing
             limited = bound.limited[scope]
             self.refusals.note(limited.scope, limited.scope_id, gauge)
-            raise refusal_of(limited, gauge, outcome.wait, tokens)
+            raise refusal_of(limited, gauge, outcome, tokens)
         made = Admission(self, bound, tokens, lease, outcome.now, shared=shared)
         if lease:
             self._open[lease] = made
@@ -203,7 +203,10 @@ class RateGate:
                 return outcome, True
         if not self._alone:
             self._alone = True
-            self._local.begin()
+            under_way = [
+                (name, lease) for lease, each in self._open.items() for name in each.bound.calls
+            ]
+            self._local.begin(under_way, LEASE_MS)
         self.decided_alone += 1
         found = self._local.admit(bound, asked, lease, LEASE_MS, self.book.processes)
         return found, False
@@ -211,7 +214,9 @@ class RateGate:
     def close_admission(self, admission: Admission, requests: int, tokens: int) -> None:
         """Correct what was counted for a call that ended."""
         bound, at = admission.bound, admission.at
-        self._open.pop(admission.lease, None)
+        if self._open.pop(admission.lease, None) is not None:
+            for name in bound.calls:
+                self._local.ended(name, admission.lease)
         if admission.shared and self.shared is not None:
             items = leases(bound.calls, admission.lease, 0) if admission.lease else []
             for scope, gauge, _ in bound.gauges:
@@ -225,10 +230,8 @@ class RateGate:
             change = requests if gauge < REQUESTS else tokens
             if change and sums(gauge):
                 self._local.correct(bound.limited[scope].name, gauge, at, change)
-        for name in bound.calls:
-            self._local.ended(name, admission.lease)
-            if self.shared is not None:  # It may have been carried over meanwhile.
-                self.shared.correct(leases((name,), admission.lease, 0))
+        if bound.calls and self.shared is not None:  # It may have been carried over meanwhile.
+            self.shared.correct(leases(bound.calls, admission.lease, 0))
 
     async def _came_back(self, ask: Callable[[bytes], asyncio.Future[Any]]) -> None:
         """Tell the shared counters what was admitted without them, unless they were emptied.
@@ -251,7 +254,7 @@ class RateGate:
         while True:
             await asyncio.sleep(RENEW_S)
             if self.shared is not None and self.shared.pipe.ready:
-                self.shared.correct(self._leases_of_open())
+                self.shared.renew(self._leases_of_open())
                 with suppress(RedisAwayError, RedisReplyError):
                     await self.shared.pipe.ask(command("PEXPIRE", SINCE, MARK_LIFE_MS))
 

@@ -21,7 +21,7 @@ from event_store.ids import new_envelope, new_uuid7, to_iso
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from command_api.limit_counters.bound import Limited
+    from command_api.limit_counters.bound import Limited, Outcome
     from edge.lanes import Lane
     from event_store.postgres.database import Database
 
@@ -40,7 +40,7 @@ WHOSE = {
 }
 
 
-def refusal_of(limited: Limited, gauge: int, wait: int, tokens: int) -> ApiError:
+def refusal_of(limited: Limited, gauge: int, outcome: Outcome, tokens: int) -> ApiError:
     """A 429 that names the limit and says when to try again."""
     limit, whose = limited.limits[gauge], WHOSE[limited.scope]
     if gauge == BURST:
@@ -50,7 +50,10 @@ def refusal_of(limited: Limited, gauge: int, wait: int, tokens: int) -> ApiError
     else:
         unit = "requests" if gauge < REQUESTS else "tokens"
         allowed = f"{whose} may use {limit} {unit} a {FIELDS[gauge].rpartition('_')[2]}"
+    if outcome.processes > 1:
+        allowed += f", and {outcome.processes} processes share that while they count apart"
     headers: dict[str, str] = {}
+    wait = outcome.wait
     if wait != NEVER:
         seconds = retry_after_s(wait)
         headers = {"retry-after": str(seconds)}

@@ -116,10 +116,13 @@ def above(wanted: RateLimits, ceiling: RateLimits) -> dict[str, int]:
     }
 
 
+def part_of(limit: int, processes: int) -> int:
+    """What each of so many processes may admit of a limit by itself: never nothing of something."""
+    return max(1, limit // processes) if limit else 0
+
+
 def share_of(limits: RateLimits, processes: int) -> RateLimits:
-    """What each of so many processes may admit by itself: never nothing of something."""
+    """The same of all limits."""
     if processes <= 1:
         return limits
-    return RateLimits(
-        *(each if each is None or each == 0 else max(1, each // processes) for each in limits)
-    )
+    return RateLimits(*(None if each is None else part_of(each, processes) for each in limits))

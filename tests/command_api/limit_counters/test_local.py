@@ -83,6 +83,26 @@ def test_what_was_heard_after_the_begin_is_not_counted_twice(
     assert admitted(counters, of, 20) == 10
 
 
+def test_calls_under_way_stay_so(clock: Callable[[int], None]) -> None:
+    """Those that the shared counters admitted too, until they end (P12)."""
+    counters, of = LocalCounters(), bound(RateLimits(concurrency=2))
+    (name,) = of.calls
+    counters.begin([(name, b"a"), (name, b"b")], 1_000)
+    counters.ended(name, b"a")
+    assert counters.admit(of, ONE, b"c", 1_000, 1).admitted
+    assert not counters.admit(of, ONE, b"d", 1_000, 1).admitted
+    counters.ended(name, b"b")
+    assert counters.admit(of, ONE, b"d", 1_000, 1).admitted
+
+
+def test_headers_say_what_this_process_would_admit(clock: Callable[[int], None]) -> None:
+    """Its share, less what it admitted (rule: contract)."""
+    counters, of = LocalCounters(), bound(RateLimits(requests_per_minute=10))
+    told = dict(of.headers(counters.admit(of, ONE, b"", 1_000, 2)))
+    assert told[b"x-ratelimit-limit-requests"] == b"10"
+    assert told[b"x-ratelimit-remaining-requests"] == b"4"
+
+
 def test_no_more_scopes_than_a_maximum_are_kept(clock: Callable[[int], None]) -> None:
     """Those that called least recently are forgotten (rule: bounded)."""
     counters, first = LocalCounters(), bound(RateLimits(requests_per_minute=1))
