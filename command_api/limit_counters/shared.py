@@ -32,8 +32,6 @@ CORRECTIONS_MAX = 10_000
 """Most corrections that wait; more are left out, and what they free is freed by time."""
 AT_ONCE = 200
 """Most of them in one command: Redis does nothing else meanwhile."""
-FIXED_PARTS = 5
-"""Of a reply: admitted, now, wait, scope, gauge; then since when Redis counts, then the sums."""
 
 Correction = tuple[str, int, "int | bytes", int]
 """A key, a gauge, a bucket (of calls under way: the call), and what is added."""

@@ -144,7 +144,8 @@ class RedisPipe:
     @property
     def ready(self) -> bool:
         """Whether commands are taken."""
-        return self._ready
+        connection = self._connection
+        return self._ready and connection is not None and not connection.lost.done()
 
     async def start(self) -> None:
         """Connect, or begin to try."""

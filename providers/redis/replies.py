@@ -46,6 +46,8 @@ class ReplyReader:
                 begin_next = end + 2 + size + 2
                 if len(data) < begin_next:
                     break
+                if data[begin_next - 2 : begin_next] != b"\r\n":
+                    raise GarbledError
                 found.append(data[end + 2 : end + 2 + size])
                 begin = begin_next
                 continue

@@ -81,6 +81,7 @@ def test_replies_are_cut_wherever_they_arrive() -> None:
         b"HTTP/1.1 200 OK\r\n",
         b"*2\r\n",
         b"$x\r\n",
+        b"$1\r\nabc\r\n",
         b"$%d\r\n" % (REPLY_BYTES_MAX + 1),
         b"+" + b"x" * 2_000,
         b"\r\n",
