@@ -117,14 +117,26 @@ def test_a_redis_that_stands_still_delays_nobody(
 def test_an_emptied_redis_is_filled_from_the_log(
     limited: RunningGateway, server_of_ours: RedisServer
 ) -> None:
-    """Requests and tokens, for keys that have limits (P8)."""
+    """Requests and tokens, of calls that ended what they used, for keys with limits (P8)."""
     user = caller(limited, 5)
+    commands = LimitCommands(limited.database, actor="test")
+    try:
+        target = Target(LimitScope.USER, user.user_id, SetBy.OPERATOR)
+        commands.set([target], {"tokens_per_hour": 1_000})
+    finally:
+        commands.close()
+    time.sleep(0.3)
     assert called(limited, user, 5) == [(200, False)] * 5
     with redis.Redis.from_url(server_of_ours.url) as client:
         client.flushall()
         client.script_flush()
-        assert called(limited, user, 1)[0][1] is False
+        answer, alone = called(limited, user, 1)[0]
+        assert not alone
         eventually(lambda: str(client.get("gatewayz:{limits}:since")).endswith(":1'"), 10)
+    with limited.client(user) as asking:
+        usage = asking.get("/user/limit").json()["current_usage"]
+    used = 6 if answer == 200 else 5
+    assert (usage["requests_per_minute"], usage["tokens_per_hour"]) == (5, used * 15)
     assert called(limited, user, 1) == [(429, False)]
 
 
