@@ -30,8 +30,8 @@ logger = logging.getLogger("gatewayz.limits")
 SCOPES_MAX = 10_000
 """Most scopes whose refusals are counted for the log; those of more are in the metric alone."""
 EVENTS_AT_ONCE = 100
-KEPT_HOURS_MAX = 24
-"""How many intervals are kept while the log is away."""
+WAITING_MAX = 20_000
+"""Most events that are kept while the log is away; of more only the metric tells."""
 ACTOR = "gateway"
 WHOSE = {
     LimitScope.KEY: "This key",
@@ -117,7 +117,7 @@ class Refusals:
         """Append the counts; those that cannot be wait for the next time."""
         counts, self._counts = self._counts, {}
         begins = (time.time() - 1) // self._interval_s * self._interval_s
-        if len(self._waiting) < KEPT_HOURS_MAX * SCOPES_MAX:
+        if len(self._waiting) + len(counts) <= WAITING_MAX:
             starts_at = to_iso(datetime.fromtimestamp(begins, UTC))
             self._waiting += [
                 RateLimitsRefused(
@@ -139,6 +139,8 @@ class Refusals:
                 logger.warning("refusals wait to be told to the log: %s", str(error).strip())
 
     def _append(self) -> None:
+        with self._database.connect():
+            pass  # The library would wait half a minute for a database that is away.
         aggregates = Aggregates(self._database)
         try:
             while self._waiting:

@@ -25,6 +25,7 @@ from tests.support.harness import (
     running_gateway,
     stream,
 )
+from tests.support.outages import away
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,3 +248,37 @@ def test_refusals_are_told_to_the_log_once(
             return int(row[0] or 0) if row else 0
 
         assert eventually(lambda: counted() == 5)
+        metrics = httpx.get(f"{gateway.url}/metrics", timeout=20).text
+        line = 'gatewayz_rate_limited_total{reason="Minute request limit exceeded",scope="key"} 5.0'
+        assert line in metrics
+
+
+def test_what_was_refused_is_told_at_the_end(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """A process that stops in order takes no counts with it (rule: observable)."""
+    with running_gateway(database, tmp_path / "home", upstream) as gateway:
+        user = gateway.user()
+        limit(gateway, key_of(user), requests_per_minute=0)
+        assert gateway.chat(user, {}).status_code == 429
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT convert_from(state, 'UTF8')::json->'reasons' FROM events "
+            "WHERE topic = 'rate_limits.refused.v1'"
+        ).fetchone()
+    assert row == ({"Minute request limit exceeded": 1},)
+
+
+def test_without_the_database_what_is_known_stays_in_force(
+    database: Database, server: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """A caller beyond his limits is told so; nobody is let in for want of an answer (P10)."""
+    with running_gateway(database, tmp_path / "home", upstream) as gateway:
+        user, unknown = gateway.user(), gateway.user()
+        limit(gateway, key_of(user), requests_per_minute=1)
+        assert gateway.chat(user, {}).status_code == 200
+        assert gateway.chat(unknown, {}).status_code == 200
+        with away(database, server):
+            assert gateway.chat(user, {}).status_code in (429, 503)
+        eventually(lambda: gateway.chat(unknown, {}).status_code == 200)
+        assert gateway.chat(user, {}).status_code == 429
