@@ -96,12 +96,14 @@ class Headers:
 class ReplyHeaders:
     """What every reply of an inference route says of its call."""
 
-    __slots__ = ("call_id", "more", "provider", "request_id")
+    __slots__ = ("call_id", "limits_told", "more", "provider", "request_id")
 
     def __init__(self) -> None:
         """What is empty is not sent: of an unknown caller nothing is known yet."""
         self.call_id = self.request_id = self.provider = ""
         self.more: list[Header] = []
+        self.limits_told = False
+        """Whether `more` says what the caller's rate limits leave."""
 
     def listed(self) -> list[Header]:
         """As ASGI takes them."""

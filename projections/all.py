@@ -14,6 +14,7 @@ from projections.usage.activity_log import ActivityLog
 from projections.usage.app_rankings import AppRankings
 from projections.usage.key_usage import KeyUsage
 from projections.usage.model_rankings import ModelRankings
+from projections.usage.rate_limit_alerts import RateLimitAlerts
 from projections.usage.rate_limit_counters import RateLimitCounters
 from projections.usage.usage_by_hour import UsageByHour
 
@@ -33,6 +34,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     KeyUsage(),
     CatalogOffers(),
     AuditLog(),
+    RateLimitAlerts(),
 )
 
 

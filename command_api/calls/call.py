@@ -13,6 +13,7 @@ from event_store.ids import now_iso
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.limits.gate import Admission
     from command_api.operations.request import InferenceRequest
     from command_api.routing.router import Plan
     from command_api.settings.calls import HoldSettings
@@ -102,6 +103,7 @@ class Call:
     __slots__ = (
         "_holds",
         "_tried",
+        "admission",
         "app",
         "attempts",
         "available",
@@ -157,6 +159,7 @@ class Call:
         self.hold_event_id, self.follows = "", ""
         self.available, self.kept_reply = 0, b""
         self.unresolved = False
+        self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""
         self._take_plan(plan)

@@ -15,6 +15,7 @@ import msgspec
 
 from command_api.calls.call import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
+from command_api.limits.gate import ended
 from edge.errors import SERVER, ApiError, ledger_unavailable
 from event_store.append.committer import AppendInDoubtError
 from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
@@ -231,6 +232,7 @@ class Cashier:
             attempt.costs(all_cost)
             self._losses.note(call.caller.account, all_cost - cost.nano_usd)
         call.charged = (usage, cost.nano_usd)
+        ended(call, usage.input_tokens + usage.output_tokens)
         state = (
             b'{%b,"usage":%b,"cost_nano_usd":%d,"cost_exact_nano_usd":"%b",%b,'
             b'"provider_request_id":%b,"attempts":%b,"reason":"%b"'
@@ -252,6 +254,7 @@ class Cashier:
 
     async def void(self, call: Call, reason: str) -> None:
         """Release the hold without a charge, durably, as settle does."""
+        ended(call, 0)
         await self._resolve(call, self._void_entry(call, reason))
 
     async def abandon(self, call: Call, reason: str) -> None:

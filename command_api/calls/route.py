@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
 from command_api.kept_replies.response_cache import CachedReply
+from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
 from edge.access import admit_models, admit_request
 from edge.asgi import (
@@ -62,6 +64,7 @@ class InferenceRoute:
         """Answer one request, whatever happens, in OpenAI's envelope."""
         head = ReplyHeaders()
         call: Call | None = None
+        caller: Caller | None = None
         try:
             asked = Headers(scope)
             TRACE.set(asked.traceparent)
@@ -79,9 +82,6 @@ class InferenceRoute:
                 timeout_s=self._limits.body_timeout_s,
             )
             request = self._route.parse(await body, self._limits)
-            if caller.limits is not None:
-                more = request.routing.models if request.routing else ()
-                admit_models(caller.limits, (request.model, *more))
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
@@ -98,6 +98,7 @@ class InferenceRoute:
         except ApiError as error:
             if call is not None:
                 head.provider = call.model.provider
+            await self._tell_limits(caller, head)
             await send_error(send, error, head.listed())
         except ClientGoneError:
             return
@@ -108,6 +109,16 @@ class InferenceRoute:
                 await self._parts.cashier.void(call, "internal_error")
             charged = call is not None and call.charged is not None
             await send_error(send, internal_error(charged=charged), head.listed())
+        finally:
+            if call is not None:
+                ended(call, 0)
+
+    async def _tell_limits(self, caller: Caller | None, head: ReplyHeaders) -> None:
+        """What is answered without being counted says what the limits leave, too."""
+        if caller is None or not self._parts.limits.book.any or head.limits_told:
+            return
+        with suppress(ApiError):
+            await self._parts.limits.tell(caller, head)
 
     async def _call(
         self,
@@ -120,6 +131,9 @@ class InferenceRoute:
     ) -> Call | None:
         """The call to make; None when it was answered without one. Raises ApiError."""
         parts = self._parts
+        if caller.limits is not None:
+            more = request.routing.models if request.routing else ()
+            admit_models(caller.limits, (request.model, *more))
         key, cache_name = b"", ""
         if asked.idempotency_key:
             key = await parts.idempotency.key_of(
@@ -169,6 +183,8 @@ class InferenceRoute:
         """Place the hold; False when its key's first reply was the answer. Raises ApiError."""
         parts = self._parts
         refusal = parts.cashier.refusal_of(call.caller)
+        if parts.limits.book.any and refusal is None:
+            refusal = await self._admitted(call, head)
         if refusal is not None and not (
             call.idempotency_key and await parts.idempotency.find(call.idempotency_key)
         ):
@@ -183,6 +199,7 @@ class InferenceRoute:
             raise key_taken(answer.code, call.id)
         head.call_id = str(known.call_id)
         if known.state == "settled":
+            never_was(call)
             await self._replay(known, call.caller, head, send)
             return False
         if known.state == "refused":
@@ -195,6 +212,15 @@ class InferenceRoute:
             # Another request with this key came between our look and the append.
             raise key_taken(answer.code, call.id)
         return True
+
+    async def _admitted(self, call: Call, head: ReplyHeaders) -> ApiError | None:
+        """Count the call against its caller's rate limits; the refusal where it is beyond them."""
+        tokens = call.bound.input_tokens + call.bound.output_tokens
+        try:
+            call.admission = await self._parts.limits.admit(call.caller, tokens, head)
+        except ApiError as error:
+            return error
+        return None
 
     async def _answered_before(
         self, key: bytes, caller: Caller, head: ReplyHeaders, send: Send
@@ -214,6 +240,7 @@ class InferenceRoute:
         reply = await self._parts.idempotency.replay(known.call_id, caller)
         head.provider = reply.provider
         head.more.append((b"idempotent-replayed", b"true"))
+        await self._tell_limits(caller, head)
         await send_whole(send, reply.status, reply.body, head.listed(), reply.content_type.encode())
 
     async def _cached(self, caller: Caller, name: str, head: ReplyHeaders, send: Send) -> bool:
@@ -226,6 +253,7 @@ class InferenceRoute:
         if found is None:
             return False
         head.call_id, head.provider = found.call_id, found.provider
+        await self._tell_limits(caller, head)
         await send_whole(send, OK, found.body, head.listed())
         return True
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from command_api.cli import database, keys, ledger, projections, secrets, server, streams, users
+from command_api.cli import (
+    database,
+    keys,
+    ledger,
+    limits,
+    projections,
+    secrets,
+    server,
+    streams,
+    users,
+)
 from command_api.cli.base import MISTAKE, say_mistake
 from command_api.cli.people import audit, roles
 
@@ -56,6 +66,7 @@ app.add_typer(users.users, name="user")
 app.add_typer(keys.keys, name="key")
 app.add_typer(roles.app, name="role")
 app.add_typer(audit.app, name="audit")
+app.add_typer(limits.app, name="limit")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

@@ -222,3 +222,12 @@ class Users:
             raise UnknownKeyError(message)
         found: UUID = row[0]
         return found
+
+
+def find_key(database: Database, vault: Vault, key: str, *, actor: str) -> str:
+    """The id of a key named by its id or itself; raises UnknownKeyError."""
+    users = Users(database, vault, actor=actor)
+    try:
+        return str(users.find_key(key))
+    finally:
+        users.close()

@@ -18,6 +18,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
@@ -60,7 +61,13 @@ EXPOSED = [
     "retry-after",
     "x-gatewayz-cache",
     "x-gatewayz-call-id",
+    "x-gatewayz-limits",
     "x-gatewayz-provider",
+    *(
+        f"x-ratelimit-{what}-{unit}"
+        for what in ("limit", "remaining", "reset")
+        for unit in ("requests", "tokens")
+    ),
     "x-request-id",
 ]
 """Headers of replies that a page may read."""
@@ -81,6 +88,7 @@ ROUTERS = (
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,
+    limit_routes.router,
 )
 
 
@@ -176,6 +184,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     )
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
+    app.state.metrics.register(gateway.limits.metrics())
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,

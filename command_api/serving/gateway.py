@@ -21,8 +21,15 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.limit_counters.rebuild import Rebuilder
+from command_api.limit_counters.shared import SharedCounters
+from command_api.limits.book import LimitBook
+from command_api.limits.commands import limited_windows
+from command_api.limits.gate import LEASE_MS, RateGate
+from command_api.limits.refusals import Refusals
 from command_api.routing.router import Router
 from edge.clients import Proxies
+from edge.lanes import Lane
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
 from event_store.append.sweeper import OwnHolds
@@ -72,6 +79,7 @@ class Gateway:
             cache_max=settings.identity.key_cache_max,
         )
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
+        self.limits = self._limits_of(settings, database)
         lookups = Lookups(database)
         self.calls = CallParts(
             settings=settings,
@@ -91,6 +99,7 @@ class Gateway:
             ),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
+            limits=self.limits,
         )
         self.registry = registry
         self.catalog_log = CatalogLog(
@@ -116,6 +125,18 @@ class Gateway:
         self._catalog: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
 
+    def _limits_of(self, settings: Settings, database: Database) -> RateGate:
+        url, limits = settings.redis.url, settings.limits
+        lane = Lane("limits", threads=1, waiting_max=2)
+        shared = SharedCounters(url, timeout_s=limits.redis_timeout_s) if url else None
+        return RateGate(
+            LimitBook(database, lease_ms=LEASE_MS),
+            shared,
+            Refusals(database, lane, interval_s=limits.refusals_interval_s),
+            owner=str(self.owner_id),
+            rebuilder=Rebuilder(database, shared, lane, limited_windows) if shared else None,
+        )
+
     async def start(self) -> None:
         """Take the lease, connect, and begin to serve. Raises SecretError, psycopg.Error."""
         await self._lease.start()
@@ -124,6 +145,7 @@ class Gateway:
         await self.committer.start()
         await self._share_losses()
         self.keys.start()
+        await self.limits.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
@@ -145,6 +167,7 @@ class Gateway:
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
+        await self.limits.stop()
         await self.calls.idempotency.close()
         await self.committer.stop()
         await self._lease.stop()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.composition import mailer_of
 from command_api.identity.people import People
+from command_api.identity.users import find_key
+from command_api.limits.routes import LimitParts
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
 from command_api.sign_in.callers import Callers
@@ -35,6 +38,8 @@ class Slices:
         )
         self._desk = AdminDesk(database, vault, gateway.keys.forget)
         self.note_read = self._desk.note_read
+        find = partial(find_key, database, vault, actor="gateway")
+        self._limits = LimitParts(gateway.limits, database, find)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -45,6 +50,7 @@ class Slices:
         state.profiles = self._profiles
         state.key_commands = self._keys
         state.admin_desk = self._desk
+        state.limits = self._limits
         state.proxies = self._proxies
 
     async def start(self) -> None:

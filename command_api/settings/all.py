@@ -29,6 +29,7 @@ from command_api.settings.processes import (
 from command_api.settings.stores import (
     DatabaseSettings,
     KafkaSettings,
+    LimitSettings,
     RedisSettings,
     SpoolSettings,
 )
@@ -42,6 +43,7 @@ GROUPS: dict[str, type[Group]] = {
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
+    "limits": LimitSettings,
     "requests": RequestSettings,
     "holds": HoldSettings,
     "calls": CallSettings,
@@ -78,6 +80,7 @@ class Settings(BaseModel):
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings
+    limits: LimitSettings
     requests: RequestSettings
     holds: HoldSettings
     calls: CallSettings

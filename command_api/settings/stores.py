@@ -59,6 +59,24 @@ class RedisSettings(Group):
     )
 
 
+class LimitSettings(Group):
+    """Rate limits: how long Redis may take, and how often the log hears of refusals."""
+
+    redis_timeout_s: float = Field(
+        0.01,
+        gt=0,
+        le=10,
+        alias="GATEWAYZ_LIMITS_REDIS_TIMEOUT_S",
+        description="Longest wait for Redis; then this process's own counters decide, seconds.",
+    )
+    refusals_interval_s: float = Field(
+        3_600.0,
+        ge=1,
+        alias="GATEWAYZ_LIMITS_REFUSALS_INTERVAL_S",
+        description="Time that one event counts the refusals of a scope for, seconds.",
+    )
+
+
 class KafkaSettings(Group):
     """The topic of all events, which relay and workers share."""
 

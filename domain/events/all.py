@@ -25,6 +25,7 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
 )
+from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
@@ -54,6 +55,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ApiKeyRotated,
     ApiKeyRevoked,
     ApiKeyDeleted,
+    RateLimitsSet,
+    RateLimitsCleared,
+    RateLimitsRefused,
     ModelListed,
     ModelDelisted,
     PricePublished,

@@ -19,8 +19,10 @@ from domain.events.identity import (
     ApiKeyRevoked,
     ApiKeyRotated,
 )
+from domain.events.limits import RateLimitsCleared, RateLimitsSet
 from domain.events.profile import UserDeleted
 from domain.events.sign_in import EmailVerified, SessionEnded
+from domain.limits.rates import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +37,15 @@ KEYS_CHANNEL = "api_keys"
 """Tells the gateways which key was made or is another now, or whose role was changed: the payload
 is the id of the key, or of the user.
 """
+LIMITS_CHANNEL = "rate_limits"
+"""Tells the gateways that limits were set or cleared; what they are stands in the table."""
+_SET_LIMITS = (
+    f"INSERT INTO rate_limit (scope, scope_id, set_by, plan, {', '.join(FIELDS)}, cleared, change) "
+    f"VALUES (%(scope)s, %(scope_id)s, %(set_by)s, %(plan)s, "
+    f"{', '.join(f'%({name})s' for name in FIELDS)}, %(cleared)s, nextval('rate_limit_change')) "
+    "ON CONFLICT (scope, scope_id, set_by) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in ("plan", *FIELDS, "cleared", "change"))
+)
 
 
 def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -163,6 +174,15 @@ def _json(limits: dict[str, Any] | None) -> str | None:
     return msgspec.json.encode(limits).decode() if limits else None
 
 
+def _limits_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    limits = fact.get("limits", {})
+    values = {name: limits.get(name) for name in FIELDS}
+    cleared = stored.topic == RateLimitsCleared.TOPIC
+    cursor.execute(_SET_LIMITS, {"plan": None, **fact, **values, "cleared": cleared})
+    cursor.execute("SELECT pg_notify(%s, '')", [LIMITS_CHANNEL])
+
+
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
     ApiKeyChanged.TOPIC: _key_changed,
@@ -173,6 +193,8 @@ HANDLERS: Mapping[str, Handler] = {
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,
     UserRoleChanged.TOPIC: _role_changed,
+    RateLimitsSet.TOPIC: _limits_set,
+    RateLimitsCleared.TOPIC: _limits_set,
 }
 
 

@@ -21,6 +21,7 @@ from domain.events.identity import (
     UserRegistered,
 )
 from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
+from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
@@ -79,6 +80,20 @@ TOLD: Mapping[type[Event], Told] = {
     UserDeleted: Told("user.deleted", Subject.USER),
     SessionBegan: Told("session.began", Subject.USER, after=same("how"), subject_in="user_id"),
     SessionEnded: Told("session.ended", Subject.USER, after=same("reason"), subject_in="user_id"),
+    RateLimitsSet: Told(
+        "rate_limits.set",
+        Subject.KEY,
+        after=same("limits", "plan", "set_by"),
+        subject_in="scope_id",
+        kind_in="scope",
+    ),
+    RateLimitsCleared: Told(
+        "rate_limits.cleared",
+        Subject.KEY,
+        after=same("set_by"),
+        subject_in="scope_id",
+        kind_in="scope",
+    ),
     CreditsGranted: Told(
         "credits.granted", Subject.ACCOUNT, after=same(*_GRANT), subject_in="account_id"
     ),
@@ -89,6 +104,7 @@ TOLD: Mapping[type[Event], Told] = {
 NOT_AUDITED: Mapping[type[Event], str] = {
     CallEvent: "a call's life is told by GET /v1/calls/{id} and the statement",
     LotExpired: "nobody did it; it stands on the statement",
+    RateLimitsRefused: "a count by the hour, which GET /admin/rate-limits/alerts shows",
     CatalogEvent: "what providers list and charge is the catalog's",
 }
 """Events, or families of them, that are no acts of somebody on something; and why."""

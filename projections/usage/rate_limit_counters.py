@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.events.ledger import HoldPlaced, HoldSettled
 from projections.call_facts import (
@@ -14,12 +14,20 @@ from projections.call_facts import (
     key_id_of,
     minute_of,
 )
-from projections.engine.projection import Projection
+from projections.engine.projection import Projection, select_on
+from projections.engine.register import registered
+from projections.engine.sinks.port import REDIS, SinkUnavailableError
+from projections.engine.sinks.redis import RedisSink
 from projections.engine.tables import Table, counts, key, sums
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import psycopg
+
     from event_store.log.reading import LogEntry
-    from projections.engine.tables import Changes
+    from projections.engine.sinks.port import Sink
+    from projections.engine.tables import Changes, Row
 
 KEEP_DAYS = 2
 MIDNIGHT = "T00:00:00Z"
@@ -68,6 +76,70 @@ class RateLimitCounters(Projection):
         for row in rows:
             row[0] += figures[0]
             row[1] += figures[1]
+
+
+SPANS = ("minute", "hour", "day")
+
+
+def windows_at(instant: str) -> dict[str, str]:
+    """The begin of each window that an instant lies in, by span."""
+    begins = (minute_of(instant), hour_of(instant), day_of(instant) + MIDNIGHT)
+    return dict(zip(SPANS, begins, strict=True))
+
+
+def read_key_windows(
+    connection: psycopg.Connection[Any],
+    sinks: Mapping[str, Sink],
+    windows: Mapping[str, str],
+    key_ids: list[str],
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """Requests and tokens by span and key; raises SinkUnavailableError."""
+    wanted = set(key_ids)
+    found = {}
+    for span, begin in windows.items():
+        condition, values = "AND scope = 'key' AND scope_id = ANY (%s)", [key_ids]
+        for row in _window(connection, sinks, begin, span, (condition, values)):
+            if row[2] == "key" and row[3] in wanted:
+                found[span, str(row[3])] = (int(row[4]), int(row[5]))
+    return found
+
+
+def read_system_windows(
+    connection: psycopg.Connection[Any], sinks: Mapping[str, Sink], windows: Mapping[str, str]
+) -> dict[str, tuple[int, int, int]]:
+    """Requests, tokens and active keys by span; raises SinkUnavailableError."""
+    found = {}
+    for span, begin in windows.items():
+        rows = [row for row in _window(connection, sinks, begin, span) if row[2] == "key"]
+        figures = (sum(int(row[4]) for row in rows), sum(int(row[5]) for row in rows), len(rows))
+        found[span] = figures
+    return found
+
+
+def _window(
+    connection: psycopg.Connection[Any],
+    sinks: Mapping[str, Sink],
+    begin: str,
+    span: str,
+    more: tuple[str, list[Any]] = ("", []),
+) -> Iterable[Row]:
+    """The rows of one window, wherever they are kept."""
+    version, kept_in = registered(connection, _COUNTERS)
+    if kept_in == REDIS:
+        sink = sinks.get(REDIS)
+        if not isinstance(sink, RedisSink):
+            message = "rate limit counters are kept in Redis, which is not configured here"
+            raise SinkUnavailableError(message)
+        return sink.leading(RATE_LIMIT_COUNTER, version, begin, span)
+    condition, values = more
+    return select_on(connection)(
+        f"SELECT {', '.join(RATE_LIMIT_COUNTER.names)} FROM {RATE_LIMIT_COUNTER.view} "
+        f"WHERE starts_at = %s AND span = %s {condition}",
+        [begin, span, *values],
+    )
+
+
+_COUNTERS = RateLimitCounters()
 
 
 def _rows(event: HoldPlaced | HoldSettled, changes: Changes) -> list[list[int]]:

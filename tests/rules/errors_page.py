@@ -389,6 +389,18 @@ MEANINGS = {
         "The provider failed, broke off, or refused the gateway's own key.",
         "Allow other providers; operators: [a provider down](../operating/provider-down.md).",
     ),
+    "key_not_found": (
+        "The key is not yours, or was revoked.",
+        "`GET /user/rate-limits` lists them.",
+    ),
+    "limit_above_ceiling": (
+        "The limit is above what the operator set for the user or the key; `ceiling` says it.",
+        "Ask for less.",
+    ),
+    "rate_limit_exceeded": (
+        "A [rate limit](../concepts/rate-limits.md) is spent; the message names it.",
+        "Try again after `Retry-After`. Without one the request alone is too much: ask for less.",
+    ),
     "upstream_not_found": ("The provider does not know the model.", "Take another."),
     "upstream_rate_limited": ("The provider limits us.", f"{LATER}."),
     "upstream_request_too_large": ("The provider takes less.", "Send less."),

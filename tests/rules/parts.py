@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 
+from command_api.limits.metrics import LimitMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
@@ -72,7 +74,8 @@ def metrics_table() -> str:
     host = ProjectionHost(psycopg.connect, {}, 1)
     host.lag = dict  # type: ignore[method-assign]
     ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True, lambda: 0)
-    for collector in (ledger, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+    limits = LimitMetrics(Counter(), lambda: True, lambda: 0)
+    for collector in (ledger, limits, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

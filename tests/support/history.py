@@ -17,6 +17,7 @@ from command_api.identity.users import Users
 from command_api.identity.vault import Vault
 from command_api.roles.commands import Actor, give_role
 from domain.events.access import AdminRead
+from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.identity.permissions import Role
@@ -78,6 +79,7 @@ class History:
 
         tell_catalog(database)
         tell_roles(database, [UUID(each.user_id) for each in made[:2]])
+        tell_refusals(database, made[0].key_id)
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
@@ -164,6 +166,39 @@ def tell_roles(database: Database, users: list[UUID]) -> None:
         )
         aggregates.append([note])
     aggregates.close()
+
+
+def tell_refusals(database: Database, key_id: str) -> None:
+    """A key was beyond its rate limits in an hour."""
+    aggregates = Aggregates(database)
+    try:
+        refused = RateLimitsRefused(
+            originator_id=new_uuid7(),
+            originator_version=1,
+            **new_envelope("gateway"),
+            scope="key",
+            scope_id=key_id,
+            starts_at=EFFECTIVE_AT,
+            count=5,
+            reasons={"Burst limit exceeded": 2, "Minute request limit exceeded": 3},
+        )
+        aggregates.append([refused])
+        target = {"scope": "key", "scope_id": key_id, "set_by": "operator"}
+        stream: dict[str, Any] = {"originator_id": new_uuid7()}
+        aggregates.append(
+            [
+                RateLimitsSet(
+                    **stream,
+                    originator_version=1,
+                    **new_envelope("test"),
+                    **target,
+                    limits={"requests_per_minute": 5},
+                ),
+                RateLimitsCleared(**stream, originator_version=2, **new_envelope("test"), **target),
+            ]
+        )
+    finally:
+        aggregates.close()
 
 
 def tell_catalog(database: Database) -> None:

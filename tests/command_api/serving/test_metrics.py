@@ -37,6 +37,8 @@ def test_the_spool_and_the_ledger_are_metrics(
     before = scraped(gateway)
     assert before == {
         "gatewayz_ledger_reachable": 1,
+        "gatewayz_limits_shared": 0,
+        "gatewayz_limits_decided_alone_total": 0,
         "gatewayz_spool_files": 0,
         "gatewayz_spool_remembered": 0,
         "gatewayz_spool_quarantined": 0,

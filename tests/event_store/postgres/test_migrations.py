@@ -353,6 +353,17 @@ CHECKS = {
             f"NOT has_table_privilege('{READER_ROLE}', to_regclass('user_role'), 'SELECT')",
         ),
     ),
+    "0044_rate_limit": Check(
+        (no_table("rate_limit"),),
+        (
+            table("rate_limit", never="DELETE"),
+            "to_regclass('rate_limit_change_idx') IS NOT NULL",
+            (
+                f"has_sequence_privilege('{APPLICATION_ROLE}', "
+                "to_regclass('rate_limit_change'), 'USAGE')"
+            ),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -467,6 +478,12 @@ SEEDS = (
         LATEST,
         "INSERT INTO user_role VALUES "
         "(gen_random_uuid(), 'admin', 1), (gen_random_uuid(), 'user', 2)",
+    ),
+    Seed(
+        NAMES.index("0044_rate_limit") + 1,
+        LATEST,
+        "INSERT INTO rate_limit (scope, scope_id, set_by, requests_per_minute, cleared, change) "
+        "VALUES ('key', gen_random_uuid(), 'owner', 5, false, 1)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -12,10 +12,17 @@ import redis
 from domain.events.ledger import HoldPlaced
 from event_store.ids import now_iso
 from projections.call_facts import day_of, hour_of
+from projections.engine.sinks.port import SinkUnavailableError
 from projections.engine.sinks.redis import RedisSink, sinks_of
 from projections.hosting.install import install
 from projections.usage.activity_log import ActivityLog
-from projections.usage.rate_limit_counters import MIDNIGHT, RATE_LIMIT_COUNTER
+from projections.usage.rate_limit_counters import (
+    MIDNIGHT,
+    RATE_LIMIT_COUNTER,
+    read_key_windows,
+    read_system_windows,
+    windows_at,
+)
 from projections.usage.usage_by_hour import BUCKETS, LATENCY_BOUNDS_MS
 
 if TYPE_CHECKING:
@@ -133,3 +140,14 @@ def test_windows_count_alike_in_both_stores(
     found = window(day_of(now_iso()) + MIDNIGHT, "day")
     assert found[account] == found[str(projected.key)] == (began, tokens)
     assert "nobody" not in window(hour_of(now_iso()), "hour")
+    sinks = sinks_of(empty_redis) if in_redis else {}
+    key_id, windows = str(projected.key), windows_at(now_iso())
+    with database.connect() as connection:
+        of_keys = read_key_windows(connection, sinks, windows, [key_id, "nobody"])
+        of_all = read_system_windows(connection, sinks, windows)
+        if in_redis:
+            with pytest.raises(SinkUnavailableError):
+                read_system_windows(connection, {}, windows)
+    assert of_keys["day", key_id] == (began, tokens)
+    assert {of for _, of in of_keys} == {key_id}
+    assert of_all["day"][0] >= began and of_all["day"][2] >= 1

@@ -1,0 +1,123 @@
+"""The verbs about rate limits."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
+from command_api.composition import vault_of
+from command_api.identity.users import Users
+from command_api.limits.commands import SYSTEM, LimitCommands, list_limits
+from domain.limits.rates import BURST_MAX, CONCURRENCY_MAX, LIMIT_MAX, PLANS, LimitScope, SetBy
+from domain.limits.settings import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+app = typer.Typer(no_args_is_help=True, help="Rate limits.")
+ACTOR = "operator:cli"
+
+Key = Annotated[str | None, typer.Option("--key", help="A key's id, or the key itself.")]
+User = Annotated[str | None, typer.Option("--user", help="Id or address of a user.")]
+System = Annotated[bool, typer.Option("--system", help="All callers together.")]
+Count = Annotated[int | None, typer.Option(min=0, max=LIMIT_MAX, help="0 admits nothing.")]
+
+
+@contextmanager
+def target_of(
+    home: Path | None, key: str | None, user: str | None, *, system: bool
+) -> Iterator[tuple[LimitCommands, Target]]:
+    """The commands, and whose limits are meant; exactly one must be named."""
+    if sum((key is not None, user is not None, system)) != 1:
+        fail("name one of --key, --user and --system")
+    with opened(home, create=False, prepare=False) as (settings, database):
+        target = SYSTEM
+        if not system:
+            known = Users(database, vault_of(settings, database), actor=ACTOR)
+            try:
+                if key is not None:
+                    target = Target(LimitScope.KEY, str(known.find_key(key)), SetBy.OPERATOR)
+                elif user is not None:
+                    user_id = str(known.find_user(user)[0])
+                    target = Target(LimitScope.USER, user_id, SetBy.OPERATOR)
+            finally:
+                known.close()
+        commands = LimitCommands(database, actor=ACTOR)
+        try:
+            yield commands, target
+        finally:
+            commands.close()
+
+
+@app.command("set")
+def limit_set(  # noqa: PLR0913, PLR0917 - each limit is an option.
+    key: Key = None,
+    user: User = None,
+    system: System = False,
+    plan: Annotated[
+        str | None, typer.Option(help=f"A user's ceiling and preset: {', '.join(PLANS)}.")
+    ] = None,
+    requests_per_minute: Count = None,
+    requests_per_hour: Count = None,
+    requests_per_day: Count = None,
+    tokens_per_minute: Count = None,
+    tokens_per_hour: Count = None,
+    tokens_per_day: Count = None,
+    burst: Annotated[
+        int | None, typer.Option(min=0, max=BURST_MAX, help="At once; a sixtieth returns a second.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=0, max=CONCURRENCY_MAX, help="Calls under way.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Limit a key, a user or the system, beside what is limited already."""
+    given = {
+        "requests_per_minute": requests_per_minute,
+        "requests_per_hour": requests_per_hour,
+        "requests_per_day": requests_per_day,
+        "tokens_per_minute": tokens_per_minute,
+        "tokens_per_hour": tokens_per_hour,
+        "tokens_per_day": tokens_per_day,
+        "burst": burst,
+        "concurrency": concurrency,
+    }
+    limits = {name: value for name, value in given.items() if value is not None}
+    with target_of(home, key, user, system=system) as (commands, target):
+        (found,) = commands.set([target], limits, plan)
+        show({"scope": str(target.scope), "id": target.scope_id, **found.given()}, as_json=as_json)
+
+
+@app.command("clear")
+def limit_clear(
+    key: Key = None,
+    user: User = None,
+    system: System = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take the operator's limits of a key, a user or the system away."""
+    with target_of(home, key, user, system=system) as (commands, target):
+        cleared = commands.clear(target)
+        show(
+            {"scope": str(target.scope), "id": target.scope_id, "cleared": cleared},
+            as_json=as_json,
+        )
+
+
+@app.command("list")
+def limit_list(home: Home = None, as_json: Json = False) -> None:
+    """Print the limits in force, one a line: the system's, then users', then keys'."""
+    with opened_to_read(home) as (_, database):
+        found = [each.shown() for each in list_limits(database)]
+    for each in found:
+        if as_json:
+            show(each, as_json=True)
+        else:
+            sys.stdout.write("  ".join(f"{name} {value}" for name, value in each.items()) + "\n")
