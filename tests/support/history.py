@@ -183,7 +183,7 @@ def tell_refusals(database: Database, key_id: str) -> None:
             reasons={"Burst limit exceeded": 2, "Minute request limit exceeded": 3},
         )
         aggregates.append([refused])
-        target = {"scope": "key", "scope_id": key_id, "set_by": "operator"}
+        target: dict[str, Any] = {"scope": "key", "scope_id": key_id, "set_by": "operator"}
         stream: dict[str, Any] = {"originator_id": new_uuid7()}
         aggregates.append(
             [
