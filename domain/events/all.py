@@ -17,6 +17,7 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
 )
+from domain.events.quotas import QuotaRemoved, QuotaSet
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -39,5 +40,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ModelDelisted,
     PricePublished,
     ListConfirmed,
+    QuotaSet,
+    QuotaRemoved,
 )
 """Every event type there is, newest version of each."""
