@@ -17,6 +17,9 @@ class Caller(msgspec.Struct, frozen=True):
     masked: str
     envelope: bytes
     """The part of a hold's event that is the same for every call of this key."""
+    key: bytes = b""
+    user: bytes = b""
+    """Both ids again, as entries of the append have them: what quotas bind by."""
 
 
 Authenticate = Callable[[bytes], Awaitable[Caller]]

@@ -16,6 +16,7 @@ INSUFFICIENT_QUOTA = "insufficient_quota"
 UPSTREAM = "upstream_error"
 SERVER = "server_error"
 RATE_LIMIT = "rate_limit_error"
+PERMISSION = "permission_error"
 
 RETRY_AFTER_S = 2
 

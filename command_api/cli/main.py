@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from command_api.cli import database, ledger, projections, secrets, server, streams, users
+from command_api.cli import (
+    database,
+    ledger,
+    projections,
+    quotas,
+    secrets,
+    server,
+    streams,
+    users,
+)
 from command_api.cli.base import MISTAKE, say_mistake
 
 if TYPE_CHECKING:
@@ -53,6 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(users.users, name="user")
 app.add_typer(users.keys, name="key")
+app.add_typer(quotas.app, name="quota")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

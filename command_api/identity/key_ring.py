@@ -103,6 +103,8 @@ class KeyRing:
                 f'"actor":"api_key:{key_id}","account_id":"{account_id}",'
                 f'"user_id":"{user_id}","key_id":"{key_id}",'
             ).encode(),
+            key=key_id.bytes,
+            user=user_id.bytes,
         )
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:

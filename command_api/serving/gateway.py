@@ -21,6 +21,7 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.router import Router
 from event_store.append.leases import Lease, home_identity
 from event_store.append.spool import Spool
@@ -63,7 +64,9 @@ class Gateway:
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
         self._losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
-        self.cashier = Cashier(self.committer, self.spool, self._losses)
+        self._figures = DatabaseFigures(database)
+        refusals = QuotaRefusals(self._figures)
+        self.cashier = Cashier(self.committer, self.spool, self._losses, refusals)
         self.keys = KeyRing(
             database,
             vault,
@@ -144,6 +147,7 @@ class Gateway:
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
         await self.calls.idempotency.close()
+        await self._figures.close()
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()

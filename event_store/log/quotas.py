@@ -53,13 +53,50 @@ LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = b.begins
 WHERE NOT q.removed AND """
 BY_NUMBER = _NOW + "q.number = %s"
 """The quota that a refusal of the append names by its figure."""
-OF_LOTS = _NOW + "q.account_id = %s AND q.scope_kind = 'trial_lot' ORDER BY q.number DESC LIMIT 2"
-"""The quotas of the account's last trial."""
+TRIAL = """
+SELECT g.ends, coalesce(g.ends <= booking_clock(), false), NOT EXISTS (
+    SELECT FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
+      AND position('"kind":"trial"'::bytea IN e.state) = 0),
+  coalesce(l.available, 0), q.tokens, q.requests
+FROM (
+  SELECT q.scope_id AS lot,
+    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+      FILTER (WHERE q.unit = 'tokens') AS tokens,
+    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+      FILTER (WHERE q.unit = 'requests') AS requests
+  FROM quota q LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
+  WHERE q.account_id = %s AND q.scope_kind = 'trial_lot'
+  GROUP BY q.scope_id ORDER BY max(q.number) DESC LIMIT 1
+) q
+LEFT JOIN credit_lot l ON l.lot_id = q.lot
+LEFT JOIN LATERAL (
+  SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'expires_at')::timestamptz AS ends
+  FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
+    AND position(convert_to(q.lot::text, 'UTF8') IN e.state) > 0 LIMIT 1
+) g ON true"""
+"""The last trial of an account, whose id it is given three times."""
 _OF_ACCOUNT = (
     _NOW
     + "q.account_id = %s AND (%s::uuid[] IS NULL OR q.scope_kind <> 'key' "
     + "OR q.scope_id = ANY (%s)) ORDER BY q.number LIMIT %s"
 )
+
+
+class Trial(NamedTuple):
+    """What is left of a trial; `alone` where the account was never given other credits."""
+
+    ends: datetime | None
+    ended: bool
+    alone: bool
+    credits_nano_usd: int
+    tokens: int | None
+    requests: int | None
+
+
+def read_trial(connection: psycopg.Connection[Any], account_id: UUID) -> Trial | None:
+    """The last trial of an account with limits, if it had one."""
+    row = connection.execute(TRIAL, [account_id] * 3).fetchone()
+    return None if row is None else Trial._make(row)
 
 
 def quota_of(row: Sequence[Any]) -> QuotaNow:

@@ -24,6 +24,8 @@ RUNNER = CliRunner()
 WORDS = {"verify", "replay", "list", "show", "query", "statement", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
 ARGUMENTS = {"ledger statement": ["--account", str(UUID(int=7))], "user show": [str(UUID(int=7))]}
+ARGUMENTS["quota list"] = ["--key", str(UUID(int=7))]
+OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
@@ -32,6 +34,8 @@ CHANGING = {
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],
+    "quota set": [*OF_A_QUOTA, "--limit", "5"],
+    "quota remove": OF_A_QUOTA,
 }
 """Verbs that change what must be there already."""
 VERIFY = [verb for verb in READING if verb.endswith("verify")]

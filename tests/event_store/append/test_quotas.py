@@ -15,7 +15,7 @@ from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.quotas.terms import quota_id
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendAnswer, AppendCode, Entry
-from event_store.ids import new_envelope, new_uuid7
+from event_store.ids import new_uuid7
 from event_store.log.aggregates import Aggregates
 from event_store.log.quotas import quota_numbered, read_quotas
 from event_store.log.reading import read_after, read_stream
@@ -266,4 +266,3 @@ def test_events_of_quotas_are_the_librarys(database: Database) -> None:
         assert [type(each) for each in aggregates.events_of(made)] == [QuotaSet, QuotaRemoved]
     finally:
         aggregates.close()
-    assert new_envelope("test")["actor"] == "test"
