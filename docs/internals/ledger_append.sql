@@ -13,6 +13,7 @@ CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[]
 AS $function$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
+  bounds boolean[]; chosen boolean[]; skipped boolean[]; quotas record; left_bound bigint[];
   in_order record; wide int[]; left_over bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
@@ -37,13 +38,20 @@ BEGIN
       OR (e.kind IN (3, 4) AND (
         h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
         OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
-        OR h.quota_ids IS NOT NULL OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
-        OR (e.kind = 3 AND e.amount > h.amount)));
-    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL OR a.bound
+        OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
+        OR (e.kind = 3 AND e.amount > h.amount)
+        OR CASE WHEN h.quota_ids IS NULL THEN false ELSE
+          NOT EXISTS (SELECT FROM credit_account b WHERE b.account_id = h.account_id AND b.bound)
+          OR (e.kind = 3 AND EXISTS (SELECT FROM unnest(h.quota_units, h.quota_amounts)
+            AS p(unit, held) WHERE p.unit = 2 AND p.held < e.tokens)) END));
+    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
         OR a.next_expiry <= instant
+        -- What can be spent is known at once only where no other lot has quotas of its own.
+        OR CASE WHEN a.bound THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
+          AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END
         OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
-      array_agg(head.lot_id ORDER BY n.ix)
-    INTO special, heads
+      array_agg(head.lot_id ORDER BY n.ix), array_agg(coalesce(a.bound, false) ORDER BY n.ix)
+    INTO special, heads, bounds
     FROM (
       SELECT e.ix, coalesce(sum(e.amount) FILTER (WHERE e.kind = 1), 0) AS need
       FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
@@ -54,10 +62,35 @@ BEGIN
       WHERE l.account_id = a.account_id AND l.available > 0
       ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
     ) head ON true;
+    skipped := special;
     BEGIN
-      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
-        heads, special, instant, topics, owner, ttl_s);
-      SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
+      IF true = ANY (bounds) THEN
+        SELECT array_agg(u.is_bound AND NOT u.is_special ORDER BY u.ord) INTO chosen
+        FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
+        quotas := ledger_quota_groups(kinds, ix, accounts, amounts, tokens, key_ids, user_ids, heads,
+          chosen, instant);
+        FOR i IN 1 .. coalesce(cardinality(quotas.lacking), 0) LOOP
+          chosen[quotas.lacking[i]] := false;
+          special[quotas.lacking[i]] := true;
+        END LOOP;
+        SELECT array_agg(u.is_bound OR u.is_special ORDER BY u.ord) INTO skipped
+        FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
+        IF true = ANY (chosen) THEN
+          INSERT INTO quota_window (quota_id, begins)
+          SELECT f.quota_id, f.begins
+          FROM unnest(quotas.fresh_ix, quotas.fresh_ids, quotas.fresh_begins)
+            AS f(ix, quota_id, begins)
+          WHERE chosen[f.ix] ON CONFLICT DO NOTHING;
+          left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states, keys,
+            heads, chosen, instant, topics, owner, ttl_s, tokens, key_ids, user_ids, quotas.groups);
+        END IF;
+      END IF;
+      IF false = ANY (skipped) THEN
+        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+          heads, skipped, instant, topics, owner, ttl_s);
+      END IF;
+      SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
+      INTO figures FROM unnest(ix) AS e;
     EXCEPTION WHEN unique_violation THEN
       special := array_fill(true, ARRAY[cardinality(accounts)]);
     END;
@@ -84,6 +117,187 @@ CREATE OR REPLACE FUNCTION public.booking_clock()
  RETURNS timestamp with time zone
  LANGUAGE sql
 AS $function$ SELECT clock_timestamp() $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_groups(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], key_ids uuid[], user_ids uuid[], heads uuid[], chosen boolean[], instant timestamp with time zone, OUT groups quota_group[], OUT lacking integer[], OUT fresh_ix integer[], OUT fresh_ids uuid[], OUT fresh_begins timestamp with time zone[])
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+  WITH asked AS MATERIALIZED (
+    SELECT e.ix, e.key_id, e.user_id, count(*) AS requests, sum(e.amount) AS amount,
+      sum(e.tokens) AS tokens
+    FROM unnest(kinds, ix, amounts, tokens, key_ids, user_ids)
+      AS e(kind, ix, amount, tokens, key_id, user_id)
+    WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.ix, e.key_id, e.user_id
+  ), part AS MATERIALIZED (
+    SELECT a.ix, a.key_id, a.user_id, q.quota_id, q.code, n.begins, q.quota_limit,
+      coalesce(w.used + w.held, 0) AS taken, w.quota_id IS NULL AS fresh,
+      CASE q.code WHEN 1 THEN a.requests WHEN 2 THEN a.tokens ELSE a.amount END AS claim
+    FROM asked a
+    JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
+      AND q.scope_id = ANY (ARRAY[accounts[a.ix], a.key_id, a.user_id, heads[a.ix]])
+    CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, instant) AS begins) n
+    LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
+  )
+  SELECT (
+    SELECT array_agg(ROW(g.ix, g.key_id, g.user_id, g.ids, g.begins, g.units, g.told)::quota_group)
+    FROM (
+      SELECT p.ix, p.key_id, p.user_id, array_agg(p.quota_id ORDER BY p.quota_id) AS ids,
+        array_agg(p.begins ORDER BY p.quota_id) AS begins,
+        array_agg(p.code ORDER BY p.quota_id) AS units,
+        array_agg('{"quota_id":"' || p.quota_id || '","begins":"' || iso_instant(p.begins)
+          || '","held":' ORDER BY p.quota_id) AS told
+      FROM part p GROUP BY p.ix, p.key_id, p.user_id
+    ) g
+  ), (
+    SELECT array_agg(DISTINCT f.ix) FROM (
+      SELECT min(p.ix) AS ix FROM part p GROUP BY p.quota_id, p.quota_limit, p.taken
+      HAVING sum(p.claim) + p.taken > p.quota_limit
+    ) f
+  ), (SELECT array_agg(p.ix ORDER BY p.quota_id) FROM part p WHERE p.fresh),
+  (SELECT array_agg(p.quota_id ORDER BY p.quota_id) FROM part p WHERE p.fresh),
+  (SELECT array_agg(p.begins ORDER BY p.quota_id) FROM part p WHERE p.fresh)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_begin(period text, zone text, instant timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT CASE period WHEN 'total' THEN timestamptz 'epoch' ELSE date_trunc(period, instant, zone) END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_append_bound(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], groups quota_group[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_hashjoin TO 'on'
+AS $function$
+DECLARE
+  numbers int[]; sums bigint[];
+  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
+BEGIN
+  -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
+  -- lot, so the order inside the batch changes nothing but the positions, which follow it.
+  WITH entry AS MATERIALIZED (
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.key_id, e.user_id,
+      e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
+      WITH ORDINALITY
+      AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
+    WHERE chosen[e.ix]
+  ), claimed AS MATERIALIZED (
+    SELECT e.ord, g.ids, g.begins, g.units, c.amounts, c.told
+    FROM entry e
+    JOIN unnest(groups) g ON g.ix = e.ix AND g.key_id = e.key_id AND g.user_id = e.user_id
+    CROSS JOIN LATERAL (
+      SELECT array_agg(p.claim ORDER BY p.n) AS amounts,
+        ',"quotas":[' || string_agg(p.told || p.claim || '}', ',' ORDER BY p.n) || ']' AS told
+      FROM (
+        SELECT u.n, u.told, CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END AS claim
+        FROM unnest(g.units, g.told) WITH ORDINALITY AS u(unit, told, n)
+      ) p
+    ) c
+    WHERE e.kind = 1
+  ), gone AS (
+    DELETE FROM open_hold h USING entry e
+    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
+    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
+      e.tokens, h.quota_ids, h.quota_begins, h.quota_amounts, h.quota_units
+  ), freed AS MATERIALIZED (
+    SELECT g.ord, p.n, p.id, p.begins, p.held, CASE
+      WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
+      ELSE g.cost END AS used
+    FROM gone g
+    CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
+      WITH ORDINALITY AS p(id, begins, held, unit, n)
+  ), freed_told AS MATERIALIZED (
+    SELECT f.ord, ',"quotas":[' || string_agg('{"quota_id":"' || f.id || '","begins":"'
+      || iso_instant(f.begins) || '","held":' || f.held || ',"used":' || f.used
+      || ',"overrun":0}', ',' ORDER BY f.n) || ']' AS told
+    FROM freed f GROUP BY f.ord
+  ), windows AS (
+    UPDATE quota_window w SET used = least(w.used + t.used, 4000000000000000000),
+      held = w.held + t.held
+    FROM (
+      SELECT m.id, m.begins, sum(m.used)::bigint AS used, sum(m.held)::bigint AS held
+      FROM (
+        SELECT f.id, f.begins, f.used, -f.held AS held FROM freed f
+        UNION ALL
+        SELECT u.id, u.begins, 0, u.amount
+        FROM claimed c CROSS JOIN LATERAL unnest(c.ids, c.begins, c.amounts) AS u(id, begins, amount)
+      ) m GROUP BY m.id, m.begins
+    ) t WHERE w.quota_id = t.id AND w.begins = t.begins
+  ), came AS (
+    INSERT INTO open_hold
+    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
+      owner, instant, instant + make_interval(secs => ttl_s),
+      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, c.ids, c.begins, c.amounts, c.units
+    FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+  ), moved AS (
+    SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
+      sum(m.settled)::bigint AS settled
+    FROM (
+      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost FROM gone g
+    ) m GROUP BY m.ix, m.lot
+  ), lots AS (
+    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
+    FROM moved m WHERE l.lot_id = m.lot
+  ), changed AS (
+    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
+      settled = a.settled + m.settled
+    FROM (SELECT m.ix, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
+      sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
+    WHERE a.account_id = accounts[m.ix]
+    RETURNING m.ix, a.available
+  ), taken AS (
+    -- A key that comes twice in one batch is a unique violation, and decided in order.
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
+    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
+  ), ended AS (
+    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
+    FROM gone g WHERE k.key_hash = g.key_hash
+  ), kept AS (
+    INSERT INTO idempotent_reply (call_id, body)
+    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at
+  ), written AS (
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
+        || coalesce(c.told, '') || '}', 'UTF8') AS state
+      FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+        || ',"released_nano_usd":' || g.held - g.cost
+        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+        || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
+        || coalesce(t.told, '') || '}', 'UTF8')
+      FROM gone g LEFT JOIN freed_told t ON t.ord = g.ord
+    ) f ORDER BY f.ord
+  )
+  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
+  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
+    left_over[numbers[i]] := sums[i];
+  END LOOP;
+  RETURN left_over;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
  RETURNS bigint[]
@@ -208,6 +422,7 @@ DECLARE
   last record; ended record; known record; acct record; parts record; next_version bigint := 1;
   is_new boolean := false; fact jsonb; quotas record; barred record; barred_lots uuid[] := '{}';
   spare bigint; quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[];
+  quota_units smallint[];
 BEGIN
   SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
   FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
@@ -286,12 +501,14 @@ BEGIN
     quotas := ledger_quota_parts(
       account, ARRAY[account, key_id, user_id] || parts.ids, need, tokens, instant);
     quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
+    quota_units := quotas.units;
     PERFORM ledger_quota_reserve(quota_ids, quota_begins, quota_amounts);
   END IF;
   INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
     parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
     CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
-    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts);
+    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts,
+    quota_units);
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, next_version, topics[1], state_
     || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts)
@@ -344,13 +561,7 @@ AS $function$
     from 1 for 13) placing '7' from 15 for 1)
 $function$;
 
-CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
-
-CREATE OR REPLACE FUNCTION public.ledger_quota_parts(account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamp with time zone, OUT lacking bigint, OUT ids uuid[], OUT begins timestamp with time zone[], OUT amounts bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_quota_parts(account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamp with time zone, OUT lacking bigint, OUT ids uuid[], OUT begins timestamp with time zone[], OUT amounts bigint[], OUT units smallint[])
  RETURNS record
  LANGUAGE sql
  STABLE
@@ -359,22 +570,14 @@ AS $function$
     (array_agg(q.number ORDER BY q.quota_id)
       FILTER (WHERE coalesce(w.used + w.held, 0) + n.claim > q.quota_limit))[1],
     array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
-    array_agg(n.claim ORDER BY q.quota_id)
+    array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id)
   FROM quota q
   CROSS JOIN LATERAL (
     SELECT quota_begin(q.period, q.zone, instant) AS begins,
-      CASE q.unit WHEN 'requests' THEN 1 WHEN 'tokens' THEN tokens ELSE need END AS claim
+      CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
   ) n
   LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
   WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed
-$function$;
-
-CREATE OR REPLACE FUNCTION public.quota_begin(period text, zone text, instant timestamp with time zone)
- RETURNS timestamp with time zone
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT CASE period WHEN 'total' THEN timestamptz 'epoch' ELSE date_trunc(period, instant, zone) END
 $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_barred_lots(account uuid, requests bigint, tokens bigint, instant timestamp with time zone, reserved uuid[], OUT lots uuid[], OUT credits bigint, OUT at_fault bigint, OUT lacking bigint)

@@ -14,6 +14,8 @@ CREATE TABLE quota (
   unit text NOT NULL CHECK (unit IN ('nano_usd', 'requests', 'tokens')),
   period text NOT NULL CHECK (period IN ('day', 'month', 'total')),
   zone text NOT NULL DEFAULT 'UTC',
+  code smallint NOT NULL GENERATED ALWAYS AS (
+    CASE unit WHEN 'requests' THEN 1 WHEN 'tokens' THEN 2 ELSE 3 END) STORED,
   quota_limit bigint NOT NULL CHECK (quota_limit BETWEEN 0 AND 1000000000000000000),
   removed boolean NOT NULL DEFAULT false
 );
@@ -33,7 +35,7 @@ GRANT SELECT ON quota, quota_window TO gatewayz_reader;
 ALTER TABLE credit_account ADD COLUMN bound boolean NOT NULL DEFAULT false;
 ALTER TABLE credit_lot ADD COLUMN bound boolean NOT NULL DEFAULT false;
 ALTER TABLE open_hold ADD COLUMN quota_ids uuid[], ADD COLUMN quota_begins timestamptz[],
-  ADD COLUMN quota_amounts bigint[];
+  ADD COLUMN quota_amounts bigint[], ADD COLUMN quota_units smallint[];
 
 CREATE FUNCTION quota_begin(period text, zone text, instant timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$

@@ -15,17 +15,18 @@ DROP FUNCTION ledger_reserve;
 -- a call claims of it, and the number of the first that has no room for that.
 CREATE FUNCTION ledger_quota_parts(
   account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamptz,
-  OUT lacking bigint, OUT ids uuid[], OUT begins timestamptz[], OUT amounts bigint[]
+  OUT lacking bigint, OUT ids uuid[], OUT begins timestamptz[], OUT amounts bigint[],
+  OUT units smallint[]
 ) LANGUAGE sql STABLE AS $$
   SELECT
     (array_agg(q.number ORDER BY q.quota_id)
       FILTER (WHERE coalesce(w.used + w.held, 0) + n.claim > q.quota_limit))[1],
     array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
-    array_agg(n.claim ORDER BY q.quota_id)
+    array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id)
   FROM quota q
   CROSS JOIN LATERAL (
     SELECT quota_begin(q.period, q.zone, instant) AS begins,
-      CASE q.unit WHEN 'requests' THEN 1 WHEN 'tokens' THEN tokens ELSE need END AS claim
+      CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
   ) n
   LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
   WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed
@@ -157,6 +158,7 @@ DECLARE
   last record; ended record; known record; acct record; parts record; next_version bigint := 1;
   is_new boolean := false; fact jsonb; quotas record; barred record; barred_lots uuid[] := '{}';
   spare bigint; quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[];
+  quota_units smallint[];
 BEGIN
   SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
   FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
@@ -235,12 +237,14 @@ BEGIN
     quotas := ledger_quota_parts(
       account, ARRAY[account, key_id, user_id] || parts.ids, need, tokens, instant);
     quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
+    quota_units := quotas.units;
     PERFORM ledger_quota_reserve(quota_ids, quota_begins, quota_amounts);
   END IF;
   INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
     parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
     CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
-    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts);
+    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts,
+    quota_units);
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, next_version, topics[1], state_
     || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts)

@@ -143,6 +143,53 @@ def test_a_trial_is_exact_at_any_concurrency(database: Database) -> None:
     assert verify(database).differences == []
 
 
+FAIL = (
+    "CREATE OR REPLACE FUNCTION ledger_append_in_order(kinds smallint[], streams uuid[], ix int[], "
+    "accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], "
+    "follows uuid[], chosen boolean[], instant timestamptz, topics text[], owner uuid, ttl_s int, "
+    "tokens bigint[], key_ids uuid[], user_ids uuid[], INOUT codes smallint[], "
+    "INOUT figures bigint[]) LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'in order'; END $$"
+)
+
+
+def test_a_batch_that_has_room_goes_set_based(database: Database) -> None:
+    """Accounts with quotas and one without, holds and outcomes, to a limit (money rule 13)."""
+    free, other = UUID(int=11, version=4), UUID(int=12, version=4)
+    limits = {"requests": 100, "tokens": 10**6}
+    append(database, entries.grant(ACCOUNT, 10**6, kind="trial", limits=limits))
+    append(database, *(entries.grant(each, 10**6) for each in (free, other)))
+    set_quota(database, ACCOUNT, "key", KEY, "requests", "day", 7)
+    set_quota(database, ACCOUNT, "user", USER, "nano_usd", "total", 70)
+    set_quota(database, other, "account", other, "tokens", "month", 60)
+    with database.connect_as_owner() as connection:
+        connection.execute(FAIL.encode())
+
+    def of_other(account: UUID) -> Entry:
+        return entries.hold(new_uuid7(), account, 9, tokens=20, scopes=(KEY, USER))
+
+    placed = [hold(10, 20) for _ in range(7)]
+    placed += [of_other(other) for _ in range(3)] + [of_other(free) for _ in range(2)]
+    answers = append(database, *placed)
+    assert [each.code for each in answers] == [OK] * 12
+    assert answers[0].figure == 10**6 - 70
+    assert verify(database).differences == []
+    ends = [entries.settle(UUID(bytes=each.stream), UUID(bytes=each.account), 6) for each in placed]
+    ends[0] = entries.void(UUID(bytes=placed[0].stream), ACCOUNT)
+    assert [each.code for each in append(database, *ends)] == [OK] * 12
+    assert verify(database).differences == []
+    with database.connect() as connection:
+        rows = read_quotas(connection, ACCOUNT) + read_quotas(connection, other)
+        assert [(each.unit, each.scope_kind, each.used, each.held) for each in rows] == [
+            ("requests", "trial_lot", 6, 0),
+            ("tokens", "trial_lot", 36, 0),
+            ("requests", "key", 6, 0),
+            ("nano_usd", "user", 36, 0),
+            ("tokens", "account", 18, 0),
+        ]
+    with pytest.raises(Exception, match="in order"):
+        append(database, *(hold(1, 1) for _ in range(3)))
+
+
 def test_a_refusal_names_the_quota_and_leaves_nothing(database: Database) -> None:
     """No event, no key taken, nothing held on the credits or on another quota (money rule 13)."""
     append(database, entries.grant(ACCOUNT, 100))

@@ -337,6 +337,14 @@ CHECKS = {
             function("ledger_append", "a.bound"),
         ),
     ),
+    "0042_quota_set_based": Check(
+        (no_function("ledger_append_bound"),),
+        (
+            function("ledger_quota_groups"),
+            function("ledger_append_bound"),
+            function("ledger_append", "ledger_append_bound"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
