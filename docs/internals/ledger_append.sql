@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[]
 AS $function$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  bounds boolean[]; chosen boolean[]; skipped boolean[]; quotas record; left_bound bigint[];
+  bounds boolean[]; chosen boolean[]; asked boolean[]; skipped boolean[]; quotas record;
+  left_bound bigint[];
   in_order record; wide int[]; left_over bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
@@ -69,6 +70,7 @@ BEGIN
         FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
         quotas := ledger_quota_groups(kinds, ix, accounts, amounts, tokens, key_ids, user_ids, heads,
           chosen, instant);
+        asked := chosen;
         FOR i IN 1 .. coalesce(cardinality(quotas.lacking), 0) LOOP
           chosen[quotas.lacking[i]] := false;
           special[quotas.lacking[i]] := true;
@@ -82,7 +84,8 @@ BEGIN
             AS f(ix, quota_id, begins)
           WHERE chosen[f.ix] ON CONFLICT DO NOTHING;
           left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states, keys,
-            heads, chosen, instant, topics, owner, ttl_s, tokens, key_ids, user_ids, quotas.groups);
+            heads, chosen, asked, instant, topics, owner, ttl_s, tokens, key_ids, user_ids,
+            quotas.groups);
         END IF;
       END IF;
       IF false = ANY (skipped) THEN
@@ -120,34 +123,36 @@ AS $function$ SELECT clock_timestamp() $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_quota_groups(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], key_ids uuid[], user_ids uuid[], heads uuid[], chosen boolean[], instant timestamp with time zone, OUT groups quota_group[], OUT lacking integer[], OUT fresh_ix integer[], OUT fresh_ids uuid[], OUT fresh_begins timestamp with time zone[])
  RETURNS record
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
+BEGIN
   WITH asked AS MATERIALIZED (
     SELECT e.ix, e.key_id, e.user_id, count(*) AS requests, sum(e.amount) AS amount,
-      sum(e.tokens) AS tokens
+      sum(e.tokens) AS tokens, row_number() OVER (ORDER BY e.ix, e.key_id, e.user_id) AS rank
     FROM unnest(kinds, ix, amounts, tokens, key_ids, user_ids)
       AS e(kind, ix, amount, tokens, key_id, user_id)
     WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.ix, e.key_id, e.user_id
   ), part AS MATERIALIZED (
-    SELECT a.ix, a.key_id, a.user_id, q.quota_id, q.code, n.begins, q.quota_limit,
-      coalesce(w.used + w.held, 0) AS taken, w.quota_id IS NULL AS fresh,
+    SELECT a.ix, a.rank, q.quota_id, q.code, n.begins, q.quota_limit,
+      coalesce(w.used + w.held, 0) AS taken, q.quota_id IS NOT NULL AND w.quota_id IS NULL AS fresh,
       CASE q.code WHEN 1 THEN a.requests WHEN 2 THEN a.tokens ELSE a.amount END AS claim
     FROM asked a
-    JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
+    LEFT JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
       AND q.scope_id = ANY (ARRAY[accounts[a.ix], a.key_id, a.user_id, heads[a.ix]])
     CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, instant) AS begins) n
     LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
   )
   SELECT (
-    SELECT array_agg(ROW(g.ix, g.key_id, g.user_id, g.ids, g.begins, g.units, g.told)::quota_group)
+    SELECT array_agg(ROW(g.ids, g.begins, g.units, g.told)::quota_group ORDER BY g.rank)
     FROM (
-      SELECT p.ix, p.key_id, p.user_id, array_agg(p.quota_id ORDER BY p.quota_id) AS ids,
-        array_agg(p.begins ORDER BY p.quota_id) AS begins,
-        array_agg(p.code ORDER BY p.quota_id) AS units,
-        array_agg('{"quota_id":"' || p.quota_id || '","begins":"' || iso_instant(p.begins)
-          || '","held":' ORDER BY p.quota_id) AS told
-      FROM part p GROUP BY p.ix, p.key_id, p.user_id
+      SELECT p.rank, array_agg(p.quota_id ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS ids,
+        array_agg(p.begins ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS begins,
+        array_agg(p.code ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS units,
+        ',"quotas":[' || string_agg('{"quota_id":"' || p.quota_id || '","begins":"'
+          || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+          || '","held":%' || p.code || '$s}', ',' ORDER BY p.quota_id) || ']' AS told
+      FROM part p GROUP BY p.rank
     ) g
   ), (
     SELECT array_agg(DISTINCT f.ix) FROM (
@@ -157,7 +162,8 @@ AS $function$
   ), (SELECT array_agg(p.ix ORDER BY p.quota_id) FROM part p WHERE p.fresh),
   (SELECT array_agg(p.quota_id ORDER BY p.quota_id) FROM part p WHERE p.fresh),
   (SELECT array_agg(p.begins ORDER BY p.quota_id) FROM part p WHERE p.fresh)
-$function$;
+  INTO groups, lacking, fresh_ix, fresh_ids, fresh_begins;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.quota_begin(period text, zone text, instant timestamp with time zone)
  RETURNS timestamp with time zone
@@ -167,16 +173,9 @@ AS $function$
   SELECT CASE period WHEN 'total' THEN timestamptz 'epoch' ELSE date_trunc(period, instant, zone) END
 $function$;
 
-CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE
-AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
-
-CREATE OR REPLACE FUNCTION public.ledger_append_bound(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], groups quota_group[])
+CREATE OR REPLACE FUNCTION public.ledger_append_bound(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], chosen boolean[], asked boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], groups quota_group[])
  RETURNS bigint[]
  LANGUAGE plpgsql
- SET enable_hashjoin TO 'on'
 AS $function$
 DECLARE
   numbers int[]; sums bigint[];
@@ -185,53 +184,44 @@ BEGIN
   -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
   -- lot, so the order inside the batch changes nothing but the positions, which follow it.
   WITH entry AS MATERIALIZED (
-    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.key_id, e.user_id,
-      e.ord
-    FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
-      WITH ORDINALITY
-      AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
-    WHERE chosen[e.ix]
-  ), claimed AS MATERIALIZED (
-    SELECT e.ord, g.ids, g.begins, g.units, c.amounts, c.told
-    FROM entry e
-    JOIN unnest(groups) g ON g.ix = e.ix AND g.key_id = e.key_id AND g.user_id = e.user_id
-    CROSS JOIN LATERAL (
-      SELECT array_agg(p.claim ORDER BY p.n) AS amounts,
-        ',"quotas":[' || string_agg(p.told || p.claim || '}', ',' ORDER BY p.n) || ']' AS told
-      FROM (
-        SELECT u.n, u.told, CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END AS claim
-        FROM unnest(g.units, g.told) WITH ORDINALITY AS u(unit, told, n)
-      ) p
-    ) c
-    WHERE e.kind = 1
+    SELECT r.kind, r.stream, r.ix, r.amount, r.aux, r.state, r.key, r.tokens, r.ord, r.rank,
+      CASE WHEN r.kind = 1 THEN groups[r.rank] END AS bound
+    FROM (
+      SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.ord,
+        dense_rank() OVER (PARTITION BY e.kind = 1 ORDER BY e.ix, e.key_id, e.user_id)::int AS rank
+      FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
+        WITH ORDINALITY
+        AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
+      WHERE asked[e.ix]
+    ) r WHERE chosen[r.ix]
   ), gone AS (
     DELETE FROM open_hold h USING entry e
     WHERE e.kind IN (3, 4) AND h.call_id = e.stream
     RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
       CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
       e.tokens, h.quota_ids, h.quota_begins, h.quota_amounts, h.quota_units
-  ), freed AS MATERIALIZED (
-    SELECT g.ord, p.n, p.id, p.begins, p.held, CASE
-      WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
-      ELSE g.cost END AS used
-    FROM gone g
-    CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
-      WITH ORDINALITY AS p(id, begins, held, unit, n)
-  ), freed_told AS MATERIALIZED (
-    SELECT f.ord, ',"quotas":[' || string_agg('{"quota_id":"' || f.id || '","begins":"'
-      || iso_instant(f.begins) || '","held":' || f.held || ',"used":' || f.used
-      || ',"overrun":0}', ',' ORDER BY f.n) || ']' AS told
-    FROM freed f GROUP BY f.ord
   ), windows AS (
     UPDATE quota_window w SET used = least(w.used + t.used, 4000000000000000000),
       held = w.held + t.held
     FROM (
       SELECT m.id, m.begins, sum(m.used)::bigint AS used, sum(m.held)::bigint AS held
       FROM (
-        SELECT f.id, f.begins, f.used, -f.held AS held FROM freed f
+        SELECT p.id, p.begins, -p.held AS held, CASE
+          WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
+          ELSE g.cost END AS used
+        FROM gone g
+        CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
+          AS p(id, begins, held, unit)
         UNION ALL
-        SELECT u.id, u.begins, 0, u.amount
-        FROM claimed c CROSS JOIN LATERAL unnest(c.ids, c.begins, c.amounts) AS u(id, begins, amount)
+        SELECT p.id, p.begins, CASE p.unit WHEN 1 THEN c.requests WHEN 2 THEN c.tokens
+          ELSE c.amount END, 0
+        FROM (
+          SELECT e.rank, count(*) AS requests, sum(e.tokens) AS tokens, sum(e.amount) AS amount
+          FROM entry e WHERE e.kind = 1 GROUP BY e.rank
+        ) c
+        CROSS JOIN LATERAL unnest(
+          (groups[c.rank]).ids, (groups[c.rank]).begins, (groups[c.rank]).units
+        ) AS p(id, begins, unit)
       ) m GROUP BY m.id, m.begins
     ) t WHERE w.quota_id = t.id AND w.begins = t.begins
   ), came AS (
@@ -239,8 +229,11 @@ BEGIN
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
       owner, instant, instant + make_interval(secs => ttl_s),
       CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, c.ids, c.begins, c.amounts, c.units
-    FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, (e.bound).ids, (e.bound).begins,
+      CASE WHEN (e.bound).ids IS NOT NULL THEN ARRAY(
+        SELECT CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END
+        FROM unnest((e.bound).units) WITH ORDINALITY AS u(unit, n)) END, (e.bound).units
+    FROM entry e WHERE e.kind = 1
   ), moved AS (
     SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
       sum(m.settled)::bigint AS settled
@@ -278,8 +271,8 @@ BEGIN
     SELECT f.stream, f.version, f.topic, f.state, instant FROM (
       SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
         ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
-        || coalesce(c.told, '') || '}', 'UTF8') AS state
-      FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+        || coalesce(format((e.bound).told, 1, e.tokens, e.amount), '') || '}', 'UTF8') AS state
+      FROM entry e WHERE e.kind = 1
       UNION ALL
       SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
         ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
@@ -288,8 +281,16 @@ BEGIN
         || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
            ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
         || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
-        || coalesce(t.told, '') || '}', 'UTF8')
-      FROM gone g LEFT JOIN freed_told t ON t.ord = g.ord
+        || CASE WHEN g.quota_ids IS NULL THEN '' ELSE (
+          SELECT ',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
+            || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            || '","held":' || p.held || ',"used":' || CASE
+              WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
+              ELSE g.cost END || ',"overrun":0}', ',') || ']'
+          FROM unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
+            AS p(id, begins, held, unit)
+        ) END || '}', 'UTF8')
+      FROM gone g
     ) f ORDER BY f.ord
   )
   SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
@@ -561,34 +562,44 @@ AS $function$
     from 1 for 13) placing '7' from 15 for 1)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
+
 CREATE OR REPLACE FUNCTION public.ledger_quota_parts(account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamp with time zone, OUT lacking bigint, OUT ids uuid[], OUT begins timestamp with time zone[], OUT amounts bigint[], OUT units smallint[])
  RETURNS record
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
+BEGIN
   SELECT
     (array_agg(q.number ORDER BY q.quota_id)
       FILTER (WHERE coalesce(w.used + w.held, 0) + n.claim > q.quota_limit))[1],
     array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
     array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id)
+  INTO lacking, ids, begins, amounts, units
   FROM quota q
   CROSS JOIN LATERAL (
     SELECT quota_begin(q.period, q.zone, instant) AS begins,
       CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
   ) n
   LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
-  WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed
-$function$;
+  WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_barred_lots(account uuid, requests bigint, tokens bigint, instant timestamp with time zone, reserved uuid[], OUT lots uuid[], OUT credits bigint, OUT at_fault bigint, OUT lacking bigint)
  RETURNS record
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
+BEGIN
   SELECT coalesce(array_agg(b.lot_id), '{}'), coalesce(sum(b.available), 0)::bigint,
     coalesce(sum(b.available) FILTER (WHERE b.number IS NOT NULL), 0)::bigint,
     (array_agg(b.number ORDER BY b.priority, b.expires_at, b.sequence)
       FILTER (WHERE b.number IS NOT NULL))[1]
+  INTO lots, credits, at_fault, lacking
   FROM (
     SELECT l.lot_id, l.available, l.priority, l.expires_at, l.sequence,
       reserved IS NULL OR l.lot_id = ANY (reserved) AS own, (
@@ -602,8 +613,8 @@ AS $function$
       ) AS number
     FROM credit_lot l
     WHERE l.account_id = account AND l.bound AND l.available > 0 AND l.expires_at > instant
-  ) b WHERE b.number IS NOT NULL OR NOT b.own
-$function$;
+  ) b WHERE b.number IS NOT NULL OR NOT b.own;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_reserve(account uuid, need bigint, instant timestamp with time zone, barred uuid[], OUT ids uuid[], OUT amounts bigint[])
  RETURNS record
@@ -631,14 +642,15 @@ BEGIN
   WHERE account_id = account;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_quota_reserve(ids uuid[], begins timestamp with time zone[], amounts bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_quota_reserve(ids uuid[], windows timestamp with time zone[], amounts bigint[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
+BEGIN
   INSERT INTO quota_window AS w (quota_id, begins, held)
-  SELECT * FROM unnest(ids, begins, amounts)
-  ON CONFLICT (quota_id, begins) DO UPDATE SET held = w.held + excluded.held
-$function$;
+  SELECT * FROM unnest(ids, windows, amounts)
+  ON CONFLICT (quota_id, begins) DO UPDATE SET held = w.held + excluded.held;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.lot_parts(ids uuid[], amounts bigint[])
  RETURNS text
@@ -652,13 +664,16 @@ $function$;
 
 CREATE OR REPLACE FUNCTION public.quota_parts(ids uuid[], begins timestamp with time zone[], amounts bigint[])
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
-  SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
-    || iso_instant(p.begins) || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
-  FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord)
-$function$;
+BEGIN
+  RETURN (
+    SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
+      || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
+    FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord));
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_extend(call uuid, need bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], tokens bigint, OUT code smallint, OUT figure bigint)
  RETURNS record
@@ -742,9 +757,10 @@ $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_quota_extend(hold open_hold, lots uuid[], need bigint, tokens bigint, OUT lacking bigint, OUT amounts bigint[], OUT told text)
  RETURNS record
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
+BEGIN
   SELECT
     (array_agg(c.number ORDER BY c.ord) FILTER (WHERE c.full_))[1],
     array_agg(c.claim ORDER BY c.ord),
@@ -752,6 +768,7 @@ AS $function$
       array_agg(c.id ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.begins ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.claim ORDER BY c.ord) FILTER (WHERE c.claim > 0))
+  INTO lacking, amounts, told
   FROM (
     SELECT p.id, p.begins, p.ord, q.number, n.claim,
       q.scope_kind <> 'trial_lot' AND NOT q.removed
@@ -762,8 +779,8 @@ AS $function$
     CROSS JOIN LATERAL (SELECT CASE
       WHEN q.scope_kind = 'trial_lot' AND q.scope_id <> ALL (lots) THEN 0
       WHEN q.unit = 'tokens' THEN tokens WHEN q.unit = 'nano_usd' THEN need ELSE 0 END AS claim) n
-  ) c
-$function$;
+  ) c;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_grant(lot uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
  RETURNS record
@@ -976,8 +993,10 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_quota_resolve(hold open_hold, settles boolean, tokens bigint, settled bigint)
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
+DECLARE told text;
+BEGIN
   WITH part AS (
     SELECT p.id, p.begins, p.held, p.ord, q.quota_limit, CASE
       WHEN NOT settles THEN 0 WHEN q.unit = 'requests' THEN 1 WHEN q.unit = 'nano_usd' THEN settled
@@ -995,10 +1014,12 @@ AS $function$
       greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
   )
   SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || m.id || '","begins":"'
-    || iso_instant(m.begins) || '","held":' || m.held || ',"used":' || m.used - m.overrun
+    || to_char(m.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    || '","held":' || m.held || ',"used":' || m.used - m.overrun
     || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']', '')
-  FROM moved m
-$function$;
+  INTO told FROM moved m;
+  RETURN told;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_change_of_events()
  RETURNS trigger

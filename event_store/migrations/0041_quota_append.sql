@@ -17,20 +17,22 @@ CREATE FUNCTION ledger_quota_parts(
   account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamptz,
   OUT lacking bigint, OUT ids uuid[], OUT begins timestamptz[], OUT amounts bigint[],
   OUT units smallint[]
-) LANGUAGE sql STABLE AS $$
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
   SELECT
     (array_agg(q.number ORDER BY q.quota_id)
       FILTER (WHERE coalesce(w.used + w.held, 0) + n.claim > q.quota_limit))[1],
     array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
     array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id)
+  INTO lacking, ids, begins, amounts, units
   FROM quota q
   CROSS JOIN LATERAL (
     SELECT quota_begin(q.period, q.zone, instant) AS begins,
       CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
   ) n
   LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
-  WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed
-$$;
+  WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed;
+END $$;
 
 -- The lots whose own quotas have no room for a call, and what lies on them; `credits` counts all,
 -- `at_fault` those that a quota bars. An extension (`reserved` is where its hold lies) takes from no
@@ -38,11 +40,13 @@ $$;
 CREATE FUNCTION ledger_barred_lots(
   account uuid, requests bigint, tokens bigint, instant timestamptz, reserved uuid[],
   OUT lots uuid[], OUT credits bigint, OUT at_fault bigint, OUT lacking bigint
-) LANGUAGE sql STABLE AS $$
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
   SELECT coalesce(array_agg(b.lot_id), '{}'), coalesce(sum(b.available), 0)::bigint,
     coalesce(sum(b.available) FILTER (WHERE b.number IS NOT NULL), 0)::bigint,
     (array_agg(b.number ORDER BY b.priority, b.expires_at, b.sequence)
       FILTER (WHERE b.number IS NOT NULL))[1]
+  INTO lots, credits, at_fault, lacking
   FROM (
     SELECT l.lot_id, l.available, l.priority, l.expires_at, l.sequence,
       reserved IS NULL OR l.lot_id = ANY (reserved) AS own, (
@@ -56,28 +60,33 @@ CREATE FUNCTION ledger_barred_lots(
       ) AS number
     FROM credit_lot l
     WHERE l.account_id = account AND l.bound AND l.available > 0 AND l.expires_at > instant
-  ) b WHERE b.number IS NOT NULL OR NOT b.own
-$$;
+  ) b WHERE b.number IS NOT NULL OR NOT b.own;
+END $$;
 
-CREATE FUNCTION ledger_quota_reserve(ids uuid[], begins timestamptz[], amounts bigint[])
-RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION ledger_quota_reserve(ids uuid[], windows timestamptz[], amounts bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
   INSERT INTO quota_window AS w (quota_id, begins, held)
-  SELECT * FROM unnest(ids, begins, amounts)
-  ON CONFLICT (quota_id, begins) DO UPDATE SET held = w.held + excluded.held
-$$;
+  SELECT * FROM unnest(ids, windows, amounts)
+  ON CONFLICT (quota_id, begins) DO UPDATE SET held = w.held + excluded.held;
+END $$;
 
 CREATE FUNCTION quota_parts(ids uuid[], begins timestamptz[], amounts bigint[]) RETURNS text
-LANGUAGE sql STABLE AS $$
-  SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
-    || iso_instant(p.begins) || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
-  FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord)
-$$;
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (
+    SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
+      || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
+    FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord));
+END $$;
 
 -- The quotas of an extension: in the windows of its hold, and of a lot only where it takes from it.
 CREATE FUNCTION ledger_quota_extend(
   hold open_hold, lots uuid[], need bigint, tokens bigint,
   OUT lacking bigint, OUT amounts bigint[], OUT told text
-) LANGUAGE sql STABLE AS $$
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
   SELECT
     (array_agg(c.number ORDER BY c.ord) FILTER (WHERE c.full_))[1],
     array_agg(c.claim ORDER BY c.ord),
@@ -85,6 +94,7 @@ CREATE FUNCTION ledger_quota_extend(
       array_agg(c.id ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.begins ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.claim ORDER BY c.ord) FILTER (WHERE c.claim > 0))
+  INTO lacking, amounts, told
   FROM (
     SELECT p.id, p.begins, p.ord, q.number, n.claim,
       q.scope_kind <> 'trial_lot' AND NOT q.removed
@@ -95,13 +105,15 @@ CREATE FUNCTION ledger_quota_extend(
     CROSS JOIN LATERAL (SELECT CASE
       WHEN q.scope_kind = 'trial_lot' AND q.scope_id <> ALL (lots) THEN 0
       WHEN q.unit = 'tokens' THEN tokens WHEN q.unit = 'nano_usd' THEN need ELSE 0 END AS claim) n
-  ) c
-$$;
+  ) c;
+END $$;
 
 -- Each quota of a hold is corrected to what was used. What lies beyond both its hold and the limit is
 -- overrun; on the quota of a lot a call uses no more than it holds there, where other lots pay too.
 CREATE FUNCTION ledger_quota_resolve(hold open_hold, settles boolean, tokens bigint, settled bigint)
-RETURNS text LANGUAGE sql AS $$
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE told text;
+BEGIN
   WITH part AS (
     SELECT p.id, p.begins, p.held, p.ord, q.quota_limit, CASE
       WHEN NOT settles THEN 0 WHEN q.unit = 'requests' THEN 1 WHEN q.unit = 'nano_usd' THEN settled
@@ -119,10 +131,12 @@ RETURNS text LANGUAGE sql AS $$
       greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
   )
   SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || m.id || '","begins":"'
-    || iso_instant(m.begins) || '","held":' || m.held || ',"used":' || m.used - m.overrun
+    || to_char(m.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    || '","held":' || m.held || ',"used":' || m.used - m.overrun
     || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']', '')
-  FROM moved m
-$$;
+  INTO told FROM moved m;
+  RETURN told;
+END $$;
 
 CREATE FUNCTION ledger_reserve(
   account uuid, need bigint, instant timestamptz, barred uuid[], OUT ids uuid[], OUT amounts bigint[]

@@ -4,45 +4,46 @@
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
 
--- The quotas of all holds of one key and user in a batch; `told` is how a hold's part on it begins.
-CREATE TYPE quota_group AS (
-  ix int, key_id uuid, user_id uuid, ids uuid[], begins timestamptz[], units smallint[], told text[]
-);
+-- The quotas of all holds of one key and user in a batch; `told` is what their events say of them,
+-- for format() with 1, tokens and amount.
+CREATE TYPE quota_group AS (ids uuid[], begins timestamptz[], units smallint[], told text);
 
--- What binds the holds of a batch; `lacking` are the accounts of which a quota has no room for all of
--- them, `fresh_…` the windows that are not made yet. Outcomes only
--- make room.
+-- What binds the holds of a batch, by the rank of their account, key and user among them; `lacking`
+-- are the accounts of which a quota has no room for all of them, `fresh_…` the windows that are not
+-- made yet. Outcomes only make room.
 CREATE FUNCTION ledger_quota_groups(
   kinds smallint[], ix int[], accounts uuid[], amounts bigint[], tokens bigint[], key_ids uuid[],
   user_ids uuid[], heads uuid[], chosen boolean[], instant timestamptz,
   OUT groups quota_group[], OUT lacking int[], OUT fresh_ix int[], OUT fresh_ids uuid[],
   OUT fresh_begins timestamptz[]
-) LANGUAGE sql STABLE AS $$
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
   WITH asked AS MATERIALIZED (
     SELECT e.ix, e.key_id, e.user_id, count(*) AS requests, sum(e.amount) AS amount,
-      sum(e.tokens) AS tokens
+      sum(e.tokens) AS tokens, row_number() OVER (ORDER BY e.ix, e.key_id, e.user_id) AS rank
     FROM unnest(kinds, ix, amounts, tokens, key_ids, user_ids)
       AS e(kind, ix, amount, tokens, key_id, user_id)
     WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.ix, e.key_id, e.user_id
   ), part AS MATERIALIZED (
-    SELECT a.ix, a.key_id, a.user_id, q.quota_id, q.code, n.begins, q.quota_limit,
-      coalesce(w.used + w.held, 0) AS taken, w.quota_id IS NULL AS fresh,
+    SELECT a.ix, a.rank, q.quota_id, q.code, n.begins, q.quota_limit,
+      coalesce(w.used + w.held, 0) AS taken, q.quota_id IS NOT NULL AND w.quota_id IS NULL AS fresh,
       CASE q.code WHEN 1 THEN a.requests WHEN 2 THEN a.tokens ELSE a.amount END AS claim
     FROM asked a
-    JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
+    LEFT JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
       AND q.scope_id = ANY (ARRAY[accounts[a.ix], a.key_id, a.user_id, heads[a.ix]])
     CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, instant) AS begins) n
     LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
   )
   SELECT (
-    SELECT array_agg(ROW(g.ix, g.key_id, g.user_id, g.ids, g.begins, g.units, g.told)::quota_group)
+    SELECT array_agg(ROW(g.ids, g.begins, g.units, g.told)::quota_group ORDER BY g.rank)
     FROM (
-      SELECT p.ix, p.key_id, p.user_id, array_agg(p.quota_id ORDER BY p.quota_id) AS ids,
-        array_agg(p.begins ORDER BY p.quota_id) AS begins,
-        array_agg(p.code ORDER BY p.quota_id) AS units,
-        array_agg('{"quota_id":"' || p.quota_id || '","begins":"' || iso_instant(p.begins)
-          || '","held":' ORDER BY p.quota_id) AS told
-      FROM part p GROUP BY p.ix, p.key_id, p.user_id
+      SELECT p.rank, array_agg(p.quota_id ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS ids,
+        array_agg(p.begins ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS begins,
+        array_agg(p.code ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS units,
+        ',"quotas":[' || string_agg('{"quota_id":"' || p.quota_id || '","begins":"'
+          || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+          || '","held":%' || p.code || '$s}', ',' ORDER BY p.quota_id) || ']' AS told
+      FROM part p GROUP BY p.rank
     ) g
   ), (
     SELECT array_agg(DISTINCT f.ix) FROM (
@@ -52,17 +53,16 @@ CREATE FUNCTION ledger_quota_groups(
   ), (SELECT array_agg(p.ix ORDER BY p.quota_id) FROM part p WHERE p.fresh),
   (SELECT array_agg(p.quota_id ORDER BY p.quota_id) FROM part p WHERE p.fresh),
   (SELECT array_agg(p.begins ORDER BY p.quota_id) FROM part p WHERE p.fresh)
-$$;
+  INTO groups, lacking, fresh_ix, fresh_ids, fresh_begins;
+END $$;
 
 -- As `ledger_append_simple`, of accounts with quotas that have room for all of it.
 CREATE FUNCTION ledger_append_bound(
   kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
-  states bytea[], keys bytea[], heads uuid[], chosen boolean[], instant timestamptz,
-  topics text[], owner uuid, ttl_s int, tokens bigint[], key_ids uuid[], user_ids uuid[],
-  groups quota_group[]
-) RETURNS bigint[] LANGUAGE plpgsql
-SET enable_hashjoin = on
-AS $$
+  states bytea[], keys bytea[], heads uuid[], chosen boolean[], asked boolean[],
+  instant timestamptz, topics text[], owner uuid, ttl_s int, tokens bigint[], key_ids uuid[],
+  user_ids uuid[], groups quota_group[]
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   numbers int[]; sums bigint[];
   left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
@@ -70,53 +70,44 @@ BEGIN
   -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
   -- lot, so the order inside the batch changes nothing but the positions, which follow it.
   WITH entry AS MATERIALIZED (
-    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.key_id, e.user_id,
-      e.ord
-    FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
-      WITH ORDINALITY
-      AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
-    WHERE chosen[e.ix]
-  ), claimed AS MATERIALIZED (
-    SELECT e.ord, g.ids, g.begins, g.units, c.amounts, c.told
-    FROM entry e
-    JOIN unnest(groups) g ON g.ix = e.ix AND g.key_id = e.key_id AND g.user_id = e.user_id
-    CROSS JOIN LATERAL (
-      SELECT array_agg(p.claim ORDER BY p.n) AS amounts,
-        ',"quotas":[' || string_agg(p.told || p.claim || '}', ',' ORDER BY p.n) || ']' AS told
-      FROM (
-        SELECT u.n, u.told, CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END AS claim
-        FROM unnest(g.units, g.told) WITH ORDINALITY AS u(unit, told, n)
-      ) p
-    ) c
-    WHERE e.kind = 1
+    SELECT r.kind, r.stream, r.ix, r.amount, r.aux, r.state, r.key, r.tokens, r.ord, r.rank,
+      CASE WHEN r.kind = 1 THEN groups[r.rank] END AS bound
+    FROM (
+      SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.ord,
+        dense_rank() OVER (PARTITION BY e.kind = 1 ORDER BY e.ix, e.key_id, e.user_id)::int AS rank
+      FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
+        WITH ORDINALITY
+        AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
+      WHERE asked[e.ix]
+    ) r WHERE chosen[r.ix]
   ), gone AS (
     DELETE FROM open_hold h USING entry e
     WHERE e.kind IN (3, 4) AND h.call_id = e.stream
     RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
       CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
       e.tokens, h.quota_ids, h.quota_begins, h.quota_amounts, h.quota_units
-  ), freed AS MATERIALIZED (
-    SELECT g.ord, p.n, p.id, p.begins, p.held, CASE
-      WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
-      ELSE g.cost END AS used
-    FROM gone g
-    CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
-      WITH ORDINALITY AS p(id, begins, held, unit, n)
-  ), freed_told AS MATERIALIZED (
-    SELECT f.ord, ',"quotas":[' || string_agg('{"quota_id":"' || f.id || '","begins":"'
-      || iso_instant(f.begins) || '","held":' || f.held || ',"used":' || f.used
-      || ',"overrun":0}', ',' ORDER BY f.n) || ']' AS told
-    FROM freed f GROUP BY f.ord
   ), windows AS (
     UPDATE quota_window w SET used = least(w.used + t.used, 4000000000000000000),
       held = w.held + t.held
     FROM (
       SELECT m.id, m.begins, sum(m.used)::bigint AS used, sum(m.held)::bigint AS held
       FROM (
-        SELECT f.id, f.begins, f.used, -f.held AS held FROM freed f
+        SELECT p.id, p.begins, -p.held AS held, CASE
+          WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
+          ELSE g.cost END AS used
+        FROM gone g
+        CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
+          AS p(id, begins, held, unit)
         UNION ALL
-        SELECT u.id, u.begins, 0, u.amount
-        FROM claimed c CROSS JOIN LATERAL unnest(c.ids, c.begins, c.amounts) AS u(id, begins, amount)
+        SELECT p.id, p.begins, CASE p.unit WHEN 1 THEN c.requests WHEN 2 THEN c.tokens
+          ELSE c.amount END, 0
+        FROM (
+          SELECT e.rank, count(*) AS requests, sum(e.tokens) AS tokens, sum(e.amount) AS amount
+          FROM entry e WHERE e.kind = 1 GROUP BY e.rank
+        ) c
+        CROSS JOIN LATERAL unnest(
+          (groups[c.rank]).ids, (groups[c.rank]).begins, (groups[c.rank]).units
+        ) AS p(id, begins, unit)
       ) m GROUP BY m.id, m.begins
     ) t WHERE w.quota_id = t.id AND w.begins = t.begins
   ), came AS (
@@ -124,8 +115,11 @@ BEGIN
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
       owner, instant, instant + make_interval(secs => ttl_s),
       CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, c.ids, c.begins, c.amounts, c.units
-    FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, (e.bound).ids, (e.bound).begins,
+      CASE WHEN (e.bound).ids IS NOT NULL THEN ARRAY(
+        SELECT CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END
+        FROM unnest((e.bound).units) WITH ORDINALITY AS u(unit, n)) END, (e.bound).units
+    FROM entry e WHERE e.kind = 1
   ), moved AS (
     SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
       sum(m.settled)::bigint AS settled
@@ -163,8 +157,8 @@ BEGIN
     SELECT f.stream, f.version, f.topic, f.state, instant FROM (
       SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
         ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
-        || coalesce(c.told, '') || '}', 'UTF8') AS state
-      FROM entry e LEFT JOIN claimed c ON c.ord = e.ord WHERE e.kind = 1
+        || coalesce(format((e.bound).told, 1, e.tokens, e.amount), '') || '}', 'UTF8') AS state
+      FROM entry e WHERE e.kind = 1
       UNION ALL
       SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
         ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
@@ -173,8 +167,16 @@ BEGIN
         || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
            ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
         || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
-        || coalesce(t.told, '') || '}', 'UTF8')
-      FROM gone g LEFT JOIN freed_told t ON t.ord = g.ord
+        || CASE WHEN g.quota_ids IS NULL THEN '' ELSE (
+          SELECT ',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
+            || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            || '","held":' || p.held || ',"used":' || CASE
+              WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
+              ELSE g.cost END || ',"overrun":0}', ',') || ']'
+          FROM unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
+            AS p(id, begins, held, unit)
+        ) END || '}', 'UTF8')
+      FROM gone g
     ) f ORDER BY f.ord
   )
   SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
@@ -197,7 +199,8 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  bounds boolean[]; chosen boolean[]; skipped boolean[]; quotas record; left_bound bigint[];
+  bounds boolean[]; chosen boolean[]; asked boolean[]; skipped boolean[]; quotas record;
+  left_bound bigint[];
   in_order record; wide int[]; left_over bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
@@ -253,6 +256,7 @@ BEGIN
         FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
         quotas := ledger_quota_groups(kinds, ix, accounts, amounts, tokens, key_ids, user_ids, heads,
           chosen, instant);
+        asked := chosen;
         FOR i IN 1 .. coalesce(cardinality(quotas.lacking), 0) LOOP
           chosen[quotas.lacking[i]] := false;
           special[quotas.lacking[i]] := true;
@@ -266,7 +270,8 @@ BEGIN
             AS f(ix, quota_id, begins)
           WHERE chosen[f.ix] ON CONFLICT DO NOTHING;
           left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states, keys,
-            heads, chosen, instant, topics, owner, ttl_s, tokens, key_ids, user_ids, quotas.groups);
+            heads, chosen, asked, instant, topics, owner, ttl_s, tokens, key_ids, user_ids,
+            quotas.groups);
         END IF;
       END IF;
       IF false = ANY (skipped) THEN
