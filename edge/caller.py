@@ -30,6 +30,9 @@ class Caller(msgspec.Struct, frozen=True):
     """Of who signed in, and has no key here; empty for a key."""
     limits: Access | None = None
     """Whence and for what the key may be used; None for a key without such limits."""
+    key: bytes = b""
+    user: bytes = b""
+    """Both ids again, as entries of the append have them: what quotas bind by."""
 
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes allow it."""

@@ -86,8 +86,8 @@ class Attempt:
         most = self.limit
         if most is None:
             return usage
-        spare = END_TOKENS * self._call.request.choices
-        if usage.output_tokens - usage.reasoning_tokens <= most + spare:
+        most_told = most + END_TOKENS * self._call.request.choices
+        if usage.output_tokens - usage.reasoning_tokens <= most_told:
             return usage
         return usage.with_answer_at_most(most)
 
@@ -123,9 +123,11 @@ class Call:
         "idempotency_key",
         "kept_reply",
         "model",
+        "out_of_quota",
         "plan",
         "request",
         "started_at",
+        "tokens",
         "unresolved",
     )
 
@@ -144,8 +146,7 @@ class Call:
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet.
 
-        `available` is what the account can spend beside the hold, once that is placed, in
-        nano-USD.
+        `available` is what can be spent beside the hold, once that is placed, in nano-USD.
         """
         self.id, self.correlation_id = call_id, correlation_id
         self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
@@ -158,7 +159,7 @@ class Call:
         """Called once a large body is not kept any more."""
         self.hold_event_id, self.follows = "", ""
         self.available, self.kept_reply = 0, b""
-        self.unresolved = False
+        self.unresolved = self.out_of_quota = False
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""
@@ -169,8 +170,11 @@ class Call:
         self.plan = plan
         self._take(plan.offers[0])
         self.held = self.bound_at(self.model, self.bound)
+        self.tokens = self.bound.input_tokens + self.bound.output_tokens
         for other in plan.offers[1:]:
-            self.held = max(self.held, self.bound_at(other, self.request.bound(other, self._holds)))
+            bound = self.request.bound(other, self._holds)
+            self.held = max(self.held, self.bound_at(other, bound))
+            self.tokens = max(self.tokens, bound.input_tokens + bound.output_tokens)
         tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
         estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
         self.estimated_cost = min(estimate, self.held)
@@ -293,10 +297,9 @@ def call_too_large(call: Call) -> ApiError:
 
 def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError:
     """A 402 that says what was needed, what is there, and what could be afforded (nano-USD)."""
-    tokens = call.model.price.affordable_output_tokens(
-        input_tokens=call.bound.input_tokens, available_nano_usd=available
-    )
-    affordable = tokens // call.request.choices
+    most = call.model.price.affordable_output_tokens
+    affordable = most(input_tokens=call.bound.input_tokens, available_nano_usd=available)
+    affordable //= call.request.choices
     message = (
         f"This call could cost up to {format_usd(needed)} USD and {format_usd(available)} USD "
         "is available. "
@@ -305,16 +308,11 @@ def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError
         message += f"Set max_tokens to at most {affordable}, or add credits."
     else:
         message += "Add credits, or shorten the prompt."
-    return ApiError(
-        402,
-        "insufficient_credits",
-        message,
-        kind=INSUFFICIENT_QUOTA,
-        extra={
-            "needed_nano_usd": needed,
-            "needed_usd": format_usd(needed),
-            "available_nano_usd": available,
-            "available_usd": format_usd(available),
-            "max_tokens_affordable": affordable,
-        },
-    )
+    extra = {
+        "needed_nano_usd": needed,
+        "needed_usd": format_usd(needed),
+        "available_nano_usd": available,
+        "available_usd": format_usd(available),
+        "max_tokens_affordable": affordable,
+    }
+    return ApiError(402, "insufficient_credits", message, kind=INSUFFICIENT_QUOTA, extra=extra)

@@ -16,6 +16,7 @@ import msgspec
 from command_api.calls.call import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
 from command_api.limits.gate import ended
+from domain.quotas.terms import ENTRY_TOKENS_MAX
 from edge.errors import SERVER, ApiError, ledger_unavailable
 from event_store.append.committer import AppendInDoubtError
 from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
@@ -25,6 +26,7 @@ from event_store.ids import new_uuid7_text, now_iso
 if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.calls.losses import HouseLosses
+    from command_api.quotas.refusals import QuotaRefusals
     from domain.pricing.usage import Usage
     from edge.caller import Caller
     from event_store.append.committer import Committer
@@ -38,10 +40,6 @@ _encode = msgspec.json.encode
 OFFERS_MAX = 20_000
 PROVIDER_ID_CHARACTERS_MAX = 200
 """A provider's own name for a reply: the beginning of a longer one stands on the event."""
-
-
-def _json_bytes(value: bool) -> bytes:
-    return b"true" if value else b"false"
 
 
 class OfferEnvelopes:
@@ -62,17 +60,10 @@ class OfferEnvelopes:
             "effective_at": model.price.effective_at,
             **model.price.terms.as_strings(),
         }
-        members: dict[str, Any] = {
-            "provider": model.provider,
-            "model": model.id,
-            "price": price,
-        }
+        members: dict[str, Any] = {"provider": model.provider, "model": model.id, "price": price}
         held = _encode(members)[1:-1] + b","
-        members = {
-            "price_version": model.price.version,
-            "provider": model.provider,
-            "model": model.id,
-        }
+        version = model.price.version
+        members = {"price_version": version, "provider": model.provider, "model": model.id}
         if len(self._parts) >= OFFERS_MAX:
             self._parts.clear()
         known = self._parts[id(model)] = (model, held, _encode(members)[1:-1])
@@ -91,18 +82,24 @@ def _id_bytes(event_id: str) -> bytes:
     return bytes.fromhex(event_id.replace("-", ""))
 
 
-def _entry_of(call: Call, kind: EntryKind, amount: int, state: bytes, reply: bytes = b"") -> Entry:
+def _entry_of(
+    call: Call, kind: EntryKind, amount: int, state: bytes, reply: bytes = b"", tokens: int = 0
+) -> Entry:
     """An entry that is of the call's hold, and of no other of the same call."""
-    hold = _id_bytes(call.hold_event_id)
-    return Entry(kind, call.id_bytes, call.caller.account, amount, state, 0, b"", hold, reply)
+    hold, tokens = _id_bytes(call.hold_event_id), min(tokens, ENTRY_TOKENS_MAX)
+    account = call.caller.account
+    return Entry(kind, call.id_bytes, account, amount, state, 0, b"", hold, reply, tokens)
 
 
 class Cashier:
     """Does the money of calls through the committer and, when it must, the spool."""
 
-    def __init__(self, committer: Committer, spool: Spool, losses: HouseLosses) -> None:
+    def __init__(
+        self, committer: Committer, spool: Spool, losses: HouseLosses, quotas: QuotaRefusals
+    ) -> None:
         """One for each process."""
         self._committer, self._spool, self._losses = committer, spool, losses
+        self._quotas = quotas
         self._offers = OfferEnvelopes()
         self._open: dict[bytes, float] = {}
 
@@ -117,7 +114,7 @@ class Cashier:
         return self._losses.refusal_of(caller.account)
 
     async def place(self, call: Call) -> AppendAnswer:
-        """Place the hold, durably; raises ApiError 400, 402 or 503.
+        """Place the hold, durably; raises ApiError 400, 402, 403, 429 or 503.
 
         Answers other than ok are those of idempotency keys, for the caller to handle.
         """
@@ -143,7 +140,9 @@ class Cashier:
             # Rather a cheaper offer than none; a key stays refused, as it was told (P3).
             if not call.idempotency_key and call.narrow(answer.figure):
                 return await self.place(call)
-            raise insufficient_credits(call, needed=call.held, available=answer.figure)
+            raise await self.short_of(call, needed=call.held, available=answer.figure)
+        if answer.code == AppendCode.QUOTA_EXCEEDED:
+            raise await self._quotas.exceeded(call.caller.account, answer.figure)
         if answer.code == AppendCode.AMOUNT_OUT_OF_RANGE:
             raise call_too_large(call)
         call.unresolved = answer.applied
@@ -152,16 +151,18 @@ class Cashier:
         call.available = answer.figure
         return answer
 
+    async def short_of(self, call: Call, *, needed: int, available: int) -> ApiError:
+        """A 402 with these amounts in nano-USD, or a 403 where there was but a trial that ended."""
+        ended = await self._quotas.trial_ended(call.caller.account)
+        return ended or insufficient_credits(call, needed=needed, available=available)
+
     def _hold_entry(self, call: Call) -> Entry:
         request = call.request
         call.hold_event_id = new_uuid7_text()
         key = b""
         if call.idempotency_key:
-            names = (call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex())
-            key = b',"idempotency":{"key_hash":"%b","digest":"%b"}' % (
-                names[0].encode(),
-                names[1].encode(),
-            )
+            hashed, digest = call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex()
+            key = f',"idempotency":{{"key_hash":"{hashed}","digest":"{digest}"}}'.encode()
         state = (
             b'{"id":"%b","effective_at":"%b",%b%b"correlation_id":%b,%b"amount_nano_usd":%d,'
             b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
@@ -177,7 +178,7 @@ class Cashier:
                 call.estimated_cost,
                 call.bound.input_tokens,
                 call.bound.output_tokens,
-                _json_bytes(request.stream),
+                b"true" if request.stream else b"false",
                 self._alternatives(call) if len(call.plan.offers) > 1 else b"",
                 key,
             )
@@ -191,15 +192,18 @@ class Cashier:
             call.estimated_cost,
             call.idempotency_key,
             _id_bytes(call.follows) if call.follows else b"",
+            tokens=min(call.tokens, ENTRY_TOKENS_MAX),
+            key_id=call.caller.key,
+            user_id=call.caller.user,
         )
 
     async def extend(self, call: Call, tokens: int) -> bool:
-        """Hold for more output of a stream; False when the credits are not there."""
+        """Hold for more output of a stream; False when credits or a quota have no room."""
         held_for = call.bound_tokens - call.bound.output_tokens
         more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
         more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
         state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
-        entry = _entry_of(call, EntryKind.EXTEND, more, state)
+        entry = _entry_of(call, EntryKind.EXTEND, more, state, tokens=tokens)
         try:
             answer = await self._committer.append(entry)
         except EventStoreError:
@@ -207,6 +211,7 @@ class Cashier:
         if answer.applied:
             call.held += more
             call.bound_tokens += tokens
+        call.out_of_quota = answer.code == AppendCode.QUOTA_EXCEEDED
         return answer.applied
 
     async def settle(
@@ -249,7 +254,8 @@ class Cashier:
         )
         if call.app:
             state += b',"app":' + _encode(call.app)
-        entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state, call.kept_reply)
+        tokens = usage.input_tokens + usage.output_tokens
+        entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state, call.kept_reply, tokens)
         await self._resolve(call, entry)
 
     async def void(self, call: Call, reason: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from command_api.calls.attempts import answer_whole
-from command_api.calls.call import Call, insufficient_credits
+from command_api.calls.call import Call
 from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
@@ -203,7 +203,7 @@ class InferenceRoute:
             await self._replay(known, call.caller, head, send)
             return False
         if known.state == "refused":
-            raise insufficient_credits(call, needed=known.needed, available=known.available)
+            raise await parts.cashier.short_of(call, needed=known.needed, available=known.available)
         if refusal is not None:
             raise refusal
         call.continue_as(head.call_id, known.ended_by or "")

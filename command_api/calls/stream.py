@@ -17,16 +17,18 @@ from command_api.calls.attempts import StreamAttempt
 from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.kept_replies.idempotency import StoredReply
+from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
 from edge.asgi import EVENT_STREAM
-from edge.errors import INSUFFICIENT_QUOTA, ApiError, gateway_stopping, internal_error
+from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
 if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.calls.parts import CallParts
     from edge.asgi import Receive, ReplyHeaders, Send
+    from edge.errors import ApiError
 
 logger = logging.getLogger("gatewayz.stream")
 
@@ -238,17 +240,12 @@ class InferenceStream:
         await self._close(out + self._won.scanner.length_chunk() + DONE, "maximum_ignored")
 
     async def _uncovered(self, out: bytes = b"") -> None:
-        """The credits for more output are not there: end here, charge what was made."""
+        """Credits or a quota have no room for more output: end here, charge what was made."""
         assert self._won is not None, "only a stream with output is cut"
-        self._record("insufficient_credits")
+        error = stream_uncovered(by_quota=self._call.out_of_quota)
+        self._record(error.code)
         self._won.interrupt()
-        error = ApiError(
-            402,
-            "insufficient_credits",
-            "The credits for a longer answer are not there: the stream ends here. Add credits.",
-            kind=INSUFFICIENT_QUOTA,
-        )
-        await self._close(out + error_chunk(error) + DONE, "insufficient_credits")
+        await self._close(out + error_chunk(error) + DONE, error.code)
 
     async def _hung_up(self) -> None:
         """The client is gone: charge what was made, void if there was nothing (rule 5)."""

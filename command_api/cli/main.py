@@ -14,17 +14,17 @@ from typer.core import TyperGroup
 
 from command_api.cli import (
     database,
-    keys,
     ledger,
     limits,
     projections,
+    quotas,
     secrets,
     server,
     streams,
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, roles
+from command_api.cli.people import audit, keys, roles
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -67,6 +67,7 @@ app.add_typer(keys.keys, name="key")
 app.add_typer(roles.app, name="role")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")
+app.add_typer(quotas.app, name="quota")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

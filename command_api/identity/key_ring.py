@@ -108,6 +108,8 @@ class StoredKey(NamedTuple):
             role=role_of(self.role),
             scopes=scopes_in(limits),
             limits=access_of(limits),
+            key=self.key_id.bytes,
+            user=self.user_id.bytes,
         )
 
 

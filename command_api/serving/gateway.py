@@ -27,6 +27,7 @@ from command_api.limits.book import LimitBook
 from command_api.limits.commands import limited_windows
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
+from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.router import Router
 from edge.clients import Proxies
 from edge.lanes import Lane
@@ -71,7 +72,9 @@ class Gateway:
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
         self._losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
-        self.cashier = Cashier(self.committer, self.spool, self._losses)
+        self._figures = DatabaseFigures(database)
+        refusals = QuotaRefusals(self._figures)
+        self.cashier = Cashier(self.committer, self.spool, self._losses, refusals)
         self.keys = KeyRing(
             database,
             vault,
@@ -169,6 +172,7 @@ class Gateway:
         await self.keys.stop()
         await self.limits.stop()
         await self.calls.idempotency.close()
+        await self._figures.close()
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()

@@ -27,6 +27,7 @@ from domain.events.ledger import (
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
@@ -64,5 +65,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ListConfirmed,
     UserRoleChanged,
     AdminRead,
+    QuotaSet,
+    QuotaRemoved,
 )
 """Every event type there is, newest version of each."""

@@ -26,6 +26,24 @@ class LotPart(TypedDict):
     amount_nano_usd: int
 
 
+class QuotaPart(TypedDict):
+    """What a hold reserves on one quota, in its unit, in the window that begins so."""
+
+    quota_id: str
+    begins: str
+    held: int
+
+
+class QuotaUse(TypedDict):
+    """What became of it: `used` up to the limit, `overrun` beyond hold and limit."""
+
+    quota_id: str
+    begins: str
+    held: int
+    used: int
+    overrun: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class MoneyEvent(Event):
     """An event that belongs to a credit account."""
@@ -97,11 +115,12 @@ class HoldRequested(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldPlaced(HoldRequested):
-    """Credits are reserved for a call, on named lots."""
+    """Credits are reserved for a call, on named lots, and on every quota that binds it."""
 
     TOPIC = "ledger.hold_placed.v1"
 
     lots: list[LotPart] = field(default_factory=list)
+    quotas: list[QuotaPart] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +155,7 @@ class HoldExtended(CallEvent):
 
     amount_nano_usd: int
     lots: list[LotPart] = field(default_factory=list)
+    quotas: list[QuotaPart] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +164,8 @@ class HoldResolved(CallEvent):
 
     The hold is spent (`lots`), released (`released_lots`) or, on an expired lot, forfeited
     (`forfeited_lots`, the breakage). `beyond_lots` is what a cost above the hold took from
-    available credits; `house_loss_nano_usd` is what nobody could pay.
+    available credits; `house_loss_nano_usd` is what nobody could pay. `quotas` are those that the
+    hold was reserved on, each with what was used.
     """
 
     held_nano_usd: int = 0
@@ -156,6 +177,7 @@ class HoldResolved(CallEvent):
     released_lots: list[LotPart] = field(default_factory=list)
     forfeited_lots: list[LotPart] = field(default_factory=list)
     beyond_lots: list[LotPart] = field(default_factory=list)
+    quotas: list[QuotaUse] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
 

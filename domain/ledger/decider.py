@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from domain.events import ledger as ev
 from domain.ledger.amounts import (
@@ -17,40 +16,56 @@ from domain.ledger.amounts import (
     GRANT_NANO_USD_MAX,
     entry_amount_is_possible,
 )
+from domain.ledger.claims import (
+    INSUFFICIENT_CREDITS,
+    QUOTA_EXCEEDED,
+    barred_beyond,
+    room_for_hold,
+    room_for_more,
+)
 from domain.ledger.holds import HoldState
 from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_old_keys
-from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, burn_down
+from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot
+from domain.ledger.model_log import ALREADY_RESOLVED, ModelLog
 from domain.ledger.resolution import lot_part, resolution
-from domain.ledger.state import Hold, LedgerState
 from domain.pricing.money import ENTRY_NANO_USD_MAX
+from domain.quotas.terms import ENTRY_TOKENS_MAX, Claim, tokens_of
+from domain.quotas.windows import UTC
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
+    from domain.events.quotas import QuotaEvent
     from domain.ledger.accounts import Account
+    from domain.ledger.claims import Zones
+    from domain.ledger.state import Hold
 
 OK = "ok"
-INSUFFICIENT_CREDITS = "insufficient_credits"
-ALREADY_RESOLVED = "already_resolved"
-UNKNOWN_CALL = "unknown_call"
 OUT_OF_RANGE = "amount_out_of_range"
 ACCOUNT_FULL = "account_full"
 
-ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
 PRICE = {"version": "model"}
 
 
 @dataclass
-class ModelLedger:
+class ModelLedger(ModelLog):
     """The pure ledger. Instants are ISO 8601 UTC strings with microseconds."""
 
-    state: LedgerState = field(default_factory=LedgerState)
-    log: list[ev.MoneyEvent] = field(default_factory=list)
-    versions: dict[str, int] = field(default_factory=dict)
     grants: dict[str, tuple[str | int | None, ...]] = field(default_factory=dict)
+    zones: Zones = field(default=lambda _: UTC)
+    lacking: str = ""
+    """The quota that the last refusal named."""
+    spare: int = 0
+    """What the last hold or extension left, or found, for such a call, in nano-USD."""
 
     def grant(
-        self, account_id: str, lot_id: str, kind: str, amount: int, expires_at: str | None
+        self,
+        account_id: str,
+        lot_id: str,
+        kind: str,
+        amount: int,
+        expires_at: str | None,
+        limits: dict[str, int] | None = None,
     ) -> str:
         """Give credits; the same lot again changes nothing, and is no other grant."""
         if not 0 < amount <= GRANT_NANO_USD_MAX:
@@ -69,11 +84,16 @@ class ModelLedger:
                 priority=PRIORITY[GrantKind(kind)],
                 amount_nano_usd=amount,
                 expires_at=expires_at,
+                limits=limits,
             )
         )
         return OK
 
-    def hold(
+    def set_quota(self, event: QuotaEvent) -> None:
+        """A quota is set or removed, as the store's library saves it."""
+        self.state.apply(event)
+
+    def hold(  # noqa: PLR0911, PLR0913 - each answer of the store has its reason.
         self,
         call_id: str,
         account_id: str,
@@ -84,9 +104,14 @@ class ModelLedger:
         key: tuple[str, str] | None = None,
         event_id: str = "-",
         follows: str | None = None,
+        tokens: int = 0,
+        scopes: tuple[str, str] = ("-", "-"),
     ) -> str:
-        """Reserve credits for a call: again only when it names the void or expiry it follows."""
-        if not entry_amount_is_possible(amount, estimated_cost):
+        """Reserve credits for a call of a key and a user (`scopes`).
+
+        Again only when it names the void or expiry it follows.
+        """
+        if not (entry_amount_is_possible(amount, estimated_cost) and tokens_possible(tokens)):
             return OUT_OF_RANGE
         before = self._hold_state(call_id)
         if before not in (HoldState.NONE, HoldState.VOIDED, HoldState.EXPIRED):
@@ -98,40 +123,48 @@ class ModelLedger:
             return answer
         account = self.state.account(account_id)
         self._book_expiry(account, now)
-        parts = burn_down(account.lots.values(), amount, now)
+        claim = Claim(1, tokens, amount)
+        room = room_for_hold(self.state.quotas, account, set(scopes), claim, now, self.zones)
+        self.lacking, self.spare = room.lacking, room.spare
+        if room.answer == QUOTA_EXCEEDED:
+            return room.answer
         requested = {
             **self._call_stream(call_id, account_id, follows),
             "id": event_id,
-            "user_id": "-",
-            "key_id": "-",
+            "user_id": scopes[1],
+            "key_id": scopes[0],
             "provider": "-",
             "model": "-",
             "amount_nano_usd": amount,
             "estimated_cost_nano_usd": estimated_cost,
-            "input_tokens_bound": 0,
+            "input_tokens_bound": tokens,
             "output_tokens_bound": 0,
             "stream_reply": False,
             "price": PRICE,
             "idempotency": {"key_hash": key[0], "digest": key[1]} if key else None,
         }
-        if parts is None:
+        if room.answer:
             if key:
                 self._append(
                     ev.HoldRefused(
                         **{**self._call_stream(call_id, account_id), "id": event_id},
                         amount_nano_usd=amount,
-                        available_nano_usd=account.available,
+                        available_nano_usd=room.spare,
                         key_hash=ev.hex_to_base64(key[0]),
                         digest=ev.hex_to_base64(key[1]),
                     )
                 )
             return INSUFFICIENT_CREDITS
-        self._append(ev.HoldPlaced(**requested, lots=[lot_part(lot, n) for lot, n in parts]))
+        lots = [lot_part(lot, n) for lot, n in room.lots]
+        self._append(ev.HoldPlaced(**requested, lots=lots, quotas=room.quotas))
+        self.spare -= amount
         return OK
 
-    def extend(self, call_id: str, amount: int, now: str, *, follows: str | None = None) -> str:
+    def extend(
+        self, call_id: str, amount: int, now: str, *, follows: str | None = None, tokens: int = 0
+    ) -> str:
         """Reserve more for a call in flight; `follows` is the event of its hold, if it says."""
-        if not entry_amount_is_possible(amount):
+        if not (entry_amount_is_possible(amount) and tokens_possible(tokens)):
             return OUT_OF_RANGE
         hold = self._open(call_id, follows)
         if hold is None:
@@ -140,16 +173,20 @@ class ModelLedger:
             return OUT_OF_RANGE
         account = self.state.account(hold.account_id)
         self._book_expiry(account, now)
-        parts = burn_down(account.lots.values(), amount, now)
-        if parts is None:
-            return INSUFFICIENT_CREDITS
+        claim = Claim(0, tokens, amount)
+        room = room_for_more(self.state.quotas, account, hold, claim, now)
+        self.lacking, self.spare = room.lacking, room.spare
+        if room.answer:
+            return room.answer
         self._append(
             ev.HoldExtended(
                 **self._call_stream(call_id, hold.account_id, follows),
                 amount_nano_usd=amount,
-                lots=[lot_part(lot, n) for lot, n in parts],
+                lots=[lot_part(lot, n) for lot, n in room.lots],
+                quotas=room.quotas,
             )
         )
+        self.spare -= amount
         return OK
 
     def settle(
@@ -160,6 +197,7 @@ class ModelLedger:
         *,
         event_id: str = "-",
         follows: str | None = None,
+        usage: Mapping[str, int] | None = None,
     ) -> str:
         """Charge a call and release the rest; above the hold, take from what is available."""
         if not entry_amount_is_possible(cost):
@@ -170,12 +208,13 @@ class ModelLedger:
             if answer == ALREADY_RESOLVED:
                 self._book_late(call_id, cost, follows)
             return answer
-        figures = self._resolve(hold, cost, now)
+        usage = dict(usage or {})
+        figures = self._resolve(hold, cost, now, tokens_of(usage))
         self._append(
             ev.HoldSettled(
                 **{**self._call_stream(call_id, hold.account_id, follows), "id": event_id},
                 **figures,
-                usage={},
+                usage=usage,
                 cost_nano_usd=cost,
                 cost_exact_nano_usd=str(cost),
                 price_version="model",
@@ -208,10 +247,18 @@ class ModelLedger:
         self._append(ev.HoldExpired(**stream, **figures))
         return OK
 
-    def _resolve(self, hold: Hold, cost: int, now: str) -> dict[str, Any]:
+    def _resolve(
+        self, hold: Hold, cost: int, now: str, tokens: int | None = None
+    ) -> dict[str, Any]:
         account = self.state.account(hold.account_id)
         self._book_expiry(account, now)
-        return resolution(hold, account, cost, now)
+        book, lots = self.state.quotas, {part["lot_id"] for part in hold.parts}
+        barred = barred_beyond(book, account, hold)
+        figures = resolution(hold, account, cost, now, barred)
+        claim = Claim()
+        if tokens is not None:
+            claim = Claim(1, tokens, figures["settled_nano_usd"])
+        return {**figures, "quotas": book.uses(hold.quotas, claim, lots)}
 
     def _book_late(self, call_id: str, cost: int, follows: str | None) -> None:
         """Book what the hold's end, and late outcomes of the same hold, did not book yet."""
@@ -259,50 +306,7 @@ class ModelLedger:
         """Forget the keys that were last asked for by these events."""
         self.state.idempotency = without_old_keys(self.state.idempotency, self.log, event_ids)
 
-    def _hold_state(self, call_id: str) -> HoldState:
-        if call_id in self.state.open_holds:
-            return HoldState.HELD
-        return self.state.closed.get(call_id, (HoldState.NONE, 0, 0))[0]
 
-    def _open(self, call_id: str, follows: str | None) -> Hold | None:
-        """The open hold that an entry is of; one that does not say is of any."""
-        hold = self.state.open_holds.get(call_id)
-        return hold if hold and follows in {None, hold.event_id} else None
-
-    def _unresolvable(self, call_id: str, follows: str | None) -> str:
-        if follows is not None:
-            placed = [each for each in self._events_of(call_id) if isinstance(each, ev.HoldPlaced)]
-            known = any(event.id == follows for event in placed)
-            return ALREADY_RESOLVED if known else UNKNOWN_CALL
-        closed = self._hold_state(call_id) in (
-            HoldState.SETTLED,
-            HoldState.VOIDED,
-            HoldState.EXPIRED,
-        )
-        return ALREADY_RESOLVED if closed else UNKNOWN_CALL
-
-    def _events_of(self, call_id: str) -> list[ev.MoneyEvent]:
-        return [event for event in self.log if str(event.originator_id) == call_id]
-
-    def _end_of(self, call_id: str) -> ev.MoneyEvent:
-        """The last resolution of a call."""
-        return [e for e in self._events_of(call_id) if isinstance(e, ev.HoldResolved)][-1]
-
-    def _account_stream(self, account_id: str) -> dict[str, Any]:
-        return {
-            **ENVELOPE,
-            "originator_id": UUID(account_id),
-            "originator_version": self.versions.get(account_id, 0) + 1,
-            "account_id": account_id,
-        }
-
-    def _call_stream(
-        self, call_id: str, account_id: str, follows: str | None = None
-    ) -> dict[str, Any]:
-        stream = self._account_stream(call_id)
-        return {**stream, "account_id": account_id, "causation_id": follows}
-
-    def _append(self, event: ev.MoneyEvent) -> None:
-        self.log.append(event)
-        self.versions[str(event.originator_id)] = event.originator_version
-        self.state.apply(event, position=len(self.log))
+def tokens_possible(tokens: int) -> bool:
+    """Whether a hold can be for so many tokens."""
+    return 0 <= tokens <= ENTRY_TOKENS_MAX

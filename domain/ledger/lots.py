@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 NEVER = "infinity"
 """Expiry of a lot that does not expire; sorts after every ISO 8601 instant."""
@@ -59,13 +59,18 @@ class Lot:
         return self.expires_at > instant
 
 
-def burn_down(lots: Iterable[Lot], need: int, instant: str) -> list[tuple[Lot, int]] | None:
-    """Take `need` nano-USD from unexpired lots in burn-down order; None if they lack it."""
+def burn_down(
+    lots: Iterable[Lot], need: int, instant: str, barred: Container[str] = ()
+) -> list[tuple[Lot, int]] | None:
+    """Take `need` nano-USD from unexpired lots in burn-down order; None if they lack it.
+
+    Lots whose own quotas bar them are passed over.
+    """
     taken: list[tuple[Lot, int]] = []
     for lot in sorted(lots, key=Lot.burn_order):
         if need == 0:
             break
-        if lot.available > 0 and lot.counts_at(instant):
+        if lot.available > 0 and lot.counts_at(instant) and lot.lot_id not in barred:
             part = min(lot.available, need)
             taken.append((lot, part))
             need -= part

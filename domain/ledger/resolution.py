@@ -11,6 +11,8 @@ from domain.ledger.lots import Lot, burn_down
 from domain.ledger.state import Hold, parts_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from domain.events.ledger import LotPart
     from domain.ledger.accounts import Account
 
@@ -20,10 +22,13 @@ def lot_part(lot: Lot, amount: int) -> LotPart:
     return {"lot_id": lot.lot_id, "amount_nano_usd": amount}
 
 
-def resolution(hold: Hold, account: Account, cost: int, now: str) -> dict[str, Any]:
+def resolution(
+    hold: Hold, account: Account, cost: int, now: str, barred: Container[str] = ()
+) -> dict[str, Any]:
     """The figures and lots of the event that ends a hold at an instant, in nano-USD.
 
-    Expired lots of the account must be booked before.
+    Expired lots of the account must be booked before. Of lots that are barred nothing is taken
+    beyond the hold.
     """
     spent: list[LotPart] = []
     released: list[LotPart] = []
@@ -39,7 +44,10 @@ def resolution(hold: Hold, account: Account, cost: int, now: str) -> dict[str, A
         if rest:
             (released if lot.counts_at(now) else forfeited).append(lot_part(lot, rest))
     back = parts_sum(released)
-    beyond = burn_down(account.lots.values(), min(left, account.available), now) or []
+    spare = account.available - sum(
+        lot.available for lot in account.lots.values() if lot.lot_id in barred
+    )
+    beyond = burn_down(account.lots.values(), min(left, spare), now, barred) or []
     extra = [lot_part(lot, amount) for lot, amount in beyond]
     left -= parts_sum(extra)
     return {

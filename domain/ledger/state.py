@@ -25,11 +25,15 @@ from domain.events.ledger import (
     LotExpired,
     LotPart,
     MoneyEvent,
+    QuotaPart,
 )
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.ledger.accounts import Account
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.lots import NEVER, Lot
 from domain.ledger.postings import postings_of
+from domain.quotas.book import QuotaBook
+from domain.quotas.terms import ENTRY_TOKENS_MAX, Claim, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,6 +65,7 @@ class Hold:
     amount: int
     version: int
     parts: list[LotPart] = field(default_factory=list)
+    quotas: list[QuotaPart] = field(default_factory=list)
     house_loss: int = 0
     idempotency: dict[str, str] | None = None
     refused_available: int = 0
@@ -105,6 +110,7 @@ class LedgerState:
     idempotency: dict[str, tuple[str, str, HoldState]] = field(default_factory=dict)
     """Key hash → input digest, call id, state of the call's hold."""
     trial_balance: dict[str, int] = field(default_factory=dict)
+    quotas: QuotaBook = field(default_factory=QuotaBook)
 
     def account(self, account_id: str) -> Account:
         """The account, opened on first sight."""
@@ -114,6 +120,11 @@ class LedgerState:
 
     def apply(self, event: Event, position: int = 0) -> None:
         """Fold one event; raises InvalidTransitionError when it breaks a promise."""
+        if isinstance(event, QuotaSet):
+            self.account(event.account_id)
+            self.quotas.set(event)
+        elif isinstance(event, QuotaRemoved):
+            self.quotas.remove(str(event.originator_id))
         if not isinstance(event, MoneyEvent):
             return
         for posting in postings_of(event):
@@ -152,6 +163,7 @@ class LedgerState:
                 available=event.amount_nano_usd,
             )
         )
+        self.quotas.granted(event)
 
     def _lot_expired(self, event: LotExpired) -> None:
         account = self.account(event.account_id)
@@ -180,6 +192,8 @@ class LedgerState:
                 self._reserve(event.account_id, event.amount_nano_usd, event.lots)
                 hold.amount += event.amount_nano_usd
                 hold.parts = hold.parts + event.lots
+                self.quotas.reserve(event.quotas, Claim(nano_usd=event.amount_nano_usd))
+                hold.quotas = with_more(hold.quotas, event.quotas)
                 hold.version += 1
             case HoldResolved() if hold:
                 self._resolved(event, hold, after)
@@ -207,6 +221,8 @@ class LedgerState:
 
     def _placed(self, event: HoldPlaced, call_id: str) -> None:
         self._reserve(event.account_id, event.amount_nano_usd, event.lots)
+        tokens = min(event.input_tokens_bound + event.output_tokens_bound, ENTRY_TOKENS_MAX)
+        self.quotas.reserve(event.quotas, Claim(1, tokens, event.amount_nano_usd))
         self.closed.pop(call_id, None)
         self.open_holds[call_id] = Hold(
             event_id=event.id,
@@ -216,6 +232,7 @@ class LedgerState:
             amount=event.amount_nano_usd,
             version=event.originator_version,
             parts=list(event.lots),
+            quotas=list(event.quotas),
             idempotency=event.idempotency,
         )
         if event.idempotency:
@@ -246,6 +263,10 @@ class LedgerState:
         account.house_loss += event.house_loss_nano_usd
         account.available += hold.amount - event.settled_nano_usd - event.breakage_nano_usd
         self._resolve_lots(event, hold, account)
+        claim = Claim()
+        if isinstance(event, HoldSettled):
+            claim = Claim(1, tokens_of(event.usage), event.settled_nano_usd)
+        self.quotas.resolve(hold.quotas, event.quotas, claim, {p["lot_id"] for p in hold.parts})
         del self.open_holds[hold.call_id]
         self.closed[hold.call_id] = Closed(
             after, event.originator_version, event.house_loss_nano_usd
@@ -278,3 +299,9 @@ class LedgerState:
 def parts_sum(parts: list[LotPart]) -> int:
     """The sum of the parts, in nano-USD."""
     return sum(part["amount_nano_usd"] for part in parts)
+
+
+def with_more(held: list[QuotaPart], more: list[QuotaPart]) -> list[QuotaPart]:
+    """What a hold has on its quotas once it is extended on some of them."""
+    added = {part["quota_id"]: part["held"] for part in more}
+    return [{**part, "held": part["held"] + added.get(part["quota_id"], 0)} for part in held]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import pq
 
-from event_store.append.entries import APPEND_SQL
+from event_store.append.entries import APPEND_PARAMETERS, APPEND_SQL
 from event_store.errors import LedgerUnavailableError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WRITES_SQL = b"SELECT WHERE current_setting('transaction_read_only') = 'off'"
 """Of a standby too: there it is always on."""
 TRIAL_TIMEOUT_MS = 1_500
 BEGIN_TRIAL_SQL = b"BEGIN; SET LOCAL statement_timeout = %d" % TRIAL_TIMEOUT_MS
-_BINARY = [1] * 12
+_BINARY = [1] * APPEND_PARAMETERS
 _STARTED = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 

@@ -58,12 +58,15 @@ class AppendCode(IntEnum):
     OWNER_ALIVE = 10
     AMOUNT_OUT_OF_RANGE = 11
     ACCOUNT_FULL = 12
+    QUOTA_EXCEEDED = 13
 
 
 class AppendAnswer(NamedTuple):
     """Code and figure: what is available to the account, after or at the refusal, nano-USD.
 
-    Of a settlement that left a house loss, which leaves nothing available, it is minus the loss.
+    Of a hold what of that could pay for it: not what lies on lots that their own quotas bar. Of a
+    settlement that left a house loss it is minus the loss, of a hold that a quota refuses the
+    number of the quota.
     """
 
     code: int
@@ -88,7 +91,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     follows, which its state has as `causation_id`: of an extension or an outcome the hold, of a
     hold that is placed again the void or expiry before. It is empty for a call's first hold, and
     for outcomes that older releases spooled: those are of whatever hold is open. `reply` is what a
-    settlement keeps for its call's idempotency key, sealed: it stands or falls with it.
+    settlement keeps for its call's idempotency key, sealed: it stands or falls with it. `tokens`
+    is what quotas count: of a hold its bound, input and output, of an extension what is added, of a
+    settlement what was used. `key_id` and `user_id`, 16 bytes each, are whose quotas bind a hold.
     """
 
     kind: int
@@ -100,6 +105,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     key: bytes = b""
     follows: bytes = b""
     reply: bytes = b""
+    tokens: int = 0
+    key_id: bytes = b""
+    user_id: bytes = b""
 
     @property
     def event_id(self) -> bytes:
@@ -163,17 +171,18 @@ def _uuids(values: list[bytes]) -> bytes:
     return packed
 
 
+APPEND_PARAMETERS = 15
 APPEND_SQL = (
     b"SELECT codes, figures FROM ledger_append($1::int2[], $2::uuid[], $3::int4[], $4::uuid[], "
     b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::uuid[], $10::text[], $11::uuid, "
-    b"$12::int4)"
+    b"$12::int4, $13::int8[], $14::uuid[], $15::uuid[])"
 )
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
 
 def fits(entry: Entry) -> bool:
     """Whether the amounts are numbers that a database has; most of those it refuses itself."""
-    return entry.amount in INT64 and entry.aux in INT64
+    return entry.amount in INT64 and entry.aux in INT64 and entry.tokens in INT64
 
 
 def pack(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
@@ -200,6 +209,9 @@ def _packed(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
         _TOPICS_PACKED,
         owner,
         hold_ttl_s.to_bytes(4, "big"),
+        _integers("int8", "q", 8, [entry.tokens for entry in batch]),
+        _uuids([entry.key_id or _NIL for entry in batch]),
+        _uuids([entry.user_id or _NIL for entry in batch]),
     ]
 
 

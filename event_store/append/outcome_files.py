@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.quotas.terms import ENTRY_TOKENS_MAX
 from event_store.append.entries import Entry
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def read_outcome(spooled: Spooled) -> Entry:
         or str(fact.get("id")).encode() != entry.event_id
         or not 0 <= entry.amount <= AMOUNT_MAX
         or not 0 <= entry.aux <= AMOUNT_MAX
+        or not 0 <= entry.tokens <= ENTRY_TOKENS_MAX
     ):
         message = "what it holds is not the outcome that its name says"
         raise NotAnOutcomeError(message)

@@ -16,7 +16,7 @@ import msgspec
 from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.events.all import EVENT_CLASSES
-from domain.events.ledger import HouseLossBooked, LotPart
+from domain.events.ledger import HouseLossBooked, LotPart, QuotaPart, QuotaUse
 from event_store.log.codec import decode_event, decode_or_mark
 
 if TYPE_CHECKING:
@@ -43,7 +43,28 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True):
     amount_nano_usd: _Count
 
 
-_SIMPLE: dict[Any, Any] = {int: _Count, str: _Text, LotPart: _Part}
+class _QuotaPart(msgspec.Struct, forbid_unknown_fields=True):
+    """What a hold reserves on a quota."""
+
+    quota_id: UUID
+    begins: _Instant
+    held: _Count
+
+
+class _QuotaUse(_QuotaPart, forbid_unknown_fields=True):
+    """What became of it."""
+
+    used: _Count
+    overrun: _Count
+
+
+_SIMPLE: dict[Any, Any] = {
+    int: _Count,
+    str: _Text,
+    LotPart: _Part,
+    QuotaPart: _QuotaPart,
+    QuotaUse: _QuotaUse,
+}
 
 _NAMED: dict[str, Any] = {
     "originator_id": UUID,
@@ -51,6 +72,7 @@ _NAMED: dict[str, Any] = {
     "id": UUID,
     "account_id": UUID,
     "lot_id": UUID,
+    "scope_id": UUID,
     "effective_at": _Instant,
     "expires_at": _Instant | None,
     "old_until": _Instant,

@@ -23,6 +23,7 @@ from domain.events.identity import (
 from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ TOLD: Mapping[type[Event], Told] = {
     UserDeleted: Told("user.deleted", Subject.USER),
     SessionBegan: Told("session.began", Subject.USER, after=same("how"), subject_in="user_id"),
     SessionEnded: Told("session.ended", Subject.USER, after=same("reason"), subject_in="user_id"),
+    QuotaSet: Told(
+        "quota.set",
+        Subject.ACCOUNT,
+        after=same("unit", "window", "limit", "zone"),
+        subject_in="scope_id",
+        kind_in="scope_kind",
+    ),
+    QuotaRemoved: Told("quota.removed", Subject.ACCOUNT, subject_in="account_id"),
     RateLimitsSet: Told(
         "rate_limits.set",
         Subject.KEY,

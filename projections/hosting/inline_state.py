@@ -1,11 +1,12 @@
-"""Compares the inline state of the append with what the log says: accounts, lots, holds, keys.
+"""Compares the inline state of the append with the log: accounts, lots, holds, quotas, keys.
 
-Accounts, lots and open holds are compared in memory, where the replay has them. Keys are as many
-as calls, so PostgreSQL looks each up beside its call, and nothing is kept of them.
+Accounts, lots, open holds and quotas are compared in memory, where the replay has them. Keys are as
+many as calls, so PostgreSQL looks each up beside its call, and nothing is kept of them.
 """
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from domain.ledger.state import LedgerState
+    from domain.quotas.book import QuotaBook
 
     Connection = psycopg.Connection[Any]
 
 ACCOUNTS = (
-    "SELECT account_id::text, granted, available, held, settled, breakage FROM credit_account"
+    "SELECT account_id::text, granted, available, held, settled, breakage, bound "
+    "FROM credit_account"
 )
 VERSIONS = (
     "SELECT account_id::text, version, (SELECT coalesce(max(originator_version), 0) FROM events "
@@ -35,13 +38,23 @@ VERSIONS = (
 )
 LOTS = (
     "SELECT lot_id::text, account_id::text, kind, priority, CASE WHEN expires_at = 'infinity' "
-    f"THEN '{NEVER}' ELSE iso_instant(expires_at) END, sequence, available, held "
-    "FROM credit_lot WHERE available + held > 0"
+    f"THEN '{NEVER}' ELSE iso_instant(expires_at) END, sequence, available, held, "
+    "bound FROM credit_lot WHERE available + held > 0"
 )
 GRANTS = "SELECT lot_id::text FROM grant_key"
 OPEN_HOLDS = (
-    "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts "
-    "FROM open_hold"
+    "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts, "
+    "coalesce(quota_ids::text[], '{}'), ARRAY(SELECT iso_instant(b.begins) "
+    "FROM unnest(quota_begins) WITH ORDINALITY AS b(begins, ord) ORDER BY b.ord), "
+    "coalesce(quota_amounts, '{}') FROM open_hold"
+)
+QUOTAS = (
+    "SELECT quota_id::text, account_id::text, scope_kind, scope_id::text, unit, period, "
+    "quota_limit, zone, removed FROM quota"
+)
+QUOTA_WINDOWS = (
+    "SELECT quota_id || ' from ' || iso_instant(begins), used, held FROM quota_window "
+    "WHERE used + held > 0"
 )
 NAMED_MAX = 20
 """Keys of the log without a row that are named."""
@@ -73,8 +86,16 @@ _STATES = {
 
 def inline_differences(connection: Connection, state: LedgerState) -> Iterator[str]:
     """Every row that differs from the replay, spelled out."""
+    bound = {quota.account_id for quota in state.quotas.quotas.values() if not quota.removed}
     accounts = {
-        each.account_id: (each.granted, each.available, each.held, each.settled, each.breakage)
+        each.account_id: (
+            each.granted,
+            each.available,
+            each.held,
+            each.settled,
+            each.breakage,
+            each.account_id in bound,
+        )
         for each in state.accounts.values()
     }
     lots = {
@@ -86,6 +107,7 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
             lot.sequence,
             lot.available,
             lot.held,
+            state.quotas.has_lot(lot.lot_id),
         )
         for each in state.accounts.values()
         for lot in each.lots.values()
@@ -97,12 +119,17 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
             hold.account_id,
             hold.amount,
             hold.version,
-            *tuple((part["lot_id"], part["amount_nano_usd"]) for part in hold.parts),
+            *((part["lot_id"], part["amount_nano_usd"]) for part in hold.parts),
+            *((part["quota_id"], part["begins"], part["held"]) for part in hold.quotas),
         )
         for hold in state.open_holds.values()
     }
     stored_holds = {
-        row[0]: (*row[1:4], *zip(row[4], row[5], strict=True))
+        row[0]: (
+            *row[1:4],
+            *zip(row[4], row[5], strict=True),
+            *zip_longest(row[6], row[7], row[8]),
+        )
         for row in connection.execute(OPEN_HOLDS).fetchall()
     }
     yield from _compare("credit_account", _keyed(connection, ACCOUNTS), accounts)
@@ -112,7 +139,32 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
     yield from _compare("credit_lot", _keyed(connection, LOTS), lots)
     yield from _compare("grant_key", _keyed(connection, GRANTS), grants)
     yield from _compare("open_hold", stored_holds, holds)
+    yield from _quota_differences(connection, state.quotas)
     yield from _key_differences(connection)
+
+
+def _quota_differences(connection: Connection, book: QuotaBook) -> Iterator[str]:
+    quotas = {
+        quota.quota_id: (
+            quota.account_id,
+            quota.scope_kind,
+            quota.scope_id,
+            quota.unit,
+            quota.window,
+            quota.limit,
+            quota.zone,
+            quota.removed,
+        )
+        for quota in book.quotas.values()
+    }
+    windows = {
+        f"{quota.quota_id} from {begins}": (used, held)
+        for quota in book.quotas.values()
+        for begins, (used, held) in quota.windows.items()
+        if used + held
+    }
+    yield from _compare("quota", _keyed(connection, QUOTAS), quotas)
+    yield from _compare("quota_window", _keyed(connection, QUOTA_WINDOWS), windows)
 
 
 def _key_differences(connection: Connection) -> Iterator[str]:

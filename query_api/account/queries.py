@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
 from domain.pricing.money import format_usd
 from event_store.ids import to_iso
+from event_store.log.quotas import read_trial
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
@@ -45,6 +45,7 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
         select = select_on(connection)
         figures = read_account_balance(select, account)
         spendable, lots = read_spendable(select, account), read_lots(select, account)
+        trial = read_trial(connection, account) if spendable.trial else None
     available, breakage = spendable.available, figures.breakage + spendable.lapsed
     balance = {
         "granted_nano_usd": figures.granted,
@@ -73,8 +74,8 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
         ends = lots[-1].expires_at
         balance["status"] = "trial"
         balance["trial_end_date"] = to_iso(ends) if ends else None
-        balance["tokens_remaining"] = max(0, TRIAL_TOKENS_MAX - figures.tokens)
-        balance["requests_remaining"] = max(0, TRIAL_REQUESTS_MAX - figures.requests)
+        balance["tokens_remaining"] = trial.tokens if trial else None
+        balance["requests_remaining"] = trial.requests if trial else None
     else:
         balance["status"] = "active"
     return balance

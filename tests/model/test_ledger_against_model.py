@@ -21,12 +21,17 @@ from hypothesis.stateful import (
 )
 
 from domain.events.ledger import HoldPlaced, HoldResolved, HoldSettled, MoneyEvent
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, GRANT_NANO_USD_MAX
 from domain.ledger.decider import ModelLedger
 from domain.pricing.money import ENTRY_NANO_USD_MAX
+from domain.quotas.book import shown
+from domain.quotas.terms import LIMIT_MAX, Unit, quota_id
+from domain.quotas.windows import Window
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode, Entry, EntryKind
-from event_store.ids import to_iso
+from event_store.ids import new_envelope, to_iso
+from event_store.log.aggregates import Aggregates
 from event_store.log.pruned_keys import prune_keys
 from event_store.log.reading import read_after
 from projections.all import PROJECTIONS
@@ -36,14 +41,22 @@ from tests.conftest import fresh_database
 from tests.support import entries
 
 if TYPE_CHECKING:
+    from domain.events.quotas import QuotaEvent
     from event_store.postgres.database import Database
 
 SPACE = UUID("00000000-0000-7000-8000-000000000000")
 ACCOUNTS = [uuid5(SPACE, f"account {n}") for n in range(3)]
-CALLS = [uuid5(SPACE, f"call {n}") for n in range(18)]
+CALLS = [uuid5(SPACE, f"call {n}") for n in range(900)]
+COMMON = 18
+"""So many of the calls are the subject of most commands, and may be held again and again."""
 LOTS = range(8)
 FOREIGN = uuid5(SPACE, "a hold of nobody")
-START = datetime(2026, 1, 1, tzinfo=UTC)
+KEYS = [[uuid5(SPACE, f"key {n} {m}") for m in range(2)] for n in range(3)]
+USERS = [uuid5(SPACE, f"user {n}") for n in range(3)]
+START = datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
+"""The month ends soon, in one zone after the other."""
+ZONES = {"UTC": 0, "Africa/Lagos": 3_600, "Atlantic/Cape_Verde": -3_600}
+"""Seconds ahead of UTC; all midnights of theirs are near."""
 WRITERS = 3
 HOLD_TTL_S = 600
 
@@ -52,7 +65,7 @@ entry_bounds = st.sampled_from((*ABSURD, ENTRY_NANO_USD_MAX, ENTRY_NANO_USD_MAX 
 grant_bounds = st.sampled_from((*ABSURD, 0, GRANT_NANO_USD_MAX, GRANT_NANO_USD_MAX + 1))
 usual = st.integers(min_value=0, max_value=60)
 amounts = st.one_of(usual, usual, usual, entry_bounds)
-calls = st.sampled_from(range(len(CALLS)))
+calls = st.sampled_from(range(COMMON))
 keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")))
 
 ends = st.sampled_from(["last", "last", "last", "first", "none"])
@@ -60,6 +73,14 @@ holds = st.sampled_from(["last", "last", "last", "first", "none", "foreign"])
 """Which end a hold that is placed again follows, and which hold an outcome is of."""
 
 command = st.one_of(
+    st.tuples(
+        st.just("grant"),
+        st.sampled_from(LOTS),
+        st.sampled_from(range(len(ACCOUNTS))),
+        st.integers(1, 120),
+        st.just("trial"),
+        st.one_of(st.none(), st.integers(min_value=1, max_value=3000)),
+    ),
     st.tuples(
         st.just("grant"),
         st.sampled_from(LOTS),
@@ -93,6 +114,23 @@ def key_bytes(key: tuple[str, str] | None) -> bytes:
     return b"" if key is None else key[0].encode() * 32 + key[1].encode() * 32
 
 
+def limits_of(kind: str, amount: int) -> dict[str, int] | None:
+    """The limits on a grant of the tests: the more a trial gives, the more it allows."""
+    if kind != "trial":
+        return None
+    return {"requests": 1 + amount % 7, "tokens": 20 + amount % 97}
+
+
+def tokens_of(amount: int) -> int:
+    """So many tokens a hold or an extension of this amount is for: often fewer than are used."""
+    return abs(amount) % 37
+
+
+def output_of(cost: int) -> int:
+    """So many tokens of a settlement's usage are output, which costs twice as much."""
+    return cost % 5 if cost > 10 else 0
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Random commands, alone and in batches, from several writers, while time passes."""
 
@@ -104,7 +142,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.fresh = fresh_database(self.server)
         self.database = self.fresh.__enter__()
         self.loop = asyncio.new_event_loop()
-        self.model = ModelLedger()
+        self.model = ModelLedger(zones=lambda name: ((0, ZONES[name]),))
+        self.quotas: dict[UUID, list[QuotaEvent]] = {}
+        self.aggregates: Aggregates | None = None
         self.now = START
         with self.database.connect_as_owner() as connection:
             connection.execute("CREATE TABLE test_clock AS SELECT %s AS now", [self.now])
@@ -125,6 +165,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for writer in self.writers:
             self.loop.run_until_complete(writer.start())
         self.expires: dict[str, datetime] = {}
+        self.begun = 0
         self.full = False
 
     @initialize()
@@ -143,6 +184,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def account_of(self, call: int) -> UUID:
         """Each call belongs to one account."""
         return ACCOUNTS[call % len(ACCOUNTS)]
+
+    def scopes_of(self, call: int) -> tuple[UUID, UUID]:
+        """Key and user of a call; an account has two keys."""
+        account = call % len(ACCOUNTS)
+        return KEYS[account][call // len(ACCOUNTS) % 2], USERS[account]
 
     def follows(self, call: int, which: str, kind: type[MoneyEvent]) -> UUID | None:
         """The event of a call that an entry names, as the log stands."""
@@ -164,16 +210,23 @@ class LedgerMachine(RuleBasedStateMachine):
             case ("grant", lot, account, amount, kind, seconds):
                 expires = None if seconds is None else self.now + timedelta(seconds=seconds)
                 text = None if expires is None else to_iso(expires)
+                limits = limits_of(kind, amount)
                 entry = entries.grant(
-                    ACCOUNTS[account], amount, lot=lot_of(lot), kind=kind, expires_at=text
+                    ACCOUNTS[account],
+                    amount,
+                    lot=lot_of(lot),
+                    kind=kind,
+                    expires_at=text,
+                    limits=limits,
                 )
                 answer = self.model.grant(
-                    str(ACCOUNTS[account]), str(lot_of(lot)), kind, amount, text
+                    str(ACCOUNTS[account]), str(lot_of(lot)), kind, amount, text, limits
                 )
             case ("hold", call, amount, key, which):
                 account = self.account_of(call)
                 packed = key_bytes(key)
                 follows = self.follows(call, which, HoldResolved)
+                scopes = self.scopes_of(call)
                 entry = entries.hold(
                     CALLS[call],
                     account,
@@ -181,6 +234,8 @@ class LedgerMachine(RuleBasedStateMachine):
                     estimated=amount // 2,
                     key=packed,
                     follows=follows,
+                    tokens=tokens_of(amount),
+                    scopes=scopes,
                 )
                 pair = (packed[:32].hex(), packed[32:].hex()) if key else None
                 answer = self.model.hold(
@@ -192,22 +247,33 @@ class LedgerMachine(RuleBasedStateMachine):
                     key=pair,
                     event_id=entry.event_id.decode(),
                     follows=named(follows),
+                    tokens=tokens_of(amount),
+                    scopes=(str(scopes[0]), str(scopes[1])),
                 )
                 if answer == "ok":
                     self.expires[str(CALLS[call])] = self.now + timedelta(seconds=HOLD_TTL_S)
             case ("extend", call, amount, which):
                 follows = self.follows(call, which, HoldPlaced)
-                entry = entries.extend(CALLS[call], self.account_of(call), amount, follows=follows)
-                answer = self.model.extend(str(CALLS[call]), amount, now, follows=named(follows))
+                tokens = tokens_of(amount)
+                entry = entries.extend(
+                    CALLS[call], self.account_of(call), amount, follows=follows, tokens=tokens
+                )
+                answer = self.model.extend(
+                    str(CALLS[call]), amount, now, follows=named(follows), tokens=tokens
+                )
             case ("settle", call, cost, which):
                 follows = self.follows(call, which, HoldPlaced)
-                entry = entries.settle(CALLS[call], self.account_of(call), cost, follows=follows)
+                output = output_of(cost)
+                entry = entries.settle(
+                    CALLS[call], self.account_of(call), cost, follows=follows, output=output
+                )
                 answer = self.model.settle(
                     str(CALLS[call]),
                     cost,
                     now,
                     event_id=entry.event_id.decode(),
                     follows=named(follows),
+                    usage=entries.usage_of(cost, output),
                 )
             case _:
                 _, call, which = spec
@@ -223,7 +289,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def run(self, writer: int, specs: list[tuple[Any, ...]]) -> None:
         """One batch through the store, the same commands through the model."""
-        pairs = [self.both(spec) for spec in specs]
+        pairs, told = [], []
+        for spec in specs:
+            pairs.append(self.both(spec))
+            told.append((self.model.lacking, self.model.spare))
 
         async def send() -> list[Any]:
             futures = [self.writers[writer].append(entry) for entry, _ in pairs]
@@ -233,15 +302,24 @@ class LedgerMachine(RuleBasedStateMachine):
         got = [AppendCode(answer.code).name.lower() for answer in answers]
         got = ["ok" if name == "duplicate" else name for name in got]
         assert got == [expected for _, expected in pairs]
-        last = {
-            entry.account: (entry.kind, entry.stream, answer)
-            for (entry, _), answer in zip(pairs, answers, strict=True)
-        }
-        for account, (kind, stream, answer) in last.items():
+        numbers = self.numbers()
+        last = {}
+        for (entry, _), answer, (lacking, spare) in zip(pairs, answers, told, strict=True):
+            if answer.code == AppendCode.QUOTA_EXCEEDED:
+                assert numbers[answer.figure] == lacking
+            last[entry.account] = (entry.kind, entry.stream, answer, spare)
+        for account, (kind, stream, answer, spare) in last.items():
             if kind != EntryKind.GRANT and answer.code == AppendCode.OK:
                 known = self.model.state.account(str(UUID(bytes=account)))
-                assert max(answer.figure, 0) == known.available
-                assert answer.loss == (self.loss_of(stream) if kind == EntryKind.SETTLE else 0)
+                loss = self.loss_of(stream) if kind == EntryKind.SETTLE else 0
+                held = kind in (EntryKind.HOLD, EntryKind.EXTEND)
+                assert answer.loss == loss
+                assert loss or answer.figure == (spare if held else known.available)
+
+    def numbers(self) -> dict[int, str]:
+        """Quotas by the number that refusals name them by."""
+        with self.database.connect() as connection:
+            return dict(connection.execute("SELECT number, quota_id::text FROM quota").fetchall())
 
     def loss_of(self, stream: bytes) -> int:
         """What the call's last settlement left unpaid, nano-USD."""
@@ -259,6 +337,105 @@ class LedgerMachine(RuleBasedStateMachine):
         count = ACCOUNT_GRANTED_NANO_USD_MAX // GRANT_NANO_USD_MAX + 1
         lots = range(len(LOTS), len(LOTS) + count)
         self.run(0, [("grant", lot, account, GRANT_NANO_USD_MAX, "purchase", None) for lot in lots])
+
+    @rule(
+        account=st.integers(0, len(ACCOUNTS) - 1),
+        scope=st.sampled_from(["key", "key", "user", "account"]),
+        unit=st.sampled_from(list(Unit)),
+        window=st.sampled_from(list(Window)),
+        limit=st.one_of(st.integers(0, 6), st.integers(0, 90), st.just(LIMIT_MAX)),
+        zone=st.sampled_from([*ZONES]),
+    )
+    def set_quota(
+        self, account: int, scope: str, unit: str, window: str, limit: int, zone: str
+    ) -> None:
+        """A limit is set, lowered, raised, or moved to another zone."""
+        self.save_limit(account, scope, unit, window, limit, zone)
+
+    def save_limit(
+        self, account: int, scope: str, unit: str, window: str, limit: int, zone: str
+    ) -> None:
+        """The event of a limit, to both."""
+        scopes = {"key": KEYS[account][limit % 2], "user": USERS[account]}
+        payer, scope_id = str(ACCOUNTS[account]), str(scopes.get(scope, ACCOUNTS[account]))
+        made = quota_id(payer, scope, scope_id, unit, window)
+        self.save_quota(
+            QuotaSet(
+                originator_id=made,
+                originator_version=len(self.quotas.get(made, ())) + 1,
+                **new_envelope("test"),
+                account_id=payer,
+                scope_kind=scope,
+                scope_id=scope_id,
+                unit=unit,
+                window=window,
+                limit=limit,
+                zone=zone,
+            )
+        )
+
+    @rule(
+        account=st.integers(0, len(ACCOUNTS) - 1),
+        limits=st.dictionaries(
+            st.tuples(
+                st.sampled_from(["key", "user", "account"]),
+                st.sampled_from(list(Unit)),
+                st.sampled_from(list(Window)),
+            ),
+            st.integers(1, 60),
+            min_size=1,
+            max_size=4,
+        ),
+        amount=st.integers(1, 12),
+        more=st.integers(0, 12),
+        cost=st.integers(0, 40),
+        zone=st.sampled_from([*ZONES]),
+        seconds=st.sampled_from([1, 1, 400, 1_900]),
+        writer=st.integers(0, WRITERS - 1),
+    )
+    def bound_calls(
+        self,
+        account: int,
+        limits: dict[tuple[str, str, str], int],
+        amount: int,
+        more: int,
+        cost: int,
+        zone: str,
+        seconds: int,
+        writer: int,
+    ) -> None:
+        """Calls under several quotas from hold to settlement, beyond them and past midnight."""
+        for (scope, unit, window), limit in limits.items():
+            self.save_limit(account, scope, unit, window, limit, zone)
+        self.begun += 18
+        mine = [self.begun + account + len(ACCOUNTS) * n for n in range(6)]
+        self.run(writer, [("hold", call, amount, None, "last") for call in mine])
+        self.run(writer, [("extend", call, more, "last") for call in mine[:3]])
+        self.time_passes(seconds)
+        self.run(writer, [("settle", call, cost, "last") for call in mine[1:]])
+
+    @precondition(lambda self: self.quotas)
+    @rule(which=st.integers(0, 99))
+    def remove_quota(self, which: int) -> None:
+        """One binds no further hold; those that lie on it still do."""
+        made = sorted(self.quotas)[which % len(self.quotas)]
+        events = self.quotas[made]
+        self.save_quota(
+            QuotaRemoved(
+                originator_id=made,
+                originator_version=len(events) + 1,
+                **new_envelope("test"),
+                account_id=events[0].account_id,
+            )
+        )
+
+    def save_quota(self, event: QuotaEvent) -> None:
+        """Save it through the library, and tell the model."""
+        if self.aggregates is None:
+            self.aggregates = Aggregates(self.database)
+        self.aggregates.append([event])
+        self.model.set_quota(event)
+        self.quotas.setdefault(event.originator_id, []).append(event)
 
     @rule(spec=command, writer=st.integers(0, WRITERS - 1))
     def one(self, spec: tuple[Any, ...], writer: int) -> None:
@@ -279,8 +456,8 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def many_small(self, account: int, amount: int, cost: int, writer: int, keyed: bool) -> None:
         """Holds that all fit their account's first lot, and then their settlements: set-based."""
-        mine = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) == account]
-        others = [call for call in range(len(CALLS)) if call % len(ACCOUNTS) != account]
+        mine = [call for call in range(COMMON) if call % len(ACCOUNTS) == account]
+        others = [call for call in range(COMMON) if call % len(ACCOUNTS) != account]
         key = {call: (chr(ord("A") + call), "x") if keyed else None for call in mine + others}
         self.run(writer, [("hold", call, amount, key[call], "last") for call in mine + others[:2]])
         self.run(writer, [("settle", call, cost, "last") for call in mine + others[:2]])
@@ -355,6 +532,28 @@ class LedgerMachine(RuleBasedStateMachine):
             return int(row[0])
 
     @invariant()
+    def quotas_agree(self) -> None:
+        """All windows are those of the model, and none shows more than its limit."""
+        with self.database.connect() as connection:
+            stored = {
+                (quota, begins): figures
+                for quota, begins, *figures in connection.execute(
+                    "SELECT quota_id::text, iso_instant(begins), used, held FROM quota_window"
+                ).fetchall()
+            }
+        modelled = {
+            (quota.quota_id, begins): list(figures)
+            for quota in self.model.state.quotas.quotas.values()
+            for begins, figures in quota.windows.items()
+        }
+        assert stored == modelled
+        for (quota, _), (used, held) in modelled.items():
+            limit = self.model.state.quotas.quotas[quota].limit
+            seen = shown(used, held, limit)
+            assert 0 <= seen.used + seen.held <= limit
+            assert seen.overrun == max(0, used + held - limit)
+
+    @invariant()
     def balances_agree(self) -> None:
         """All balances and lots are those of the model."""
         with self.database.connect() as connection:
@@ -388,6 +587,8 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             self.agree()
         finally:
+            if self.aggregates is not None:
+                self.aggregates.close()
             for writer in self.writers:
                 self.loop.run_until_complete(writer.stop())
             self.loop.close()
@@ -399,6 +600,7 @@ class LedgerMachine(RuleBasedStateMachine):
             stored = [
                 (entry.event.TOPIC, str(entry.event.originator_id), _figures(entry.event))
                 for entry in read_after(connection, 0, 100_000)
+                if isinstance(entry.event, MoneyEvent)
             ]
             for projection in PROJECTIONS:
                 runner = Runner(projection)
@@ -423,6 +625,7 @@ FIGURES = (
         "lot_id",
         "expires_at",
         "kind",
+        "quotas",
     ),
 )
 

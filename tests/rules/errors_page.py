@@ -343,6 +343,14 @@ MEANINGS = {
         "There are too many lines between `from` and `to` to be summed, or exported at once.",
         "Ask for a shorter time; of a statement the message says where the next may begin.",
     ),
+    "quota_exceeded": (
+        "A quota (of key, user, account or trial) has no room for it; a stream ends where it ends.",
+        "Ask for less, try again after `Retry-After` where there is one, or have the limit raised.",
+    ),
+    "trial_expired": (
+        "The trial has ended, and the account has no other credits.",
+        "Add credits.",
+    ),
     "unknown_parameter": (
         "The query has a parameter that the route does not know.",
         "Leave it out, or use one that the message names.",

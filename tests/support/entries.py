@@ -9,6 +9,7 @@ import msgspec
 
 from domain.ledger.lots import PRIORITY, GrantKind
 from domain.pricing.charges import version_of
+from domain.quotas.terms import tokens_of
 from event_store.append.entries import Entry, EntryKind
 from event_store.ids import new_uuid7, now_iso
 
@@ -41,6 +42,7 @@ def grant(
     lot: UUID | None = None,
     kind: str = "bonus",
     expires_at: str | None = None,
+    limits: dict[str, int] | None = None,
 ) -> Entry:
     """Give credits."""
     lot = lot or new_uuid7()
@@ -51,6 +53,7 @@ def grant(
         "priority": PRIORITY[GrantKind(kind)],
         "amount_nano_usd": amount,
         "expires_at": expires_at,
+        "limits": limits,
     }
     return Entry(EntryKind.GRANT, lot.bytes, account.bytes, amount, state(**fields))
 
@@ -63,17 +66,20 @@ def hold(
     estimated: int = 0,
     key: bytes = b"",
     follows: UUID | None = None,
+    tokens: int = 0,
+    scopes: tuple[UUID, UUID] | None = None,
 ) -> Entry:
-    """Reserve credits for a call."""
+    """Reserve credits for a call; `scopes` are its key and its user."""
+    key_id, user_id = ("-", "-") if scopes is None else map(str, scopes)
     fields: dict[str, Any] = {
         "account_id": str(account),
-        "user_id": "-",
-        "key_id": "-",
+        "user_id": user_id,
+        "key_id": key_id,
         "provider": "-",
         "model": "-",
         "amount_nano_usd": amount,
         "estimated_cost_nano_usd": estimated,
-        "input_tokens_bound": 0,
+        "input_tokens_bound": tokens,
         "output_tokens_bound": 0,
         "stream_reply": False,
         "price": PRICE,
@@ -90,6 +96,9 @@ def hold(
         estimated,
         key,
         _bytes(follows),
+        tokens=tokens,
+        key_id=b"" if scopes is None else scopes[0].bytes,
+        user_id=b"" if scopes is None else scopes[1].bytes,
     )
 
 
@@ -101,17 +110,28 @@ def _bytes(follows: UUID | None) -> bytes:
     return b"" if follows is None else follows.bytes
 
 
-def extend(call: UUID, account: UUID, amount: int, *, follows: UUID | None = None) -> Entry:
+def extend(
+    call: UUID, account: UUID, amount: int, *, follows: UUID | None = None, tokens: int = 0
+) -> Entry:
     """Reserve more."""
     fields = state(account_id=str(account), amount_nano_usd=amount, **_cause(follows))
-    return _of_hold(EntryKind.EXTEND, call, account, amount, fields, follows)
+    entry = _of_hold(EntryKind.EXTEND, call, account, amount, fields, follows)
+    return msgspec.structs.replace(entry, tokens=tokens)
 
 
-def settle(call: UUID, account: UUID, cost: int, *, follows: UUID | None = None) -> Entry:
+def usage_of(cost: int, output: int = 0) -> dict[str, int]:
+    """A usage of this cost: two nano-USD for each token of output, one for each of input."""
+    return {"input_tokens": cost - 2 * output, "output_tokens": output}
+
+
+def settle(
+    call: UUID, account: UUID, cost: int, *, follows: UUID | None = None, output: int = 0
+) -> Entry:
     """Charge a call."""
+    usage = usage_of(cost, output)
     fields = state(
         account_id=str(account),
-        usage={"input_tokens": cost, "output_tokens": 0},
+        usage=usage,
         cost_nano_usd=cost,
         cost_exact_nano_usd=str(cost),
         price_version=PRICE["version"],
@@ -119,7 +139,8 @@ def settle(call: UUID, account: UUID, cost: int, *, follows: UUID | None = None)
         model="-",
         **_cause(follows),
     )
-    return _of_hold(EntryKind.SETTLE, call, account, cost, fields, follows)
+    entry = _of_hold(EntryKind.SETTLE, call, account, cost, fields, follows)
+    return msgspec.structs.replace(entry, tokens=tokens_of(usage))
 
 
 def void(call: UUID, account: UUID, *, follows: UUID | None = None) -> Entry:

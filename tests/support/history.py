@@ -19,6 +19,7 @@ from command_api.roles.commands import Actor, give_role
 from domain.events.access import AdminRead
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.identity.permissions import Role
 from domain.ledger.lots import GrantKind
@@ -80,6 +81,7 @@ class History:
         tell_catalog(database)
         tell_roles(database, [UUID(each.user_id) for each in made[:2]])
         tell_refusals(database, made[0].key_id)
+        tell_quotas(database, self.callers[0][0])
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""
@@ -166,6 +168,35 @@ def tell_roles(database: Database, users: list[UUID]) -> None:
         )
         aggregates.append([note])
     aggregates.close()
+
+
+def tell_quotas(database: Database, account: UUID) -> None:
+    """A quota that is set and removed again."""
+    aggregates, stream = Aggregates(database), dict[str, Any](originator_id=new_uuid7())
+    try:
+        aggregates.append(
+            [
+                QuotaSet(
+                    **stream,
+                    originator_version=1,
+                    **new_envelope("test"),
+                    account_id=str(account),
+                    scope_kind="account",
+                    scope_id=str(account),
+                    unit="requests",
+                    window="total",
+                    limit=5,
+                ),
+                QuotaRemoved(
+                    **stream,
+                    originator_version=2,
+                    **new_envelope("test"),
+                    account_id=str(account),
+                ),
+            ]
+        )
+    finally:
+        aggregates.close()
 
 
 def tell_refusals(database: Database, key_id: str) -> None:

@@ -155,7 +155,7 @@ class Run:
             provider.upstream = cast("Any", Upstream(self.scheduler, self.replies))
         settings = Settings()
         ledger = cast("Any", self.ledger)
-        cashier = Cashier(ledger, ledger, HouseLosses(day_max=0))
+        cashier = Cashier(ledger, ledger, HouseLosses(day_max=0), cast("Any", None))
         router = Router(registry, settings.routing)
         nobody = cast("Any", None)
         self.parts = CallParts(settings, nobody, registry, router, cashier, *[nobody] * 4)

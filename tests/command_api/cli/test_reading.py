@@ -24,6 +24,7 @@ RUNNER = CliRunner()
 WORDS = {"verify", "replay", "list", "show", "query", "statement", "export", "url", "psql"}
 READING = sorted(verb for verb in VERBS if verb.split()[-1] in WORDS)
 ARGUMENTS = {
+    "quota list": ["--key", str(UUID(int=7))],
     "key list": ["--user", str(UUID(int=7))],
     "key show": [str(UUID(int=7))],
     "ledger statement": ["--account", str(UUID(int=7))],
@@ -31,6 +32,7 @@ ARGUMENTS = {
     "role show": [str(UUID(int=7))],
     "user show": [str(UUID(int=7))],
 }
+OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
@@ -42,6 +44,8 @@ CHANGING = {
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],
+    "quota set": [*OF_A_QUOTA, "--limit", "5"],
+    "quota remove": OF_A_QUOTA,
 }
 """Verbs that change what must be there already."""
 VERIFY = [verb for verb in READING if verb.endswith("verify")]

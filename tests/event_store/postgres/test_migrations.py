@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from yoyo.backends.base import DatabaseBackend
 
+from domain.quotas.terms import lot_quota_id
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendCode
 from event_store.ids import new_uuid7
@@ -51,7 +52,7 @@ def table(name: str, *, may: str = "SELECT, INSERT, UPDATE", never: str = "TRUNC
 def reads(name: str) -> str:
     """The role of those who only ask may read the table, and do nothing else to it."""
     rights = [
-        f"has_table_privilege('{READER_ROLE}', '{name}', '{right}')"
+        f"has_table_privilege('{READER_ROLE}', to_regclass('{name}'), '{right}')"
         for right in ("SELECT", "INSERT, UPDATE, DELETE, TRUNCATE")
     ]
     return f"({rights[0]} AND NOT {rights[1]})"
@@ -364,6 +365,39 @@ CHECKS = {
             ),
         ),
     ),
+    "0045_quota": Check(
+        (no_table("quota"), no(column("credit_account", "bound"))),
+        (
+            table("quota", never="DELETE"),
+            table("quota_window", never="DELETE"),
+            reads("quota"),
+            reads("quota_window"),
+            column("credit_account", "bound", "false"),
+            column("credit_lot", "bound", "false"),
+            column("open_hold", "quota_ids"),
+            function("quota_begin", "epoch"),
+        ),
+    ),
+    "0046_quota_append": Check(
+        (no_function("ledger_quota_parts"),),
+        (
+            function("ledger_quota_parts"),
+            function("ledger_barred_lots"),
+            function("ledger_hold", "code := 13"),
+            function("ledger_extend", "code := 13"),
+            function("ledger_resolve", "ledger_quota_resolve"),
+            function("ledger_grant", "ledger_lot_quotas"),
+            function("ledger_append", "a.bound"),
+        ),
+    ),
+    "0047_quota_set_based": Check(
+        (no_function("ledger_append_bound"),),
+        (
+            function("ledger_quota_groups"),
+            function("ledger_append_bound"),
+            function("ledger_append", "ledger_append_bound"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -377,6 +411,7 @@ class Seed(NamedTuple):
 
 
 LATEST = len(FILES)
+QUOTAS_FROM = 1 + NAMES.index("0045_quota")
 SEEDS = (
     Seed(
         2,
@@ -391,6 +426,29 @@ SEEDS = (
         LATEST,
         "INSERT INTO process_lease (owner_id, home, expires_at) "
         "VALUES (gen_random_uuid(), 'home', 'infinity')",
+    ),
+    Seed(
+        8,
+        LATEST,
+        "WITH ids AS MATERIALIZED (SELECT gen_random_uuid() AS account, gen_random_uuid() AS lot), "
+        "given AS (INSERT INTO events (originator_id, originator_version, topic, state, booked_at) "
+        "SELECT account, 1, 'ledger.credits_granted.v2', convert_to(json_build_object('id', 'x', "
+        "'effective_at', '2026-01-01T00:00:00.000000Z', 'actor', 'test', 'correlation_id', 'x', "
+        "'account_id', account, 'lot_id', lot, 'kind', 'trial', 'priority', 10, "
+        "'amount_nano_usd', 5, 'limits', json_build_object('requests', 1000, 'tokens', 100000)"
+        ")::text, 'UTF8'), clock_timestamp() FROM ids), "
+        "account AS (INSERT INTO credit_account (account_id, version, granted, available) "
+        "SELECT account, 1, 5, 5 FROM ids) "
+        "INSERT INTO credit_lot (lot_id, account_id, kind, priority, sequence, available) "
+        "SELECT lot, account, 'trial', 10, 1, 5 FROM ids",
+    ),
+    Seed(
+        QUOTAS_FROM,
+        LATEST,
+        "WITH made AS (INSERT INTO quota (quota_id, account_id, scope_kind, scope_id, unit, "
+        "period, quota_limit) VALUES (gen_random_uuid(), gen_random_uuid(), 'key', "
+        "gen_random_uuid(), 'tokens', 'day', 5) RETURNING quota_id) "
+        "INSERT INTO quota_window SELECT quota_id, 'epoch', 1, 2 FROM made",
     ),
     Seed(
         11,
@@ -487,7 +545,7 @@ SEEDS = (
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
-APPENDS_FROM = 26
+APPENDS_FROM = QUOTAS_FROM + 1
 EVENTS_OF_AN_APPEND = 10
 
 
@@ -626,7 +684,8 @@ def migrate_to(
 def test_every_migration_has_its_check() -> None:
     """One entry for each file, none for another, numbers without a gap (rule: tidy)."""
     assert list(CHECKS) == NAMES
-    assert [int(name[:4]) for name in NAMES] == list(range(1, LATEST + 1))
+    numbers = [int(name[:4]) for name in NAMES]
+    assert numbers == sorted(set(numbers))
     for path, earlier in zip(FILES[1:], NAMES, strict=False):
         assert f"-- depends: {earlier}\n" in path.read_text(), path.name
         assert "SET LOCAL lock_timeout" in path.read_text(), path.name
@@ -688,6 +747,23 @@ def test_writing_the_append_down_changed_nothing(
     assert migrate_to(before_it + 1) == ["0023_ledger_append_whole"]
     assert functions() == before
     assert len(before) > 10
+
+
+def test_a_trial_of_before_has_its_limits_as_quotas(
+    empty: Database, migrate_to: Callable[[int], list[str]]
+) -> None:
+    """Those on its grant bind it from the upgrade on, under the domain's ids (money rule 10)."""
+    migrate_to(QUOTAS_FROM - 1)
+    seed(empty, QUOTAS_FROM - 1)
+    migrate_to(QUOTAS_FROM)
+    with empty.connect_as_owner() as connection:
+        rows = connection.execute(
+            "SELECT quota_id, scope_id::text, unit, quota_limit FROM quota q "
+            "JOIN credit_account a ON a.account_id = q.account_id AND a.bound "
+            "JOIN credit_lot l ON l.lot_id = q.scope_id AND l.bound ORDER BY unit"
+        ).fetchall()
+    assert [row[2:] for row in rows] == [("requests", 1_000), ("tokens", 100_000)]
+    assert all(row[0] == lot_quota_id(row[1], row[2]) for row in rows)
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET topic = 'x'", "DELETE FROM events"])

@@ -15,6 +15,7 @@ import pytest
 
 from domain.events import ledger as ev
 from domain.events.catalog import PricePublished
+from domain.events.quotas import QuotaSet
 from event_store.ids import new_uuid7
 from projections.all import PROJECTIONS
 from projections.engine.runner import Runner
@@ -22,6 +23,7 @@ from projections.hosting.verify import DIFFERENCES_MAX, FORGET_EVENTS, Report, v
 from tests.conftest import fresh_database
 from tests.support import entries
 from tests.support.history import History
+from tests.support.quotas import set_quota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +56,15 @@ def good(server: Database) -> Iterator[Database]:
         history.append(entries.settle(again, account, 60))
         history.append(entries.settle(again, account, 65))  # Late: booked as house loss.
         history.append(entries.hold(call, account, 1_000))
+        own = history.callers[0][1]
+        set_quota(made, account, "key", own, "tokens", "day", 500)
+        set_quota(made, account, "account", account, "nano_usd", "total", 10**18)
+        bound = [new_uuid7(), new_uuid7()]
+        history.append(
+            *(entries.hold(each, account, 90, tokens=100, scopes=(own, own)) for each in bound)
+        )
+        history.append(entries.extend(bound[0], account, 20, tokens=10))
+        history.append(entries.settle(bound[0], account, 100))
         history.append(entries.hold(new_uuid7(), account, 10**15, key=bytes(reversed(key))))
         with made.connect() as connection:
             for projection in PROJECTIONS:
@@ -275,6 +286,44 @@ def test_a_grant_under_a_new_id_and_lot_lacks_its_key(good: Database, copy: Conn
     assert any(each.startswith(f"grant_key {lot}") for each in found(good, copy))
 
 
+def _more_used(state: dict[str, Any]) -> None:
+    state["quotas"][0]["used"] -= 1
+
+
+def _no_quotas(state: dict[str, Any]) -> None:
+    del state["quotas"]
+
+
+def _fewer_tokens(state: dict[str, Any]) -> None:
+    state["usage"] = {"input_tokens": 0, "output_tokens": state["cost_nano_usd"] // 2}
+
+
+@pytest.mark.parametrize("change", [_more_used, _no_quotas, _fewer_tokens])
+def test_a_use_of_quotas_that_the_usage_does_not_come_to_is_named(
+    change: Callable[[dict[str, Any]], None], good: Database, copy: Connection
+) -> None:
+    """It is worked out anew from the usage of each settlement (money rule 13, P8)."""
+    row = copy.execute(
+        "SELECT notification_id, state FROM events WHERE topic = %s "
+        "AND position('quotas'::bytea IN state) > 0",
+        [SETTLED],
+    ).fetchone()
+    assert row is not None
+    state = json.loads(bytes(row[1]))
+    change(state)
+    rewrite(copy, row[0], state)
+    said = f"position {row[0]} breaks the rules: a hold's quotas"
+    assert any(each.startswith(said) for each in found(good, copy))
+
+
+def test_a_lowered_limit_in_the_log_is_named(good: Database, copy: Connection) -> None:
+    """What was held under it goes beyond it (money rule 13)."""
+    position, state = one(copy, QuotaSet.TOPIC)
+    state["limit"] = 150
+    rewrite(copy, position, state)
+    assert any("goes beyond its limit" in each for each in found(good, copy))
+
+
 @pytest.mark.parametrize("topic", [PLACED, SETTLED, ev.HoldVoided.TOPIC, ev.HoldExtended.TOPIC])
 def test_a_removed_event_leaves_a_hole(topic: str, good: Database, copy: Connection) -> None:
     """Its stream goes on from nothing, or a hold stays open (P2, P5)."""
@@ -337,6 +386,16 @@ def test_a_late_outcome_is_recomputed_too(good: Database, copy: Connection) -> N
         ("DELETE FROM grant_key", "grant_key "),
         ("UPDATE credit_account SET version = version + 1", "stored at version"),
         ("DELETE FROM open_hold", "open_hold "),
+        ("UPDATE quota SET quota_limit = quota_limit - 1", "quota "),
+        ("UPDATE quota SET removed = true", "quota "),
+        ("UPDATE quota SET zone = 'Asia/Tokyo' WHERE period = 'day'", "quota "),
+        ("DELETE FROM quota", "quota "),
+        ("UPDATE quota_window SET used = 0", "quota_window "),
+        ("UPDATE quota_window SET held = held + 1", "quota_window "),
+        ("DELETE FROM quota_window WHERE held > 0", "quota_window "),
+        ("UPDATE open_hold SET quota_amounts = NULL", "open_hold "),
+        ("UPDATE credit_account SET bound = NOT bound", "credit_account "),
+        ("UPDATE credit_lot SET bound = NOT bound", "credit_lot "),
     ],
 )
 def test_inline_state_that_differs_is_named(

@@ -86,9 +86,10 @@ def projected(database: Database, *batch: Entry) -> None:
 def test_a_trial_says_what_is_left_of_it(database: Database) -> None:
     """Requests, tokens and its end, until credits of another kind come (money rule 9)."""
     call = new_uuid7()
+    limits = {"requests": TRIAL_REQUESTS_MAX, "tokens": TRIAL_TOKENS_MAX}
     projected(
         database,
-        entries.grant(ACCOUNT, 50, kind="trial", expires_at=SOON),
+        entries.grant(ACCOUNT, 50, kind="trial", expires_at=SOON, limits=limits),
         entries.hold(call, ACCOUNT, 20),
         entries.settle(call, ACCOUNT, 20),
     )

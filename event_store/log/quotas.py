@@ -1,0 +1,120 @@
+"""What the quotas of an account say now: the window of this moment, as its limit shows it.
+
+Reads the inline state of the append. `used + held` is never above the limit: what stands beyond is
+`overrun` (money rule 13).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from domain.quotas.book import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+QUOTAS_MAX = 1_000
+"""Most quotas that one reading gives."""
+
+
+class QuotaNow(NamedTuple):
+    """A quota and its present window, in its unit; `resets_at` None for `total`.
+
+    `resets_in_s` is how long that is from the database's present, in seconds.
+    """
+
+    quota_id: UUID
+    account_id: UUID
+    scope_kind: str
+    scope_id: UUID
+    unit: str
+    window: str
+    zone: str
+    limit: int
+    used: int
+    held: int
+    overrun: int
+    resets_at: datetime | None
+    resets_in_s: int | None
+
+
+_NOW = """
+SELECT q.quota_id, q.account_id, q.scope_kind, q.scope_id, q.unit, q.period, q.zone, q.quota_limit,
+  coalesce(w.used, 0), coalesce(w.held, 0), n.ends,
+  ceil(extract(epoch FROM n.ends - booking_clock()))::bigint
+FROM quota q
+CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, booking_clock()) AS begins) b
+CROSS JOIN LATERAL (SELECT quota_end(q.period, q.zone, b.begins) AS ends) n
+LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = b.begins
+WHERE NOT q.removed AND """
+BY_NUMBER = _NOW + "q.number = %s"
+"""The quota that a refusal of the append names by its figure."""
+TRIAL = """
+SELECT g.ends, coalesce(g.ends <= booking_clock(), false), NOT EXISTS (
+    SELECT FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
+      AND position('"kind":"trial"'::bytea IN e.state) = 0),
+  coalesce(l.available, 0), q.tokens, q.requests
+FROM (
+  SELECT q.scope_id AS lot,
+    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+      FILTER (WHERE q.unit = 'tokens') AS tokens,
+    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+      FILTER (WHERE q.unit = 'requests') AS requests
+  FROM quota q LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
+  WHERE q.account_id = %s AND q.scope_kind = 'trial_lot'
+  GROUP BY q.scope_id ORDER BY max(q.number) DESC LIMIT 1
+) q
+LEFT JOIN credit_lot l ON l.lot_id = q.lot
+LEFT JOIN LATERAL (
+  SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'expires_at')::timestamptz AS ends
+  FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
+    AND position(convert_to(q.lot::text, 'UTF8') IN e.state) > 0 LIMIT 1
+) g ON true"""
+"""The last trial of an account, whose id it is given three times."""
+_OF_ACCOUNT = (
+    _NOW
+    + "q.account_id = %s AND (%s::uuid[] IS NULL OR q.scope_kind <> 'key' "
+    + "OR q.scope_id = ANY (%s)) ORDER BY q.number LIMIT %s"
+)
+
+
+class Trial(NamedTuple):
+    """What is left of a trial; `alone` where the account was never given other credits."""
+
+    ends: datetime | None
+    ended: bool
+    alone: bool
+    credits_nano_usd: int
+    tokens: int | None
+    requests: int | None
+
+
+def read_trial(connection: psycopg.Connection[Any], account_id: UUID) -> Trial | None:
+    """The last trial of an account with limits, if it had one."""
+    row = connection.execute(TRIAL, [account_id] * 3).fetchone()
+    return None if row is None else Trial._make(row)
+
+
+def quota_of(row: Sequence[Any]) -> QuotaNow:
+    """A row of one of these queries."""
+    limit, used, held = row[7:10]
+    return QuotaNow._make((*row[:8], *shown(used, held, limit), *row[10:]))
+
+
+def read_quotas(
+    connection: psycopg.Connection[Any], account_id: UUID, key_ids: Sequence[UUID] | None = None
+) -> list[QuotaNow]:
+    """The quotas of an account, oldest first; of keys those of `key_ids`, or of all."""
+    keys = None if key_ids is None else list(key_ids)
+    rows = connection.execute(_OF_ACCOUNT, [account_id, keys, keys, QUOTAS_MAX]).fetchall()
+    return [quota_of(row) for row in rows]
+
+
+def quota_numbered(connection: psycopg.Connection[Any], number: int) -> QuotaNow | None:
+    """The quota that a refusal names, unless it was removed since."""
+    row = connection.execute(BY_NUMBER, [number]).fetchone()
+    return None if row is None else quota_of(row)
