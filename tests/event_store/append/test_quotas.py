@@ -313,3 +313,60 @@ def test_events_of_quotas_are_the_librarys(database: Database) -> None:
         assert [type(each) for each in aggregates.events_of(made)] == [QuotaSet, QuotaRemoved]
     finally:
         aggregates.close()
+
+
+def test_overrun_in_a_batch_is_booked_too(database: Database) -> None:
+    """Three settlements at once, each of more tokens than it held (money rule 13)."""
+    append(database, entries.grant(ACCOUNT, 1_000))
+    set_quota(database, ACCOUNT, "key", KEY, "tokens", "total", 70)
+    placed = [hold(50, 20) for _ in range(3)]
+    append(database, *placed)
+    ends = [entries.settle(UUID(bytes=each.stream), ACCOUNT, 30) for each in placed]
+    assert [each.code for each in append(database, *ends)] == [OK] * 3
+    with database.connect() as connection:
+        (quota,) = read_quotas(connection, ACCOUNT)
+        booked = [
+            read_stream(connection, UUID(bytes=each.stream))[-1].event.quotas[0]  # type: ignore[attr-defined]
+            for each in placed
+        ]
+    assert (quota.used, quota.held, quota.overrun) == (70, 0, 20)
+    assert [(each["used"], each["overrun"]) for each in booked] == [(30, 0), (20, 10), (20, 10)]
+    assert verify(database).differences == []
+
+
+def test_what_other_credits_pay_for_is_not_the_trials(database: Database) -> None:
+    """A call on both uses of the trial no more tokens than it held there (money rule 10)."""
+    append(
+        database,
+        entries.grant(ACCOUNT, 20, kind="trial", limits={"requests": 5, "tokens": 100}),
+        entries.grant(ACCOUNT, 500),
+    )
+    both, alone = hold(50, 30), hold(5, 30)
+    append(database, both)
+    append(database, entries.settle(UUID(bytes=both.stream), ACCOUNT, 45))
+    assert windows(database) == {"requests": (1, 0), "tokens": (30, 0)}
+    append(database, entries.grant(ACCOUNT, 9, kind="trial", limits={"requests": 9, "tokens": 40}))
+    append(database, alone)
+    append(database, entries.settle(UUID(bytes=alone.stream), ACCOUNT, 60))
+    with database.connect() as connection:
+        used = [(each.used, each.overrun) for each in read_quotas(connection, ACCOUNT)]
+    assert used == [(1, 0), (30, 0), (1, 0), (40, 20)]
+    assert verify(database).differences == []
+
+
+def test_a_cost_above_its_hold_leaves_a_trial_alone_that_it_has_no_part_of(
+    database: Database,
+) -> None:
+    """What other credits do not cover is house loss (money rule 3, money rule 10)."""
+    append(
+        database,
+        entries.grant(ACCOUNT, 100, kind="trial", limits={"requests": 5, "tokens": 10}),
+        entries.grant(ACCOUNT, 30),
+    )
+    placed = hold(20, 20)
+    assert one(database, placed) == AppendAnswer(OK, 10)
+    answer = one(database, entries.settle(UUID(bytes=placed.stream), ACCOUNT, 45))
+    assert (answer.code, answer.loss) == (OK, 15)
+    with database.connect() as connection:
+        assert connection.execute("SELECT available FROM credit_account").fetchone() == (100,)
+    assert verify(database).differences == []
