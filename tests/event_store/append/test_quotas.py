@@ -352,3 +352,21 @@ def test_what_other_credits_pay_for_is_not_the_trials(database: Database) -> Non
         used = [(each.used, each.overrun) for each in read_quotas(connection, ACCOUNT)]
     assert used == [(1, 0), (30, 0), (1, 0), (40, 20)]
     assert verify(database).differences == []
+
+
+def test_a_cost_above_its_hold_leaves_a_trial_alone_that_it_has_no_part_of(
+    database: Database,
+) -> None:
+    """What other credits do not cover is house loss (money rule 3, money rule 10)."""
+    append(
+        database,
+        entries.grant(ACCOUNT, 100, kind="trial", limits={"requests": 5, "tokens": 10}),
+        entries.grant(ACCOUNT, 30),
+    )
+    placed = hold(20, 20)
+    assert one(database, placed) == AppendAnswer(OK, 10)
+    answer = one(database, entries.settle(UUID(bytes=placed.stream), ACCOUNT, 45))
+    assert (answer.code, answer.loss) == (OK, 15)
+    with database.connect() as connection:
+        assert connection.execute("SELECT available FROM credit_account").fetchone() == (100,)
+    assert verify(database).differences == []
