@@ -318,9 +318,13 @@ def test_a_use_of_quotas_that_the_usage_does_not_come_to_is_named(
 
 def test_a_lowered_limit_in_the_log_is_named(good: Database, copy: Connection) -> None:
     """What was held under it goes beyond it (money rule 13)."""
-    position, state = one(copy, QuotaSet.TOPIC)
-    state["limit"] = 150
-    rewrite(copy, position, state)
+    row = copy.execute(
+        "SELECT notification_id, state FROM events WHERE topic = %s "
+        "ORDER BY notification_id DESC LIMIT 1",
+        [QuotaSet.TOPIC],
+    ).fetchone()
+    assert row is not None
+    rewrite(copy, row[0], {**json.loads(bytes(row[1])), "limit": 150})
     assert any("goes beyond its limit" in each for each in found(good, copy))
 
 
