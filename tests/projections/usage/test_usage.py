@@ -93,7 +93,7 @@ def test_activity_has_everything_once(projected: Projected) -> None:
     kinds = Counter(activity for _, activity in rows)
     assert kinds["credits_granted"] == 2
     assert kinds["user_registered"] == 1
-    assert kinds["api_key_created"] == 3
+    assert kinds["api_key_created"] == 4
     assert kinds["hold_settled"] == sum(each.account_id == account for each in projected.charged)
 
 
