@@ -27,12 +27,17 @@ class Caller(msgspec.Struct, frozen=True):
     scopes: frozenset[Permission] | None = None
     """What the key was limited to; None is all that the role may."""
     session_id: str = ""
-    """Of who signed in, and has no key here; empty for a key."""
+    """Of who signed in, and shows no key: the key named then is the user's first. Else empty."""
     limits: Access | None = None
     """Whence and for what the key may be used; None for a key without such limits."""
     key: bytes = b""
     user: bytes = b""
     """Both ids again, as entries of the append have them: what quotas bind by."""
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as events name it."""
+        return f"user:{self.user_id}" if self.session_id else f"api_key:{self.key_id}"
 
     def may(self, permission: Permission) -> bool:
         """Whether role and scopes allow it."""

@@ -195,8 +195,8 @@ async def _body(request: Request, decode: Callable[[bytes], T]) -> T:
 
 def _maker(caller: Caller) -> Maker:
     if caller.session_id:
-        return Maker(f"user:{caller.user_id}", user=caller.user_id)
-    return Maker(f"api_key:{caller.key_id}", UUID(caller.key_id))
+        return Maker(caller.actor, user=caller.user_id)
+    return Maker(caller.actor, UUID(caller.key_id))
 
 
 def _id_of(text: str) -> UUID:

@@ -97,7 +97,7 @@ def _set_own(
             extra = {"ceiling": ceiling}
             raise ApiError(403, "limit_above_ceiling", message, kind=PERMISSION, extra=extra)
     targets = [Target(LimitScope.KEY, each, SetBy.OWNER) for each in key_ids]
-    _set(database, f"api_key:{caller.key_id}", targets, given)
+    _set(database, caller.actor, targets, given)
     return keys, limits_of_keys(connects, caller.user_id, key_ids)[2]
 
 
@@ -250,7 +250,7 @@ async def set_limit(request: Request, parts: Parts, limits: Limits, caller: Admi
         target = Target(
             LimitScope.KEY, limits.find_key(body.api_key[:KEY_CHARACTERS_MAX]), SetBy.OPERATOR
         )
-        _set(limits.database, f"api_key:{caller.key_id}", [target], given)
+        _set(limits.database, caller.actor, [target], given)
 
     try:
         await parts.account.run(work)

@@ -54,7 +54,7 @@ class AdminDesk:
 
         Raises what the command raises, and ApiError 503 where the ledger is away.
         """
-        actor = Actor(f"api_key:{caller.key_id}", caller.user_id, self._origin(address))
+        actor = Actor(caller.actor, caller.user_id, self._origin(address))
         changed = await self._written(
             lambda: give_role(self._database, user_id, role, actor=actor, reason=reason)
         )
@@ -78,7 +78,7 @@ class AdminDesk:
         note = AdminRead(
             originator_id=stream,
             originator_version=1,
-            **new_envelope(f"api_key:{caller.key_id}"),
+            **new_envelope(caller.actor),
             by_user_id=caller.user_id,
             route=route,
             user_id=user_id,

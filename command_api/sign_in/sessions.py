@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from eventsourcing.persistence import IntegrityError
@@ -16,8 +17,6 @@ from edge.errors import AUTHENTICATION, ApiError
 from event_store.ids import new_envelope, new_uuid7, to_iso
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     import psycopg
 
     from command_api.identity.credentials import Known
@@ -30,6 +29,8 @@ SESSIONS_MAX = 50
 GRACE_S = 10
 """How long the refresh token before the newest still gets the newest: its reply may be lost."""
 AGENT_CHARACTERS_MAX = 200
+NO_KEY = UUID(int=0)
+"""What stands for the first key of a user who has none."""
 
 _ENDED = "This session has ended. Sign in with POST /auth/login."
 
@@ -118,21 +119,24 @@ class Sessions:
     def caller(self, connection: psycopg.Connection[Any], user_id: str, session: UUID) -> Caller:
         """Who calls with an access token of the session. Raises ApiError 401."""
         row = connection.execute(
-            "SELECT u.account_id, r.role FROM session s JOIN user_secret u USING (user_id) "
+            "SELECT u.account_id, r.role, k.key_id::text, k.masked "
+            "FROM session s JOIN user_secret u USING (user_id) "
             "LEFT JOIN user_role r USING (user_id) "
+            "LEFT JOIN LATERAL (SELECT key_id, masked FROM api_key WHERE user_id = s.user_id "
+            "AND NOT (revoked OR deleted OR replaced) ORDER BY key_id LIMIT 1) k ON true "
             "WHERE s.session_id = %s AND s.user_id::text = %s AND NOT s.ended "
             "AND s.expires_at > clock_timestamp()",
             [session, user_id],
         ).fetchone()
         if row is None:
             raise ApiError(401, "session_ended", _ENDED, kind=AUTHENTICATION)
-        account, role = row
+        account, role, key_id, masked = row
         return Caller(
-            key_id="",
+            key_id=key_id or str(NO_KEY),
             user_id=user_id,
             account_id=str(account),
             account=account.bytes,
-            masked="",
+            masked=masked or "",
             envelope=b"",
             role=role_of(role),
             session_id=str(session),

@@ -75,9 +75,11 @@ def events_of(database: Database, kind: type[Event]) -> list[Any]:
 
 
 def users_of(database: Database) -> list[UUID]:
-    """All users."""
+    """All users who have not left."""
     with database.connect() as connection:
-        rows = connection.execute("SELECT user_id FROM user_secret ORDER BY 1").fetchall()
+        rows = connection.execute(
+            "SELECT user_id FROM user_secret WHERE wrapped_key IS NOT NULL ORDER BY 1"
+        ).fetchall()
     return [user for (user,) in rows]
 
 

@@ -404,3 +404,22 @@ def test_who_signed_in_keeps_keys_of_their_own_alone(
     )
     assert gone.status_code == 200, gone.text
     assert rows(gateway.database, "SELECT count(*) FROM api_key WHERE NOT deleted") == [(2,)]
+
+
+def test_who_signed_in_reads_what_a_key_reads(
+    gateway: RunningGateway, meet: Callable[..., Person]
+) -> None:
+    """All routes of one's own account, also for somebody whose keys are gone (rule: access)."""
+    ann = meet()
+    made = ann.register()
+    ann.login()
+    users = gateway.users()
+    for _ in range(2):
+        for path in (
+            *("/user/balance", "/user/credit-transactions", "/user/profile", "/user/api-keys"),
+            *("/user/api-keys/usage", "/user/rate-limits", "/user/limit", "/audit"),
+        ):
+            found = ann.client.get(path)
+            assert found.status_code == 200, (path, found.text)
+        users.revoke_key(made["key_id"], "test")
+    users.close()
