@@ -103,7 +103,8 @@ def line_of(entry: LogEntry) -> Line | None:
     told = TOLD.get(type(event))
     if told is None:
         return None
-    kind = str(getattr(event, told.kind_in)) if told.kind_in else told.subject
+    # A plain text, as it comes back from the table: the digests of both sides are made of it.
+    kind = str(getattr(event, told.kind_in) if told.kind_in else told.subject)
     named = getattr(event, told.subject_in) if told.subject_in else event.originator_id
     subject = _text(str(named or ""))
     return Line(

@@ -188,7 +188,8 @@ def test_few_files_are_enough(tmp_path: Path) -> None:
         answers: list[int] = []
 
         def call() -> None:
-            answers.append(server.chat(key, simulator={"latency_ms": 300}).status_code)
+            asked = {"simulator": {"latency_ms": 300}, "max_tokens": 100}
+            answers.append(server.chat(key, **asked).status_code)
 
         threads = [threading.Thread(target=call) for _ in range(40)]
         for each in threads:
