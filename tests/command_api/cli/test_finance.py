@@ -203,9 +203,10 @@ def test_a_day_is_its_beginning_in_utc() -> None:
 
 def test_users_are_listed_and_shown(shell: Shell, database: Database) -> None:
     """By id, and by page; with the balance of the ledger and masked keys (rule: contract)."""
-    first, second = shell.lines("user", "list")
+    first, second, gone = shell.lines("user", "list")
     assert shell.lines("user", "list", "--limit", "1") == [first]
-    assert shell.lines("user", "list", "--after", first["user_id"]) == [second]
+    assert shell.lines("user", "list", "--after", first["user_id"]) == [second, gone]
+    assert gone["active_keys"] == 1
     (shown,) = shell.lines("user", "show", first["user_id"])
     balance = shell.lines("ledger", "replay", "--account", first["account_id"])[-1]["balance"]
     for name in ("granted_nano_usd", "available_nano_usd", "held_nano_usd"):
