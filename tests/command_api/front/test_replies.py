@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import re
 import socket
@@ -36,7 +38,13 @@ MEMORY_MAX = 48 * 2**20
 
 
 def resident() -> int:
-    """Memory of this process, bytes."""
+    """Memory of this process that is in use, bytes: what was freed goes back to the system first.
+
+    Large blocks stay with glibc once one of their size was freed (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1_024
