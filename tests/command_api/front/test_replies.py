@@ -38,16 +38,21 @@ MEMORY_MAX = 48 * 2**20
 
 
 def resident() -> int:
-    """Memory of this process that is in use, bytes: what was freed goes back to the system first.
+    """Memory of this process, bytes."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1_024
+
+
+def in_use() -> int:
+    """The same, after what was freed went back to the system; it takes long and holds all up.
 
     Large blocks stay with glibc once one of their size was freed (mallopt(3), M_MMAP_THRESHOLD).
     """
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) * 1_024
+    return resident()
 
 
 def sockets_of(port: int) -> int:
@@ -95,7 +100,7 @@ def test_slow_readers_of_whole_replies_are_bounded(tmp_path: Path, path: str) ->
     """In memory, whatever the time-out: the one that has waited longest is cut (rule: bounded)."""
     room = {"write_timeout_s": 60, "replies_bytes_max": 2 * HUGE_BYTES}
     with serving(tmp_path, **room) as (toy, port), ExitStack() as stack:
-        before = resident()
+        before = in_use()
         wires = []
         for waiting in (1, *[2] * (CALLERS - 1)):
             wire = stack.enter_context(closing(Wire(port, receive_bytes=4_096)))
@@ -104,7 +109,7 @@ def test_slow_readers_of_whole_replies_are_bounded(tmp_path: Path, path: str) ->
             wires.append(wire)
             assert eventually(partial(toy.answers, waiting))
         time.sleep(0.5)
-        assert resident() - before < (CALLERS - 1) * HUGE_BYTES
+        assert in_use() - before < (CALLERS - 1) * HUGE_BYTES
         assert sockets_of(port) == 2
         wires[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
         assert len(wires[-1].answer()[2]) == HUGE_BYTES
