@@ -40,7 +40,8 @@ def keys_of_user(database: Connects, user_id: str, key_id: str | None = None) ->
     with database.connect() as connection:
         rows = connection.execute(
             "SELECT key_id::text, masked, name FROM api_key WHERE user_id = %s AND NOT replaced "
-            "AND NOT revoked AND (%s::text IS NULL OR key_id::text = %s) ORDER BY key_id LIMIT %s",
+            "AND NOT revoked AND NOT deleted AND (%s::text IS NULL OR key_id::text = %s) "
+            "ORDER BY key_id LIMIT %s",
             [user_id, key_id, key_id, KEYS_MAX],
         ).fetchall()
     if key_id is not None and not rows:

@@ -35,7 +35,8 @@ SELECT coalesce(a.available, 0) - (SELECT coalesce(sum(l.available), 0)::bigint 
     WHERE l.account_id = a.account_id AND l.expires_at <= clock_timestamp()),
   (SELECT max(l.expires_at) FROM credit_lot l WHERE l.account_id = u.account_id
     AND l.kind = 'trial' AND l.available > 0 AND l.expires_at > clock_timestamp()),
-  (SELECT k.masked FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked AND NOT k.replaced
+  (SELECT k.masked FROM api_key k WHERE k.user_id = u.user_id
+    AND NOT (k.revoked OR k.deleted OR k.replaced)
     ORDER BY k.key_id LIMIT 1)
 FROM user_secret u LEFT JOIN credit_account a USING (account_id) WHERE u.user_id = %s
 """
@@ -181,7 +182,9 @@ class Profiles:
         with self._people.connect() as connection:
             self._people.known(connection, user_id)
             keys = connection.execute(
-                "SELECT DISTINCT key_id FROM api_key WHERE user_id = %s AND NOT revoked", [user_id]
+                "SELECT key_id FROM api_key "
+                "WHERE user_id = %s AND NOT (revoked OR deleted OR replaced)",
+                [user_id],
             ).fetchall()
 
         def leaving(version: int) -> list[Event]:

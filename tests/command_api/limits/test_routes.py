@@ -83,6 +83,7 @@ def test_all_keys_are_limited_together(gateway: RunningGateway) -> None:
     users = gateway.users()
     try:
         users.create_key(user.user_id, "second")
+        users.delete_key(users.create_key(user.user_id, "gone")[0])
     finally:
         users.close()
     done = asked(gateway, user, "POST", "/user/rate-limits/bulk-update", SIX)

@@ -96,6 +96,7 @@ def test_a_new_address_is_verified_anew_and_signs_in(ann: Person, gateway: Runni
 def test_who_leaves_is_read_nowhere_any_more(ann: Person, gateway: RunningGateway) -> None:
     """Not in the log, not in a table; keys and sessions open nothing, the books are right (P5)."""
     user = gateway.users()
+    user.delete_key(user.create_key(ann.address, "gone before")[0])
     _, key = user.create_key(ann.address, "spare")
     user.close()
     _put(ann, name="Ann Example", preferences={"theme": "dark-theme"})
