@@ -125,12 +125,6 @@ def header_of(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
-def address_of(scope: Scope) -> str:
-    """The address that the connection came from; empty where there is none, as on a Unix socket."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
 def request_id_of(given: bytes, fallback: str) -> str:
     """The caller's x-request-id when it is short printable ASCII, else `fallback`."""
     if given and len(given) <= REQUEST_ID_MAX and given.isascii():

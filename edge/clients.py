@@ -6,6 +6,7 @@ And whether it carries a key where none belongs: in its address, which others wr
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -16,11 +17,16 @@ from edge.errors import bad_request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fastapi import Request
+
     from edge.asgi import Scope
     from edge.errors import ApiError
 
 HOPS_MAX = 32
 """Most proxies that a request is followed through; beyond them it is taken for the last one's."""
+IPV6, IPV6_NETWORK = 6, 64
+"""What one subscriber is given (RFC 6177): addresses below it count as one."""
+ORIGIN_CHARACTERS_MAX = 64
 _KEY = re.compile(KEY_PATTERN)
 _KEY_BYTES = re.compile(KEY_PATTERN.encode())
 
@@ -60,6 +66,23 @@ class Proxies:
     def _trusts(self, text: str) -> bool:
         address = address_of(text)
         return address is not None and in_networks(address, self._trusted)
+
+
+def client_of(request: Request) -> str:
+    """The client's address of a framework's request, behind trusted proxies too."""
+    proxies: Proxies = request.app.state.proxies
+    return proxies.client_of(request.scope)
+
+
+def origin_of(request: Request) -> str:
+    """Where a request comes from, as attempts are counted: IPv6 by its network."""
+    text = client_of(request)
+    address = address_of(text)
+    if address is None:
+        return text[:ORIGIN_CHARACTERS_MAX]
+    if address.version == IPV6:
+        return str(ip_network((address, IPV6_NETWORK), strict=False))
+    return str(address)
 
 
 def referrers_of(scope: Scope) -> list[bytes]:

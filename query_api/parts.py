@@ -8,8 +8,9 @@ from fastapi import Depends, Request
 
 from domain.identity.permissions import Permission
 from edge.access import Needs
-from edge.asgi import address_of, header_of
+from edge.asgi import header_of
 from edge.caller import Caller
+from edge.clients import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,9 +83,7 @@ class ReadParts(NamedTuple):
         """
         if user_id != caller.user_id:
             route: APIRoute = request.scope["route"]
-            await self.note_read(
-                caller, user_id, route=route.path, address=address_of(request.scope)
-            )
+            await self.note_read(caller, user_id, route=route.path, address=client_of(request))
 
 
 async def _parts_of(request: Request) -> ReadParts:

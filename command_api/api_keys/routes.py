@@ -26,10 +26,9 @@ from domain.identity.api_keys import UnknownKeyError
 from domain.identity.key_format import Environment
 from domain.identity.permissions import Permission
 from edge.access import Needs
-from edge.asgi import ClientGoneError, header_of, read_body
-from edge.body import decode_body
+from edge.body import read_json
 from edge.caller import Caller
-from edge.clients import referrers_of
+from edge.clients import client_of, referrers_of
 from edge.errors import bad_request
 from edge.replies import json_reply, timestamp
 from event_store.ids import to_iso
@@ -41,10 +40,8 @@ if TYPE_CHECKING:
 
     from command_api.identity.key_orders import Written
     from domain.identity.access import Limits
-    from edge.clients import Proxies
 
 T = TypeVar("T")
-BODY_TIMEOUT_S = 10.0
 CONFIRMATION = "DELETE_KEY"
 PATH = "/user/api-keys"
 
@@ -63,7 +60,7 @@ Commands = Annotated[KeyCommands, Depends(_commands_of)]
 @router.post(PATH, openapi_extra=body_of(CreateKey))
 async def create(request: Request, commands: Commands, caller: KeyWriter) -> Response:
     """Make another key; it is told this once."""
-    asked = await _body(request, decode_create)
+    asked = await read_json(request, decode_create, bytes_max=BODY_BYTES_MAX)
     new = NewKey(
         name=asked.key_name,
         environment=asked.environment_tag or Environment.LIVE,
@@ -99,7 +96,7 @@ async def change(
     key_id: str, request: Request, commands: Commands, parts: Parts, caller: KeyWriter
 ) -> Response:
     """Change a key, write it anew (`rotate`), or write all others anew (`bulk_rotate`)."""
-    asked, key = await _body(request, decode_change), _id_of(key_id)
+    asked, key = await read_json(request, decode_change, bytes_max=BODY_BYTES_MAX), _id_of(key_id)
     known = await parts.account.run(read_key, caller.user_id, str(key))
     if known is None:
         raise told(UnknownKeyError("not this user's"))
@@ -161,7 +158,7 @@ async def _rotate(
 @router.delete(f"{PATH}/{{key_id}}", openapi_extra=body_of(DeleteKey))
 async def delete(key_id: str, request: Request, commands: Commands, caller: KeyWriter) -> Response:
     """Delete a key: it opens nothing from now on, and is in no list."""
-    asked, key = await _body(request, decode_delete), _id_of(key_id)
+    asked, key = await read_json(request, decode_delete, bytes_max=BODY_BYTES_MAX), _id_of(key_id)
     if asked.confirmation != CONFIRMATION:
         message = f'Send {{"confirmation": "{CONFIRMATION}"}} to delete the key for ever.'
         raise bad_request("confirmation_needed", message, "confirmation")
@@ -175,22 +172,6 @@ async def delete(key_id: str, request: Request, commands: Commands, caller: KeyW
             "timestamp": timestamp(),
         }
     )
-
-
-async def _body(request: Request, decode: Callable[[bytes], T]) -> T:
-    """The body as a structure; raises ApiError 400, 408 or 413."""
-    declared = header_of(request.scope, b"content-length")
-    try:
-        raw = await read_body(
-            request.scope,
-            declared,
-            request.receive,
-            bytes_max=BODY_BYTES_MAX,
-            timeout_s=BODY_TIMEOUT_S,
-        )
-    except ClientGoneError:
-        raw = b""  # Nobody reads what follows.
-    return decode_body(decode, raw)
 
 
 def _maker(caller: Caller) -> Maker:
@@ -230,8 +211,7 @@ def _ahead(days: int | None) -> datetime | None:
 
 def _admits(request: Request) -> Callable[[Limits], bool]:
     """Whether limits would let this very request in."""
-    proxies: Proxies = request.app.state.proxies
-    address, referrers = proxies.client_of(request.scope), referrers_of(request.scope)
+    address, referrers = client_of(request), referrers_of(request.scope)
 
     def admits(limits: Limits) -> bool:
         access = access_of(limits)

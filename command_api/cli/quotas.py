@@ -13,7 +13,7 @@ from command_api.cli.base import Home, Json, opened, opened_to_read, show
 from command_api.composition import place_of_secret, vault_of
 from command_api.identity.known_users import show_user
 from command_api.identity.users import Users
-from command_api.quotas.commands import Quotas, Scope
+from command_api.quotas.commands import Quotas, Scope, scope_of_key
 from domain.errors import InvalidCommandError
 from domain.pricing.money import format_usd
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
@@ -129,14 +129,9 @@ def quota_list(
 
 def _of_key(database: Database, key: str) -> list[QuotaNow]:
     with database.connect() as connection:
-        row = connection.execute(
-            "SELECT key_id, account_id FROM api_key WHERE key_id::text = %s LIMIT 1", [key]
-        ).fetchone()
-        if row is None:
-            message = f"there is no key {key!r}: name one by its id (`gatewayz user show`)"
-            raise InvalidCommandError(message)
-        quotas = read_quotas(connection, row[1], [row[0]])
-    return [each for each in quotas if each.scope_id == row[0]]
+        scope = scope_of_key(connection, key)
+        quotas = read_quotas(connection, scope.account_id, [scope.scope_id])
+    return [each for each in quotas if each.scope_id == scope.scope_id]
 
 
 def _told(quota: QuotaNow) -> dict[str, Any]:

@@ -211,23 +211,19 @@ class Users:
 
     def find_key(self, key: str) -> UUID:
         """The id of a key that is named by it or by itself; raises UnknownKeyError."""
-        with self._database.connect() as connection:
-            row = connection.execute(
-                "SELECT key_id FROM api_key WHERE (key_id::text = %s OR key_hash = ANY(%s)) "
-                "AND NOT deleted",
-                [key, self._vault.key_hashes(key.encode())],
-            ).fetchone()
-        if row is None:
-            message = "no such API key"
-            raise UnknownKeyError(message)
-        found: UUID = row[0]
-        return found
+        return find_key(self._database, self._vault, key)
 
 
-def find_key(database: Database, vault: Vault, key: str, *, actor: str) -> str:
-    """The id of a key named by its id or itself; raises UnknownKeyError."""
-    users = Users(database, vault, actor=actor)
-    try:
-        return str(users.find_key(key))
-    finally:
-        users.close()
+def find_key(database: Database, vault: Vault, key: str) -> UUID:
+    """The id of a key that is named by it or by itself; raises UnknownKeyError."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT key_id FROM api_key WHERE (key_id::text = %s OR key_hash = ANY(%s)) "
+            "AND NOT deleted",
+            [key, vault.key_hashes(key.encode())],
+        ).fetchone()
+    if row is None:
+        message = "no such API key"
+        raise UnknownKeyError(message)
+    found: UUID = row[0]
+    return found

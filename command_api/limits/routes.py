@@ -31,6 +31,7 @@ from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from command_api.limit_counters.bound import Bound, Outcome
     from command_api.limits.gate import RateGate
@@ -50,7 +51,7 @@ class LimitParts(NamedTuple):
 
     gate: RateGate
     database: Database
-    find_key: Callable[[str], str]
+    find_key: Callable[[str], UUID]
     """The id of a key named by its id or itself; raises InvalidCommandError."""
 
 
@@ -247,9 +248,8 @@ async def set_limit(request: Request, parts: Parts, limits: Limits, caller: Admi
     given = body.rate_limits.given()
 
     def work(_: Any) -> None:
-        target = Target(
-            LimitScope.KEY, limits.find_key(body.api_key[:KEY_CHARACTERS_MAX]), SetBy.OPERATOR
-        )
+        key_id = limits.find_key(body.api_key[:KEY_CHARACTERS_MAX])
+        target = Target(LimitScope.KEY, str(key_id), SetBy.OPERATOR)
         _set(limits.database, caller.actor, [target], given)
 
     try:
@@ -282,7 +282,7 @@ async def refusals(
     check_page(limit, 0, most=ALERTS_MAX)
 
     def work(connects: Connects) -> list[dict[str, Any]]:
-        scope_id = limits.find_key(api_key[:KEY_CHARACTERS_MAX]) if api_key else None
+        scope_id = str(limits.find_key(api_key[:KEY_CHARACTERS_MAX])) if api_key else None
         return alerts(connects, scope_id, limit)
 
     try:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from domain.errors import InvalidCommandError
 from domain.limits.rates import check_limits
-from edge.asgi import header_of, read_body
-from edge.body import decode_body
+from edge.body import read_json
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
     from fastapi import Request
 
 BODY_BYTES_MAX = 16_384
-BODY_S = 10.0
-T = TypeVar("T")
 
 
 class LimitsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,18 +52,11 @@ _own = msgspec.json.Decoder(LimitsBody).decode
 _admin = msgspec.json.Decoder(AdminBody).decode
 
 
-async def _raw(request: Request) -> bytes:
-    declared = header_of(request.scope, b"content-length")
-    return await read_body(
-        request.scope, declared, request.receive, bytes_max=BODY_BYTES_MAX, timeout_s=BODY_S
-    )
-
-
 async def limits_in(request: Request) -> LimitsBody:
     """A body of limits; raises ApiError 400, 408 or 413."""
-    return decode_body(_own, await _raw(request))
+    return await read_json(request, _own, bytes_max=BODY_BYTES_MAX)
 
 
 async def admin_limits_in(request: Request) -> AdminBody:
     """The same for a key that is named; raises ApiError 400, 408 or 413."""
-    return decode_body(_admin, await _raw(request))
+    return await read_json(request, _admin, bytes_max=BODY_BYTES_MAX)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from command_api.profile.schemas import ChangeProfile, Leave
+from command_api.profile.schemas import decode_change, decode_leave
 from domain.identity.permissions import Permission
 from edge.access import Needs
 from edge.body import read_json
 from edge.caller import Caller
-from edge.origin import host_of
+from edge.clients import origin_of
 from edge.replies import json_reply, timestamp, usd
 
 if TYPE_CHECKING:
@@ -42,14 +41,14 @@ async def profile(request: Request, caller: Reader) -> Response:
 @router.put("/user/profile")
 async def change_profile(request: Request, caller: Writer) -> Response:
     """Change the name, the address, preferences or settings; what is absent stays."""
-    wanted = await read_json(request, msgspec.json.Decoder(ChangeProfile).decode)
-    return _shown(await _profiles(request).change(caller, wanted, host_of(request)))
+    wanted = await read_json(request, decode_change)
+    return _shown(await _profiles(request).change(caller, wanted, origin_of(request)))
 
 
 @router.delete("/user/account")
 async def delete_account(request: Request, caller: Writer) -> Response:
     """Leave: all keys are revoked, and nobody reads the personal data any more."""
-    await read_json(request, msgspec.json.Decoder(Leave).decode)
+    await read_json(request, decode_leave)
     await _profiles(request).delete(caller)
     body = {"status": "success", "message": "The account is deleted.", "user_id": caller.user_id}
     return json_reply({**body, "timestamp": timestamp()})

@@ -23,3 +23,7 @@ class Leave(msgspec.Struct, frozen=True):
     """`DELETE /user/account`."""
 
     confirmation: Literal["DELETE_ACCOUNT"]
+
+
+decode_change = msgspec.json.Decoder(ChangeProfile).decode
+decode_leave = msgspec.json.Decoder(Leave).decode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
@@ -36,6 +36,17 @@ class Scope:
     account_id: UUID
 
 
+def scope_of_key(connection: psycopg.Connection[Any], key_id: str) -> Scope:
+    """The scope of a key, named by its id; raises InvalidCommandError."""
+    row = connection.execute(
+        "SELECT key_id, account_id FROM api_key WHERE key_id::text = %s LIMIT 1", [key_id]
+    ).fetchone()
+    if row is None:
+        message = f"there is no key {key_id!r}: name one by its id (`gatewayz user show`)"
+        raise InvalidCommandError(message)
+    return Scope(kind=ScopeKind.KEY, scope_id=row[0], account_id=row[1])
+
+
 class Quotas:
     """The commands; one for each run of the command line."""
 
@@ -51,13 +62,7 @@ class Quotas:
     def scope_of_key(self, key_id: str) -> Scope:
         """The scope of a key, named by its id; raises InvalidCommandError."""
         with self._database.connect() as connection:
-            row = connection.execute(
-                "SELECT key_id, account_id FROM api_key WHERE key_id::text = %s LIMIT 1", [key_id]
-            ).fetchone()
-        if row is None:
-            message = f"there is no key {key_id!r}: name one by its id (`gatewayz user show`)"
-            raise InvalidCommandError(message)
-        return Scope(kind=ScopeKind.KEY, scope_id=row[0], account_id=row[1])
+            return scope_of_key(connection, key_id)
 
     def set(
         self, scope: Scope, unit: Unit, window: Window, limit: int, zone: str = UTC_NAME

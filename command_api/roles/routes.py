@@ -17,9 +17,9 @@ from domain.errors import (
 )
 from domain.identity.permissions import Permission
 from edge.access import Needs
-from edge.asgi import ClientGoneError, address_of, header_of, read_body
-from edge.body import decode_body
+from edge.body import read_json
 from edge.caller import Caller
+from edge.clients import client_of
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from command_api.roles.desk import AdminDesk
 
 BODY_BYTES_MAX = 16_384
-BODY_TIMEOUT_S = 10.0
 
 router = APIRouter()
 RoleKeeper = Annotated[Caller, Depends(Needs(Permission.ADMIN_ROLES).caller)]
@@ -36,17 +35,7 @@ RoleKeeper = Annotated[Caller, Depends(Needs(Permission.ADMIN_ROLES).caller)]
 @router.post("/admin/roles/update")
 async def update_role(request: Request, caller: RoleKeeper) -> Response:
     """Give a user a role; the one that they have already is fine."""
-    try:
-        raw = await read_body(
-            request.scope,
-            header_of(request.scope, b"content-length"),
-            request.receive,
-            bytes_max=BODY_BYTES_MAX,
-            timeout_s=BODY_TIMEOUT_S,
-        )
-    except ClientGoneError:
-        return Response(status_code=400)  # Nobody reads it.
-    wish = decode_body(decode_update, raw)
+    wish = await read_json(request, decode_update, bytes_max=BODY_BYTES_MAX)
     desk: AdminDesk = request.app.state.admin_desk
     try:
         user_id = UUID(wish.user_id)
@@ -58,7 +47,7 @@ async def update_role(request: Request, caller: RoleKeeper) -> Response:
             user_id,
             wish.new_role,
             reason=wish.reason or "",
-            address=address_of(request.scope),
+            address=client_of(request),
         )
     except UnknownUserError:
         raise _no_user(wish.user_id) from None

@@ -38,8 +38,7 @@ class Slices:
         )
         self._desk = AdminDesk(database, vault, gateway.keys.forget)
         self.note_read = self._desk.note_read
-        find = partial(find_key, database, vault, actor="gateway")
-        self._limits = LimitParts(gateway.limits, database, find)
+        self._limits = LimitParts(gateway.limits, database, partial(find_key, database, vault))
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 

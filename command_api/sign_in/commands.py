@@ -46,7 +46,7 @@ class SignIn:
         self._grants = Grants(database, actor=ACTOR)
         self._registrations = Limit("register", wanted.registrations_per_hour, HOUR_S)
         self._store = Store(settings, people, self.tokens)
-        self._lane = people
+        self._people = people
 
     def start(self) -> None:
         """Begin to send mails; the people are connected."""
@@ -68,17 +68,17 @@ class SignIn:
         except InvalidCommandError as error:
             raise bad_request("invalid_value", sentence(error)) from None
         hashed = None if password is None else await self._new_password(password, address)
-        made = await self._lane.run(self._store.create, address, wanted, hashed)
+        made = await self._people.run(self._store.create, address, wanted, hashed)
         self.outbox.put(lambda: self._verification(UUID(made.user_id)))
         return made
 
     async def verify_email(self, token: str, host: str) -> UUID:
         """The address is the user's; the trial begins. Raises ApiError 400 or 429."""
         await self._count(TOKENS_OF_ORIGIN, host)
-        known = await self._lane.run(self._store.verify, token)
+        known = await self._people.run(self._store.verify, token)
         await self._grants.give_trial(known.account_id)
         # Last, so that whatever fails before can be done again: each step is done once.
-        await self._lane.run(self._store.verified, token)
+        await self._people.run(self._store.verified, token)
         return known.user_id
 
     async def send_verification(self, user_id: UUID, host: str) -> None:
@@ -88,60 +88,60 @@ class SignIn:
 
     async def sign_in(self, email: str, password: str, *, host: str, agent: str) -> Pair:
         """A session. Raises ApiError 401, alike for every reason, or 429."""
-        known, kept = await self._lane.run(self._store.asked, email, host)
+        known, kept = await self._people.run(self._store.asked, email, host)
         if not await self._passwords.fits(kept, password) or known is None or kept is None:
             message = "Address and password do not go together."
             raise ApiError(401, "invalid_credentials", message, kind=AUTHENTICATION)
         if self._passwords.outdated(kept):
             fresh = await self._passwords.hashed(password)
-            await self._lane.run(self._store.rehash, known, fresh)
-        return await self._lane.run(self._store.begin, known, email, host, agent)
+            await self._people.run(self._store.rehash, known, fresh)
+        return await self._people.run(self._store.begin, known, email, host, agent)
 
     async def refresh(self, token: str, host: str) -> Pair:
         """The next pair of tokens. Raises ApiError 401 or 429."""
         await self._count(TOKENS_OF_ORIGIN, host)
-        return await self._lane.run(self._store.refresh, token)
+        return await self._people.run(self._store.refresh, token)
 
     async def caller(self, access_token: str) -> Caller:
         """Who calls with an access token. Raises ApiError 401 or 503."""
         shown = self.tokens.read_access(access_token, datetime.now(UTC))
-        return await self._lane.run(self._store.caller, shown)
+        return await self._people.run(self._store.caller, shown)
 
     async def sessions_of(self, caller: Caller) -> list[dict[str, Any]]:
         """The caller's living sessions."""
         user_id = UUID(caller.user_id)
-        return await self._lane.run(self._store.sessions_of, user_id, caller.session_id)
+        return await self._people.run(self._store.sessions_of, user_id, caller.session_id)
 
     async def end(self, caller: Caller, session: UUID) -> None:
         """End one of the caller's sessions. Raises ApiError 404."""
-        await self._lane.run(self._store.end, UUID(caller.user_id), session)
+        await self._people.run(self._store.end, UUID(caller.user_id), session)
 
     async def end_all(self, caller: Caller) -> int:
         """End all of the caller's sessions; returns how many."""
-        return await self._lane.run(self._store.end_all, UUID(caller.user_id))
+        return await self._people.run(self._store.end_all, UUID(caller.user_id))
 
     async def ask_reset(self, email: str, host: str) -> None:
         """A mail with a token, where the address is known; nobody can tell. Raises ApiError 429."""
         await self._count(RESETS_OF_ORIGIN, host)
-        self.outbox.put(lambda: self._lane.run(self._store.reset_mail, email))
+        self.outbox.put(lambda: self._people.run(self._store.reset_mail, email))
 
     async def reset(self, token: str, password: str, host: str) -> None:
         """A new password for the owner of a mailed token. Raises ApiError 400 or 429."""
         await self._count(TOKENS_OF_ORIGIN, host)
-        known, address = await self._lane.run(self._store.owner_of_reset, token)
+        known, address = await self._people.run(self._store.owner_of_reset, token)
         hashed = await self._new_password(password, address)
-        await self._lane.run(self._store.reset, known, token, hashed)
+        await self._people.run(self._store.reset, known, token, hashed)
         self.outbox.put(lambda: _ready(mails.password_changed(address)))
 
     async def change(self, caller: Caller, current: str, password: str, host: str) -> None:
         """Another password for who knows the present one. Raises ApiError 400, 401 or 429."""
         user_id, keep = UUID(caller.user_id), caller.session_id
-        known, kept, address = await self._lane.run(self._store.asked_again, user_id, host)
+        known, kept, address = await self._people.run(self._store.asked_again, user_id, host)
         if not await self._passwords.fits(kept, current):
             message = "The present password is another one; without one, ask for a reset."
             raise ApiError(401, "invalid_credentials", message, kind=AUTHENTICATION)
         hashed = await self._new_password(password, address)
-        await self._lane.run(self._store.set_password, known, hashed, how="change", keep=keep)
+        await self._people.run(self._store.set_password, known, hashed, how="change", keep=keep)
         self.outbox.put(lambda: _ready(mails.password_changed(address)))
 
     async def _new_password(self, password: str, address: str) -> str:
@@ -154,10 +154,10 @@ class SignIn:
         return await self._passwords.hashed(password)
 
     async def _count(self, limit: Limit, host: str) -> None:
-        await self._lane.run(self._store.count, limit, host)
+        await self._people.run(self._store.count, limit, host)
 
     async def _verification(self, user_id: UUID) -> Mail | None:
-        return await self._lane.run(self._store.verification_mail, user_id)
+        return await self._people.run(self._store.verification_mail, user_id)
 
 
 async def _ready(mail: Mail) -> Mail:

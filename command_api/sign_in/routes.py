@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from command_api.identity.users import Registration
 from command_api.sign_in.schemas import (
     TEXT_MAX,
-    ChangePassword,
-    Login,
-    MailedToken,
-    NewPassword,
-    RefreshToken,
-    Register,
+    decode_change,
+    decode_login,
+    decode_mailed,
+    decode_refresh,
+    decode_register,
+    decode_reset,
 )
 from domain.identity.key_format import Environment
 from domain.identity.permissions import ROLES, Permission, Role, lists_of
@@ -24,8 +23,8 @@ from edge.access import OPEN, Needs
 from edge.asgi import header_of
 from edge.body import read_json
 from edge.caller import Caller
+from edge.clients import origin_of
 from edge.errors import ApiError, bad_request
-from edge.origin import host_of
 from edge.replies import json_reply, timestamp
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def _message(text: str, **more: Any) -> Response:
 @router.post("/create", dependencies=[OPEN])
 async def register(request: Request) -> Response:
     """A user with a key, shown this once, and a mail to verify the address."""
-    given = await read_json(request, msgspec.json.Decoder(Register).decode)
+    given = await read_json(request, decode_register)
     if given.environment_tag not in set(Environment):
         message = f"environment_tag is one of {', '.join(Environment)}."
         raise bad_request("invalid_value", message, "environment_tag")
@@ -81,7 +80,7 @@ async def register(request: Request) -> Response:
         key_name=given.key_name,
         environment=Environment(given.environment_tag),
     )
-    made = await _sign_in(request).register(given.email, wanted, given.password, host_of(request))
+    made = await _sign_in(request).register(given.email, wanted, given.password, origin_of(request))
     body = {
         "user_id": made.user_id,
         "account_id": made.account_id,
@@ -103,10 +102,10 @@ async def register(request: Request) -> Response:
 @router.post("/auth/login", dependencies=[OPEN])
 async def login(request: Request) -> Response:
     """Sign in with address and password."""
-    given = await read_json(request, msgspec.json.Decoder(Login).decode)
+    given = await read_json(request, decode_login)
     made = _sign_in(request)
     pair = await made.sign_in(
-        given.email, given.password, host=host_of(request), agent=_agent(request)
+        given.email, given.password, host=origin_of(request), agent=_agent(request)
     )
     return _signed_in(made, pair)
 
@@ -114,9 +113,9 @@ async def login(request: Request) -> Response:
 @router.post("/auth/refresh", dependencies=[OPEN])
 async def refresh(request: Request) -> Response:
     """The next pair of tokens; the refresh token that was shown is good no more."""
-    given = await read_json(request, msgspec.json.Decoder(RefreshToken).decode)
+    given = await read_json(request, decode_refresh)
     made = _sign_in(request)
-    return _signed_in(made, await made.refresh(given.refresh_token, host_of(request)))
+    return _signed_in(made, await made.refresh(given.refresh_token, origin_of(request)))
 
 
 @router.post("/auth/logout")
@@ -158,15 +157,15 @@ async def end_session(request: Request, caller: Signer, session_id: str) -> Resp
 @router.post("/auth/verify-email", dependencies=[OPEN])
 async def verify_email(request: Request) -> Response:
     """Show the token of the mail; the trial begins."""
-    given = await read_json(request, msgspec.json.Decoder(MailedToken).decode)
-    user_id = await _sign_in(request).verify_email(given.token, host_of(request))
+    given = await read_json(request, decode_mailed)
+    user_id = await _sign_in(request).verify_email(given.token, origin_of(request))
     return _message("The address is verified.", user_id=str(user_id))
 
 
 @router.post("/auth/verify-email/resend")
 async def resend(request: Request, caller: Signer) -> Response:
     """Another mail to verify the caller's address, if it is not."""
-    await _sign_in(request).send_verification(UUID(caller.user_id), host_of(request))
+    await _sign_in(request).send_verification(UUID(caller.user_id), origin_of(request))
     return _message("If the address is not verified yet, a mail is on its way to it.")
 
 
@@ -176,23 +175,23 @@ async def password_reset(request: Request, email: str) -> Response:
     if not 0 < len(email) <= TEXT_MAX:
         message = "email is an address."
         raise bad_request("invalid_value", message, "email")
-    await _sign_in(request).ask_reset(email, host_of(request))
+    await _sign_in(request).ask_reset(email, origin_of(request))
     return _message(NEUTRAL)
 
 
 @router.post("/auth/reset-password", dependencies=[OPEN])
 async def reset_password(request: Request) -> Response:
     """A new password for the token of a mail; all sessions end."""
-    given = await read_json(request, msgspec.json.Decoder(NewPassword).decode)
-    await _sign_in(request).reset(given.token, given.password, host_of(request))
+    given = await read_json(request, decode_reset)
+    await _sign_in(request).reset(given.token, given.password, origin_of(request))
     return _message("The password is set. Sign in with it.")
 
 
 @router.post("/auth/change-password")
 async def change_password(request: Request, caller: Signer) -> Response:
     """Another password for who knows the present one; all other sessions end."""
-    given = await read_json(request, msgspec.json.Decoder(ChangePassword).decode)
+    given = await read_json(request, decode_change)
     await _sign_in(request).change(
-        caller, given.current_password, given.new_password, host_of(request)
+        caller, given.current_password, given.new_password, origin_of(request)
     )
     return _message("The password is changed.")

@@ -56,3 +56,11 @@ class ChangePassword(msgspec.Struct, frozen=True):
 
     current_password: Password
     new_password: Password
+
+
+decode_register = msgspec.json.Decoder(Register).decode
+decode_login = msgspec.json.Decoder(Login).decode
+decode_refresh = msgspec.json.Decoder(RefreshToken).decode
+decode_mailed = msgspec.json.Decoder(MailedToken).decode
+decode_reset = msgspec.json.Decoder(NewPassword).decode
+decode_change = msgspec.json.Decoder(ChangePassword).decode

@@ -314,3 +314,23 @@ def test_verification_names_a_role_that_somebody_wrote(gateway: RunningGateway) 
     assert verify(gateway.database).differences == [
         f"user {user.user_id}: role and position are ('admin', 3), the log says None"
     ]
+
+
+def test_the_origin_of_an_act_is_the_clients_not_the_proxys(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Of a change and of a look, behind a proxy that is trusted (rule: access)."""
+    with running_gateway(
+        database, tmp_path / "home", upstream, trusted_proxies="127.0.0.1"
+    ) as gateway:
+        admin, user = admin_of(gateway), gateway.user(0)
+        for address in ("192.0.2.1", "192.0.2.2"):
+            with gateway.client(admin, **{"X-Forwarded-For": address}) as client:
+                new_role = "developer" if address.endswith("1") else "user"
+                wish = {"user_id": user.user_id, "new_role": new_role}
+                assert client.post("/admin/roles/update", json=wish).status_code == 200
+                assert client.get(f"/admin/roles/{user.user_id}").status_code == 200
+        changed = [each.origin for each in events_of(database, UserRoleChanged) if each.origin]
+        (look,) = events_of(database, AdminRead)
+    assert len(set(changed)) == 2
+    assert look.origin == changed[0]
