@@ -22,7 +22,7 @@ from bench.run import wait_for
 from command_api.composition import database_of, vault_of
 from command_api.identity.users import Users
 from command_api.settings import Settings
-from event_store.log import inline_state
+from event_store.log import channels
 
 PORT = 9_840
 GATEWAYS = 4
@@ -110,7 +110,7 @@ def main() -> None:
         lines = ports * CONNECTIONS
         for name in ("told", "lost"):
             if name == "lost":
-                inline_state.KEYS_CHANNEL = "nobody_listens"
+                channels.KEYS_CHANNEL = "nobody_listens"
             times = [
                 asyncio.run(revocation(known, user.user_id, lines))
                 for _ in range(arguments.revocations)

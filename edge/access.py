@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, Request
 
 from domain.identity.permissions import ROLES, Permission
+from domain.organisations.roles import KEY_PERMISSIONS
 from edge.asgi import header_of
 from edge.clients import referrers_of
 from edge.errors import PERMISSION, ApiError
@@ -33,6 +34,12 @@ def admit(caller: Caller, permission: Permission) -> None:
         return
     if permission not in ROLES[caller.role]:
         message = f"This needs the permission {permission}, which a {caller.role} has not."
+        raise ApiError(403, "forbidden", message, kind=PERMISSION)
+    if caller.member is not None and permission not in KEY_PERMISSIONS[caller.member]:
+        message = (
+            f"This needs the permission {permission}, which the key of a project has not where "
+            f"its maker is {caller.member}. Use a key of your own, or sign in."
+        )
         raise ApiError(403, "forbidden", message, kind=PERMISSION)
     message = (
         f"This API key lacks the scope {permission}. Use another key, or give it the scope with "

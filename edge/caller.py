@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.identity.permissions import ROLES, Permission, Role
+from domain.organisations.roles import KEY_PERMISSIONS, MemberRole
 
 if TYPE_CHECKING:
     from domain.identity.access import Access
@@ -33,6 +34,12 @@ class Caller(msgspec.Struct, frozen=True):
     key: bytes = b""
     user: bytes = b""
     """Both ids again, as entries of the append have them: what quotas bind by."""
+    project_id: str = ""
+    """Of a project's key; empty for a key that is its user's own."""
+    organisation_id: str = ""
+    """Whose project it is; the user's own id for a project of the personal organisation."""
+    member: MemberRole | None = None
+    """What the user is in that organisation; None for a key of no project."""
 
     @property
     def actor(self) -> str:
@@ -40,8 +47,12 @@ class Caller(msgspec.Struct, frozen=True):
         return f"user:{self.user_id}" if self.session_id else f"api_key:{self.key_id}"
 
     def may(self, permission: Permission) -> bool:
-        """Whether role and scopes allow it."""
-        return permission in ROLES[self.role] and (self.scopes is None or permission in self.scopes)
+        """Whether role, scopes and membership allow it."""
+        return (
+            permission in ROLES[self.role]
+            and (self.scopes is None or permission in self.scopes)
+            and (self.member is None or permission in KEY_PERMISSIONS[self.member])
+        )
 
 
 Authenticate = Callable[[bytes], Awaitable[Caller]]

@@ -36,6 +36,8 @@ class NewKey:
     environment: Environment = Environment.LIVE
     expires_at: datetime | None = None
     limits: Limits = field(default_factory=dict)
+    project_id: UUID | None = None
+    """Of the project whose organisation pays; None for a key of the user's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

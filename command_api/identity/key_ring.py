@@ -18,15 +18,15 @@ import psycopg
 
 from domain.identity.access import access_of, scopes_in
 from domain.identity.roles import role_of
+from domain.organisations.roles import MemberRole
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
-from event_store.log.inline_state import KEYS_CHANNEL
+from event_store.log.channels import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from decimal import Decimal
-    from typing import LiteralString
     from uuid import UUID
 
     from command_api.identity.vault import Vault
@@ -55,18 +55,31 @@ HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com
 _LOOKUP = """
 SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
   extract(epoch FROM expires_at - clock_timestamp()), limits,
-  (SELECT role FROM user_role r WHERE r.user_id = api_key.user_id)
+  (SELECT role FROM user_role r WHERE r.user_id = api_key.user_id), project_id, organisation_id,
+  CASE WHEN organisation_id = user_id THEN 'owner' ELSE
+    (SELECT role FROM organisation_member m JOIN organisation o USING (organisation_id)
+      WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
+      AND NOT o.closed) END,
+  (SELECT archived FROM project p WHERE p.project_id = api_key.project_id)
 FROM api_key WHERE key_hash = ANY(%s)
 """
-_CHANGED = """
-SELECT position, key_id FROM api_key WHERE position > %s
-UNION ALL SELECT position, user_id FROM user_role WHERE position > %s
-ORDER BY position LIMIT %s
-"""
-_NEWEST = """
-SELECT greatest((SELECT coalesce(max(position), 0) FROM api_key),
-  (SELECT coalesce(max(position), 0) FROM user_role))
-"""
+_WATCHED = (
+    ("api_key", "key_id"),
+    ("user_role", "user_id"),
+    ("organisation_member", "user_id"),
+    ("organisation", "organisation_id"),
+    ("project", "project_id"),
+)
+"""Tables that say where in the log a row last changed, and whose keys that concerns."""
+_CHANGED = (
+    " UNION ALL ".join(
+        f"SELECT position, {of} FROM {table} WHERE position > %(since)s" for table, of in _WATCHED
+    )
+    + " ORDER BY position LIMIT %(most)s"
+)
+_NEWEST = "SELECT greatest(0, {})".format(
+    ", ".join(f"(SELECT max(position) FROM {table})" for table, _ in _WATCHED)
+)
 
 
 class StoredKey(NamedTuple):
@@ -82,6 +95,10 @@ class StoredKey(NamedTuple):
     left_s: Decimal | None
     limits: dict[str, list[str]] | None
     role: str | None
+    project_id: UUID | None
+    organisation_id: UUID | None
+    member: str | None
+    archived: bool | None
 
     @property
     def closed(self) -> str:
@@ -90,6 +107,10 @@ class StoredKey(NamedTuple):
             return "was deleted" if self.deleted else "was revoked"
         if self.left_s is not None and self.left_s <= 0:
             return "is past its end, or was replaced"
+        if self.project_id is not None and self.archived is not False:
+            return "is of a project that was archived"
+        if self.project_id is not None and self.member is None:
+            return "is of an organisation that its maker is no member of any more"
         return "" if self.active else "is switched off"
 
     def caller(self) -> Caller:
@@ -110,6 +131,9 @@ class StoredKey(NamedTuple):
             limits=access_of(limits),
             key=self.key_id.bytes,
             user=self.user_id.bytes,
+            project_id=str(self.project_id or ""),
+            organisation_id=str(self.organisation_id or ""),
+            member=None if self.project_id is None else MemberRole(self.member or ""),
         )
 
 
@@ -256,7 +280,7 @@ class KeyRing:
         While somebody locks the table nobody else changes a key, and what is known stays known.
         """
         try:
-            rows = await _asked(connection, _CHANGED, [position, position, CHANGED_MAX])
+            rows = await _asked(connection, _CHANGED, {"since": position, "most": CHANGED_MAX})
         except psycopg.errors.LockNotAvailable:
             return position
         if len(rows) == CHANGED_MAX:
@@ -273,11 +297,11 @@ class KeyRing:
         return int(position)
 
     def forget(self, changed: str) -> None:
-        """A key was made, or is another now, or a user's role is: the id of either."""
+        """A key, a user's role or membership, a project or an organisation is another now."""
         self._heard += 1
         self._unknown.clear()
         for header, (_, caller) in list(self._cache.items()):
-            if changed in (caller.key_id, caller.user_id):
+            if changed in _concerned(caller):
                 del self._cache[header]
 
     def _forget_all(self) -> None:
@@ -286,10 +310,14 @@ class KeyRing:
         self._cache.clear()
 
 
+def _concerned(caller: Caller) -> tuple[str, ...]:
+    return caller.key_id, caller.user_id, caller.project_id, caller.organisation_id
+
+
 async def _asked(
-    connection: psycopg.AsyncConnection[Any], query: LiteralString, values: Sequence[Any] = ()
+    connection: psycopg.AsyncConnection[Any], query: str, values: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """Rows; a connection that gives none in time is as good as none. Raises psycopg.Error."""
     with hanging_up(connection, LOOKUP_TIMEOUT_S):
-        cursor = await connection.execute(query, values)
+        cursor = await connection.execute(query.encode(), values)
         return await cursor.fetchall()

@@ -36,6 +36,7 @@ from domain.identity.api_keys import (
 from domain.identity.key_format import Environment, mask_key
 from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
 from event_store.locks import Lock
+from event_store.log.organisations import project_for_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
     from event_store.log.aggregates import Aggregates
+    from event_store.log.organisations import StoredProject
     from event_store.postgres.database import Database
 
 KEYS_MAX = 100
@@ -55,7 +57,7 @@ KEYS_MAX = 100
 NO_KEY = "no such API key"
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
-  active, deleted, coalesce(limits, '{}')
+  active, deleted, coalesce(limits, '{}'), project_id::text
 FROM api_key WHERE user_id = %s AND NOT replaced AND NOT deleted ORDER BY key_id
 """
 
@@ -79,7 +81,8 @@ class Keys:
     def create(self, user_id: UUID, account_id: UUID, new: NewKey, maker: Maker) -> Written:
         """Another key of a user.
 
-        Raises InvalidCommandError, NameTakenError, TooManyKeysError, BeyondOwnLimitsError.
+        Raises InvalidCommandError, NameTakenError, TooManyKeysError, BeyondOwnLimitsError; of a
+        project also UnknownProjectError, NotAMemberError, ActForbiddenError.
         """
         if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
             message = "a key cannot end before it begins: give an instant ahead"
@@ -92,7 +95,11 @@ class Keys:
             if maker.key is not None:
                 check_within(_asking(known, maker.key), limits)
             made = replace(new, name=name)
-            created, api_key = self._new_key(user_id, account_id, made, maker, limits)
+            project = None
+            if new.project_id is not None:
+                project = project_for_keys(connection, user_id, new.project_id)
+                account_id = project.account_id
+            created, api_key = self._new_key(user_id, account_id, made, maker, limits, project)
             self.seal(connection, created.originator_id, created.key_hash, api_key)
             self._append([created])
         return Written(key_id=str(created.originator_id), name=name, api_key=api_key)
@@ -278,6 +285,7 @@ class Keys:
         new: NewKey,
         maker: Maker,
         limits: dict[str, list[str]],
+        project: StoredProject | None = None,
     ) -> tuple[ApiKeyCreated, str]:
         api_key = new_api_key(new.environment)
         event = ApiKeyCreated(
@@ -292,6 +300,8 @@ class Keys:
             environment=str(new.environment),
             expires_at=None if new.expires_at is None else to_iso(new.expires_at),
             limits=limits,
+            project_id=None if project is None else str(project.project_id),
+            organisation_id=None if project is None else str(project.organisation_id),
         )
         return event, api_key
 

@@ -50,6 +50,8 @@ class Rotated:
     """Data keys that the old secret did not open either, left as they were."""
     retired_secrets: int = 0
     """Earlier secrets whose API keys go on."""
+    organisations: int = 0
+    """Data keys of organisations wrapped anew."""
     keys: int = 0
     """Sealed API keys that were sealed anew."""
 
@@ -101,6 +103,7 @@ def _take_over(connection: psycopg.Connection[Any], old: Vault, new: Vault, done
         message = f"the secret of {done.file} was in force before: rotate to a new one"
         raise SecretError(message)
     _rewrap_users(connection, old, new, done)
+    _rewrap_organisations(connection, old, new, done)
     _reseal_keys(connection, old, new, done)
     generations = connection.execute(
         "SELECT generation FROM installation_secret ORDER BY generation DESC"
@@ -149,6 +152,37 @@ def _rewrap_users(
                 [old.rewrap(wrapped, new), address, username, user_id],
             )
             done.users += 1
+
+
+def _rewrap_organisations(
+    connection: psycopg.Connection[Any], old: Vault, new: Vault, done: Rotated
+) -> None:
+    """Wrap their data keys anew, and hash anew who is invited."""
+    with connection.cursor("organisations") as organisations:
+        organisations.itersize = USERS_AT_ONCE
+        organisations.execute(
+            "SELECT organisation_id, wrapped_key FROM organisation WHERE wrapped_key IS NOT NULL"
+        )
+        for organisation_id, stored in organisations:
+            wrapped = bytes(stored)
+            if not old.opens(wrapped):
+                done.unreadable += 1
+                continue
+            rows = connection.execute(
+                "SELECT invitation_id, sealed_email FROM invitation WHERE organisation_id = %s",
+                [organisation_id],
+            ).fetchall()
+            for invitation_id, sealed in rows:
+                address = old.decrypt(wrapped, bytes(sealed)).decode()
+                connection.execute(
+                    "UPDATE invitation SET email_hash = %s WHERE invitation_id = %s",
+                    [new.email_hash(address), invitation_id],
+                )
+            connection.execute(
+                "UPDATE organisation SET wrapped_key = %s WHERE organisation_id = %s",
+                [old.rewrap(wrapped, new), organisation_id],
+            )
+            done.organisations += 1
 
 
 def _opened(vault: Vault, wrapped: bytes, sealed: str) -> str:

@@ -26,6 +26,19 @@ from domain.events.ledger import (
     LotExpired,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.organisations import (
+    InvitationEnded,
+    MemberInvited,
+    MemberJoined,
+    MemberLeft,
+    MemberRoleChanged,
+    OrganisationClosed,
+    OrganisationCreated,
+    OrganisationRenamed,
+    ProjectArchived,
+    ProjectCreated,
+    ProjectRenamed,
+)
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
@@ -67,5 +80,16 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     AdminRead,
     QuotaSet,
     QuotaRemoved,
+    OrganisationCreated,
+    OrganisationRenamed,
+    OrganisationClosed,
+    MemberInvited,
+    InvitationEnded,
+    MemberJoined,
+    MemberRoleChanged,
+    MemberLeft,
+    ProjectCreated,
+    ProjectRenamed,
+    ProjectArchived,
 )
 """Every event type there is, newest version of each."""

@@ -25,7 +25,8 @@ class ApiKeyCreated(Event):
     """A key exists; only its HMAC and a masked form are kept. It may end at an instant.
 
     `limits` are lists by name (`scopes`, `ip_allowlist`, `domain_referrers`, `models`,
-    `providers`); one that is not there limits nothing.
+    `providers`); one that is not there limits nothing. A key of a project draws on the account of
+    the project's organisation; without one it is its user's own.
     """
 
     TOPIC = "api_key.created.v1"
@@ -39,6 +40,8 @@ class ApiKeyCreated(Event):
     environment: str = "live"
     expires_at: str | None = None
     limits: dict[str, list[str]] = field(default_factory=dict)
+    project_id: str | None = None
+    organisation_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

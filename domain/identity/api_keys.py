@@ -80,6 +80,7 @@ class ApiKey:
     is_active: bool = True
     deleted: bool = False
     limits: dict[str, list[str]] = field(default_factory=dict)
+    project_id: str | None = None
 
     def opens(self, now: str) -> bool:
         """Whether the key opens anything at an instant."""
@@ -87,9 +88,10 @@ class ApiKey:
         return self.is_active and not (self.revoked or self.deleted or ended)
 
     def manages(self, now: str) -> bool:
-        """Whether the key may make and change keys at an instant."""
+        """Whether the key may make and change keys at an instant; a project's key never may."""
         scopes = scopes_in(self.limits)
-        return self.opens(now) and (scopes is None or Permission.WRITE_API_KEYS in scopes)
+        allowed = scopes is None or Permission.WRITE_API_KEYS in scopes
+        return self.opens(now) and self.project_id is None and allowed
 
 
 def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
@@ -106,6 +108,7 @@ def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
                 revoked=False,
                 name=event.name,
                 limits=event.limits,
+                project_id=event.project_id,
             )
         case ApiKeyRotated() if state:
             return replace(state, version=event.originator_version)

@@ -39,6 +39,8 @@ class Writing(NamedTuple):
     """None for a key without any."""
     position: int = 0
     """In the log, of the key's last event."""
+    project_id: str | None = None
+    organisation_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class KeyWritings:
                     expires_at=event.expires_at,
                     environment=event.environment,
                     limits=event.limits or None,
+                    project_id=event.project_id,
+                    organisation_id=event.organisation_id,
                 )
             case ApiKeyRotated():
                 self._rotate(event)

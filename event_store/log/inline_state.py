@@ -24,6 +24,7 @@ from domain.events.profile import UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
+from event_store.log import channels, organisations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
-KEYS_CHANNEL = "api_keys"
-"""Tells the gateways which key was made or is another now, or whose role was changed: the payload
-is the id of the key, or of the user.
-"""
-LIMITS_CHANNEL = "rate_limits"
-"""Tells the gateways that limits were set or cleared; what they are stands in the table."""
 _SET_LIMITS = (
     f"INSERT INTO rate_limit (scope, scope_id, set_by, plan, {', '.join(FIELDS)}, cleared, change) "
     f"VALUES (%(scope)s, %(scope_id)s, %(set_by)s, %(plan)s, "
@@ -53,7 +48,8 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     fact = msgspec.json.decode(stored.state)
     cursor.execute(
         "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at, "
-        "environment, limits) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "environment, limits, project_id, organisation_id) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             fact["key_hash"],
             stored.originator_id,
@@ -64,6 +60,8 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             fact.get("expires_at"),
             fact.get("environment", "live"),
             _json(fact.get("limits")),
+            fact.get("project_id"),
+            fact.get("organisation_id"),
         ],
     )
     _tell(cursor, stored)
@@ -75,9 +73,9 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute(
         "INSERT INTO api_key "
         "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced, "
-        "environment, active, deleted, limits) "
+        "environment, active, deleted, limits, project_id, organisation_id) "
         "SELECT %(key_hash)s, key_id, user_id, account_id, %(masked)s, name, revoked, expires_at, "
-        "true, environment, active, deleted, limits "
+        "true, environment, active, deleted, limits, project_id, organisation_id "
         "FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
         rotated,
     )
@@ -127,6 +125,11 @@ def _email_verified(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
 def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     """Without the data key, and without hashes, nobody is left to be found."""
     cursor.execute(
+        "DELETE FROM invitation WHERE email_hash = "
+        "(SELECT email_hash FROM user_secret WHERE user_id = %s)",
+        [stored.originator_id],
+    )
+    cursor.execute(
         "UPDATE user_secret SET wrapped_key = NULL, email_hash = NULL, username_hash = NULL, "
         "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
         [stored.originator_id],
@@ -168,7 +171,7 @@ def _tell(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "WHERE originator_id = %s AND originator_version = %s) WHERE key_id = %s",
         [stored.originator_id, stored.originator_version, stored.originator_id],
     )
-    cursor.execute("SELECT pg_notify(%s, %s)", [KEYS_CHANNEL, str(stored.originator_id)])
+    cursor.execute("SELECT pg_notify(%s, %s)", [channels.KEYS_CHANNEL, str(stored.originator_id)])
 
 
 def _json(limits: dict[str, Any] | None) -> str | None:
@@ -181,7 +184,7 @@ def _limits_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     values = {name: limits.get(name) for name in FIELDS}
     cleared = stored.topic == RateLimitsCleared.TOPIC
     cursor.execute(_SET_LIMITS, {"plan": None, **fact, **values, "cleared": cleared})
-    cursor.execute("SELECT pg_notify(%s, '')", [LIMITS_CHANNEL])
+    cursor.execute("SELECT pg_notify(%s, '')", [channels.LIMITS_CHANNEL])
 
 
 def _quota_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -231,6 +234,7 @@ HANDLERS: Mapping[str, Handler] = {
     RateLimitsCleared.TOPIC: _limits_set,
     QuotaSet.TOPIC: _quota_set,
     QuotaRemoved.TOPIC: _quota_removed,
+    **organisations.HANDLERS,
 }
 
 

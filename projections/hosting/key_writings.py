@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _STORED = (
     "SELECT key_hash, key_id::text, user_id::text, account_id::text, masked, name, revoked, "
-    "iso_instant(expires_at), replaced, environment, active, deleted, limits, position FROM api_key"
+    "iso_instant(expires_at), replaced, environment, active, deleted, limits, position, "
+    "project_id::text, organisation_id::text FROM api_key"
 )
 
 

@@ -8,7 +8,7 @@ may trail the log's head.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsourcing.persistence import MapperDeserialisationError
 
@@ -16,6 +16,7 @@ from domain.errors import DomainError
 from domain.identity.key_writings import KeyWritings
 from domain.identity.roles import UserRoles
 from domain.ledger.state import LedgerState
+from domain.organisations.memberships import Memberships
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -25,6 +26,7 @@ from projections.engine.comparison import begin_snapshot, open_checks
 from projections.hosting.calls_audit import CallsAudit
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
+from projections.hosting.memberships import membership_differences
 from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
@@ -81,6 +83,14 @@ class Report:
         self.unnamed_differences += len(found[room:])
 
 
+class Identity(NamedTuple):
+    """Who may call, folded from the log."""
+
+    keys: KeyWritings
+    roles: UserRoles
+    members: Memberships
+
+
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
     """Replay and compare; every difference is named in the report."""
     report = Report()
@@ -90,11 +100,12 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            keys, roles = KeyWritings(), UserRoles()
-            state = _replay(connection, report, checks, keys, roles)
+            keys, roles, members = KeyWritings(), UserRoles(), Memberships()
+            state = _replay(connection, report, checks, Identity(keys, roles, members))
             report.differ(*inline_differences(connection, state))
             report.differ(*key_differences(connection, keys))
             report.differ(*role_differences(connection, roles))
+            report.differ(*membership_differences(connection, members))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -106,8 +117,7 @@ def _replay(
     connection: psycopg.Connection[Any],
     report: Report,
     checks: Checks,
-    keys: KeyWritings,
-    roles: UserRoles,
+    identity: Identity,
 ) -> LedgerState:
     audit = CallsAudit(connection)
     state = LedgerState(recall=audit.recall)
@@ -126,8 +136,9 @@ def _replay(
             for fault in audit.faults(entry):
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
-            keys.apply(entry.event, entry.position)
-            roles.apply(entry.event, entry.position)
+            identity.keys.apply(entry.event, entry.position)
+            identity.roles.apply(entry.event, entry.position)
+            identity.members.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:
