@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, Request
 
 from domain.identity.permissions import ROLES, Permission
-from domain.organisations.roles import KEY_PERMISSIONS
+from domain.organisations.roles import KEY_PERMISSIONS, ActForbiddenError, NotAMemberError
 from edge.asgi import header_of
 from edge.clients import referrers_of
 from edge.errors import PERMISSION, ApiError
@@ -19,6 +19,7 @@ from edge.errors import PERMISSION, ApiError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from domain.errors import DomainError
     from domain.identity.access import Access
     from edge.asgi import Scope
     from edge.caller import Authenticate, Caller
@@ -87,6 +88,25 @@ def admit_models(limits: Access, models: Iterable[str]) -> None:
         raise ApiError(
             403, "model_not_allowed", message, kind=PERMISSION, param="model", extra=extra
         )
+
+
+def refused_act(error: DomainError) -> ApiError | None:
+    """The refusal of what somebody may not do in an organisation; None for any other error.
+
+    Whoever is no member is told no more than that there is nothing.
+    """
+    if isinstance(error, NotAMemberError):
+        message = "There is no organisation of yours with this id: GET /organisations lists them."
+        return ApiError(404, "organisation_not_found", message)
+    if isinstance(error, ActForbiddenError):
+        return ApiError(403, "member_role_too_small", sentence(error), kind=PERMISSION)
+    return None
+
+
+def sentence(error: DomainError) -> str:
+    """What a domain's error says, as a sentence."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 class Needs:

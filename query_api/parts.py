@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Request
 
+from domain.errors import DomainError
 from domain.identity.permissions import Permission
-from edge.access import Needs
+from domain.organisations.roles import check_act
+from edge.access import Needs, refused_act
 from edge.asgi import header_of
 from edge.caller import Caller
 from edge.clients import client_of
+from event_store.log.organisations import read_memberships
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fastapi.routing import APIRoute
 
+    from domain.organisations.roles import Act
     from edge.lanes import Flights, Lane
     from event_store.postgres.database import Connects
     from projections.engine.sinks.port import Sink
@@ -76,6 +82,16 @@ class ReadParts(NamedTuple):
     """Whether money and numbers of users are shown to anybody."""
     note_read: NoteRead
 
+    async def organisation_account(self, caller: Caller, organisation_id: str, act: Act) -> str:
+        """The account of an organisation in which the caller may do this.
+
+        Raises ApiError 404 for who is no member, and 403.
+        """
+        try:
+            return await self.account.run(_account_of, caller.user_id, organisation_id, act)
+        except DomainError as error:
+            raise refused_act(error) or error from None
+
     async def admin_reads(self, request: Request, caller: Caller, user_id: str | None) -> None:
         """To be awaited before a route shows a user's data (None: several users') to an admin.
 
@@ -86,6 +102,17 @@ class ReadParts(NamedTuple):
             await self.note_read(caller, user_id, route=route.path, address=client_of(request))
 
 
+def _account_of(database: Connects, user_id: str, organisation_id: str, act: Act) -> str:
+    """Raises NotAMemberError and ActForbiddenError."""
+    found = []
+    with suppress(ValueError):
+        of = UUID(organisation_id)
+        with database.connect() as connection:
+            found = read_memberships(connection, UUID(user_id), of)
+    check_act(found[0].role if found else None, act)
+    return str(found[0].account_id)
+
+
 async def _parts_of(request: Request) -> ReadParts:
     parts: ReadParts = request.app.state.read_parts
     return parts
@@ -93,6 +120,9 @@ async def _parts_of(request: Request) -> ReadParts:
 
 Parts = Annotated[ReadParts, Depends(_parts_of)]
 
+
+OrganisationReader = Annotated[Caller, Depends(Needs(Permission.READ_ORGANISATIONS).caller)]
+"""The caller of a route about an organisation's account."""
 
 _usage = Needs(Permission.READ_USAGE)
 UsageReader = Annotated[Caller, Depends(_usage.caller)]

@@ -21,6 +21,8 @@ from domain.identity.api_keys import (
     TooManyKeysError,
     UnknownKeyError,
 )
+from domain.organisations.projects import UnknownProjectError
+from domain.organisations.roles import ActForbiddenError, NotAMemberError
 from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable, unavailable
 from edge.lanes import Lane
 from event_store.log.aggregates import Aggregates
@@ -84,12 +86,20 @@ class KeyCommands:
         return command(keys)
 
 
+def _no_project() -> ApiError:
+    message = "You have no such project: GET /organisations/{id}/projects lists them."
+    return ApiError(404, "project_not_found", message, param="project_id")
+
+
 TOLD: dict[type[DomainError], Callable[[str], ApiError]] = {
     UnknownKeyError: lambda _: ApiError(404, "api_key_not_found", "You have no such API key."),
     NameTakenError: lambda text: ApiError(400, "key_name_taken", text, param="key_name"),
     TooManyKeysError: lambda text: ApiError(400, "too_many_keys", text),
     BeyondOwnLimitsError: lambda text: ApiError(403, "beyond_own_limits", text, kind=PERMISSION),
     LastKeyError: lambda text: ApiError(409, "last_key", text),
+    UnknownProjectError: lambda _: _no_project(),
+    NotAMemberError: lambda _: _no_project(),
+    ActForbiddenError: lambda text: ApiError(403, "member_role_too_small", text, kind=PERMISSION),
     KeyChangedError: lambda text: ApiError(409, "key_changed", text),
 }
 

@@ -25,6 +25,7 @@ from domain.identity.access import access_of
 from domain.identity.api_keys import UnknownKeyError
 from domain.identity.key_format import Environment
 from domain.identity.permissions import Permission
+from domain.organisations.projects import UnknownProjectError
 from edge.access import Needs
 from edge.body import read_json
 from edge.caller import Caller
@@ -66,6 +67,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
         environment=asked.environment_tag or Environment.LIVE,
         expires_at=_ahead(asked.expiration_days),
         limits=_limits(asked),
+        project_id=_project(asked.project_id),
     )
     owner = UUID(caller.user_id), UUID(caller.account_id)
     made = await commands.run(lambda keys: keys.create(*owner, new, _maker(caller)))
@@ -78,6 +80,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
             "api_key": made.api_key,
             "key_name": made.name,
             "environment_tag": new.environment,
+            "project_id": asked.project_id,
             "security_features": {
                 "ip_allowlist": asked.ip_allowlist or [],
                 "domain_referrers": asked.domain_referrers or [],
@@ -186,6 +189,14 @@ def _id_of(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise told(UnknownKeyError(text)) from None
+
+
+def _project(text: str | None) -> UUID | None:
+    """The id of a project; raises ApiError 404 for what is none."""
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        raise told(UnknownProjectError(text)) from None
 
 
 def _limits(asked: CreateKey | ChangeKey) -> Limits:

@@ -56,6 +56,7 @@ class CreateKey(_Limited):
 
     key_name: str
     environment_tag: Environment | None = None
+    project_id: str | None = None
     action: Literal["create"] | None = None
 
 

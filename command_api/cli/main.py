@@ -24,7 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, keys, roles
+from command_api.cli.people import audit, keys, organisations, roles
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -64,6 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(users.users, name="user")
 app.add_typer(keys.keys, name="key")
+app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")

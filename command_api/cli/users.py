@@ -133,7 +133,9 @@ def _end_of(key: dict[str, Any]) -> str:
 
 
 def grant(
-    user: Annotated[str, typer.Argument(help="Id or address of the user.")],
+    user: Annotated[
+        str, typer.Argument(help="Id or address of the user, or id of an organisation.")
+    ],
     amount: Annotated[str, typer.Argument(help="USD, a decimal string.")],
     kind: Annotated[GrantKind, typer.Option(help="Kind of the grant.")] = GrantKind.BONUS,
     expires_at: Annotated[
@@ -146,13 +148,12 @@ def grant(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Give credits to a user."""
+    """Give credits to a user or an organisation."""
     with commands_of(home) as (known, grants):
         nano = parse_usd(amount)
         check_grant(nano)
-        _, account_id = known.find_user(user)
         given = Grant(
-            account_id=account_id,
+            account_id=known.find_account(user),
             amount=nano,
             kind=kind,
             reason=reason,

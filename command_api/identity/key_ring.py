@@ -64,11 +64,8 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
 FROM api_key WHERE key_hash = ANY(%s)
 """
 _WATCHED = (
-    ("api_key", "key_id"),
-    ("user_role", "user_id"),
-    ("organisation_member", "user_id"),
-    ("organisation", "organisation_id"),
-    ("project", "project_id"),
+    *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
+    *(("organisation", "organisation_id"), ("project", "project_id")),
 )
 """Tables that say where in the log a row last changed, and whose keys that concerns."""
 _CHANGED = (

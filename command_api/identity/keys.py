@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from event_store.log.organisations import StoredProject
     from event_store.postgres.database import Database
 
-KEYS_MAX = 100
-"""Most keys of a user, where no setting says otherwise."""
+KEYS_MAX = 100  # Of a user, where no setting says otherwise.
 NO_KEY = "no such API key"
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
@@ -81,8 +80,8 @@ class Keys:
     def create(self, user_id: UUID, account_id: UUID, new: NewKey, maker: Maker) -> Written:
         """Another key of a user.
 
-        Raises InvalidCommandError, NameTakenError, TooManyKeysError, BeyondOwnLimitsError; of a
-        project also UnknownProjectError, NotAMemberError, ActForbiddenError.
+        Raises InvalidCommandError, NameTakenError, TooManyKeysError, BeyondOwnLimitsError, and what
+        `project_for_keys` raises.
         """
         if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
             message = "a key cannot end before it begins: give an instant ahead"
@@ -95,10 +94,8 @@ class Keys:
             if maker.key is not None:
                 check_within(_asking(known, maker.key), limits)
             made = replace(new, name=name)
-            project = None
-            if new.project_id is not None:
-                project = project_for_keys(connection, user_id, new.project_id)
-                account_id = project.account_id
+            project = project_for_keys(connection, user_id, new.project_id)
+            account_id = project.account_id if project else account_id
             created, api_key = self._new_key(user_id, account_id, made, maker, limits, project)
             self.seal(connection, created.originator_id, created.key_hash, api_key)
             self._append([created])

@@ -209,6 +209,20 @@ class Users:
             raise InvalidCommandError(message)
         return row[0], row[1]
 
+    def find_account(self, owner: str) -> UUID:
+        """The account of a user, named by id or address, or of an organisation, by its id.
+
+        Raises InvalidCommandError.
+        """
+        with self._database.connect() as connection:
+            row = connection.execute(
+                "SELECT account_id FROM organisation WHERE organisation_id::text = %s", [owner]
+            ).fetchone()
+        if row is None:
+            return self.find_user(owner)[1]
+        account: UUID = row[0]
+        return account
+
     def find_key(self, key: str) -> UUID:
         """The id of a key that is named by it or by itself; raises UnknownKeyError."""
         return find_key(self._database, self._vault, key)

@@ -45,9 +45,16 @@ FROM user_secret u LEFT JOIN credit_account a USING (account_id) WHERE u.user_id
 class Profiles:
     """The commands; one for each process."""
 
-    def __init__(self, people: People, verify: Callable[[UUID, str], Awaitable[None]]) -> None:
-        """`verify` asks for a mail to a user's address, for a request of this origin."""
-        self._people, self._verify = people, verify
+    def __init__(
+        self,
+        people: People,
+        verify: Callable[[UUID, str], Awaitable[None]],
+        leave: Callable[[UUID], list[Event]],
+    ) -> None:
+        """`verify` asks for a mail to a user's address, for a request of this origin; `leave` says
+        what else somebody's leaving means, or raises ApiError 409.
+        """
+        self._people, self._verify, self._leave = people, verify, leave
 
     async def shown(self, caller: Caller) -> dict[str, Any]:
         """The caller's profile. Raises ApiError 401 or 503."""
@@ -62,7 +69,7 @@ class Profiles:
         return await self.shown(caller)
 
     async def delete(self, caller: Caller) -> None:
-        """Destroy the caller's data key, and revoke all keys. Raises ApiError 401 or 503."""
+        """Destroy the caller's data key, and revoke all keys. Raises ApiError 401, 409 or 503."""
         await self._people.run(self._delete, UUID(caller.user_id))
 
     def _read(self, user_id: UUID) -> dict[str, Any]:
@@ -201,6 +208,6 @@ class Profiles:
                     new_envelope(f"user:{user_id}"),
                     reason="the user left",
                 )
-            return events
+            return events + self._leave(user_id)
 
         self._people.tell(user_id, leaving)

@@ -20,6 +20,8 @@ from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
+from command_api.organisations import project_routes
+from command_api.organisations import routes as organisation_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
 from command_api.serving.docs_page import add_docs_page
@@ -85,6 +87,8 @@ ROUTERS = (
     ranking_routes.router,
     sign_in_routes.router,
     profile_routes.router,
+    organisation_routes.router,
+    project_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,

@@ -11,8 +11,10 @@ from command_api.composition import mailer_of
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
+from command_api.organisations.desk import OrganisationDesk
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
+from command_api.sign_in.attempts import Attempts
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 
@@ -32,7 +34,16 @@ class Slices:
         """Nothing is connected yet."""
         self._people = People(database, vault)
         self._sign_in = SignIn(settings, database, self._people, mailer_of(settings))
-        self._profiles = Profiles(self._people, self._sign_in.send_verification)
+        self._organisations = OrganisationDesk(
+            self._people,
+            count=Attempts(vault).invitation,
+            send=self._sign_in.send,
+            public_url=settings.mail.public_url,
+            forget=gateway.keys.forget,
+        )
+        self._profiles = Profiles(
+            self._people, self._sign_in.send_verification, self._organisations.gone
+        )
         self._keys = KeyCommands(
             database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
         )
@@ -46,6 +57,7 @@ class Slices:
         """Hang on the application's state what the slices' routes look for there."""
         state.authenticate = self._callers.authenticate
         state.sign_in = self._sign_in
+        state.organisations = self._organisations
         state.profiles = self._profiles
         state.key_commands = self._keys
         state.admin_desk = self._desk

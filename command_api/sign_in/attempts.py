@@ -52,6 +52,8 @@ ORIGIN = Limit("origin", 100, QUARTER_S)
 ACCOUNT = Limit("account", 50, QUARTER_S)
 RESETS_OF_ORIGIN = Limit("resets", 20, HOUR_S)
 RESETS_OF_ADDRESS = Limit("resets-address", 3, HOUR_S)
+INVITATIONS_OF_USER = Limit("invitations", 50, HOUR_S)
+INVITATIONS_OF_ADDRESS = Limit("invitations-address", 3, HOUR_S)
 TOKENS_OF_ORIGIN = Limit("tokens", 60, QUARTER_S)
 
 
@@ -71,6 +73,11 @@ class Attempts:
     def within(self, connection: psycopg.Connection[Any], limit: Limit, *who: str) -> bool:
         """One more attempt, for those who must not be told: whether it is within the limit."""
         return not self._over(connection, limit, *who)
+
+    def invitation(self, connection: psycopg.Connection[Any], user: str, email: str) -> None:
+        """One more invitation of a user to an address; raises ApiError 429."""
+        self.count(connection, INVITATIONS_OF_USER, user)
+        self.count(connection, INVITATIONS_OF_ADDRESS, email)
 
     def sign_in(
         self, connection: psycopg.Connection[Any], origin: str, email: str, user_id: UUID | None

@@ -85,21 +85,6 @@ def check_name(name: str, what: str = "a project") -> str:
     return name
 
 
-def create_project(
-    project_id: UUID, organisation_id: str, account_id: str, name: str, by: By, stamp: Stamp
-) -> ProjectCreated:
-    """A new project. Raises InvalidCommandError."""
-    return ProjectCreated(
-        originator_id=project_id,
-        originator_version=1,
-        **stamp,
-        **by.told(),
-        organisation_id=organisation_id,
-        account_id=account_id,
-        name=check_name(name),
-    )
-
-
 def rename_project(state: Project | None, name: str, by: By, stamp: Stamp) -> list[ProjectRenamed]:
     """Give a project another name. Raises UnknownProjectError and InvalidCommandError."""
     known, name = _living(state), check_name(name)

@@ -20,7 +20,7 @@ from domain.events.identity import (
     ApiKeyRotated,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
-from domain.events.profile import UserDeleted
+from domain.events.profile import EmailChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
@@ -122,13 +122,20 @@ def _email_verified(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     )
 
 
-def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
-    """Without the data key, and without hashes, nobody is left to be found."""
+def _address_given_up(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Who is invited by an address that is no more theirs could not accept; `email_hash` is still
+    that address's.
+    """
     cursor.execute(
         "DELETE FROM invitation WHERE email_hash = "
         "(SELECT email_hash FROM user_secret WHERE user_id = %s)",
         [stored.originator_id],
     )
+
+
+def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Without the data key, and without hashes, nobody is left to be found."""
+    _address_given_up(cursor, stored)
     cursor.execute(
         "UPDATE user_secret SET wrapped_key = NULL, email_hash = NULL, username_hash = NULL, "
         "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
@@ -226,6 +233,7 @@ HANDLERS: Mapping[str, Handler] = {
     ApiKeyRotated.TOPIC: _key_rotated,
     ApiKeyRevoked.TOPIC: _key_revoked,
     EmailVerified.TOPIC: _email_verified,
+    EmailChanged.TOPIC: _address_given_up,
     SessionEnded.TOPIC: _session_ended,
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,

@@ -203,6 +203,45 @@ def read_memberships(
     ]
 
 
+def read_owners(connection: psycopg.Connection[Any], organisation_id: UUID) -> list[Membership]:
+    """An organisation that is open, as its owner has it; nothing where there is none."""
+    row = connection.execute(
+        "SELECT organisation_id, account_id, false, wrapped_key, name_ciphertext FROM organisation "
+        "WHERE organisation_id = %s AND NOT closed",
+        [organisation_id],
+    ).fetchone()
+    if row is None:
+        return read_memberships(connection, organisation_id, organisation_id)
+    return [Membership(row[0], row[1], MemberRole.OWNER, *row[2:])]
+
+
+class Summary(NamedTuple):
+    """An organisation for an operator; names are not shown."""
+
+    organisation_id: str
+    account_id: str
+    members: int
+    projects: int
+    closed: bool
+
+
+def read_organisations(
+    connection: psycopg.Connection[Any], *, after: str = "", limit: int = LISTED_MAX
+) -> list[Summary]:
+    """Organisations in the order of their ids, which is that of their making, from behind one."""
+    rows = connection.execute(
+        "SELECT o.organisation_id::text, o.account_id::text, "
+        "(SELECT count(*) FROM organisation_member m "
+        "WHERE m.organisation_id = o.organisation_id AND m.role IS NOT NULL), "
+        "(SELECT count(*) FROM project p "
+        "WHERE p.organisation_id = o.organisation_id AND NOT p.archived), o.closed "
+        "FROM organisation o WHERE o.organisation_id::text > %s "
+        "ORDER BY o.organisation_id LIMIT %s",
+        [after, min(limit, LISTED_MAX)],
+    ).fetchall()
+    return [Summary(*row) for row in rows]
+
+
 def read_members(connection: psycopg.Connection[Any], organisation_id: UUID) -> list[Member]:
     """The members of an organisation, who joined first first."""
     rows = connection.execute(
@@ -231,12 +270,14 @@ def read_project(connection: psycopg.Connection[Any], project_id: UUID) -> Store
 
 
 def project_for_keys(
-    connection: psycopg.Connection[Any], user_id: UUID, project_id: UUID
-) -> StoredProject:
-    """A project that a user may make keys of.
+    connection: psycopg.Connection[Any], user_id: UUID, project_id: UUID | None
+) -> StoredProject | None:
+    """A project that a user may make keys of; None where none is named.
 
     Raises UnknownProjectError, NotAMemberError, ActForbiddenError.
     """
+    if project_id is None:
+        return None
     found = read_project(connection, project_id)
     if found is None or found.archived:
         message = "there is no such project, or it was archived"

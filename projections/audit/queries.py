@@ -29,6 +29,8 @@ class Wanted(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
     below: int | None = None
+    account_id: UUID | None = None
+    """Of an organisation: what concerns it, its projects and their keys."""
 
 
 _COLUMNS = ", ".join(
@@ -44,6 +46,11 @@ SELECT {_COLUMNS} FROM {AUDIT.view} a
 LEFT JOIN api_key k ON k.key_id = a.key_id AND NOT k.replaced
 LEFT JOIN user_secret u ON u.account_id = a.account_id
 """
+
+
+_KEYS_OF_PROJECTS = (
+    "key_id IN (SELECT key_id FROM api_key WHERE account_id = %s AND project_id IS NOT NULL)"
+)
 
 
 def read_audit(select: Select, wanted: Wanted, *, limit: int, offset: int = 0) -> list[Line]:
@@ -75,6 +82,11 @@ def _positions(select: Select, wanted: Wanted, *, most: int | None) -> tuple[str
     ways: list[tuple[str, list[Any]]] = [("true", [])]
     if wanted.key_id is not None:
         ways = [("key_id = %s", [wanted.key_id])]
+    elif wanted.account_id is not None:
+        ways = [
+            ("account_id = %s", [wanted.account_id]),
+            (_KEYS_OF_PROJECTS, [wanted.account_id]),
+        ]
     elif wanted.user_id is not None:
         keys = select("SELECT DISTINCT key_id FROM api_key WHERE user_id = %s", [wanted.user_id])
         ways = [

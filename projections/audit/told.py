@@ -22,6 +22,19 @@ from domain.events.identity import (
 )
 from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.organisations import (
+    InvitationEnded,
+    MemberInvited,
+    MemberJoined,
+    MemberLeft,
+    MemberRoleChanged,
+    OrganisationClosed,
+    OrganisationCreated,
+    OrganisationRenamed,
+    ProjectArchived,
+    ProjectCreated,
+    ProjectRenamed,
+)
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
@@ -38,6 +51,8 @@ class Subject(StrEnum):
     USER = "user"
     KEY = "key"
     ACCOUNT = "account"
+    ORGANISATION = "organisation"
+    PROJECT = "project"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -64,7 +79,8 @@ class Told:
 
 
 _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_id")
-_KEY = ("name", "masked", "environment", "expires_at")
+_KEY = ("name", "masked", "environment", "expires_at", "project_id")
+_ORGANISATION = Subject.ORGANISATION
 
 TOLD: Mapping[type[Event], Told] = {
     UserRegistered: Told("user.registered", Subject.USER),
@@ -106,6 +122,28 @@ TOLD: Mapping[type[Event], Told] = {
     CreditsGranted: Told(
         "credits.granted", Subject.ACCOUNT, after=same(*_GRANT), subject_in="account_id"
     ),
+    OrganisationCreated: Told("organisation.created", _ORGANISATION),
+    OrganisationRenamed: Told("organisation.renamed", _ORGANISATION),
+    OrganisationClosed: Told("organisation.closed", _ORGANISATION),
+    MemberInvited: Told(
+        "member.invited", _ORGANISATION, after=same("invitation_id", "role", "expires_at")
+    ),
+    InvitationEnded: Told("invitation.ended", _ORGANISATION, after=same("invitation_id", "how")),
+    MemberJoined: Told(
+        "member.joined", _ORGANISATION, after=same("user_id", "role", "invitation_id")
+    ),
+    MemberRoleChanged: Told(
+        "member.role_changed",
+        _ORGANISATION,
+        {"user_id": "user_id", "role": "from_role"},
+        {"user_id": "user_id", "role": "to_role"},
+    ),
+    MemberLeft: Told("member.left", _ORGANISATION, same("user_id", "role"), same("how")),
+    ProjectCreated: Told("project.created", Subject.PROJECT, after=same("name")),
+    ProjectRenamed: Told(
+        "project.renamed", Subject.PROJECT, {"name": "from_name"}, {"name": "to_name"}
+    ),
+    ProjectArchived: Told("project.archived", Subject.PROJECT),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -1,4 +1,4 @@
-"""GET /user/balance and /user/credit-transactions: the caller's own account."""
+"""Balance and statement of the caller's own account, and of an organisation's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from domain.organisations.roles import Act
 from edge.replies import check_page, instant_of, json_reply, usd
 from query_api.account.queries import read_balance, read_transactions
-from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
+from query_api.parts import (  # noqa: TC001 - FastAPI reads annotations at run time.
+    OrganisationReader,
+    Parts,
+    ReadParts,
+    UsageReader,
+)
 
 DEFAULT_PAGE = 50
+Since = Annotated[str | None, Query(alias="from")]
+Until = Annotated[str | None, Query(alias="to")]
 
 router = APIRouter()
 
@@ -29,6 +37,22 @@ async def balance(parts: Parts, caller: UsageReader) -> Response:
     )
 
 
+@router.get("/organisations/{organisation_id}/balance")
+async def organisation_balance(
+    organisation_id: str, parts: Parts, caller: OrganisationReader
+) -> Response:
+    """What the keys of an organisation's projects can spend."""
+    account = await parts.organisation_account(caller, organisation_id, Act.MONEY)
+    found = await parts.account.run(read_balance, account, wait_s=parts.wait_s)
+    return json_reply(
+        {
+            "organisation_id": organisation_id,
+            "credits": usd(found["available_nano_usd"]),
+            **found,
+        }
+    )
+
+
 @router.get("/user/credit-transactions")
 async def transactions(
     parts: Parts,
@@ -36,14 +60,43 @@ async def transactions(
     limit: int = DEFAULT_PAGE,
     offset: int = 0,
     transaction_type: str | None = None,
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> Response:
     """The statement, newest first; charges are negative. Days and instants are in UTC."""
+    return await _statement(
+        parts, caller.account_id, (limit, offset), transaction_type, (since, until)
+    )
+
+
+@router.get("/organisations/{organisation_id}/credit-transactions")
+async def organisation_transactions(
+    organisation_id: str,
+    parts: Parts,
+    caller: OrganisationReader,
+    limit: int = DEFAULT_PAGE,
+    offset: int = 0,
+    transaction_type: str | None = None,
+    since: Since = None,
+    until: Until = None,
+) -> Response:
+    """The statement of an organisation, as that of a user."""
+    account = await parts.organisation_account(caller, organisation_id, Act.MONEY)
+    return await _statement(parts, account, (limit, offset), transaction_type, (since, until))
+
+
+async def _statement(
+    parts: ReadParts,
+    account_id: str,
+    page: tuple[int, int],
+    transaction_type: str | None,
+    time: tuple[str | None, str | None],
+) -> Response:
+    (limit, offset), (since, until) = page, time
     check_page(limit, offset, most=parts.page_max)
     lines, total, sums = await parts.account.run(
         read_transactions,
-        caller.account_id,
+        account_id,
         limit=limit,
         offset=offset,
         transaction_type=transaction_type,

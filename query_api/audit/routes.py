@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from domain.identity.permissions import Permission
+from domain.organisations.roles import Act
 from edge.access import Needs, admit
 from edge.caller import Caller
 from edge.errors import ApiError, bad_request
@@ -26,7 +27,7 @@ from query_api.audit.queries import (
     shown_of_role,
     user_exists,
 )
-from query_api.parts import Parts, ReadParts  # noqa: TC001 - FastAPI reads annotations.
+from query_api.parts import OrganisationReader, Parts, ReadParts  # noqa: TC001 - FastAPI reads annotations.
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,6 +122,29 @@ async def audit(  # noqa: PLR0913, PLR0917 - the parameters are the route's cont
             "limit": most,
             "offset": offset,
             "next_cursor": lines[-1].position if len(lines) == most else None,
+        }
+    )
+
+
+@router.get("/organisations/{organisation_id}/audit")
+async def organisation_audit(
+    organisation_id: str,
+    parts: Parts,
+    caller: OrganisationReader,
+    action: str | None = None,
+    limit: int = PAGE,
+    cursor: Annotated[int | None, Query(ge=1, le=POSITION_MAX)] = None,
+) -> Response:
+    """Who did what to an organisation, its members, projects and keys; newest first."""
+    check_page(limit, 0, most=parts.page_max)
+    account = await parts.organisation_account(caller, organisation_id, Act.AUDIT)
+    wanted = Wanted(actions=_actions(action), below=cursor, account_id=UUID(account))
+    lines = await parts.account.run(audit_page, wanted, limit=limit, offset=0, wait_s=parts.wait_s)
+    return json_reply(
+        {
+            "logs": [shown(each, caller.user_id) for each in lines],
+            "limit": limit,
+            "next_cursor": lines[-1].position if len(lines) == limit else None,
         }
     )
 

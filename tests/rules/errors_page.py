@@ -121,6 +121,33 @@ def _kind(call: ast.Call) -> str | None:
 
 LATER = "Try again after `Retry-After`"
 MEANINGS = {
+    "already_member": ("They are a member of the organisation.", "Give them another role instead."),
+    "invitation_not_found": (
+        "No open invitation of this id is for the caller's verified address.",
+        "Verify the address that was invited; else ask for another invitation.",
+    ),
+    "last_owner": (
+        "Without them an organisation had no owner.",
+        "Hand it over with `POST /organisations/{id}/transfer`, or close it, first.",
+    ),
+    "member_not_found": ("The organisation has no such member.", "`GET` its members."),
+    "member_role_too_small": (
+        "What the caller is in the organisation does not allow it.",
+        "Ask one of those whom the message names.",
+    ),
+    "organisation_changed": ("Others change the organisation at this moment.", "Try again."),
+    "organisation_not_found": (
+        "No organisation of this id is the caller's, or it was closed.",
+        "`GET /organisations` lists those that are.",
+    ),
+    "personal_organisation": (
+        "It is the caller's own, and has nobody else in it.",
+        "Make another one with `POST /organisations`.",
+    ),
+    "project_not_found": (
+        "No project of this id is the organisation's, or the caller's; or it was archived.",
+        "`GET /organisations/{id}/projects` lists them.",
+    ),
     "already_registered": (
         "A user has this address or this name.",
         "Sign in, or register another one.",

@@ -33,6 +33,7 @@ from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
+from tests.support.organisations import tell_organisations
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -82,6 +83,7 @@ class History:
         tell_roles(database, [UUID(each.user_id) for each in made[:2]])
         tell_refusals(database, made[0].key_id)
         tell_quotas(database, self.callers[0][0])
+        tell_organisations(database, made[0].user_id, made[-1].user_id)
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""

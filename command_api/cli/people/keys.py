@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID  # noqa: TC003 - typer reads annotations at run time.
 
 import typer
 
@@ -73,6 +74,9 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
         str | None, typer.Option(help="What it is for; one of its own for each key of a user.")
     ] = None,
     environment: Annotated[Environment, typer.Option(help="Stands in the key.")] = Environment.LIVE,
+    project: Annotated[
+        UUID | None, typer.Option(help="Id of the project whose organisation pays.")
+    ] = None,
     expires_at: Ends = None,
     scope: Scopes = None,
     ip: Addresses = None,
@@ -91,6 +95,7 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
             environment=environment,
             expires_at=end,
             limits=_lists(scope, ip, referrer, model, provider),
+            project_id=project,
         )
         made = known.create(user, new)
         told = {"key_id": made.key_id, "api_key": made.api_key, "name": made.name}

@@ -31,8 +31,10 @@ ARGUMENTS = {
     "audit export": ["--json"],
     "role show": [str(UUID(int=7))],
     "user show": [str(UUID(int=7))],
+    "org show": [str(UUID(int=7))],
 }
 OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
+OF_A_MEMBER = [str(UUID(int=7)), "ann@example.com", "--reason", "test"]
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
@@ -41,6 +43,14 @@ CHANGING = {
     "key revoke": [str(UUID(int=7))],
     "role set": ["ann@example.com", "admin", "--reason", "test"],
     "grant": ["ann@example.com", "5"],
+    "org create": ["Example", "--owner", "ann@example.com"],
+    "org add": [*OF_A_MEMBER[:2], "viewer", *OF_A_MEMBER[2:]],
+    "org role": [*OF_A_MEMBER[:2], "viewer", *OF_A_MEMBER[2:]],
+    "org remove": OF_A_MEMBER,
+    "org transfer": OF_A_MEMBER,
+    "org close": [str(UUID(int=7)), "--reason", "test"],
+    "org project": [str(UUID(int=7)), "search"],
+    "org archive": [str(UUID(int=7)), str(UUID(int=8)), "--reason", "test"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],

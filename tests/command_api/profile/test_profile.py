@@ -99,13 +99,14 @@ def test_who_leaves_is_read_nowhere_any_more(ann: Person, gateway: RunningGatewa
     user.delete_key(user.create_key(ann.address, "gone before")[0])
     _, key = user.create_key(ann.address, "spare")
     user.close()
+    _invite(gateway, ann.address, "new@example.com")
     _put(ann, name="Ann Example", preferences={"theme": "dark-theme"})
     _put(ann, email="new@example.com")
     ann.post("/auth/verify-email", token=ann.token("Verify"))
     body = {"model": "simulator/echo", "messages": [{"role": "user", "content": "Hi"}]}
     shown = {"authorization": f"Bearer {key}"}
     assert ann.client.post("/v1/chat/completions", json=body, headers=shown).status_code == 200
-    wrapped = _one(gateway.database, "SELECT wrapped_key FROM user_secret")
+    wrapped = _one(gateway.database, "SELECT wrapped_key FROM user_secret ORDER BY user_id LIMIT 1")
     assert _leave(ann).status_code == 400
     assert _leave(ann, confirmation="yes").status_code == 400
     found = _leave(ann, confirmation="DELETE_ACCOUNT")
@@ -115,6 +116,7 @@ def test_who_leaves_is_read_nowhere_any_more(ann: Person, gateway: RunningGatewa
         lambda: ann.client.post("/v1/chat/completions", json=body, headers=shown).status_code == 401
     )
     ann.login(401)
+    assert _one(gateway.database, "SELECT count(*) FROM invitation") == 0
     everything = _dump(gateway.database)
     for secret in (*SECRETS, PASSWORD):
         assert secret not in everything
@@ -153,6 +155,15 @@ def test_addresses_survive_a_rotation_of_the_secret(gateway: RunningGateway) -> 
         users.close()
     hashed = _one(gateway.database, "SELECT username_hash FROM user_secret")
     assert bytes(hashed) == vault.username_hash("Ann-the-Great")
+
+
+def _invite(gateway: RunningGateway, *addresses: str) -> None:
+    """Somebody else's organisation invites these addresses."""
+    with gateway.client(gateway.user(0)) as client:
+        made = client.post("/organisations", json={"name": "Example"}).json()
+        path = f"/organisations/{made['id']}/invitations"
+        for address in addresses:
+            assert client.post(path, json={"email": address}).status_code == 200
 
 
 def _one(database: Database, sql: str) -> Any:

@@ -398,6 +398,19 @@ CHECKS = {
             function("ledger_append", "ledger_append_bound"),
         ),
     ),
+    "0048_organisation": Check(
+        (no_table("organisation"), no(column("api_key", "project_id"))),
+        (
+            table("organisation", never="DELETE"),
+            table("organisation_member", never="DELETE"),
+            table("project", never="DELETE"),
+            table("invitation", may="SELECT, INSERT, UPDATE, DELETE"),
+            column("api_key", "project_id"),
+            column("api_key", "organisation_id"),
+            "to_regclass('project_name_idx') IS NOT NULL",
+            "to_regclass('invitation_address_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -542,6 +555,19 @@ SEEDS = (
         LATEST,
         "INSERT INTO rate_limit (scope, scope_id, set_by, requests_per_minute, cleared, change) "
         "VALUES ('key', gen_random_uuid(), 'owner', 5, false, 1)",
+    ),
+    Seed(
+        NAMES.index("0048_organisation") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO organisation (organisation_id, account_id, name_ciphertext, "
+        "position) VALUES (gen_random_uuid(), gen_random_uuid(), '00', 1) RETURNING *), "
+        "member AS (INSERT INTO organisation_member (organisation_id, user_id, role, position) "
+        "SELECT organisation_id, gen_random_uuid(), 'owner', 1 FROM made), "
+        "invited AS (INSERT INTO invitation (invitation_id, organisation_id, role, email_hash, "
+        "sealed_email, expires_at) SELECT gen_random_uuid(), organisation_id, 'viewer', '', '', "
+        "clock_timestamp() FROM made) "
+        "INSERT INTO project (project_id, organisation_id, account_id, name, position) "
+        "SELECT gen_random_uuid(), organisation_id, account_id, 'search', 2 FROM made",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -452,6 +452,29 @@ def test_a_key_that_is_not_the_logs_is_named(
     assert any(each.startswith("api_key ") and said in each for each in found(good, copy))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE organisation_member SET role = 'viewer' WHERE role = 'owner'", "member "),
+        ("UPDATE organisation_member SET role = 'owner' WHERE role IS NULL", "member "),
+        ("DELETE FROM organisation_member", "member "),
+        ("UPDATE organisation SET account_id = gen_random_uuid()", "organisation "),
+        ("UPDATE organisation SET closed = NOT closed", "organisation "),
+        ("DELETE FROM organisation", "organisation "),
+        ("UPDATE project SET account_id = gen_random_uuid()", "project "),
+        ("UPDATE project SET organisation_id = gen_random_uuid()", "project "),
+        ("UPDATE project SET archived = NOT archived", "project "),
+        ("DELETE FROM project", "project "),
+    ],
+)
+def test_a_membership_that_is_not_the_logs_is_named(
+    change: str, said: str, good: Database, copy: Connection
+) -> None:
+    """Who is what in which organisation is a cache of the log (P8, rule: access)."""
+    copy.execute(change)
+    assert any(each.startswith(said) for each in found(good, copy))
+
+
 def test_calls_that_were_let_go_are_read_anew(
     good: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,140 @@
+"""What the routes are given: who acts, on which thread, and what refusals become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NamedTuple, ParamSpec, TypeVar
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import PersistenceError
+from fastapi import Depends, Request
+
+from command_api.organisations.commands import Organisations
+from command_api.organisations.invitations import Invitations
+from command_api.organisations.mails import invited
+from command_api.organisations.projects import Projects
+from command_api.organisations.store import ChangedMeanwhileError, PersonalOrganisationError
+from domain.errors import DomainError
+from domain.identity.api_keys import KeyChangedError, UnknownKeyError
+from domain.organisations.organisation import (
+    AlreadyMemberError,
+    By,
+    LastOwnerError,
+    UnknownInvitationError,
+    UnknownMemberError,
+)
+from domain.organisations.projects import UnknownProjectError
+from edge.access import refused_act, sentence
+from edge.clients import client_of
+from edge.errors import ApiError, bad_request, ledger_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from command_api.identity.people import People
+    from command_api.organisations.invitations import Counts
+    from domain.events.base import Event
+    from edge.caller import Caller
+    from providers.mail.port import Mail
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+TOLD: dict[type[DomainError], Callable[[str], ApiError]] = {
+    UnknownKeyError: lambda _: ApiError(
+        404, "api_key_not_found", "The organisation has no such API key."
+    ),
+    UnknownMemberError: lambda text: ApiError(404, "member_not_found", text),
+    UnknownInvitationError: lambda _: ApiError(
+        404,
+        "invitation_not_found",
+        "There is no such invitation for your verified address: GET /user/invitations lists them.",
+    ),
+    UnknownProjectError: lambda text: ApiError(404, "project_not_found", text),
+    AlreadyMemberError: lambda text: ApiError(409, "already_member", text),
+    LastOwnerError: lambda text: ApiError(409, "last_owner", text),
+    PersonalOrganisationError: lambda text: ApiError(409, "personal_organisation", text),
+    ChangedMeanwhileError: lambda text: ApiError(409, "organisation_changed", text),
+    KeyChangedError: lambda text: ApiError(409, "key_changed", text),
+}
+"""By the refusal of a command; any other is 400 `invalid_value`."""
+
+
+def told(error: DomainError) -> ApiError:
+    """What a caller is told of a command that was refused."""
+    found = refused_act(error)
+    if found is not None:
+        return found
+    text, make = sentence(error), TOLD.get(type(error))
+    return bad_request("invalid_value", text) if make is None else make(text)
+
+
+class Acting(NamedTuple):
+    """A caller, as commands name who acts."""
+
+    user_id: UUID
+    by: By
+    actor: str
+
+
+class OrganisationDesk:
+    """One for each process."""
+
+    def __init__(
+        self,
+        people: People,
+        *,
+        count: Counts,
+        send: Callable[[Mail], None],
+        public_url: str | None,
+        forget: Callable[[str], None],
+    ) -> None:
+        """`send` hands a mail over soon; `forget` is told whose keys are to be looked up anew."""
+        self._people, self._send, self._public_url = people, send, public_url
+        self.forget = forget
+        self.organisations = Organisations(people)
+        self.invitations = Invitations(self.organisations.store, count)
+        self.projects = Projects(self.organisations.store)
+
+    async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:
+        """What a command gives, on the lane of people. Raises ApiError."""
+        try:
+            return await self._people.run(work, *values, **named)
+        except DomainError as error:
+            raise told(error) from None
+        except (PersistenceError, psycopg.OperationalError):
+            raise ledger_unavailable() from None
+
+    def acting(self, caller: Caller, request: Request) -> Acting:
+        """Who acts, from where."""
+        address = client_of(request)
+        origin = "origin-" + self._people.vault.pseudonym("origin", address) if address else ""
+        return Acting(UUID(caller.user_id), By(caller.user_id, origin), caller.actor)
+
+    def gone(self, user_id: UUID) -> list[Event]:
+        """What leaving the house means here: to be appended with it. Raises ApiError 409."""
+        by, actor = By(str(user_id)), f"user:{user_id}"
+        try:
+            return self.organisations.leave_all(user_id, by, actor)
+        except DomainError as error:
+            raise told(error) from None
+
+    def mail_invitation(self, address: str, organisation: str, role: str) -> None:
+        """Tell somebody that they are invited."""
+        self._send(invited(address, organisation, role, self._public_url))
+
+
+async def _desk_of(request: Request) -> OrganisationDesk:
+    desk: OrganisationDesk = request.app.state.organisations
+    return desk
+
+
+Desk = Annotated[OrganisationDesk, Depends(_desk_of)]
+
+
+def id_of(text: str, error: type[DomainError]) -> UUID:
+    """An id of a path; raises the ApiError that there is nothing with it, for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise told(error(f"there is nothing with the id {text[:64]!r}")) from None
