@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -12,8 +13,10 @@ from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
 from command_api.composition import vault_of
 from command_api.identity.users import Users
 from command_api.limits.commands import SYSTEM, LimitCommands, list_limits
+from domain.errors import InvalidCommandError
 from domain.limits.rates import BURST_MAX, CONCURRENCY_MAX, LIMIT_MAX, PLANS, LimitScope, SetBy
 from domain.limits.settings import Target
+from event_store.log.organisations import read_owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,20 +27,32 @@ ACTOR = "operator:cli"
 
 Key = Annotated[str | None, typer.Option("--key", help="A key's id, or the key itself.")]
 User = Annotated[str | None, typer.Option("--user", help="Id or address of a user.")]
+Organisation = Annotated[UUID | None, typer.Option("--organisation", help="Id of an organisation.")]
 System = Annotated[bool, typer.Option("--system", help="All callers together.")]
 Count = Annotated[int | None, typer.Option(min=0, max=LIMIT_MAX, help="0 admits nothing.")]
 
 
 @contextmanager
 def target_of(
-    home: Path | None, key: str | None, user: str | None, *, system: bool
+    home: Path | None,
+    key: str | None,
+    user: str | None,
+    organisation: UUID | None,
+    *,
+    system: bool,
 ) -> Iterator[tuple[LimitCommands, Target]]:
     """The commands, and whose limits are meant; exactly one must be named."""
-    if sum((key is not None, user is not None, system)) != 1:
-        fail("name one of --key, --user and --system")
+    if sum((key is not None, user is not None, organisation is not None, system)) != 1:
+        fail("name one of --key, --user, --organisation and --system")
     with opened(home, create=False, prepare=False) as (settings, database):
         target = SYSTEM
-        if not system:
+        if organisation is not None:
+            with database.connect() as connection:
+                if not read_owners(connection, organisation):
+                    message = f"there is no organisation {organisation}, or it was closed"
+                    raise InvalidCommandError(message)
+            target = Target(LimitScope.ORGANISATION, str(organisation), SetBy.OPERATOR)
+        elif not system:
             known = Users(database, vault_of(settings, database), actor=ACTOR)
             try:
                 if key is not None:
@@ -58,9 +73,11 @@ def target_of(
 def limit_set(  # noqa: PLR0913, PLR0917 - each limit is an option.
     key: Key = None,
     user: User = None,
+    organisation: Organisation = None,
     system: System = False,
     plan: Annotated[
-        str | None, typer.Option(help=f"A user's ceiling and preset: {', '.join(PLANS)}.")
+        str | None,
+        typer.Option(help=f"A user's or organisation's ceiling and preset: {', '.join(PLANS)}."),
     ] = None,
     requests_per_minute: Count = None,
     requests_per_hour: Count = None,
@@ -77,7 +94,7 @@ def limit_set(  # noqa: PLR0913, PLR0917 - each limit is an option.
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Limit a key, a user or the system, beside what is limited already."""
+    """Limit a key, a user, an organisation or the system, beside what is limited already."""
     given = {
         "requests_per_minute": requests_per_minute,
         "requests_per_hour": requests_per_hour,
@@ -89,7 +106,7 @@ def limit_set(  # noqa: PLR0913, PLR0917 - each limit is an option.
         "concurrency": concurrency,
     }
     limits = {name: value for name, value in given.items() if value is not None}
-    with target_of(home, key, user, system=system) as (commands, target):
+    with target_of(home, key, user, organisation, system=system) as (commands, target):
         (found,) = commands.set([target], limits, plan)
         show({"scope": str(target.scope), "id": target.scope_id, **found.given()}, as_json=as_json)
 
@@ -98,12 +115,13 @@ def limit_set(  # noqa: PLR0913, PLR0917 - each limit is an option.
 def limit_clear(
     key: Key = None,
     user: User = None,
+    organisation: Organisation = None,
     system: System = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Take the operator's limits of a key, a user or the system away."""
-    with target_of(home, key, user, system=system) as (commands, target):
+    """Take the operator's limits of one of them away."""
+    with target_of(home, key, user, organisation, system=system) as (commands, target):
         cleared = commands.clear(target)
         show(
             {"scope": str(target.scope), "id": target.scope_id, "cleared": cleared},
@@ -113,7 +131,7 @@ def limit_clear(
 
 @app.command("list")
 def limit_list(home: Home = None, as_json: Json = False) -> None:
-    """Print the limits in force, one a line: the system's, then users', then keys'."""
+    """Print the limits in force, one a line: the system's, organisations', users', keys'."""
     with opened_to_read(home) as (_, database):
         found = [each.shown() for each in list_limits(database)]
     for each in found:

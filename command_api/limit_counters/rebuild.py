@@ -52,6 +52,7 @@ NOW = "return redis.call('TIME')[1] .. ' ' .. redis.call('TIME')[2]"
 class _Fact(msgspec.Struct):
     """What counts of an event of a call."""
 
+    account_id: str = ""
     key_id: str = ""
     user_id: str = ""
     input_tokens_bound: int = 0
@@ -98,6 +99,7 @@ def read_counted(database: Database, wanted: Wanted, before_ms: int, looked_at: 
         asked_at = time.monotonic()
         begun = now - before_ms - int((asked_at - looked_at) * 1_000)
         used: dict[Any, int] = {}
+        organisations = _limited_organisations(connection, wanted)
         for top in range(head, max(head - EVENTS_MAX, 0), -AT_ONCE):
             rows = connection.execute(
                 "SELECT topic, state, originator_id, "
@@ -113,18 +115,37 @@ def read_counted(database: Database, wanted: Wanted, before_ms: int, looked_at: 
                     used[call] = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
                 elif at < begun:
                     held = fact.input_tokens_bound + fact.output_tokens_bound
-                    _add(sums, wanted, fact, at, used.pop(call, held))
+                    organisation = organisations.get(fact.account_id, "")
+                    _add(sums, wanted, fact, organisation, at, used.pop(call, held))
             if rows and rows[-1][3] < now - span - window_of(REQUESTS - 1).bucket:
                 break
     return Counted(now, asked_at, sums)
 
 
+def _limited_organisations(connection: psycopg.Connection[Any], wanted: Wanted) -> dict[str, str]:
+    """By account the organisations that have limits."""
+    scope = f"{LimitScope.ORGANISATION}:"
+    ids = [name.removeprefix(scope) for name in wanted if name.startswith(scope)]
+    rows = connection.execute(
+        "SELECT account_id::text, organisation_id::text FROM organisation "
+        "WHERE organisation_id::text = ANY (%s)",
+        [ids],
+    ).fetchall()
+    return dict(rows)
+
+
 def _add(
-    sums: dict[tuple[str, int, int], int], wanted: Wanted, fact: _Fact, at: int, tokens: int
+    sums: dict[tuple[str, int, int], int],
+    wanted: Wanted,
+    fact: _Fact,
+    organisation: str,
+    at: int,
+    tokens: int,
 ) -> None:
     for name in (
         f"{LimitScope.KEY}:{fact.key_id}",
         f"{LimitScope.USER}:{fact.user_id}",
+        f"{LimitScope.ORGANISATION}:{organisation}",
         f"{LimitScope.SYSTEM}:{SYSTEM_ID}",
     ):
         for gauge in wanted.get(name, ()):

@@ -46,9 +46,11 @@ _LOOK = (
     "(SELECT count(*) FROM process_lease WHERE expires_at > clock_timestamp())"
 )
 _CHANGED = "SELECT scope, scope_id::text FROM rate_limit WHERE change > %s LIMIT %s"
+_OF_MANY = {LimitScope.SYSTEM, LimitScope.ORGANISATION}
 _OF_CALLER = (
     f"SELECT {ROW} FROM rate_limit WHERE NOT cleared AND (scope, scope_id) IN "
-    f"(('key', %s::uuid), ('user', %s::uuid), ('system', '{SYSTEM_ID}'::uuid))"
+    f"(('key', %s::uuid), ('user', %s::uuid), ('system', '{SYSTEM_ID}'::uuid), ('organisation', "
+    "(SELECT organisation_id FROM api_key WHERE key_id = %s AND NOT replaced)))"
 )
 
 
@@ -121,7 +123,7 @@ class LimitBook:
 
     async def _ask(self, key_id: str, user_id: str) -> Bound | None:
         """On the connection that stands, else on a new one: a restart ends what was idle."""
-        values = [key_id, user_id]
+        values = [key_id, user_id, key_id]
         for fresh in (False, True):
             if fresh or self._connection is None or self._connection.closed:
                 self._connection = await self._database.connect_async(int(LOOKUP_TIMEOUT_S))
@@ -148,9 +150,10 @@ class LimitBook:
         self.any, self.processes = row[0], max(1, row[2])
 
     def _forget(self, changed: list[tuple[str, str]]) -> None:
-        """Whose limits changed is asked for anew; all, where the system's did, or too many."""
+        """Whose limits changed is asked for anew; all, where those of many did, or too many."""
         ids = {of for _, of in changed}
-        if len(changed) > CHANGED_MAX or SYSTEM_ID in ids:
+        of_many = any(scope in _OF_MANY for scope, _ in changed)
+        if len(changed) > CHANGED_MAX or of_many:
             self._known.clear()
             return
         for key_id, (_, user_id) in list(self._known.items()):

@@ -150,11 +150,12 @@ def limited_windows(database: Connects) -> dict[str, frozenset[int]]:
 
 
 def list_limits(database: Connects) -> list[InForce]:
-    """What is in force: the system first, then users, then keys."""
+    """What is in force: the system first, then organisations, users, keys."""
     with database.connect() as connection:
         rows = connection.execute(
             f"SELECT {ROW} FROM rate_limit WHERE NOT cleared "
-            "ORDER BY array_position(ARRAY['system', 'user', 'key'], scope), scope_id, set_by "
+            "ORDER BY array_position(ARRAY['system', 'organisation', 'user', 'key'], scope), "
+            "scope_id, set_by "
             "LIMIT %s",
             [LISTED_MAX],
         ).fetchall()

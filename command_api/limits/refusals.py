@@ -36,6 +36,7 @@ ACTOR = "gateway"
 WHOSE = {
     LimitScope.KEY: "This key",
     LimitScope.USER: "This user",
+    LimitScope.ORGANISATION: "This organisation",
     LimitScope.SYSTEM: "The whole gateway",
 }
 

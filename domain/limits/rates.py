@@ -1,7 +1,7 @@
 """What can be limited, the named plans, and who may set what.
 
-A key has limits by the operator and by its owner, a user and the system by the operator; of two
-that meet, the lower binds.
+A key has limits by the operator and by its owner; a user, an organisation and the system by the
+operator; of two that meet, the lower binds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class LimitScope(StrEnum):
 
     KEY = "key"
     USER = "user"
+    ORGANISATION = "organisation"
+    """Of the keys of its projects."""
     SYSTEM = "system"
 
 

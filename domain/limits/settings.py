@@ -76,8 +76,10 @@ def set_limits(
     `envelope` are id, effective_at, actor and correlation_id. Raises InvalidCommandError.
     """
     wanted = check_limits(limits, plan)
-    if plan is not None and target.scope != LimitScope.USER:
-        message = "a plan is a user's: give a key or the system limits of their own"
+    if plan is not None and target.scope not in {LimitScope.USER, LimitScope.ORGANISATION}:
+        message = (
+            "a plan is a user's or an organisation's: give a key or the system their own limits"
+        )
         raise InvalidCommandError(message)
     if (wanted, plan) == (state.limits, state.plan):
         return []

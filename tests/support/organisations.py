@@ -1,9 +1,17 @@
-"""Acts on organisations and projects, as events alone."""
+"""Organisations for tests: acts as events alone, and keys of a project with credits."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from command_api.composition import vault_of
+from command_api.identity.key_orders import NewKey
+from command_api.identity.people import People
+from command_api.money.grants import Grant, Grants
+from command_api.organisations.commands import Organisations
+from command_api.organisations.projects import Projects
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -17,12 +25,16 @@ from domain.events.organisations import (
     ProjectCreated,
     ProjectRenamed,
 )
+from domain.ledger.lots import GrantKind
+from domain.organisations.organisation import By
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
+    from command_api.identity.users import NewUser
     from domain.events.base import Event
     from event_store.postgres.database import Database
+    from tests.support.harness import RunningGateway
 
 
 def tell_organisations(database: Database, owner: str, member: str) -> None:
@@ -93,3 +105,22 @@ def life_of(owner: str, member: str, *, lasting: bool) -> list[Event]:
         act(MemberLeft, user_id=member, role="admin", how="removed"),
         act(OrganisationClosed),
     ]
+
+
+def with_keys(gateway: RunningGateway, ann: NewUser, bob: NewUser) -> tuple[str, list[str]]:
+    """An organisation of two with credits and a project, and a key that each made of it."""
+    people = People(gateway.database, vault_of(gateway.settings, gateway.database))
+    people.open()
+    try:
+        commands = Organisations(people)
+        of = commands.create("x", By(ann.user_id), "test", UUID(ann.user_id))
+        commands.add(of, By(), "test", UUID(bob.user_id), "developer")
+        project = Projects(commands.store).create(of, By(), "test", "search")
+        account = people.users.find_account(str(of))
+        given = Grant(account_id=account, amount=10**9, kind=GrantKind.BONUS, reason="test")
+        asyncio.run(Grants(gateway.database, actor="test").give(given))
+        new = NewKey(name="of the project", project_id=project)
+        keys = [people.users.create(each.user_id, new).api_key for each in (ann, bob)]
+    finally:
+        people.close()
+    return str(of), keys

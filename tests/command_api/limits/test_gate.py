@@ -25,6 +25,7 @@ from tests.support.harness import (
     running_gateway,
     stream,
 )
+from tests.support.organisations import with_keys
 from tests.support.outages import away
 
 if TYPE_CHECKING:
@@ -202,6 +203,23 @@ def test_the_scopes_of_user_and_system_hold_together(limited: RunningGateway) ->
     refused = limited.chat(other, {})
     assert refused.json()["error"]["message"].startswith("Hour request limit exceeded. The whole")
     assert int(refused.headers["retry-after"]) > 3_500
+
+
+def test_an_organisation_limits_the_keys_of_its_projects_together(
+    limited: RunningGateway,
+) -> None:
+    """Whoever made them, and no other keys of theirs (money rule 13)."""
+    ann, bob = limited.user(), limited.user()
+    organisation, keys = with_keys(limited, ann, bob)
+    target = Target(LimitScope.ORGANISATION, organisation, SetBy.OPERATOR)
+    limit(limited, target, requests_per_minute=3)
+    found = []
+    for key in (*keys, *keys):
+        with httpx.Client(headers={"authorization": f"Bearer {key}"}) as client:
+            found.append(client.post(f"{limited.url}/v1/chat/completions", json=ASK))
+    assert [each.status_code for each in found] == [200, 200, 200, 429]
+    assert "This organisation" in found[3].json()["error"]["message"]
+    assert limited.chat(ann, {}).status_code == 200
 
 
 def test_zero_admits_nothing_and_clearing_frees(limited: RunningGateway) -> None:

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import redis
 
@@ -15,7 +16,8 @@ from command_api.limits.commands import LimitCommands
 from domain.limits.rates import LimitScope, SetBy
 from domain.limits.settings import Target
 from tests.servers.provide import local_redis
-from tests.support.harness import RunningGateway, eventually, running_gateway
+from tests.support.harness import ASK, TIMEOUT_S, RunningGateway, eventually, running_gateway
+from tests.support.organisations import with_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +140,37 @@ def test_an_emptied_redis_is_filled_from_the_log(
     used = 6 if answer == 200 else 5
     assert (usage["requests_per_minute"], usage["tokens_per_hour"]) == (5, used * 15)
     assert called(limited, user, 1) == [(429, False)]
+
+
+def test_an_organisations_counts_are_filled_from_the_log_too(
+    limited: RunningGateway, server_of_ours: RedisServer
+) -> None:
+    """By its account: the calls of all its keys, whoever made them (P8)."""
+    organisation, keys = with_keys(limited, limited.user(), limited.user())
+    commands = LimitCommands(limited.database, actor="test")
+    try:
+        target = Target(LimitScope.ORGANISATION, organisation, SetBy.OPERATOR)
+        commands.set([target], {"requests_per_hour": 5})
+    finally:
+        commands.close()
+    time.sleep(0.6)
+
+    def calls(count: int) -> list[int]:
+        found = []
+        for number in range(count):
+            headers = {"authorization": f"Bearer {keys[number % 2]}"}
+            with httpx.Client(headers=headers, timeout=TIMEOUT_S) as client:
+                url = f"{limited.url}/v1/chat/completions"
+                found.append(client.post(url, json=ASK).status_code)
+        return found
+
+    assert calls(4) == [200] * 4
+    with redis.Redis.from_url(server_of_ours.url) as client:
+        client.flushall()
+        client.script_flush()
+        assert calls(1) == [200]
+        eventually(lambda: str(client.get("gatewayz:{limits}:since")).endswith(":1'"), 10)
+    assert calls(1) == [429]
 
 
 def test_a_gateway_without_its_redis_starts(

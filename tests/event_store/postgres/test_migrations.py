@@ -411,6 +411,15 @@ CHECKS = {
             "to_regclass('invitation_address_idx') IS NOT NULL",
         ),
     ),
+    "0049_organisation_limits": Check(
+        (),
+        (
+            (
+                "(SELECT pg_get_constraintdef(oid) LIKE '%organisation%' FROM pg_constraint "
+                "WHERE conname = 'rate_limit_scope_check')"
+            ),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
