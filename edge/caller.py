@@ -42,6 +42,13 @@ class Caller(msgspec.Struct, frozen=True):
     """What the user is in that organisation; None for a key of no project."""
 
     @property
+    def owner_id(self) -> str:
+        """The organisation with whose data key is sealed what is kept for the caller's account: the
+        user's own, which has the user's id, for a key of no project.
+        """
+        return self.organisation_id or self.user_id
+
+    @property
     def actor(self) -> str:
         """Who acts, as events name it."""
         return f"user:{self.user_id}" if self.session_id else f"api_key:{self.key_id}"

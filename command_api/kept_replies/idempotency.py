@@ -17,11 +17,14 @@ import psycopg
 
 from command_api.identity.vault import key_scope_hash
 from command_api.kept_replies.digests import digest_of
+from command_api.kept_replies.lookups import DATA_KEY
 from domain.events.ledger import HoldExpired, HoldVoided
 from edge.errors import RETRY_AFTER_S, ApiError, bad_request, ledger_unavailable
 from event_store.append.entries import AppendCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
     from edge.caller import Caller
@@ -103,9 +106,9 @@ class Idempotency:
     async def replay(self, call_id: UUID, caller: Caller) -> StoredReply:
         """The first reply; raises ApiError 409 naming the call when it is no longer kept."""
         row = await self._fetch(
-            "SELECT r.status, r.content_type, r.provider, r.body, u.wrapped_key "
-            "FROM idempotent_reply r JOIN user_secret u ON u.user_id = %s WHERE r.call_id = %s",
-            [UUID(caller.user_id), call_id],
+            "SELECT r.status, r.content_type, r.provider, r.body, o.wrapped_key "
+            f"FROM idempotent_reply r JOIN ({DATA_KEY}) o ON true WHERE r.call_id = %(call)s",
+            {"owner": UUID(caller.owner_id), "call": call_id},
         )
         if row is None or row[4] is None:
             message = (
@@ -134,7 +137,7 @@ class Idempotency:
         except psycopg.OperationalError as error:
             return self.not_kept(reply.call_id, str(error))
         if wrapped is None:
-            return self.not_kept(reply.call_id, "the user's data key was destroyed")
+            return self.not_kept(reply.call_id, "the data key was destroyed")
         return self._vault.encrypt(wrapped, msgspec.msgpack.encode(reply))
 
     def not_kept(self, call_id: UUID, why: str) -> bytes:
@@ -147,7 +150,9 @@ class Idempotency:
         """Disconnect."""
         await self._lookups.close()
 
-    async def _fetch(self, query: str, values: list[Any]) -> tuple[Any, ...] | None:
+    async def _fetch(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
         try:
             return await self._lookups.fetch(query, values)
         except psycopg.OperationalError:

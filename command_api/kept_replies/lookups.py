@@ -1,7 +1,7 @@
 """Look-ups for kept replies, through a few connections that stay open.
 
 A new key needs none: the append knows whether it is taken. Repeated requests find out here what
-became of the first one. A user's data key is asked for once a minute at most, while the provider
+became of the first one. A data key is asked for once a minute at most, while the provider
 works: an answer that was paid for waits for nothing longer than a second.
 """
 
@@ -18,6 +18,8 @@ from psycopg_pool import AsyncConnectionPool
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edge.caller import Caller
     from event_store.postgres.database import Database
 
@@ -34,6 +36,11 @@ DATA_KEY_CACHE_S = 60.0
 DATA_KEY_FAILURE_S = 3.0
 """How long nobody asks again for a data key that could not be had, seconds."""
 DATA_KEYS_MAX = 10_000
+DATA_KEY = (
+    "SELECT wrapped_key FROM user_secret WHERE user_id = %(owner)s "
+    "UNION ALL SELECT wrapped_key FROM organisation WHERE organisation_id = %(owner)s"
+)
+"""Of a user or an organisation, as `Caller.owner_id` names one."""
 
 
 class DataKey(NamedTuple):
@@ -68,7 +75,9 @@ class Lookups:
             await asyncio.wait(self._asked.values())
         await self._pool.close()
 
-    async def fetch(self, query: str, values: list[Any]) -> tuple[Any, ...] | None:
+    async def fetch(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
         """One row; raises psycopg.OperationalError when it cannot be had in time."""
         until = time.monotonic() + LOOKUP_TIMEOUT_S
         if self._pool.closed:
@@ -80,45 +89,43 @@ class Lookups:
 
     def ask_ahead(self, caller: Caller) -> None:
         """Begin to ask for the caller's data key, so that it is there once it is needed."""
-        if self._known(caller.user_id) is None:
-            self._ask(caller.user_id)
+        if self._known(caller.owner_id) is None:
+            self._ask(caller.owner_id)
 
     async def data_key(self, caller: Caller) -> bytes | None:
         """The caller's wrapped data key, None when it was destroyed (P5).
 
         Raises psycopg.OperationalError when it cannot be had in DATA_KEY_WAIT_S.
         """
-        user_id = caller.user_id
-        known = self._known(user_id)
+        owner_id = caller.owner_id
+        known = self._known(owner_id)
         if known is None:
             # One look-up serves all who wait for it, and goes on when they no longer do.
-            await asyncio.wait({self._ask(user_id)}, timeout=DATA_KEY_WAIT_S)
-            known = self._data_keys.get(user_id)
+            await asyncio.wait({self._ask(owner_id)}, timeout=DATA_KEY_WAIT_S)
+            known = self._data_keys.get(owner_id)
         if known is not None and not known.failure:
             return known.wrapped  # One of late is as good: it is wrapped.
         message = known.failure if known else f"a look-up took more than {DATA_KEY_WAIT_S} s"
         raise psycopg.OperationalError(message)
 
-    def _known(self, user_id: str) -> DataKey | None:
-        known = self._data_keys.get(user_id)
+    def _known(self, owner_id: str) -> DataKey | None:
+        known = self._data_keys.get(owner_id)
         return known if known is not None and known.until > time.monotonic() else None
 
-    def _ask(self, user_id: str) -> asyncio.Task[None]:
-        task = self._asked.get(user_id)
+    def _ask(self, owner_id: str) -> asyncio.Task[None]:
+        task = self._asked.get(owner_id)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._learn(user_id))
-            self._asked[user_id] = task
-            task.add_done_callback(lambda _: self._asked.pop(user_id, None))
+            task = asyncio.get_running_loop().create_task(self._learn(owner_id))
+            self._asked[owner_id] = task
+            task.add_done_callback(lambda _: self._asked.pop(owner_id, None))
         return task
 
-    async def _learn(self, user_id: str) -> None:
+    async def _learn(self, owner_id: str) -> None:
         """Note the wrapped data key; a failure does not displace one that was had."""
         try:
-            row = await self.fetch(
-                "SELECT wrapped_key FROM user_secret WHERE user_id = %s", [UUID(user_id)]
-            )
+            row = await self.fetch(DATA_KEY, {"owner": UUID(owner_id)})
         except psycopg.Error as error:
-            had = self._data_keys.get(user_id)
+            had = self._data_keys.get(owner_id)
             wrapped = had.wrapped if had is not None else None
             failure = "" if wrapped is not None else str(error)
             found = DataKey(time.monotonic() + DATA_KEY_FAILURE_S, wrapped, failure)
@@ -127,7 +134,7 @@ class Lookups:
             found = DataKey(time.monotonic() + DATA_KEY_CACHE_S, wrapped)
         if len(self._data_keys) >= DATA_KEYS_MAX:
             self._data_keys.clear()
-        self._data_keys[user_id] = found
+        self._data_keys[owner_id] = found
 
 
 async def _answers(connection: psycopg.AsyncConnection[Any]) -> None:

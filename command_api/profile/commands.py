@@ -36,7 +36,7 @@ SELECT coalesce(a.available, 0) - (SELECT coalesce(sum(l.available), 0)::bigint 
   (SELECT max(l.expires_at) FROM credit_lot l WHERE l.account_id = u.account_id
     AND l.kind = 'trial' AND l.available > 0 AND l.expires_at > clock_timestamp()),
   (SELECT k.masked FROM api_key k WHERE k.user_id = u.user_id
-    AND NOT (k.revoked OR k.deleted OR k.replaced)
+    AND k.project_id IS NULL AND NOT (k.revoked OR k.deleted OR k.replaced)
     ORDER BY k.key_id LIMIT 1)
 FROM user_secret u LEFT JOIN credit_account a USING (account_id) WHERE u.user_id = %s
 """

@@ -123,7 +123,8 @@ class Sessions:
             "FROM session s JOIN user_secret u USING (user_id) "
             "LEFT JOIN user_role r USING (user_id) "
             "LEFT JOIN LATERAL (SELECT key_id, masked FROM api_key WHERE user_id = s.user_id "
-            "AND NOT (revoked OR deleted OR replaced) ORDER BY key_id LIMIT 1) k ON true "
+            "AND project_id IS NULL AND NOT (revoked OR deleted OR replaced) "
+            "ORDER BY key_id LIMIT 1) k ON true "
             "WHERE s.session_id = %s AND s.user_id::text = %s AND NOT s.ended "
             "AND s.expires_at > clock_timestamp()",
             [session, user_id],

@@ -443,6 +443,24 @@ def opened(database: Database) -> tuple[People, Organisations]:
     return people, Organisations(people)
 
 
+def test_a_kept_reply_is_the_organisations(gateway: RunningGateway) -> None:
+    """Sealed with its data key: another member's key gets it again (money rule 8)."""
+    ann, bob = Member(gateway, "ann"), Member(gateway, "bob")
+    of = ann.organisation()
+    give(gateway, ann.ask("GET", f"/organisations/{of}")["account_id"])
+    ann.invites(bob, of, "developer")
+    project = ann.project(of)
+    answers = [
+        each.post("/v1/chat/completions", json=ASK, headers={"idempotency-key": "one"})
+        for each in (ann.key(project), bob.key(project), bob.key(bob.project(bob.user_id), "own"))
+    ]
+    assert [each.status_code for each in answers] == [200] * 3
+    assert answers[0].content == answers[1].content
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in answers[2].headers
+    gateway.verified()
+
+
 def test_who_did_what_stands_in_the_organisations_audit(gateway: RunningGateway) -> None:
     """For those who may see it; a member's own audit tells what concerns them (rule: access)."""
     ann, bob = Member(gateway, "ann"), Member(gateway, "bob")
