@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from command_api.quotas.of_keys import By
 from domain.identity.key_format import Environment
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.identity.access import Limits
+
+
+MAX_REQUESTS = "max_requests"
+"""Among a key's members that change: how many requests it may make, None without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class Maker:
     key: UUID | None = None
     user: str | None = None
 
+    @property
+    def by(self) -> By:
+        """The same, as quotas ask for it."""
+        return By(self.actor, self.key, operator=self.key is None and self.user is None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
@@ -36,6 +46,8 @@ class NewKey:
     environment: Environment = Environment.LIVE
     expires_at: datetime | None = None
     limits: Limits = field(default_factory=dict)
+    max_requests: int | None = None
+    """Requests in all; None is without a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

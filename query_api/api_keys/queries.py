@@ -62,15 +62,29 @@ def _shown(key: KeyInUse, now: datetime) -> dict[str, Any]:
         "revoked": key.revoked,
         "expiration_date": _iso(ends),
         "days_remaining": None if ends is None else max(0, (ends - now).days),
-        "max_requests": None,
-        "requests_used": key.requests,
-        "requests_remaining": None,
-        "usage_percentage": None,
+        **_requests(key),
         **{each: limits.get(each, []) for each in (ADDRESSES, REFERRERS, MODELS, PROVIDERS)},
         "created_at": _iso(key.created_at),
         "updated_at": _iso(key.changed_at),
         "last_used_at": _iso(key.last_used_at),
     }
+
+
+def _requests(key: KeyInUse) -> dict[str, Any]:
+    """How much of its requests a key has used: of a limit what counts towards that."""
+    most = key.max_requests
+    used = key.requests if most is None else key.quota_used
+    return {
+        "max_requests": most,
+        "requests_used": used,
+        "requests_remaining": None if most is None else max(most - used - key.quota_held, 0),
+        "usage_percentage": None if most is None else _percentage(used, most),
+    }
+
+
+def _percentage(used: int, most: int) -> float:
+    """Of nothing all is used."""
+    return round(used * 100 / most, 2) if most else 100.0
 
 
 def _iso(instant: datetime | None) -> str | None:

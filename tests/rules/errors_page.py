@@ -284,10 +284,6 @@ MEANINGS = {
         "Deleting a key is for ever, and was not confirmed.",
         "Send the confirmation that the message names.",
     ),
-    "unsupported": (
-        "A member that is known, and not served here yet.",
-        "Leave it out.",
-    ),
     "key_in_url": (
         "An API key stands in the address, which servers and browsers write down.",
         "Send it as `Authorization: Bearer KEY`, and rotate it.",
