@@ -241,9 +241,13 @@ def test_the_key_that_asks_still_may() -> None:
     assert asking_key({KEY: key}, KEY, "t") is key
     with pytest.raises(UnknownKeyError):
         asking_key({KEY: key}, UUID(int=2), "t")
-    for changed in ({"is_active": False}, {"expires_at": "t"}, {"limits": {"scopes": []}}):
+    for changed in (
+        replace(key, is_active=False),
+        replace(key, expires_at="t"),
+        replace(key, limits={"scopes": []}),
+    ):
         with pytest.raises(KeyChangedError, match="any more"):
-            asking_key({KEY: replace(key, **changed)}, KEY, "t")  # type: ignore[arg-type]
+            asking_key({KEY: changed}, KEY, "t")
 
 
 def test_events_of_keys_are_facts_of_their_own() -> None:
