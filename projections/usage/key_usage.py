@@ -104,3 +104,12 @@ def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
         [user_id],
     )
     return [KeyInUse(*row) for row in rows]
+
+
+def read_last_use(select: Select, account_id: UUID) -> datetime | None:
+    """When a call of the account ended last."""
+    ((last,),) = select(
+        f"SELECT max(last_used_at) FROM {KEY_USAGE.view} WHERE account_id = %s", [account_id]
+    )
+    found: datetime | None = last
+    return found

@@ -38,6 +38,29 @@ def read_keys(database: Connects, user_id: str, *, wait_s: float = 0.0) -> list[
     return [{**_shown(each, now), "is_primary": each.key_id == primary} for each in rows]
 
 
+def read_environments(
+    database: Connects, user_id: str, *, wait_s: float
+) -> dict[str, dict[str, int | None]]:
+    """What a user's keys were used for, by environment; raises ProjectionLaggingError.
+
+    The most of an environment is that of all its keys together: None where one has no limit.
+    """
+    found: dict[str, dict[str, int | None]] = {}
+    with database.connect() as connection:
+        await_own_writes(connection, USAGE, wait_s)
+        rows = read_keys_in_use(select_on(connection), UUID(user_id))
+    for environment in sorted({each.environment for each in rows}):
+        keys = [each for each in rows if each.environment == environment]
+        limits = [each.max_requests for each in keys]
+        most = None if None in limits else sum(each for each in limits if each is not None)
+        found[environment] = {
+            "total_requests": sum(each.requests for each in keys),
+            "total_max_requests": most,
+            "key_count": len(keys),
+        }
+    return found
+
+
 def read_key(database: Connects, user_id: str, key_id: str) -> dict[str, Any] | None:
     """One of them; None where the user has no such key."""
     return next((each for each in read_keys(database, user_id) if each["id"] == key_id), None)

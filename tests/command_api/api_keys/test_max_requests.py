@@ -205,3 +205,20 @@ def test_what_is_no_number_of_requests_is_told(gateway: RunningGateway, most: An
     assert told(got) == (400, "invalid_type")
     assert set_to(gateway, user, user, most) == (400, "invalid_type")
     assert list(figures(gateway, user).values()) == [(None, 0, None, None)]
+
+
+def test_environments_are_told_with_their_limits(gateway: RunningGateway) -> None:
+    """All keys of an environment together; without a limit where one has none (rule: contract)."""
+    user = gateway.user()
+    for name, most in (("a", 3), ("b", 4)):
+        got = asked(
+            *(gateway, user, "POST"), key_name=name, max_requests=most, environment_tag="test"
+        ).json()
+        assert gateway.chat(replace(user, api_key=got["api_key"]), {}).status_code == 200
+    with gateway.client(user) as client:
+        got = client.get("/user/environment-usage").json()
+    assert (got["status"], got["user_id"]) == ("success", user.user_id)
+    assert got["environment_usage"] == {
+        "live": {"total_requests": 0, "total_max_requests": None, "key_count": 1},
+        "test": {"total_requests": 2, "total_max_requests": 7, "key_count": 2},
+    }
