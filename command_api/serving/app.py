@@ -18,6 +18,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.credits import routes as credit_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.profile import routes as profile_routes
@@ -40,6 +41,7 @@ from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
+from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
@@ -89,6 +91,8 @@ ROUTERS = (
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,
     limit_routes.router,
+    credit_routes.router,
+    admin_routes.router,
 )
 
 

@@ -127,8 +127,8 @@ def read_account_use(
 ) -> AccountUse:
     """The sums since whole hours, `month` the earlier one."""
     rows = select(
-        "SELECT provider || '/' || model, hour >= %s, sum(requests - errors)::bigint, "
-        "sum(input_tokens + output_tokens)::bigint, sum(charged_nano_usd)::bigint "
+        "SELECT provider || '/' || model, hour >= %s, sum(requests - errors), "
+        "sum(input_tokens + output_tokens), sum(charged_nano_usd) "
         f"FROM {USAGE_BY_HOUR.view} WHERE account_id = %s AND hour >= %s GROUP BY 1, 2",
         [day, account_id, month],
     )
@@ -142,3 +142,43 @@ def read_account_use(
     most = max(charged_ones, key=lambda model: calls[model], default=None)
     whole = (mine + yours for mine, yours in zip(sums[False], sums[True], strict=True))
     return AccountUse(Used(*sums[True]), Used(*whole), most)
+
+
+class SystemUse(NamedTuple):
+    """What everybody used: calls that ended, those that failed, money in nano-USD, time in ms."""
+
+    accounts: int
+    requests: int
+    errors: int
+    tokens: int
+    charged: int
+    latency_ms: int
+
+
+def read_system_use(select: Select, *, since: datetime) -> SystemUse:
+    """The sums since the begin of an hour."""
+    (row,) = select(
+        "SELECT count(DISTINCT account_id), coalesce(sum(requests), 0), "
+        "coalesce(sum(errors), 0), "
+        "coalesce(sum(input_tokens + output_tokens), 0), "
+        "coalesce(sum(charged_nano_usd), 0), "
+        f"coalesce(sum(total_latency_ms), 0) FROM {USAGE_BY_HOUR.view} WHERE hour >= %s",
+        [since],
+    )
+    return SystemUse(*row)
+
+
+def read_top_accounts(
+    select: Select, *, since: datetime, limit: int
+) -> list[tuple[str | None, str, Used]]:
+    """User, account and use of those who used most since the begin of an hour, by what it cost."""
+    rows = select(
+        "SELECT u.user_id::text, t.* FROM (SELECT account_id::text, sum(requests - errors) "
+        "AS requests, sum(input_tokens + output_tokens) AS tokens, "
+        f"sum(charged_nano_usd) AS charged FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
+        "GROUP BY 1 ORDER BY 4 DESC, 2 DESC, 1 LIMIT %s) t "
+        "LEFT JOIN user_secret u ON u.account_id = t.account_id::uuid "
+        "ORDER BY t.charged DESC, t.requests DESC, t.account_id",
+        [since, limit],
+    )
+    return [(user, account, Used(*figures)) for user, account, *figures in rows]
