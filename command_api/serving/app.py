@@ -33,6 +33,8 @@ from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
+from command_api.system import cache_routes, health_routes
+from command_api.system.machinery import Machinery
 from edge.access import OPEN
 from edge.asgi import header_of, request_id_of, send_error, send_whole
 from edge.clients import key_in_url
@@ -93,6 +95,9 @@ ROUTERS = (
     limit_routes.router,
     credit_routes.router,
     admin_routes.router,
+    cache_routes.router,
+    health_routes.router,
+    health_routes.one_gateway,  # /health/{gateway} stands behind all that is below /health.
 )
 
 
@@ -197,6 +202,14 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         keep_s=settings.reads.ranking_cache_s,
     )
     app.state.modelz = modelz_of(settings)
+    app.state.machinery = Machinery(
+        gateway.registry,
+        gateway.router,
+        gateway.model_lists,
+        gateway.cache,
+        gateway.calls.responses,
+        app.state.modelz,
+    )
     add_error_handlers(app)
     for router in ROUTERS:
         checks = [] if router is status else [Depends(check_parameters)]

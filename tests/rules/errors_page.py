@@ -321,6 +321,14 @@ MEANINGS = {
         "The model is listed, but nobody knows its price.",
         "Take another; operators: give its price in [the providers file](../guides/providers.md).",
     ),
+    "no_model_list": (
+        "The provider has no list of models that could be fetched.",
+        "Its models stand in the providers file.",
+    ),
+    "list_unavailable": (
+        "A provider's list of models cannot be had; the old one stays.",
+        f"{LATER}.",
+    ),
     "modelz_unavailable": ("Modelz's list cannot be had.", f"{LATER}."),
     "no_provider_fits": (
         "`provider` in the body leaves nobody who offers the model.",

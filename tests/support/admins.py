@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tests.support.harness import RunningGateway
 
 
-def new_admin(gateway: RunningGateway) -> NewUser:
-    """An admin without credits."""
-    user = gateway.user(0)
+def new_admin(gateway: RunningGateway, grant: int = 0) -> NewUser:
+    """An admin with credits in nano-USD, or without."""
+    user = gateway.user(grant)
     operator = Actor("operator:cli")
     give_role(gateway.database, UUID(user.user_id), "admin", actor=operator, reason="house")
     return user
