@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from command_api.api_keys.commands import KeyCommands, told
 from command_api.api_keys.schemas import (
     BODY_BYTES_MAX,
+    UNLIMITED,
     ChangeKey,
     CreateKey,
     DeleteKey,
@@ -19,7 +20,7 @@ from command_api.api_keys.schemas import (
     decode_create,
     decode_delete,
 )
-from command_api.identity.key_orders import Maker, NewKey
+from command_api.identity.key_orders import MAX_REQUESTS, Maker, NewKey
 from domain.errors import DomainError
 from domain.identity.access import access_of
 from domain.identity.api_keys import UnknownKeyError
@@ -68,6 +69,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
         expires_at=_ahead(asked.expiration_days),
         limits=_limits(asked),
         project_id=_project(asked.project_id),
+        max_requests=asked.max_requests,
     )
     owner = UUID(caller.user_id), UUID(caller.account_id)
     made = await commands.run(lambda keys: keys.create(*owner, new, _maker(caller)))
@@ -85,7 +87,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
                 "ip_allowlist": asked.ip_allowlist or [],
                 "domain_referrers": asked.domain_referrers or [],
                 "expiration_days": asked.expiration_days,
-                "max_requests": None,
+                "max_requests": asked.max_requests,
                 "audit_logging": True,
                 "last_used_tracking": True,
             },
@@ -213,7 +215,11 @@ def _members(asked: ChangeKey) -> dict[str, Any]:
         "is_active": asked.is_active,
         "expires_at": end and to_iso(end),
     }
-    return {name: each for name, each in given.items() if each is not None}
+    members: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
+    if asked.max_requests is not None:
+        lifted = asked.max_requests == UNLIMITED
+        members[MAX_REQUESTS] = None if lifted else asked.max_requests
+    return members
 
 
 def _ahead(days: int | None) -> datetime | None:

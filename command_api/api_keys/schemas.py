@@ -12,7 +12,7 @@ from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, MODELS, PROVIDERS, REFERRERS, SCOPES
 from domain.identity.key_format import Environment
 from domain.identity.permissions import scopes_of
-from edge.errors import bad_request
+from domain.quotas.terms import LIMIT_MAX
 from providers.inference.registry.built_in import OTHER_NAMES
 
 BODY_BYTES_MAX = 256 * 1024
@@ -21,6 +21,9 @@ GRACE_HOURS_MAX = 8_760
 """A year: longer than that the old writing of a key need not open."""
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=EXPIRATION_DAYS_MAX)]
+Requests = Annotated[int, msgspec.Meta(ge=1, le=LIMIT_MAX)]
+UNLIMITED = "unlimited"
+"""As `max_requests` of a change: the limit is lifted."""
 Hours = Annotated[int, msgspec.Meta(ge=0, le=GRACE_HOURS_MAX)]
 
 
@@ -33,14 +36,9 @@ class _Limited(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: list[str] | None = None
     providers: list[str] | None = None
     expiration_days: Days | None = None
-    max_requests: int | None = None
 
     def limits(self) -> dict[str, list[str]]:
-        """Those that are given, as the domain names them.
-
-        Raises ApiError 400 and InvalidCommandError.
-        """
-        refuse_max_requests(self.max_requests)
+        """Those that are given, as the domain names them. Raises InvalidCommandError."""
         given = {
             SCOPES: _scopes(self.scope_permissions),
             ADDRESSES: self.ip_allowlist,
@@ -55,6 +53,7 @@ class CreateKey(_Limited):
     """POST /user/api-keys."""
 
     key_name: str
+    max_requests: Requests | None = None
     environment_tag: Environment | None = None
     project_id: str | None = None
     action: Literal["create"] | None = None
@@ -64,6 +63,7 @@ class ChangeKey(_Limited):
     """PUT /user/api-keys/{id}."""
 
     key_name: str | None = None
+    max_requests: Requests | Literal["unlimited"] | None = None
     is_active: bool | None = None
     action: Literal["update", "rotate", "bulk_rotate"] | None = None
     environment_tag: Environment | None = None
@@ -79,13 +79,6 @@ class DeleteKey(msgspec.Struct, forbid_unknown_fields=True):
 decode_create = msgspec.json.Decoder(CreateKey).decode
 decode_change = msgspec.json.Decoder(ChangeKey).decode
 decode_delete = msgspec.json.Decoder(DeleteKey).decode
-
-
-def refuse_max_requests(given: int | None) -> None:
-    """Raise ApiError 400: a key's number of requests is a quota, and there are none yet."""
-    if given is not None:
-        message = "max_requests is not supported yet: leave it out."
-        raise bad_request("unsupported", message, "max_requests")
 
 
 def _scopes(given: dict[str, list[str]] | None) -> list[str] | None:

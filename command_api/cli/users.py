@@ -20,13 +20,14 @@ from command_api.cli.base import (
     show,
 )
 from command_api.composition import place_of_secret, vault_of
-from command_api.identity.known_users import USERS_MAX, list_users, show_user
+from command_api.identity.known_users import list_users, show_user
 from command_api.identity.users import Users
 from command_api.money.grants import Grant, Grants
 from domain.ledger.amounts import check_grant
 from domain.ledger.lots import GrantKind
 from domain.pricing.money import format_usd, parse_usd
 from event_store.ids import to_iso
+from event_store.log.users import USERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,12 +93,13 @@ def user_create(
 def user_list(
     after: Annotated[str, typer.Option(help="Begin behind this user's id.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=USERS_MAX, help="At most so many.")] = 100,
+    left: Annotated[bool, typer.Option("--left", help="Those who left, too.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Print users, oldest first, one a line: id, account, what is available and held, keys."""
     with opened_to_read(home) as (_, database):
-        found = list_users(database, after=after, limit=limit)
+        found = list_users(database, after=after, limit=limit, left=left)
     for each in found:
         if as_json:
             show(each, as_json=True)
@@ -105,7 +107,7 @@ def user_list(
             sys.stdout.write(
                 f"{each['user_id']}  account {each['account_id']}  "
                 f"available {each['available_usd']}  held {each['held_usd']}  "
-                f"keys {each['active_keys']}\n"
+                f"keys {each['active_keys']}{'  (left)' if each['left'] else ''}\n"
             )
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from domain.identity.key_format import Environment
+from command_api.identity.vault import new_api_key
+from command_api.quotas.of_keys import By
+from domain.events.identity import ApiKeyCreated
+from domain.identity.key_format import Environment, mask_key
+from event_store.ids import new_envelope, new_uuid7, to_iso
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from command_api.identity.vault import Vault
     from domain.identity.access import Limits
+    from event_store.log.organisations import StoredProject
+
+
+MAX_REQUESTS = "max_requests"
+"""Among a key's members that change: how many requests it may make, None without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,11 @@ class Maker:
     actor: str
     key: UUID | None = None
     user: str | None = None
+
+    @property
+    def by(self) -> By:
+        """The same, as quotas ask for it."""
+        return By(self.actor, self.key, operator=self.key is None and self.user is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +53,8 @@ class NewKey:
     limits: Limits = field(default_factory=dict)
     project_id: UUID | None = None
     """Of the project whose organisation pays; None for a key of the user's own."""
+    max_requests: int | None = None
+    """Requests in all; None is without a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +65,32 @@ class Written:
     name: str
     api_key: str
     old_until: str | None = None
+
+
+def created_key(
+    vault: Vault,
+    user_id: UUID,
+    account_id: UUID,
+    new: NewKey,
+    maker: Maker,
+    limits: dict[str, list[str]],
+    project: StoredProject | None = None,
+) -> tuple[ApiKeyCreated, str]:
+    """The event of a new key, and the key itself."""
+    api_key = new_api_key(new.environment)
+    event = ApiKeyCreated(
+        originator_id=new_uuid7(),
+        originator_version=1,
+        **new_envelope(maker.actor),
+        user_id=str(user_id),
+        account_id=str(account_id),
+        key_hash=vault.key_hash(api_key.encode()),
+        masked=mask_key(api_key),
+        name=new.name,
+        environment=str(new.environment),
+        expires_at=None if new.expires_at is None else to_iso(new.expires_at),
+        limits=limits,
+        project_id=None if project is None else str(project.project_id),
+        organisation_id=None if project is None else str(project.organisation_id),
+    )
+    return event, api_key

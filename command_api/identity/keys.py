@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from command_api.identity.key_orders import Maker, NewKey, Written
-from command_api.identity.vault import new_api_key
+from command_api.identity.key_orders import MAX_REQUESTS, Maker, NewKey, Written, created_key
+from command_api.identity.vault import new_api_key, unseal
+from command_api.quotas.of_keys import KeyQuotas, Order
 from domain.errors import InvalidCommandError
 from domain.events.base import Event
 from domain.events.identity import ApiKeyCreated
@@ -23,6 +25,7 @@ from domain.identity.api_keys import (
     ApiKey,
     KeyChangedError,
     UnknownKeyError,
+    asking_key,
     change_api_key,
     check_name,
     check_room,
@@ -34,14 +37,13 @@ from domain.identity.api_keys import (
     rotate_api_key,
 )
 from domain.identity.key_format import Environment, mask_key
-from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
+from event_store.ids import new_envelope, now_iso, to_iso
 from event_store.locks import Lock
 from event_store.log.organisations import project_for_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
-    from uuid import UUID
 
     import psycopg
 
@@ -49,11 +51,11 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
     from event_store.log.aggregates import Aggregates
-    from event_store.log.organisations import StoredProject
     from event_store.postgres.database import Database
 
 KEYS_MAX = 100  # Of a user, where no setting says otherwise.
 NO_KEY = "no such API key"
+NO_ORDER = Order([])
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
   active, deleted, coalesce(limits, '{}'), project_id::text
@@ -70,12 +72,13 @@ class Keys:
         """At most `keys_max` keys of a user."""
         self._database, self._vault, self._aggregates = database, vault, aggregates
         self._keys_max = keys_max
+        self._quotas = KeyQuotas(aggregates)
 
     def first(
         self, user_id: UUID, account_id: UUID, new: NewKey, maker: Maker
     ) -> tuple[ApiKeyCreated, str]:
         """The first key of a user who is just made: its event, to be appended, and itself."""
-        return self._new_key(user_id, account_id, new, maker, {})
+        return created_key(self._vault, user_id, account_id, new, maker, {})
 
     def create(self, user_id: UUID, account_id: UUID, new: NewKey, maker: Maker) -> Written:
         """Another key of a user.
@@ -92,13 +95,25 @@ class Keys:
             taken = [each.name for each in known.values()]
             name = check_name(free_name(new.name, taken) if new.numbered else new.name, taken)
             if maker.key is not None:
-                check_within(_asking(known, maker.key), limits)
+                check_within(asking_key(known, maker.key, now_iso()), limits)
             made = replace(new, name=name)
             project = project_for_keys(connection, user_id, new.project_id)
             account_id = project.account_id if project else account_id
-            created, api_key = self._new_key(user_id, account_id, made, maker, limits, project)
+            created, api_key = created_key(
+                self._vault, user_id, account_id, made, maker, limits, project
+            )
             self.seal(connection, created.originator_id, created.key_hash, api_key)
-            self._append([created])
+            self._append(
+                [created],
+                self._quotas.set(
+                    connection,
+                    account_id,
+                    created.originator_id,
+                    new.max_requests,
+                    maker.by,
+                    new=True,
+                ),
+            )
         return Written(key_id=str(created.originator_id), name=name, api_key=api_key)
 
     def change(
@@ -109,22 +124,26 @@ class Keys:
         limits: Limits,
         admits: Callable[[Limits], bool] = lambda _: True,
     ) -> bool:
-        """Give a key other `name`, `is_active`, `expires_at`, or lists; says whether it changed.
+        """Give a key other `name`, `is_active`, `expires_at`, `max_requests`, or lists.
 
-        A list that is empty limits no more, one that is not given stays. `admits` says whether the
-        present request would be let in under limits. Raises UnknownKeyError, InvalidCommandError,
-        NameTakenError, BeyondOwnLimitsError, LastKeyError, KeyChangedError.
+        Says whether it changed. A list that is empty limits no more, one that is not given stays.
+        `admits` says whether the present request would be let in under limits. Raises
+        UnknownKeyError, InvalidCommandError, NameTakenError, BeyondOwnLimitsError, LastKeyError,
+        KeyChangedError.
         """
-        with self._of_key(key_id, maker) as (_, known, state):
+        with self._of_key(key_id, maker) as (connection, known, state):
             others = [each for each in known.values() if each.id != key_id]
-            after = dict(members)
+            after, quota = dict(members), NO_ORDER
+            if MAX_REQUESTS in after:
+                most, account = after.pop(MAX_REQUESTS), UUID(state.account_id)
+                quota = self._quotas.set(connection, account, key_id, most, maker.by)
             if "name" in after:
                 after["name"] = check_name(after["name"], [each.name for each in others])
             if limits:
                 left = {k: v for k, v in state.limits.items() if k not in limits}
                 after["limits"] = {**left, **read_limits(limits)}
                 if maker.key is not None:
-                    check_within(_asking(known, maker.key), after["limits"], limits)
+                    check_within(asking_key(known, maker.key, now_iso()), after["limits"], limits)
             events = change_api_key(
                 state,
                 after,
@@ -132,8 +151,8 @@ class Keys:
                 new_envelope(maker.actor),
                 admitted=key_id != maker.key or admits(after.get("limits", state.limits)),
             )
-            self._append(events)
-        return bool(events)
+            self._append(events, quota)
+        return bool(events or quota.events)
 
     def rotate(self, key_id: UUID, maker: Maker, grace: timedelta) -> Written:
         """Write a key anew; the old writing opens until the grace is over.
@@ -152,7 +171,7 @@ class Keys:
         """
         with self._keys_of(user_id) as (connection, known):
             if maker.key is not None:
-                _asking(known, maker.key)
+                asking_key(known, maker.key, now_iso())
             now = now_iso()
             chosen = [
                 self._state(each.id)
@@ -167,14 +186,17 @@ class Keys:
         """Revoke a key for ever; twice is fine. Raises UnknownKeyError, KeyChangedError."""
         with self._of_key(key_id, maker) as (connection, _, state):
             self._append(revoke_api_key(state, new_envelope(maker.actor), reason=reason))
-            _unseal(connection, key_id)
+            unseal(connection, key_id)
 
     def delete(self, key_id: UUID, maker: Maker) -> None:
         """Take a key from the lists. Raises UnknownKeyError, LastKeyError, KeyChangedError."""
         with self._of_key(key_id, maker) as (connection, known, state):
             others = [each for each in known.values() if each.id != key_id]
-            self._append([delete_api_key(state, others, new_envelope(maker.actor))])
-            _unseal(connection, key_id)
+            deleted = delete_api_key(state, others, new_envelope(maker.actor))
+            account = UUID(state.account_id)
+            quotas = self._quotas.removed(connection, account, key_id, maker.actor)
+            self._append([deleted], Order(quotas))
+            unseal(connection, key_id)
 
     def seal(
         self,
@@ -184,7 +206,7 @@ class Keys:
         api_key: str,
     ) -> None:
         """Keep a whole key, encrypted, in the place of its earlier writings."""
-        _unseal(connection, key_id)
+        unseal(connection, key_id)
         connection.execute(
             "INSERT INTO sealed_api_key (key_hash, key_id, sealed) VALUES (%s, %s, %s)",
             [key_hash, key_id, self._vault.seal_key(api_key)],
@@ -217,7 +239,7 @@ class Keys:
             raise UnknownKeyError(NO_KEY)
         with self._keys_of(owner) as (connection, known):
             if maker.key is not None:
-                _asking(known, maker.key)
+                asking_key(known, maker.key, now_iso())
             yield connection, known, self._state(key_id)
 
     def _owner(self, key_id: UUID) -> UUID:
@@ -249,7 +271,9 @@ class Keys:
         events, written = list[Event](), list[Written]()
         for state in states:
             if maker.key is not None and state.id != maker.key:
-                check_within(_asking(known, maker.key), state.limits)
+                account = UUID(state.account_id)
+                self._quotas.check_writes_others(connection, account, maker.key)
+                check_within(asking_key(known, maker.key, now_iso()), state.limits)
             api_key = new_api_key(Environment(state.environment))
             rotated = rotate_api_key(
                 state,
@@ -265,56 +289,12 @@ class Keys:
         self._append(events)
         return written
 
-    def _append(self, events: Sequence[Event]) -> None:
+    def _append(self, events: Sequence[Event], quota: Order = NO_ORDER) -> None:
         """Save what was decided; raises KeyChangedError where it was decided too late."""
-        if not events:
+        if not events and not quota.events:
             return
         try:
-            self._aggregates.append(events)
+            self._aggregates.append([*events, *quota.events], quota.beside)
         except IntegrityError:
             message = "the key was changed by somebody else at this moment: try again"
             raise KeyChangedError(message) from None
-
-    def _new_key(
-        self,
-        user_id: UUID,
-        account_id: UUID,
-        new: NewKey,
-        maker: Maker,
-        limits: dict[str, list[str]],
-        project: StoredProject | None = None,
-    ) -> tuple[ApiKeyCreated, str]:
-        api_key = new_api_key(new.environment)
-        event = ApiKeyCreated(
-            originator_id=new_uuid7(),
-            originator_version=1,
-            **new_envelope(maker.actor),
-            user_id=str(user_id),
-            account_id=str(account_id),
-            key_hash=self._vault.key_hash(api_key.encode()),
-            masked=mask_key(api_key),
-            name=new.name,
-            environment=str(new.environment),
-            expires_at=None if new.expires_at is None else to_iso(new.expires_at),
-            limits=limits,
-            project_id=None if project is None else str(project.project_id),
-            organisation_id=None if project is None else str(project.organisation_id),
-        )
-        return event, api_key
-
-
-def _asking(known: dict[UUID, ApiKey], key_id: UUID) -> ApiKey:
-    """The key that asks, as it is under the lock: its request was let in by what was so before.
-
-    Raises UnknownKeyError for one of another user, and KeyChangedError for one that may no longer.
-    """
-    if key_id not in known:
-        raise UnknownKeyError(NO_KEY)
-    if not known[key_id].manages(now_iso()):
-        message = "the key that asks may not do this any more"
-        raise KeyChangedError(message)
-    return known[key_id]
-
-
-def _unseal(connection: psycopg.Connection[Any] | psycopg.Cursor[Any], key_id: UUID) -> None:
-    connection.execute("DELETE FROM sealed_api_key WHERE key_id = %s", [key_id])

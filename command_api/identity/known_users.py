@@ -6,6 +6,7 @@ Addresses are not shown: they stand encrypted in the log, and only their hash is
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 
@@ -14,54 +15,49 @@ from command_api.identity.vault import Vault
 from domain.errors import InvalidCommandError
 from domain.identity.api_keys import UnknownKeyError
 from domain.pricing.money import format_usd
+from event_store.log.users import USERS_MAX, read_user, read_users
 
 if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.secret import Place
+    from event_store.log.users import UserNow
     from event_store.postgres.database import Database
 
-USERS_MAX = 1_000
-"""Users of one page."""
-
-_USERS = """
-SELECT u.user_id::text, u.account_id::text,
-  coalesce(a.granted, 0),
-  coalesce(a.available, 0) - (SELECT coalesce(sum(l.available), 0)::bigint FROM credit_lot l
-    WHERE l.account_id = a.account_id AND l.expires_at <= clock_timestamp()),
-  coalesce(a.held, 0),
-  (SELECT count(*) FROM api_key k WHERE k.user_id = u.user_id AND NOT k.revoked
-    AND NOT k.replaced AND NOT k.deleted AND k.active
-    AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp()))
-FROM user_secret u LEFT JOIN credit_account a USING (account_id)
-"""
 _KEYS = """
 SELECT key_id::text, name, masked, revoked, iso_instant(expires_at) FROM api_key
 WHERE user_id = %s AND NOT replaced AND NOT deleted ORDER BY key_id
 """
 
 
-def list_users(database: Database, *, after: str = "", limit: int = USERS_MAX) -> list[Any]:
-    """Users in the order of their ids, which is that of their making, from behind `after`."""
+def list_users(
+    database: Database, *, after: str = "", limit: int = USERS_MAX, left: bool = False
+) -> list[dict[str, Any]]:
+    """Users in the order of their ids, which is that of their making, from behind `after`.
+
+    Those who left are among them where that is wanted. Raises InvalidCommandError.
+    """
+    behind = _uuid(after)
+    if after and behind is None:
+        message = f"{after!r} is no user's id"
+        raise InvalidCommandError(message)
     with database.connect() as connection:
-        rows = connection.execute(
-            _USERS + "WHERE u.user_id::text > %s ORDER BY u.user_id LIMIT %s",
-            [after, min(limit, USERS_MAX)],
-        ).fetchall()
-    return [_user(row) for row in rows]
+        return [
+            _user(each) for each in read_users(connection, after=behind, limit=limit, left=left)
+        ]
 
 
 def show_user(database: Database, place: Place, user: str) -> dict[str, Any]:
     """One user, by id or address, with keys; raises InvalidCommandError or SecretError."""
-    condition, value = "u.user_id::text = %s", user
     with database.connect() as connection:
         if "@" in user:
-            condition, value = "u.email_hash = %s", _email_hash(database, place, user)
-        row = connection.execute(_USERS + "WHERE " + condition, [value]).fetchone()
-        if row is None:
+            found = read_user(connection, email_hash=_email_hash(database, place, user))
+        else:
+            found = read_user(connection, user_id=_uuid(user))
+        if found is None:
             message = f"there is no user {user!r}: name one by id or email address"
             raise InvalidCommandError(message)
-        return {**_user(row), "keys": _keys(connection, row[0])}
+        return {**_user(found), "keys": _keys(connection, str(found.user_id))}
 
 
 def find_user(database: Database, place: Place, user: str) -> str:
@@ -96,6 +92,13 @@ def find_key(database: Database, place: Place, key: str) -> tuple[str, str]:
     return row[0], row[1]
 
 
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def _email_hash(database: Database, place: Place, email: str) -> Any:
     """The hash of an address; nothing is made where the secret is missing or another's."""
     here, known = read_fingerprints(database, place)
@@ -106,18 +109,19 @@ def _email_hash(database: Database, place: Place, email: str) -> Any:
     return Vault(secret).email_hash(email)
 
 
-def _user(row: tuple[Any, ...]) -> dict[str, Any]:
-    user_id, account_id, granted, available, held, keys = row
+def _user(user: UserNow) -> dict[str, Any]:
     return {
-        "user_id": user_id,
-        "account_id": account_id,
-        "granted_nano_usd": granted,
-        "granted_usd": format_usd(granted),
-        "available_nano_usd": available,
-        "available_usd": format_usd(available),
-        "held_nano_usd": held,
-        "held_usd": format_usd(held),
-        "active_keys": keys,
+        "user_id": str(user.user_id),
+        "account_id": str(user.account_id),
+        "granted_nano_usd": user.granted,
+        "granted_usd": format_usd(user.granted),
+        "available_nano_usd": user.available,
+        "available_usd": format_usd(user.available),
+        "held_nano_usd": user.held,
+        "held_usd": format_usd(user.held),
+        "active_keys": user.active_keys,
+        "role": user.role,
+        "left": user.left,
     }
 
 

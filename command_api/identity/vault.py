@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -25,6 +25,9 @@ from domain.identity.key_format import SECRET_CHARACTERS, Environment, key_of_se
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
+
+    import psycopg
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -35,6 +38,11 @@ RETIRED = b"retired key hash"
 def new_api_key(environment: Environment = Environment.LIVE) -> str:
     """A new key, 222 bits."""
     return key_of_secret(secrets.token_urlsafe(KEY_BYTES)[:SECRET_CHARACTERS], environment)
+
+
+def unseal(connection: psycopg.Connection[Any] | psycopg.Cursor[Any], key_id: UUID) -> None:
+    """Keep a whole key no more."""
+    connection.execute("DELETE FROM sealed_api_key WHERE key_id = %s", [key_id])
 
 
 class Vault:

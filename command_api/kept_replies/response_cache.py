@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edge.caller import Caller
     from providers.redis.cache import Cache
 
+NAMED = "response:"
+"""How the names of all kept replies begin."""
 BYPASS = (b"no-cache", b"no-store")
 
 
@@ -40,6 +42,8 @@ class ResponseCache:
         """`ttl_s` 0 turns it off."""
         self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s, self._bytes_max = ttl_s, bytes_max
+        self.hits = self.misses = self.kept = 0
+        """Of this process, since it began."""
 
     @property
     def enabled(self) -> bool:
@@ -52,14 +56,16 @@ class ResponseCache:
             return ""
         digest = await digest_of(raw)
         scope = hashlib.sha256(caller.account_id.encode() + route.encode() + digest)
-        return f"response:{scope.hexdigest()}"
+        return f"{NAMED}{scope.hexdigest()}"
 
     async def find(self, caller: Caller, name: str) -> CachedReply | None:
         """A kept reply that can still be read."""
         sealed = await self._cache.get(name)
         wrapped = await self._data_key(caller) if sealed is not None else None
         if sealed is None or wrapped is None:
+            self.misses += 1
             return None
+        self.hits += 1
         return msgspec.msgpack.decode(self._vault.decrypt(wrapped, sealed), type=CachedReply)
 
     async def keep(self, caller: Caller, name: str, reply: CachedReply) -> None:
@@ -70,6 +76,11 @@ class ResponseCache:
         if wrapped is not None:
             sealed = self._vault.encrypt(wrapped, msgspec.msgpack.encode(reply))
             await self._cache.put(name, sealed, ttl_s=self._ttl_s)
+            self.kept += 1
+
+    async def clear(self) -> int:
+        """Forget all kept replies; how many they were."""
+        return await self._cache.forget(NAMED)
 
     async def _data_key(self, caller: Caller) -> bytes | None:
         """The user's wrapped data key; None when it was destroyed, or the database is away."""

@@ -44,6 +44,50 @@ class Grant:
     limits: dict[str, int] | None = None
 
 
+class GrantKeyReusedError(InvalidCommandError):
+    """The idempotency key is of another grant."""
+
+
+async def append_grant(committer: Committer, grant: Grant, *, actor: str) -> tuple[str, bool]:
+    """Give credits through a running append; returns and raises as `Grants.give`."""
+    check_grant(grant.amount)
+    key = grant.idempotency_key
+    lot_id = uuid5(grant.account_id, f"grant {key}") if key else new_uuid7()
+    fields: dict[str, Any] = {
+        **new_envelope(actor),
+        "account_id": str(grant.account_id),
+        "lot_id": str(lot_id),
+        "kind": grant.kind,
+        "priority": PRIORITY[grant.kind],
+        "amount_nano_usd": grant.amount,
+        "expires_at": grant.expires_at,
+        "reason": grant.reason,
+        "limits": grant.limits,
+    }
+    answer = await committer.append(
+        Entry(
+            EntryKind.GRANT,
+            lot_id.bytes,
+            grant.account_id.bytes,
+            grant.amount,
+            msgspec.json.encode(fields)[:-1],
+        )
+    )
+    if answer.code == AppendCode.IDEMPOTENCY_KEY_REUSED:
+        message = (
+            f"the idempotency key {key!r} is of another grant, of {format_usd(answer.figure)} "
+            "USD: nothing was granted now. Use a new key for a new grant"
+        )
+        raise GrantKeyReusedError(message)
+    if answer.code == AppendCode.ACCOUNT_FULL:
+        message = (
+            f"account {grant.account_id} can be granted {format_usd(answer.figure)} USD more: "
+            f"its grants are at most {format_usd(ACCOUNT_GRANTED_NANO_USD_MAX)} USD in all"
+        )
+        raise InvalidAmountError(message)
+    return str(lot_id), answer.code == AppendCode.OK
+
+
 class Grants:
     """The commands; one for each run of the command line."""
 
@@ -58,20 +102,7 @@ class Grants:
         InvalidCommandError for another grant under a key that was used, and
         EventStoreError when the ledger cannot be reached or refuses the entry.
         """
-        check_grant(grant.amount)
-        key = grant.idempotency_key
-        lot_id = uuid5(grant.account_id, f"grant {key}") if key else new_uuid7()
-        fields: dict[str, Any] = {
-            **new_envelope(self._actor),
-            "account_id": str(grant.account_id),
-            "lot_id": str(lot_id),
-            "kind": grant.kind,
-            "priority": PRIORITY[grant.kind],
-            "amount_nano_usd": grant.amount,
-            "expires_at": grant.expires_at,
-            "reason": grant.reason,
-            "limits": grant.limits,
-        }
+        check_grant(grant.amount)  # Before anything is connected.
         committer = Committer(
             self._database.application,
             owner_id=new_uuid7(),
@@ -80,30 +111,9 @@ class Grants:
         )
         await committer.start()
         try:
-            answer = await committer.append(
-                Entry(
-                    EntryKind.GRANT,
-                    lot_id.bytes,
-                    grant.account_id.bytes,
-                    grant.amount,
-                    msgspec.json.encode(fields)[:-1],
-                )
-            )
+            return await append_grant(committer, grant, actor=self._actor)
         finally:
             await committer.stop()
-        if answer.code == AppendCode.IDEMPOTENCY_KEY_REUSED:
-            message = (
-                f"the idempotency key {key!r} is of another grant, of {format_usd(answer.figure)} "
-                "USD: nothing was granted now. Use a new key for a new grant"
-            )
-            raise InvalidCommandError(message)
-        if answer.code == AppendCode.ACCOUNT_FULL:
-            message = (
-                f"account {grant.account_id} can be granted {format_usd(answer.figure)} USD more: "
-                f"its grants are at most {format_usd(ACCOUNT_GRANTED_NANO_USD_MAX)} USD in all"
-            )
-            raise InvalidAmountError(message)
-        return str(lot_id), answer.code == AppendCode.OK
 
     async def give_trial(self, account_id: UUID) -> tuple[str, bool]:
         """The trial (money rule 10); a second time changes nothing."""

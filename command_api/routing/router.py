@@ -209,6 +209,22 @@ class Router:
             found = self._health[key] = OfferHealth(self._limits)
         return found
 
+    def tried(self, provider: str) -> list[OfferHealth]:
+        """How those offers of a provider have been doing of which anything is known."""
+        return [
+            health
+            for (name, _), health in self._health.items()
+            if name == provider and not (health.untroubled and health.latency_ms is None)
+        ]
+
+    def forget(self, provider: str) -> int:
+        """Close the circuits of a provider's offers, and know nothing of them; how many."""
+        names = [name for name in self._health if name[0] == provider]
+        for name in names:
+            del self._health[name]
+        self._registry.providers[provider].trouble = None
+        return len(names)
+
     def seed(self, told: dict[str, Any]) -> None:
         """Start from what `provider_health` says of an offer that was not tried here yet."""
         key = (told["provider"], told["model"])

@@ -18,6 +18,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.credits import routes as credit_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes
@@ -34,6 +35,8 @@ from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
+from command_api.system import cache_routes, health_routes
+from command_api.system.machinery import Machinery
 from edge.access import OPEN
 from edge.asgi import header_of, request_id_of, send_error, send_whole
 from edge.clients import key_in_url
@@ -42,6 +45,7 @@ from edge.lanes import Flights
 from edge.replies import json_reply
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
+from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
@@ -93,6 +97,11 @@ ROUTERS = (
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,
     limit_routes.router,
+    credit_routes.router,
+    admin_routes.router,
+    cache_routes.router,
+    health_routes.router,
+    health_routes.one_gateway,  # /health/{gateway} stands behind all that is below /health.
 )
 
 
@@ -197,6 +206,14 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         keep_s=settings.reads.ranking_cache_s,
     )
     app.state.modelz = modelz_of(settings)
+    app.state.machinery = Machinery(
+        gateway.registry,
+        gateway.router,
+        gateway.model_lists,
+        gateway.cache,
+        gateway.calls.responses,
+        app.state.modelz,
+    )
     add_error_handlers(app)
     for router in ROUTERS:
         checks = [] if router is status else [Depends(check_parameters)]

@@ -23,6 +23,8 @@ IGNORED: dict[str, frozenset[str]] = {
     "/models/{model_id:path}": frozenset({"include_huggingface"}),
     "/v1/provider": frozenset({"moderated_only"}),
     "/v1/provider/{name}/stats": frozenset({"gateway"}),
+    "/health/gateways/dashboard/data": frozenset({"auto_fix", "include_logs"}),
+    "/health/gateways/{gateway}/fix": frozenset({"auto_fix"}),
 }
 """What older clients send and we need not know."""
 

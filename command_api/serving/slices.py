@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.composition import mailer_of
+from command_api.credits.commands import Credits
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
@@ -50,6 +51,7 @@ class Slices:
         self._desk = AdminDesk(database, vault, gateway.keys.forget)
         self.note_read = self._desk.note_read
         self._limits = LimitParts(gateway.limits, database, partial(find_key, database, vault))
+        self._credits = Credits(gateway.committer, vault)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -62,6 +64,7 @@ class Slices:
         state.key_commands = self._keys
         state.admin_desk = self._desk
         state.limits = self._limits
+        state.credits = self._credits
         state.proxies = self._proxies
 
     async def start(self) -> None:

@@ -20,7 +20,7 @@ from domain.identity.access import ENTRIES_MAX, beyond, scopes_in
 from domain.identity.permissions import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     from domain.events.base import Event, Stamp
@@ -128,6 +128,21 @@ def replay_api_key(events: Iterable[Event]) -> ApiKey | None:
     for event in events:
         state = evolve_api_key(state, event)
     return state
+
+
+def asking_key(known: Mapping[UUID, ApiKey], key_id: UUID, now: str) -> ApiKey:
+    """The key that asks, as it is now: its request was let in by what was so before.
+
+    `known` are the keys of the user. Raises UnknownKeyError for one of another user, and
+    KeyChangedError for one that may no longer.
+    """
+    if key_id not in known:
+        message = "no such API key"
+        raise UnknownKeyError(message)
+    if not known[key_id].manages(now):
+        message = "the key that asks may not do this any more"
+        raise KeyChangedError(message)
+    return known[key_id]
 
 
 def check_name(name: str, taken: Iterable[str]) -> str:

@@ -36,6 +36,9 @@ class Permission(StrEnum):
     ADMIN_ROLES = "admin:roles"
     ADMIN_RATE_LIMITS = "admin:rate_limits"
     ADMIN_AUDIT = "admin:audit_logs"
+    ADMIN_USERS = "admin:users"
+    ADMIN_CREDITS = "admin:credits"
+    ADMIN_SYSTEM = "admin:system"
 
 
 class Role(StrEnum):

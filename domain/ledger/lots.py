@@ -22,12 +22,14 @@ class GrantKind(StrEnum):
     TRIAL = "trial"
     BONUS = "bonus"
     PURCHASE = "purchase"
+    ADMIN_CREDIT = "admin_credit"
 
 
 PRIORITY: dict[GrantKind, int] = {
     GrantKind.TRIAL: 10,
     GrantKind.BONUS: 20,
     GrantKind.PURCHASE: 30,
+    GrantKind.ADMIN_CREDIT: 20,
 }
 """Lower burns first: what was given is used before what was bought."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.identity import (
     ApiKeyChanged,
@@ -24,6 +24,7 @@ from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, key
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from event_store.log.reading import LogEntry
@@ -122,3 +123,34 @@ def read_call_of_completion(select: Select, account: UUID, completion_id: str) -
         [account, completion_id],
     )
     return next((call_id for (call_id,) in found), None)
+
+
+class Happened(NamedTuple):
+    """A row of the log; money in nano-USD, times in milliseconds."""
+
+    position: int
+    account_id: UUID | None
+    activity: str
+    key_id: str | None
+    call_id: UUID | None
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    amount_nano_usd: int
+    duration_ms: int | None
+    booked_at: datetime
+
+
+def read_recent(
+    select: Select, account: UUID | None, *, limit: int, calls: bool = False
+) -> list[Happened]:
+    """The newest rows of an account, or of all (None); `calls`: of calls alone."""
+    where = "true" if account is None else "account_id = %s"
+    where += " AND call_id IS NOT NULL" if calls else ""
+    rows = select(
+        f"SELECT {', '.join(Happened._fields)} FROM {ACTIVITY.view} WHERE {where} "
+        "ORDER BY position DESC LIMIT %s",
+        [*(() if account is None else (account,)), limit],
+    )
+    return [Happened(*row) for row in rows]

@@ -79,6 +79,10 @@ class KeyInUse(NamedTuple):
     changed_at: datetime | None
     requests: int
     last_used_at: datetime | None
+    max_requests: int | None
+    """The quota of requests in all, and what counts towards it: used, and held by calls."""
+    quota_used: int
+    quota_held: int
 
 
 def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
@@ -89,9 +93,23 @@ def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
         "(SELECT booked_at FROM events e "
         "WHERE e.originator_id = k.key_id AND e.originator_version = 1), "
         "(SELECT booked_at FROM events e WHERE e.notification_id = k.position), "
-        "coalesce(u.requests, 0), u.last_used_at "
+        "coalesce(u.requests, 0), u.last_used_at, "
+        "q.quota_limit, coalesce(w.used, 0), coalesce(w.held, 0) "
         f"FROM api_key k LEFT JOIN {KEY_USAGE.view} u ON u.key_id = k.key_id::text "
+        "LEFT JOIN quota q ON q.account_id = k.account_id AND q.scope_id = k.key_id "
+        "AND q.scope_kind = 'key' AND q.unit = 'requests' AND q.period = 'total' "
+        "AND NOT q.removed "
+        "LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch' "
         "WHERE k.user_id = %s AND NOT k.replaced AND NOT k.deleted ORDER BY k.key_id",
         [user_id],
     )
     return [KeyInUse(*row) for row in rows]
+
+
+def read_last_use(select: Select, account_id: UUID) -> datetime | None:
+    """When a call of the account ended last."""
+    ((last,),) = select(
+        f"SELECT max(last_used_at) FROM {KEY_USAGE.view} WHERE account_id = %s", [account_id]
+    )
+    found: datetime | None = last
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import HoldResolved
 from projections.call_facts import facts_of, hour_of
@@ -13,6 +13,7 @@ from projections.engine.tables import Table, counts, key, sums
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from event_store.log.reading import LogEntry
     from projections.engine.projection import Select
@@ -103,3 +104,81 @@ def read_traffic_rows(select: Select, *, since: datetime) -> list[Row]:
         "GROUP BY GROUPING SETS ((provider, model), (provider), ()) ORDER BY 4 DESC, 1, 2",
         [since],
     )
+
+
+class Used(NamedTuple):
+    """Charged calls of a time, their tokens, and what they cost in nano-USD."""
+
+    requests: int
+    tokens: int
+    charged: int
+
+
+class AccountUse(NamedTuple):
+    """What an account used since the begins of a day and a month; the month's most used model."""
+
+    day: Used
+    month: Used
+    model: str | None
+
+
+def read_account_use(
+    select: Select, account_id: UUID, *, day: datetime, month: datetime
+) -> AccountUse:
+    """The sums since whole hours, `month` the earlier one."""
+    rows = select(
+        "SELECT provider || '/' || model, hour >= %s, sum(requests - errors), "
+        "sum(input_tokens + output_tokens), sum(charged_nano_usd) "
+        f"FROM {USAGE_BY_HOUR.view} WHERE account_id = %s AND hour >= %s GROUP BY 1, 2",
+        [day, account_id, month],
+    )
+    calls: dict[str, int] = {}
+    sums = {False: (0, 0, 0), True: (0, 0, 0)}
+    for model, today, requests, tokens, charged in rows:
+        calls[model] = calls.get(model, 0) + requests
+        before = sums[today]
+        sums[today] = (before[0] + requests, before[1] + tokens, before[2] + charged)
+    charged_ones = sorted(model for model, count in calls.items() if count)
+    most = max(charged_ones, key=lambda model: calls[model], default=None)
+    whole = (mine + yours for mine, yours in zip(sums[False], sums[True], strict=True))
+    return AccountUse(Used(*sums[True]), Used(*whole), most)
+
+
+class SystemUse(NamedTuple):
+    """What everybody used: calls that ended, those that failed, money in nano-USD, time in ms."""
+
+    accounts: int
+    requests: int
+    errors: int
+    tokens: int
+    charged: int
+    latency_ms: int
+
+
+def read_system_use(select: Select, *, since: datetime) -> SystemUse:
+    """The sums since the begin of an hour."""
+    (row,) = select(
+        "SELECT count(DISTINCT account_id), coalesce(sum(requests), 0), "
+        "coalesce(sum(errors), 0), "
+        "coalesce(sum(input_tokens + output_tokens), 0), "
+        "coalesce(sum(charged_nano_usd), 0), "
+        f"coalesce(sum(total_latency_ms), 0) FROM {USAGE_BY_HOUR.view} WHERE hour >= %s",
+        [since],
+    )
+    return SystemUse(*row)
+
+
+def read_top_accounts(
+    select: Select, *, since: datetime, limit: int
+) -> list[tuple[str | None, str, Used]]:
+    """User, account and use of those who used most since the begin of an hour, by what it cost."""
+    rows = select(
+        "SELECT u.user_id::text, t.* FROM (SELECT account_id::text, sum(requests - errors) "
+        "AS requests, sum(input_tokens + output_tokens) AS tokens, "
+        f"sum(charged_nano_usd) AS charged FROM {USAGE_BY_HOUR.view} WHERE hour >= %s "
+        "GROUP BY 1 ORDER BY 4 DESC, 2 DESC, 1 LIMIT %s) t "
+        "LEFT JOIN user_secret u ON u.account_id = t.account_id::uuid "
+        "ORDER BY t.charged DESC, t.requests DESC, t.account_id",
+        [since, limit],
+    )
+    return [(user, account, Used(*figures)) for user, account, *figures in rows]

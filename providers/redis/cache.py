@@ -7,9 +7,10 @@ Whatever is cached can be had again without it. Redis away is a slower answer, n
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import OrderedDict
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import redis.asyncio
 from redis import RedisError
@@ -22,6 +23,18 @@ AWAY_S = 5.0
 """How long Redis is left alone after it failed."""
 
 
+FORGOTTEN_AT_ONCE = 500
+
+
+class CacheState(NamedTuple):
+    """Values in this process's memory; those that went for want of room; whether Redis answers."""
+
+    entries: int
+    evicted: int
+    redis: bool | None
+    """None where there is none."""
+
+
 class Cache(Protocol):
     """Values by name, forgotten after a while."""
 
@@ -31,6 +44,14 @@ class Cache(Protocol):
 
     async def put(self, name: str, value: bytes, *, ttl_s: float) -> None:
         """Keep a value for a time, if there is room."""
+        ...
+
+    async def forget(self, prefix: str) -> int:
+        """Forget all values whose names begin so; how many they were."""
+        ...
+
+    def state(self) -> CacheState:
+        """What is known of it without asking anybody."""
         ...
 
     async def close(self) -> None:
@@ -45,6 +66,7 @@ class MemoryCache:
         """Room for so many values."""
         self._entries_max = entries_max
         self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._evicted = 0
 
     async def get(self, name: str) -> bytes | None:
         """A value that has not expired."""
@@ -63,6 +85,18 @@ class MemoryCache:
         self._values.move_to_end(name)
         while len(self._values) > self._entries_max:
             self._values.popitem(last=False)
+            self._evicted += 1
+
+    async def forget(self, prefix: str) -> int:
+        """Forget all values whose names begin so."""
+        names = [name for name in self._values if name.startswith(prefix)]
+        for name in names:
+            del self._values[name]
+        return len(names)
+
+    def state(self) -> CacheState:
+        """The memory's."""
+        return CacheState(len(self._values), self._evicted, None)
 
     async def close(self) -> None:
         """Forget all."""
@@ -101,6 +135,29 @@ class RedisCache:
             else:
                 return
         await self._memory.put(name, value, ttl_s=ttl_s)
+
+    async def forget(self, prefix: str) -> int:
+        """Forget all values whose names begin so, of all gateways; found by passing over all."""
+        forgotten = await self._memory.forget(prefix)
+        if time.monotonic() < self._away_until:
+            return forgotten
+        pattern = PREFIX + re.sub(r"([\\\[\]*?])", r"\\\1", prefix) + "*"
+        try:
+            names: list[bytes] = []
+            async for name in self._redis.scan_iter(match=pattern, count=FORGOTTEN_AT_ONCE):
+                names.append(name)
+                if len(names) >= FORGOTTEN_AT_ONCE:
+                    forgotten += await self._redis.unlink(*names)
+                    names.clear()
+            if names:
+                forgotten += await self._redis.unlink(*names)
+        except (RedisError, OSError) as error:
+            self._failed(error)
+        return forgotten
+
+    def state(self) -> CacheState:
+        """The memory's, and whether Redis answered when it was asked last."""
+        return self._memory.state()._replace(redis=time.monotonic() >= self._away_until)
 
     async def close(self) -> None:
         """Disconnect."""

@@ -6,12 +6,14 @@ the head that the log had when the request came.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from domain.pricing.money import format_usd
 from event_store.ids import to_iso
 from event_store.log.quotas import read_trial
+from event_store.log.rate_limits import read_binding_limits
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
@@ -27,14 +29,18 @@ from projections.money.credit_statement import (
     read_period_sums,
     read_sums,
 )
+from projections.usage.key_usage import read_last_use
+from projections.usage.usage_by_hour import Used, read_account_use
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from domain.limits.rates import RateLimits
     from event_store.postgres.database import Connects
+    from projections.usage.usage_by_hour import AccountUse
 
 BALANCES = projection_named("account_balances")
 STATEMENT = projection_named("credit_statement")
+USAGE = projection_named("usage_by_hour")
+KEYS = projection_named("key_usage")
 
 
 def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[str, Any]:
@@ -79,6 +85,36 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
     else:
         balance["status"] = "active"
     return balance
+
+
+class Monitored(NamedTuple):
+    """What an account has, what it used, and what limits its key."""
+
+    available: int
+    all: Used
+    use: AccountUse
+    last: datetime | None
+    limits: RateLimits
+
+
+def read_monitor(
+    database: Connects, account_id: str, key_id: str, user_id: str, *, wait_s: float
+) -> Monitored:
+    """An account since it exists, this month and today (UTC); raises ProjectionLaggingError."""
+    account, now = UUID(account_id), datetime.now(UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    with database.connect() as connection:
+        for projection in (BALANCES, USAGE, KEYS):
+            await_own_writes(connection, projection, wait_s)
+        select = select_on(connection)
+        figures = read_account_balance(select, account)
+        return Monitored(
+            read_spendable(select, account).available,
+            Used(figures.requests, figures.tokens, figures.settled),
+            read_account_use(select, account, day=day, month=day.replace(day=1)),
+            read_last_use(select, account),
+            read_binding_limits(connection, key_id, user_id),
+        )
 
 
 def read_transactions(

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from domain.organisations.roles import Act
-from edge.replies import check_page, instant_of, json_reply, usd
-from query_api.account.queries import read_balance, read_transactions
+from edge.replies import check_page, instant_of, json_reply, timestamp, usd
+from event_store.ids import to_iso
+from query_api.account.queries import read_balance, read_monitor, read_transactions
 from query_api.parts import (  # noqa: TC001 - FastAPI reads annotations at run time.
     OrganisationReader,
     Parts,
@@ -51,6 +52,37 @@ async def organisation_balance(
             **found,
         }
     )
+
+
+@router.get("/user/monitor")
+async def monitor(parts: Parts, caller: UsageReader) -> Response:
+    """What the caller has and used: charged calls in all, this month and today (UTC)."""
+    found = await parts.account.run(
+        read_monitor, caller.account_id, caller.key_id, caller.user_id, wait_s=parts.wait_s
+    )
+    use = {"total": found.all, "today": found.use.day, "this_month": found.use.month}
+    return json_reply(
+        {
+            "status": "success",
+            "timestamp": timestamp(),
+            "user_id": caller.user_id,
+            "api_key": caller.masked,
+            "current_credits": usd(found.available),
+            "usage_metrics": {
+                **{_metric("requests", name): each.requests for name, each in use.items()},
+                **{_metric("tokens", name): each.tokens for name, each in use.items()},
+                **{_metric("cost", name): usd(each.charged) for name, each in use.items()},
+                "average_tokens_per_request": found.all.tokens // max(found.all.requests, 1),
+                "most_used_model": found.use.model,
+                "last_request_time": found.last and to_iso(found.last),
+            },
+            "rate_limits": found.limits._asdict(),
+        }
+    )
+
+
+def _metric(what: str, when: str) -> str:
+    return f"total_{what}" if when == "total" else f"{what}_{when}"
 
 
 @router.get("/user/credit-transactions")

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Response
 from domain.identity.permissions import Permission
 from edge.access import Needs
 from edge.caller import Caller
-from edge.replies import json_reply
-from query_api.api_keys.queries import read_keys
+from edge.replies import json_reply, timestamp
+from query_api.api_keys.queries import read_environments, read_keys
 from query_api.parts import Parts  # noqa: TC001
 
 KeyReader = Annotated[Caller, Depends(Needs(Permission.READ_API_KEYS).caller)]
@@ -42,5 +42,19 @@ async def usage(parts: Parts, caller: KeyReader) -> Response:
             ],
             "audit_logging": True,
             "last_used_tracking": True,
+        }
+    )
+
+
+@router.get("/user/environment-usage")
+async def environments(parts: Parts, caller: KeyReader) -> Response:
+    """The same summed by environment (`live`, `test`, `staging`, `development`)."""
+    found = await parts.account.run(read_environments, caller.user_id, wait_s=parts.wait_s)
+    return json_reply(
+        {
+            "status": "success",
+            "user_id": caller.user_id,
+            "environment_usage": found,
+            "timestamp": timestamp(),
         }
     )

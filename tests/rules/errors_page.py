@@ -311,10 +311,6 @@ MEANINGS = {
         "Deleting a key is for ever, and was not confirmed.",
         "Send the confirmation that the message names.",
     ),
-    "unsupported": (
-        "A member that is known, and not served here yet.",
-        "Leave it out.",
-    ),
     "key_in_url": (
         "An API key stands in the address, which servers and browsers write down.",
         "Send it as `Authorization: Bearer KEY`, and rotate it.",
@@ -351,6 +347,14 @@ MEANINGS = {
     "model_unpriced": (
         "The model is listed, but nobody knows its price.",
         "Take another; operators: give its price in [the providers file](../guides/providers.md).",
+    ),
+    "no_model_list": (
+        "The provider has no list of models that could be fetched.",
+        "Its models stand in the providers file.",
+    ),
+    "list_unavailable": (
+        "A provider's list of models cannot be had; the old one stays.",
+        f"{LATER}.",
     ),
     "modelz_unavailable": ("Modelz's list cannot be had.", f"{LATER}."),
     "no_provider_fits": (

@@ -69,3 +69,11 @@ class Person:
     def profile_status(self) -> int:
         """Whether the access token opens the account's routes."""
         return self.client.get("/user/balance").status_code
+
+    def leave(self, key: str) -> None:
+        """DELETE /user/account, with a key; the client is closed then."""
+        body = {"confirmation": "DELETE_ACCOUNT"}
+        headers = {"authorization": f"Bearer {key}"}
+        found = self.client.request("DELETE", "/user/account", json=body, headers=headers)
+        self.client.close()
+        assert found.status_code == 200, found.text

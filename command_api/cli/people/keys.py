@@ -25,13 +25,14 @@ from command_api.cli.base import (
 )
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
-from command_api.identity.key_orders import NewKey
+from command_api.identity.key_orders import MAX_REQUESTS, NewKey
 from command_api.identity.known_users import find_key, find_user
 from command_api.identity.leaks import files_below, leaks_in
 from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, ENTRIES_MAX, MODELS, PROVIDERS, REFERRERS, SCOPES
 from domain.identity.key_format import Environment
 from domain.identity.permissions import scopes_of
+from domain.quotas.terms import LIMIT_MAX
 from event_store.ids import to_iso
 from query_api.api_keys.queries import read_key, read_keys
 
@@ -46,6 +47,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys.")
 GRACE_HOURS_MAX = 8_760.0
 """A year: longer than that the old writing of a key need not open."""
 NEVER = "never"
+LIFTED = (*ENTRIES_MAX, MAX_REQUESTS)
 
 Scopes = Annotated[
     list[str] | None,
@@ -63,6 +65,10 @@ Models = Annotated[
 ]
 Providers = Annotated[
     list[str] | None, typer.Option("--provider", help="Provider that it may use; repeat it.")
+]
+Most = Annotated[
+    int | None,
+    typer.Option("--max-requests", min=1, max=LIMIT_MAX, help="So many requests in all."),
 ]
 Ends = Annotated[str | None, typer.Option(help="When it ends, ISO 8601 with zone, or a day (UTC).")]
 
@@ -83,6 +89,7 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
     referrer: Referrers = None,
     model: Models = None,
     provider: Providers = None,
+    max_requests: Most = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -96,6 +103,7 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
             expires_at=end,
             limits=_lists(scope, ip, referrer, model, provider),
             project_id=project,
+            max_requests=max_requests,
         )
         made = known.create(user, new)
         told = {"key_id": made.key_id, "api_key": made.api_key, "name": made.name}
@@ -154,22 +162,26 @@ def key_update(  # noqa: PLR0913, PLR0917 - each is an option.
     referrer: Referrers = None,
     model: Models = None,
     provider: Providers = None,
+    max_requests: Most = None,
     lift: Annotated[
-        list[str] | None, typer.Option(help=f"Limit to lift: {', '.join(ENTRIES_MAX)}.")
+        list[str] | None, typer.Option(help=f"Limit to lift: {', '.join(LIFTED)}.")
     ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Change a key; a list that is given replaces the present one, the others stay."""
     limits = _lists(scope, ip, referrer, model, provider)
-    members: dict[str, Any] = {"name": name, "is_active": active}
+    members: dict[str, Any] = {"name": name, "is_active": active, MAX_REQUESTS: max_requests}
     members = {each: value for each, value in members.items() if value is not None}
     with commands_of(home) as (known, _):
         for each in lift or ():
-            if each in limits:
+            if each in limits or each in members:
                 message = f"{each} is given and lifted: do one of both"
                 raise InvalidCommandError(message)
-            limits[each] = []
+            if each == MAX_REQUESTS:
+                members[each] = None
+            else:
+                limits[each] = []
         if expires_at is not None:
             members["expires_at"] = None if expires_at == NEVER else to_iso(instant(expires_at))
         if not members and not limits:

@@ -106,10 +106,12 @@ class ModelLists:
     ) -> None:
         """Nothing is fetched before `start`; `cache` shares what any gateway fetched."""
         self._cache, self._log = cache, log
-        self._registry, self._interval_s, self._stale_s = registry, interval_s, stale_s
+        self._registry, self._stale_s = registry, stale_s
+        self.interval_s = interval_s
         self.fetched_at: dict[str, float] = {}
         """When each list was fetched, Unix time."""
-        self._failed: set[str] = set()
+        self.failed: set[str] = set()
+        """Providers whose lists could not be fetched when they were asked for last."""
         self._task: asyncio.Task[None] | None = None
         # Lists are read one by one, and never on the threads that bring the ledger back.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
@@ -156,12 +158,12 @@ class ModelLists:
 
     async def _run(self) -> None:
         while True:
-            due = time.monotonic() + self._interval_s
+            due = time.monotonic() + self.interval_s
             await self.refresh_all()
             while (left_s := due - time.monotonic()) > 0:
-                await asyncio.sleep(min(left_s, RETRY_S) if self._failed else left_s)
-                if self._failed and time.monotonic() < due:
-                    await self.refresh_all(self._failed.copy())
+                await asyncio.sleep(min(left_s, RETRY_S) if self.failed else left_s)
+                if self.failed and time.monotonic() < due:
+                    await self.refresh_all(self.failed.copy())
 
     async def refresh_all(self, names: set[str] | None = None) -> None:
         """Have all lists anew, or those of some providers, several at a time."""
@@ -181,26 +183,28 @@ class ModelLists:
         ]
         await asyncio.gather(*(one(each) for each in known))
 
-    async def refresh(self, provider: Provider) -> None:
+    async def refresh(self, provider: Provider, *, force: bool = False) -> None:
         """Have one provider's list anew; a failure keeps the old one until it is stale.
 
-        A list that another gateway fetched within the interval is as good as one of our own.
+        A list that another gateway fetched lately is as good as one of our own, but for `force`.
         """
         entry = BY_NAME[provider.name]
         try:
+            if force:
+                await self._cache.forget(provider.list_name)
             fetched, name = await self._list_of(provider, entry)
             effective_at = iso_of(fetched.fetched_at)
             found = await self._work(_offered, provider, entry, fetched, effective_at)
             if name:  # Only what can be read is kept.
                 kept = msgspec.msgpack.encode(fetched)
-                await self._cache.put(name, kept, ttl_s=self._interval_s)
+                await self._cache.put(name, kept, ttl_s=self.interval_s)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             logger.warning("the model list of %s could not be fetched: %s", provider.name, error)
-            self._failed.add(provider.name)
+            self.failed.add(provider.name)
             provider.note(_trouble_of(error), answered=isinstance(error, httpx.HTTPStatusError))
             self._drop_when_stale(provider)
             return
-        self._failed.discard(provider.name)
+        self.failed.discard(provider.name)
         if entry.list_path:
             provider.note(None, answered=True)  # A list may be public: our key is not proven by it.
         provider.take(found)
@@ -219,8 +223,8 @@ class ModelLists:
         """The list, and the name under which the cache wants it where it was fetched now."""
         if not entry.list_path:
             return FetchedList(int(time.time()), b""), ""
-        name = f"models:{provider.name}:{provider.base_url}"
-        fetched = _cached(await self._cache.get(name), self._interval_s)
+        name = provider.list_name
+        fetched = _cached(await self._cache.get(name), self.interval_s)
         if fetched is not None:
             return fetched, ""
         return await self._fetch(provider, entry), name

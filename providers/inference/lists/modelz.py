@@ -31,21 +31,40 @@ class Modelz:
         self._url, self._keep_s = base_url.rstrip("/") + "/api/tokens", keep_s
         self._kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
 
-    async def models(self, graduated: bool | None) -> list[dict[str, Any]]:
-        """The tokens; raises ModelzUnavailableError. A kept list serves while Modelz is down."""
+    async def models(self, graduated: bool | None, *, force: bool = False) -> list[dict[str, Any]]:
+        """The tokens; raises ModelzUnavailableError. A kept list serves while Modelz is down.
+
+        With `force` they are fetched, and a failure is told; what is kept stays.
+        """
         name = "" if graduated is None else str(graduated).lower()
         known = self._kept.get(name)
-        if known is not None and time.monotonic() - known[0] < self._keep_s:
+        if not force and known is not None and time.monotonic() - known[0] < self._keep_s:
             return known[1]
         try:
             found = await self._fetch({"isGraduated": name} if name else {})
         except (httpx.HTTPError, msgspec.DecodeError) as error:
-            if known is not None:
+            if known is not None and not force:
                 return known[1]
             message = f"the list of Modelz could not be fetched: {error}"
             raise ModelzUnavailableError(message) from None
         self._kept[name] = (time.monotonic(), found)
         return found
+
+    def kept(self) -> list[tuple[str, int, float]]:
+        """What is kept: for which question, how many tokens, and how old it is in seconds."""
+        now = time.monotonic()
+        return [(name, len(rows), now - at) for name, (at, rows) in self._kept.items()]
+
+    def clear(self) -> int:
+        """Keep nothing; how many lists there were."""
+        count = len(self._kept)
+        self._kept.clear()
+        return count
+
+    @property
+    def keep_s(self) -> float:
+        """How long a list is kept, seconds."""
+        return self._keep_s
 
     async def _fetch(self, query: dict[str, str]) -> list[dict[str, Any]]:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=True) as client:

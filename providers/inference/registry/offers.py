@@ -98,6 +98,11 @@ class Provider:
     forms: dict[str, str] = field(default_factory=dict)
     """Other ways to write the ids of the list: lower case, without prefix, without route."""
 
+    @property
+    def list_name(self) -> str:
+        """The name of its list in the cache that gateways share."""
+        return f"models:{self.name}:{self.base_url}"
+
     def note(self, trouble: Trouble | None, *, answered: bool) -> None:
         """Note what an attempt or a fetch that failed says; any answer ends unreachability."""
         if trouble is not None:

@@ -302,7 +302,7 @@ BAD: list[tuple[Any, int, str]] = [
     ({"key_name": "a\u0000b"}, 400, "invalid_text"),
     ({"key_name": "a\r\nset-cookie: x"}, 400, "invalid_value"),
     ({"key_name": "primary"}, 400, "key_name_taken"),
-    ({"key_name": "x", "max_requests": 5}, 400, "unsupported"),
+    ({"key_name": "x", "max_requests": "unlimited"}, 400, "invalid_type"),
     ({"key_name": "x", "action": "rotate"}, 400, "invalid_type"),
     ({"key_name": "x", "environment_tag": "prod"}, 400, "invalid_type"),
     ({"key_name": "x", "expiration_days": 0}, 400, "invalid_type"),

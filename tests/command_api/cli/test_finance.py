@@ -203,10 +203,13 @@ def test_a_day_is_its_beginning_in_utc() -> None:
 
 def test_users_are_listed_and_shown(shell: Shell, database: Database) -> None:
     """By id, and by page; with the balance of the ledger and masked keys (rule: contract)."""
-    first, second, gone = shell.lines("user", "list")
+    first, second, gone = shell.lines("user", "list", "--left")
+    assert shell.lines("user", "list") == [first, second]
     assert shell.lines("user", "list", "--limit", "1") == [first]
-    assert shell.lines("user", "list", "--after", first["user_id"]) == [second, gone]
-    assert gone["active_keys"] == 1
+    assert shell.lines("user", "list", "--left", "--after", first["user_id"]) == [second, gone]
+    assert [each["left"] for each in (first, second, gone)] == [False, False, True]
+    assert shell.run("user", "list", "--left").count("(left)") == 1
+    assert "is no user's id" in shell.run("user", "list", "--after", "x", status=1)
     (shown,) = shell.lines("user", "show", first["user_id"])
     balance = shell.lines("ledger", "replay", "--account", first["account_id"])[-1]["balance"]
     for name in ("granted_nano_usd", "available_nano_usd", "held_nano_usd"):

@@ -38,7 +38,7 @@ OF_A_MEMBER = [str(UUID(int=7)), "ann@example.com", "--reason", "test"]
 CHANGING = {
     "key create": ["--user", "ann@example.com"],
     "key rotate": [str(UUID(int=7))],
-    "key update": [str(UUID(int=7)), "--name", "other"],
+    "key update": [str(UUID(int=7)), "--name", "other", "--max-requests", "5"],
     "key delete": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
     "role set": ["ann@example.com", "admin", "--reason", "test"],

@@ -11,6 +11,8 @@ from fastapi.routing import APIRoute
 
 from command_api.serving.app import ROUTERS, status
 from command_api.serving.parameters import IGNORED, PARAMETER_CHARACTERS_MAX, PARAMETERS_MAX
+from tests.support.admins import new_admin
+from tests.support.harness import USD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +53,8 @@ CLIENTS: dict[str, httpx.Client] = {}
 
 @pytest.fixture
 def asked(gateway: RunningGateway) -> Iterator[RunningGateway]:
-    """A gateway with a caller, who keeps his connection."""
-    headers = {"Authorization": f"Bearer {gateway.user().api_key}"}
+    """A gateway with a caller who may ask everything, and keeps the connection."""
+    headers = {"Authorization": f"Bearer {new_admin(gateway, USD).api_key}"}
     with httpx.Client(headers=headers, timeout=20) as client:
         CLIENTS[gateway.url] = client
         yield gateway

@@ -13,10 +13,12 @@ from domain.events.identity import ApiKeyChanged, ApiKeyCreated, UserRegistered
 from domain.identity.api_keys import (
     ApiKey,
     BeyondOwnLimitsError,
+    KeyChangedError,
     LastKeyError,
     NameTakenError,
     TooManyKeysError,
     UnknownKeyError,
+    asking_key,
     change_api_key,
     check_name,
     check_room,
@@ -230,6 +232,22 @@ def test_a_key_gives_no_more_than_it_has() -> None:
     check_within(maker, {"models": ["m"]}, ["models"])
     with pytest.raises(BeyondOwnLimitsError, match="limited in scopes to read:usage"):
         check_within(maker, {"models": ["m"]})
+
+
+def test_the_key_that_asks_still_may() -> None:
+    """Under the lock, where it may have been deleted, ended or limited since (rule: access)."""
+    key = replay_api_key([CREATED])
+    assert key is not None
+    assert asking_key({KEY: key}, KEY, "t") is key
+    with pytest.raises(UnknownKeyError):
+        asking_key({KEY: key}, UUID(int=2), "t")
+    for changed in (
+        replace(key, is_active=False),
+        replace(key, expires_at="t"),
+        replace(key, limits={"scopes": []}),
+    ):
+        with pytest.raises(KeyChangedError, match="any more"):
+            asking_key({KEY: changed}, KEY, "t")
 
 
 def test_events_of_keys_are_facts_of_their_own() -> None:

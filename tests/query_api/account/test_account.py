@@ -10,7 +10,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from command_api.limits.commands import SYSTEM, LimitCommands
 from domain.ledger.lots import TRIAL_REQUESTS_MAX, TRIAL_TOKENS_MAX
+from domain.limits.rates import LimitScope, RateLimits, SetBy
+from domain.limits.settings import Target
 from event_store.ids import new_uuid7, to_iso
 from projections.engine.freshness import ProjectionLaggingError
 from projections.engine.runner import Runner
@@ -210,3 +213,42 @@ def test_a_statement_by_dates(gateway: RunningGateway) -> None:
     for value in ("yesterday", "2026-13-01", "", "0001-01-01T00:00:00+23:59"):
         refused = ask(**{"from": value})
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_value"), value
+
+
+def test_the_monitor_says_what_was_used(gateway: RunningGateway) -> None:
+    """Charged calls at once, of this account alone; what limits the key (P6, rule: contract)."""
+    user, other = gateway.user(), gateway.user()
+    with gateway.client(user) as client:
+        before = client.get("/user/monitor").json()
+    assert before["usage_metrics"]["last_request_time"] is None
+    assert before["usage_metrics"]["most_used_model"] is None
+    for each in (user, other, user):
+        assert gateway.chat(each, {}).status_code == 200
+    limits = LimitCommands(gateway.database, actor="test")
+    key = Target(LimitScope.KEY, user.key_id, SetBy.OWNER)
+    limits.set([key], {"requests_per_hour": 70})
+    limits.set([SYSTEM], {"requests_per_hour": 50, "burst": 9})
+    limits.close()
+    with gateway.client(user) as client:
+        text = client.get("/user/monitor").text
+    found = json.loads(text)
+    assert found["status"] == "success"
+    assert found["current_credits"] == pytest.approx(10 - 2 * 0.0000045)
+    metrics = found["usage_metrics"]
+    assert metrics.pop("last_request_time") > before["timestamp"]
+    assert metrics == {
+        **{f"{each}": 2 for each in ("total_requests", "requests_today", "requests_this_month")},
+        **{f"{each}": 30 for each in ("total_tokens", "tokens_today", "tokens_this_month")},
+        **{
+            each: pytest.approx(0.000009)
+            for each in ("total_cost", "cost_today", "cost_this_month")
+        },
+        "average_tokens_per_request": 15,
+        "most_used_model": "local/m",
+    }
+    assert found["rate_limits"] == {
+        **dict.fromkeys(RateLimits._fields),
+        "requests_per_hour": 50,
+        "burst": 9,
+    }
+    assert user.api_key not in text
