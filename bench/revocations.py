@@ -22,7 +22,7 @@ from bench.run import wait_for
 from command_api.composition import database_of, vault_of
 from command_api.identity.users import Users
 from command_api.settings import Settings
-from event_store.log import channels
+from event_store.beside import channels
 
 PORT = 9_840
 GATEWAYS = 4

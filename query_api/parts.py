@@ -15,7 +15,7 @@ from edge.access import Needs, refused_act
 from edge.asgi import header_of
 from edge.caller import Caller
 from edge.clients import client_of
-from event_store.log.organisations import read_memberships
+from event_store.beside.organisations import read_memberships
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

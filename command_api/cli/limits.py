@@ -16,7 +16,7 @@ from command_api.limits.commands import SYSTEM, LimitCommands, list_limits
 from domain.errors import InvalidCommandError
 from domain.limits.rates import BURST_MAX, CONCURRENCY_MAX, LIMIT_MAX, PLANS, LimitScope, SetBy
 from domain.limits.settings import Target
-from event_store.log.organisations import read_owners
+from event_store.beside.organisations import read_owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

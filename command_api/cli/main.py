@@ -24,7 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, keys, organisations, roles
+from command_api.cli.people import audit, key_scan, keys, organisations, roles
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -63,6 +63,7 @@ app = typer.Typer(
     cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(users.users, name="user")
+keys.keys.command("scan")(key_scan.key_scan)
 app.add_typer(keys.keys, name="key")
 app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")

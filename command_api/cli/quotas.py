@@ -18,15 +18,15 @@ from domain.errors import InvalidCommandError
 from domain.pricing.money import format_usd
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
 from domain.quotas.windows import UTC_NAME, Window
+from event_store.beside.quotas import read_quotas
 from event_store.ids import to_iso
-from event_store.log.quotas import read_quotas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from command_api.settings import Settings
-    from event_store.log.quotas import QuotaNow
+    from event_store.beside.quotas import QuotaNow
     from event_store.postgres.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="Quotas of keys and users.")

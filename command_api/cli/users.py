@@ -26,8 +26,8 @@ from command_api.money.grants import Grant, Grants
 from domain.ledger.amounts import check_grant
 from domain.ledger.lots import GrantKind
 from domain.pricing.money import format_usd, parse_usd
+from event_store.beside.users import USERS_MAX
 from event_store.ids import to_iso
-from event_store.log.users import USERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

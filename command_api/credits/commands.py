@@ -10,8 +10,8 @@ from command_api.money.grants import Grant, GrantKeyReusedError, append_grant
 from domain.errors import InvalidAmountError
 from domain.ledger.lots import GrantKind
 from edge.errors import ApiError, bad_request, unavailable
+from event_store.beside.users import read_available
 from event_store.errors import EventStoreError
-from event_store.log.users import read_available
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.vault import Vault
     from domain.identity.access import Limits
-    from event_store.log.organisations import StoredProject
+    from event_store.beside.organisations import StoredProject
 
 
 MAX_REQUESTS = "max_requests"

@@ -21,7 +21,7 @@ from domain.identity.roles import role_of
 from domain.organisations.roles import MemberRole
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
-from event_store.log.channels import KEYS_CHANNEL
+from event_store.beside.channels import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from command_api.identity.vault import new_api_key, unseal
 from command_api.quotas.of_keys import KeyQuotas, Order
 from domain.errors import InvalidCommandError
 from domain.events.base import Event
-from domain.events.identity import ApiKeyCreated
 from domain.identity.access import read_limits
 from domain.identity.api_keys import (
     ApiKey,
@@ -37,9 +36,9 @@ from domain.identity.api_keys import (
     rotate_api_key,
 )
 from domain.identity.key_format import Environment, mask_key
+from event_store.beside.organisations import project_for_keys
 from event_store.ids import new_envelope, now_iso, to_iso
 from event_store.locks import Lock
-from event_store.log.organisations import project_for_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.key_orders import Maker
     from command_api.identity.vault import Vault
+    from domain.events.identity import ApiKeyCreated
     from domain.identity.access import Limits
     from event_store.log.aggregates import Aggregates
     from event_store.postgres.database import Database

@@ -15,13 +15,13 @@ from command_api.identity.vault import Vault
 from domain.errors import InvalidCommandError
 from domain.identity.api_keys import UnknownKeyError
 from domain.pricing.money import format_usd
-from event_store.log.users import USERS_MAX, read_user, read_users
+from event_store.beside.users import USERS_MAX, read_user, read_users
 
 if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.secret import Place
-    from event_store.log.users import UserNow
+    from event_store.beside.users import UserNow
     from event_store.postgres.database import Database
 
 _KEYS = """

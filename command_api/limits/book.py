@@ -18,7 +18,7 @@ from command_api.limit_counters.bound import Bound, Limited
 from command_api.limits.commands import ROW, InForce
 from domain.limits.rates import NO_LIMITS, SYSTEM_ID, LimitScope, RateLimits, tightest
 from edge.errors import ledger_unavailable
-from event_store.log.channels import LIMITS_CHANNEL
+from event_store.beside.channels import LIMITS_CHANNEL
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:

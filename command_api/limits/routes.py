@@ -26,7 +26,7 @@ from edge.access import Needs
 from edge.caller import Caller
 from edge.errors import PERMISSION, ApiError, bad_request
 from edge.replies import check_page, json_reply, timestamp
-from event_store.log.channels import LIMITS_CHANNEL
+from event_store.beside.channels import LIMITS_CHANNEL
 from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at run time.
 
 if TYPE_CHECKING:

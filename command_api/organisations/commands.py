@@ -13,8 +13,8 @@ from domain.organisations import members as deciders
 from domain.organisations.organisation import allowed, close, join, rename
 from domain.organisations.projects import check_name
 from domain.organisations.roles import ACTS, Act, MemberRole
+from event_store.beside.organisations import read_members, read_memberships
 from event_store.ids import new_envelope, new_uuid7, to_iso
-from event_store.log.organisations import read_members, read_memberships
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from command_api.identity.people import People
     from domain.events.base import Event
     from domain.organisations.organisation import By, Organisation
-    from event_store.log.organisations import Membership
+    from event_store.beside.organisations import Membership
 
 OWNED_MAX = 20
 """Most organisations that one user owns."""

@@ -19,8 +19,8 @@ from domain.organisations.organisation import (
     join,
 )
 from domain.organisations.roles import Act
+from event_store.beside.organisations import read_memberships
 from event_store.ids import new_envelope, new_uuid7, to_iso
-from event_store.log.organisations import read_memberships
 
 if TYPE_CHECKING:
     from collections.abc import Callable

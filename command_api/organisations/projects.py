@@ -19,8 +19,8 @@ from domain.organisations.projects import (
     replay_project,
 )
 from domain.organisations.roles import Act
+from event_store.beside.organisations import read_project, read_projects
 from event_store.ids import new_envelope, new_uuid7
-from event_store.log.organisations import read_project, read_projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from domain.events.base import Event
     from domain.organisations.organisation import By
     from domain.organisations.projects import Project
-    from event_store.log.organisations import StoredProject
+    from event_store.beside.organisations import StoredProject
 
 
 class Projects:

@@ -12,7 +12,7 @@ from eventsourcing.persistence import IntegrityError
 from domain.errors import DomainError, InvalidCommandError
 from domain.organisations.organisation import replay_organisation
 from domain.organisations.roles import Act, NotAMemberError, check_act
-from event_store.log.organisations import read_memberships, read_owners
+from event_store.beside.organisations import read_memberships, read_owners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from command_api.identity.people import People
     from domain.events.base import Event
     from domain.organisations.organisation import By, Organisation
-    from event_store.log.organisations import Membership
+    from event_store.beside.organisations import Membership
 
     Beside = Callable[[Cursor[DictRow]], object]
     Decide = Callable[[Organisation | None], Sequence[Event]]

@@ -16,12 +16,12 @@ from psycopg_pool import AsyncConnectionPool
 from domain.pricing.money import format_usd
 from domain.quotas.terms import ScopeKind, Unit
 from edge.errors import INSUFFICIENT_QUOTA, PERMISSION, ApiError
+from event_store.beside.quotas import BY_NUMBER, TRIAL, Trial, quota_of
 from event_store.ids import to_iso
-from event_store.log.quotas import BY_NUMBER, TRIAL, Trial, quota_of
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
-    from event_store.log.quotas import QuotaNow
+    from event_store.beside.quotas import QuotaNow
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.calls")

@@ -8,9 +8,9 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.errors import InvalidCommandError
 from domain.identity.roles import RoleWish, change_role, replay_user
+from event_store.beside.user_roles import count_admins
 from event_store.ids import new_envelope
 from event_store.log.aggregates import Aggregates
-from event_store.log.user_roles import count_admins
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -26,9 +26,9 @@ from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL
 
+from event_store.beside.inline_state import update_inline_state
 from event_store.locks import Lock
 from event_store.log.codec import LedgerMapper
-from event_store.log.inline_state import update_inline_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

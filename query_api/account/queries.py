@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from domain.pricing.money import format_usd
+from event_store.beside.quotas import read_trial
+from event_store.beside.rate_limits import read_binding_limits
 from event_store.ids import to_iso
-from event_store.log.quotas import read_trial
-from event_store.log.rate_limits import read_binding_limits
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on

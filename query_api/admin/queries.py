@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from domain.identity.access import scopes_in
 from domain.identity.permissions import lists_of
 from edge.replies import usd
+from event_store.beside.users import count_users, read_user, read_users
 from event_store.ids import to_iso
-from event_store.log.users import count_users, read_user, read_users
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on
@@ -20,7 +20,7 @@ from projections.usage.usage_by_hour import read_system_use, read_top_accounts
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from event_store.log.users import UserCounts, UserNow
+    from event_store.beside.users import UserCounts, UserNow
     from event_store.postgres.database import Connects
     from projections.usage.activity_log import Happened
     from projections.usage.key_usage import KeyInUse

@@ -22,7 +22,7 @@ from query_api.parts import Parts, ReadParts  # noqa: TC001 - FastAPI reads anno
 if TYPE_CHECKING:
     from typing import Any
 
-    from event_store.log.users import UserCounts
+    from event_store.beside.users import UserCounts
 
 USERS, USERS_MAX = 100, 1_000
 LINES, LINES_MAX = 50, 1_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.replies import usd
+from event_store.beside.users import read_user
 from event_store.ids import to_iso
-from event_store.log.users import read_user
 from projections.all import projection_named
 from projections.engine.freshness import await_own_writes
 from projections.engine.projection import select_on

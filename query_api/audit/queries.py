@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from event_store.beside.user_roles import read_role
 from event_store.ids import to_iso
-from event_store.log.user_roles import read_role
 from projections.all import projection_named
 from projections.audit.queries import Wanted, count_audit, read_audit, read_owner
 from projections.engine.freshness import await_own_writes

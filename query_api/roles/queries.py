@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from domain.identity.permissions import ROLES, Permission, Role
-from event_store.log.user_roles import read_holders, read_role
+from event_store.beside.user_roles import read_holders, read_role
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from event_store.log.user_roles import Holders
+    from event_store.beside.user_roles import Holders
     from event_store.postgres.database import Connects
 
 

@@ -18,7 +18,7 @@ from command_api.organisations.projects import Projects
 from domain.errors import InvalidCommandError
 from domain.organisations.organisation import By
 from domain.organisations.roles import MemberRole
-from event_store.log.organisations import (
+from event_store.beside.organisations import (
     LISTED_MAX,
     read_members,
     read_organisations,

@@ -16,7 +16,7 @@ from command_api.roles.commands import Actor, give_role
 from domain.errors import UnknownUserError
 from domain.identity.permissions import ROLES, Role
 from domain.identity.roles import role_named
-from event_store.log.user_roles import ROLE_USERS_MAX, read_holders, read_role
+from event_store.beside.user_roles import ROLE_USERS_MAX, read_holders, read_role
 
 app = typer.Typer(no_args_is_help=True, help="Roles.")
 

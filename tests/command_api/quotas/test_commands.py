@@ -14,7 +14,7 @@ from command_api.quotas.commands import Quotas, Scope
 from domain.errors import InvalidCommandError
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
 from domain.quotas.windows import Window
-from event_store.log.quotas import read_quotas
+from event_store.beside.quotas import read_quotas
 from projections.hosting.verify import verify
 from tests.support.history import SECRET
 

@@ -18,9 +18,9 @@ from domain.identity.permissions import ROLES, Permission, Role
 from edge.access import admit
 from edge.caller import Caller
 from edge.errors import ApiError
+from event_store.beside.user_roles import read_holders
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
-from event_store.log.user_roles import read_holders
 from projections.hosting.verify import verify
 from tests.support.harness import eventually, running_gateway
 from tests.support.history import History

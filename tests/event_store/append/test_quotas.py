@@ -15,9 +15,9 @@ from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.quotas.terms import quota_id
 from event_store.append.committer import Committer
 from event_store.append.entries import AppendAnswer, AppendCode, Entry
+from event_store.beside.quotas import quota_numbered, read_quotas
 from event_store.ids import new_uuid7
 from event_store.log.aggregates import Aggregates
-from event_store.log.quotas import quota_numbered, read_quotas
 from event_store.log.reading import read_after, read_stream
 from projections.hosting.verify import verify
 from tests.support import entries

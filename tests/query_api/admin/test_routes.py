@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.events.access import AdminRead
+from event_store.beside.users import count_users, read_users
 from event_store.log.reading import read_after
-from event_store.log.users import count_users, read_users
 from projections.engine.projection import select_on
 from projections.engine.runner import Runner
 from projections.money import all_statements

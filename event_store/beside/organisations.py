@@ -23,7 +23,7 @@ from domain.events.organisations import (
 )
 from domain.organisations.projects import UnknownProjectError
 from domain.organisations.roles import Act, MemberRole, check_act
-from event_store.log.channels import KEYS_CHANNEL
+from event_store.beside.channels import KEYS_CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

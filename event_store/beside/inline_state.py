@@ -24,7 +24,7 @@ from domain.events.profile import EmailChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
-from event_store.log import channels, organisations
+from event_store.beside import channels, organisations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,10 +10,10 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.events.all import EVENT_CLASSES
 from domain.events.identity import ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated, UserRegistered
+from event_store.beside.channels import KEYS_CHANNEL
+from event_store.beside.inline_state import HANDLERS
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
-from event_store.log.channels import KEYS_CHANNEL
-from event_store.log.inline_state import HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

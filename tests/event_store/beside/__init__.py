@@ -1,0 +1,1 @@
+"""Tests of event_store/beside."""
