@@ -44,5 +44,8 @@ class Caller(msgspec.Struct, frozen=True):
         return permission in ROLES[self.role] and (self.scopes is None or permission in self.scopes)
 
 
-Authenticate = Callable[[bytes], Awaitable[Caller]]
-"""The caller behind an Authorization header; raises ApiError 401 or 503."""
+Authenticate = Callable[[bytes, str], Awaitable[Caller]]
+"""The caller behind an Authorization header, who asks from an address.
+
+Raises ApiError 401, 429 or 503.
+"""

@@ -20,6 +20,7 @@ from domain.identity.access import access_of, scopes_in
 from domain.identity.roles import role_of
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
+from edge.guesses import Guesses
 from event_store.log.inline_state import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
@@ -116,12 +117,21 @@ class StoredKey(NamedTuple):
 class KeyRing:
     """Looks keys up, and caches what it found."""
 
-    def __init__(self, database: Database, vault: Vault, *, cache_s: float, cache_max: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        cache_s: float,
+        cache_max: int,
+        wrong_per_s: int,
+    ) -> None:
         """`cache_s` bounds how long a revoked key could live if no notice came."""
         self._database, self._vault = database, vault
         self._cache_s, self._cache_max = cache_s, cache_max
         self._cache: dict[bytes, tuple[float, Caller]] = {}
         self._unknown: dict[bytes, tuple[float, str]] = {}
+        self._guesses = Guesses(wrong_per_s)
         self._heard, self._listening = 0, False
         self._lookup = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -147,8 +157,8 @@ class KeyRing:
             return None
         return found[1]
 
-    async def authenticate(self, authorization: bytes) -> Caller:
-        """The caller behind an Authorization header; raises ApiError 401 or 503."""
+    async def authenticate(self, authorization: bytes, origin: str) -> Caller:
+        """The caller behind an Authorization header; raises ApiError 401, 429 or 503."""
         caller = self.cached(authorization)
         if caller is not None:
             return caller
@@ -159,8 +169,10 @@ class KeyRing:
             message = "The Authorization header must read `Bearer KEY`."
             raise invalid_key(message)
         self._refuse_known(authorization)
+        # A key that was good a moment ago waits for no guesser beside it.
+        guess = None if authorization in self._cache else origin
         heard = self._heard
-        row = await self._read(self._vault.key_hashes(authorization[len(BEARER) :].strip()))
+        row = await self._read(self._vault.key_hashes(authorization[len(BEARER) :].strip()), guess)
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise self._refused(authorization, message, heard)
@@ -189,18 +201,29 @@ class KeyRing:
             self._unknown[authorization] = (time.monotonic() + UNKNOWN_S, message)
         return invalid_key(message)
 
-    async def _read(self, key_hashes: list[str]) -> StoredKey | None:
-        """The key's inline state; raises ApiError 503 when the database does not say in time."""
+    async def _read(self, key_hashes: list[str], guess: str | None) -> StoredKey | None:
+        """The key's inline state; `guess` is whom it counts for if it opens nothing.
+
+        Raises ApiError 503 when the database does not say in time, 429 where it is not asked.
+        """
+        if guess is not None:
+            self._guesses.check(guess)
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 await self._lookup.acquire()
         except TimeoutError:
             raise ledger_unavailable() from None
         try:
-            return await self._read_on_either(key_hashes)
+            if guess is not None:  # Look-ups come one by one, so none slips by meanwhile.
+                self._guesses.check(guess)
+            row = await self._read_on_either(key_hashes)
+            if guess is not None and (row is None or row.closed):
+                self._guesses.count(guess)
         except psycopg.Error as error:
             logger.warning("a key cannot be looked up: %s", str(error).strip())
             raise ledger_unavailable() from None
+        else:
+            return row
         finally:
             self._lookup.release()
 
