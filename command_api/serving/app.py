@@ -27,7 +27,7 @@ from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
 from command_api.serving.gzipped import Gzipped
 from command_api.serving.metrics import SCRAPE_KEPT_S, LedgerMetrics, metrics, registry_with
-from command_api.serving.openapi import with_inference
+from command_api.serving.openapi import completed
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
@@ -103,8 +103,8 @@ class GatewayApp(FastAPI):
     request_log: RequestLog | None = None
 
     def openapi(self) -> dict[str, Any]:
-        """The framework's document, with the inference routes put in; made once."""
-        return self.openapi_schema or with_inference(super().openapi())
+        """The framework's document, completed; made once."""
+        return self.openapi_schema or completed(super().openapi(), ROUTERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""
