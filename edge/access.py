@@ -117,10 +117,11 @@ class Needs:
         self.permission = permission
 
     async def caller(self, request: Request) -> Caller:
-        """A dependency: the caller. Raises ApiError 401, 403 or 503."""
+        """A dependency: the caller. Raises ApiError 401, 403, 429 or 503."""
         authenticate: Authenticate = request.app.state.authenticate
-        caller = await authenticate(header_of(request.scope, b"authorization"))
         proxies: Proxies = request.app.state.proxies
+        shown, origin = header_of(request.scope, b"authorization"), proxies.origin_of(request.scope)
+        caller = await authenticate(shown, origin)
         admit_request(caller, self.permission, request.scope, proxies)
         return caller
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 JSON = b"application/json"
+NO_STORE: Header = (b"cache-control", b"no-store")
+"""On every reply that says something of its caller."""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 REQUEST_ID_MAX = 128
 APP_CHARACTERS_MAX = 100
@@ -106,8 +108,8 @@ class ReplyHeaders:
         """Whether `more` says what the caller's rate limits leave."""
 
     def listed(self) -> list[Header]:
-        """As ASGI takes them."""
-        found: list[Header] = []
+        """As ASGI takes them; nobody keeps what a call was answered."""
+        found: list[Header] = [NO_STORE]
         if self.call_id:
             found.append((b"x-gatewayz-call-id", self.call_id.encode()))
         if self.request_id:
@@ -123,6 +125,16 @@ def header_of(scope: Scope, name: bytes) -> bytes:
         if key == name:
             return bytes(value)
     return b""
+
+
+def accepts_gzip(given: bytes) -> bool:
+    """Whether an Accept-Encoding names gzip, or anything, with a weight above nothing."""
+    weights: dict[bytes, bool] = {}
+    for each in given.lower().split(b","):
+        name, _, weight = each.partition(b";")
+        number = weight.replace(b" ", b"").removeprefix(b"q=")
+        weights[name.strip()] = bool(number.strip(b"0.")) if number else True
+    return weights.get(b"gzip", weights.get(b"*", False))
 
 
 def request_id_of(given: bytes, fallback: str) -> str:

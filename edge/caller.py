@@ -62,5 +62,8 @@ class Caller(msgspec.Struct, frozen=True):
         )
 
 
-Authenticate = Callable[[bytes], Awaitable[Caller]]
-"""The caller behind an Authorization header; raises ApiError 401 or 503."""
+Authenticate = Callable[[bytes, str], Awaitable[Caller]]
+"""The caller behind an Authorization header, who asks from an address.
+
+Raises ApiError 401, 429 or 503.
+"""

@@ -63,6 +63,16 @@ class Proxies:
                 break
         return found
 
+    def origin_of(self, scope: Scope) -> str:
+        """Where a request comes from, as attempts are counted: IPv6 by its network."""
+        text = self.client_of(scope)
+        address = address_of(text)
+        if address is None:
+            return text[:ORIGIN_CHARACTERS_MAX]
+        if address.version == IPV6:
+            return str(ip_network((address, IPV6_NETWORK), strict=False))
+        return str(address)
+
     def _trusts(self, text: str) -> bool:
         address = address_of(text)
         return address is not None and in_networks(address, self._trusted)
@@ -75,14 +85,9 @@ def client_of(request: Request) -> str:
 
 
 def origin_of(request: Request) -> str:
-    """Where a request comes from, as attempts are counted: IPv6 by its network."""
-    text = client_of(request)
-    address = address_of(text)
-    if address is None:
-        return text[:ORIGIN_CHARACTERS_MAX]
-    if address.version == IPV6:
-        return str(ip_network((address, IPV6_NETWORK), strict=False))
-    return str(address)
+    """The same of a framework's request."""
+    proxies: Proxies = request.app.state.proxies
+    return proxies.origin_of(request.scope)
 
 
 def referrers_of(scope: Scope) -> list[bytes]:

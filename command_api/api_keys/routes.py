@@ -14,8 +14,6 @@ from command_api.api_keys.schemas import (
     UNLIMITED,
     ChangeKey,
     CreateKey,
-    DeleteKey,
-    body_of,
     decode_change,
     decode_create,
     decode_delete,
@@ -59,7 +57,7 @@ async def _commands_of(request: Request) -> KeyCommands:
 Commands = Annotated[KeyCommands, Depends(_commands_of)]
 
 
-@router.post(PATH, openapi_extra=body_of(CreateKey))
+@router.post(PATH)
 async def create(request: Request, commands: Commands, caller: KeyWriter) -> Response:
     """Make another key; it is told this once."""
     asked = await read_json(request, decode_create, bytes_max=BODY_BYTES_MAX)
@@ -96,7 +94,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
     )
 
 
-@router.put(f"{PATH}/{{key_id}}", openapi_extra=body_of(ChangeKey))
+@router.put(f"{PATH}/{{key_id}}")
 async def change(
     key_id: str, request: Request, commands: Commands, parts: Parts, caller: KeyWriter
 ) -> Response:
@@ -160,7 +158,7 @@ async def _rotate(
     )
 
 
-@router.delete(f"{PATH}/{{key_id}}", openapi_extra=body_of(DeleteKey))
+@router.delete(f"{PATH}/{{key_id}}")
 async def delete(key_id: str, request: Request, commands: Commands, caller: KeyWriter) -> Response:
     """Delete a key: it opens nothing from now on, and is in no list."""
     asked, key = await read_json(request, decode_delete, bytes_max=BODY_BYTES_MAX), _id_of(key_id)

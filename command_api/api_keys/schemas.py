@@ -4,13 +4,13 @@ misspelt would else leave a key wide open. `null` is as if a member were not the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, MODELS, PROVIDERS, REFERRERS, SCOPES
-from domain.identity.key_format import Environment
+from domain.identity.key_format import Environment  # noqa: TC001 - msgspec reads annotations.
 from domain.identity.permissions import scopes_of
 from domain.quotas.terms import LIMIT_MAX
 from providers.inference.registry.built_in import OTHER_NAMES
@@ -90,15 +90,3 @@ def _scopes(given: dict[str, list[str]] | None) -> list[str] | None:
         message = "scope_permissions names nothing, so the key could do nothing: give {} for all"
         raise InvalidCommandError(message)
     return list(scopes)
-
-
-def body_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """What /openapi.json says of a body."""
-    _, schemas = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    schema = {name: value for name, value in schemas[kind.__name__].items() if name != "title"}
-    for each in schema["properties"].values():
-        for option in each.get("anyOf", ()):
-            if option.pop("$ref", None):
-                option |= {"type": "string", "enum": [str(tag) for tag in Environment]}
-    content = {"application/json": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}

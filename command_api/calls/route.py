@@ -69,7 +69,7 @@ class InferenceRoute:
             asked = Headers(scope)
             TRACE.set(asked.traceparent)
             caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
-                asked.authorization
+                asked.authorization, self._parts.proxies.origin_of(scope)
             )
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)

@@ -267,7 +267,6 @@ class InferenceStream:
                 "status": OK,
                 "headers": [
                     (b"content-type", EVENT_STREAM),
-                    (b"cache-control", b"no-cache"),
                     *self._head.listed(),
                 ],
             }

@@ -13,7 +13,7 @@ from command_api.catalog.listing import Body, PiecesResponse
 from command_api.catalog.objects import offer_object, unpriced_object
 from command_api.catalog.view import Direction, Search, SortBy, words_of
 from edge.access import OPEN
-from edge.asgi import header_of
+from edge.asgi import accepts_gzip, header_of
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply, page_of, timestamp
 
@@ -58,7 +58,7 @@ async def list_models(
     }
     body = Body(listing, shown, about)
     whole = len(shown) == len(listing.rows) and limit is None
-    if whole and named is None and b"gzip" in header_of(request.scope, b"accept-encoding"):
+    if whole and named is None and accepts_gzip(header_of(request.scope, b"accept-encoding")):
         packed = listing.compressed or await catalog.reads.lane.run(listing.compress, body)
         headers["content-encoding"] = "gzip"
         return Response(packed, 200, headers, media_type="application/json")

@@ -95,6 +95,8 @@ class Cycle(RequestResponseCycle):
             self.on_response = _nothing
 
     async def _end_badly(self) -> None:
+        if self.response_complete:
+            return  # The framework answers a defect first, and raises it then.
         if self.response_started:
             assert self.front is not None
             self.front.cut()

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -21,13 +21,13 @@ from domain.identity.roles import role_of
 from domain.organisations.roles import MemberRole
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
+from edge.guesses import Guesses
+from event_store.beside.api_keys import CHANGED, LOOKUP, NEWEST, StoredKey
 from event_store.beside.channels import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from decimal import Decimal
-    from uuid import UUID
 
     from command_api.identity.vault import Vault
     from event_store.postgres.database import Database
@@ -52,97 +52,48 @@ UNKNOWN_S = 5.0
 HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com`."
 
 
-_LOOKUP = """
-SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
-  extract(epoch FROM expires_at - clock_timestamp()), limits,
-  (SELECT role FROM user_role r WHERE r.user_id = api_key.user_id), project_id, organisation_id,
-  CASE WHEN organisation_id = user_id THEN 'owner' ELSE
-    (SELECT role FROM organisation_member m JOIN organisation o USING (organisation_id)
-      WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
-      AND NOT o.closed) END,
-  (SELECT archived FROM project p WHERE p.project_id = api_key.project_id)
-FROM api_key WHERE key_hash = ANY(%s)
-"""
-_WATCHED = (
-    *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
-    *(("organisation", "organisation_id"), ("project", "project_id")),
-)
-"""Tables that say where in the log a row last changed, and whose keys that concerns."""
-_CHANGED = (
-    " UNION ALL ".join(
-        f"SELECT position, {of} FROM {table} WHERE position > %(since)s" for table, of in _WATCHED
+def caller_of(key: StoredKey) -> Caller:
+    """Who calls with it."""
+    limits = key.limits or {}
+    return Caller(
+        key_id=str(key.key_id),
+        user_id=str(key.user_id),
+        account_id=str(key.account_id),
+        account=key.account_id.bytes,
+        masked=key.masked,
+        envelope=(
+            f'"actor":"api_key:{key.key_id}","account_id":"{key.account_id}",'
+            f'"user_id":"{key.user_id}","key_id":"{key.key_id}",'
+        ).encode(),
+        role=role_of(key.role),
+        scopes=scopes_in(limits),
+        limits=access_of(limits),
+        key=key.key_id.bytes,
+        user=key.user_id.bytes,
+        project_id=str(key.project_id or ""),
+        organisation_id=str(key.organisation_id or ""),
+        member=None if key.project_id is None else MemberRole(key.member or ""),
     )
-    + " ORDER BY position LIMIT %(most)s"
-)
-_NEWEST = "SELECT greatest(0, {})".format(
-    ", ".join(f"(SELECT max(position) FROM {table})" for table, _ in _WATCHED)
-)
-
-
-class StoredKey(NamedTuple):
-    """The inline state of a key; `left_s` is how long it still opens, seconds."""
-
-    key_id: UUID
-    user_id: UUID
-    account_id: UUID
-    masked: str
-    revoked: bool
-    active: bool
-    deleted: bool
-    left_s: Decimal | None
-    limits: dict[str, list[str]] | None
-    role: str | None
-    project_id: UUID | None
-    organisation_id: UUID | None
-    member: str | None
-    archived: bool | None
-
-    @property
-    def closed(self) -> str:
-        """Why the key opens nothing; empty where it does."""
-        if self.deleted or self.revoked:
-            return "was deleted" if self.deleted else "was revoked"
-        if self.left_s is not None and self.left_s <= 0:
-            return "is past its end, or was replaced"
-        if self.project_id is not None and self.archived is not False:
-            return "is of a project that was archived"
-        if self.project_id is not None and self.member is None:
-            return "is of an organisation that its maker is no member of any more"
-        return "" if self.active else "is switched off"
-
-    def caller(self) -> Caller:
-        """Who calls with it."""
-        limits = self.limits or {}
-        return Caller(
-            key_id=str(self.key_id),
-            user_id=str(self.user_id),
-            account_id=str(self.account_id),
-            account=self.account_id.bytes,
-            masked=self.masked,
-            envelope=(
-                f'"actor":"api_key:{self.key_id}","account_id":"{self.account_id}",'
-                f'"user_id":"{self.user_id}","key_id":"{self.key_id}",'
-            ).encode(),
-            role=role_of(self.role),
-            scopes=scopes_in(limits),
-            limits=access_of(limits),
-            key=self.key_id.bytes,
-            user=self.user_id.bytes,
-            project_id=str(self.project_id or ""),
-            organisation_id=str(self.organisation_id or ""),
-            member=None if self.project_id is None else MemberRole(self.member or ""),
-        )
 
 
 class KeyRing:
     """Looks keys up, and caches what it found."""
 
-    def __init__(self, database: Database, vault: Vault, *, cache_s: float, cache_max: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        cache_s: float,
+        cache_max: int,
+        wrong_per_s: int,
+    ) -> None:
         """`cache_s` bounds how long a revoked key could live if no notice came."""
         self._database, self._vault = database, vault
         self._cache_s, self._cache_max = cache_s, cache_max
         self._cache: dict[bytes, tuple[float, Caller]] = {}
         self._unknown: dict[bytes, tuple[float, str]] = {}
+        self._guesses = Guesses(wrong_per_s)
         self._heard, self._listening = 0, False
         self._lookup = asyncio.Lock()
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -168,8 +119,8 @@ class KeyRing:
             return None
         return found[1]
 
-    async def authenticate(self, authorization: bytes) -> Caller:
-        """The caller behind an Authorization header; raises ApiError 401 or 503."""
+    async def authenticate(self, authorization: bytes, origin: str) -> Caller:
+        """The caller behind an Authorization header; raises ApiError 401, 429 or 503."""
         caller = self.cached(authorization)
         if caller is not None:
             return caller
@@ -180,15 +131,17 @@ class KeyRing:
             message = "The Authorization header must read `Bearer KEY`."
             raise invalid_key(message)
         self._refuse_known(authorization)
+        # A key that was good a moment ago waits for no guesser beside it.
+        guess = None if authorization in self._cache else origin
         heard = self._heard
-        row = await self._read(self._vault.key_hashes(authorization[len(BEARER) :].strip()))
+        row = await self._read(self._vault.key_hashes(authorization[len(BEARER) :].strip()), guess)
         if row is None:
             message = f"This API key is not known here. {HOW_TO_MAKE_A_KEY}"
             raise self._refused(authorization, message, heard)
         if row.closed:
             message = f"This API key {row.closed}. Use another one, or make a new one."
             raise self._refused(authorization, message, heard)
-        caller, left_s = row.caller(), row.left_s
+        caller, left_s = caller_of(row), row.left_s
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
                 self._cache.clear()
@@ -210,18 +163,29 @@ class KeyRing:
             self._unknown[authorization] = (time.monotonic() + UNKNOWN_S, message)
         return invalid_key(message)
 
-    async def _read(self, key_hashes: list[str]) -> StoredKey | None:
-        """The key's inline state; raises ApiError 503 when the database does not say in time."""
+    async def _read(self, key_hashes: list[str], guess: str | None) -> StoredKey | None:
+        """The key's inline state; `guess` is whom it counts for if it opens nothing.
+
+        Raises ApiError 503 when the database does not say in time, 429 where it is not asked.
+        """
+        if guess is not None:
+            self._guesses.check(guess)
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 await self._lookup.acquire()
         except TimeoutError:
             raise ledger_unavailable() from None
         try:
-            return await self._read_on_either(key_hashes)
+            if guess is not None:  # Look-ups come one by one, so none slips by meanwhile.
+                self._guesses.check(guess)
+            row = await self._read_on_either(key_hashes)
+            if guess is not None and (row is None or row.closed):
+                self._guesses.count(guess)
         except psycopg.Error as error:
             logger.warning("a key cannot be looked up: %s", str(error).strip())
             raise ledger_unavailable() from None
+        else:
+            return row
         finally:
             self._lookup.release()
 
@@ -243,7 +207,7 @@ class KeyRing:
     ) -> StoredKey | None:
         try:
             with hanging_up(connection, LOOKUP_TIMEOUT_S):
-                cursor = await connection.execute(_LOOKUP, [key_hashes])
+                cursor = await connection.execute(LOOKUP, [key_hashes])
                 row = await cursor.fetchone()
                 return None if row is None else StoredKey(*row)
         except psycopg.Error:
@@ -277,7 +241,7 @@ class KeyRing:
         While somebody locks the table nobody else changes a key, and what is known stays known.
         """
         try:
-            rows = await _asked(connection, _CHANGED, {"since": position, "most": CHANGED_MAX})
+            rows = await _asked(connection, CHANGED, {"since": position, "most": CHANGED_MAX})
         except psycopg.errors.LockNotAvailable:
             return position
         if len(rows) == CHANGED_MAX:
@@ -290,7 +254,7 @@ class KeyRing:
 
     @staticmethod
     async def _newest(connection: psycopg.AsyncConnection[Any]) -> int:
-        ((position,),) = await _asked(connection, _NEWEST)
+        ((position,),) = await _asked(connection, NEWEST)
         return int(position)
 
     def forget(self, changed: str) -> None:

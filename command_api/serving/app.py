@@ -28,8 +28,9 @@ from command_api.roles import routes as role_update_routes
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
+from command_api.serving.gzipped import Gzipped
 from command_api.serving.metrics import SCRAPE_KEPT_S, LedgerMetrics, metrics, registry_with
-from command_api.serving.openapi import with_inference
+from command_api.serving.openapi import completed
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
@@ -43,6 +44,7 @@ from edge.clients import key_in_url
 from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
 from edge.replies import json_reply
+from edge.security import more_headers
 from event_store.ids import new_uuid7
 from query_api.account import routes as account_routes
 from query_api.admin import routes as admin_routes
@@ -114,8 +116,8 @@ class GatewayApp(FastAPI):
     request_log: RequestLog | None = None
 
     def openapi(self) -> dict[str, Any]:
-        """The framework's document, with the inference routes put in; made once."""
-        return self.openapi_schema or with_inference(super().openapi())
+        """The framework's document, completed; made once."""
+        return self.openapi_schema or completed(super().openapi(), ROUTERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""
@@ -130,7 +132,9 @@ class GatewayApp(FastAPI):
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                headers = message["headers"]
+                more = more_headers(scope, headers)
+                message["headers"] = [*headers, *more, (b"x-request-id", request_id)]
             await send(message)
 
         serve = self.framework if refusal is None else _refusing(refusal)
@@ -167,6 +171,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         finally:
             await reads.close()
             await slices.stop()
+            packer.close()
             await gateway.stop()
             if app.request_log is not None:
                 await asyncio.to_thread(app.request_log.stop)
@@ -179,8 +184,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         redoc_url=None,
     )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
-    app.framework = partial(FastAPI.__call__, app)
-    allow_origins(app, settings.server.cors_origins)
+    app.framework = packer = Gzipped(partial(FastAPI.__call__, app))
+    allow_origins(app, settings.server.origins)
     if settings.installation.request_log:
         log = app.request_log = RequestLog()
         app.inference = {path: Logged(each, log, path) for path, each in app.inference.items()}
@@ -222,16 +227,15 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     return app
 
 
-def allow_origins(app: GatewayApp, origins: str) -> None:
+def allow_origins(app: GatewayApp, origins: list[str]) -> None:
     """Let pages of these origins call from a browser (WHATWG Fetch, CORS protocol).
 
     Keys travel in a header of the page's own, so no cookies are allowed with it.
     """
-    names = [each.strip() for each in origins.split(",") if each.strip()]
-    if not names:
+    if not origins:
         return
     options: dict[str, Any] = {
-        "allow_origins": names,
+        "allow_origins": origins,
         "allow_methods": ["*"],
         "allow_headers": ["*"],
         "expose_headers": EXPOSED,

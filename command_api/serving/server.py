@@ -12,6 +12,7 @@ from command_api.front.bodies import Bodies
 from command_api.front.limits import FrontLimits
 from command_api.front.protocol import FrontProtocol
 from command_api.front.replies import WaitingReplies
+from edge.security import server_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +97,10 @@ def make_server(
             log_level=settings.installation.log_level,
             log_config=None,
             server_header=False,
+            headers=[
+                (name.decode(), value.decode())
+                for name, value in server_headers(settings.mail.public_url)
+            ],
             proxy_headers=False,
             backlog=BACKLOG,
         ),

@@ -33,6 +33,14 @@ class IdentitySettings(Group):
     key_cache_max: int = Field(
         10_000, ge=1, alias="GATEWAYZ_KEY_CACHE_MAX", description="Most keys cached in a process."
     )
+    wrong_keys_per_s: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        alias="GATEWAYZ_WRONG_KEYS_PER_S",
+        description="Most keys that open nothing and are looked up a second for one address of "
+        "the network (IPv6: /64), in a process; more get 429.",
+    )
     keys_per_user_max: int = Field(
         100,
         ge=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,9 @@ from pydantic import Field, field_validator
 
 from command_api.settings.group import Group
 from domain.identity.access import networks_of
+
+ORIGIN = re.compile(r"https?://[^/?#@\s*]+")
+"""As browsers send it: no path, and never `null`, which any sandboxed page may send."""
 
 
 class InstallationSettings(Group):
@@ -92,6 +96,20 @@ class ServerSettings(Group):
     def _networks(cls, given: str) -> str:
         networks_of(_listed(given))  # Raises ValueError.
         return given
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, given: str) -> str:
+        for each in _listed(given):
+            if each != "*" and not ORIGIN.fullmatch(each):
+                message = f"{each!r} is no origin: `https://host` or `https://host:port`, or `*`"
+                raise ValueError(message)
+        return given
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins whose pages may call, one by one."""
+        return _listed(self.cors_origins)
 
     @property
     def proxies(self) -> list[str]:

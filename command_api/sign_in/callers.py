@@ -22,8 +22,8 @@ class Callers:
         """Each knows its own."""
         self._keys, self._sign_in = keys, sign_in
 
-    async def authenticate(self, authorization: bytes) -> Caller:
-        """The caller; raises ApiError 401 or 503."""
+    async def authenticate(self, authorization: bytes, origin: str) -> Caller:
+        """The caller, who asks from an address; raises ApiError 401, 429 or 503."""
         token = authorization[len(BEARER) :]
         if (
             authorization[: len(BEARER)].lower() == BEARER
@@ -32,4 +32,4 @@ class Callers:
             and token.isascii()
         ):
             return await self._sign_in.caller(token.decode())
-        return await self._keys.authenticate(authorization)
+        return await self._keys.authenticate(authorization, origin)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge.asgi import (
     APP_CHARACTERS_MAX,
+    NO_STORE,
     REQUEST_ID_MAX,
     WHOLE_BODY,
     ClientGoneError,
@@ -175,10 +176,11 @@ def test_headers_are_found_or_empty() -> None:
 def test_reply_headers_tell_what_is_known_of_a_call() -> None:
     """Of an unknown caller nothing is known yet (rule: observable)."""
     headers = ReplyHeaders()
-    assert headers.listed() == []
+    assert headers.listed() == [NO_STORE]
     headers.call_id, headers.request_id, headers.provider = "c", "r", "p"
     headers.more.append((b"x-more", b"m"))
     assert headers.listed() == [
+        NO_STORE,
         (b"x-gatewayz-call-id", b"c"),
         (b"x-request-id", b"r"),
         (b"x-gatewayz-provider", b"p"),

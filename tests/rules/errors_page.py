@@ -181,7 +181,7 @@ MEANINGS = {
         "Get the next one with `POST /auth/refresh`.",
     ),
     "too_many_attempts": (
-        "More was tried from here, or with this address, than may be.",
+        "More was tried from here, or with this address, than may be; wrong keys count, too.",
         f"{LATER}.",
     ),
     "call_not_found": (

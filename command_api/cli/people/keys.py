@@ -31,7 +31,6 @@ from event_store.ids import to_iso
 from query_api.api_keys.queries import read_key, read_keys
 
 if TYPE_CHECKING:
-
     from command_api.identity.key_orders import Written
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")

@@ -20,6 +20,7 @@ import httpx
 import msgspec
 
 from domain.catalog import ModelFacts
+from providers.fetching.fetch import Rules, fetch
 from providers.inference.lists.forms import FORMS
 from providers.inference.lists.listings import read_list
 from providers.inference.lists.price_table import (
@@ -48,7 +49,8 @@ logger = logging.getLogger("gatewayz.models")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FETCH_TIMEOUT_S = 30.0
+FETCH_TIMEOUT_S, FETCH_TOTAL_S = 30.0, 300.0
+"""Longest wait for any of it, and for all of it."""
 LIST_BYTES_MAX = 64 * 1024 * 1024
 RETRY_S = 60.0
 """A list that could not be fetched is asked for again so soon."""
@@ -231,20 +233,9 @@ class ModelLists:
 
     async def _fetch(self, provider: Provider, entry: BuiltIn) -> FetchedList:
         url, tls = list_url(provider, entry), await self._work(_tls)
-        async with (
-            httpx.AsyncClient(verify=tls, timeout=FETCH_TIMEOUT_S, follow_redirects=True) as client,
-            client.stream("GET", url, headers=dict(provider.list_headers)) as reply,
-        ):
-            reply.raise_for_status()
-            parts: list[bytes] = []
-            size = 0
-            async for part in reply.aiter_bytes():
-                size += len(part)
-                if size > LIST_BYTES_MAX:
-                    message = f"the list is larger than {LIST_BYTES_MAX} bytes"
-                    raise msgspec.DecodeError(message)
-                parts.append(part)
-        return FetchedList(int(time.time()), b"".join(parts))
+        rules = Rules(bytes_max=LIST_BYTES_MAX, wait_s=FETCH_TIMEOUT_S, total_s=FETCH_TOTAL_S)
+        body = await fetch(url, rules, headers=dict(provider.list_headers), tls=tls)
+        return FetchedList(int(time.time()), body)
 
 
 @cache

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import msgspec
 
-TIMEOUT_S = 30.0
-BYTES_MAX = 16 * 1024 * 1024
+from providers.fetching.fetch import Rules, fetch
+
+RULES = Rules(bytes_max=16 * 1024 * 1024, wait_s=30.0, total_s=60.0)
 ITEMS_MAX = 50_000
 ID_NAMES = ("model_id", "modelId", "Handle", "handle", "id", "name")
 LIST_NAMES = ("data", "tokens", "models", "results")
@@ -67,13 +68,7 @@ class Modelz:
         return self._keep_s
 
     async def _fetch(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=True) as client:
-            reply = await client.get(self._url, params=query)
-            reply.raise_for_status()
-        if len(reply.content) > BYTES_MAX:
-            message = f"the list is larger than {BYTES_MAX} bytes"
-            raise msgspec.DecodeError(message)
-        body = msgspec.json.decode(reply.content)
+        body = msgspec.json.decode(await fetch(self._url, RULES, query=query))
         if isinstance(body, dict):
             body = next((body[n] for n in LIST_NAMES if isinstance(body.get(n), list)), None)
         if not isinstance(body, list):

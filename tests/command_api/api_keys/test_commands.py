@@ -28,7 +28,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:9/none?connect_timeout=1"
 def commands_on(database: Database) -> KeyCommands:
     """Those of a process without a server."""
     vault = Vault(SECRET)
-    ring = KeyRing(database, vault, cache_s=1, cache_max=1)
+    ring = KeyRing(database, vault, cache_s=1, cache_max=1, wrong_per_s=9)
     return KeyCommands(database, vault, ring, keys_max=1)
 
 

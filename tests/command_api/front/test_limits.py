@@ -53,6 +53,10 @@ TOO_MUCH = {
         "headers_too_large",
     ),
     "many headers": (START + MANY + b"\r\n", 431, "too_many_headers"),
+    "a user agent of a megabyte": (
+        START + b"user-agent: %b\r\n\r\n" % (b"a" * 1_000_000),
+        *(431, "headers_too_large"),
+    ),
     "a long name": (START + ENDLESS, 431, "headers_too_large"),
     "a long trailer": (CHUNKED + b"x-a: " + ENDLESS, 431, "headers_too_large"),
     "many trailers": (CHUNKED + MANY + b"x-y: 1\r\nx-z: 1\r\n", 431, "too_many_headers"),
@@ -77,6 +81,18 @@ def test_what_is_too_much_is_named_and_the_connection_ends(
                 wire.send(data[start : start + piece])
                 time.sleep(0.002)
         assert told(wire) == tuple(expected)
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 997])
+def test_ten_thousand_headers_are_refused(port: int, piece: int) -> None:
+    """For their number or for their size, whichever is seen first (rule: bounded)."""
+    data = START + b"".join(b"x-%d: 1\r\n" % number for number in range(10_000)) + b"\r\n"
+    with closing(Wire(port)) as wire:
+        for start in range(0, len(data), piece):
+            with suppress(ConnectionError):
+                wire.send(data[start : start + piece])
+        status, code = told(wire)
+    assert (status, code) in {(431, "headers_too_large"), (431, "too_many_headers")}
 
 
 def test_what_is_just_allowed_passes(port: int) -> None:

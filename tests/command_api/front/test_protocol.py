@@ -113,6 +113,16 @@ def test_a_defect_is_a_500(wire: Wire, do: str) -> None:
     assert (status, "x-b" in headers) == (500, False)
 
 
+@pytest.mark.parametrize("path", [SHORT, LONG])
+def test_a_defect_behind_the_answer_costs_nothing(wire: Wire, path: str) -> None:
+    """It was told already; the connection goes on (P12)."""
+    for _ in range(3):
+        wire.send(request(b"a", path=path, x_do="late"))
+        assert (wire.answer()[0], wire.socket.fileno() > 0) == (500, True)
+    wire.send(request(b"b", path=path))
+    assert wire.answer()[::2] == (200, b"b")
+
+
 def test_a_defect_in_the_middle_of_a_stream_cuts_it(wire: Wire) -> None:
     """The client sees an incomplete body, never one that looks whole (rule: wire)."""
     wire.send(request(b"hello", x_do="half"))

@@ -107,6 +107,10 @@ class Toy:
             case b"raise":
                 message = "a defect"
                 raise RuntimeError(message)
+            case b"late":
+                await send_whole(send, 500, body, [])
+                message = "a defect"
+                raise RuntimeError(message)
             case b"half":
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": body, "more_body": True})

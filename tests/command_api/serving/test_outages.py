@@ -187,14 +187,14 @@ def test_refused_keys_are_bounded(
 
     async def run() -> list[int]:
         vault = vault_of(gateway.settings, database)
-        ring = KeyRing(database, vault, cache_s=60, cache_max=10)
+        ring = KeyRing(database, vault, cache_s=60, cache_max=10, wrong_per_s=100)
         ring.start()
         while not ring._listening:
             await asyncio.sleep(0.01)
         sizes = []
         for number in range(5):
             with pytest.raises(ApiError, match="not known"):
-                await ring.authenticate(b"Bearer gw_live_%d" % number)
+                await ring.authenticate(b"Bearer gw_live_%d" % number, "192.0.2.1")
             sizes.append(len(ring._unknown))
         await ring.stop()
         return sizes

@@ -7,11 +7,17 @@ from typing import Any, get_args
 
 from command_api.settings.all import GROUPS
 
+READ = {
+    "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
+    "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
+}
+"""Texts that are read when they are set."""
+
 
 def other_value(field: Any) -> Any:
     """A value that a field accepts and that is not its default."""
-    if field.alias == "GATEWAYZ_TRUSTED_PROXIES":
-        return "10.0.0.0/8, 2001:db8::1"  # A text that is read when it is set.
+    if field.alias in READ:
+        return READ[field.alias]
     default, choices = field.default, get_args(field.annotation)
     if choices and all(isinstance(each, str) for each in choices):
         return next(each for each in choices if each != default)

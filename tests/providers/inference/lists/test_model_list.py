@@ -11,11 +11,10 @@ from providers.inference.lists.model_list import ModelLists
 from providers.redis.cache import MemoryCache, RedisCache
 from tests.providers.inference.asking import load
 from tests.providers.inference.lists.examples import LIST
-from tests.support.harness import reply
+from tests.support.harness import ScriptedUpstream, reply
 
 if TYPE_CHECKING:
     from providers.inference.registry.registry import Registry
-    from tests.support.harness import ScriptedUpstream
 
 
 def test_a_list_is_kept_while_the_provider_is_down_and_dropped_when_stale(
@@ -107,3 +106,22 @@ def test_a_long_list_is_read_beside_the_calls_and_offered_at_once(
 
     asyncio.run(run())
     assert states == {(0, 0, ""), (count, count, "1"), (count, count, "2")}
+
+
+def test_a_list_is_followed_nowhere_inside(upstream: ScriptedUpstream) -> None:
+    """A provider that redirects the fetch into our own network is not followed there, and keeps
+    what it offered (rule: access, P12).
+    """
+    inner = ScriptedUpstream(lambda connection, _: reply(connection, json.dumps(LIST).encode()))
+    registry = load(None, OPENROUTER_API_KEY="k", OPENROUTER_BASE_URL=upstream.base_url)
+    provider = registry.providers["openrouter"]
+    lists = ModelLists(registry, MemoryCache(9), interval_s=0, stale_s=60)
+    upstream.answer = lambda connection, _: reply(connection, json.dumps(LIST).encode())
+    asyncio.run(lists.refresh(provider))
+    where = {"location": inner.base_url + "/models"}
+    upstream.answer = lambda connection, _: reply(connection, b"", status=302, headers=where)
+    asyncio.run(lists.refresh(provider))
+    assert inner.connections == 0
+    assert registry.resolve("openrouter/org/model") is not None
+    assert provider.name in lists.failed
+    inner.close()

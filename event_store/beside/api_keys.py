@@ -1,0 +1,67 @@
+"""What the gateways ask of a key by its HMAC, and whose keys changed behind a position."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from uuid import UUID
+
+LOOKUP = """
+SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
+  extract(epoch FROM expires_at - clock_timestamp()), limits,
+  (SELECT role FROM user_role r WHERE r.user_id = api_key.user_id), project_id, organisation_id,
+  CASE WHEN organisation_id = user_id THEN 'owner' ELSE
+    (SELECT role FROM organisation_member m JOIN organisation o USING (organisation_id)
+      WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
+      AND NOT o.closed) END,
+  (SELECT archived FROM project p WHERE p.project_id = api_key.project_id)
+FROM api_key WHERE key_hash = ANY(%s)
+"""
+_WATCHED = (
+    *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
+    *(("organisation", "organisation_id"), ("project", "project_id")),
+)
+"""Tables that say where in the log a row last changed, and whose keys that concerns."""
+CHANGED = (
+    " UNION ALL ".join(
+        f"SELECT position, {of} FROM {table} WHERE position > %(since)s" for table, of in _WATCHED
+    )
+    + " ORDER BY position LIMIT %(most)s"
+)
+NEWEST = "SELECT greatest(0, {})".format(
+    ", ".join(f"(SELECT max(position) FROM {table})" for table, _ in _WATCHED)
+)
+
+
+class StoredKey(NamedTuple):
+    """The inline state of a key; `left_s` is how long it still opens, seconds."""
+
+    key_id: UUID
+    user_id: UUID
+    account_id: UUID
+    masked: str
+    revoked: bool
+    active: bool
+    deleted: bool
+    left_s: Decimal | None
+    limits: dict[str, list[str]] | None
+    role: str | None
+    project_id: UUID | None
+    organisation_id: UUID | None
+    member: str | None
+    archived: bool | None
+
+    @property
+    def closed(self) -> str:
+        """Why the key opens nothing; empty where it does."""
+        if self.deleted or self.revoked:
+            return "was deleted" if self.deleted else "was revoked"
+        if self.left_s is not None and self.left_s <= 0:
+            return "is past its end, or was replaced"
+        if self.project_id is not None and self.archived is not False:
+            return "is of a project that was archived"
+        if self.project_id is not None and self.member is None:
+            return "is of an organisation that its maker is no member of any more"
+        return "" if self.active else "is switched off"

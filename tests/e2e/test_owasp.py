@@ -1,0 +1,553 @@
+"""OWASP's ten greatest risks of APIs (edition of 2023), one test each, against a running gateway.
+
+Where a test goes through all routes, a route that is new is in it by itself, or the test says what
+is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from command_api.operations.table import ROUTES
+from command_api.roles.commands import Actor, give_role
+from command_api.serving.app import ROUTERS
+from domain.identity.permissions import Permission
+from edge import body as bodies
+from edge.access import Needs
+from tests.support.harness import (
+    ASK,
+    TIMEOUT_S,
+    ScriptedUpstream,
+    completion,
+    eventually,
+    reply,
+    running_gateway,
+)
+from tests.support.packages import ROOT
+from tests.support.people import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi.dependencies.models import Dependant
+
+    from command_api.identity.users import NewUser
+    from event_store.postgres.database import Database
+    from tests.support.harness import Request, RunningGateway
+
+SERVED = [
+    (method, route)
+    for router in ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods or ())
+]
+OPERATOR = Actor("operator:test")
+PUBLIC_NAMES = {"model_id", "model_ids", "provider", "model", "name", "gateway", "gateways", "role"}
+"""Parameters that name what belongs to nobody."""
+SEALED = r'"(?:password|password_hash|(?:key|email)_hash|sealed\w*|wrapped_key)":|\$argon2|gAAAA'
+"""Members and forms of what is stored of secrets."""
+PNG = "data:image/png;base64,aGk="
+
+
+def needs_of(dependant: Dependant) -> set[Permission]:
+    """What a route needs of its caller."""
+    found = set[Permission]()
+    for each in dependant.dependencies:
+        owner = getattr(each.call, "__self__", None)
+        if isinstance(owner, Needs):
+            found.add(owner.permission)
+        found |= needs_of(each)
+    return found
+
+
+KEYED = [(method, route) for method, route in SERVED if needs_of(route.dependant)]
+
+
+def filled(route: APIRoute, value: str = "x") -> str:
+    """The route's path with something for each parameter."""
+    return re.sub(r"{[^}]*}", value, route.path)
+
+
+def admin_of(gateway: RunningGateway) -> NewUser:
+    """A user whom the operator made an administrator."""
+    user = gateway.user()
+    give_role(gateway.database, UUID(user.user_id), "admin", actor=OPERATOR, reason="test")
+    return user
+
+
+class Victim:
+    """Somebody with an object of every kind, and how they stand."""
+
+    def __init__(self, gateway: RunningGateway) -> None:
+        """Registered and signed in, with two keys, a call, and a limit."""
+        self.person = Person(gateway, "victim@example.com")
+        self.made = self.person.register(username="victim")
+        self.person.post("/auth/verify-email", token=self.person.token("Verify"))
+        session = self.person.login()
+        self.client = httpx.Client(
+            base_url=gateway.url,
+            timeout=TIMEOUT_S,
+            headers={"authorization": f"Bearer {self.made['api_key']}"},
+        )
+        spare = self.client.post("/user/api-keys", json={"key_name": "spare"}).json()
+        self.spare = spare["key_id"]
+        answer = self.client.post("/v1/chat/completions", json=ASK)
+        assert answer.status_code == 200, answer.text
+        self.call = answer.headers["x-gatewayz-call-id"]
+        self.completion = answer.json()["id"]
+        self.session = session["session_id"]
+        self.secrets = {self.made["account_id"], "victim@example.com", self.made["api_key"]}
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.client.close()
+        self.person.client.close()
+
+    def state(self) -> dict[str, Any]:
+        """All that others must not change."""
+        paths = ("/user/api-keys", "/auth/sessions", "/user/rate-limits", "/user/profile")
+        found = {path: self.client.get(path) for path in (*paths, "/user/balance")}
+        assert {each.status_code for each in found.values()} == {200}
+        bodies_of = {path: each.json() for path, each in found.items()}
+        return {
+            "keys": [(k["id"], k["is_active"], k["key_name"]) for k in keys_in(bodies_of)],
+            "sessions": len(str(bodies_of["/auth/sessions"]).split("session_id")),
+            "limits": json.dumps(bodies_of["/user/rate-limits"]).count("requests_per_minute"),
+            "email": bodies_of["/user/profile"]["email"],
+            "available": bodies_of["/user/balance"]["available_nano_usd"],
+        }
+
+
+def keys_in(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The keys of a list of keys."""
+    listed: list[dict[str, Any]] = found["/user/api-keys"]["keys"]
+    return listed
+
+
+def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
+    """For each route that takes an id the requests that name the victim's, as httpx takes them."""
+    key, user = victim.spare, victim.made["user_id"]
+    return {
+        "GET /v1/calls/{call_id}": [{"path": {"call_id": victim.call}}],
+        "GET /v1/calls": [{"params": {"completion_id": victim.completion}}],
+        "GET /audit": [{"params": {"user_id": user}}, {"params": {"user_id": "all"}}],
+        "GET /user/api-keys/audit-logs": [{"params": {"key_id": key}}],
+        "DELETE /auth/sessions/{session_id}": [{"path": {"session_id": victim.session}}],
+        "PUT /user/api-keys/{key_id}": [
+            {"path": {"key_id": key}, "json": {"key_name": "mine"}},
+            {"path": {"key_id": key}, "json": {"is_active": False}},
+            {"path": {"key_id": key}, "json": {"action": "rotate"}},
+            {"path": {"key_id": key}, "json": {"action": "bulk_rotate"}},
+        ],
+        "DELETE /user/api-keys/{key_id}": [
+            {"path": {"key_id": key}, "json": {"confirmation": "DELETE_KEY"}}
+        ],
+        "PUT /user/rate-limits/{key_id}": [
+            {"path": {"key_id": key}, "json": {"requests_per_minute": 1}}
+        ],
+        "GET /user/rate-limits/usage/{key_id}": [
+            {"path": {"key_id": key}, "params": {"time_window": "minute"}}
+        ],
+        "GET /admin/roles/{user_id}": [{"path": {"user_id": user}}],
+        "GET /admin/roles/audit/log": [{"params": {"user_id": user}}],
+        "POST /admin/roles/update": [{"json": {"user_id": user, "new_role": "developer"}}],
+        "POST /admin/limit": [
+            {"json": {"api_key": key, "rate_limits": {"requests_per_minute": 1}}}
+        ],
+        "GET /admin/rate-limits/alerts": [{"params": {"api_key": key}}],
+    }
+
+
+BODIES_WITH_IDS = {"POST /admin/roles/update", "POST /admin/limit"}
+
+
+def test_api1_no_id_opens_what_is_anothers(gateway: RunningGateway) -> None:
+    """Broken object level authorization: each route that takes an id is asked for the victim's,
+    by another user; nothing is told, nothing changes; the owner gets it (rule: access).
+    """
+    victim, thief = Victim(gateway), gateway.user()
+    asked = objects_of(victim)
+    taking = {
+        f"{method} {route.path}"
+        for method, route in KEYED
+        if {each.alias for each in route.dependant.path_params} - PUBLIC_NAMES
+        or any(
+            each.alias.endswith("_id") or each.alias == "api_key"
+            for each in route.dependant.query_params
+            if each.alias not in PUBLIC_NAMES
+        )
+    }
+    assert taking | BODIES_WITH_IDS == asked.keys(), "a route that takes an id needs its requests"
+    before = victim.state()
+    with gateway.client(thief) as client:
+        for name, requests in asked.items():
+            for one in requests:
+                got = send(client, name, one)
+                assert got.status_code in {400, 403, 404}, (name, one, got.status_code, got.text)
+                assert not any(each in got.text for each in victim.secrets), (name, got.text)
+    assert victim.state() == before
+    for name, requests in asked.items():
+        if name.startswith("GET ") and "admin" not in name:
+            got = eventually(partial(seen, victim, name, requests[0]))
+            assert got.status_code == 200, (name, got.text)
+    victim.close()
+
+
+def seen(victim: Victim, name: str, request: dict[str, Any]) -> httpx.Response | None:
+    """The owner's answer, once the read models have come that far."""
+    got = send(victim.client, name, request)
+    return None if got.status_code in {404, 503} else got
+
+
+def send(client: httpx.Client, name: str, request: dict[str, Any]) -> httpx.Response:
+    """Ask a route that is named by method and path."""
+    method, _, path = name.partition(" ")
+    return client.request(
+        method,
+        path.format(**request.get("path", {})),
+        params=request.get("params"),
+        json=request.get("json"),
+    )
+
+
+def unsigned(token: str) -> str:
+    """The same claims under no signature."""
+    head = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    return f"{head}.{token.split('.')[1]}."
+
+
+def test_api2_nothing_but_a_living_key_or_session_opens_a_route(gateway: RunningGateway) -> None:
+    """Broken authentication: each route that needs a caller is asked with nothing, with what is
+    no key, was one, is shown where none belongs, or is a session that somebody wrote (rule:
+    access).
+    """
+    person = Person(gateway)
+    person.register()
+    token = person.login()["access_token"]
+    user, users = gateway.user(), gateway.users()
+    past = datetime.now(UTC) + timedelta(seconds=1)
+    _, expired = users.create_key(user.user_id, "expired", expires_at=past)
+    revoked_id, revoked = users.create_key(user.user_id, "revoked")
+    users.revoke_key(revoked_id, "test")
+    users.close()
+    head, claims, signature = token.split(".")
+    other = "A" if signature[5] != "A" else "B"
+    good = user.api_key
+    shown: list[dict[str, str]] = [
+        {},
+        {"authorization": ""},
+        {"authorization": good},
+        {"authorization": f"Basic {base64.b64encode(good.encode()).decode()}"},
+        {"authorization": f"Bearer {good[:-1]}"},
+        {"authorization": f"Bearer {good}x"},
+        {"authorization": f"Bearer {good.upper()}"},
+        {"authorization": f"Bearer {expired}"},
+        {"authorization": f"Bearer {revoked}"},
+        {"authorization": f"Bearer {unsigned(token)}"},
+        {"authorization": f"Bearer {head}.{claims}.{signature[:5]}{other}{signature[6:]}"},
+        {"x-api-key": good},
+        {"cookie": f"authorization=Bearer {good}; session={token}; api_key={good}"},
+        {"proxy-authorization": f"Bearer {good}"},
+    ]
+    time.sleep(1.1)
+    routes = [(method, filled(route)) for method, route in KEYED]
+    routes += [("POST", route.path) for route in ROUTES]
+    assert len(routes) >= 40
+    with httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as client:
+        for method, path in routes:
+            for headers in shown:
+                got = client.request(method, path, headers=headers, json={})
+                assert got.status_code in {401, 429}, (method, path, headers, got.text)
+            got = client.request(method, f"{path}?key={good}", json={})
+            assert got.status_code == 400, (method, path)
+            assert good not in got.text
+    assert person.profile_status() == 200
+    assert gateway.chat(user, {}).status_code == 200
+    person.client.close()
+
+
+def test_api3_no_property_is_set_or_told_that_is_not_the_callers(gateway: RunningGateway) -> None:
+    """Broken object property level authorization: members that a user may not set change nothing,
+    and no reply holds a hash, a sealed key or another's name (rule: access).
+    """
+    wish: dict[str, Any] = {
+        "role": "admin",
+        "is_admin": True,
+        "credits": 10**6,
+        "available_nano_usd": 10**15,
+    }
+    wish |= {"user_id": str(UUID(int=1)), "account_id": str(UUID(int=1)), "email_verified": True}
+    person = Person(gateway)
+    made = person.register(**wish)
+    assert made["user_id"] != wish["user_id"]
+    person.login()
+    person.client.put("/user/profile", json={"name": "Ann", **wish})
+    refused = person.client.post("/user/api-keys", json={"key_name": "more", **wish})
+    assert refused.status_code == 400
+    assert "unknown field" in refused.text
+    profile = person.client.get("/user/profile").json()
+    assert profile["user_id"] == made["user_id"]
+    assert profile["credits_nano_usd"] == 0
+    with httpx.Client(base_url=gateway.url, headers=person.client.headers) as client:
+        assert client.get("/admin/rate-limits/system").status_code == 403
+        for method, route in KEYED:
+            if method == "GET" and "{" not in route.path:
+                text = client.get(route.path).text
+                assert not re.search(SEALED, text), (route.path, text)
+                assert not re.search(r"gw_live_[A-Za-z0-9_-]{20}", text), route.path
+    person.client.close()
+
+
+def test_api4_each_request_is_bounded(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unrestricted resource consumption: bodies too large, too deep, too slow; pages and lists too
+    long; more tokens than a model makes (rule: bounded).
+    """
+    monkeypatch.setattr(bodies, "JSON_TIMEOUT_S", 0.3)
+    user, admin = gateway.user(), admin_of(gateway)
+    documented = httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
+    reading = [
+        (method, route.path)
+        for method, route in SERVED
+        if "requestBody" in documented[route.path_format][method.lower()]
+    ]
+    assert len(reading) >= 14
+    with gateway.client(admin) as client:
+        for method, path in reading:
+            url = re.sub(r"{[^}]*}", user.key_id, path)
+            got = client.request(method, url, content=b'{"a": "%b"}' % (b"x" * 600_000))
+            assert got.status_code == 413, (method, path, got.text)
+            got = client.request(method, url, content=b"[" * 10_000)
+            assert got.status_code == 400, (method, path, got.text)
+            assert drip(gateway, method, url, admin.api_key).startswith(b"HTTP/1.1 408"), path
+    with gateway.client(user) as client:
+        for path in ("/user/credit-transactions", "/audit", "/user/api-keys/audit-logs"):
+            assert client.get(path, params={"limit": 10**9}).status_code == 422
+        many = {"key_name": "many", "ip_allowlist": ["10.0.0.1"] * 10_000}
+        assert client.post("/user/api-keys", json=many).status_code == 400
+        deep = json.dumps(ASK)[:-1].encode() + b', "metadata": %b}' % (b"[" * 9_000 + b"]" * 9_000)
+        got = client.post("/v1/chat/completions", content=deep)
+        assert got.status_code == 400
+        assert client.post("/v1/chat/completions", json={**ASK, "n": 10**9}).status_code == 400
+    gateway.verified()
+
+
+def drip(gateway: RunningGateway, method: str, path: str, key: str) -> bytes:
+    """What a request gets whose body does not come."""
+    port = httpx.URL(gateway.url).port or 0
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as wire:
+        head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+        wire.sendall(head.encode() + b"content-length: 100\r\n\r\n{")
+        return wire.recv(65_536)
+
+
+def test_api5_no_function_is_open_to_a_lesser_caller(gateway: RunningGateway) -> None:
+    """Broken function level authorization: an administrator's routes refuse users and developers,
+    and each route refuses a key without its scope, also an administrator's (rule: access).
+    """
+    user, developer, admin = gateway.user(), gateway.user(), admin_of(gateway)
+    give_role(gateway.database, UUID(developer.user_id), "developer", actor=OPERATOR, reason="test")
+    users = gateway.users()
+    for_admins = 0
+    for method, route in KEYED:
+        (needed,) = needs_of(route.dependant)
+        callers = [user.api_key, developer.api_key] if needed.startswith("admin:") else []
+        for_admins += bool(callers)
+        for key in callers:
+            assert refused(gateway, method, route, key) == "forbidden", route.path
+    for needed in Permission:
+        scopes = [str(each) for each in {*Permission} - {needed}]
+        _, key = users.create_key(admin.user_id, f"no {needed}", limits={"scopes": scopes})
+        for method, route in KEYED:
+            if needs_of(route.dependant) == {needed}:
+                assert refused(gateway, method, route, key) == "insufficient_scope", route.path
+    users.close()
+    assert for_admins >= 8
+
+
+def refused(gateway: RunningGateway, method: str, route: APIRoute, key: str) -> str:
+    """The code of a 403."""
+    headers = {"authorization": f"Bearer {key}"}
+    got = httpx.request(method, gateway.url + filled(route), headers=headers)
+    assert got.status_code == 403, (method, route.path, got.text)
+    told = got.json()
+    return str(told["error"]["code"] if "error" in told else told["code"])
+
+
+def test_api6_a_trial_is_not_had_by_the_dozen(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Unrestricted access to sensitive flows: one address of the network registers so often an
+    hour, whatever it writes into headers; a trial begins once for an address, however that is
+    written (money rule 10, rule: access).
+    """
+    with running_gateway(database, tmp_path, upstream, registrations_per_hour=3) as gateway:
+        person = Person(gateway, "one@example.com")
+        key = person.register(username="one")["api_key"]
+        token = person.token("Verify")
+        person.post("/auth/verify-email", token=token)
+        person.post("/auth/verify-email", 400, token=token)
+        again = {"email": "ONE@example.com", "username": "two", "password": "x" * 20}
+        statuses = []
+        for number in range(6):
+            body = {**again, "email": f"n{number}@example.com", "username": f"n{number}"}
+            if number == 0:
+                body = again
+            headers = {"x-forwarded-for": f"192.0.2.{number}", "x-real-ip": f"192.0.2.{number}"}
+            got = person.client.post("/auth/register", json=body, headers=headers)
+            statuses.append(got.status_code)
+        assert statuses[0] == 400, "the same address, written otherwise"
+        assert statuses.count(200) <= 2
+        assert statuses[-2:] == [429, 429]
+        with httpx.Client(base_url=gateway.url) as client:
+            client.headers["authorization"] = f"Bearer {key}"
+            grants = client.get("/user/credit-transactions").json()["transactions"]
+        assert len(grants) == 1
+        person.client.close()
+
+
+def test_api7_no_url_of_a_callers_or_a_providers_is_fetched(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Server-side request forgery: a canary in our network hears nothing, wherever its address is
+    written: by a caller, or by a provider that redirects calls and lists (rule: access).
+    """
+    canary = ScriptedUpstream(lambda connection, _: reply(connection, completion()))
+    url = canary.base_url
+    monkeypatch.setenv("OPENROUTER_API_KEY", "k")
+    monkeypatch.setenv("OPENROUTER_BASE_URL", upstream.base_url)
+    monkeypatch.setenv("MODELZ_BASE_URL", upstream.base_url)
+    listed = list[str]()
+
+    def redirect(connection: socket.socket, request: Request) -> None:
+        listed.append(request.path)
+        where = {"location": f"{url}{request.path}", "retry-after": url}
+        reply(connection, b"", status=302, headers=where)
+
+    upstream.answer = redirect
+    with running_gateway(database, tmp_path, upstream) as gateway:
+        user = gateway.user()
+        assert eventually(lambda: "/v1/models" in listed)
+        with gateway.client(user, referer=url, origin=url, **{"x-forwarded-host": url}) as client:
+            assert client.get("/modelz/models").status_code == 503
+            assert client.post("/v1/chat/completions", json=ASK).status_code == 502
+            upstream.answer = lambda connection, _: reply(connection, completion(f"see {url}"))
+            parts = [
+                {"type": "text", "text": url},
+                {"type": "image_url", "image_url": {"url": f"{url}/a.png"}},
+                {"type": "image_url", "image_url": {"url": PNG}},
+                {"type": "file", "file": {"file_data": f"{url}/a.pdf"}},
+            ]
+            body = {**ASK, "messages": [{"role": "user", "content": parts}], "webhook": url}
+            got = client.post("/v1/chat/completions", json=body)
+            assert got.status_code == 200, got.text
+            assert f"{url}/a.png" in upstream.requests[-1].raw.decode()
+            key = {"key_name": "k", "domain_referrers": [f"127.0.0.1:{canary.port}"]}
+            assert client.post("/user/api-keys", json=key).status_code < 500
+            client.put("/user/profile", json={"name": url, "settings": {"webhook": url}})
+        gateway.verified()
+    assert canary.connections == 0
+    canary.close()
+
+
+def test_api8_a_gateway_is_closed_as_it_stands(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Security misconfiguration: no version, no trace, no foreign origin, no method that nobody
+    needs; a defect tells nothing of what is inside (rule: access).
+    """
+
+    def broken(*_: Any, **__: Any) -> Any:
+        message = "SELECT secret FROM /srv/gatewayz"
+        raise RuntimeError(message)
+
+    with httpx.Client(base_url=gateway.url) as client:
+        for method in ("TRACE", "PROPFIND", "OPTIONS"):
+            got = client.request(
+                method, "/user/balance", headers={"origin": "https://evil.example"}
+            )
+            assert got.status_code in {400, 405}, method
+            assert "access-control-allow-origin" not in got.headers
+        for path in ("/.env", "/.git/config", "/debug", "/admin", "/docs/files/..%2f..%2fapp.py"):
+            assert client.get(path).status_code == 404, path
+        monkeypatch.setattr("query_api.account.routes.usd", broken)
+        headers = {"authorization": f"Bearer {gateway.user().api_key}"}
+        got = client.get("/user/balance", headers=headers)
+        assert (got.status_code, got.json()["code"]) == (500, "internal_error")
+        assert not re.search(r"SELECT|Traceback|RuntimeError|\.py|/srv", got.text)
+        for one in (got, client.get("/none"), client.get("/health")):
+            assert not {"server", "x-powered-by", "set-cookie"} & one.headers.keys()
+
+
+def test_api9_what_is_served_is_known(gateway: RunningGateway) -> None:
+    """Improper inventory: every path that the application serves stands in its document and in
+    the book, and nothing else is served (rule: docs, rule: access).
+    """
+    document = httpx.get(f"{gateway.url}/openapi.json").json()
+    known = {f"{m.upper()} {path}" for path, methods in document["paths"].items() for m in methods}
+    served = {f"{method} {route.path_format}" for method, route in SERVED}
+    served |= {f"POST {route.path}" for route in ROUTES}
+    assert known == served
+    book = (ROOT / "docs" / "reference" / "routes.md").read_text()
+    for name in served:
+        method, _, path = name.partition(" ")
+        assert f"| {method} | `{path}` |" in book, name
+    paths = {path for _, path in (name.split(" ") for name in served)}
+    versions = {path.split("/")[1] for path in paths if re.match(r"/v\d", path)}
+    assert versions == {"v1"}, "an old version that is served still"
+
+
+@pytest.fixture
+def small(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> Iterator[RunningGateway]:
+    """A gateway that takes replies of a few kilobytes."""
+    more = {"upstream_reply_bytes_max": 20_000}
+    with running_gateway(database, tmp_path, upstream, **more) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"body": b"<script>alert(1)</script>", "headers": {"content-type": "text/html"}},
+        {"body": b"", "status": 302, "headers": {"location": "http://127.0.0.1:1/"}},
+        {"body": completion("x" * 30_000)},
+        {"body": b"[" * 15_000},
+        {"body": b'{"choices": null}'},
+        {"body": b'{"error": {"message": "sk-up is wrong"}}', "status": 401},
+        {"body": b"\xff\xfe\x00"},
+    ],
+)
+def test_api10_what_a_provider_says_is_not_believed(
+    small: RunningGateway, upstream: ScriptedUpstream, answer: dict[str, Any]
+) -> None:
+    """Unsafe consumption of APIs: pages, redirects, floods, nonsense and our own key in a reply
+    become an error in our words, and nothing is charged (money rule 4, rule: translation).
+    """
+    upstream.answer = lambda connection, _: reply(connection, **answer)
+    user = small.user()
+    before = small.balance(user)["available_nano_usd"]
+    got = small.chat(user, {})
+    assert got.status_code in {502, 503}, got.text
+    assert got.headers["content-type"] == "application/json"
+    assert "error" in got.json()
+    assert "sk-up" not in got.text
+    assert "<script" not in got.text
+    assert small.balance(user)["available_nano_usd"] == before
+    small.verified()
