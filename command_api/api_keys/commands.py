@@ -88,7 +88,7 @@ class KeyCommands:
 
 def _no_project() -> ApiError:
     message = "You have no such project: GET /organisations/{id}/projects lists them."
-    return ApiError(404, "project_not_found", message, param="project_id")
+    return bad_request("project_not_found", message, "project_id")
 
 
 TOLD: dict[type[DomainError], Callable[[str], ApiError]] = {

@@ -83,7 +83,22 @@ ERRORS = {
 }
 """What each status of a refusal says."""
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
+ORGANISATION = "/organisations/{organisation_id}"
 OWN: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(
+        (
+            *(f"{method} {ORGANISATION}" for method in ("PUT", "DELETE")),
+            *(f"POST {ORGANISATION}{below}" for below in ("/transfer", "/invitations")),
+            *(f"{method} {ORGANISATION}/members/{{user_id}}" for method in ("PUT", "DELETE")),
+            f"DELETE {ORGANISATION}/invitations/{{invitation_id}}",
+            *(f"{method} {ORGANISATION}/projects/{{project_id}}" for method in ("PUT", "DELETE")),
+            f"DELETE {ORGANISATION}/api-keys/{{key_id}}",
+            *(f"POST /user/invitations/{{invitation_id}}/{how}" for how in ("accept", "decline")),
+            "DELETE /user/account",
+        ),
+        (409,),
+    ),
+    f"POST {ORGANISATION}/projects": (409,),
     "GET /v1/models": (304,),
     "PUT /user/api-keys/{key_id}": (409,),
     "DELETE /user/api-keys/{key_id}": (409,),

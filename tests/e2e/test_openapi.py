@@ -154,6 +154,8 @@ def try_out(asked: Asked, method: str, path: str, caller: str, mode: GenerationM
         run()
 
 
+# The gateway, whose threads run beside the strategies, takes random numbers.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
 @pytest.mark.parametrize("caller", ["nobody", "user", "admin"])
 def test_no_answer_is_a_defect_or_unknown_to_the_document(asked: Asked, caller: str) -> None:
     """Of both sides, asked rightly and wrongly (rule: contract, rule: refuse clearly)."""

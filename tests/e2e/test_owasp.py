@@ -110,7 +110,18 @@ class Victim:
         self.call = answer.headers["x-gatewayz-call-id"]
         self.completion = answer.json()["id"]
         self.session = session["session_id"]
+        self.organisation = self.posted("/organisations", name="Victims")
+        path = f"/organisations/{self.organisation}"
+        self.project = self.posted(f"{path}/projects", name="search")
+        self.invitation = self.posted(f"{path}/invitations", email="guest@example.com")
+        made = {"key_name": "of the project", "project_id": self.project}
+        self.project_key = self.client.post("/user/api-keys", json=made).json()["key_id"]
         self.secrets = {self.made["account_id"], "victim@example.com", self.made["api_key"]}
+
+    def posted(self, path: str, **body: str) -> str:
+        """The id of what is made."""
+        found: str = self.client.post(path, json=body).json()["id"]
+        return found
 
     def close(self) -> None:
         """Let the connections go."""
@@ -119,7 +130,9 @@ class Victim:
 
     def state(self) -> dict[str, Any]:
         """All that others must not change."""
-        paths = ("/user/api-keys", "/auth/sessions", "/user/rate-limits", "/user/profile")
+        of = f"/organisations/{self.organisation}"
+        listed = (f"{of}/members", f"{of}/projects", f"{of}/invitations", of)
+        paths = ("/user/api-keys", "/auth/sessions", "/user/rate-limits", "/user/profile", *listed)
         found = {path: self.client.get(path) for path in (*paths, "/user/balance")}
         assert {each.status_code for each in found.values()} == {200}
         bodies_of = {path: each.json() for path, each in found.items()}
@@ -128,6 +141,7 @@ class Victim:
             "sessions": len(str(bodies_of["/auth/sessions"]).split("session_id")),
             "limits": json.dumps(bodies_of["/user/rate-limits"]).count("requests_per_minute"),
             "email": bodies_of["/user/profile"]["email"],
+            "organisation": [bodies_of[path] for path in listed],
             "available": bodies_of["/user/balance"]["available_nano_usd"],
         }
 
@@ -169,7 +183,50 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
             {"json": {"api_key": key, "rate_limits": {"requests_per_minute": 1}}}
         ],
         "GET /admin/rate-limits/alerts": [{"params": {"api_key": key}}],
+        "GET /admin/users/{user_id}": [{"path": {"user_id": user}}],
+        "GET /admin/credit-transactions": [{"params": {"user_id": user}}],
+        **objects_of_organisations(victim),
     }
+
+
+def objects_of_organisations(victim: Victim) -> dict[str, list[dict[str, Any]]]:
+    """The same of an organisation and what is in it; below it with nothing that is the thief's."""
+    ids = {
+        "organisation_id": victim.organisation,
+        "project_id": victim.project,
+        "invitation_id": victim.invitation,
+        "key_id": victim.project_key,
+        "user_id": victim.made["user_id"],
+    }
+    one = "/organisations/{organisation_id}"
+    project, invitation = one + "/projects/{project_id}", one + "/invitations/{invitation_id}"
+    own = "/user/invitations/{invitation_id}"
+    member, key = one + "/members/{user_id}", one + "/api-keys/{key_id}"
+    asked: dict[str, dict[str, Any]] = {
+        f"GET {one}": {},
+        f"PUT {one}": {"name": "mine"},
+        f"DELETE {one}": {"confirmation": "CLOSE_ORGANISATION"},
+        f"POST {one}/transfer": {"user_id": victim.made["user_id"]},
+        f"GET {one}/members": {},
+        f"PUT {member}": {"role": "viewer"},
+        f"DELETE {member}": {},
+        f"GET {one}/invitations": {},
+        f"POST {one}/invitations": {"email": "thief@example.com", "role": "owner"},
+        f"DELETE {invitation}": {},
+        f"POST {own}/accept": {},
+        f"POST {own}/decline": {},
+        f"GET {one}/projects": {},
+        f"POST {one}/projects": {"name": "mine"},
+        f"GET {project}": {},
+        f"PUT {project}": {"name": "mine"},
+        f"DELETE {project}": {"confirmation": "ARCHIVE_PROJECT"},
+        f"GET {one}/api-keys": {},
+        f"DELETE {key}": {},
+        f"GET {one}/balance": {},
+        f"GET {one}/credit-transactions": {},
+        f"GET {one}/audit": {},
+    }
+    return {name: [{"path": ids, "json": body or None}] for name, body in asked.items()}
 
 
 BODIES_WITH_IDS = {"POST /admin/roles/update", "POST /admin/limit"}

@@ -24,13 +24,14 @@ SQL = re.compile(
 )
 CONSTANT = re.compile(r"[A-Z0-9_]+\Z")
 OURS = {
-    "event_store/log/inline_state.py": {"table"},  # One of a tuple of names.
+    "event_store/beside/inline_state.py": {"table"},  # One of a tuple of names.
+    "event_store/beside/organisations.py": {"role"},  # One of two texts.
     "event_store/log/reading.py": {"bound", "' AND '.join(conditions)"},  # Of fixed texts.
     "event_store/postgres/embedded.py": {"password"},  # Made here, of letters and digits.
     "event_store/postgres/database.py": {"int(statement_s * MILLISECONDS)"},
     "projections": {
         *("table", "version", "columns", "keys", "room", "where", "condition", "order", "stored"),
-        *("arrays", "rules", "positions", "Line"),
+        *("arrays", "rules", "positions", "Line", "names", "way", "lines", "Happened", "_natural"),
     },  # Of a table's description, which stands in the code.
 }
 """What may stand in SQL besides constants, by the file or the package that may have it."""

@@ -207,7 +207,7 @@ def test_who_is_no_member_learns_nothing(gateway: RunningGateway) -> None:
         nonsense = eve.ask(method, f"/organisations/x{path}", 404, **body)
         assert nonsense["code"] == "organisation_not_found"
     for wrong in (project, missing, "x"):
-        made = eve.ask("POST", "/user/api-keys", 404, key_name="mine", project_id=wrong)
+        made = eve.ask("POST", "/user/api-keys", 400, key_name="mine", project_id=wrong)
         assert made["code"] == "project_not_found"
     assert len(ann.ask("GET", f"/organisations/{of}/members")["members"]) == 1
     assert not ann.ask("GET", f"/organisations/{of}/projects/{project}")["archived"]
@@ -349,7 +349,7 @@ def test_a_project_that_is_archived_opens_nothing(
         assert [chat(each) for each in keys] == [401, 200]
         eventually(lambda: chat(there[0]) == 401, 1.0)
         assert chat(there[1]) == 200
-        refused = ann.refused("POST", "/user/api-keys", 404, key_name="x", project_id=first)
+        refused = ann.refused("POST", "/user/api-keys", 400, key_name="x", project_id=first)
         assert refused == "project_not_found"
         assert ann.refused("DELETE", f"/organisations/{of}", 400, confirmation="yes")
         ann.ask("DELETE", f"/organisations/{of}", confirmation="CLOSE_ORGANISATION")
