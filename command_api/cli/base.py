@@ -13,6 +13,8 @@ import psycopg
 import typer
 from eventsourcing.persistence import PersistenceError
 from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from command_api.composition import (
     configure_logging,
@@ -30,7 +32,7 @@ from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableE
 from providers.inference.registry.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from event_store.postgres.database import Database
 
@@ -202,3 +204,21 @@ def opened_to_read(home: Path | None) -> Iterator[tuple[Settings, Database]]:
     configure_logging(settings)
     with telling(NOT_CHECKED), open_database(settings, create=False) as database:
         yield settings, database
+
+
+@contextmanager
+def progress_bar(said: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, where somebody looks at it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(said, total=None)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield report

@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import (
+    Home,
+    Json,
+    fail,
+    instant,
+    opened,
+    opened_to_read,
+    progress_bar,
+    show,
+    telling,
+)
 from command_api.composition import vault_of
 from command_api.identity.users import Users
 from command_api.limits.commands import SYSTEM, LimitCommands, list_limits
+from command_api.limits.simulation import FILE_BYTES_MAX, read_limits, simulate
 from domain.errors import InvalidCommandError
 from domain.limits.rates import BURST_MAX, CONCURRENCY_MAX, LIMIT_MAX, PLANS, LimitScope, SetBy
 from domain.limits.settings import Target
 from event_store.beside.organisations import read_owners
+from event_store.ids import to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 app = typer.Typer(no_args_is_help=True, help="Rate limits.")
 ACTOR = "operator:cli"
+SHOWN, SHOWN_MAX = 100, 10_000
+"""Lines of a simulation."""
 
 Key = Annotated[str | None, typer.Option("--key", help="A key's id, or the key itself.")]
 User = Annotated[str | None, typer.Option("--user", help="Id or address of a user.")]
 Organisation = Annotated[UUID | None, typer.Option("--organisation", help="Id of an organisation.")]
 System = Annotated[bool, typer.Option("--system", help="All callers together.")]
+LimitsFile = Annotated[
+    Path, typer.Option("--limits", help="A limit a line, as `limit list --json` prints them.")
+]
 Count = Annotated[int | None, typer.Option(min=0, max=LIMIT_MAX, help="0 admits nothing.")]
 
 
@@ -127,6 +144,50 @@ def limit_clear(
             {"scope": str(target.scope), "id": target.scope_id, "cleared": cleared},
             as_json=as_json,
         )
+
+
+@app.command("simulate")
+def limit_simulate(
+    since: Annotated[str, typer.Option("--from", help="Begin: a day (UTC), or an instant.")],
+    until: Annotated[str, typer.Option("--to", help="End, which is left out itself.")],
+    limits: LimitsFile,
+    limit: Annotated[
+        int, typer.Option(min=1, max=SHOWN_MAX, help="At most so many lines.")
+    ] = SHOWN,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a past time's calls against other limits: who would have been refused, and when.
+
+    In the file `"id": "*"` stands for each key, or each user. What is in force does not count.
+    """
+    with telling():
+        with limits.open("rb") as file:
+            wanted = read_limits(file.read(FILE_BYTES_MAX + 1))
+        begin, end = instant(since), instant(until)
+    with opened_to_read(home) as (_, database), progress_bar("calls", quiet=as_json) as progress:
+        report = simulate(database, wanted, begin, end, progress)
+    lines = report.lines()
+    told: dict[str, Any] = {
+        "from": to_iso(begin),
+        "to": to_iso(end),
+        "requests": report.requests,
+        "admitted": report.requests - report.refused,
+        "refused": report.refused,
+    }
+    left_out = max(len(lines) - limit, 0)
+    if as_json:
+        show({**told, "refusals": lines[:limit], "lines_left_out": left_out}, as_json=True)
+        return
+    for each in lines[:limit]:
+        sys.stdout.write(
+            f"{each['refused']:>9}  {each['scope']} {each['scope_id']}  {each['reason']} "
+            f"({each['limit']})  key {each['key_id']}  user {each['user_id']}  "
+            f"first {each['first']}  last {each['last']}\n"
+        )
+    if left_out:
+        sys.stdout.write(f"... and {left_out} lines more: give --limit\n")
+    show(told, as_json=False)
 
 
 @app.command("list")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from command_api.cli.base import NO_LEDGER, Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import (
+    NO_LEDGER,
+    Home,
+    Json,
+    fail,
+    opened,
+    opened_to_read,
+    progress_bar,
+    show,
+)
 from projections.all import PROJECTIONS, projection_named
 from projections.engine.comparison import compare
 from projections.engine.rebuild import rebuild as run_rebuild
@@ -23,8 +29,6 @@ from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import require_projections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from projections.engine.comparison import Comparison
 
 app = typer.Typer(no_args_is_help=True, help="Read models.")
@@ -69,7 +73,7 @@ def rebuild(
         _check_host(host)
     with opened(home, create=False) as (settings, database):
         for projection in chosen:
-            with _bar(projection.name, quiet=as_json) as report:
+            with progress_bar(f"rebuilding {projection.name}", quiet=as_json) as report:
                 version = run_rebuild(
                     database,
                     projection,
@@ -143,21 +147,3 @@ def _print_comparison(each: Comparison) -> None:
         sys.stdout.write(f"  PARKED  {parked}\n")
     for difference in each.differences:
         sys.stdout.write(f"  DIFFERENCE  {difference}\n")
-
-
-@contextmanager
-def _bar(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, where somebody looks at it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task(f"rebuilding {name}", total=None)
-
-        def report(position: int, head: int) -> None:
-            progress.update(task, completed=position, total=head)
-
-        yield report

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from domain.events.identity import ApiKeyCreated
     from domain.identity.access import Limits
     from event_store.log.aggregates import Aggregates
-    from event_store.postgres.database import Database
+    from event_store.postgres.database import Connects
 
 KEYS_MAX = 100  # Of a user, where no setting says otherwise.
 NO_KEY = "no such API key"
@@ -67,7 +67,7 @@ class Keys:
     """The commands; they block, and may be called by several threads."""
 
     def __init__(
-        self, database: Database, vault: Vault, aggregates: Aggregates, *, keys_max: int = KEYS_MAX
+        self, database: Connects, vault: Vault, aggregates: Aggregates, *, keys_max: int = KEYS_MAX
     ) -> None:
         """At most `keys_max` keys of a user."""
         self._database, self._vault, self._aggregates = database, vault, aggregates

@@ -1,4 +1,6 @@
-"""What the slices about people share: threads, connections, and the users' streams.
+"""What the slices about people share: threads, connections, and the streams of users, keys, limits.
+
+All that a serving process changes of them goes through here, so one number bounds it.
 
 All methods but `run` block, and are called on the lane.
 """
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from eventsourcing.persistence import IntegrityError
 
 from command_api.identity.credentials import Credentials
+from command_api.identity.keys import KEYS_MAX, Keys
 from command_api.identity.users import Users
-from edge.errors import AUTHENTICATION, ApiError
+from edge.errors import AUTHENTICATION, ApiError, unavailable
 from edge.lanes import Lane
 from event_store.postgres.database import ReadPool
 
@@ -38,20 +41,29 @@ VERSIONS_TRIES = 5
 ACTOR = "system:sign-in"
 
 
+def _too_many() -> ApiError:
+    message = (
+        "Too many look-ups and changes of users, keys and limits wait here already. Nothing was "
+        "changed: try again."
+    )
+    return unavailable("people_busy", message)
+
+
 class People:
     """One for each process."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
-        """Nothing is connected yet."""
-        self._database, self.vault = database, vault
+    def __init__(self, database: Database, vault: Vault, *, keys_max: int = KEYS_MAX) -> None:
+        """Nothing is connected yet. A user has at most `keys_max` keys."""
+        self._database, self.vault, self._keys_max = database, vault, keys_max
         self.credentials = Credentials(vault)
-        self._lane = Lane("people", threads=THREADS, waiting_max=WAITING_MAX)
+        self._lane = Lane("people", threads=THREADS, waiting_max=WAITING_MAX, busy=_too_many)
         self._pool = ReadPool(database, connections_max=THREADS, statement_s=STATEMENT_S)
 
     def open(self) -> None:
         """Connect, and begin to connect more in the background."""
         self._pool.open()
         self.users = Users(self._database, self.vault, actor=ACTOR)
+        self.keys = Keys(self, self.vault, self.events, keys_max=self._keys_max)
 
     def close(self) -> None:
         """Disconnect, and begin nothing more."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from domain.events.base import Event, Stamp
     from domain.identity.access import Limits
-    from event_store.postgres.database import Database
+    from event_store.postgres.database import Connects, Database
 
 _KEEP_SECRETS = (
     "INSERT INTO user_secret (user_id, account_id, email_hash, wrapped_key, username_hash, "
@@ -228,7 +228,7 @@ class Users:
         return find_key(self._database, self._vault, key)
 
 
-def find_key(database: Database, vault: Vault, key: str) -> UUID:
+def find_key(database: Connects, vault: Vault, key: str) -> UUID:
     """The id of a key that is named by it or by itself; raises UnknownKeyError."""
     with database.connect() as connection:
         row = connection.execute(

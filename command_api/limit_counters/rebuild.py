@@ -21,6 +21,7 @@ from domain.events.ledger import HoldExpired, HoldPlaced, HoldSettled, HoldVoide
 from domain.limits.rates import SYSTEM_ID, LimitScope
 from domain.limits.windows import REQUESTS, window_of
 from edge.errors import ApiError
+from event_store.beside.organisations import read_accounts
 from providers.redis.pipe import RedisAwayError
 from providers.redis.replies import RedisReplyError, command
 
@@ -125,13 +126,7 @@ def read_counted(database: Database, wanted: Wanted, before_ms: int, looked_at: 
 def _limited_organisations(connection: psycopg.Connection[Any], wanted: Wanted) -> dict[str, str]:
     """By account the organisations that have limits."""
     scope = f"{LimitScope.ORGANISATION}:"
-    ids = [name.removeprefix(scope) for name in wanted if name.startswith(scope)]
-    rows = connection.execute(
-        "SELECT account_id::text, organisation_id::text FROM organisation "
-        "WHERE organisation_id::text = ANY (%s)",
-        [ids],
-    ).fetchall()
-    return dict(rows)
+    return read_accounts(connection) if any(name.startswith(scope) for name in wanted) else {}
 
 
 def _add(

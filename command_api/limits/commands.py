@@ -40,14 +40,16 @@ SYSTEM = Target(LimitScope.SYSTEM, SYSTEM_ID, SetBy.OPERATOR)
 class LimitCommands:
     """The commands; a short-lived object."""
 
-    def __init__(self, database: Database, *, actor: str) -> None:
-        """`actor` stands on the events."""
+    def __init__(self, where: Database | Aggregates, *, actor: str) -> None:
+        """`actor` stands on the events; `where` is open already, or is opened here."""
         self._actor = actor
-        self._aggregates = Aggregates(database)
+        self._aggregates = where if isinstance(where, Aggregates) else Aggregates(where)
+        self._own = self._aggregates is not where
 
     def close(self) -> None:
-        """Disconnect."""
-        self._aggregates.close()
+        """Disconnect what was opened here."""
+        if self._own:
+            self._aggregates.close()
 
     def set(
         self, targets: Sequence[Target], limits: Mapping[str, int], plan: str | None = None

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from command_api.identity.people import People
     from command_api.limit_counters.bound import Bound, Outcome
     from command_api.limits.gate import RateGate
     from command_api.limits.queries import OwnKey
-    from event_store.postgres.database import Connects, Database
+    from event_store.postgres.database import Connects
 
 router = APIRouter()
 ALERTS, ALERTS_MAX = 100, 1_000
@@ -50,7 +51,7 @@ class LimitParts(NamedTuple):
     """What these routes are given; hung on the application as `app.state.limits`."""
 
     gate: RateGate
-    database: Database
+    people: People
     find_key: Callable[[str], UUID]
     """The id of a key named by its id or itself; raises InvalidCommandError."""
 
@@ -67,18 +68,13 @@ def _refused(error: InvalidCommandError) -> ApiError:
     return bad_request("invalid_value", f"{error}.")
 
 
-def _set(database: Database, actor: str, targets: Sequence[Target], limits: dict[str, int]) -> None:
-    """Raises InvalidCommandError."""
-    commands = LimitCommands(database, actor=actor)
-    try:
-        commands.set(targets, limits)
-    finally:
-        commands.close()
+def _set(people: People, actor: str, targets: Sequence[Target], limits: dict[str, int]) -> None:
+    """On the lane of people; raises InvalidCommandError."""
+    LimitCommands(people.events, actor=actor).set(targets, limits)
 
 
 def _set_own(
-    connects: Connects,
-    database: Database,
+    people: People,
     caller: Caller,
     key_id: str | None,
     given: dict[str, int],
@@ -87,9 +83,9 @@ def _set_own(
 
     None may be above what the operator set for him, or for the key.
     """
-    keys = keys_of_user(connects, caller.user_id, key_id)
+    keys = keys_of_user(people, caller.user_id, key_id)
     key_ids = [each.key_id for each in keys]
-    user, operator, _ = limits_of_keys(connects, caller.user_id, key_ids)
+    user, operator, _ = limits_of_keys(people, caller.user_id, key_ids)
     for each in key_ids:
         ceiling = above(RateLimits(**given), tightest_of(user, operator.get(each, NO_LIMITS)))
         if ceiling:
@@ -98,8 +94,8 @@ def _set_own(
             extra = {"ceiling": ceiling}
             raise ApiError(403, "limit_above_ceiling", message, kind=PERMISSION, extra=extra)
     targets = [Target(LimitScope.KEY, each, SetBy.OWNER) for each in key_ids]
-    _set(database, caller.actor, targets, given)
-    return keys, limits_of_keys(connects, caller.user_id, key_ids)[2]
+    _set(people, caller.actor, targets, given)
+    return keys, limits_of_keys(people, caller.user_id, key_ids)[2]
 
 
 def _status(held: tuple[Bound, Outcome] | None) -> dict[str, int | None]:
@@ -143,13 +139,11 @@ async def own_limits(parts: Parts, limits: Limits, caller: Reader) -> Response:
 
 
 @router.put("/user/rate-limits/{key_id}")
-async def set_own_limits(
-    key_id: str, request: Request, parts: Parts, limits: Limits, caller: Writer
-) -> Response:
+async def set_own_limits(key_id: str, request: Request, limits: Limits, caller: Writer) -> Response:
     """Limit one of the caller's keys; never above what the operator set."""
     given = (await limits_in(request)).given()
     try:
-        _, effective = await parts.account.run(_set_own, limits.database, caller, key_id, given)
+        _, effective = await limits.people.run(_set_own, limits.people, caller, key_id, given)
     except InvalidCommandError as error:
         raise _refused(error) from None
     return json_reply(
@@ -164,13 +158,11 @@ async def set_own_limits(
 
 
 @router.post("/user/rate-limits/bulk-update")
-async def set_all_own_limits(
-    request: Request, parts: Parts, limits: Limits, caller: Writer
-) -> Response:
+async def set_all_own_limits(request: Request, limits: Limits, caller: Writer) -> Response:
     """Limit all of the caller's keys alike."""
     given = (await limits_in(request)).given()
     try:
-        keys, _ = await parts.account.run(_set_own, limits.database, caller, None, given)
+        keys, _ = await limits.people.run(_set_own, limits.people, caller, None, given)
     except InvalidCommandError as error:
         raise _refused(error) from None
     return json_reply(
@@ -242,18 +234,18 @@ async def own_limit(limits: Limits, caller: Reader) -> Response:
 
 
 @router.post("/admin/limit")
-async def set_limit(request: Request, parts: Parts, limits: Limits, caller: Admin) -> Response:
+async def set_limit(request: Request, limits: Limits, caller: Admin) -> Response:
     """Set an operator's limits of a key."""
     body = await admin_limits_in(request)
     given = body.rate_limits.given()
 
-    def work(_: Any) -> None:
+    def work() -> None:
         key_id = limits.find_key(body.api_key[:KEY_CHARACTERS_MAX])
         target = Target(LimitScope.KEY, str(key_id), SetBy.OPERATOR)
-        _set(limits.database, caller.actor, [target], given)
+        _set(limits.people, caller.actor, [target], given)
 
     try:
-        await parts.account.run(work)
+        await limits.people.run(work)
     except InvalidCommandError as error:
         raise _refused(error) from None
     message = "The limits of the key are set."

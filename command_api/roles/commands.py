@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.events.access import UserRoleChanged
-    from event_store.postgres.database import Database
+    from event_store.postgres.database import Connects, Database
 
 TRIES_MAX = 5
 """How often a change is decided anew because another one came between."""
@@ -33,28 +33,41 @@ class Actor(NamedTuple):
 def give_role(
     database: Database, user_id: UUID, role: str, *, actor: Actor, reason: str
 ) -> UserRoleChanged | None:
+    """As `change_role_of`, by a process that does nothing else."""
+    aggregates = Aggregates(database)
+    try:
+        return change_role_of(database, aggregates, user_id, role, actor=actor, reason=reason)
+    finally:
+        aggregates.close()
+
+
+def change_role_of(
+    database: Connects,
+    aggregates: Aggregates,
+    user_id: UUID,
+    role: str,
+    *,
+    actor: Actor,
+    reason: str,
+) -> UserRoleChanged | None:
     """Give a user a role; returns what changed, None where it was so already.
 
     Raises InvalidCommandError or one of those below it, and PersistenceError or psycopg.Error.
     """
-    aggregates = Aggregates(database)
-    try:
-        for _ in range(TRIES_MAX):
-            events = _decided(database, aggregates, user_id, role, actor=actor, reason=reason)
-            try:
-                if events:
-                    aggregates.append(events)
-            except IntegrityError:
-                continue  # Somebody else was quicker, perhaps with the last but one admin.
-            return events[0] if events else None
-    finally:
-        aggregates.close()
+    for _ in range(TRIES_MAX):
+        events = _decided(database, aggregates, user_id, role, actor=actor, reason=reason)
+        try:
+            if events:
+                aggregates.append(events)
+        except IntegrityError:
+            continue  # Somebody else was quicker, perhaps with the last but one admin.
+        return events[0] if events else None
     message = "the roles are being changed by somebody else at this moment: try again"
     raise InvalidCommandError(message)
 
 
 def _decided(
-    database: Database,
+    database: Connects,
     aggregates: Aggregates,
     user_id: UUID,
     role: str,

@@ -1,34 +1,29 @@
-"""What a serving process does for admins: their changes of roles, and notes of what they read.
-
-Both are rare, so each takes a connection of its moment, on a thread that calls do not need.
-"""
+"""What a serving process does for admins: their changes of roles, and notes of what they read."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid5
 
+import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from command_api.roles.commands import Actor, give_role
+from command_api.roles.commands import Actor, change_role_of
 from domain.events.access import AdminRead
 from edge.errors import unavailable
-from edge.lanes import Lane
 from event_store.ids import new_envelope
-from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.identity.vault import Vault
+    from command_api.identity.people import People
     from domain.events.access import UserRoleChanged
     from edge.caller import Caller
-    from event_store.postgres.database import Database
 
 T = TypeVar("T")
 
-WAITING_MAX = 100
 NOTED_MAX = 10_000
 """Notes that a process remembers; what it forgot is refused by the log, as it was noted."""
 HOUR_S = 3_600
@@ -37,15 +32,10 @@ HOUR_S = 3_600
 class AdminDesk:
     """One for each process."""
 
-    def __init__(self, database: Database, vault: Vault, forget: Callable[[str], None]) -> None:
+    def __init__(self, people: People, forget: Callable[[str], None]) -> None:
         """`forget` is told the user whose keys are to be looked up anew."""
-        self._database, self._vault, self._forget = database, vault, forget
-        self._lane = Lane("admin", threads=1, waiting_max=WAITING_MAX)
+        self._people, self._forget = people, forget
         self._noted: set[UUID] = set()
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._lane.close()
 
     async def give_role(
         self, caller: Caller, user_id: UUID, role: str, *, reason: str, address: str
@@ -56,7 +46,9 @@ class AdminDesk:
         """
         actor = Actor(caller.actor, caller.user_id, self._origin(address))
         changed = await self._written(
-            lambda: give_role(self._database, user_id, role, actor=actor, reason=reason)
+            lambda: change_role_of(
+                self._people, self._people.events, user_id, role, actor=actor, reason=reason
+            )
         )
         if changed is not None:
             self._forget(str(user_id))
@@ -90,21 +82,17 @@ class AdminDesk:
         self._noted.add(stream)
 
     def _append(self, note: AdminRead) -> None:
-        aggregates = Aggregates(self._database)
-        try:
-            aggregates.append([note])
-        except IntegrityError:
-            pass  # Noted within the hour, by another process or before a restart.
-        finally:
-            aggregates.close()
+        # Noted within the hour, by another process or before a restart, it is refused.
+        with suppress(IntegrityError):
+            self._people.events.append([note])
 
     async def _written(self, write: Callable[[], T]) -> T:
         try:
-            return await self._lane.run(write)
-        except PersistenceError:
+            return await self._people.run(write)
+        except (PersistenceError, psycopg.OperationalError):
             message = "The ledger cannot be reached: nothing was changed, nothing is shown."
             raise unavailable("ledger_unavailable", message) from None
 
     def _origin(self, address: str) -> str:
         """What stands for the address of a request in events (P5); empty for none."""
-        return "origin-" + self._vault.pseudonym("origin", address) if address else ""
+        return "origin-" + self._people.vault.pseudonym("origin", address) if address else ""

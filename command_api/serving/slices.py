@@ -33,7 +33,7 @@ class Slices:
         self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
     ) -> None:
         """Nothing is connected yet."""
-        self._people = People(database, vault)
+        self._people = People(database, vault, keys_max=settings.identity.keys_per_user_max)
         self._sign_in = SignIn(settings, database, self._people, mailer_of(settings))
         self._organisations = OrganisationDesk(
             self._people,
@@ -45,12 +45,12 @@ class Slices:
         self._profiles = Profiles(
             self._people, self._sign_in.send_verification, self._organisations.gone
         )
-        self._keys = KeyCommands(
-            database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
-        )
-        self._desk = AdminDesk(database, vault, gateway.keys.forget)
+        self._keys = KeyCommands(self._people, gateway.keys)
+        self._desk = AdminDesk(self._people, gateway.keys.forget)
         self.note_read = self._desk.note_read
-        self._limits = LimitParts(gateway.limits, database, partial(find_key, database, vault))
+        self._limits = LimitParts(
+            gateway.limits, self._people, partial(find_key, self._people, vault)
+        )
         self._credits = Credits(gateway.committer, vault)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
@@ -74,7 +74,5 @@ class Slices:
 
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
-        self._keys.close()
-        self._desk.close()
         await self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -215,6 +215,15 @@ def read_owners(connection: psycopg.Connection[Any], organisation_id: UUID) -> l
     return [Membership(row[0], row[1], MemberRole.OWNER, *row[2:])]
 
 
+def read_accounts(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """By account the organisation that it is of; personal ones are not among them."""
+    return dict(
+        connection.execute(
+            "SELECT account_id::text, organisation_id::text FROM organisation"
+        ).fetchall()
+    )
+
+
 class Summary(NamedTuple):
     """An organisation for an operator; names are not shown."""
 

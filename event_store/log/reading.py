@@ -98,9 +98,24 @@ def read_rows_after(
 
 
 def position_at(connection: psycopg.Connection[Any], instant: datetime) -> int:
-    """Position of the last event that was booked by an instant; 0 before the first."""
+    """Position of the last event that was booked by an instant; 0 before the first.
+
+    Found by halving: `booked_at` never goes back, and has no index.
+    """
+    low, high = 0, head_position(connection)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(
+            "SELECT notification_id, booked_at FROM events WHERE notification_id <= %s "
+            "ORDER BY notification_id DESC LIMIT 1",
+            [middle],
+        ).fetchone()
+        if row is None or row[1] <= instant:
+            low = middle
+        else:
+            high = int(row[0]) - 1
     row = connection.execute(
-        "SELECT max(notification_id) FROM events WHERE booked_at <= %s", [instant]
+        "SELECT max(notification_id) FROM events WHERE notification_id <= %s", [low]
     ).fetchone()
     return int(row[0] or 0) if row else 0
 
@@ -120,17 +135,18 @@ def read_all(
 def read_all_rows(
     connection: psycopg.Connection[Any],
     *,
+    after: int = 0,
     to_position: int | None = None,
     stream: UUID | None = None,
     account: UUID | None = None,
     topics: Sequence[str] | None = None,
 ) -> Iterator[StoredRow]:
-    """Stream the log from its start; inside a transaction, through a server-side cursor.
+    """Stream the log from behind a position; inside a transaction, through a server-side cursor.
 
     With `account`, only the events that name it as theirs; with `topics`, only those of these
     types, older versions not among them unless they are named.
     """
-    conditions, values = ["true"], list[Any]()
+    conditions, values = ["notification_id > %s"], list[Any]([after])
     if to_position is not None:
         conditions.append("notification_id <= %s")
         values.append(to_position)

@@ -299,8 +299,8 @@ MEANINGS = {
         "Without the key nobody could manage your keys any more.",
         "Make another one first.",
     ),
-    "key_changes_busy": (
-        "Too many changes of keys wait in the process already.",
+    "people_busy": (
+        "Too many look-ups and changes of users, keys and limits wait in the process already.",
         "Try again after `Retry-After`.",
     ),
     "key_changed": (
