@@ -22,6 +22,7 @@ from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
+from command_api.second_factor import routes as second_factor_routes
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -84,6 +85,7 @@ ROUTERS = (
     call_routes.router,
     ranking_routes.router,
     sign_in_routes.router,
+    second_factor_routes.router,
     profile_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
@@ -185,6 +187,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
     app.state.metrics.register(gateway.limits.metrics())
+    app.state.metrics.register(slices.mail_metrics)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,

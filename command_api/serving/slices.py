@@ -11,8 +11,12 @@ from command_api.composition import mailer_of
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
+from command_api.mails.metrics import MailMetrics
+from command_api.mails.outbox import Outbox
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
+from command_api.second_factor.commands import SecondFactor
+from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 
@@ -31,8 +35,12 @@ class Slices:
     ) -> None:
         """Nothing is connected yet."""
         self._people = People(database, vault)
-        self._sign_in = SignIn(settings, database, self._people, mailer_of(settings))
-        self._profiles = Profiles(self._people, self._sign_in.send_verification)
+        self._outbox = Outbox(self._people, mailer_of(settings))
+        self.mail_metrics = MailMetrics(self._outbox.ended, lambda: self._outbox.left)
+        self._reception = Reception(settings, self._people, self._outbox)
+        self._sign_in = SignIn(settings, database, self._reception)
+        self._second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
+        self._profiles = Profiles(self._people, self._outbox, self._sign_in.send_verification)
         self._keys = KeyCommands(
             database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
         )
@@ -46,6 +54,7 @@ class Slices:
         """Hang on the application's state what the slices' routes look for there."""
         state.authenticate = self._callers.authenticate
         state.sign_in = self._sign_in
+        state.second_factor = self._second_factor
         state.profiles = self._profiles
         state.key_commands = self._keys
         state.admin_desk = self._desk
@@ -55,11 +64,13 @@ class Slices:
     async def start(self) -> None:
         """Connect, and begin to work in the background."""
         await asyncio.to_thread(self._people.open)
-        self._sign_in.start()
+        self._reception.open()
+        self._outbox.start()
 
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
         self._keys.close()
         self._desk.close()
-        await self._sign_in.stop()
+        await self._outbox.stop()
+        self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -22,6 +22,7 @@ from domain.events.identity import (
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
 from domain.events.profile import UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.events.second_factors import SecondFactorsReset, TotpDisabled, TotpEnabled
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 
@@ -40,6 +41,11 @@ is the id of the key, or of the user.
 """
 LIMITS_CHANNEL = "rate_limits"
 """Tells the gateways that limits were set or cleared; what they are stands in the table."""
+OF_A_USER = (
+    *("session", "mail_token", "known_origin", "mail_outbox", "once", "recovery_code"),
+    *("passkey", "linked_identity"),
+)
+"""Tables whose rows go when their user leaves."""
 _SET_LIMITS = (
     f"INSERT INTO rate_limit (scope, scope_id, set_by, plan, {', '.join(FIELDS)}, cleared, change) "
     f"VALUES (%(scope)s, %(scope_id)s, %(set_by)s, %(plan)s, "
@@ -128,7 +134,8 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     """Without the data key, and without hashes, nobody is left to be found."""
     cursor.execute(
         "UPDATE user_secret SET wrapped_key = NULL, email_hash = NULL, username_hash = NULL, "
-        "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
+        "sealed_password = NULL, sealed_profile = NULL, email_verified = false, "
+        "sealed_totp = NULL, totp_on = false, totp_step = 0 WHERE user_id = %s",
         [stored.originator_id],
     )
     cursor.execute(
@@ -136,8 +143,32 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "(SELECT key_id FROM api_key WHERE user_id = %s)",
         [stored.originator_id],
     )
-    for table in ("session", "mail_token", "known_origin"):
+    for table in OF_A_USER:
         cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
+
+
+def _totp_enabled(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Null is refused: a second one, or one without a secret, is not saved."""
+    cursor.execute(
+        "UPDATE user_secret SET totp_on = CASE WHEN NOT totp_on AND sealed_totp IS NOT NULL "
+        "THEN true END WHERE user_id = %s",
+        [stored.originator_id],
+    )
+
+
+def _totp_disabled(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "UPDATE user_secret SET sealed_totp = NULL, totp_on = false, totp_step = 0 "
+        "WHERE user_id = %s",
+        [stored.originator_id],
+    )
+    for table in ("recovery_code", "once"):
+        cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
+
+
+def _second_factors_reset(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    _totp_disabled(cursor, stored)
+    cursor.execute("DELETE FROM passkey WHERE user_id = %s", [stored.originator_id])
 
 
 def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -224,6 +255,9 @@ HANDLERS: Mapping[str, Handler] = {
     ApiKeyRevoked.TOPIC: _key_revoked,
     EmailVerified.TOPIC: _email_verified,
     SessionEnded.TOPIC: _session_ended,
+    TotpEnabled.TOPIC: _totp_enabled,
+    TotpDisabled.TOPIC: _totp_disabled,
+    SecondFactorsReset.TOPIC: _second_factors_reset,
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,
     UserRoleChanged.TOPIC: _role_changed,

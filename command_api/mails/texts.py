@@ -36,6 +36,26 @@ def password_changed(address: str) -> Mail:
     return Mail(address, "Your password was changed", text)
 
 
+def address_changed(address: str) -> Mail:
+    """Tells the owner of the address before, which opens nothing from now on."""
+    text = (
+        "Your Gatewayz account has another address now; this one belongs to it no more.\n\n"
+        "If that was not you, somebody has your password or a key of yours: write to whoever runs "
+        "the gateway at once.\n"
+    )
+    return Mail(address, "Your address was changed", text)
+
+
+def way_in_changed(address: str, what: str) -> Mail:
+    """Tells the owner what opens the account from now on, or does so no more."""
+    text = (
+        f"{what}\n\nIf that was not you, set a new password with POST /auth/password-reset at "
+        "once, end all sessions with DELETE /auth/sessions, and look at what opens the account: "
+        "GET /auth/second-factor, /auth/passkeys, /auth/identities.\n"
+    )
+    return Mail(address, "What opens your account was changed", text)
+
+
 def _way(public_url: str | None, page: str, token: str, call: str) -> str:
     if public_url:
         return f"{public_url.rstrip('/')}/{page}?token={quote(token, safe='')}"
