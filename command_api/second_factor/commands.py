@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
+from command_api.second_factor.schemas import Proof
 from command_api.second_factor.store import Store, wrong_code
 from domain.errors import InvalidCommandError
 from edge.errors import bad_request
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from command_api.identity.credentials import Known
-    from command_api.second_factor.schemas import Proof
     from command_api.sessions.reception import Reception, Whence
     from command_api.sessions.sessions import Pair
     from edge.caller import Caller
@@ -65,16 +65,28 @@ class SecondFactor:
         """A session. Raises ApiError 400, 401 or 429."""
         return await self._asked(self._store.second_step, token, code, whence)
 
+    async def prove(
+        self, caller: Caller, password: str | None, code: str | None, host: str
+    ) -> None:
+        """Raise ApiError 401 or 429 unless one of them is the caller's, who has one to show."""
+        proof = Proof(password, code)
+        known = await self._people.run(self._store.counted, UUID(caller.user_id), host)
+        if known.sealed_password is not None or known.totp_on:
+            await self._shown(known, proof)
+
     async def _proven(self, caller: Caller, proof: Proof, host: str) -> tuple[Known, str]:
         known = await self._people.run(self._store.counted, UUID(caller.user_id), host)
+        return known, await self._shown(known, proof)
+
+    async def _shown(self, known: Known, proof: Proof) -> str:
         if await self._password(known, proof):
-            return known, "password"
+            return "password"
         kind = None
         if proof.code is not None:
             kind = await self._asked(self._store.used, known, proof.code)
         if kind is None:
             raise wrong_code()
-        return known, kind
+        return kind
 
     async def _password(self, known: Known, proof: Proof) -> bool:
         return proof.password is not None and await self._is_theirs(known, proof.password)

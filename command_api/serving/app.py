@@ -20,6 +20,7 @@ from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
+from command_api.passkeys import routes as passkey_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
@@ -86,6 +87,7 @@ ROUTERS = (
     ranking_routes.router,
     sign_in_routes.router,
     second_factor_routes.router,
+    passkey_routes.router,
     profile_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.

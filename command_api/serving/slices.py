@@ -13,6 +13,7 @@ from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
 from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
+from command_api.passkeys.commands import Passkeys
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
 from command_api.second_factor.commands import SecondFactor
@@ -40,6 +41,9 @@ class Slices:
         self._reception = Reception(settings, self._people, self._outbox)
         self._sign_in = SignIn(settings, database, self._reception)
         self._second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
+        self._passkeys = Passkeys(
+            self._reception, settings.mail.public_url, self._second_factor.prove
+        )
         self._profiles = Profiles(self._people, self._outbox, self._sign_in.send_verification)
         self._keys = KeyCommands(
             database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
@@ -55,6 +59,7 @@ class Slices:
         state.authenticate = self._callers.authenticate
         state.sign_in = self._sign_in
         state.second_factor = self._second_factor
+        state.passkeys = self._passkeys
         state.profiles = self._profiles
         state.key_commands = self._keys
         state.admin_desk = self._desk
