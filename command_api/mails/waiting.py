@@ -32,6 +32,8 @@ OF_USER_MAX = 20
 LEASE_S = 90
 """How long who took a mail may try to hand it over, before another process tries."""
 GIVEN_UP_S = 86_400
+UNREADABLE = (InvalidTag, ValueError)
+"""Of another secret, or of no secret at all."""
 _KEEP = """
 INSERT INTO mail_outbox (mail_id, user_id, kind, sealed)
 SELECT %(mail)s, u.user_id, %(kind)s, %(sealed)s FROM user_secret u
@@ -110,7 +112,7 @@ class Waiting:
         with connection.transaction():
             try:
                 found = maker(connection, taken.user_id, bytes(taken.sealed)) if maker else None
-            except InvalidTag:
+            except UNREADABLE:
                 return None
             if found is None:
                 return None
@@ -147,6 +149,6 @@ class Waiting:
             return None
         try:
             text = self._vault.decrypt(bytes(row[0]), bytes(taken.sealed))
-        except InvalidTag:
+        except UNREADABLE:
             return None
         return Mail(*msgspec.json.decode(text, type=tuple[str, str, str]))

@@ -179,8 +179,6 @@ class Store:
                     passkey_id=str(passkey_id),
                 )
             ],
-            "DELETE FROM passkey WHERE passkey_id = %s AND user_id = %s",
-            [passkey_id, user_id],
             also=lambda cursor: waiting.keep(cursor, user_id, wrapped, mail),
         )
         self._reception.outbox.wake()

@@ -18,6 +18,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.passkeys import routes as passkey_routes
@@ -88,6 +89,7 @@ ROUTERS = (
     sign_in_routes.router,
     second_factor_routes.router,
     passkey_routes.router,
+    identity_routes.router,
     profile_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
-from command_api.composition import mailer_of
+from command_api.composition import logins_of, mailer_of, privy_of
+from command_api.identities.commands import Identities
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
@@ -20,6 +21,7 @@ from command_api.second_factor.commands import SecondFactor
 from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
+from providers.login.remote import Remote
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
@@ -44,6 +46,14 @@ class Slices:
         self._passkeys = Passkeys(
             self._reception, settings.mail.public_url, self._second_factor.prove
         )
+        self._remote = Remote()
+        self._identities = Identities(
+            self._reception,
+            logins_of(settings, self._remote),
+            privy_of(settings, self._remote),
+            settings.mail.public_url,
+            self._sign_in.give_trial,
+        )
         self._profiles = Profiles(self._people, self._outbox, self._sign_in.send_verification)
         self._keys = KeyCommands(
             database, vault, gateway.keys, keys_max=settings.identity.keys_per_user_max
@@ -60,6 +70,7 @@ class Slices:
         state.sign_in = self._sign_in
         state.second_factor = self._second_factor
         state.passkeys = self._passkeys
+        state.identities = self._identities
         state.profiles = self._profiles
         state.key_commands = self._keys
         state.admin_desk = self._desk
@@ -76,6 +87,7 @@ class Slices:
         """Begin nothing more, and disconnect."""
         self._keys.close()
         self._desk.close()
+        await self._remote.close()
         await self._outbox.stop()
         self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.identity.credentials import RESET, VERIFY
@@ -11,6 +12,7 @@ from command_api.mails.waiting import RESET as RESET_MAIL
 from command_api.mails.waiting import VERIFY as VERIFY_MAIL
 from command_api.sessions.attempts import RESETS_OF_ADDRESS
 from domain.errors import InvalidCommandError
+from domain.events.second_factors import IdentityUnlinked, SecondFactorsReset
 from domain.events.sign_in import EmailVerified
 from domain.identity.addresses import comparable
 from edge.errors import ApiError, bad_request
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from command_api.sessions.reception import Reception, SecondStep, Whence
     from command_api.sessions.sessions import Pair, Sessions
     from command_api.sessions.tokens import Shown
+    from domain.events.base import Event
     from edge.caller import Caller
 
 
@@ -208,10 +211,12 @@ class Store:
     def set_password(self, known: Known, hashed: str, *, how: str, keep: str | None) -> None:
         """The password, its event, and the end of all sessions that the old one opened."""
         user_id, sealed = known.user_id, self._credentials.sealed(known, hashed)
+        strangers = self._strangers(known) if how == "reset" else []
         self._people.tell(
             user_id,
             lambda version: [
-                password_set(user_id, version, new_envelope(f"user:{user_id}"), how=how)
+                password_set(user_id, version, new_envelope(f"user:{user_id}"), how=how),
+                *(each(version + place) for place, each in enumerate(strangers, 1)),
             ],
             "UPDATE user_secret SET sealed_password = %s WHERE user_id = %s",
             [sealed, user_id],
@@ -219,6 +224,28 @@ class Store:
         )
         with self._people.connect() as connection:
             self._sessions.end_all(connection, user_id, "password_set", keep)
+
+    def _strangers(self, known: Known) -> list[Callable[[int], Event]]:
+        """What ends the ways in of whoever registered an address that was not theirs.
+
+        Nobody had shown that the address was theirs before the mail that sets this password.
+        """
+        if known.verified:
+            return []
+        user_id = known.user_id
+        with self._people.connect() as connection:
+            linked = connection.execute(
+                "SELECT provider FROM linked_identity WHERE user_id = %s", [user_id]
+            ).fetchall()
+        gone: list[Callable[[int], Event]] = [
+            lambda version: SecondFactorsReset(
+                originator_id=user_id,
+                originator_version=version,
+                **new_envelope(f"user:{user_id}"),
+                reason="the address was not verified before the password was reset",
+            )
+        ]
+        return gone + [partial(_unlinked, user_id, name) for (name,) in linked]
 
     def _changed(self, known: Known) -> Callable[[Cursor[DictRow]], object]:
         """Tells the owner, and ends second steps that the old password opened."""
@@ -231,6 +258,15 @@ class Store:
             self._waiting.keep(cursor, known.user_id, wrapped, mail)
 
         return write
+
+
+def _unlinked(user_id: UUID, provider: str, version: int) -> Event:
+    return IdentityUnlinked(
+        originator_id=user_id,
+        originator_version=version,
+        **new_envelope(f"user:{user_id}"),
+        provider=provider,
+    )
 
 
 def sentence(error: InvalidCommandError) -> str:

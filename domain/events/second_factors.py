@@ -57,7 +57,9 @@ class PasskeyRemoved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SecondFactorsReset(Event):
-    """An operator took away authenticator, recovery codes and passkeys, and said why."""
+    """Authenticator, recovery codes and passkeys open nothing any more, by an operator's word, or
+    because the address was not verified before its owner set a password.
+    """
 
     TOPIC = "user.second_factors_reset.v1"
     CATEGORY = "user"

@@ -22,7 +22,13 @@ from domain.events.identity import (
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
 from domain.events.profile import UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
-from domain.events.second_factors import SecondFactorsReset, TotpDisabled, TotpEnabled
+from domain.events.second_factors import (
+    IdentityUnlinked,
+    PasskeyRemoved,
+    SecondFactorsReset,
+    TotpDisabled,
+    TotpEnabled,
+)
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 
@@ -171,6 +177,20 @@ def _second_factors_reset(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("DELETE FROM passkey WHERE user_id = %s", [stored.originator_id])
 
 
+def _passkey_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "DELETE FROM passkey WHERE user_id = %s AND passkey_id = %s",
+        [stored.originator_id, msgspec.json.decode(stored.state)["passkey_id"]],
+    )
+
+
+def _identity_unlinked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "DELETE FROM linked_identity WHERE user_id = %s AND provider = %s",
+        [stored.originator_id, msgspec.json.decode(stored.state)["provider"]],
+    )
+
+
 def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("UPDATE session SET ended = true WHERE session_id = %s", [stored.originator_id])
 
@@ -258,6 +278,8 @@ HANDLERS: Mapping[str, Handler] = {
     TotpEnabled.TOPIC: _totp_enabled,
     TotpDisabled.TOPIC: _totp_disabled,
     SecondFactorsReset.TOPIC: _second_factors_reset,
+    PasskeyRemoved.TOPIC: _passkey_removed,
+    IdentityUnlinked.TOPIC: _identity_unlinked,
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,
     UserRoleChanged.TOPIC: _role_changed,
