@@ -45,9 +45,9 @@ def read_code(given: str) -> tuple[CodeKind, str]:
     raise InvalidCommandError(message)
 
 
-def recovery_code(random: bytes) -> str:
+def recovery_code(drawn: bytes) -> str:
     """A recovery code of ten random bytes, in groups that a person can copy."""
-    text = base64.b32encode(random).decode().lower()
+    text = base64.b32encode(drawn).decode().lower()
     groups = range(0, len(text), RECOVERY_GROUP)
     return "-".join(text[each : each + RECOVERY_GROUP] for each in groups)
 

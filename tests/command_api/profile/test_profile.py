@@ -115,7 +115,7 @@ def test_who_leaves_is_read_nowhere_any_more(ann: Person, gateway: RunningGatewa
         lambda: ann.client.post("/v1/chat/completions", json=body, headers=shown).status_code == 401
     )
     ann.login(401)
-    everything = _dump(gateway.database)
+    everything = dump(gateway.database)
     for secret in (*SECRETS, PASSWORD):
         assert secret not in everything
         assert secret.encode().hex() not in everything
@@ -162,7 +162,7 @@ def _one(database: Database, sql: str) -> Any:
     return row[0]
 
 
-def _dump(database: Database) -> str:
+def dump(database: Database) -> str:
     """All rows of all tables as text, and all that the log says."""
     found = ""
     with database.connect_as_owner() as connection:
