@@ -11,7 +11,8 @@ def verification(address: str, token: str, public_url: str | None) -> Mail:
     """The token that shows that the address is the user's."""
     way = _way(public_url, "verify-email", token, 'POST /auth/verify-email {"token": …}')
     text = (
-        f"Welcome to Gatewayz.\n\nTo verify your address: {way}\n\nIt is good for 24 hours, once.\n"
+        f"Welcome to Gatewayz.\n\nTo verify your address: {way}\n\nIt is good for 24 hours, once. "
+        "If you did not register, do nothing.\n"
     )
     return Mail(address, "Verify your address", text)
 

@@ -72,20 +72,22 @@ class SecondFactor:
         proof = Proof(password, code)
         known = await self._people.run(self._store.counted, UUID(caller.user_id), host)
         if known.sealed_password is not None or known.totp_on:
-            await self._shown(known, proof)
+            await self._shown(known, proof, host)
 
     async def _proven(self, caller: Caller, proof: Proof, host: str) -> tuple[Known, str]:
         known = await self._people.run(self._store.counted, UUID(caller.user_id), host)
-        return known, await self._shown(known, proof)
+        return known, await self._shown(known, proof, host)
 
-    async def _shown(self, known: Known, proof: Proof) -> str:
+    async def _shown(self, known: Known, proof: Proof, host: str) -> str:
         if await self._password(known, proof):
+            await self._people.run(self._store.proven, known, host)
             return "password"
         kind = None
         if proof.code is not None:
             kind = await self._asked(self._store.used, known, proof.code)
         if kind is None:
             raise wrong_code()
+        await self._people.run(self._store.proven, known, host)
         return kind
 
     async def _password(self, known: Known, proof: Proof) -> bool:

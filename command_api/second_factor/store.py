@@ -66,6 +66,11 @@ class Store:
             self._reception.attempts.second_step(connection, host, user_id)
         return known
 
+    def proven(self, known: Known, host: str) -> None:
+        """What was shown was right."""
+        with self._people.connect() as connection:
+            self._reception.attempts.proven(connection, host, known.user_id)
+
     def enrol(self, known: Known) -> tuple[str, str]:
         """A new secret that counts once it is confirmed, and its URI; raises ApiError 400."""
         secret = pyotp.random_base32()

@@ -98,6 +98,17 @@ class Attempts:
         if wait_s and not self._known(connection, origin, user_id):
             raise _too_many(wait_s)
 
+    def proven(self, connection: psycopg.Connection[Any], origin: str, user_id: UUID) -> None:
+        """What was shown was right: it does not count against who does much in an hour."""
+        user = str(user_id)
+        connection.execute(
+            "DELETE FROM attempt WHERE name = %s", [self._name(CODES_OF_PAIR, origin, user)]
+        )
+        connection.execute(
+            "UPDATE attempt SET count = greatest(count - 1, 0) WHERE name = %s",
+            [self._name(CODES_OF_USER, user)],
+        )
+
     def succeeded(
         self, connection: psycopg.Connection[Any], origin: str, email: str, user_id: UUID
     ) -> None:

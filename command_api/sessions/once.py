@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from cryptography.exceptions import InvalidTag
 
+from edge.errors import unavailable
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -23,6 +25,8 @@ LIVES_S = {SECOND_STEP: 300, NEW_PASSKEY: 300, PASSKEY: 300, STATE: 600, LOGIN_C
 """How long each is good, seconds."""
 OF_USER_MAX = 5
 """Of one purpose and user; the oldest go."""
+OF_NOBODY_MAX = 50_000
+"""Of people who are not known yet; beyond it nobody begins until some are over."""
 TOKEN_BYTES = 32
 TIDIED_AT_ONCE = 100
 
@@ -46,14 +50,18 @@ class Once:
         connection: psycopg.Connection[Any],
         purpose: str,
         user_id: UUID | None = None,
-        *,
-        token: str = "",
         **said: Any,
     ) -> str:
-        """A token, random unless it is given; of more than a user may have the oldest end."""
-        token = token or secrets.token_urlsafe(TOKEN_BYTES)
+        """A random token; of more than a user may have the oldest end.
+
+        Raises ApiError 503 where too many are given to people who are not known yet.
+        """
+        token = secrets.token_urlsafe(TOKEN_BYTES)
         with connection.transaction():
             self._tidy(connection)
+            if user_id is None and self._full(connection):
+                message = "Too many people begin to sign in at this moment."
+                raise unavailable("login_busy", message)
             if user_id is not None:
                 connection.execute(
                     "DELETE FROM once WHERE user_id = %s AND purpose = %s AND token_hash NOT IN ("
@@ -97,21 +105,25 @@ class Once:
         ).fetchone()
         return row is not None
 
-    @staticmethod
-    def forget(connection: psycopg.Connection[Any], user_id: UUID) -> None:
-        """Nothing of the user's is good any more."""
-        connection.execute("DELETE FROM once WHERE user_id = %s", [user_id])
-
     def _note(self, row: tuple[Any, ...] | None) -> Note | None:
         if row is None:
             return None
         try:
             return Note(row[0], msgspec.json.decode(self._vault.open_note(bytes(row[1]))))
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             return None  # Of the secret before.
 
     def _hash(self, purpose: str, token: str) -> bytes:
         return self._vault.token_hash(f"{purpose}\n{token}")
+
+    @staticmethod
+    def _full(connection: psycopg.Connection[Any]) -> bool:
+        row = connection.execute(
+            "SELECT count(*) FROM (SELECT FROM once WHERE user_id IS NULL AND purpose <> %s "
+            "LIMIT %s) n",
+            [SHOWN, OF_NOBODY_MAX],
+        ).fetchone()
+        return row is not None and row[0] >= OF_NOBODY_MAX
 
     @staticmethod
     def _tidy(connection: psycopg.Connection[Any]) -> None:

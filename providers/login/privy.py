@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from providers.login.port import Identity, LoginRefusedError, text_of
-from providers.login.tokens import read_token
+from providers.login.tokens import SKEW_S, read_token
 
 if TYPE_CHECKING:
     from providers.login.tokens import Keys, OneKey
@@ -21,7 +21,7 @@ VERIFIED = "lv"
 
 
 class PrivyToken(NamedTuple):
-    """A token that holds: who it is about, until when, and what kind of account it names."""
+    """A token that holds: who it is about, until when it may, and what kind of account it names."""
 
     identity: Identity
     ends_s: float
@@ -49,7 +49,7 @@ class PrivyTokens:
             raise LoginRefusedError(message)
         method, address, name = _of_accounts(claims.get("linked_accounts"))
         identity = Identity("privy", subject, address, address is not None, name)
-        return PrivyToken(identity, float(claims["exp"]), method)
+        return PrivyToken(identity, float(claims["exp"]) + SKEW_S, method)
 
 
 def _of_accounts(given: Any) -> tuple[str, str | None, str | None]:

@@ -162,6 +162,7 @@ MEANINGS = {
         "The code, or the password in its place, is wrong, over, or was used before.",
         "Show the next code, or a recovery code.",
     ),
+    "login_busy": ("Too many people begin to sign in at this moment.", f"{LATER}."),
     "login_not_set_up": (
         "The gateway does not know its own address.",
         "The operator sets `GATEWAYZ_PUBLIC_URL`.",

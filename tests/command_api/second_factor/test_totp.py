@@ -257,6 +257,13 @@ def test_guessing_codes_is_stopped_and_locks_no_owner_out(
     second_step(ann, first_step(ann), codes[1], 429)
 
 
+def test_what_is_shown_rightly_does_not_count(ann: Person, gateway: RunningGateway) -> None:
+    """Who does much in an hour is no guesser (rule: access)."""
+    enrolled(ann)
+    for _ in range(12):
+        ann.post("/auth/totp/recovery-codes", password=PASSWORD)
+
+
 def test_an_address_is_one_however_it_is_written(ann: Person) -> None:
     """Capitals are no further guesses (rule: bounded)."""
     for number in range(10):
