@@ -21,6 +21,10 @@ from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
+from providers.login.github import GithubProvider
+from providers.login.oidc import GOOGLE, OidcProvider
+from providers.login.privy import PrivyTokens
+from providers.login.tokens import Keys, OneKey
 from providers.mail.folder import FolderMailer
 from providers.mail.resend import ResendMailer
 from providers.mail.smtp import SmtpMailer
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from providers.inference.registry.registry import Registry
+    from providers.login.port import LoginProvider
+    from providers.login.remote import Remote
     from providers.mail.port import Mailer
 
 
@@ -144,6 +150,37 @@ def mailer_of(settings: Settings) -> Mailer:
     if mail.smtp_url:
         return SmtpMailer(mail.smtp_url, mail.sender)
     return FolderMailer(mail_folder(settings), mail.sender)
+
+
+def logins_of(settings: Settings, remote: Remote) -> dict[str, LoginProvider]:
+    """The login providers that have an id and a secret, by their names."""
+    login = settings.login
+    found: dict[str, LoginProvider] = {}
+    if login.google_client_id and login.google_client_secret:
+        client = (login.google_client_id, login.google_client_secret)
+        found["google"] = OidcProvider("google", GOOGLE, client, remote)
+    if login.github_client_id and login.github_client_secret:
+        client = (login.github_client_id, login.github_client_secret)
+        found["github"] = GithubProvider(login.github_url, client, remote)
+    if login.oidc_issuer and login.oidc_client_id and login.oidc_client_secret:
+        client = (login.oidc_client_id, login.oidc_client_secret)
+        found["oidc"] = OidcProvider("oidc", login.oidc_issuer, client, remote)
+    return found
+
+
+def privy_of(settings: Settings, remote: Remote) -> PrivyTokens | None:
+    """Who reads Privy's tokens; None without a key to verify them by.
+
+    Raises ValueError for a key that is none.
+    """
+    login = settings.login
+    if not login.privy_app_id:
+        return None
+    if login.privy_verification_key:
+        return PrivyTokens(login.privy_app_id, OneKey(login.privy_verification_key))
+    if login.privy_jwks_url:
+        return PrivyTokens(login.privy_app_id, Keys(remote, login.privy_jwks_url))
+    return None
 
 
 def carries_mails(settings: Settings) -> bool:

@@ -24,7 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, key_scan, keys, organisations, roles
+from command_api.cli.people import audit, key_scan, keys, organisations, roles, second_factors
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -62,6 +62,7 @@ class Ended(KeyboardInterrupt):
 app = typer.Typer(
     cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+users.users.command("reset-second-factors")(second_factors.reset)
 app.add_typer(users.users, name="user")
 keys.keys.command("scan")(key_scan.key_scan)
 app.add_typer(keys.keys, name="key")

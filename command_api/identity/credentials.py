@@ -34,10 +34,13 @@ class Known(NamedTuple):
     sealed_password: bytes | None
     sealed_profile: bytes | None
     verified: bool
+    sealed_totp: bytes | None
+    totp_on: bool
 
 
 _KNOWN = (
-    "SELECT user_id, account_id, wrapped_key, sealed_password, sealed_profile, email_verified "
+    "SELECT user_id, account_id, wrapped_key, sealed_password, sealed_profile, email_verified, "
+    "sealed_totp, totp_on "
     "FROM user_secret WHERE wrapped_key IS NOT NULL AND "
 )
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     import psycopg
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
 
     from command_api.identity.credentials import Known
     from command_api.identity.vault import Vault
@@ -98,15 +100,24 @@ class People:
         make: Callable[[int], Sequence[Event]],
         beside: str = "",
         values: Sequence[object] = (),
+        *,
+        also: Callable[[Cursor[DictRow]], object] | None = None,
     ) -> None:
-        """Append to the user's stream, from the version that is next, whatever else comes to it."""
+        """Append to the user's stream, from the version that is next, whatever else comes to it.
+
+        What is `beside` and what `also` does stands or falls with the events.
+        """
+
+        def write(cursor: Cursor[DictRow]) -> None:
+            if beside:
+                cursor.execute(beside, list(values))
+            if also is not None:
+                also(cursor)
+
         for tried in range(1, VERSIONS_TRIES + 1):
             version = len(self.events.events_of(user_id)) + 1
             try:
-                self.events.append(
-                    make(version),
-                    (lambda cursor: cursor.execute(beside, list(values))) if beside else None,
-                )
+                self.events.append(make(version), write)
             except IntegrityError:
                 if tried == VERSIONS_TRIES:
                     raise

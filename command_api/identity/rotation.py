@@ -105,6 +105,7 @@ def _take_over(connection: psycopg.Connection[Any], old: Vault, new: Vault, done
     _rewrap_users(connection, old, new, done)
     _rewrap_organisations(connection, old, new, done)
     _reseal_keys(connection, old, new, done)
+    _rehash_identities(connection, new)
     generations = connection.execute(
         "SELECT generation FROM installation_secret ORDER BY generation DESC"
     ).fetchall()
@@ -183,6 +184,28 @@ def _rewrap_organisations(
                 [old.rewrap(wrapped, new), organisation_id],
             )
             done.organisations += 1
+
+
+def _rehash_identities(connection: psycopg.Connection[Any], new: Vault) -> None:
+    """Hash anew who users are at providers; their data keys are wrapped anew already.
+
+    Those whose data key the old secret did not open are forgotten: nobody could find them again.
+    """
+    with connection.cursor("identities") as linked:
+        linked.itersize = USERS_AT_ONCE
+        linked.execute(
+            "SELECT l.identity_hash, l.provider, l.sealed_subject, u.wrapped_key "
+            "FROM linked_identity l JOIN user_secret u USING (user_id)"
+        )
+        for digest, provider, sealed, wrapped in linked:
+            if wrapped is None or not new.opens(bytes(wrapped)):
+                connection.execute("DELETE FROM linked_identity WHERE identity_hash = %s", [digest])
+                continue
+            subject = new.decrypt(bytes(wrapped), bytes(sealed)).decode()
+            connection.execute(
+                "UPDATE linked_identity SET identity_hash = %s WHERE identity_hash = %s",
+                [new.identity_hash(provider, subject), digest],
+            )
 
 
 def _opened(vault: Vault, wrapped: bytes, sealed: str) -> str:

@@ -20,7 +20,7 @@ from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -84,10 +84,13 @@ class Users:
         wanted: Registration | None = None,
         *,
         password_hash: str | None = None,
+        also: Callable[[Cursor[DictRow], UUID, bytes], object] | None = None,
+        more: Callable[[UUID, int], Sequence[Event]] | None = None,
     ) -> NewUser:
         """Register a user with one key and nothing to spend; raises InvalidCommandError.
 
-        The user, the key and the secrets stand together or not at all.
+        The user, the key and the secrets stand together or not at all; so do `more` events of the
+        user, from a version on, and what `also` writes, who is given the user's id and wrapped key.
         """
         wanted = wanted or Registration()
         address = check_address(email)
@@ -117,10 +120,14 @@ class Users:
         if password:
             envelope = new_envelope(self._maker.actor)
             events.append(password_set(user_id, 2, envelope, how="registration"))
+        if more is not None:
+            events += more(user_id, 3 if password else 2)
 
         def keep(cursor: Cursor[DictRow]) -> None:
             cursor.execute(_KEEP_SECRETS, secrets)
             self.keys.seal(cursor, created.originator_id, created.key_hash, api_key)
+            if also is not None:
+                also(cursor, user_id, wrapped)
 
         try:
             self.aggregates.append(events, keep)

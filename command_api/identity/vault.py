@@ -61,6 +61,7 @@ class Vault:
         """Signs the access tokens of sessions."""
         self._seal = Fernet(base64.urlsafe_b64encode(self._derive(secret, b"sealed api keys")))
         self._name_key = self._derive(secret, b"names in events")
+        self._notes = AESGCM(self._derive(secret, b"notes"))
         self.fingerprint = self._derive(secret, b"fingerprint")[:FINGERPRINT_BYTES].hex()
         """Tells secrets apart, and says nothing of one."""
         self._hash_keys = (self._hash_key, *map(self._opened_hash_key, retired))
@@ -109,6 +110,24 @@ class Vault:
     def pseudonym(self, *parts: str) -> str:
         """128 bits of a keyed hash of what may not stand in an event, in hex."""
         return hmac.digest(self._name_key, "\n".join(parts).encode(), "sha256").hex()[:32]
+
+    def seal_note(self, note: bytes) -> bytes:
+        """Encrypt what is of no user yet, and for minutes; another secret does not open it."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._notes.encrypt(nonce, note, None)
+
+    def open_note(self, sealed: bytes) -> bytes:
+        """The contrary; raises cryptography's InvalidTag."""
+        return self._notes.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+
+    def own_hash(self, wrapped: bytes, text: str) -> bytes:
+        """HMAC-SHA256 under a user's data key: it outlives a secret, and goes with the key."""
+        return hmac.digest(self._unwrapped(wrapped), text.encode(), "sha256")
+
+    def identity_hash(self, provider: str, subject: str) -> bytes:
+        """HMAC-SHA256 of who somebody is elsewhere, for finding the user without the name."""
+        said = f"identity\n{provider}\n{subject}"
+        return hmac.digest(self._email_key, said.encode(), "sha256")
 
     def new_data_key(self) -> bytes:
         """A fresh data key, wrapped for storage."""

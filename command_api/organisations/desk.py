@@ -11,7 +11,6 @@ from fastapi import Depends, Request
 
 from command_api.organisations.commands import Organisations
 from command_api.organisations.invitations import Invitations
-from command_api.organisations.mails import invited
 from command_api.organisations.projects import Projects
 from command_api.organisations.store import ChangedMeanwhileError, PersonalOrganisationError
 from domain.errors import DomainError
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.identity.people import People
+    from command_api.mails.outbox import Outbox
     from command_api.organisations.invitations import Counts
     from domain.events.base import Event
     from edge.caller import Caller
-    from providers.mail.port import Mail
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -83,17 +82,16 @@ class OrganisationDesk:
     def __init__(
         self,
         people: People,
+        outbox: Outbox,
         *,
         count: Counts,
-        send: Callable[[Mail], None],
         public_url: str | None,
         forget: Callable[[str], None],
     ) -> None:
-        """`send` hands a mail over soon; `forget` is told whose keys are to be looked up anew."""
-        self._people, self._send, self._public_url = people, send, public_url
-        self.forget = forget
+        """`forget` is told whose keys are to be looked up anew."""
+        self._people, self.forget = people, forget
         self.organisations = Organisations(people)
-        self.invitations = Invitations(self.organisations.store, count)
+        self.invitations = Invitations(self.organisations.store, outbox, count, public_url)
         self.projects = Projects(self.organisations.store)
 
     async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:
@@ -118,10 +116,6 @@ class OrganisationDesk:
             return self.organisations.leave_all(user_id, by, actor)
         except DomainError as error:
             raise told(error) from None
-
-    def mail_invitation(self, address: str, organisation: str, role: str) -> None:
-        """Tell somebody that they are invited."""
-        self._send(invited(address, organisation, role, self._public_url))
 
 
 async def _desk_of(request: Request) -> OrganisationDesk:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from command_api.mails.texts import invited
 from domain.identity.addresses import check_address
 from domain.organisations.organisation import (
     Invitation,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from psycopg.rows import DictRow
 
+    from command_api.mails.outbox import Outbox
     from command_api.organisations.store import Store
     from domain.organisations.organisation import By
     from domain.organisations.roles import MemberRole
@@ -52,26 +54,30 @@ NONE = "there is no such invitation for your verified address"
 class Invitations:
     """The commands; one for each process."""
 
-    def __init__(self, store: Store, count: Counts) -> None:
+    def __init__(self, store: Store, outbox: Outbox, count: Counts, public_url: str | None) -> None:
         """`count` bounds how many mails one user sends, and one address gets."""
-        self._store, self._count = store, count
+        self._store, self._outbox, self._count = store, outbox, count
+        self._public_url = public_url
 
     def invite(
         self, organisation_id: UUID, by: By, actor: str, email: str, role: MemberRole
-    ) -> tuple[dict[str, Any], str]:
-        """Invite an address; returns the invitation, and the organisation's name for the mail.
+    ) -> dict[str, Any]:
+        """Invite an address; the mail waits as the invitation is saved. Returns the invitation.
 
         Raises NotAMemberError, ActForbiddenError, InvalidCommandError, ApiError 429.
         """
         address = check_address(email)
         assert by.user_id is not None, "operators add members without invitations"
         invitation_id, ends = new_uuid7(), datetime.now(UTC) + LIVES
+        inviter = UUID(by.user_id)
         with self._store.connect() as connection:
+            known = self._store.people.known(connection, inviter)
             name, wrapped = None, b""
-            for each in read_memberships(connection, UUID(by.user_id), organisation_id):
+            for each in read_memberships(connection, inviter, organisation_id):
                 name, wrapped = self._store.name_of(each), bytes(each.wrapped_key or b"")
             if name is not None:
                 self._count(connection, by.user_id, address)
+        mail = invited(address, name or "", role, self._public_url)
         row = [
             *(invitation_id, organisation_id, str(role)),
             self._store.people.vault.email_hash(address),
@@ -90,15 +96,17 @@ class Invitations:
                 "sealed_email, invited_by, expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s)",
                 row,
             )
+            self._outbox.waiting.keep(cursor, inviter, known.wrapped_key, mail)
 
-        invited = Invitation(role, to_iso(ends))
+        offer = Invitation(role, to_iso(ends))
         self._store.decide(
             organisation_id,
             by,
-            lambda state: [invite(state, by, new_envelope(actor), str(invitation_id), invited)],
+            lambda state: [invite(state, by, new_envelope(actor), str(invitation_id), offer)],
             keep,
         )
-        return _shown(invitation_id, organisation_id, role, address, ends), name or ""
+        self._outbox.wake()
+        return _shown(invitation_id, organisation_id, role, address, ends)
 
     def of_organisation(self, organisation_id: UUID, user_id: UUID) -> list[dict[str, Any]]:
         """The open ones. Raises NotAMemberError, ActForbiddenError."""

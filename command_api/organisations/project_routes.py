@@ -38,8 +38,7 @@ async def invite(organisation_id: str, request: Request, desk: Desk, caller: Wri
     """Invite an address; its owner accepts after verifying it."""
     of, asked = id_of(organisation_id, NotAMemberError), await read_json(request, decode_invite)
     _, by, actor = desk.acting(caller, request)
-    made, name = await desk.run(desk.invitations.invite, of, by, actor, asked.email, asked.role)
-    desk.mail_invitation(made["email"], name, made["role"])
+    made = await desk.run(desk.invitations.invite, of, by, actor, asked.email, asked.role)
     return json_reply(made, headers=PRIVATE)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import IntegrityError
 
+from command_api.mails import texts
 from domain.errors import InvalidCommandError
 from domain.events.identity import UserRegistered
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.credentials import Known
     from command_api.identity.people import People
+    from command_api.mails.outbox import Outbox
     from command_api.profile.schemas import ChangeProfile
     from domain.events.base import Event
     from edge.caller import Caller
@@ -48,13 +50,14 @@ class Profiles:
     def __init__(
         self,
         people: People,
+        outbox: Outbox,
         verify: Callable[[UUID, str], Awaitable[None]],
         leave: Callable[[UUID], list[Event]],
     ) -> None:
         """`verify` asks for a mail to a user's address, for a request of this origin; `leave` says
         what else somebody's leaving means, or raises ApiError 409.
         """
-        self._people, self._verify, self._leave = people, verify, leave
+        self._people, self._outbox, self._verify, self._leave = people, outbox, verify, leave
 
     async def shown(self, caller: Caller) -> dict[str, Any]:
         """The caller's profile. Raises ApiError 401 or 503."""
@@ -65,6 +68,7 @@ class Profiles:
         user_id = UUID(caller.user_id)
         await self._people.run(self._change, user_id, wanted)
         if wanted.email is not None:
+            self._outbox.wake()
             await self._verify(user_id, host)
         return await self.shown(caller)
 
@@ -163,8 +167,10 @@ class Profiles:
             address = check_address(email)
         except InvalidCommandError as error:
             raise bad_request("invalid_value", f"{error}.", "email") from None
-        if address == self._people.credentials.address_of(connection, known):
+        before = self._people.credentials.address_of(connection, known)
+        if address == before:
             return
+        warning, wrapped = texts.address_changed(before), bytes(known.wrapped_key)
         sealed = self._people.credentials.sealed(known, address)
         try:
             self._people.tell(
@@ -180,6 +186,9 @@ class Profiles:
                 "UPDATE user_secret SET email_hash = %s, email_verified = false "
                 "WHERE user_id = %s AND wrapped_key IS NOT NULL",
                 [self._people.vault.email_hash(address), known.user_id],
+                also=lambda cursor: self._outbox.waiting.keep(
+                    cursor, known.user_id, wrapped, warning
+                ),
             )
         except IntegrityError:
             message = "A user with this address exists already."

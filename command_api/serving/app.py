@@ -19,12 +19,15 @@ from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.credits import routes as credit_routes
+from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes
 from command_api.organisations import routes as organisation_routes
+from command_api.passkeys import routes as passkey_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
+from command_api.second_factor import routes as second_factor_routes
 from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
@@ -92,6 +95,9 @@ ROUTERS = (
     call_routes.router,
     ranking_routes.router,
     sign_in_routes.router,
+    second_factor_routes.router,
+    passkey_routes.router,
+    identity_routes.router,
     profile_routes.router,
     organisation_routes.router,
     project_routes.router,
@@ -203,6 +209,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
     app.state.metrics.register(gateway.limits.metrics())
+    app.state.metrics.register(slices.mail_metrics)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 PARAMETER_CHARACTERS_MAX = 1_000
 PARAMETERS_MAX = 100
+CALLBACK = frozenset({"iss", "scope", "authuser", "prompt", "hd", "session_state"})
 IGNORED: dict[str, frozenset[str]] = {
     "/v1/models": frozenset({"include_huggingface"}),
     "/v1/models/{model_id:path}": frozenset({"include_huggingface"}),
     "/models/{model_id:path}": frozenset({"include_huggingface"}),
+    "/auth/oidc/{provider}/callback": CALLBACK | frozenset({"error_description", "error_uri"}),
     "/v1/provider": frozenset({"moderated_only"}),
     "/v1/provider/{name}/stats": frozenset({"gateway"}),
     "/health/gateways/dashboard/data": frozenset({"auto_fix", "include_logs"}),
     "/health/gateways/{gateway}/fix": frozenset({"auto_fix"}),
 }
-"""What older clients send and we need not know."""
+"""What older clients and login providers send and we need not know."""
 
 _KNOWN: dict[str, frozenset[str]] = {}
 

@@ -7,17 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
-from command_api.composition import mailer_of
+from command_api.composition import logins_of, mailer_of, privy_of
 from command_api.credits.commands import Credits
+from command_api.identities.commands import Identities
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
+from command_api.mails.metrics import MailMetrics
+from command_api.mails.outbox import Outbox
 from command_api.organisations.desk import OrganisationDesk
+from command_api.passkeys.commands import Passkeys
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
-from command_api.sign_in.attempts import Attempts
+from command_api.second_factor.commands import SecondFactor
+from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
+from providers.login.remote import Remote
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
@@ -34,16 +40,34 @@ class Slices:
     ) -> None:
         """Nothing is connected yet."""
         self._people = People(database, vault, keys_max=settings.identity.keys_per_user_max)
-        self._sign_in = SignIn(settings, database, self._people, mailer_of(settings))
+        self._outbox = Outbox(self._people, mailer_of(settings))
+        self.mail_metrics = MailMetrics(self._outbox.ended, lambda: self._outbox.left)
+        self._reception = Reception(settings, self._people, self._outbox)
+        self._sign_in = SignIn(settings, database, self._reception)
+        self._second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
+        self._passkeys = Passkeys(
+            self._reception, settings.mail.public_url, self._second_factor.prove
+        )
+        self._remote = Remote()
+        self._identities = Identities(
+            self._reception,
+            logins_of(settings, self._remote),
+            privy_of(settings, self._remote),
+            settings.mail.public_url,
+            self._sign_in.give_trial,
+        )
         self._organisations = OrganisationDesk(
             self._people,
-            count=Attempts(vault).invitation,
-            send=self._sign_in.send,
+            self._outbox,
+            count=self._reception.attempts.invitation,
             public_url=settings.mail.public_url,
             forget=gateway.keys.forget,
         )
         self._profiles = Profiles(
-            self._people, self._sign_in.send_verification, self._organisations.gone
+            self._people,
+            self._outbox,
+            self._sign_in.send_verification,
+            self._organisations.gone,
         )
         self._keys = KeyCommands(self._people, gateway.keys)
         self._desk = AdminDesk(self._people, gateway.keys.forget)
@@ -59,6 +83,9 @@ class Slices:
         """Hang on the application's state what the slices' routes look for there."""
         state.authenticate = self._callers.authenticate
         state.sign_in = self._sign_in
+        state.second_factor = self._second_factor
+        state.passkeys = self._passkeys
+        state.identities = self._identities
         state.organisations = self._organisations
         state.profiles = self._profiles
         state.key_commands = self._keys
@@ -70,9 +97,12 @@ class Slices:
     async def start(self) -> None:
         """Connect, and begin to work in the background."""
         await asyncio.to_thread(self._people.open)
-        self._sign_in.start()
+        self._reception.open()
+        self._outbox.start()
 
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
-        await self._sign_in.stop()
+        await self._remote.close()
+        await self._outbox.stop()
+        self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -18,6 +18,7 @@ from command_api.settings.calls import (
 )
 from command_api.settings.group import PREFIX, Group
 from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
+from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
 from command_api.settings.processes import (
     InstallationSettings,
@@ -40,6 +41,7 @@ GROUPS: dict[str, type[Group]] = {
     "identity": IdentitySettings,
     "mail": MailSettings,
     "sign_in": SignInSettings,
+    "login": LoginSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
@@ -77,6 +79,7 @@ class Settings(BaseModel):
     identity: IdentitySettings
     mail: MailSettings
     sign_in: SignInSettings
+    login: LoginSettings
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings

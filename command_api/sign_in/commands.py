@@ -8,54 +8,45 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from command_api.identity.people import ACTOR
+from command_api.mails.waiting import RESET, VERIFY
 from command_api.money.grants import Grants
-from command_api.sign_in import mails
-from command_api.sign_in.attempts import RESETS_OF_ORIGIN, TOKENS_OF_ORIGIN, Limit
-from command_api.sign_in.outbox import Outbox
+from command_api.sessions.attempts import HOUR_S, RESETS_OF_ORIGIN, TOKENS_OF_ORIGIN, Limit
 from command_api.sign_in.passwords import Passwords, common_passwords
 from command_api.sign_in.store import Store, sentence
-from command_api.sign_in.tokens import Tokens
 from domain.errors import InvalidCommandError
 from domain.identity.addresses import check_address
 from domain.identity.passwords import check_password
 from edge.errors import AUTHENTICATION, ApiError, bad_request
 
 if TYPE_CHECKING:
-    from command_api.identity.people import People
+    from command_api.identity.credentials import Known
     from command_api.identity.users import NewUser, Registration
+    from command_api.sessions.reception import Reception, SecondStep, Whence
+    from command_api.sessions.sessions import Pair
     from command_api.settings import Settings
-    from command_api.sign_in.sessions import Pair
     from edge.caller import Caller
     from event_store.postgres.database import Database
-    from providers.mail.port import Mail, Mailer
-
-HOUR_S = 3_600
 
 
 class SignIn:
     """The commands; one for each process."""
 
-    def __init__(
-        self, settings: Settings, database: Database, people: People, mailer: Mailer
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, reception: Reception) -> None:
         """Nothing is connected yet."""
         wanted = settings.sign_in
-        self.tokens = Tokens(people.vault.access_key, wanted.access_token_s)
-        self.outbox = Outbox(mailer)
+        self.tokens = reception.tokens
         self._passwords = Passwords(wanted.password_threads)
         self._grants = Grants(database, actor=ACTOR)
         self._registrations = Limit("register", wanted.registrations_per_hour, HOUR_S)
-        self._store = Store(settings, people, self.tokens)
-        self._people = people
+        self._store = Store(reception, settings.mail.public_url)
+        self._people, self._outbox = reception.people, reception.outbox
+        self._outbox.waiting.makers = {
+            VERIFY: self._store.verification_mail,
+            RESET: self._store.reset_mail,
+        }
 
-    def start(self) -> None:
-        """Begin to send mails; the people are connected."""
-        self._store.open()
-        self.outbox.start()
-
-    async def stop(self) -> None:
-        """Send and begin no more."""
-        await self.outbox.stop()
+    def stop(self) -> None:
+        """Begin no more."""
         self._passwords.close()
 
     async def register(
@@ -69,33 +60,38 @@ class SignIn:
             raise bad_request("invalid_value", sentence(error)) from None
         hashed = None if password is None else await self._new_password(password, address)
         made = await self._people.run(self._store.create, address, wanted, hashed)
-        self.outbox.put(lambda: self._verification(UUID(made.user_id)))
+        self._outbox.wake()
         return made
 
     async def verify_email(self, token: str, host: str) -> UUID:
         """The address is the user's; the trial begins. Raises ApiError 400 or 429."""
         await self._count(TOKENS_OF_ORIGIN, host)
         known = await self._people.run(self._store.verify, token)
-        await self._grants.give_trial(known.account_id)
+        await self.give_trial(known.account_id)
         # Last, so that whatever fails before can be done again: each step is done once.
         await self._people.run(self._store.verified, token)
         return known.user_id
 
+    async def give_trial(self, account_id: UUID) -> None:
+        """The trial of somebody whose address is verified; a second time changes nothing."""
+        await self._grants.give_trial(account_id)
+
     async def send_verification(self, user_id: UUID, host: str) -> None:
         """Another mail for an address that is not verified. Raises ApiError 429."""
         await self._count(RESETS_OF_ORIGIN, host)
-        self.outbox.put(lambda: self._verification(user_id))
+        await self._people.run(self._store.wish_verification, user_id)
+        self._outbox.wake()
 
-    async def sign_in(self, email: str, password: str, *, host: str, agent: str) -> Pair:
-        """A session. Raises ApiError 401, alike for every reason, or 429."""
-        known, kept = await self._people.run(self._store.asked, email, host)
+    async def sign_in(self, email: str, password: str, whence: Whence) -> Pair | SecondStep:
+        """A session, or a second step. Raises ApiError 401, alike for every reason, or 429."""
+        known, kept = await self._people.run(self._store.asked, email, whence.host)
         if not await self._passwords.fits(kept, password) or known is None or kept is None:
             message = "Address and password do not go together."
             raise ApiError(401, "invalid_credentials", message, kind=AUTHENTICATION)
         if self._passwords.outdated(kept):
             fresh = await self._passwords.hashed(password)
             await self._people.run(self._store.rehash, known, fresh)
-        return await self._people.run(self._store.begin, known, email, host, agent)
+        return await self._people.run(self._store.begin, known, whence)
 
     async def refresh(self, token: str, host: str) -> Pair:
         """The next pair of tokens. Raises ApiError 401 or 429."""
@@ -123,7 +119,8 @@ class SignIn:
     async def ask_reset(self, email: str, host: str) -> None:
         """A mail with a token, where the address is known; nobody can tell. Raises ApiError 429."""
         await self._count(RESETS_OF_ORIGIN, host)
-        self.outbox.put(lambda: self._people.run(self._store.reset_mail, email))
+        await self._people.run(self._store.ask_reset, email)
+        self._outbox.wake()
 
     async def reset(self, token: str, password: str, host: str) -> None:
         """A new password for the owner of a mailed token. Raises ApiError 400 or 429."""
@@ -131,7 +128,7 @@ class SignIn:
         known, address = await self._people.run(self._store.owner_of_reset, token)
         hashed = await self._new_password(password, address)
         await self._people.run(self._store.reset, known, token, hashed)
-        self.outbox.put(lambda: _ready(mails.password_changed(address)))
+        self._outbox.wake()
 
     async def change(self, caller: Caller, current: str, password: str, host: str) -> None:
         """Another password for who knows the present one. Raises ApiError 400, 401 or 429."""
@@ -142,11 +139,12 @@ class SignIn:
             raise ApiError(401, "invalid_credentials", message, kind=AUTHENTICATION)
         hashed = await self._new_password(password, address)
         await self._people.run(self._store.set_password, known, hashed, how="change", keep=keep)
-        self.outbox.put(lambda: _ready(mails.password_changed(address)))
+        self._outbox.wake()
 
-    def send(self, mail: Mail) -> None:
-        """Hand a mail of another slice over soon."""
-        self.outbox.put(lambda: _ready(mail))
+    async def is_theirs(self, known: Known, password: str) -> bool:
+        """Whether it is the user's present password; the attempt is counted by who asks."""
+        kept = self._people.credentials.password_of(known)
+        return await self._passwords.fits(kept, password)
 
     async def _new_password(self, password: str, address: str) -> str:
         """The hash of a password that may be; raises ApiError 400."""
@@ -159,10 +157,3 @@ class SignIn:
 
     async def _count(self, limit: Limit, host: str) -> None:
         await self._people.run(self._store.count, limit, host)
-
-    async def _verification(self, user_id: UUID) -> Mail | None:
-        return await self._people.run(self._store.verification_mail, user_id)
-
-
-async def _ready(mail: Mail) -> Mail:
-    return mail

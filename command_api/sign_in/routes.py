@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from command_api.identity.users import Registration
+from command_api.sessions.replies import admitted, message, whence_of
 from command_api.sign_in.schemas import (
     TEXT_MAX,
     decode_change,
@@ -20,7 +21,6 @@ from command_api.sign_in.schemas import (
 from domain.identity.key_format import Environment
 from domain.identity.permissions import ROLES, Permission, Role, lists_of
 from edge.access import OPEN, Needs
-from edge.asgi import header_of
 from edge.body import read_json
 from edge.caller import Caller
 from edge.clients import origin_of
@@ -29,7 +29,6 @@ from edge.replies import json_reply, timestamp
 
 if TYPE_CHECKING:
     from command_api.sign_in.commands import SignIn
-    from command_api.sign_in.sessions import Pair
 
 router = APIRouter()
 Signer = Annotated[Caller, Depends(Needs(Permission.WRITE_PROFILE).caller)]
@@ -43,38 +42,17 @@ def _sign_in(request: Request) -> SignIn:
     return found
 
 
-def _agent(request: Request) -> str:
-    text = header_of(request.scope, b"user-agent").decode("utf-8", "replace")
-    return "".join(each for each in text if each.isprintable())
-
-
-def _signed_in(made: SignIn, pair: Pair) -> Response:
-    body = {
-        "access_token": pair.access_token,
-        "refresh_token": pair.refresh_token,
-        "token_type": "bearer",
-        "expires_in": made.tokens.access_s,
-        "session_id": str(pair.session_id),
-        "user_id": pair.user_id,
-    }
-    return json_reply(body, headers={"cache-control": "no-store"})
-
-
-def _message(text: str, **more: Any) -> Response:
-    return json_reply({"success": True, "message": text, **more, "timestamp": timestamp()})
-
-
 @router.post("/auth/register", dependencies=[OPEN])
 @router.post("/create", dependencies=[OPEN])
 async def register(request: Request) -> Response:
     """A user with a key, shown this once, and a mail to verify the address."""
     given = await read_json(request, decode_register)
     if given.environment_tag not in set(Environment):
-        message = f"environment_tag is one of {', '.join(Environment)}."
-        raise bad_request("invalid_value", message, "environment_tag")
+        said = f"environment_tag is one of {', '.join(Environment)}."
+        raise bad_request("invalid_value", said, "environment_tag")
     if given.auth_method not in METHODS:
-        message = f"auth_method is one of {', '.join(METHODS)}."
-        raise bad_request("invalid_value", message, "auth_method")
+        said = f"auth_method is one of {', '.join(METHODS)}."
+        raise bad_request("invalid_value", said, "auth_method")
     wanted = Registration(
         username=given.username,
         key_name=given.key_name,
@@ -101,13 +79,11 @@ async def register(request: Request) -> Response:
 
 @router.post("/auth/login", dependencies=[OPEN])
 async def login(request: Request) -> Response:
-    """Sign in with address and password."""
+    """Sign in with address and password; who wants a second step is asked for it."""
     given = await read_json(request, decode_login)
     made = _sign_in(request)
-    pair = await made.sign_in(
-        given.email, given.password, host=origin_of(request), agent=_agent(request)
-    )
-    return _signed_in(made, pair)
+    found = await made.sign_in(given.email, given.password, whence_of(request))
+    return admitted(found, made.tokens.access_s)
 
 
 @router.post("/auth/refresh", dependencies=[OPEN])
@@ -115,17 +91,18 @@ async def refresh(request: Request) -> Response:
     """The next pair of tokens; the refresh token that was shown is good no more."""
     given = await read_json(request, decode_refresh)
     made = _sign_in(request)
-    return _signed_in(made, await made.refresh(given.refresh_token, origin_of(request)))
+    pair = await made.refresh(given.refresh_token, origin_of(request))
+    return admitted(pair, made.tokens.access_s)
 
 
 @router.post("/auth/logout")
 async def logout(request: Request, caller: Signer) -> Response:
     """End the session of the access token."""
     if not caller.session_id:
-        message = "An API key has no session: send the access token of the session to end."
-        raise bad_request("no_session", message)
+        said = "An API key has no session: send the access token of the session to end."
+        raise bad_request("no_session", said)
     await _sign_in(request).end(caller, UUID(caller.session_id))
-    return _message("Signed out.")
+    return message("Signed out.")
 
 
 @router.get("/auth/sessions")
@@ -139,7 +116,7 @@ async def sessions(request: Request, caller: Signer) -> Response:
 async def end_sessions(request: Request, caller: Signer) -> Response:
     """End all of them."""
     ended = await _sign_in(request).end_all(caller)
-    return _message("All sessions have ended.", ended=ended)
+    return message("All sessions have ended.", ended=ended)
 
 
 @router.delete("/auth/sessions/{session_id}")
@@ -148,10 +125,10 @@ async def end_session(request: Request, caller: Signer, session_id: str) -> Resp
     try:
         session = UUID(session_id)
     except ValueError:
-        message = "There is no session of yours with this id: GET /auth/sessions lists them."
-        raise ApiError(404, "session_not_found", message) from None
+        said = "There is no session of yours with this id: GET /auth/sessions lists them."
+        raise ApiError(404, "session_not_found", said) from None
     await _sign_in(request).end(caller, session)
-    return _message("The session has ended.")
+    return message("The session has ended.")
 
 
 @router.post("/auth/verify-email", dependencies=[OPEN])
@@ -159,24 +136,24 @@ async def verify_email(request: Request) -> Response:
     """Show the token of the mail; the trial begins."""
     given = await read_json(request, decode_mailed)
     user_id = await _sign_in(request).verify_email(given.token, origin_of(request))
-    return _message("The address is verified.", user_id=str(user_id))
+    return message("The address is verified.", user_id=str(user_id))
 
 
 @router.post("/auth/verify-email/resend")
 async def resend(request: Request, caller: Signer) -> Response:
     """Another mail to verify the caller's address, if it is not."""
     await _sign_in(request).send_verification(UUID(caller.user_id), origin_of(request))
-    return _message("If the address is not verified yet, a mail is on its way to it.")
+    return message("If the address is not verified yet, a mail is on its way to it.")
 
 
 @router.post("/auth/password-reset", dependencies=[OPEN])
 async def password_reset(request: Request, email: str) -> Response:
     """A mail with a token for a new password; unknown addresses are answered alike."""
     if not 0 < len(email) <= TEXT_MAX:
-        message = "email is an address."
-        raise bad_request("invalid_value", message, "email")
+        said = "email is an address."
+        raise bad_request("invalid_value", said, "email")
     await _sign_in(request).ask_reset(email, origin_of(request))
-    return _message(NEUTRAL)
+    return message(NEUTRAL)
 
 
 @router.post("/auth/reset-password", dependencies=[OPEN])
@@ -184,7 +161,7 @@ async def reset_password(request: Request) -> Response:
     """A new password for the token of a mail; all sessions end."""
     given = await read_json(request, decode_reset)
     await _sign_in(request).reset(given.token, given.password, origin_of(request))
-    return _message("The password is set. Sign in with it.")
+    return message("The password is set. Sign in with it.")
 
 
 @router.post("/auth/change-password")
@@ -194,4 +171,4 @@ async def change_password(request: Request, caller: Signer) -> Response:
     await _sign_in(request).change(
         caller, given.current_password, given.new_password, origin_of(request)
     )
-    return _message("The password is changed.")
+    return message("The password is changed.")

@@ -41,6 +41,16 @@ from domain.events.organisations import (
 )
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.events.second_factors import (
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyAdded,
+    PasskeyRemoved,
+    RecoveryCodesMade,
+    SecondFactorsReset,
+    TotpDisabled,
+    TotpEnabled,
+)
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
@@ -64,6 +74,14 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     PasswordSet,
     SessionBegan,
     SessionEnded,
+    TotpEnabled,
+    TotpDisabled,
+    RecoveryCodesMade,
+    PasskeyAdded,
+    PasskeyRemoved,
+    SecondFactorsReset,
+    IdentityLinked,
+    IdentityUnlinked,
     ApiKeyCreated,
     ApiKeyChanged,
     ApiKeyRotated,

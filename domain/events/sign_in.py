@@ -30,7 +30,10 @@ class PasswordSet(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionBegan(Event):
-    """The user signed in. `how` is what was shown: `password`."""
+    """The user signed in. `how` is what was shown: `password`, `passkey`, or a provider's name.
+
+    Behind a plus stands the second step, where one was taken: `totp` or `recovery_code`.
+    """
 
     TOPIC = "session.began.v1"
     CATEGORY = "session"

@@ -22,6 +22,13 @@ from domain.events.identity import (
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
 from domain.events.profile import EmailChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.events.second_factors import (
+    IdentityUnlinked,
+    PasskeyRemoved,
+    SecondFactorsReset,
+    TotpDisabled,
+    TotpEnabled,
+)
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 from event_store.beside import channels, organisations
@@ -35,6 +42,11 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
+OF_A_USER = (
+    *("session", "mail_token", "known_origin", "mail_outbox", "once", "recovery_code"),
+    *("passkey", "linked_identity"),
+)
+"""Tables whose rows go when their user leaves."""
 _SET_LIMITS = (
     f"INSERT INTO rate_limit (scope, scope_id, set_by, plan, {', '.join(FIELDS)}, cleared, change) "
     f"VALUES (%(scope)s, %(scope_id)s, %(set_by)s, %(plan)s, "
@@ -138,7 +150,8 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     _address_given_up(cursor, stored)
     cursor.execute(
         "UPDATE user_secret SET wrapped_key = NULL, email_hash = NULL, username_hash = NULL, "
-        "sealed_password = NULL, sealed_profile = NULL, email_verified = false WHERE user_id = %s",
+        "sealed_password = NULL, sealed_profile = NULL, email_verified = false, "
+        "sealed_totp = NULL, totp_on = false, totp_step = 0 WHERE user_id = %s",
         [stored.originator_id],
     )
     cursor.execute(
@@ -146,8 +159,46 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "(SELECT key_id FROM api_key WHERE user_id = %s)",
         [stored.originator_id],
     )
-    for table in ("session", "mail_token", "known_origin"):
+    for table in OF_A_USER:
         cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
+
+
+def _totp_enabled(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Null is refused: a second one, or one without a secret, is not saved."""
+    cursor.execute(
+        "UPDATE user_secret SET totp_on = CASE WHEN NOT totp_on AND sealed_totp IS NOT NULL "
+        "THEN true END WHERE user_id = %s",
+        [stored.originator_id],
+    )
+
+
+def _totp_disabled(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "UPDATE user_secret SET sealed_totp = NULL, totp_on = false, totp_step = 0 "
+        "WHERE user_id = %s",
+        [stored.originator_id],
+    )
+    for table in ("recovery_code", "once"):
+        cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
+
+
+def _second_factors_reset(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    _totp_disabled(cursor, stored)
+    cursor.execute("DELETE FROM passkey WHERE user_id = %s", [stored.originator_id])
+
+
+def _passkey_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "DELETE FROM passkey WHERE user_id = %s AND passkey_id = %s",
+        [stored.originator_id, msgspec.json.decode(stored.state)["passkey_id"]],
+    )
+
+
+def _identity_unlinked(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    cursor.execute(
+        "DELETE FROM linked_identity WHERE user_id = %s AND provider = %s",
+        [stored.originator_id, msgspec.json.decode(stored.state)["provider"]],
+    )
 
 
 def _session_ended(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -235,6 +286,11 @@ HANDLERS: Mapping[str, Handler] = {
     EmailVerified.TOPIC: _email_verified,
     EmailChanged.TOPIC: _address_given_up,
     SessionEnded.TOPIC: _session_ended,
+    TotpEnabled.TOPIC: _totp_enabled,
+    TotpDisabled.TOPIC: _totp_disabled,
+    SecondFactorsReset.TOPIC: _second_factors_reset,
+    PasskeyRemoved.TOPIC: _passkey_removed,
+    IdentityUnlinked.TOPIC: _identity_unlinked,
     UserDeleted.TOPIC: _user_deleted,
     ApiKeyDeleted.TOPIC: _key_deleted,
     UserRoleChanged.TOPIC: _role_changed,

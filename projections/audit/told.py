@@ -37,6 +37,16 @@ from domain.events.organisations import (
 )
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.events.second_factors import (
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyAdded,
+    PasskeyRemoved,
+    RecoveryCodesMade,
+    SecondFactorsReset,
+    TotpDisabled,
+    TotpEnabled,
+)
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 
 if TYPE_CHECKING:
@@ -93,6 +103,14 @@ TOLD: Mapping[type[Event], Told] = {
     EmailVerified: Told("user.email_verified", Subject.USER),
     EmailChanged: Told("user.email_changed", Subject.USER),
     PasswordSet: Told("user.password_set", Subject.USER, after=same("how")),
+    TotpEnabled: Told("user.totp_enabled", Subject.USER),
+    TotpDisabled: Told("user.totp_disabled", Subject.USER, after=same("how")),
+    RecoveryCodesMade: Told("user.recovery_codes_made", Subject.USER, after=same("count")),
+    PasskeyAdded: Told("user.passkey_added", Subject.USER, after=same("passkey_id")),
+    PasskeyRemoved: Told("user.passkey_removed", Subject.USER, before=same("passkey_id")),
+    SecondFactorsReset: Told("user.second_factors_reset", Subject.USER),
+    IdentityLinked: Told("user.identity_linked", Subject.USER, after=same("provider")),
+    IdentityUnlinked: Told("user.identity_unlinked", Subject.USER, before=same("provider")),
     ProfileChanged: Told("user.profile_changed", Subject.USER, after=same("members")),
     UserDeleted: Told("user.deleted", Subject.USER),
     SessionBegan: Told("session.began", Subject.USER, after=same("how"), subject_in="user_id"),

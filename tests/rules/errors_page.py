@@ -157,6 +157,79 @@ MEANINGS = {
         "Address and password do not go together, or there is no such user.",
         "Try another password, or ask for a reset with `POST /auth/password-reset`.",
     ),
+    "address_missing": (
+        "Somebody new comes without an address that can be one.",
+        "Verify an address at the provider, or give `email` where the route takes it.",
+    ),
+    "identity_changed": (
+        "Somebody signs in with the same address at this moment.",
+        "Try again.",
+    ),
+    "identity_not_found": (
+        "No account of this provider opens the caller's.",
+        "`GET /auth/identities` lists them.",
+    ),
+    "identity_not_linked": (
+        "One side has not verified the address, or another one's word opens its account.",
+        "Sign in as before; verify the address here and there; remove the other link.",
+    ),
+    "invalid_login_code": (
+        "The code that a page came back with is unknown, used, or a minute old.",
+        "Sign in anew.",
+    ),
+    "invalid_login_state": (
+        "The sign-in was not begun in this browser, is over, or was done already.",
+        "Begin anew with `GET /auth/oidc/{provider}/start`, with cookies.",
+    ),
+    "invalid_passkey": (
+        "The passkey's answer does not hold: of another address, challenge, user or time.",
+        "Ask for options anew, in a page of the gateway's own address.",
+    ),
+    "invalid_second_factor": (
+        "The code, or the password in its place, is wrong, over, or was used before.",
+        "Show the next code, or a recovery code.",
+    ),
+    "login_busy": ("Too many people begin to sign in at this moment.", f"{LATER}."),
+    "login_not_set_up": (
+        "The gateway does not know its own address.",
+        "The operator sets `GATEWAYZ_PUBLIC_URL`.",
+    ),
+    "login_refused": (
+        "The provider or the person refused; or a token does not hold, or was shown before.",
+        "Sign in there anew.",
+    ),
+    "login_unavailable": (
+        "The provider is away, or answers what cannot be read.",
+        f"{LATER}; its operator finds the reason in the gateway's log.",
+    ),
+    "passkey_known": ("This passkey is registered already.", "Sign in with it."),
+    "passkey_not_found": (
+        "No passkey of this id is the caller's.",
+        "`GET /auth/passkeys` lists them.",
+    ),
+    "passkeys_not_set_up": (
+        "The gateway does not know its own address, to which passkeys belong.",
+        "The operator sets `GATEWAYZ_PUBLIC_URL`.",
+    ),
+    "privy_not_set_up": (
+        "No key is set by which Privy's tokens are verified.",
+        "The operator sets `GATEWAYZ_PRIVY_APP_ID` and `GATEWAYZ_PRIVY_VERIFICATION_KEY`.",
+    ),
+    "provider_not_found": (
+        "There is no login provider of this name here.",
+        "`GET /auth/oidc` lists them.",
+    ),
+    "second_factor_changed": (
+        "Somebody changed the second step at this moment.",
+        "Look at it with `GET /auth/second-factor`, and try again.",
+    ),
+    "second_step_over": (
+        "The second step is unknown, used, five minutes old, or of a password that was changed.",
+        "Sign in anew with `POST /auth/login`.",
+    ),
+    "too_many_passkeys": ("The account has as many passkeys as may be.", "Remove one."),
+    "totp_off": ("No authenticator is enrolled.", "Begin with `POST /auth/totp`."),
+    "totp_on": ("An authenticator is enrolled already.", "Disable it first."),
     "invalid_mail_token": (
         "The mailed token is unknown, used, or over.",
         "Ask for another mail.",

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from command_api.limits.metrics import LimitMetrics
+from command_api.mails.metrics import MailMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
@@ -75,7 +76,8 @@ def metrics_table() -> str:
     host.lag = dict  # type: ignore[method-assign]
     ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True, lambda: 0)
     limits = LimitMetrics(Counter(), lambda: True, lambda: 0)
-    for collector in (ledger, limits, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+    mails = MailMetrics(Counter(), lambda: 0)
+    for collector in (ledger, limits, mails, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

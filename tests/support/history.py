@@ -20,6 +20,16 @@ from domain.events.access import AdminRead
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.events.second_factors import (
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyAdded,
+    PasskeyRemoved,
+    RecoveryCodesMade,
+    SecondFactorsReset,
+    TotpDisabled,
+    TotpEnabled,
+)
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.identity.permissions import Role
 from domain.ledger.lots import GrantKind
@@ -122,6 +132,8 @@ def tell_people(known: Users) -> None:
     user = UUID(known.create_user(f"gone-{new_uuid7()}@example.com").user_id)
     stamp, session = partial(new_envelope, f"user:{user}"), new_uuid7()
     stream: dict[str, Any] = {"originator_id": user}
+    with known._database.connect() as connection:
+        connection.execute("UPDATE user_secret SET sealed_totp = '' WHERE user_id = %s", [user])
     known.aggregates.append(
         [
             EmailVerified(**stream, originator_version=2, **stamp()),
@@ -144,7 +156,15 @@ def tell_people(known: Users) -> None:
                 user_id=str(user),
                 reason="signed_out",
             ),
-            UserDeleted(**stream, originator_version=6, **stamp()),
+            RecoveryCodesMade(**stream, originator_version=6, **stamp(), count=10),
+            PasskeyAdded(**stream, originator_version=7, **stamp(), passkey_id=str(session)),
+            PasskeyRemoved(**stream, originator_version=8, **stamp(), passkey_id=str(session)),
+            IdentityLinked(**stream, originator_version=9, **stamp(), provider="github"),
+            IdentityUnlinked(**stream, originator_version=10, **stamp(), provider="github"),
+            TotpEnabled(**stream, originator_version=11, **stamp()),
+            TotpDisabled(**stream, originator_version=12, **stamp(), how="totp"),
+            SecondFactorsReset(**stream, originator_version=13, **stamp(), reason="lost"),
+            UserDeleted(**stream, originator_version=14, **stamp()),
         ]
     )
 

@@ -62,9 +62,10 @@ class Person:
             return [each.get_content() for each in self.mails() if subject in each["subject"]]
 
         eventually(lambda: bool(bodies()))
-        found = re.search(r"^[A-Za-z0-9_-]{43}\r?$", bodies()[-1], re.MULTILINE)
-        assert found, bodies()[-1]
-        return found[0].strip()
+        text = bodies()[-1]
+        found = re.search(r"(?:^|[?]token=)([A-Za-z0-9_-]{43})\r?$", text, re.MULTILINE)
+        assert found, text
+        return found[1]
 
     def profile_status(self) -> int:
         """Whether the access token opens the account's routes."""

@@ -41,6 +41,7 @@ CHANGING = {
     "key update": [str(UUID(int=7)), "--name", "other", "--max-requests", "5"],
     "key delete": [str(UUID(int=7))],
     "key revoke": [str(UUID(int=7))],
+    "user reset-second-factors": ["ann@example.com", "--reason", "test"],
     "role set": ["ann@example.com", "admin", "--reason", "test"],
     "grant": ["ann@example.com", "5"],
     "org create": ["Example", "--owner", "ann@example.com"],

@@ -117,7 +117,7 @@ def test_who_leaves_is_read_nowhere_any_more(ann: Person, gateway: RunningGatewa
     )
     ann.login(401)
     assert _one(gateway.database, "SELECT count(*) FROM invitation") == 0
-    everything = _dump(gateway.database)
+    everything = dump(gateway.database)
     for secret in (*SECRETS, PASSWORD):
         assert secret not in everything
         assert secret.encode().hex() not in everything
@@ -173,7 +173,7 @@ def _one(database: Database, sql: str) -> Any:
     return row[0]
 
 
-def _dump(database: Database) -> str:
+def dump(database: Database) -> str:
     """All rows of all tables as text, and all that the log says."""
     found = ""
     with database.connect_as_owner() as connection:

@@ -44,6 +44,8 @@ def test_the_spool_and_the_ledger_are_metrics(
         "gatewayz_spool_quarantined": 0,
         "gatewayz_spool_reserve_files": 8,
         "gatewayz_replies_not_kept_total": 0,
+        "gatewayz_mails_total": 0,
+        "gatewayz_mails_waiting": 0,
     }
     home = gateway.settings.installation.home
     other = Spool(home, new_uuid7())

@@ -420,6 +420,21 @@ CHECKS = {
             ),
         ),
     ),
+    "0051_mail_outbox": Check((no_table("mail_outbox"),), (table("mail_outbox", may=EVERY_RIGHT),)),
+    "0052_once": Check((no_table("once"),), (table("once", may=EVERY_RIGHT),)),
+    "0053_totp": Check(
+        (no(column("user_secret", "totp_on")), no_table("recovery_code")),
+        (
+            column("user_secret", "sealed_totp"),
+            column("user_secret", "totp_on", "false"),
+            column("user_secret", "totp_step", "0"),
+            table("recovery_code", may="SELECT, INSERT, DELETE", never="UPDATE"),
+        ),
+    ),
+    "0054_passkey": Check((no_table("passkey"),), (table("passkey", may=EVERY_RIGHT),)),
+    "0055_linked_identity": Check(
+        (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -577,6 +592,34 @@ SEEDS = (
         "clock_timestamp() FROM made) "
         "INSERT INTO project (project_id, organisation_id, account_id, name, position) "
         "SELECT gen_random_uuid(), organisation_id, account_id, 'search', 2 FROM made",
+    ),
+    Seed(
+        NAMES.index("0051_mail_outbox") + 1,
+        LATEST,
+        "INSERT INTO mail_outbox (mail_id, kind, sealed) VALUES (gen_random_uuid(), 'reset', 'x')",
+    ),
+    Seed(
+        NAMES.index("0052_once") + 1,
+        LATEST,
+        "INSERT INTO once VALUES (decode(md5(random()::text), 'hex'), 'state', NULL, 'x', "
+        "'infinity')",
+    ),
+    Seed(
+        NAMES.index("0053_totp") + 1,
+        LATEST,
+        "INSERT INTO recovery_code VALUES (gen_random_uuid(), 'x')",
+    ),
+    Seed(
+        NAMES.index("0054_passkey") + 1,
+        LATEST,
+        "INSERT INTO passkey (credential_hash, passkey_id, user_id, sealed, sign_count) VALUES "
+        "(decode(md5(random()::text), 'hex'), gen_random_uuid(), gen_random_uuid(), 'x', 1)",
+    ),
+    Seed(
+        NAMES.index("0055_linked_identity") + 1,
+        LATEST,
+        "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
+        "gen_random_uuid(), 'github', 'x')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

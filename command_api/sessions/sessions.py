@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import IntegrityError
 
-from command_api.sign_in.tokens import Refresh, not_ours
+from command_api.sessions.tokens import Refresh, not_ours
 from domain.events.sign_in import SessionBegan, SessionEnded
 from domain.identity.roles import role_of
 from edge.caller import Caller
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.credentials import Known
     from command_api.identity.vault import Vault
-    from command_api.sign_in.tokens import Tokens
+    from command_api.sessions.tokens import Tokens
     from event_store.log.aggregates import Aggregates
 
 SESSIONS_MAX = 50

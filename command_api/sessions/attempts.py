@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from domain.identity.addresses import comparable
 from edge.errors import RATE_LIMIT, ApiError
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from command_api.identity.vault import Vault
 
-HOUR_S, QUARTER_S = 3_600, 900
-KEPT_S = 86_400
+DAY_S, HOUR_S, QUARTER_S = 86_400, 3_600, 900
+KEPT_S = DAY_S
 KNOWN_DAYS = 90
 """How long an origin is remembered that a user signed in from."""
 
@@ -55,6 +56,9 @@ RESETS_OF_ADDRESS = Limit("resets-address", 3, HOUR_S)
 INVITATIONS_OF_USER = Limit("invitations", 50, HOUR_S)
 INVITATIONS_OF_ADDRESS = Limit("invitations-address", 3, HOUR_S)
 TOKENS_OF_ORIGIN = Limit("tokens", 60, QUARTER_S)
+CODES_OF_PAIR = Limit("codes", 10, HOUR_S)
+CODES_OF_USER = Limit("codes-user", 30, DAY_S)
+"""Of a million codes three are good: whoever has the password may not go through them."""
 
 
 class Attempts:
@@ -82,20 +86,51 @@ class Attempts:
     def sign_in(
         self, connection: psycopg.Connection[Any], origin: str, email: str, user_id: UUID | None
     ) -> None:
-        """One more attempt to sign in; raises ApiError 429. Unknown addresses count as known."""
+        """One more attempt to sign in; raises ApiError 429. Unknown addresses count as known.
+
+        However an address is written, it is one: else each writing would be another ten guesses.
+        """
+        address = comparable(email)
         connection.execute(_TIDY, [KEPT_S])
         self.count(connection, ORIGIN, origin)
-        self.count(connection, PAIR, origin, email)
-        wait_s = self._over(connection, ACCOUNT, email)
+        self.count(connection, PAIR, origin, address)
+        wait_s = self._over(connection, ACCOUNT, address)
         if wait_s and not self._known(connection, origin, user_id):
             raise _too_many(wait_s)
+
+    def second_step(self, connection: psycopg.Connection[Any], origin: str, user_id: UUID) -> None:
+        """One more code of somebody who has shown the first factor; raises ApiError 429."""
+        self.count(connection, CODES_OF_PAIR, origin, str(user_id))
+        wait_s = self._over(connection, CODES_OF_USER, str(user_id))
+        if wait_s and not self._known(connection, origin, user_id):
+            raise _too_many(wait_s)
+
+    def proven(self, connection: psycopg.Connection[Any], origin: str, user_id: UUID) -> None:
+        """What was shown was right: it does not count against who does much in an hour."""
+        user = str(user_id)
+        connection.execute(
+            "DELETE FROM attempt WHERE name = %s", [self._name(CODES_OF_PAIR, origin, user)]
+        )
+        connection.execute(
+            "UPDATE attempt SET count = greatest(count - 1, 0) WHERE name = %s",
+            [self._name(CODES_OF_USER, user)],
+        )
 
     def succeeded(
         self, connection: psycopg.Connection[Any], origin: str, email: str, user_id: UUID
     ) -> None:
         """The attempt was good: its pair is forgotten, its origin is known from now on."""
-        connection.execute("DELETE FROM attempt WHERE name = %s", [self._name(PAIR, origin, email)])
-        names = [self._name(ORIGIN, origin), self._name(ACCOUNT, email)]
+        address = comparable(email)
+        pairs = [
+            self._name(PAIR, origin, address),
+            self._name(CODES_OF_PAIR, origin, str(user_id)),
+        ]
+        connection.execute("DELETE FROM attempt WHERE name = ANY(%s)", [pairs])
+        names = [
+            self._name(ORIGIN, origin),
+            self._name(ACCOUNT, address),
+            self._name(CODES_OF_USER, str(user_id)),
+        ]
         connection.execute(
             "UPDATE attempt SET count = greatest(count - 1, 0) WHERE name = ANY(%s)", [names]
         )
