@@ -60,6 +60,8 @@ from query_api.roles import routes as role_routes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from prometheus_client import CollectorRegistry
+
     from command_api.front.protocol import Endpoint
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
@@ -199,17 +201,9 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
     app.state.scrapes = Flights(keep_s=SCRAPE_KEPT_S)
-    app.state.metrics = registry_with(
-        LedgerMetrics(
-            gateway.spool,
-            lambda: gateway.healthy,
-            lambda: gateway.calls.idempotency.replies_not_kept,
-        )
-    )
+    app.state.metrics = _metrics_of(gateway, slices)
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
-    app.state.metrics.register(gateway.limits.metrics())
-    app.state.metrics.register(slices.mail_metrics)
     app.state.catalog = Catalog(
         gateway.registry,
         gateway.router,
@@ -232,6 +226,19 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         app.include_router(router, dependencies=checks)
     add_docs_page(app)
     return app
+
+
+def _metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
+    found = registry_with(
+        LedgerMetrics(
+            gateway.spool,
+            lambda: gateway.healthy,
+            lambda: gateway.calls.idempotency.replies_not_kept,
+        )
+    )
+    found.register(gateway.limits.metrics())
+    found.register(slices.mail_metrics)
+    return found
 
 
 def allow_origins(app: GatewayApp, origins: list[str]) -> None:

@@ -66,6 +66,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }
 """What each operation is: its summary, its members, those of them that are required."""
 ERRORS = {
+    303: "the browser goes on there",
     400: "the request cannot be used",
     401: "the API key, or the session, is not known or good no more",
     402: "the credits are not there",
@@ -77,6 +78,7 @@ ERRORS = {
     422: "a parameter is of the wrong form, or this Idempotency-Key came with another body",
     429: "more than is allowed in a time; Retry-After says when to try again",
     500: "a defect",
+    501: "whoever runs the gateway has not set this up",
     502: "the provider failed",
     503: "what is needed is away or busy; Retry-After says when to try again",
     504: "the provider took too long",
@@ -104,6 +106,24 @@ OWN: dict[str, tuple[int, ...]] = {
     "DELETE /user/api-keys/{key_id}": (409,),
     "POST /admin/limit": (404,),
     "POST /admin/roles/update": (404,),
+    "POST /auth": (401, 403, 409, 429, 501),
+    "POST /auth/login/exchange": (401, 429),
+    "POST /auth/login/second-step": (401, 429),
+    "GET /auth/oidc/{provider}/start": (303, 404, 429, 501),
+    "GET /auth/oidc/{provider}/callback": (303, 401, 403, 404, 409, 429, 501),
+    **dict.fromkeys(
+        (
+            *("POST /auth/totp", "DELETE /auth/totp", "POST /auth/totp/confirm"),
+            *("POST /auth/totp/recovery-codes", "DELETE /auth/identities/{provider}"),
+            "DELETE /auth/passkeys/{passkey_id}",
+        ),
+        (409, 429),
+    ),
+    **dict.fromkeys(
+        (f"POST /auth/passkeys/{each}" for each in ("register", "register/options")), (429, 501)
+    ),
+    "POST /auth/passkeys/login": (401, 429, 501),
+    "POST /auth/passkeys/login/options": (429, 501),
     "POST /auth/register": (429,),
     "POST /create": (429,),
     "POST /auth/login": (401, 429),

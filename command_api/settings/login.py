@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from command_api.settings.group import Group
 
@@ -57,3 +57,14 @@ class LoginSettings(Group):
         alias="GATEWAYZ_PRIVY_JWKS_URL",
         description="Where Privy publishes that key, in the place of the key itself.",
     )
+
+    @field_validator("privy_verification_key")
+    @classmethod
+    def _is_a_key(cls, text: str | None) -> str | None:
+        """Raises ValueError for a key that is none: at the start, not at the first sign-in."""
+        if text is not None:
+            # Most verbs need no keys, and what reads them takes a moment to load.
+            from providers.login.tokens import OneKey
+
+            OneKey(text)
+        return text

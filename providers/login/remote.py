@@ -29,7 +29,6 @@ class Remote:
         """Nothing is connected yet."""
         self._reply_s = reply_s
         self._client = httpx.AsyncClient(
-            follow_redirects=False,
             timeout=reply_s,
             # What is not compressed cannot grow while it is read.
             headers={"accept": "application/json", "accept-encoding": "identity"},

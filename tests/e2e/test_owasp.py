@@ -161,6 +161,12 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
         "GET /audit": [{"params": {"user_id": user}}, {"params": {"user_id": "all"}}],
         "GET /user/api-keys/audit-logs": [{"params": {"key_id": key}}],
         "DELETE /auth/sessions/{session_id}": [{"path": {"session_id": victim.session}}],
+        **{
+            f"{method} /auth/passkeys/{{passkey_id}}": [
+                {"path": {"passkey_id": victim.session}, "json": {"name": "mine"}}
+            ]
+            for method in ("PUT", "DELETE")
+        },
         "PUT /user/api-keys/{key_id}": [
             {"path": {"key_id": key}, "json": {"key_name": "mine"}},
             {"path": {"key_id": key}, "json": {"is_active": False}},
@@ -384,14 +390,19 @@ def test_api4_each_request_is_bounded(
         if "requestBody" in documented[route.path_format][method.lower()]
     ]
     assert len(reading) >= 14
-    with gateway.client(admin) as client:
+    person = Person(gateway)
+    person.register()
+    token = person.login()["access_token"]
+    with gateway.client(admin) as client, person.client as signed_in:
         for method, path in reading:
             url = re.sub(r"{[^}]*}", user.key_id, path)
-            got = client.request(method, url, content=b'{"a": "%b"}' % (b"x" * 600_000))
+            asking = signed_in if path.startswith("/auth") else client
+            got = asking.request(method, url, content=b'{"a": "%b"}' % (b"x" * 600_000))
             assert got.status_code == 413, (method, path, got.text)
-            got = client.request(method, url, content=b"[" * 10_000)
+            got = asking.request(method, url, content=b"[" * 10_000)
             assert got.status_code == 400, (method, path, got.text)
-            assert drip(gateway, method, url, admin.api_key).startswith(b"HTTP/1.1 408"), path
+            shown = token if path.startswith("/auth") else admin.api_key
+            assert drip(gateway, method, url, shown).startswith(b"HTTP/1.1 408"), path
     with gateway.client(user) as client:
         for path in ("/user/credit-transactions", "/audit", "/user/api-keys/audit-logs"):
             assert client.get(path, params={"limit": 10**9}).status_code == 422

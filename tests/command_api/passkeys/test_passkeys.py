@@ -214,6 +214,37 @@ def test_a_counter_that_goes_back_is_a_copy(ann: Person) -> None:
     enter(ann, device.get(ask(ann)))
 
 
+def test_copies_that_show_one_count_at_once_open_one_session(
+    ann: Person, gateway: RunningGateway
+) -> None:
+    """All have read the counter before one of them moves it (rule: access)."""
+    device = Authenticator(ORIGIN, counts=5)
+    add(ann, device)
+    shown = []
+    for _ in range(4):
+        device.counts = 5
+        shown.append(device.get(ask(ann)))
+
+    def show(credential: dict[str, Any]) -> int:
+        url, body = gateway.url + "/auth/passkeys/login", {"credential": credential}
+        return httpx.post(url, json=body, timeout=TIMEOUT_S).status_code
+
+    def all_wait() -> bool:
+        with gateway.database.connect_as_owner() as looking:
+            row = looking.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+        return row is not None and row[0] == len(shown)
+
+    with ThreadPoolExecutor(4) as pool:
+        with gateway.database.connect() as connection, connection.transaction():
+            connection.execute("SELECT FROM passkey FOR UPDATE")
+            found = [pool.submit(show, each) for each in shown]
+            eventually(all_wait)
+        assert sorted(each.result() for each in found) == [200] + [401] * 3
+
+
 def test_another_users_passkey_opens_that_users_account(
     ann: Person, gateway: RunningGateway
 ) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
+from joserfc.jwk import ECKey
+
 from command_api.settings.all import GROUPS
 
+KEY = ECKey.generate_key("P-256").as_pem(private=False).decode().strip().replace("\n", "\\n")
 READ = {
     "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
     "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
+    "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,  # A public key, in one line as environments have it.
 }
 """Texts that are read when they are set."""
 
