@@ -66,7 +66,6 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }
 """What each operation is: its summary, its members, those of them that are required."""
 ERRORS = {
-    303: "the browser goes on there",
     400: "the request cannot be used",
     401: "the API key, or the session, is not known or good no more",
     402: "the credits are not there",

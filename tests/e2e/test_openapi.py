@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 EXAMPLES = 6
 """For each route and caller, once of requests that fit and once of those that do not."""
 SERVER_ERROR = 500
-PASSING = {"projection_lagging"}
+PASSING = {
+    "projection_lagging",
+    *("passkeys_not_set_up", "privy_not_set_up", "login_not_set_up"),
+}
 """503s that say nothing but that this machine is busy."""
 
 

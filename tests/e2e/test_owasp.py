@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -393,7 +394,7 @@ def test_api4_each_request_is_bounded(
     person = Person(gateway)
     person.register()
     token = person.login()["access_token"]
-    with gateway.client(admin) as client, person.client as signed_in:
+    with gateway.client(admin) as client, closing(person.client) as signed_in:
         for method, path in reading:
             url = re.sub(r"{[^}]*}", user.key_id, path)
             asking = signed_in if path.startswith("/auth") else client
