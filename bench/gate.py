@@ -35,6 +35,8 @@ from projections.hosting.install import migrate_all
 from tests.servers.provide import redis_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from event_store.postgres.database import Database
 
 PORT = 9814
@@ -52,6 +54,8 @@ QUOTAS = (
 )
 QUOTA = 10**17
 WARM_UP = 200
+CPU_TURNS, CPU_CALLS = 5, 200
+SERVING = "worker"
 SECRET = b"a secret of the benchmark's, long enough"
 SEED = """
 INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, position)
@@ -87,7 +91,8 @@ class Caller:
             words = ("--unit", unit, "--window", window, "--limit", str(QUOTA))
             verb(environment, "quota", "set", option, scopes[option], *words)
         self.name, self._key = name, made["api_key"]
-        self.took = list[float]()
+        self.took, self.cpu = list[float](), list[float]()
+        """Seconds of a call, and of CPU a call in each turn."""
 
     async def connect(self) -> None:
         """One connection for all calls."""
@@ -108,6 +113,27 @@ class Caller:
         assert told.startswith(b"HTTP/1.1 200"), body
 
 
+def cpu_s(home: str, supervisor: int) -> float:
+    """CPU that the serving process and the database have taken; other work takes nothing of it."""
+    found: dict[int, tuple[int, str, float]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        ticks = int(fields[11]) + int(fields[12])
+        found[int(folder.name)] = (int(fields[1]), command, ticks / os.sysconf("SC_CLK_TCK"))
+    database = {pid for pid, (_, command, _) in found.items() if f"{home}/postgres" in command}
+    return sum(
+        took
+        for pid, (parent, command, took) in found.items()
+        if pid in database
+        or parent in database
+        or (parent == supervisor and f"\0{SERVING}\0" in command)
+    )
+
+
 def calls(redis: str | None, count: int) -> None:
     """What each kind of caller waits for a call, and what that is above the free one."""
     with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
@@ -125,7 +151,7 @@ def calls(redis: str | None, count: int) -> None:
                 Caller(environment, "quotas", limits=False, quotas=True),
                 Caller(environment, "both", limits=True, quotas=True),
             ]
-            uvloop.run(take_turns(callers, count))
+            uvloop.run(take_turns(callers, count, lambda: cpu_s(home, served.pid)))
             subprocess.run(
                 [str(PROGRAM), "ledger", "verify"],
                 env=environment,
@@ -140,15 +166,19 @@ def calls(redis: str | None, count: int) -> None:
         more = statistics.median(mine - bare for mine, bare in zip(each.took, free, strict=True))
         p50 = statistics.median(each.took)
         where = "with Redis" if redis else "without Redis"
+        cpu = statistics.median(each.cpu)
         print(
-            f"| {each.name}, {where} | {p50 * 1e3:.2f} ms | "
-            f"+{(p50 - statistics.median(free)) * 1e6:,.0f} µs | {more * 1e6:+,.0f} µs |",
+            f"| {each.name}, {where} | {p50 * 1e3:.2f} ms | {more * 1e6:+,.0f} µs | "
+            f"{cpu * 1e6:,.0f} µs | {(cpu - statistics.median(callers[0].cpu)) * 1e6:+,.0f} µs |",
             flush=True,
         )
 
 
-async def take_turns(callers: list[Caller], count: int) -> None:
-    """One call each, again and again; the order moves on, so that nobody is always second."""
+async def take_turns(callers: list[Caller], count: int, cpu: Callable[[], float]) -> None:
+    """One call each, again and again; the order moves on, so that nobody is always second.
+
+    Then some calls of each in a row, for their CPU.
+    """
     for each in callers:
         await each.connect()
         for _ in range(WARM_UP):
@@ -158,6 +188,13 @@ async def take_turns(callers: list[Caller], count: int) -> None:
         first = number % len(callers)
         for each in callers[first:] + callers[:first]:
             await each.call()
+    for _ in range(CPU_TURNS):
+        for each in callers:
+            kept, before = list(each.took), cpu()
+            for _ in range(CPU_CALLS):
+                await each.call()
+            each.cpu.append((cpu() - before) / CPU_CALLS)
+            each.took = kept
 
 
 def key_of(number: int) -> bytes:
@@ -225,8 +262,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys in the table")
     parser.add_argument("--look-ups", type=int, default=5_000, help="keys that are looked up")
     arguments = parser.parse_args()
-    print("| | p50 | above the free caller's p50 | median of the differences in turn |")
-    print("|---|--:|--:|--:|", flush=True)
+    print("| | p50 | above the free caller in turn | CPU of a call | more of it |")
+    print("|---|--:|--:|--:|--:|", flush=True)
     calls(None, arguments.calls)
     with (
         tempfile.TemporaryDirectory(prefix="gw-bench-") as folder,
