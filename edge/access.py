@@ -120,8 +120,8 @@ class Needs:
         """A dependency: the caller. Raises ApiError 401, 403, 429 or 503."""
         authenticate: Authenticate = request.app.state.authenticate
         proxies: Proxies = request.app.state.proxies
-        shown, origin = header_of(request.scope, b"authorization"), proxies.origin_of(request.scope)
-        caller = await authenticate(shown, origin)
+        authorization = header_of(request.scope, b"authorization")
+        caller = await authenticate(authorization, proxies.origin_of(request.scope))
         admit_request(caller, self.permission, request.scope, proxies)
         return caller
 
