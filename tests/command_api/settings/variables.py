@@ -11,14 +11,17 @@ from command_api.settings.all import GROUPS
 
 KEY = ECKey.generate_key("P-256").as_pem(private=False).decode().strip().replace("\n", "\\n")
 """A public key, in one line as environments have it."""
+READ = {
+    "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
+    "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
+}
+"""Texts that are read when they are set."""
 
 
 def other_value(field: Any) -> Any:
     """A value that a field accepts and that is not its default."""
-    if field.alias == "GATEWAYZ_TRUSTED_PROXIES":
-        return "10.0.0.0/8, 2001:db8::1"  # A text that is read when it is set.
-    if field.alias == "GATEWAYZ_PRIVY_VERIFICATION_KEY":
-        return KEY  # The same.
+    if field.alias in READ:
+        return READ[field.alias]
     default, choices = field.default, get_args(field.annotation)
     if choices and all(isinstance(each, str) for each in choices):
         return next(each for each in choices if each != default)
