@@ -10,10 +10,10 @@ from joserfc.jwk import ECKey
 from command_api.settings.all import GROUPS
 
 KEY = ECKey.generate_key("P-256").as_pem(private=False).decode().strip().replace("\n", "\\n")
+"""A public key, in one line as environments have it."""
 READ = {
     "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
-    "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
-    "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,  # A public key, in one line as environments have it.
+    "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
 }
 """Texts that are read when they are set."""
 
