@@ -398,6 +398,14 @@ CHECKS = {
             function("ledger_append", "ledger_append_bound"),
         ),
     ),
+    "0061_prune_quota_windows": Check(
+        (no_table("quota_pruned"),),
+        (
+            table("quota_pruned", may="SELECT, UPDATE", never="DELETE"),
+            table("quota_window", may="SELECT, INSERT, UPDATE, DELETE"),
+            "to_regclass('quota_window_begins_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
