@@ -15,12 +15,15 @@ import typer
 from command_api.cli.base import (
     MISTAKE,
     NOT_CHECKED,
+    SHOWN,
     Home,
     Json,
+    Shown,
     fail,
     instant,
     opened_to_read,
     show,
+    shown_of,
 )
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
@@ -111,13 +114,14 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
 @keys.command("list")
 def key_list(
     user: Annotated[str, typer.Option(help="Id or address of the user.")],
+    limit: Shown = SHOWN,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Print a user's keys, oldest first, one a line."""
     with opened_to_read(home) as (settings, database):
         found = read_keys(database, find_user(database, place_of_secret(settings), user))
-    for each in found:
+    for each in shown_of(found, limit):
         if as_json:
             show(each, as_json=True)
         else:
