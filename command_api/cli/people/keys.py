@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from command_api.cli.base import (
-    MISTAKE,
-    NOT_CHECKED,
     SHOWN,
     Home,
     Json,
@@ -25,11 +20,11 @@ from command_api.cli.base import (
     show,
     shown_of,
 )
+from command_api.cli.people.scan import key_scan
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
 from command_api.identity.key_orders import MAX_REQUESTS, NewKey
 from command_api.identity.known_users import find_key, find_user
-from command_api.identity.leaks import files_below, leaks_in
 from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, ENTRIES_MAX, MODELS, PROVIDERS, REFERRERS, SCOPES
 from domain.identity.key_format import Environment
@@ -39,12 +34,10 @@ from event_store.ids import to_iso
 from query_api.api_keys.queries import read_key, read_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import BinaryIO
-
     from command_api.identity.key_orders import Written
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
+keys.command("scan")(key_scan)
 
 GRACE_HOURS_MAX = 8_760.0
 """A year: longer than that the old writing of a key need not open."""
@@ -239,53 +232,6 @@ def key_revoke(
     """Revoke a key; running gateways refuse it at once."""
     with commands_of(home) as (known, _):
         show({"key_id": known.revoke_key(key, reason), "status": "revoked"}, as_json=as_json)
-
-
-@keys.command("scan")
-def key_scan(
-    paths: Annotated[list[str], typer.Argument(help="Files and folders; - is standard input.")],
-    unchecked: Annotated[
-        bool, typer.Option(help="Also what has the form of a key and a wrong checksum.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Look for leaked keys in files, offline; never prints one.
-
-    Exit 1 where there is any, 3 where something could not be read.
-    """
-    status = 0
-    for file, opened_file in _opened(paths):
-        try:
-            with opened_file() as stream:
-                for leak in leaks_in(stream):
-                    if not leak.checked and not unchecked:
-                        continue
-                    status = status or MISTAKE
-                    if as_json:
-                        show({"file": file, **asdict(leak)}, as_json=True)
-                    else:
-                        doubt = "" if leak.checked else " (its checksum is wrong)"
-                        sys.stdout.write(f"{file}:{leak.line}: {leak.masked}{doubt}\n")
-        except OSError as error:
-            sys.stderr.write(f"gatewayz: {file} cannot be read: {error.strerror}\n")
-            status = NOT_CHECKED
-    raise typer.Exit(status)
-
-
-def _open(file: Path) -> BinaryIO:
-    return file.open("rb")
-
-
-def _opened(
-    paths: list[str],
-) -> Iterator[tuple[str, Callable[[], AbstractContextManager[BinaryIO]]]]:
-    """What to look through, by name, and how it is opened; folders that cannot be are told."""
-    for path in paths:
-        if path == "-":
-            yield path, lambda: nullcontext(sys.stdin.buffer)
-            continue
-        for file in files_below(Path(path)):
-            yield str(file), partial(_open, file)
 
 
 def _tell(made: Written, *, as_json: bool) -> None:
