@@ -406,6 +406,10 @@ CHECKS = {
             "to_regclass('quota_window_begins_idx') IS NOT NULL",
         ),
     ),
+    "0062_quota_room": Check(
+        (no_function("require_quota_room"),),
+        (function("require_quota_room", "quota_room"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
