@@ -227,7 +227,9 @@ def progress_bar(said: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    console = Console(stderr=True)
+    quiet = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task(said, total=None)
 
         def report(done: int, total: int) -> None:
