@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 import psycopg
@@ -32,11 +32,14 @@ from projections.engine.sinks.port import ProjectionMovedError, SinkUnavailableE
 from providers.inference.registry.providers_file import ProvidersFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from event_store.postgres.database import Database
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of the data (or GATEWAYZ_HOME).")]
+SHOWN, SHOWN_MAX = 1_000, 10_000
+"""Lines that a verb prints of a list, unless it is told otherwise, and at most."""
+Shown = Annotated[int, typer.Option("--limit", min=1, max=SHOWN_MAX, help="At most so many lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 NOT_MIGRATED = (
@@ -83,7 +86,16 @@ NOT_CHECKED = 3
 """Exit status of a reading verb that could not look at what it was asked about."""
 
 
+T = TypeVar("T")
 DAY_CHARACTERS = len("2027-01-01")
+
+
+def shown_of(lines: Sequence[T], limit: int) -> Sequence[T]:
+    """The first lines of a list; how many are left out is said on standard error."""
+    if len(lines) > limit:
+        more = len(lines) - limit
+        sys.stderr.write(f"gatewayz: {more} lines more are left out: give a higher --limit\n")
+    return lines[:limit]
 
 
 def fail(message: str, status: int = MISTAKE) -> NoReturn:
@@ -215,7 +227,9 @@ def progress_bar(said: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    console = Console(stderr=True)
+    quiet = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task(said, total=None)
 
         def report(done: int, total: int) -> None:

@@ -11,14 +11,17 @@ from uuid import UUID
 import typer
 
 from command_api.cli.base import (
+    SHOWN,
     Home,
     Json,
+    Shown,
     fail,
     instant,
     opened,
     opened_to_read,
     progress_bar,
     show,
+    shown_of,
     telling,
 )
 from command_api.composition import vault_of
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Rate limits.")
 ACTOR = "operator:cli"
-SHOWN, SHOWN_MAX = 100, 10_000
-"""Lines of a simulation."""
 
 Key = Annotated[str | None, typer.Option("--key", help="A key's id, or the key itself.")]
 User = Annotated[str | None, typer.Option("--user", help="Id or address of a user.")]
@@ -151,9 +152,7 @@ def limit_simulate(
     since: Annotated[str, typer.Option("--from", help="Begin: a day (UTC), or an instant.")],
     until: Annotated[str, typer.Option("--to", help="End, which is left out itself.")],
     limits: LimitsFile,
-    limit: Annotated[
-        int, typer.Option(min=1, max=SHOWN_MAX, help="At most so many lines.")
-    ] = SHOWN,
+    limit: Shown = SHOWN,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -191,11 +190,11 @@ def limit_simulate(
 
 
 @app.command("list")
-def limit_list(home: Home = None, as_json: Json = False) -> None:
+def limit_list(limit: Shown = SHOWN, home: Home = None, as_json: Json = False) -> None:
     """Print the limits in force, one a line: the system's, organisations', users', keys'."""
     with opened_to_read(home) as (_, database):
         found = [each.shown() for each in list_limits(database)]
-    for each in found:
+    for each in shown_of(found, limit):
         if as_json:
             show(each, as_json=True)
         else:

@@ -24,7 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, key_scan, keys, organisations, roles, second_factors
+from command_api.cli.people import audit, keys, organisations, roles, second_factors
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -64,7 +64,6 @@ app = typer.Typer(
 )
 users.users.command("reset-second-factors")(second_factors.reset)
 app.add_typer(users.users, name="user")
-keys.keys.command("scan")(key_scan.key_scan)
 app.add_typer(keys.keys, name="key")
 app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")

@@ -9,7 +9,16 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, opened, opened_to_read, show
+from command_api.cli.base import (
+    SHOWN,
+    Home,
+    Json,
+    Shown,
+    opened,
+    opened_to_read,
+    show,
+    shown_of,
+)
 from command_api.composition import place_of_secret, vault_of
 from command_api.identity.known_users import show_user
 from command_api.identity.users import Users
@@ -106,6 +115,7 @@ def quota_remove(
 def quota_list(
     key: Key = None,
     user: User = None,
+    limit: Shown = SHOWN,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -120,7 +130,7 @@ def quota_list(
             account = show_user(database, place_of_secret(settings), user or "")["account_id"]
             with database.connect() as connection:
                 found = read_quotas(connection, UUID(account))
-    for each in found:
+    for each in shown_of(found, limit):
         if as_json:
             show(_told(each), as_json=True)
         else:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from command_api.settings import Settings
 from command_api.settings.files import connections_with, upstream_connections
 from event_store.append.spool import Spool
 from event_store.append.sweeper import Sweeper
+from event_store.beside.quotas import prune_windows
 from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_uuid7
 from event_store.log.pruned_keys import prune_keys
@@ -48,6 +50,8 @@ GC_THRESHOLD_OF_BATCHES = 200_000
 BACKGROUND_NICENESS = 19
 ORPHAN_GRACE_S = 2
 RETRY_S = 1.0
+PRUNE_WINDOWS_S = 3_600.0
+"""Time between two prunings of the windows of quotas."""
 
 
 def watch_supervisor(pipe: int, orphaned: Callable[[], None]) -> None:
@@ -139,6 +143,7 @@ async def keep_sweeping(settings: Settings, database: Database, stop: threading.
     """Resolve what dead processes left and forget old keys, until told to stop; never raises."""
     owner_id = new_uuid7()
     keys_kept = timedelta(days=settings.kept_replies.idempotency_key_days)
+    windows_kept, windows_due = timedelta(days=settings.limits.quota_window_days), 0.0
     while not stop.is_set():
         committer = committer_of(settings, database, owner_id)
         sweeper = Sweeper(
@@ -152,6 +157,9 @@ async def keep_sweeping(settings: Settings, database: Database, stop: threading.
             while not stop.is_set():
                 await sweeper.sweep()
                 await prune_keys(database, keys_kept)
+                if time.monotonic() >= windows_due:
+                    await prune_windows(database, windows_kept)
+                    windows_due = time.monotonic() + PRUNE_WINDOWS_S
                 await asyncio.to_thread(stop.wait, settings.leases.sweep_interval_s)
         except (psycopg.Error, LedgerUnavailableError) as error:
             logger.warning("the sweep is put off: %s", error)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.quotas.commands import check_room
-from domain.identity.api_keys import KeyChangedError
 from domain.identity.given_requests import (
     NOTHING,
     Holding,
@@ -38,10 +37,6 @@ _OF_KEY = """
 SELECT q.unit, q.period, q.quota_limit, greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0)
 FROM quota q LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
 WHERE q.account_id = %s AND q.scope_id = %s AND q.scope_kind = 'key' AND NOT q.removed
-"""
-_FITS = """
-SELECT q.quota_limit >= coalesce(w.used + w.held, 0) AS fits FROM quota q
-LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch' WHERE q.quota_id = %s
 """
 
 
@@ -155,8 +150,8 @@ def _holding(connection: psycopg.Connection[Any], account_id: UUID, key_id: UUID
 
 
 def _check_fits(quota_id: UUID, cursor: Cursor[DictRow]) -> None:
-    """Under the lock of the append: nothing is given that a call has used at this moment."""
-    row = cursor.execute(_FITS, [quota_id]).fetchone()
-    if row is None or not row["fits"]:
-        message = "the key that asks used its requests at this moment: try again"
-        raise KeyChangedError(message)
+    """Under the lock of the append: nothing is given that a call has used at this moment.
+
+    The save is one message, so the database must refuse it: its answer comes too late.
+    """
+    cursor.execute("SELECT require_quota_room(%s)", [quota_id])

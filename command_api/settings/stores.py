@@ -60,7 +60,7 @@ class RedisSettings(Group):
 
 
 class LimitSettings(Group):
-    """Rate limits: how long Redis may take, and how often the log hears of refusals."""
+    """Rate limits: how long Redis may take, how often the log hears of refusals; old quotas."""
 
     redis_timeout_s: float = Field(
         0.01,
@@ -74,6 +74,13 @@ class LimitSettings(Group):
         ge=1,
         alias="GATEWAYZ_LIMITS_REFUSALS_INTERVAL_S",
         description="Time that one event counts the refusals of a scope for, seconds.",
+    )
+    quota_window_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        alias="GATEWAYZ_QUOTA_WINDOW_DAYS",
+        description="How long what quotas counted is kept once its day or month has ended, days.",
     )
 
 

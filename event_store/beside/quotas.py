@@ -6,6 +6,7 @@ Reads the inline state of the append. `used + held` is never above the limit: wh
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.quotas.book import shown
@@ -17,8 +18,32 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from event_store.postgres.database import Database
+
 QUOTAS_MAX = 1_000
 """Most quotas that one reading gives."""
+
+
+PRUNE_ROWS_MAX = 2_000
+"""Windows forgotten in one transaction."""
+PRUNE_BATCHES_MAX = 100
+"""Transactions of one pruning."""
+PRUNE_STATEMENT_S = 10.0
+MONTH_AT_MOST = timedelta(days=32)
+"""No window is longer, in whatever zone."""
+_PRUNE = """
+WITH gone AS (
+  DELETE FROM quota_window w USING (
+    SELECT quota_id, begins FROM quota_window
+    WHERE begins > 'epoch' AND begins < %(before)s AND held = 0
+    ORDER BY begins LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  ) old WHERE w.quota_id = old.quota_id AND w.begins = old.begins
+  RETURNING 1
+), moved AS (
+  UPDATE quota_pruned SET before = %(before)s
+  WHERE before < %(before)s AND EXISTS (SELECT FROM gone)
+)
+SELECT count(*) FROM gone"""
 
 
 class QuotaNow(NamedTuple):
@@ -118,3 +143,26 @@ def quota_numbered(connection: psycopg.Connection[Any], number: int) -> QuotaNow
     """The quota that a refusal names, unless it was removed since."""
     row = connection.execute(BY_NUMBER, [number]).fetchone()
     return None if row is None else quota_of(row)
+
+
+async def prune_windows(database: Database, keep: timedelta) -> int:
+    """Forget the windows of days and months that ended so long ago; returns how many.
+
+    Those on which a hold still lies stay, and so does the only window of `total`. How far it went
+    stands in the database, so that a replay knows which windows may be gone. Raises psycopg.Error.
+    """
+    pruned = 0
+    connection = await database.connect_async(statement_s=PRUNE_STATEMENT_S)
+    async with connection:
+        cursor = await connection.execute(
+            "SELECT date_trunc('day', booking_clock() - %s, 'UTC')", [keep + MONTH_AT_MOST]
+        )
+        row = await cursor.fetchone()
+        values = {"before": row and row[0], "limit": PRUNE_ROWS_MAX}
+        for _ in range(PRUNE_BATCHES_MAX):
+            found = await (await connection.execute(_PRUNE, values)).fetchone()
+            gone = int(found[0]) if found else 0
+            pruned += gone
+            if gone < PRUNE_ROWS_MAX:
+                break
+    return pruned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -63,6 +64,7 @@ def export(
     since: Since = None,
     until: Until = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many.")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +74,7 @@ def export(
     with _lines(home, user, action, since, until) as lines:
         if as_csv:
             sys.stdout.write(csv_of([COLUMNS]))
-        for each in lines:
+        for each in islice(lines, limit):
             if as_csv:
                 sys.stdout.write(csv_of([csv_row(each, None)]))
             else:

@@ -11,13 +11,17 @@ from uuid import UUID  # noqa: TC003 - typer reads annotations at run time.
 import typer
 
 from command_api.cli.base import (
+    SHOWN,
     Home,
     Json,
+    Shown,
     fail,
     instant,
     opened_to_read,
     show,
+    shown_of,
 )
+from command_api.cli.people.scan import key_scan
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
 from command_api.identity.key_orders import MAX_REQUESTS, NewKey
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from command_api.identity.key_orders import Written
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
+keys.command("scan")(key_scan)
 
 GRACE_HOURS_MAX = 8_760.0
 """A year: longer than that the old writing of a key need not open."""
@@ -107,13 +112,14 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
 @keys.command("list")
 def key_list(
     user: Annotated[str, typer.Option(help="Id or address of the user.")],
+    limit: Shown = SHOWN,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Print a user's keys, oldest first, one a line."""
     with opened_to_read(home) as (settings, database):
         found = read_keys(database, find_user(database, place_of_secret(settings), user))
-    for each in found:
+    for each in shown_of(found, limit):
         if as_json:
             show(each, as_json=True)
         else:

@@ -10,7 +10,9 @@ from uuid import UUID
 import pytest
 
 from command_api.quotas import commands as quota_commands
+from command_api.quotas import of_keys
 from command_api.quotas.commands import Quotas, Scope
+from domain.identity.given_requests import Holding
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
 from domain.quotas.windows import Window
 from tests.support.harness import running_gateway
@@ -222,3 +224,19 @@ def test_environments_are_told_with_their_limits(gateway: RunningGateway) -> Non
         "live": {"total_requests": 0, "total_max_requests": None, "key_count": 1},
         "test": {"total_requests": 2, "total_max_requests": 7, "key_count": 2},
     }
+
+
+def test_what_is_used_while_it_is_given_is_not_given(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at again where it is saved, and then neither key nor limit is (P10)."""
+    user = gateway.user()
+    small = made(gateway, user, "small", 2)
+    assert gateway.chat(small, {}).status_code == 200
+    stale = Holding(limit=2, left=2)
+    monkeypatch.setattr(of_keys, "_holding", lambda *_: stale)
+    got = asked(gateway, small, "POST", key_name="child", max_requests=2)
+    assert told(got) == (409, "key_changed")
+    assert list(figures(gateway, user)) == ["primary", "small"]
+    assert figures(gateway, user)["small"] == (2, 1, 1, 50.0)
+    assert gateway.chat(small, {}).status_code == 200

@@ -38,7 +38,7 @@ def test_limits_are_set_listed_and_cleared(
         def run(*words: str, status: int = 0) -> list[dict[str, Any]]:
             done = CliRunner().invoke(app, ["limit", *words, "--home", str(home), "--json"])
             assert done.exit_code == status, done.output
-            return [json.loads(line) for line in done.output.splitlines() if status == 0]
+            return [json.loads(line) for line in done.stdout.splitlines() if status == 0]
 
         _check(run, user)
 
@@ -64,6 +64,7 @@ def _check(run: Any, user: NewUser) -> None:
     run("set", "--system", "--concurrency", "9", "--tokens-per-hour", "1000000000000")
     listed = run("list")
     assert [each["scope"] for each in listed] == ["system", "user", "key"]
+    assert run("list", "--limit", "2") == listed[:2]
     assert listed[2] == {
         "scope": "key",
         "id": user.key_id,

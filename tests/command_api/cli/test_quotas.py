@@ -61,6 +61,12 @@ def test_quotas_are_set_listed_and_removed(run: Callable[..., Result]) -> None:
     assert listed[2]["resets_at"] is None
     assert (listed[0]["used"], listed[0]["held"], listed[0]["overrun"]) == (0, 0, 0)
     assert len(told(run("quota", "list", "--key", user["key_id"], "--json"))) == 2
+    few = run("quota", "list", "--key", user["key_id"], "--json", "--limit", "1")
+    assert len(few.stdout.splitlines()) == 1
+    assert "1 lines more are left out" in few.stderr
+    assert (
+        len(run("key", "list", "--user", user["user_id"], "--limit", "1").stdout.splitlines()) == 1
+    )
     lines = run("quota", "list", "--user", user["user_id"]).stdout.splitlines()
     assert "nano_usd" not in lines[1]
     assert "USD by month  used 0.000000000  held 0.000000000  of 2.500000000" in lines[1]

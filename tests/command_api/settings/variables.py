@@ -13,6 +13,7 @@ KEY = ECKey.generate_key("P-256").as_pem(private=False).decode().strip().replace
 """A public key, in one line as environments have it."""
 READ = {
     "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
+    "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
     "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
 }
 """Texts that are read when they are set."""

@@ -435,6 +435,18 @@ CHECKS = {
     "0055_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
+    "0061_prune_quota_windows": Check(
+        (no_table("quota_pruned"),),
+        (
+            table("quota_pruned", may="SELECT, UPDATE", never="DELETE"),
+            table("quota_window", may="SELECT, INSERT, UPDATE, DELETE"),
+            "to_regclass('quota_window_begins_idx') IS NOT NULL",
+        ),
+    ),
+    "0062_quota_room": Check(
+        (no_function("require_quota_room"),),
+        (function("require_quota_room", "quota_room"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 

@@ -37,6 +37,7 @@ def test_the_log_is_listed_and_exported(shell: Shell) -> None:
     ]
     assert shell.told("audit", "export") == whole
     assert shell.told("audit", "list", "--limit", "2") == whole[-2:]
+    assert shell.told("audit", "export", "--limit", "2") == whole[:2]
     of_ann = shell.told("audit", "list", "--user", "ann@example.com")
     assert [each["action"] for each in of_ann] == [
         *("user.registered", "api_key.created"),

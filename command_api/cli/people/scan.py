@@ -1,4 +1,4 @@
-"""`gatewayz key scan`: leaked keys in files, offline."""
+"""The verb that looks for leaked keys, offline."""
 
 from __future__ import annotations
 
