@@ -218,7 +218,7 @@ def _quota_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     )
     cursor.execute(
         "SELECT CASE WHEN bound THEN ledger_quota_close(account_id) "
-        "ELSE ledger_quota_unbind(account_id) END FROM credit_account WHERE account_id = %s",
+        "ELSE quota_unbind(account_id) END FROM credit_account WHERE account_id = %s",
         [fact["account_id"]],
     )
 

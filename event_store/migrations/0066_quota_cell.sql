@@ -235,7 +235,7 @@ BEGIN
 END $$;
 
 -- No quota binds an account any more: its holds name their windows themselves.
-CREATE FUNCTION ledger_quota_unbind(account uuid) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION quota_unbind(account uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM ledger_quota_close(account);
   UPDATE open_hold h SET quota_ids = n.quota_ids, quota_begins = n.quota_begins,
