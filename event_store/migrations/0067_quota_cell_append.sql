@@ -14,8 +14,8 @@ DROP FUNCTION ledger_hold;
 DROP FUNCTION ledger_quota_parts;
 DROP FUNCTION ledger_quota_extend;
 
--- The library's sum of such numbers is a numeric, which costs several times as much.
-CREATE AGGREGATE ledger_sum(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
+-- PostgreSQL's own sum of such numbers is a numeric, which costs several times as much.
+CREATE AGGREGATE bigint_sum(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
 
 -- The ids of the scopes of a call, which come one behind the other, and its account's.
 CREATE FUNCTION quota_scopes(account uuid, slot bytea) RETURNS uuid[] LANGUAGE plpgsql IMMUTABLE AS $$
@@ -180,8 +180,8 @@ BEGIN
       left_nano_usd = c.left_nano_usd - a.amount, held_requests = c.held_requests + a.requests,
       held_tokens = c.held_tokens + a.tokens, held_nano_usd = c.held_nano_usd + a.amount
     FROM (
-      SELECT e.slot, e.ix, count(*) AS requests, ledger_sum(e.tokens) AS tokens,
-        ledger_sum(e.amount) AS amount
+      SELECT e.slot, e.ix, count(*) AS requests, bigint_sum(e.tokens) AS tokens,
+        bigint_sum(e.amount) AS amount
       FROM unnest(kinds, ix, amounts, tokens, slots) AS e(kind, ix, amount, tokens, slot)
       WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.slot, e.ix
     ) a
@@ -668,8 +668,8 @@ BEGIN
       used_nano_usd = c.used_nano_usd + g.cost
     FROM (
       SELECT g.cell_id, count(*) AS holds, count(*) FILTER (WHERE g.kind = 3) AS calls,
-        ledger_sum(g.quota_tokens) AS held, ledger_sum(g.tokens) AS tokens,
-        ledger_sum(g.held) AS amount, ledger_sum(g.cost) AS cost
+        bigint_sum(g.quota_tokens) AS held, bigint_sum(g.tokens) AS tokens,
+        bigint_sum(g.held) AS amount, bigint_sum(g.cost) AS cost
       FROM gone g WHERE g.cell_id IS NOT NULL AND NOT g.home GROUP BY g.cell_id
     ) g WHERE c.cell_id = g.cell_id
   ), came AS (
@@ -682,9 +682,9 @@ BEGIN
       ends[e.ix]
     FROM entry e WHERE e.kind = 1
   ), moved AS (
-    SELECT m.ix, m.lot, ledger_sum(m.available) AS available, ledger_sum(m.held) AS held,
-      ledger_sum(m.settled) AS settled, ledger_sum(m.requests) AS requests, ledger_sum(m.tokens) AS tokens,
-      ledger_sum(m.amount) AS amount, ledger_sum(m.calls) AS calls, ledger_sum(m.used) AS used, ledger_sum(m.cost) AS cost
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests, bigint_sum(m.tokens) AS tokens,
+      bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
     FROM (
       SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled,
         1 AS requests, e.tokens, e.amount, 0 AS calls, 0::bigint AS used, 0::bigint AS cost
@@ -705,10 +705,10 @@ BEGIN
       held_tokens = a.held_tokens + m.tokens, held_nano_usd = a.held_nano_usd + m.amount,
       used_requests = a.used_requests + m.calls, used_nano_usd = a.used_nano_usd + m.cost,
       used_tokens = least(a.used_tokens + m.used, 4000000000000000000)
-    FROM (SELECT m.ix, ledger_sum(m.available) AS available, ledger_sum(m.held) AS held,
-      ledger_sum(m.settled) AS settled, ledger_sum(m.requests) AS requests,
-      ledger_sum(m.tokens) AS tokens, ledger_sum(m.amount) AS amount,
-      ledger_sum(m.calls) AS calls, ledger_sum(m.used) AS used, ledger_sum(m.cost) AS cost
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount,
+      bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
       FROM moved m GROUP BY m.ix) m
     WHERE a.account_id = accounts[m.ix]
     RETURNING m.ix, a.available
@@ -783,8 +783,8 @@ BEGIN
       convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, ends[e.ix]
     FROM entry e WHERE e.kind = 1
   ), moved AS (
-    SELECT m.ix, m.lot, ledger_sum(m.available) AS available, ledger_sum(m.held) AS held,
-      ledger_sum(m.settled) AS settled
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled
     FROM (
       SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
       FROM entry e WHERE e.kind = 1
@@ -797,8 +797,8 @@ BEGIN
   ), changed AS (
     UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
       settled = a.settled + m.settled
-    FROM (SELECT m.ix, ledger_sum(m.available) AS available, ledger_sum(m.held) AS held,
-      ledger_sum(m.settled) AS settled FROM moved m GROUP BY m.ix) m
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled FROM moved m GROUP BY m.ix) m
     WHERE a.account_id = accounts[m.ix]
     RETURNING m.ix, a.available
   ), taken AS (
@@ -866,10 +866,10 @@ BEGIN
       ORDER BY n.ix)
   INTO special, heads, ends, lots, homes, tolds, abroad
   FROM (
-    SELECT e.ix, ledger_sum(e.amount)
+    SELECT e.ix, bigint_sum(e.amount)
         FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need,
-      count(*) FILTER (WHERE e.kind = 1) AS holds, max(e.slot) AS slot, ledger_sum(e.slot) AS slots,
-      ledger_sum(e.tokens)
+      count(*) FILTER (WHERE e.kind = 1) AS holds, max(e.slot) AS slot, bigint_sum(e.slot) AS slots,
+      bigint_sum(e.tokens)
         FILTER (WHERE e.kind = 1 AND e.tokens BETWEEN 0 AND 1000000000000) AS tokens
     FROM unnest(ix, amounts, kinds, slots, tokens) AS e(ix, amount, kind, slot, tokens)
     GROUP BY e.ix
@@ -938,7 +938,7 @@ BEGIN
         bool_or(a.bound)
       INTO special, heads, ends, is_bound
       FROM (
-        SELECT e.ix, ledger_sum(e.amount)
+        SELECT e.ix, bigint_sum(e.amount)
         FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
         FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
       ) n

@@ -866,7 +866,7 @@ def test_what_quotas_counted_before_goes_on(
         connection.execute(
             "INSERT INTO events (originator_id, originator_version, topic, state) "
             "VALUES (%s, 1, 'quota.set.v1', %s)",
-            [quota, json.dumps(limit).encode()],
+            [quota, json.dumps(limit, separators=(",", ":")).encode()],
         )
         connection.execute(
             "INSERT INTO quota (quota_id, account_id, scope_kind, scope_id, unit, period, "
