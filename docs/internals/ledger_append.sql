@@ -14,9 +14,9 @@ CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[]
 AS $function$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[]; is_bound boolean;
-  found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[]; abroad boolean[];
-  chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
+  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[];
+  is_bound boolean; found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[];
+  abroad boolean[]; chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
   instant := booking_time();
@@ -387,13 +387,14 @@ BEGIN
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
       owner, instant, instant + make_interval(secs => ttl_s),
       CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]), e.tokens,
-      ends[e.ix]
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]),
+      e.tokens, ends[e.ix]
     FROM entry e WHERE e.kind = 1
   ), moved AS (
     SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
-      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests, bigint_sum(m.tokens) AS tokens,
-      bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls,
+      bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
     FROM (
       SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled,
         1 AS requests, e.tokens, e.amount, 0 AS calls, 0::bigint AS used, 0::bigint AS cost
@@ -556,7 +557,10 @@ BEGIN
       quotas := ledger_quota_parts(
         account, quota_scopes(account, slot), need, tokens, instant, NULL);
     END IF;
-    IF quotas.lacking IS NOT NULL THEN code := 13; figure := quotas.lacking; RETURN; END IF;
+    IF quotas.lacking IS NOT NULL THEN
+      PERFORM ledger_quota_come(account);
+      code := 13; figure := quotas.lacking; RETURN;
+    END IF;
     barred := ledger_barred_lots(account, 1, tokens, instant, NULL);
     barred_lots := barred.lots;
     spare := spare - barred.credits;
@@ -810,6 +814,26 @@ BEGIN
   DELETE FROM quota_cell WHERE account_id = account AND holds = 0;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.ledger_quota_come(account uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE cell bigint; many bigint;
+BEGIN
+  SELECT max(cell_id), count(*) INTO cell, many FROM quota_cell WHERE account_id = account AND live;
+  IF many <> 1 THEN RETURN; END IF;
+  UPDATE credit_account a SET home_id = c.cell_id, home_lot = c.lot_id, home_until = c.until,
+    lent_requests = c.left_requests, lent_tokens = c.left_tokens, lent_nano_usd = c.left_nano_usd,
+    held_requests = 0, held_tokens = 0, held_nano_usd = 0, used_requests = 0, used_tokens = 0,
+    used_nano_usd = 0, home_scopes = c.scopes, home_told = c.told
+  FROM quota_cell c
+  WHERE a.account_id = account AND a.home_id IS NULL AND c.cell_id = cell;
+  IF FOUND THEN
+    UPDATE quota_cell SET left_requests = 0, left_tokens = 0, left_nano_usd = 0
+    WHERE cell_id = cell;
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.ledger_barred_lots(account uuid, requests bigint, tokens bigint, instant timestamp with time zone, reserved uuid[], OUT lots uuid[], OUT credits bigint, OUT at_fault bigint, OUT lacking bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -897,7 +921,7 @@ BEGIN
     UPDATE quota_cell SET holds = holds + 1, left_requests = rooms[1] / 2,
       left_tokens = rooms[2] / 2, left_nano_usd = rooms[3] / 2
     WHERE cell_id = own;
-    PERFORM ledger_quota_come(account, own);
+    PERFORM ledger_quota_come(account);
     RETURN own;
   END IF;
   UPDATE quota_cell SET live = false WHERE cell_id = own;
@@ -910,26 +934,8 @@ BEGIN
   VALUES (account, lot, until, 1, rooms[1] / 2, rooms[2] / 2, rooms[3] / 2, slot,
     coalesce(ids, '{}'), coalesce(begins, '{}'), coalesce(units, '{}'), quota_told(ids, begins))
   RETURNING cell_id INTO cell;
-  PERFORM ledger_quota_come(account, cell);
+  PERFORM ledger_quota_come(account);
   RETURN cell;
-END $function$;
-
-CREATE OR REPLACE FUNCTION public.ledger_quota_come(account uuid, cell bigint)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  UPDATE credit_account a SET home_id = c.cell_id, home_lot = c.lot_id, home_until = c.until,
-    lent_requests = c.left_requests, lent_tokens = c.left_tokens, lent_nano_usd = c.left_nano_usd,
-    held_requests = 0, held_tokens = 0, held_nano_usd = 0, used_requests = 0, used_tokens = 0,
-    used_nano_usd = 0, home_scopes = c.scopes, home_told = c.told
-  FROM quota_cell c
-  WHERE a.account_id = account AND a.home_id IS NULL AND c.cell_id = cell AND NOT EXISTS (
-    SELECT FROM quota_cell o WHERE o.account_id = account AND o.live AND o.cell_id <> cell);
-  IF FOUND THEN
-    UPDATE quota_cell SET left_requests = 0, left_tokens = 0, left_nano_usd = 0
-    WHERE cell_id = cell;
-  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.lot_parts(ids uuid[], amounts bigint[])
@@ -1000,6 +1006,7 @@ BEGIN
       ORDER BY a.ord)
     WHERE call_id = call;
     UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = cell;
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   UPDATE open_hold SET amount = amount + need, version = version + 1,
     lot_ids = lot_ids || parts.ids, lot_amounts = lot_amounts || parts.amounts
@@ -1244,18 +1251,18 @@ BEGIN
         + CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END
     WHERE a.account_id = hold.account_id AND a.home_id = hold.cell_id;
     IF NOT FOUND THEN
-    UPDATE quota_cell c SET holds = c.holds - 1,
-      left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
-      left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
-      left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
-      held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
-      held_nano_usd = c.held_nano_usd - hold.amount,
-      used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
-      used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
-      used_nano_usd = c.used_nano_usd + u.nano_usd
-    FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
-      CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
-    WHERE c.cell_id = hold.cell_id;
+      UPDATE quota_cell c SET holds = c.holds - 1,
+        left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
+        left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
+        left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
+        held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
+        held_nano_usd = c.held_nano_usd - hold.amount,
+        used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+        used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
+        used_nano_usd = c.used_nano_usd + u.nano_usd
+      FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
+        CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
+      WHERE c.cell_id = hold.cell_id;
     END IF;
   ELSIF hold.cell_id IS NOT NULL OR hold.quota_ids IS NOT NULL THEN
     IF hold.cell_id IS NOT NULL THEN
@@ -1271,6 +1278,7 @@ BEGIN
     END IF;
     told := ledger_quota_resolve(
       hold, kind = 3, tokens, hold.amount - released - broken + beyond);
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
@@ -1358,7 +1366,7 @@ BEGIN
       greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
   )
   SELECT CASE WHEN max(m.overrun) > 0 THEN ',"quotas":[' || string_agg(
-    '{"quota_id":"' || m.id || '","begins":"' || to_char(m.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    '{"quota_id":"' || m.id || '","begins":"' || iso_instant(m.begins)
     || '","held":' || m.held || ',"used":' || m.used - m.overrun
     || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']' ELSE '' END
   INTO told FROM moved m;

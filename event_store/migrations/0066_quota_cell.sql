@@ -129,15 +129,17 @@ BEGIN
 END $$;
 
 -- The cell of an account comes home, where it is the only one that lends.
-CREATE FUNCTION ledger_quota_come(account uuid, cell bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_quota_come(account uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE cell bigint; many bigint;
 BEGIN
+  SELECT max(cell_id), count(*) INTO cell, many FROM quota_cell WHERE account_id = account AND live;
+  IF many <> 1 THEN RETURN; END IF;
   UPDATE credit_account a SET home_id = c.cell_id, home_lot = c.lot_id, home_until = c.until,
     lent_requests = c.left_requests, lent_tokens = c.left_tokens, lent_nano_usd = c.left_nano_usd,
     held_requests = 0, held_tokens = 0, held_nano_usd = 0, used_requests = 0, used_tokens = 0,
     used_nano_usd = 0, home_scopes = c.scopes, home_told = c.told
   FROM quota_cell c
-  WHERE a.account_id = account AND a.home_id IS NULL AND c.cell_id = cell AND NOT EXISTS (
-    SELECT FROM quota_cell o WHERE o.account_id = account AND o.live AND o.cell_id <> cell);
+  WHERE a.account_id = account AND a.home_id IS NULL AND c.cell_id = cell;
   IF FOUND THEN
     UPDATE quota_cell SET left_requests = 0, left_tokens = 0, left_nano_usd = 0
     WHERE cell_id = cell;
@@ -206,7 +208,7 @@ BEGIN
     UPDATE quota_cell SET holds = holds + 1, left_requests = rooms[1] / 2,
       left_tokens = rooms[2] / 2, left_nano_usd = rooms[3] / 2
     WHERE cell_id = own;
-    PERFORM ledger_quota_come(account, own);
+    PERFORM ledger_quota_come(account);
     RETURN own;
   END IF;
   UPDATE quota_cell SET live = false WHERE cell_id = own;
@@ -219,7 +221,7 @@ BEGIN
   VALUES (account, lot, until, 1, rooms[1] / 2, rooms[2] / 2, rooms[3] / 2, slot,
     coalesce(ids, '{}'), coalesce(begins, '{}'), coalesce(units, '{}'), quota_told(ids, begins))
   RETURNING cell_id INTO cell;
-  PERFORM ledger_quota_come(account, cell);
+  PERFORM ledger_quota_come(account);
   RETURN cell;
 END $$;
 

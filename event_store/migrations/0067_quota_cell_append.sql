@@ -96,8 +96,9 @@ END $$;
 -- Each quota of a hold is corrected to what was used. What lies beyond both its hold and the limit is
 -- overrun; on the quota of a lot a call uses no more than it holds there, where other lots pay too.
 -- What is told: nothing, where nothing is overrun.
-CREATE OR REPLACE FUNCTION ledger_quota_resolve(hold open_hold, settles boolean, tokens bigint, settled bigint)
-RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ledger_quota_resolve(
+  hold open_hold, settles boolean, tokens bigint, settled bigint
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE told text;
 BEGIN
   WITH part AS (
@@ -117,7 +118,7 @@ BEGIN
       greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
   )
   SELECT CASE WHEN max(m.overrun) > 0 THEN ',"quotas":[' || string_agg(
-    '{"quota_id":"' || m.id || '","begins":"' || to_char(m.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    '{"quota_id":"' || m.id || '","begins":"' || iso_instant(m.begins)
     || '","held":' || m.held || ',"used":' || m.used - m.overrun
     || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']' ELSE '' END
   INTO told FROM moved m;
@@ -160,8 +161,8 @@ BEGIN
   told_ := CASE WHEN told_ <> '' THEN told_ || tokens_ ELSE '' END;
 END $$;
 
--- As `ledger_quota_count`, of all holds of the chosen accounts in a batch, none of whose cells is at home
--- with them alone: the cells by the place of their scopes, what events of holds say, and the accounts
+-- As `ledger_quota_count`, of all holds of the chosen accounts in a batch, for which no cell at home
+-- does: the cells by the place of their scopes, what events of holds say, and the accounts
 -- of which one of the cells lacks; of those nothing is counted.
 CREATE FUNCTION ledger_quota_count_all(
   kinds smallint[], ix int[], accounts uuid[], amounts bigint[], tokens bigint[], slots int[],
@@ -273,7 +274,10 @@ BEGIN
       quotas := ledger_quota_parts(
         account, quota_scopes(account, slot), need, tokens, instant, NULL);
     END IF;
-    IF quotas.lacking IS NOT NULL THEN code := 13; figure := quotas.lacking; RETURN; END IF;
+    IF quotas.lacking IS NOT NULL THEN
+      PERFORM ledger_quota_come(account);
+      code := 13; figure := quotas.lacking; RETURN;
+    END IF;
     barred := ledger_barred_lots(account, 1, tokens, instant, NULL);
     barred_lots := barred.lots;
     spare := spare - barred.credits;
@@ -402,6 +406,7 @@ BEGIN
       ORDER BY a.ord)
     WHERE call_id = call;
     UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = cell;
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   UPDATE open_hold SET amount = amount + need, version = version + 1,
     lot_ids = lot_ids || parts.ids, lot_amounts = lot_amounts || parts.amounts
@@ -493,18 +498,18 @@ BEGIN
         + CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END
     WHERE a.account_id = hold.account_id AND a.home_id = hold.cell_id;
     IF NOT FOUND THEN
-    UPDATE quota_cell c SET holds = c.holds - 1,
-      left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
-      left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
-      left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
-      held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
-      held_nano_usd = c.held_nano_usd - hold.amount,
-      used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
-      used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
-      used_nano_usd = c.used_nano_usd + u.nano_usd
-    FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
-      CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
-    WHERE c.cell_id = hold.cell_id;
+      UPDATE quota_cell c SET holds = c.holds - 1,
+        left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
+        left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
+        left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
+        held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
+        held_nano_usd = c.held_nano_usd - hold.amount,
+        used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+        used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
+        used_nano_usd = c.used_nano_usd + u.nano_usd
+      FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
+        CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
+      WHERE c.cell_id = hold.cell_id;
     END IF;
   ELSIF hold.cell_id IS NOT NULL OR hold.quota_ids IS NOT NULL THEN
     IF hold.cell_id IS NOT NULL THEN
@@ -520,6 +525,7 @@ BEGIN
     END IF;
     told := ledger_quota_resolve(
       hold, kind = 3, tokens, hold.amount - released - broken + beyond);
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
@@ -638,8 +644,8 @@ END $$;
 CREATE FUNCTION ledger_append_bound(
   kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
   states bytea[], keys bytea[], heads uuid[], ends timestamptz[], chosen boolean[],
-  instant timestamptz, topics text[], owner uuid, ttl_s int, tokens bigint[], slots int[], homes bigint[],
-  home_tolds text[], cells bigint[], tolds text[]
+  instant timestamptz, topics text[], owner uuid, ttl_s int, tokens bigint[], slots int[],
+  homes bigint[], home_tolds text[], cells bigint[], tolds text[]
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   numbers int[]; sums bigint[];
@@ -678,13 +684,14 @@ BEGIN
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
       owner, instant, instant + make_interval(secs => ttl_s),
       CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]), e.tokens,
-      ends[e.ix]
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]),
+      e.tokens, ends[e.ix]
     FROM entry e WHERE e.kind = 1
   ), moved AS (
     SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
-      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests, bigint_sum(m.tokens) AS tokens,
-      bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls,
+      bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
     FROM (
       SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled,
         1 AS requests, e.tokens, e.amount, 0 AS calls, 0::bigint AS used, 0::bigint AS cost
@@ -839,9 +846,9 @@ BEGIN
   RETURN left_over;
 END $$;
 
--- What a batch needs to know of its accounts where some have quotas: by their place whether one needs the
--- exact path, and its first lot; and of those with quotas which lot with quotas of its own that is, or
--- nil, the cell that is at home with it, what that says on events, and whether its holds are of
+-- What a batch needs to know of its accounts where some have quotas: by their place whether one needs
+-- the exact path, and its first lot; and of those with quotas which lot with quotas of its own that is,
+-- or nil, the cell that is at home with it, what that says on events, and whether its holds are of
 -- others, or of more than it lends.
 CREATE FUNCTION ledger_quota_accounts(
   kinds smallint[], ix int[], accounts uuid[], amounts bigint[], tokens bigint[], slots int[],
@@ -897,9 +904,9 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[]; is_bound boolean;
-  found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[]; abroad boolean[];
-  chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
+  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[];
+  is_bound boolean; found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[];
+  abroad boolean[]; chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
   instant := booking_time();
