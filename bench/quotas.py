@@ -57,9 +57,9 @@ def fund(database: Database, count: int) -> list[UUID]:
 
 def bind(database: Database, account: UUID) -> None:
     """Four quotas that are never reached; key and user have the account's id."""
-    from command_api.quotas.commands import Quotas, Scope  # noqa: PLC0415 - earlier code has none
-    from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit  # noqa: PLC0415
-    from domain.quotas.windows import Window  # noqa: PLC0415
+    from command_api.quotas.commands import Quotas, Scope
+    from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
+    from domain.quotas.windows import Window
 
     quotas = Quotas(database, actor="bench")
     for kind, unit, window in (
@@ -156,7 +156,7 @@ def serve(sizes: list[int], batches: int) -> None:
                 backend.turn(accounts[name], 5, int(size))
             print(*backend.turn(accounts[name], batches, int(size)), flush=True)
         if "four 1" in accounts:
-            from projections.hosting.verify import verify  # noqa: PLC0415
+            from projections.hosting.verify import verify
 
             wrong = [each for each in verify(database).differences if "quota" in each]
             if wrong:

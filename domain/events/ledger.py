@@ -172,8 +172,8 @@ class HoldResolved(CallEvent):
     The hold is spent (`lots`), released (`released_lots`) or, on an expired lot, forfeited
     (`forfeited_lots`, the breakage). `beyond_lots` is what a cost above the hold took from
     available credits; `house_loss_nano_usd` is what nobody could pay. `quotas` are those that the
-    hold was reserved on, each with what was used, where more was used than they allow; else what was
-    used of them follows from the usage and the figures.
+    hold was reserved on, each with what was used, where one of them is overrun; else what was used
+    of them follows from the usage and the figures.
     """
 
     held_nano_usd: int = 0

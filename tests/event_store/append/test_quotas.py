@@ -154,7 +154,7 @@ FAIL = (
 
 @pytest.mark.parametrize("keys", [1, 2])
 def test_a_batch_that_has_room_goes_set_based(database: Database, keys: int) -> None:
-    """Accounts with quotas and one without, holds and outcomes, of one key or two (money rule 13)."""
+    """With quotas and without, holds and outcomes, of one key or two (money rule 13)."""
     free, other = UUID(int=11, version=4), UUID(int=12, version=4)
     limits = {"requests": 100, "tokens": 10**6} if keys == 1 else None
     append(database, entries.grant(ACCOUNT, 10**6, kind="trial", limits=limits))

@@ -810,9 +810,9 @@ def test_a_trial_of_before_has_its_limits_as_quotas(
 
 APPENDED_BEFORE = """
 SELECT codes FROM ledger_append(%(kinds)s::int2[], %(streams)s::uuid[], %(ix)s::int4[],
-  %(accounts)s::uuid[], %(amounts)s::int8[], %(aux)s::int8[], %(states)s::bytea[], %(keys)s::bytea[],
-  %(follows)s::uuid[], %(topics)s::text[], %(owner)s::uuid, 600, %(tokens)s::int8[], %(ids)s::uuid[],
-  %(ids)s::uuid[])"""
+  %(accounts)s::uuid[], %(amounts)s::int8[], %(aux)s::int8[], %(states)s::bytea[],
+  %(keys)s::bytea[], %(follows)s::uuid[], %(topics)s::text[], %(owner)s::uuid, 600,
+  %(tokens)s::int8[], %(ids)s::uuid[], %(ids)s::uuid[])"""
 
 
 def append_before(connection: psycopg.Connection[Any], *batch: Entry) -> list[int]:
