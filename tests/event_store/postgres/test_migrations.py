@@ -682,7 +682,8 @@ UNION ALL
 SELECT 'type ' || typname, typtype::text FROM pg_type
 WHERE typnamespace = 'public'::regnamespace
 UNION ALL
-SELECT 'function ' || oid::regprocedure, concat_ws(' ', pg_get_functiondef(oid), proacl)
+SELECT 'function ' || oid::regprocedure, concat_ws(' ', CASE prokind WHEN 'a'
+  THEN pg_get_function_result(oid) ELSE pg_get_functiondef(oid) END, proacl)
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 """
 
