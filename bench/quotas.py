@@ -169,7 +169,7 @@ class Measured:
     def __init__(self, folder: Path, batches: int) -> None:
         """Start it; this very file is what it runs, with that folder's modules."""
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", "--batches", str(batches)],
+            [sys.executable, "-P", __file__, "--serve", "--batches", str(batches)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder)},
             stdin=subprocess.PIPE,

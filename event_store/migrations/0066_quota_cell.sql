@@ -21,36 +21,35 @@ CREATE TABLE quota_cell (
   until timestamptz NOT NULL,
   live boolean NOT NULL DEFAULT true,
   holds bigint NOT NULL DEFAULT 0,
-  left_requests bigint NOT NULL CHECK (left_requests >= 0),
-  left_tokens bigint NOT NULL CHECK (left_tokens >= 0),
-  left_nano_usd bigint NOT NULL CHECK (left_nano_usd >= 0),
+  left_requests bigint NOT NULL,
+  left_tokens bigint NOT NULL,
+  left_nano_usd bigint NOT NULL,
   held_requests bigint NOT NULL DEFAULT 0,
   held_tokens bigint NOT NULL DEFAULT 0,
   held_nano_usd bigint NOT NULL DEFAULT 0,
-  used_requests bigint NOT NULL DEFAULT 0 CHECK (used_requests >= 0),
-  used_tokens bigint NOT NULL DEFAULT 0 CHECK (used_tokens >= 0),
-  used_nano_usd bigint NOT NULL DEFAULT 0 CHECK (used_nano_usd >= 0),
+  used_requests bigint NOT NULL DEFAULT 0,
+  used_tokens bigint NOT NULL DEFAULT 0,
+  used_nano_usd bigint NOT NULL DEFAULT 0,
   scopes bytea NOT NULL,
   quota_ids uuid[] NOT NULL,
   begins timestamptz[] NOT NULL,
   units smallint[] NOT NULL,
-  told text NOT NULL
+  told text NOT NULL,
+  CHECK (left_requests >= 0 AND left_tokens >= 0 AND left_nano_usd >= 0)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX quota_cell_scopes_idx ON quota_cell (account_id, scopes);
 GRANT SELECT, INSERT, UPDATE, DELETE ON quota_cell TO gatewayz_app;
 GRANT SELECT ON quota_cell TO gatewayz_reader;
 
 -- The cell of an account that has only one is at home here, in the row that every call reads and writes
--- anyway: what it lends and what was moved of it since it came. Null where none is.
+-- anyway: what it lends and what was moved of it since it came. Null where none is. No constraint
+-- checks these: one more would cost every update of an account, as PostgreSQL reads it anew each time.
 ALTER TABLE credit_account
   ADD COLUMN home_id bigint, ADD COLUMN home_lot uuid, ADD COLUMN home_until timestamptz,
   ADD COLUMN lent_requests bigint, ADD COLUMN lent_tokens bigint, ADD COLUMN lent_nano_usd bigint,
   ADD COLUMN held_requests bigint, ADD COLUMN held_tokens bigint, ADD COLUMN held_nano_usd bigint,
   ADD COLUMN used_requests bigint, ADD COLUMN used_tokens bigint, ADD COLUMN used_nano_usd bigint,
-  ADD COLUMN home_scopes bytea, ADD COLUMN home_told text,
-  ADD CHECK (held_requests + used_requests <= lent_requests),
-  ADD CHECK (held_tokens + used_tokens <= lent_tokens),
-  ADD CHECK (held_nano_usd + used_nano_usd <= lent_nano_usd);
+  ADD COLUMN home_scopes bytea, ADD COLUMN home_told text;
 
 -- Whether an account ever had a lot with quotas of its own: most never have.
 ALTER TABLE credit_account ADD COLUMN limited boolean NOT NULL DEFAULT false;
