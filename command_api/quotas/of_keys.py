@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from event_store.log.aggregates import Aggregates
 
 _OF_KEY = """
-SELECT q.unit, q.period, q.quota_limit, greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0)
-FROM quota q LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
+SELECT q.unit, q.period, q.quota_limit, greatest(q.quota_limit - (w.used + w.held), 0)
+FROM quota q CROSS JOIN LATERAL quota_now(q.account_id, q.quota_id, 'epoch') w
 WHERE q.account_id = %s AND q.scope_id = %s AND q.scope_kind = 'key' AND NOT q.removed
 """
 

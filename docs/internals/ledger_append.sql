@@ -3,19 +3,20 @@
 -- database, as pg_get_functiondef gives it; a test compares. To read, not to run or edit: what
 -- counts is the migrations.
 
-CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], OUT codes smallint[], OUT figures bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_append(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s integer, tokens bigint[], slots integer[], scopes bytea[], OUT codes smallint[], OUT figures bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET enable_bitmapscan TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 DECLARE
   size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  bounds boolean[]; chosen boolean[]; asked boolean[]; skipped boolean[]; quotas record;
-  left_bound bigint[];
-  in_order record; wide int[]; left_over bigint[];
+  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[];
+  is_bound boolean; found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[];
+  abroad boolean[]; chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
   instant := booking_time();
@@ -28,7 +29,8 @@ BEGIN
     FROM unnest(kinds, ix, amounts, aux, streams, keys, follows, tokens)
       AS e(kind, ix, amount, estimated, stream, key, follows, tokens)
     LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
-    LEFT JOIN credit_lot l ON l.lot_id = h.lot_ids[1]
+    LEFT JOIN credit_lot l
+      ON l.lot_id = CASE WHEN h.lot_until IS NULL THEN h.lot_ids[1] END
     LEFT JOIN idempotency_key k
       ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
     WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
@@ -39,68 +41,97 @@ BEGIN
       OR (e.kind IN (3, 4) AND (
         h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
         OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
-        OR h.account_id <> accounts[e.ix] OR l.expires_at <= instant
-        OR (e.kind = 3 AND e.amount > h.amount)
-        OR CASE WHEN h.quota_ids IS NULL THEN false ELSE
-          NOT EXISTS (SELECT FROM credit_account b WHERE b.account_id = h.account_id AND b.bound)
-          OR (e.kind = 3 AND EXISTS (SELECT FROM unnest(h.quota_units, h.quota_amounts)
-            AS p(unit, held) WHERE p.unit = 2 AND p.held < e.tokens)) END));
-    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
-        OR a.next_expiry <= instant
-        -- What can be spent is known at once only where no other lot has quotas of its own.
-        OR CASE WHEN a.bound THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
-          AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END
-        OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
-      array_agg(head.lot_id ORDER BY n.ix), array_agg(coalesce(a.bound, false) ORDER BY n.ix)
-    INTO special, heads, bounds
-    FROM (
-      SELECT e.ix, coalesce(sum(e.amount) FILTER (WHERE e.kind = 1), 0) AS need
-      FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
-    ) n
-    LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
-    LEFT JOIN LATERAL (
-      SELECT l.lot_id, l.available FROM credit_lot l
-      WHERE l.account_id = a.account_id AND l.available > 0
-      ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
-    ) head ON true;
-    skipped := special;
+        OR h.account_id <> accounts[e.ix]
+        OR coalesce(h.lot_until, l.expires_at) <= instant
+        OR (e.kind = 3 AND (e.amount > h.amount OR e.tokens > h.quota_tokens))
+        OR h.quota_ids IS NOT NULL));
+    -- Whether there are quotas is most often as it was in the batch before.
+    is_bound := current_setting('gatewayz.bound', true) = 'on';
+    IF is_bound IS NOT TRUE THEN
+      SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+          OR a.next_expiry <= instant
+          OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
+        array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+        bool_or(a.bound)
+      INTO special, heads, ends, is_bound
+      FROM (
+        SELECT e.ix, bigint_sum(e.amount)
+        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
+        FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
+      ) n
+      LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+      LEFT JOIN LATERAL (
+        SELECT l.lot_id, l.available, l.expires_at FROM credit_lot l
+        WHERE l.account_id = a.account_id AND l.available > 0
+        ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+      ) head ON true;
+      IF is_bound THEN PERFORM set_config('gatewayz.bound', 'on', false); END IF;
+    END IF;
+    IF is_bound THEN
+      found_ := ledger_quota_accounts(
+        kinds, ix, accounts, amounts, tokens, slots, scopes, wide, instant);
+      special := found_.special; heads := found_.heads; ends := found_.ends;
+      lots := found_.lots; homes := found_.homes; home_tolds := found_.tolds; abroad := found_.abroad;
+      IF array_position(lots, NULL) IS NULL AND NOT true = ANY (special) THEN
+        chosen := array_fill(true, ARRAY[cardinality(accounts)]);
+        skipped := chosen;
+      ELSIF cardinality(array_remove(lots, NULL)) = 0 THEN
+        is_bound := false;
+        PERFORM set_config('gatewayz.bound', 'off', false);
+      ELSE
+        SELECT array_agg(u.lot IS NOT NULL AND NOT u.is_special ORDER BY u.ord),
+          array_agg(u.lot IS NOT NULL OR u.is_special ORDER BY u.ord) INTO chosen, skipped
+        FROM unnest(lots, special) WITH ORDINALITY AS u(lot, is_special, ord);
+      END IF;
+    END IF;
     BEGIN
-      IF true = ANY (bounds) THEN
-        SELECT array_agg(u.is_bound AND NOT u.is_special ORDER BY u.ord) INTO chosen
-        FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
-        quotas := ledger_quota_groups(kinds, ix, accounts, amounts, tokens, key_ids, user_ids, heads,
-          chosen, instant);
-        asked := chosen;
-        FOR i IN 1 .. coalesce(cardinality(quotas.lacking), 0) LOOP
-          chosen[quotas.lacking[i]] := false;
-          special[quotas.lacking[i]] := true;
-        END LOOP;
-        SELECT array_agg(u.is_bound OR u.is_special ORDER BY u.ord) INTO skipped
-        FROM unnest(bounds, special) WITH ORDINALITY AS u(is_bound, is_special, ord);
+      IF is_bound IS NOT TRUE THEN
+        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+          heads, ends, special, instant, topics, owner, ttl_s);
+        IF cardinality(accounts) = 1 THEN
+          figures := array_fill(left_over[1], ARRAY[size]);
+        ELSE
+          SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
+        END IF;
+      ELSE
+        IF true = ANY (abroad) AND true = ANY (chosen) THEN
+          SELECT array_agg(u.is_abroad AND u.is_chosen ORDER BY u.ord) INTO abroad
+          FROM unnest(abroad, chosen) WITH ORDINALITY AS u(is_abroad, is_chosen, ord);
+          counted := ledger_quota_count_all(
+            kinds, ix, accounts, amounts, tokens, slots, scopes, lots, abroad, instant);
+          cells := counted.cells; tolds := counted.tolds;
+          FOR i IN 1 .. cardinality(abroad) LOOP
+            IF abroad[i] THEN homes[i] := NULL; home_tolds[i] := NULL; END IF;
+          END LOOP;
+          FOR i IN 1 .. coalesce(cardinality(counted.lacking), 0) LOOP
+            chosen[counted.lacking[i]] := false;
+            special[counted.lacking[i]] := true;
+          END LOOP;
+        END IF;
         IF true = ANY (chosen) THEN
-          INSERT INTO quota_window (quota_id, begins)
-          SELECT f.quota_id, f.begins
-          FROM unnest(quotas.fresh_ix, quotas.fresh_ids, quotas.fresh_begins)
-            AS f(ix, quota_id, begins)
-          WHERE chosen[f.ix] ON CONFLICT DO NOTHING;
-          left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states, keys,
-            heads, chosen, asked, instant, topics, owner, ttl_s, tokens, key_ids, user_ids,
-            quotas.groups);
+          left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states,
+            keys, heads, ends, chosen, instant, topics, owner, ttl_s, tokens, slots, homes, home_tolds,
+            cells, tolds);
+        END IF;
+        IF false = ANY (skipped) THEN
+          left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states,
+            keys, heads, ends, skipped, instant, topics, owner, ttl_s);
+        END IF;
+        IF cardinality(accounts) = 1 THEN
+          figures := array_fill(
+            coalesce(CASE WHEN chosen[1] THEN left_bound[1] ELSE left_over[1] END, 0), ARRAY[size]);
+        ELSE
+          SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
+          INTO figures FROM unnest(ix) AS e;
         END IF;
       END IF;
-      IF false = ANY (skipped) THEN
-        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
-          heads, skipped, instant, topics, owner, ttl_s);
-      END IF;
-      SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
-      INTO figures FROM unnest(ix) AS e;
     EXCEPTION WHEN unique_violation THEN
       special := array_fill(true, ARRAY[cardinality(accounts)]);
     END;
   END IF;
   IF true = ANY (special) THEN
     in_order := ledger_append_in_order(kinds, streams, ix, accounts, amounts, aux, states, keys,
-      follows, special, instant, topics, owner, ttl_s, tokens, key_ids, user_ids, codes, figures);
+      follows, special, instant, topics, owner, ttl_s, tokens, slots, scopes, codes, figures);
     codes := in_order.codes; figures := in_order.figures;
   END IF;
   IF NOT pg_try_advisory_xact_lock(4716266) THEN
@@ -121,186 +152,46 @@ CREATE OR REPLACE FUNCTION public.booking_clock()
  LANGUAGE sql
 AS $function$ SELECT clock_timestamp() $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_quota_groups(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], key_ids uuid[], user_ids uuid[], heads uuid[], chosen boolean[], instant timestamp with time zone, OUT groups quota_group[], OUT lacking integer[], OUT fresh_ix integer[], OUT fresh_ids uuid[], OUT fresh_begins timestamp with time zone[])
+CREATE OR REPLACE FUNCTION public.ledger_quota_accounts(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], slots integer[], scopes bytea[], wide integer[], instant timestamp with time zone, OUT special boolean[], OUT heads uuid[], OUT ends timestamp with time zone[], OUT lots uuid[], OUT homes bigint[], OUT tolds text[], OUT abroad boolean[])
  RETURNS record
  LANGUAGE plpgsql
- STABLE
 AS $function$
 BEGIN
-  WITH asked AS MATERIALIZED (
-    SELECT e.ix, e.key_id, e.user_id, count(*) AS requests, sum(e.amount) AS amount,
-      sum(e.tokens) AS tokens, row_number() OVER (ORDER BY e.ix, e.key_id, e.user_id) AS rank
-    FROM unnest(kinds, ix, amounts, tokens, key_ids, user_ids)
-      AS e(kind, ix, amount, tokens, key_id, user_id)
-    WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.ix, e.key_id, e.user_id
-  ), part AS MATERIALIZED (
-    SELECT a.ix, a.rank, q.quota_id, q.code, n.begins, q.quota_limit,
-      coalesce(w.used + w.held, 0) AS taken, q.quota_id IS NOT NULL AND w.quota_id IS NULL AS fresh,
-      CASE q.code WHEN 1 THEN a.requests WHEN 2 THEN a.tokens ELSE a.amount END AS claim
-    FROM asked a
-    LEFT JOIN quota q ON q.account_id = accounts[a.ix] AND NOT q.removed
-      AND q.scope_id = ANY (ARRAY[accounts[a.ix], a.key_id, a.user_id, heads[a.ix]])
-    CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, instant) AS begins) n
-    LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
-  )
-  SELECT (
-    SELECT array_agg(ROW(g.ids, g.begins, g.units, g.told)::quota_group ORDER BY g.rank)
-    FROM (
-      SELECT p.rank, array_agg(p.quota_id ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS ids,
-        array_agg(p.begins ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS begins,
-        array_agg(p.code ORDER BY p.quota_id) FILTER (WHERE p.code > 0) AS units,
-        ',"quotas":[' || string_agg('{"quota_id":"' || p.quota_id || '","begins":"'
-          || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-          || '","held":%' || p.code || '$s}', ',' ORDER BY p.quota_id) || ']' AS told
-      FROM part p GROUP BY p.rank
-    ) g
-  ), (
-    SELECT array_agg(DISTINCT f.ix) FROM (
-      SELECT min(p.ix) AS ix FROM part p GROUP BY p.quota_id, p.quota_limit, p.taken
-      HAVING sum(p.claim) + p.taken > p.quota_limit
-    ) f
-  ), (SELECT array_agg(p.ix ORDER BY p.quota_id) FROM part p WHERE p.fresh),
-  (SELECT array_agg(p.quota_id ORDER BY p.quota_id) FROM part p WHERE p.fresh),
-  (SELECT array_agg(p.begins ORDER BY p.quota_id) FROM part p WHERE p.fresh)
-  INTO groups, lacking, fresh_ix, fresh_ids, fresh_begins;
+  SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+      OR a.next_expiry <= instant OR coalesce(head.available, 0) < n.need
+      -- What can be spent is known at once only where no other lot has quotas of its own.
+      OR CASE WHEN a.limited THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
+        AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END ORDER BY n.ix),
+    array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+    array_agg(CASE WHEN a.bound THEN head.bound_id END ORDER BY n.ix),
+    array_agg(a.home_id ORDER BY n.ix), array_agg(a.home_told ORDER BY n.ix),
+    array_agg(n.holds > 0 AND a.bound AND (n.slot * n.holds = n.slots
+      AND scopes[n.slot] = a.home_scopes AND a.home_until > instant AND a.home_lot = head.bound_id
+      AND a.held_requests + a.used_requests + n.holds <= a.lent_requests
+      AND a.held_tokens + a.used_tokens + n.tokens <= a.lent_tokens
+      AND a.held_nano_usd + a.used_nano_usd + n.need <= a.lent_nano_usd) IS NOT TRUE
+      ORDER BY n.ix)
+  INTO special, heads, ends, lots, homes, tolds, abroad
+  FROM (
+    SELECT e.ix, bigint_sum(e.amount)
+        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need,
+      count(*) FILTER (WHERE e.kind = 1) AS holds, max(e.slot) AS slot, bigint_sum(e.slot) AS slots,
+      bigint_sum(e.tokens)
+        FILTER (WHERE e.kind = 1 AND e.tokens BETWEEN 0 AND 1000000000000) AS tokens
+    FROM unnest(ix, amounts, kinds, slots, tokens) AS e(ix, amount, kind, slot, tokens)
+    GROUP BY e.ix
+  ) n
+  LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+  LEFT JOIN LATERAL (
+    SELECT l.lot_id, l.available, l.expires_at, CASE WHEN l.bound THEN l.lot_id
+      ELSE '00000000-0000-0000-0000-000000000000' END AS bound_id
+    FROM credit_lot l
+    WHERE l.account_id = a.account_id AND l.available > 0
+    ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+  ) head ON true;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.quota_begin(period text, zone text, instant timestamp with time zone)
- RETURNS timestamp with time zone
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT CASE period WHEN 'total' THEN timestamptz 'epoch' ELSE date_trunc(period, instant, zone) END
-$function$;
-
-CREATE OR REPLACE FUNCTION public.ledger_append_bound(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], chosen boolean[], asked boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], groups quota_group[])
- RETURNS bigint[]
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  numbers int[]; sums bigint[];
-  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
-BEGIN
-  -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
-  -- lot, so the order inside the batch changes nothing but the positions, which follow it.
-  WITH entry AS MATERIALIZED (
-    SELECT r.kind, r.stream, r.ix, r.amount, r.aux, r.state, r.key, r.tokens, r.ord, r.rank,
-      CASE WHEN r.kind = 1 THEN groups[r.rank] END AS bound
-    FROM (
-      SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.ord,
-        dense_rank() OVER (PARTITION BY e.kind = 1 ORDER BY e.ix, e.key_id, e.user_id)::int AS rank
-      FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, key_ids, user_ids)
-        WITH ORDINALITY
-        AS e(kind, stream, ix, amount, aux, state, key, tokens, key_id, user_id, ord)
-      WHERE asked[e.ix]
-    ) r WHERE chosen[r.ix]
-  ), gone AS (
-    DELETE FROM open_hold h USING entry e
-    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
-    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
-      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
-      e.tokens, h.quota_ids, h.quota_begins, h.quota_amounts, h.quota_units
-  ), windows AS (
-    UPDATE quota_window w SET used = least(w.used + t.used, 4000000000000000000),
-      held = w.held + t.held
-    FROM (
-      SELECT m.id, m.begins, sum(m.used)::bigint AS used, sum(m.held)::bigint AS held
-      FROM (
-        SELECT p.id, p.begins, -p.held AS held, CASE
-          WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
-          ELSE g.cost END AS used
-        FROM gone g
-        CROSS JOIN LATERAL unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
-          AS p(id, begins, held, unit)
-        UNION ALL
-        SELECT p.id, p.begins, CASE p.unit WHEN 1 THEN c.requests WHEN 2 THEN c.tokens
-          ELSE c.amount END, 0
-        FROM (
-          SELECT e.rank, count(*) AS requests, sum(e.tokens) AS tokens, sum(e.amount) AS amount
-          FROM entry e WHERE e.kind = 1 GROUP BY e.rank
-        ) c
-        CROSS JOIN LATERAL unnest(
-          (groups[c.rank]).ids, (groups[c.rank]).begins, (groups[c.rank]).units
-        ) AS p(id, begins, unit)
-      ) m GROUP BY m.id, m.begins
-    ) t WHERE w.quota_id = t.id AND w.begins = t.begins
-  ), came AS (
-    INSERT INTO open_hold
-    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
-      owner, instant, instant + make_interval(secs => ttl_s),
-      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, (e.bound).ids, (e.bound).begins,
-      CASE WHEN (e.bound).ids IS NOT NULL THEN ARRAY(
-        SELECT CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN e.tokens ELSE e.amount END
-        FROM unnest((e.bound).units) WITH ORDINALITY AS u(unit, n)) END, (e.bound).units
-    FROM entry e WHERE e.kind = 1
-  ), moved AS (
-    SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
-      sum(m.settled)::bigint AS settled
-    FROM (
-      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
-      FROM entry e WHERE e.kind = 1
-      UNION ALL
-      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost FROM gone g
-    ) m GROUP BY m.ix, m.lot
-  ), lots AS (
-    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
-    FROM moved m WHERE l.lot_id = m.lot
-  ), changed AS (
-    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
-      settled = a.settled + m.settled
-    FROM (SELECT m.ix, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
-      sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
-    WHERE a.account_id = accounts[m.ix]
-    RETURNING m.ix, a.available
-  ), taken AS (
-    -- A key that comes twice in one batch is a unique violation, and decided in order.
-    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
-    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
-    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
-  ), ended AS (
-    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
-    FROM gone g WHERE k.key_hash = g.key_hash
-  ), kept AS (
-    INSERT INTO idempotent_reply (call_id, body)
-    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
-    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
-      body = excluded.body, stored_at = excluded.stored_at
-  ), written AS (
-    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
-    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
-      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
-        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
-        || coalesce(format((e.bound).told, 1, e.tokens, e.amount), '') || '}', 'UTF8') AS state
-      FROM entry e WHERE e.kind = 1
-      UNION ALL
-      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
-        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
-        || ',"released_nano_usd":' || g.held - g.cost
-        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
-        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
-           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
-        || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
-        || CASE WHEN g.quota_ids IS NULL THEN '' ELSE (
-          SELECT ',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
-            || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-            || '","held":' || p.held || ',"used":' || CASE
-              WHEN g.kind = 4 THEN 0 WHEN p.unit = 1 THEN 1 WHEN p.unit = 2 THEN g.tokens
-              ELSE g.cost END || ',"overrun":0}', ',') || ']'
-          FROM unnest(g.quota_ids, g.quota_begins, g.quota_amounts, g.quota_units)
-            AS p(id, begins, held, unit)
-        ) END || '}', 'UTF8')
-      FROM gone g
-    ) f ORDER BY f.ord
-  )
-  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
-  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
-    left_over[numbers[i]] := sums[i];
-  END LOOP;
-  RETURN left_over;
-END $function$;
-
-CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
+CREATE OR REPLACE FUNCTION public.ledger_append_simple(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], ends timestamp with time zone[], skipped boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer)
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -321,15 +212,16 @@ BEGIN
     RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
       CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key
   ), came AS (
-    INSERT INTO open_hold
+    INSERT INTO open_hold (call_id, account_id, version, amount, estimated_cost, lot_ids,
+      lot_amounts, owner_id, placed_at, expires_at, key_hash, hold_id, lot_until)
     SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
       owner, instant, instant + make_interval(secs => ttl_s),
       CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
-      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, ends[e.ix]
     FROM entry e WHERE e.kind = 1
   ), moved AS (
-    SELECT m.ix, m.lot, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
-      sum(m.settled)::bigint AS settled
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled
     FROM (
       SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
       FROM entry e WHERE e.kind = 1
@@ -342,8 +234,8 @@ BEGIN
   ), changed AS (
     UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
       settled = a.settled + m.settled
-    FROM (SELECT m.ix, sum(m.available)::bigint AS available, sum(m.held)::bigint AS held,
-      sum(m.settled)::bigint AS settled FROM moved m GROUP BY m.ix) m
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled FROM moved m GROUP BY m.ix) m
     WHERE a.account_id = accounts[m.ix]
     RETURNING m.ix, a.available
   ), taken AS (
@@ -384,7 +276,194 @@ BEGIN
   RETURN left_over;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], key_ids uuid[], user_ids uuid[], INOUT codes smallint[], INOUT figures bigint[])
+CREATE OR REPLACE FUNCTION public.ledger_quota_count_all(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], slots integer[], scopes_ bytea[], lots uuid[], chosen boolean[], instant timestamp with time zone, OUT cells bigint[], OUT tolds text[], OUT lacking integer[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  found int[]; of_ int[]; taken_cells bigint[]; taken_tolds text[]; requests bigint[];
+  tokens_ bigint[]; moneys bigint[];
+BEGIN
+  PERFORM ledger_quota_leave(ARRAY(
+    SELECT u.account FROM unnest(accounts, chosen) AS u(account, is_chosen) WHERE u.is_chosen));
+  WITH taken AS (
+    UPDATE quota_cell c SET holds = c.holds + a.requests,
+      left_requests = c.left_requests - a.requests, left_tokens = c.left_tokens - a.tokens,
+      left_nano_usd = c.left_nano_usd - a.amount, held_requests = c.held_requests + a.requests,
+      held_tokens = c.held_tokens + a.tokens, held_nano_usd = c.held_nano_usd + a.amount
+    FROM (
+      SELECT e.slot, e.ix, count(*) AS requests, bigint_sum(e.tokens) AS tokens,
+        bigint_sum(e.amount) AS amount
+      FROM unnest(kinds, ix, amounts, tokens, slots) AS e(kind, ix, amount, tokens, slot)
+      WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.slot, e.ix
+    ) a
+    WHERE c.account_id = accounts[a.ix] AND c.scopes = scopes_[a.slot] AND c.live
+      AND c.lot_id = lots[a.ix] AND c.until > instant AND c.left_requests >= a.requests
+      AND c.left_tokens >= a.tokens AND c.left_nano_usd >= a.amount
+    RETURNING a.slot, a.ix, a.requests, a.tokens, a.amount, c.cell_id, c.told
+  )
+  SELECT array_agg(t.slot), array_agg(t.ix), array_agg(t.cell_id), array_agg(t.told),
+    array_agg(t.requests), array_agg(t.tokens), array_agg(t.amount)
+  INTO found, of_, taken_cells, taken_tolds, requests, tokens_, moneys FROM taken t;
+  FOR i IN 1 .. coalesce(cardinality(found), 0) LOOP
+    cells[found[i]] := taken_cells[i];
+    tolds[found[i]] := taken_tolds[i];
+  END LOOP;
+  SELECT array_agg(DISTINCT e.ix) INTO lacking FROM unnest(kinds, ix, slots) AS e(kind, ix, slot)
+  WHERE e.kind = 1 AND chosen[e.ix] AND cells[e.slot] IS NULL;
+  IF lacking IS NOT NULL THEN
+    UPDATE quota_cell c SET holds = c.holds - b.requests,
+      left_requests = c.left_requests + b.requests, left_tokens = c.left_tokens + b.tokens,
+      left_nano_usd = c.left_nano_usd + b.amount, held_requests = c.held_requests - b.requests,
+      held_tokens = c.held_tokens - b.tokens, held_nano_usd = c.held_nano_usd - b.amount
+    FROM unnest(of_, taken_cells, requests, tokens_, moneys)
+      AS b(ix, cell_id, requests, tokens, amount)
+    WHERE b.ix = ANY (lacking) AND c.cell_id = b.cell_id;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_leave(accounts uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE quota_cell c SET holds = c.holds + a.held_requests,
+    left_requests = c.left_requests + a.lent_requests - a.held_requests - a.used_requests,
+    left_tokens = least(
+      c.left_tokens + a.lent_tokens - a.held_tokens - a.used_tokens, 4000000000000000000),
+    left_nano_usd = least(
+      c.left_nano_usd + a.lent_nano_usd - a.held_nano_usd - a.used_nano_usd, 4000000000000000000),
+    held_requests = c.held_requests + a.held_requests, held_tokens = c.held_tokens + a.held_tokens,
+    held_nano_usd = c.held_nano_usd + a.held_nano_usd,
+    used_requests = c.used_requests + a.used_requests,
+    used_tokens = least(c.used_tokens + a.used_tokens, 4000000000000000000),
+    used_nano_usd = c.used_nano_usd + a.used_nano_usd
+  FROM credit_account a WHERE a.account_id = ANY (accounts) AND c.cell_id = a.home_id;
+  UPDATE credit_account SET home_id = NULL, home_lot = NULL, home_until = NULL,
+    lent_requests = NULL, lent_tokens = NULL, lent_nano_usd = NULL, held_requests = NULL,
+    held_tokens = NULL, held_nano_usd = NULL, used_requests = NULL, used_tokens = NULL,
+    used_nano_usd = NULL, home_scopes = NULL, home_told = NULL
+  WHERE account_id = ANY (accounts) AND home_id IS NOT NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_append_bound(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], heads uuid[], ends timestamp with time zone[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], slots integer[], homes bigint[], home_tolds text[], cells bigint[], tolds text[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  numbers int[]; sums bigint[];
+  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
+BEGIN
+  WITH entry AS MATERIALIZED (
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.slot, e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, slots)
+      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, key, tokens, slot, ord)
+    WHERE chosen[e.ix]
+  ), gone AS (
+    DELETE FROM open_hold h USING entry e
+    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
+    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
+      CASE WHEN e.kind = 3 THEN e.tokens ELSE 0 END AS tokens, h.cell_id, h.quota_tokens,
+      (h.cell_id = homes[e.ix]) IS TRUE AS home
+  ), counted AS (
+    UPDATE quota_cell c SET holds = c.holds - g.holds,
+      left_requests = c.left_requests + g.holds - g.calls,
+      left_tokens = least(c.left_tokens + g.held - g.tokens, 4000000000000000000),
+      left_nano_usd = least(c.left_nano_usd + g.amount - g.cost, 4000000000000000000),
+      held_requests = c.held_requests - g.holds, held_tokens = c.held_tokens - g.held,
+      held_nano_usd = c.held_nano_usd - g.amount, used_requests = c.used_requests + g.calls,
+      used_tokens = least(c.used_tokens + g.tokens, 4000000000000000000),
+      used_nano_usd = c.used_nano_usd + g.cost
+    FROM (
+      SELECT g.cell_id, count(*) AS holds, count(*) FILTER (WHERE g.kind = 3) AS calls,
+        bigint_sum(g.quota_tokens) AS held, bigint_sum(g.tokens) AS tokens,
+        bigint_sum(g.held) AS amount, bigint_sum(g.cost) AS cost
+      FROM gone g WHERE g.cell_id IS NOT NULL AND NOT g.home GROUP BY g.cell_id
+    ) g WHERE c.cell_id = g.cell_id
+  ), came AS (
+    INSERT INTO open_hold (call_id, account_id, version, amount, estimated_cost, lot_ids,
+      lot_amounts, owner_id, placed_at, expires_at, key_hash, hold_id, cell_id, quota_tokens, lot_until)
+    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
+      owner, instant, instant + make_interval(secs => ttl_s),
+      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]),
+      e.tokens, ends[e.ix]
+    FROM entry e WHERE e.kind = 1
+  ), moved AS (
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls,
+      bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+    FROM (
+      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled,
+        1 AS requests, e.tokens, e.amount, 0 AS calls, 0::bigint AS used, 0::bigint AS cost
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost, CASE WHEN g.home THEN -1 ELSE 0 END,
+        CASE WHEN g.home THEN -g.quota_tokens ELSE 0 END, CASE WHEN g.home THEN -g.held ELSE 0 END,
+        CASE WHEN g.home AND g.kind = 3 THEN 1 ELSE 0 END, CASE WHEN g.home THEN g.tokens ELSE 0 END,
+        CASE WHEN g.home THEN g.cost ELSE 0 END
+      FROM gone g
+    ) m GROUP BY m.ix, m.lot
+  ), lots AS (
+    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
+    FROM moved m WHERE l.lot_id = m.lot
+  ), changed AS (
+    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
+      settled = a.settled + m.settled, held_requests = a.held_requests + m.requests,
+      held_tokens = a.held_tokens + m.tokens, held_nano_usd = a.held_nano_usd + m.amount,
+      used_requests = a.used_requests + m.calls, used_nano_usd = a.used_nano_usd + m.cost,
+      used_tokens = least(a.used_tokens + m.used, 4000000000000000000)
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount,
+      bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+      FROM moved m GROUP BY m.ix) m
+    WHERE a.account_id = accounts[m.ix]
+    RETURNING m.ix, a.available
+  ), taken AS (
+    -- A key that comes twice in one batch is a unique violation, and decided in order.
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
+    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
+  ), ended AS (
+    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
+    FROM gone g WHERE k.key_hash = g.key_hash
+  ), kept AS (
+    INSERT INTO idempotent_reply (call_id, body)
+    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at
+  ), written AS (
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
+        || CASE WHEN coalesce(home_tolds[e.ix], tolds[e.slot]) <> ''
+          THEN coalesce(home_tolds[e.ix], tolds[e.slot]) || e.tokens ELSE '' END || '}', 'UTF8')
+        AS state
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+        || ',"released_nano_usd":' || g.held - g.cost
+        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+        || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
+        || '}', 'UTF8')
+      FROM gone g
+    ) f ORDER BY f.ord
+  )
+  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
+  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
+    left_over[numbers[i]] := sums[i];
+  END LOOP;
+  RETURN left_over;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], slots integer[], scopes bytea[], INOUT codes smallint[], INOUT figures bigint[])
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
@@ -400,7 +479,8 @@ BEGIN
     END IF;
     CASE kinds[i]
       WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
-        keys[i], follows[i], instant, owner, ttl_s, topics, tokens[i], key_ids[i], user_ids[i]);
+        keys[i], follows[i], instant, owner, ttl_s, topics, tokens[i],
+        coalesce(scopes[slots[i]], ''));
       WHEN 2 THEN
         answer := ledger_extend(streams[i], amounts[i], states[i], follows[i], instant, topics,
           tokens[i]);
@@ -415,15 +495,15 @@ BEGIN
   END LOOP;
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, follows uuid, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], tokens bigint, key_id uuid, user_id uuid, OUT code smallint, OUT figure bigint)
+CREATE OR REPLACE FUNCTION public.ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, follows uuid, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], tokens bigint, slot bytea, OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   last record; ended record; known record; acct record; parts record; next_version bigint := 1;
   is_new boolean := false; fact jsonb; quotas record; barred record; barred_lots uuid[] := '{}';
-  spare bigint; quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[];
-  quota_units smallint[];
+  spare bigint; counted record; cell bigint; own bigint; lot uuid; told text := '';
+  quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[]; quota_units smallint[];
 BEGIN
   SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
   FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
@@ -463,9 +543,24 @@ BEGIN
     SELECT available INTO acct.available FROM credit_account WHERE account_id = account;
   END IF;
   spare := acct.available;
-  IF acct.bound THEN
-    quotas := ledger_quota_parts(account, ARRAY[account, key_id, user_id], need, tokens, instant);
-    IF quotas.lacking IS NOT NULL THEN code := 13; figure := quotas.lacking; RETURN; END IF;
+  IF acct.bound AND spare >= need THEN
+    counted := ledger_quota_count(account, slot, need, tokens, instant);
+    cell := counted.cell; told := coalesce(counted.told_, '');
+  END IF;
+  IF acct.bound AND cell IS NULL THEN
+    own := ledger_quota_even(account, slot, instant);
+    quotas := ledger_quota_parts(account, quota_scopes(account, slot), need, tokens, instant, own);
+    IF quotas.lacking IS NOT NULL AND quotas.lent THEN
+      -- What others were lent is taken back, and looked at again.
+      PERFORM ledger_quota_close(account);
+      own := NULL;
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot), need, tokens, instant, NULL);
+    END IF;
+    IF quotas.lacking IS NOT NULL THEN
+      PERFORM ledger_quota_come(account);
+      code := 13; figure := quotas.lacking; RETURN;
+    END IF;
     barred := ledger_barred_lots(account, 1, tokens, instant, NULL);
     barred_lots := barred.lots;
     spare := spare - barred.credits;
@@ -498,22 +593,36 @@ BEGIN
     RETURN;
   END IF;
   parts := ledger_reserve(account, need, instant, barred_lots);
-  IF acct.bound THEN
-    quotas := ledger_quota_parts(
-      account, ARRAY[account, key_id, user_id] || parts.ids, need, tokens, instant);
-    quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
-    quota_units := quotas.units;
-    PERFORM ledger_quota_reserve(quota_ids, quota_begins, quota_amounts);
+  IF acct.bound AND cell IS NULL THEN
+    SELECT l.lot_id INTO lot FROM credit_lot l WHERE l.lot_id = ANY (parts.ids) AND l.bound LIMIT 1;
+    IF FOUND THEN
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot) || parts.ids, need, tokens, instant, own);
+    END IF;
+    PERFORM ledger_quota_reserve(quotas.ids, quotas.begins, quotas.amounts);
+    told := quota_told(quotas.ids, quotas.begins);
+    told := CASE WHEN told <> '' THEN told || tokens ELSE '' END;
+    IF lot IS NULL OR cardinality(parts.ids) = 1 THEN
+      cell := ledger_quota_open(account, slot, coalesce(lot, '00000000-0000-0000-0000-000000000000'),
+        own, quotas.ids, quotas.begins, quotas.units, quotas.until, quotas.rooms);
+    ELSIF own IS NOT NULL THEN
+      -- Its room was not looked at, so it lends none.
+      UPDATE quota_cell SET live = false WHERE cell_id = own;
+    END IF;
+    IF cell IS NULL THEN
+      quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
+      quota_units := quotas.units;
+    END IF;
   END IF;
   INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
     parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
     CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
     convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts,
-    quota_units);
+    quota_units, cell, CASE WHEN cell IS NOT NULL THEN tokens END);
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, next_version, topics[1], state_
-    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts)
-    || quota_parts(quota_ids, quota_begins, quota_amounts) || '}', 'UTF8'), instant);
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || told || '}', 'UTF8'),
+    instant);
   IF length(key) > 0 THEN
     INSERT INTO idempotency_key (key_hash, digest, call_id, state)
     VALUES (substr(key, 1, 32), substr(key, 33), call, 'held')
@@ -568,25 +677,161 @@ CREATE OR REPLACE FUNCTION public.iso_instant(instant timestamp with time zone)
  IMMUTABLE
 AS $function$ SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_quota_parts(account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamp with time zone, OUT lacking bigint, OUT ids uuid[], OUT begins timestamp with time zone[], OUT amounts bigint[], OUT units smallint[])
+CREATE OR REPLACE FUNCTION public.ledger_quota_count(account uuid, slot bytea, need bigint, tokens_ bigint, instant timestamp with time zone, OUT cell bigint, OUT told_ text)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE head record; lot uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  SELECT l.lot_id, l.available, l.bound, EXISTS (
+    SELECT FROM credit_lot o WHERE o.account_id = account AND o.bound AND o.available > 0
+      AND o.expires_at > instant AND o.lot_id <> l.lot_id) AS others
+  INTO head FROM credit_lot l
+  WHERE l.account_id = account AND l.available > 0 AND l.expires_at > instant
+  ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1;
+  IF head.others OR head.bound AND head.available < need THEN RETURN; END IF;
+  IF head.bound THEN lot := head.lot_id; END IF;
+  UPDATE credit_account a SET held_requests = a.held_requests + 1,
+    held_tokens = a.held_tokens + tokens_, held_nano_usd = a.held_nano_usd + need
+  WHERE a.account_id = account AND a.home_scopes = slot AND a.home_lot = lot
+    AND a.home_until > instant AND a.held_requests + a.used_requests + 1 <= a.lent_requests
+    AND a.held_tokens + a.used_tokens + tokens_ <= a.lent_tokens
+    AND a.held_nano_usd + a.used_nano_usd + need <= a.lent_nano_usd
+  RETURNING a.home_id, a.home_told INTO cell, told_;
+  IF NOT FOUND THEN
+    UPDATE quota_cell c SET holds = c.holds + 1, left_requests = c.left_requests - 1,
+      left_tokens = c.left_tokens - tokens_, left_nano_usd = c.left_nano_usd - need,
+      held_requests = c.held_requests + 1, held_tokens = c.held_tokens + tokens_,
+      held_nano_usd = c.held_nano_usd + need
+    WHERE c.account_id = account AND c.scopes = slot AND c.live AND c.lot_id = lot
+      AND c.until > instant AND c.left_requests >= 1 AND c.left_tokens >= tokens_
+      AND c.left_nano_usd >= need
+    RETURNING c.cell_id, c.told INTO cell, told_;
+  END IF;
+  told_ := CASE WHEN told_ <> '' THEN told_ || tokens_ ELSE '' END;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_even(account uuid, slot bytea, instant timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM ledger_quota_flush(account);
+  UPDATE quota_cell SET live = false WHERE account_id = account AND live
+    AND (until <= instant OR lot_id <> '00000000-0000-0000-0000-000000000000');
+  DELETE FROM quota_cell WHERE account_id = account AND NOT live AND holds = 0;
+  RETURN (SELECT cell_id FROM quota_cell WHERE account_id = account AND scopes = slot AND live);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_flush(account uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM ledger_quota_leave(ARRAY[account]);
+  WITH moved AS MATERIALIZED (
+    SELECT p.quota_id, p.begins, sum(p.used)::bigint AS used, sum(p.held)::bigint AS held
+    FROM quota_cell_part p WHERE p.account_id = account AND (p.used <> 0 OR p.held <> 0)
+    GROUP BY p.quota_id, p.begins
+  ), cleared AS (
+    UPDATE quota_cell SET held_requests = 0, held_tokens = 0, held_nano_usd = 0,
+      used_requests = 0, used_tokens = 0, used_nano_usd = 0
+    WHERE account_id = account AND (held_requests <> 0 OR held_tokens <> 0 OR held_nano_usd <> 0
+      OR used_requests <> 0 OR used_tokens <> 0 OR used_nano_usd <> 0)
+  )
+  UPDATE quota_window w SET used = least(w.used + m.used, 4000000000000000000),
+    held = w.held + m.held
+  FROM moved m WHERE w.quota_id = m.quota_id AND w.begins = m.begins;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_parts(account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamp with time zone, own bigint, OUT lacking bigint, OUT lent boolean, OUT ids uuid[], OUT begins timestamp with time zone[], OUT amounts bigint[], OUT units smallint[], OUT until timestamp with time zone, OUT rooms bigint[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
 AS $function$
 BEGIN
   SELECT
-    (array_agg(q.number ORDER BY q.quota_id)
-      FILTER (WHERE coalesce(w.used + w.held, 0) + n.claim > q.quota_limit))[1],
+    (array_agg(q.number ORDER BY q.quota_id) FILTER (WHERE r.room < 0))[1],
+    coalesce(bool_or(l.lent > 0), false),
     array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
-    array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id)
-  INTO lacking, ids, begins, amounts, units
+    array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id),
+    coalesce(min(quota_end(q.period, q.zone, n.begins)), 'infinity'),
+    ARRAY[coalesce(min(r.room) FILTER (WHERE q.code = 1), 2000000000000000000),
+      coalesce(min(r.room) FILTER (WHERE q.code = 2), 2000000000000000000),
+      coalesce(min(r.room) FILTER (WHERE q.code = 3), 2000000000000000000)]
+  INTO lacking, lent, ids, begins, amounts, units, until, rooms
   FROM quota q
   CROSS JOIN LATERAL (
     SELECT quota_begin(q.period, q.zone, instant) AS begins,
       CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
   ) n
   LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
+  LEFT JOIN (
+    SELECT c.quota_id, sum(c.lent)::bigint AS lent FROM quota_cell_part c
+    WHERE c.account_id = account AND c.live AND c.cell_id IS DISTINCT FROM own GROUP BY c.quota_id
+  ) l ON l.quota_id = q.quota_id
+  CROSS JOIN LATERAL (
+    SELECT q.quota_limit - coalesce(w.used + w.held, 0) - coalesce(l.lent, 0) - n.claim AS room
+  ) r
   WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.quota_end(period text, zone text, begins timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT CASE WHEN period <> 'total'
+    THEN date_trunc(period, (begins AT TIME ZONE zone) + ('1 ' || period)::interval) AT TIME ZONE zone
+  END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_begin(period text, zone text, instant timestamp with time zone)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT CASE period WHEN 'total' THEN timestamptz 'epoch' ELSE date_trunc(period, instant, zone) END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_scopes(account uuid, slot bytea)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+BEGIN
+  RETURN account || ARRAY(
+    SELECT encode(substr(slot, n, 16), 'hex')::uuid FROM generate_series(1, length(slot), 16) AS n);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_close(account uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM ledger_quota_flush(account);
+  UPDATE quota_cell SET live = false WHERE account_id = account AND live;
+  DELETE FROM quota_cell WHERE account_id = account AND holds = 0;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_come(account uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE cell bigint; many bigint;
+BEGIN
+  SELECT max(cell_id), count(*) INTO cell, many FROM quota_cell WHERE account_id = account AND live;
+  IF many <> 1 THEN RETURN; END IF;
+  UPDATE credit_account a SET home_id = c.cell_id, home_lot = c.lot_id, home_until = c.until,
+    lent_requests = c.left_requests, lent_tokens = c.left_tokens, lent_nano_usd = c.left_nano_usd,
+    held_requests = 0, held_tokens = 0, held_nano_usd = 0, used_requests = 0, used_tokens = 0,
+    used_nano_usd = 0, home_scopes = c.scopes, home_told = c.told
+  FROM quota_cell c
+  WHERE a.account_id = account AND a.home_id IS NULL AND c.cell_id = cell;
+  IF FOUND THEN
+    UPDATE quota_cell SET left_requests = 0, left_tokens = 0, left_nano_usd = 0
+    WHERE cell_id = cell;
+  END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_barred_lots(account uuid, requests bigint, tokens bigint, instant timestamp with time zone, reserved uuid[], OUT lots uuid[], OUT credits bigint, OUT at_fault bigint, OUT lacking bigint)
@@ -652,6 +897,47 @@ BEGIN
   ON CONFLICT (quota_id, begins) DO UPDATE SET held = w.held + excluded.held;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.quota_told(ids uuid[], begins timestamp with time zone[])
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  -- What the event of a hold says of its quotas, up to the number of its tokens.
+  RETURN (
+    SELECT coalesce(',"bound_by":{' || string_agg(
+      '"' || p.id || '":"' || iso_instant(p.begins) || '"', ',' ORDER BY p.ord)
+      || '},"held_tokens":', '')
+    FROM unnest(ids, begins) WITH ORDINALITY AS p(id, begins, ord));
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_open(account uuid, slot bytea, lot uuid, own bigint, ids uuid[], begins timestamp with time zone[], units smallint[], until timestamp with time zone, rooms bigint[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE cell bigint;
+BEGIN
+  IF own IS NOT NULL AND lot = '00000000-0000-0000-0000-000000000000' THEN
+    UPDATE quota_cell SET holds = holds + 1, left_requests = rooms[1] / 2,
+      left_tokens = rooms[2] / 2, left_nano_usd = rooms[3] / 2
+    WHERE cell_id = own;
+    PERFORM ledger_quota_come(account);
+    RETURN own;
+  END IF;
+  UPDATE quota_cell SET live = false WHERE cell_id = own;
+  IF (SELECT count(*) FROM quota_cell WHERE account_id = account) >= 256 THEN
+    PERFORM ledger_quota_close(account);
+    IF (SELECT count(*) FROM quota_cell WHERE account_id = account) >= 256 THEN RETURN NULL; END IF;
+  END IF;
+  INSERT INTO quota_cell (account_id, lot_id, until, holds, left_requests, left_tokens,
+    left_nano_usd, scopes, quota_ids, begins, units, told)
+  VALUES (account, lot, until, 1, rooms[1] / 2, rooms[2] / 2, rooms[3] / 2, slot,
+    coalesce(ids, '{}'), coalesce(begins, '{}'), coalesce(units, '{}'), quota_told(ids, begins))
+  RETURNING cell_id INTO cell;
+  PERFORM ledger_quota_come(account);
+  RETURN cell;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.lot_parts(ids uuid[], amounts bigint[])
  RETURNS text
  LANGUAGE sql
@@ -662,26 +948,13 @@ AS $function$
   FROM unnest(ids, amounts) WITH ORDINALITY AS p(id, amount, ord) WHERE p.amount > 0
 $function$;
 
-CREATE OR REPLACE FUNCTION public.quota_parts(ids uuid[], begins timestamp with time zone[], amounts bigint[])
- RETURNS text
- LANGUAGE plpgsql
- STABLE
-AS $function$
-BEGIN
-  RETURN (
-    SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
-      || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-      || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
-    FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord));
-END $function$;
-
 CREATE OR REPLACE FUNCTION public.ledger_extend(call uuid, need bigint, state_ bytea, follows uuid, instant timestamp with time zone, topics text[], tokens bigint, OUT code smallint, OUT figure bigint)
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   hold open_hold; acct record; parts record; quotas record; barred record;
-  barred_lots uuid[] := '{}'; spare bigint; told text := '';
+  barred_lots uuid[] := '{}'; spare bigint; cell bigint; told text := '';
 BEGIN
   IF EXISTS (
     SELECT FROM events WHERE originator_id = call AND topic = topics[2]
@@ -702,7 +975,14 @@ BEGIN
   END IF;
   spare := acct.available;
   IF acct.bound THEN
+    PERFORM ledger_quota_even(hold.account_id, '', instant);
+    cell := hold.cell_id;
+    IF cell IS NOT NULL THEN hold := ledger_quota_named(hold); END IF;
     quotas := ledger_quota_extend(hold, '{}', need, tokens);
+    IF quotas.lacking IS NOT NULL AND quotas.lent THEN
+      PERFORM ledger_quota_close(hold.account_id);
+      quotas := ledger_quota_extend(hold, '{}', need, tokens);
+    END IF;
     IF quotas.lacking IS NOT NULL THEN code := 13; figure := quotas.lacking; RETURN; END IF;
     barred := ledger_barred_lots(hold.account_id, 0, tokens, instant,
       CASE WHEN hold.quota_ids IS NULL THEN '{}' ELSE hold.lot_ids END);
@@ -719,11 +999,14 @@ BEGIN
     quotas := ledger_quota_extend(hold, parts.ids, need, tokens);
     PERFORM ledger_quota_reserve(hold.quota_ids, hold.quota_begins, quotas.amounts);
     told := quotas.told;
-    UPDATE open_hold SET quota_amounts = ARRAY(
+    UPDATE open_hold SET quota_ids = hold.quota_ids, quota_begins = hold.quota_begins,
+      quota_units = hold.quota_units, cell_id = NULL, quota_tokens = NULL, quota_amounts = ARRAY(
       SELECT a.was + a.more
       FROM unnest(hold.quota_amounts, quotas.amounts) WITH ORDINALITY AS a(was, more, ord)
       ORDER BY a.ord)
     WHERE call_id = call;
+    UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = cell;
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   UPDATE open_hold SET amount = amount + need, version = version + 1,
     lot_ids = lot_ids || parts.ids, lot_amounts = lot_amounts || parts.amounts
@@ -755,7 +1038,21 @@ AS $function$
   ) e
 $function$;
 
-CREATE OR REPLACE FUNCTION public.ledger_quota_extend(hold open_hold, lots uuid[], need bigint, tokens bigint, OUT lacking bigint, OUT amounts bigint[], OUT told text)
+CREATE OR REPLACE FUNCTION public.ledger_quota_named(hold open_hold)
+ RETURNS open_hold
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  SELECT c.quota_ids, c.begins, c.units, ARRAY(
+    SELECT CASE u.unit WHEN 1 THEN 1 WHEN 2 THEN hold.quota_tokens ELSE hold.amount END
+    FROM unnest(c.units) WITH ORDINALITY AS u(unit, ord) ORDER BY u.ord)
+  INTO hold.quota_ids, hold.quota_begins, hold.quota_units, hold.quota_amounts
+  FROM quota_cell c WHERE c.cell_id = hold.cell_id;
+  RETURN hold;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_quota_extend(hold open_hold, lots uuid[], need bigint, tokens bigint, OUT lacking bigint, OUT lent boolean, OUT amounts bigint[], OUT told text)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -763,23 +1060,41 @@ AS $function$
 BEGIN
   SELECT
     (array_agg(c.number ORDER BY c.ord) FILTER (WHERE c.full_))[1],
+    coalesce(bool_or(c.lent > 0), false),
     array_agg(c.claim ORDER BY c.ord),
     quota_parts(
       array_agg(c.id ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.begins ORDER BY c.ord) FILTER (WHERE c.claim > 0),
       array_agg(c.claim ORDER BY c.ord) FILTER (WHERE c.claim > 0))
-  INTO lacking, amounts, told
+  INTO lacking, lent, amounts, told
   FROM (
-    SELECT p.id, p.begins, p.ord, q.number, n.claim,
+    SELECT p.id, p.begins, p.ord, q.number, n.claim, l.lent,
       q.scope_kind <> 'trial_lot' AND NOT q.removed
-        AND w.used + w.held + n.claim > q.quota_limit AS full_
+        AND w.used + w.held + coalesce(l.lent, 0) + n.claim > q.quota_limit AS full_
     FROM unnest(hold.quota_ids, hold.quota_begins) WITH ORDINALITY AS p(id, begins, ord)
     JOIN quota q ON q.quota_id = p.id
     JOIN quota_window w ON w.quota_id = p.id AND w.begins = p.begins
+    LEFT JOIN (
+      SELECT c.quota_id, c.begins, sum(c.lent)::bigint AS lent FROM quota_cell_part c
+      WHERE c.account_id = hold.account_id AND c.live GROUP BY c.quota_id, c.begins
+    ) l ON l.quota_id = p.id AND l.begins = p.begins
     CROSS JOIN LATERAL (SELECT CASE
       WHEN q.scope_kind = 'trial_lot' AND q.scope_id <> ALL (lots) THEN 0
       WHEN q.unit = 'tokens' THEN tokens WHEN q.unit = 'nano_usd' THEN need ELSE 0 END AS claim) n
   ) c;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.quota_parts(ids uuid[], begins timestamp with time zone[], amounts bigint[])
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN (
+    SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || p.id || '","begins":"'
+      || to_char(p.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+      || '","held":' || p.amount || '}', ',' ORDER BY p.ord) || ']', '')
+    FROM unnest(ids, begins, amounts) WITH ORDINALITY AS p(id, begins, amount, ord));
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_grant(lot uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
@@ -825,7 +1140,7 @@ BEGIN
   INSERT INTO credit_lot VALUES (lot, account, fact ->> 'kind', (fact ->> 'priority')::smallint,
     expiry, at, amount, 0, limited);
   IF limited THEN
-    UPDATE credit_account SET bound = true WHERE account_id = account;
+    UPDATE credit_account SET bound = true, limited = true WHERE account_id = account;
   END IF;
   code := 0; figure := amount;
 END $function$;
@@ -909,7 +1224,8 @@ BEGIN
     FOR lot IN
       SELECT lot_id, available FROM credit_lot
       WHERE account_id = hold.account_id AND available > 0 AND expires_at > instant
-        AND NOT (bound AND (hold.quota_ids IS NULL OR lot_id <> ALL (hold.lot_ids)))
+        AND NOT (bound AND (hold.quota_ids IS NULL AND hold.cell_id IS NULL
+          OR lot_id <> ALL (hold.lot_ids)))
       ORDER BY priority, expires_at, sequence
     LOOP
       taken := least(lot.available, missing);
@@ -924,9 +1240,45 @@ BEGIN
     settled = settled + hold.amount - released - broken + beyond, breakage = breakage + broken
   WHERE account_id = hold.account_id RETURNING available INTO spendable;
   DELETE FROM open_hold WHERE call_id = call;
-  IF hold.quota_ids IS NOT NULL THEN
+  IF hold.cell_id IS NOT NULL AND beyond = 0 AND (kind <> 3 OR tokens <= hold.quota_tokens) THEN
+    UPDATE credit_account a SET held_requests = a.held_requests - 1,
+      held_tokens = a.held_tokens - hold.quota_tokens,
+      held_nano_usd = a.held_nano_usd - hold.amount,
+      used_requests = a.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+      used_tokens = least(
+        a.used_tokens + CASE WHEN kind = 3 THEN tokens ELSE 0 END, 4000000000000000000),
+      used_nano_usd = a.used_nano_usd
+        + CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END
+    WHERE a.account_id = hold.account_id AND a.home_id = hold.cell_id;
+    IF NOT FOUND THEN
+      UPDATE quota_cell c SET holds = c.holds - 1,
+        left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
+        left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
+        left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
+        held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
+        held_nano_usd = c.held_nano_usd - hold.amount,
+        used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+        used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
+        used_nano_usd = c.used_nano_usd + u.nano_usd
+      FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
+        CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
+      WHERE c.cell_id = hold.cell_id;
+    END IF;
+  ELSIF hold.cell_id IS NOT NULL OR hold.quota_ids IS NOT NULL THEN
+    IF hold.cell_id IS NOT NULL THEN
+      hold := ledger_quota_named(hold);
+      PERFORM ledger_quota_flush(hold.account_id);
+      UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = hold.cell_id;
+    END IF;
+    IF kind = 3 AND (beyond > 0 OR EXISTS (
+      SELECT FROM unnest(hold.quota_units, hold.quota_amounts) AS p(unit, held)
+      WHERE p.unit = 2 AND p.held < tokens)) THEN
+      -- More is used than was held, so what was lent may not be there.
+      PERFORM ledger_quota_close(hold.account_id);
+    END IF;
     told := ledger_quota_resolve(
       hold, kind = 3, tokens, hold.amount - released - broken + beyond);
+    PERFORM ledger_quota_come(hold.account_id);
   END IF;
   DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
@@ -1013,10 +1365,10 @@ BEGIN
     RETURNING p.id, p.begins, p.held, p.ord, p.used,
       greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
   )
-  SELECT coalesce(',"quotas":[' || string_agg('{"quota_id":"' || m.id || '","begins":"'
-    || to_char(m.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+  SELECT CASE WHEN max(m.overrun) > 0 THEN ',"quotas":[' || string_agg(
+    '{"quota_id":"' || m.id || '","begins":"' || iso_instant(m.begins)
     || '","held":' || m.held || ',"used":' || m.used - m.overrun
-    || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']', '')
+    || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']' ELSE '' END
   INTO told FROM moved m;
   RETURN told;
 END $function$;

@@ -115,12 +115,19 @@ class HoldRequested(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HoldPlaced(HoldRequested):
-    """Credits are reserved for a call, on named lots, and on every quota that binds it."""
+    """Credits are reserved for a call, on named lots, and on every quota that binds it.
+
+    `bound_by` has of each quota that binds it the begin of its window: there it holds one request,
+    `held_tokens`, or its amount. Tokens are as many as the bounds allow, or more where an
+    alternative allows more. Earlier releases wrote `quotas` with what is held on each.
+    """
 
     TOPIC = "ledger.hold_placed.v1"
 
     lots: list[LotPart] = field(default_factory=list)
     quotas: list[QuotaPart] = field(default_factory=list)
+    bound_by: dict[str, str] = field(default_factory=dict)
+    held_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +172,8 @@ class HoldResolved(CallEvent):
     The hold is spent (`lots`), released (`released_lots`) or, on an expired lot, forfeited
     (`forfeited_lots`, the breakage). `beyond_lots` is what a cost above the hold took from
     available credits; `house_loss_nano_usd` is what nobody could pay. `quotas` are those that the
-    hold was reserved on, each with what was used.
+    hold was reserved on, each with what was used, where one of them is overrun; else what was used
+    of them follows from the usage and the figures.
     """
 
     held_nano_usd: int = 0

@@ -105,7 +105,7 @@ class ModelLedger(ModelLog):
         event_id: str = "-",
         follows: str | None = None,
         tokens: int = 0,
-        scopes: tuple[str, str] = ("-", "-"),
+        scopes: tuple[str, ...] = ("-", "-"),
     ) -> str:
         """Reserve credits for a call of a key and a user (`scopes`).
 
@@ -156,7 +156,9 @@ class ModelLedger(ModelLog):
                 )
             return INSUFFICIENT_CREDITS
         lots = [lot_part(lot, n) for lot, n in room.lots]
-        self._append(ev.HoldPlaced(**requested, lots=lots, quotas=room.quotas))
+        bound_by = {part["quota_id"]: part["begins"] for part in room.quotas}
+        held = tokens if bound_by else None
+        self._append(ev.HoldPlaced(**requested, lots=lots, bound_by=bound_by, held_tokens=held))
         self.spare -= amount
         return OK
 
@@ -258,7 +260,7 @@ class ModelLedger(ModelLog):
         claim = Claim()
         if tokens is not None:
             claim = Claim(1, tokens, figures["settled_nano_usd"])
-        return {**figures, "quotas": book.uses(hold.quotas, claim, lots)}
+        return {**figures, "quotas": book.named_uses(hold.quotas, claim, lots)}
 
     def _book_late(self, call_id: str, cost: int, follows: str | None) -> None:
         """Book what the hold's end, and late outcomes of the same hold, did not book yet."""

@@ -222,7 +222,13 @@ class LedgerState:
     def _placed(self, event: HoldPlaced, call_id: str) -> None:
         self._reserve(event.account_id, event.amount_nano_usd, event.lots)
         tokens = min(event.input_tokens_bound + event.output_tokens_bound, ENTRY_TOKENS_MAX)
-        self.quotas.reserve(event.quotas, Claim(1, tokens, event.amount_nano_usd))
+        held = tokens if event.held_tokens is None else event.held_tokens
+        if held < tokens:
+            message = f"call {call_id}: {held} tokens are held, {tokens} were asked for"
+            raise InvalidTransitionError(message)
+        claim = Claim(1, held, event.amount_nano_usd)
+        quotas = [*event.quotas, *self.quotas.parts(event.bound_by, claim)]
+        self.quotas.reserve(quotas, claim)
         self.closed.pop(call_id, None)
         self.open_holds[call_id] = Hold(
             event_id=event.id,
@@ -232,7 +238,7 @@ class LedgerState:
             amount=event.amount_nano_usd,
             version=event.originator_version,
             parts=list(event.lots),
-            quotas=list(event.quotas),
+            quotas=quotas,
             idempotency=event.idempotency,
         )
         if event.idempotency:

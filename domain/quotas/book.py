@@ -16,7 +16,7 @@ from domain.quotas.terms import USED_MAX, Claim, ScopeKind, Unit, lot_limits, lo
 from domain.quotas.windows import TOTAL_BEGINS, UTC_NAME, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from domain.events.ledger import CreditsGranted, QuotaPart, QuotaUse
     from domain.events.quotas import QuotaSet
@@ -140,6 +140,13 @@ class QuotaBook:
         ordered = sorted(found, key=lambda q: q.quota_id)
         return next((q for q in ordered if q.lacks(TOTAL_BEGINS, claim.of(q.unit))), None)
 
+    def parts(self, bound_by: Mapping[str, str], claim: Claim) -> list[QuotaPart]:
+        """What a hold reserves on each; raises InvalidTransitionError for a quota that is none."""
+        return [
+            {"quota_id": each, "begins": begins, "held": claim.of(self._known(each).unit)}
+            for each, begins in bound_by.items()
+        ]
+
     def reserve(self, parts: Sequence[QuotaPart], claim: Claim) -> None:
         """A hold lies on quotas; raises InvalidTransitionError for what they do not allow.
 
@@ -163,11 +170,15 @@ class QuotaBook:
         claim: Claim,
         lots: Collection[str],
     ) -> None:
-        """A hold ends; raises InvalidTransitionError where its quotas say otherwise."""
-        if uses != self.uses(held, claim, lots):
+        """A hold ends; raises InvalidTransitionError where its quotas say otherwise.
+
+        They need not be named where nothing is overrun.
+        """
+        found = self.uses(held, claim, lots)
+        if uses != found and (uses or any(use["overrun"] for use in found)):
             message = "a hold's quotas are not what its use comes to"
             raise InvalidTransitionError(message)
-        for use in uses:
+        for use in found:
             quota = self._known(use["quota_id"])
             quota.move(use["begins"], used=use["used"] + use["overrun"], held=-use["held"])
 
@@ -187,6 +198,13 @@ class QuotaBook:
             overrun = quota.overrun_of(part["begins"], used, part["held"])
             found.append({**part, "used": used - overrun, "overrun": overrun})
         return found
+
+    def named_uses(
+        self, held: Sequence[QuotaPart], claim: Claim, lots: Collection[str]
+    ) -> list[QuotaUse]:
+        """What the event of a hold's end says of its quotas: nothing where none is overrun."""
+        found = self.uses(held, claim, lots)
+        return found if any(use["overrun"] for use in found) else []
 
     def _add(self, quota: Quota) -> None:
         self.quotas[quota.quota_id] = quota

@@ -36,6 +36,8 @@ class ScopeKind(StrEnum):
 
     KEY = "key"
     USER = "user"
+    PROJECT = "project"
+    ORGANISATION = "organisation"
     ACCOUNT = "account"
     TRIAL_LOT = "trial_lot"
 

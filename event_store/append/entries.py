@@ -93,7 +93,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     for outcomes that older releases spooled: those are of whatever hold is open. `reply` is what a
     settlement keeps for its call's idempotency key, sealed: it stands or falls with it. `tokens`
     is what quotas count: of a hold its bound, input and output, of an extension what is added, of a
-    settlement what was used. `key_id` and `user_id`, 16 bytes each, are whose quotas bind a hold.
+    settlement what was used. The ids of its scopes, 16 bytes each or empty, say whose quotas bind a
+    hold beside its account's.
     """
 
     kind: int
@@ -108,6 +109,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     tokens: int = 0
     key_id: bytes = b""
     user_id: bytes = b""
+    project_id: bytes = b""
+    organisation_id: bytes = b""
 
     @property
     def event_id(self) -> bytes:
@@ -140,9 +143,12 @@ class UnpackableEntryError(ValueError):
 INT64 = range(-(2**63), 2**63)
 _HEADER = struct.Struct("!iiiii").pack
 _HEADER_SIZE = 20
+_LENGTH = struct.Struct("!i").pack
 _UUID_LENGTH = b"\x00\x00\x00\x10"
 _UUID_SIZE = 4 + 16
 _NIL = bytes(16)
+_HOLD = int(EntryKind.HOLD)
+ID_BYTES = 16
 _OID = {"int2": 21, "int4": 23, "int8": 20, "bytea": 17, "text": 25, "uuid": 2950}
 
 
@@ -151,16 +157,16 @@ def _array(oid: int, count: int) -> bytes:
 
 
 def _integers(kind: str, code: str, size: int, values: list[int]) -> bytes:
-    pairs = [item for value in values for item in (size, value)]
+    pairs = [size] * (2 * len(values))
+    pairs[1::2] = values
     return _array(_OID[kind], len(values)) + struct.pack(f"!{('i' + code) * len(values)}", *pairs)
 
 
 def _byte_strings(kind: str, values: list[bytes]) -> bytes:
-    parts = [_array(_OID[kind], len(values))]
-    for value in values:
-        parts.append(len(value).to_bytes(4, "big"))
-        parts.append(value)
-    return b"".join(parts)
+    parts = [b""] * (2 * len(values))
+    parts[::2] = map(_LENGTH, map(len, values))
+    parts[1::2] = values
+    return _array(_OID[kind], len(values)) + b"".join(parts)
 
 
 def _uuids(values: list[bytes]) -> bytes:
@@ -175,7 +181,7 @@ APPEND_PARAMETERS = 15
 APPEND_SQL = (
     b"SELECT codes, figures FROM ledger_append($1::int2[], $2::uuid[], $3::int4[], $4::uuid[], "
     b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::uuid[], $10::text[], $11::uuid, "
-    b"$12::int4, $13::int8[], $14::uuid[], $15::uuid[])"
+    b"$12::int4, $13::int8[], $14::int4[], $15::bytea[])"
 )
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
@@ -210,9 +216,30 @@ def _packed(batch: list[Entry], owner: bytes, hold_ttl_s: int) -> list[bytes]:
         owner,
         hold_ttl_s.to_bytes(4, "big"),
         _integers("int8", "q", 8, [entry.tokens for entry in batch]),
-        _uuids([entry.key_id or _NIL for entry in batch]),
-        _uuids([entry.user_id or _NIL for entry in batch]),
+        *_scopes(batch),
     ]
+
+
+def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
+    """Which scopes each entry has, and what they are, their ids one behind the other.
+
+    The same scopes stand there once for each account: by them the append finds what they share.
+    """
+    known: dict[tuple[bytes, ...], int] = {}
+    places = [
+        known.setdefault(
+            (each.account, each.key_id, each.user_id, each.project_id, each.organisation_id),
+            len(known) + 1,
+        )
+        if each.kind == _HOLD
+        else 0
+        for each in batch
+    ]
+    scopes = [b"".join(ids[1:]) for ids in known]
+    if any(len(each) % ID_BYTES for each in scopes):
+        message = "an id of a scope is not 16 bytes long"
+        raise UnpackableEntryError(message)
+    return _integers("int4", "i", 4, places), _byte_strings("bytea", scopes)
 
 
 def unpack(codes: bytes, figures: bytes, count: int) -> list[AppendAnswer]:

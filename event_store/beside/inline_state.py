@@ -263,6 +263,7 @@ def _quota_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "ON CONFLICT (account_id) DO UPDATE SET bound = true",
         [fact["account_id"]],
     )
+    cursor.execute("SELECT ledger_quota_close(%s)", [fact["account_id"]])
 
 
 def _quota_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
@@ -274,6 +275,11 @@ def _quota_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute(
         "UPDATE credit_account a SET bound = EXISTS (SELECT FROM quota q "
         "WHERE q.account_id = a.account_id AND NOT q.removed) WHERE account_id = %s",
+        [fact["account_id"]],
+    )
+    cursor.execute(
+        "SELECT CASE WHEN bound THEN ledger_quota_close(account_id) "
+        "ELSE quota_unbind(account_id) END FROM credit_account WHERE account_id = %s",
         [fact["account_id"]],
     )
 

@@ -34,8 +34,12 @@ MONTH_AT_MOST = timedelta(days=32)
 _PRUNE = """
 WITH gone AS (
   DELETE FROM quota_window w USING (
-    SELECT quota_id, begins FROM quota_window
+    SELECT quota_id, begins FROM quota_window o
     WHERE begins > 'epoch' AND begins < %(before)s AND held = 0
+      -- A cell that counted in it will bring that here when it is closed.
+      AND NOT EXISTS (SELECT FROM quota_cell c JOIN quota q ON q.account_id = c.account_id
+        WHERE q.quota_id = o.quota_id AND o.quota_id = ANY (c.quota_ids)
+          AND o.begins = ANY (c.begins))
     ORDER BY begins LIMIT %(limit)s FOR UPDATE SKIP LOCKED
   ) old WHERE w.quota_id = old.quota_id AND w.begins = old.begins
   RETURNING 1
@@ -69,12 +73,12 @@ class QuotaNow(NamedTuple):
 
 _NOW = """
 SELECT q.quota_id, q.account_id, q.scope_kind, q.scope_id, q.unit, q.period, q.zone, q.quota_limit,
-  coalesce(w.used, 0), coalesce(w.held, 0), n.ends,
+  w.used, w.held, n.ends,
   ceil(extract(epoch FROM n.ends - booking_clock()))::bigint
 FROM quota q
 CROSS JOIN LATERAL (SELECT quota_begin(q.period, q.zone, booking_clock()) AS begins) b
 CROSS JOIN LATERAL (SELECT quota_end(q.period, q.zone, b.begins) AS ends) n
-LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = b.begins
+CROSS JOIN LATERAL quota_now(q.account_id, q.quota_id, b.begins) w
 WHERE NOT q.removed AND """
 BY_NUMBER = _NOW + "q.number = %s"
 """The quota that a refusal of the append names by its figure."""
@@ -85,11 +89,11 @@ SELECT g.ends, coalesce(g.ends <= booking_clock(), false), NOT EXISTS (
   coalesce(l.available, 0), q.tokens, q.requests
 FROM (
   SELECT q.scope_id AS lot,
-    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+    min(greatest(q.quota_limit - (w.used + w.held), 0))
       FILTER (WHERE q.unit = 'tokens') AS tokens,
-    min(greatest(q.quota_limit - coalesce(w.used + w.held, 0), 0))
+    min(greatest(q.quota_limit - (w.used + w.held), 0))
       FILTER (WHERE q.unit = 'requests') AS requests
-  FROM quota q LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
+  FROM quota q CROSS JOIN LATERAL quota_now(q.account_id, q.quota_id, 'epoch') w
   WHERE q.account_id = %s AND q.scope_kind = 'trial_lot'
   GROUP BY q.scope_id ORDER BY max(q.number) DESC LIMIT 1
 ) q

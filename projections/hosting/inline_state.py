@@ -44,19 +44,34 @@ LOTS = (
 )
 GRANTS = "SELECT lot_id::text FROM grant_key"
 OPEN_HOLDS = (
-    "SELECT call_id::text, account_id::text, amount, version, lot_ids::text[], lot_amounts, "
-    "coalesce(quota_ids::text[], '{}'), ARRAY(SELECT iso_instant(b.begins) "
-    "FROM unnest(quota_begins) WITH ORDINALITY AS b(begins, ord) ORDER BY b.ord), "
-    "coalesce(quota_amounts, '{}') FROM open_hold"
+    "SELECT h.call_id::text, h.account_id::text, h.amount, h.version, h.lot_ids::text[], "
+    "h.lot_amounts, coalesce(n.quota_ids::text[], '{}'), ARRAY(SELECT iso_instant(b.begins) "
+    "FROM unnest(n.quota_begins) WITH ORDINALITY AS b(begins, ord) ORDER BY b.ord), "
+    "coalesce(n.quota_amounts, '{}') FROM open_hold h CROSS JOIN LATERAL ("
+    "SELECT (CASE WHEN h.cell_id IS NULL THEN h ELSE ledger_quota_named(h) END).*) n"
 )
 QUOTAS = (
     "SELECT quota_id::text, account_id::text, scope_kind, scope_id::text, unit, period, "
     "quota_limit, zone, removed FROM quota"
 )
 QUOTA_WINDOWS = (
-    "SELECT quota_id || ' from ' || iso_instant(begins), used, held FROM quota_window "
+    "SELECT quota_id || ' from ' || iso_instant(begins), used, held FROM quota_count "
     "WHERE used + held > 0"
 )
+LENDING = """
+SELECT c.quota_id, iso_instant(c.begins), sum(c.lent), w.used + w.held, q.quota_limit
+FROM quota_cell_part c
+JOIN quota q ON q.quota_id = c.quota_id
+CROSS JOIN LATERAL quota_now(c.account_id, c.quota_id, c.begins) w
+WHERE c.live GROUP BY c.quota_id, c.begins, w.used, w.held, q.quota_limit, q.removed
+HAVING q.removed OR w.used + w.held + sum(c.lent) > q.quota_limit
+ORDER BY c.quota_id"""
+CELL_HOLDS = """
+SELECT c.cell_id, c.holds + coalesce(a.held_requests, 0) AS stored, count(h.call_id) AS open
+FROM quota_cell c
+LEFT JOIN credit_account a ON a.account_id = c.account_id AND a.home_id = c.cell_id
+LEFT JOIN open_hold h ON h.cell_id = c.cell_id
+GROUP BY c.cell_id, a.held_requests"""
 NAMED_MAX = 20
 """Keys of the log without a row that are named."""
 
@@ -141,6 +156,7 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
     yield from _compare("grant_key", _keyed(connection, GRANTS), grants)
     yield from _compare("open_hold", stored_holds, holds)
     yield from _quota_differences(connection, state.quotas)
+    yield from lending_differences(connection)
     yield from _key_differences(connection)
 
 
@@ -171,6 +187,18 @@ def _quota_differences(connection: Connection, book: QuotaBook) -> Iterator[str]
     }
     yield from _compare("quota", _keyed(connection, QUOTAS), quotas)
     yield from _compare("quota_window", stored, windows)
+
+
+def lending_differences(connection: Connection) -> Iterator[str]:
+    """Cells that lend more than their quotas have, or that wait for other holds than there are.
+
+    What they lend follows from no event, but decides what is admitted without a further look.
+    """
+    for quota_id, begins, lent, taken, limit in connection.execute(LENDING).fetchall():
+        yield f"quota_cell of {quota_id} from {begins}: lends {lent} beside {taken} of {limit}"
+    for cell_id, stored, logged in connection.execute(CELL_HOLDS).fetchall():
+        if stored != logged:
+            yield f"quota_cell {cell_id}: stored with {stored} holds, open are {logged}"
 
 
 def _key_differences(connection: Connection) -> Iterator[str]:

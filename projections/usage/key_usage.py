@@ -99,7 +99,7 @@ def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
         "LEFT JOIN quota q ON q.account_id = k.account_id AND q.scope_id = k.key_id "
         "AND q.scope_kind = 'key' AND q.unit = 'requests' AND q.period = 'total' "
         "AND NOT q.removed "
-        "LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch' "
+        "LEFT JOIN LATERAL quota_now(q.account_id, q.quota_id, 'epoch') w ON true "
         "WHERE k.user_id = %s AND NOT k.replaced AND NOT k.deleted ORDER BY k.key_id",
         [user_id],
     )

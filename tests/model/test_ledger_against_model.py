@@ -36,6 +36,7 @@ from event_store.log.pruned_keys import prune_keys
 from event_store.log.reading import read_after
 from projections.all import PROJECTIONS
 from projections.engine.runner import Runner
+from projections.hosting.inline_state import lending_differences
 from projections.hosting.verify import verify
 from tests.conftest import fresh_database
 from tests.support import entries
@@ -53,6 +54,8 @@ LOTS = range(8)
 FOREIGN = uuid5(SPACE, "a hold of nobody")
 KEYS = [[uuid5(SPACE, f"key {n} {m}") for m in range(2)] for n in range(3)]
 USERS = [uuid5(SPACE, f"user {n}") for n in range(3)]
+PROJECTS = [uuid5(SPACE, f"project {n}") for n in range(3)]
+ORGANISATIONS = [uuid5(SPACE, f"organisation {n}") for n in range(3)]
 START = datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
 """The month ends soon, in one zone after the other."""
 ZONES = {"UTC": 0, "Africa/Lagos": 3_600, "Atlantic/Cape_Verde": -3_600}
@@ -185,10 +188,12 @@ class LedgerMachine(RuleBasedStateMachine):
         """Each call belongs to one account."""
         return ACCOUNTS[call % len(ACCOUNTS)]
 
-    def scopes_of(self, call: int) -> tuple[UUID, UUID]:
-        """Key and user of a call; an account has two keys."""
+    def scopes_of(self, call: int) -> tuple[UUID, ...]:
+        """Key and user of a call, and of the second key of an account project and organisation."""
         account = call % len(ACCOUNTS)
-        return KEYS[account][call // len(ACCOUNTS) % 2], USERS[account]
+        second = call // len(ACCOUNTS) % 2
+        whole = (KEYS[account][second], USERS[account], PROJECTS[account], ORGANISATIONS[account])
+        return whole if second else whole[:2]
 
     def follows(self, call: int, which: str, kind: type[MoneyEvent]) -> UUID | None:
         """The event of a call that an entry names, as the log stands."""
@@ -248,7 +253,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     event_id=entry.event_id.decode(),
                     follows=named(follows),
                     tokens=tokens_of(amount),
-                    scopes=(str(scopes[0]), str(scopes[1])),
+                    scopes=tuple(map(str, scopes)),
                 )
                 if answer == "ok":
                     self.expires[str(CALLS[call])] = self.now + timedelta(seconds=HOLD_TTL_S)
@@ -340,7 +345,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(
         account=st.integers(0, len(ACCOUNTS) - 1),
-        scope=st.sampled_from(["key", "key", "user", "account"]),
+        scope=st.sampled_from(["key", "key", "user", "account", "project", "organisation"]),
         unit=st.sampled_from(list(Unit)),
         window=st.sampled_from(list(Window)),
         limit=st.one_of(st.integers(0, 6), st.integers(0, 90), st.just(LIMIT_MAX)),
@@ -356,7 +361,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self, account: int, scope: str, unit: str, window: str, limit: int, zone: str
     ) -> None:
         """The event of a limit, to both."""
-        scopes = {"key": KEYS[account][limit % 2], "user": USERS[account]}
+        scopes = {
+            "key": KEYS[account][limit % 2],
+            "user": USERS[account],
+            "project": PROJECTS[account],
+            "organisation": ORGANISATIONS[account],
+        }
         payer, scope_id = str(ACCOUNTS[account]), str(scopes.get(scope, ACCOUNTS[account]))
         made = quota_id(payer, scope, scope_id, unit, window)
         self.save_quota(
@@ -378,7 +388,7 @@ class LedgerMachine(RuleBasedStateMachine):
         account=st.integers(0, len(ACCOUNTS) - 1),
         limits=st.dictionaries(
             st.tuples(
-                st.sampled_from(["key", "user", "account"]),
+                st.sampled_from(["key", "user", "account", "project", "organisation"]),
                 st.sampled_from(list(Unit)),
                 st.sampled_from(list(Window)),
             ),
@@ -538,7 +548,7 @@ class LedgerMachine(RuleBasedStateMachine):
             stored = {
                 (quota, begins): figures
                 for quota, begins, *figures in connection.execute(
-                    "SELECT quota_id::text, iso_instant(begins), used, held FROM quota_window"
+                    "SELECT quota_id::text, iso_instant(begins), used, held FROM quota_count"
                 ).fetchall()
             }
         modelled = {
@@ -552,6 +562,8 @@ class LedgerMachine(RuleBasedStateMachine):
             seen = shown(used, held, limit)
             assert 0 <= seen.used + seen.held <= limit
             assert seen.overrun == max(0, used + held - limit)
+        with self.database.connect() as connection:
+            assert list(lending_differences(connection)) == []
 
     @invariant()
     def balances_agree(self) -> None:
@@ -626,6 +638,8 @@ FIGURES = (
         "expires_at",
         "kind",
         "quotas",
+        "bound_by",
+        "held_tokens",
     ),
 )
 

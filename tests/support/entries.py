@@ -24,6 +24,9 @@ PRICE = {
 }
 
 
+SCOPES = ("key_id", "user_id", "project_id", "organisation_id")
+
+
 def state(**fields: Any) -> bytes:
     """The event's JSON without its closing brace."""
     envelope = {
@@ -67,10 +70,10 @@ def hold(
     key: bytes = b"",
     follows: UUID | None = None,
     tokens: int = 0,
-    scopes: tuple[UUID, UUID] | None = None,
+    scopes: tuple[UUID, ...] = (),
 ) -> Entry:
-    """Reserve credits for a call; `scopes` are its key and its user."""
-    key_id, user_id = ("-", "-") if scopes is None else map(str, scopes)
+    """Reserve credits for a call; `scopes` are its key, its user, its project, its organisation."""
+    key_id, user_id = map(str, scopes[:2]) if scopes else ("-", "-")
     fields: dict[str, Any] = {
         "account_id": str(account),
         "user_id": user_id,
@@ -97,8 +100,7 @@ def hold(
         key,
         _bytes(follows),
         tokens=tokens,
-        key_id=b"" if scopes is None else scopes[0].bytes,
-        user_id=b"" if scopes is None else scopes[1].bytes,
+        **dict(zip(SCOPES, (each.bytes for each in scopes), strict=False)),
     )
 
 

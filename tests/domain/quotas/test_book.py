@@ -221,7 +221,7 @@ def test_free_calls_are_not_the_trials() -> None:
     """What takes nothing from the lot is none of its requests (money rule 10)."""
     made = ledger(trial={"requests": 0, "tokens": 0})
     assert place(made, CALL, 0, 10) == "ok"
-    assert made.log[-1].quotas == []  # type: ignore[attr-defined]
+    assert made.log[-1].bound_by == {}  # type: ignore[attr-defined]
 
 
 def test_an_extension_takes_from_the_trial_only_what_its_hold_lies_on() -> None:
@@ -259,6 +259,16 @@ def _changed(made: ModelLedger, **changes: Any) -> ev.MoneyEvent:
     return type(event)(**{**vars(event), "quotas": parts})
 
 
+def _earlier(event: ev.MoneyEvent, **changes: Any) -> ev.HoldPlaced:
+    """A hold as earlier releases wrote it, with what is held on each quota."""
+    assert isinstance(event, ev.HoldPlaced)
+    parts = [
+        {"quota_id": quota, "begins": begins, "held": 1, **changes}
+        for quota, begins in event.bound_by.items()
+    ]
+    return ev.HoldPlaced(**{**vars(event), "bound_by": {}, "held_tokens": None, "quotas": parts})
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"held": 0}, {"held": 2}, {"quota_id": OTHER}],
@@ -269,18 +279,57 @@ def test_the_fold_refuses_a_hold_that_its_quotas_do_not_allow(changes: dict[str,
     made, again = ledger(quota), ledger(quota)
     assert place(made, CALL, 5) == "ok"
     with pytest.raises(InvalidTransitionError):
-        again.state.apply(_changed(made, **changes))
+        again.state.apply(_earlier(made.log[-1], **changes))
+    again = ledger(quota)
+    again.state.apply(_earlier(made.log[-1]))
+    assert window_of(again, quota) == (0, 1)
+
+
+@pytest.mark.parametrize("changes", [{"held_tokens": 19}, {"bound_by": {OTHER: NOW}}])
+def test_the_fold_refuses_a_hold_of_fewer_tokens(changes: dict[str, Any]) -> None:
+    """Than its bounds allow, and one that a quota binds which is none (money rule 13, P8)."""
+    quota = set_(40, unit="tokens")
+    made, again = ledger(quota), ledger(quota)
+    assert place(made, CALL, 5, 20) == "ok"
+    event = made.log[-1]
+    with pytest.raises(InvalidTransitionError):
+        again.state.apply(type(event)(**{**vars(event), **changes}))
+
+
+def test_the_end_of_a_hold_names_its_quotas_only_where_one_is_overrun() -> None:
+    """Else the usage says it; that all are named, as earlier, is right too (money rule 13)."""
+    quota = set_(40, unit="tokens")
+    made, again = ledger(quota), ledger(quota)
+    assert place(made, CALL, 5, 20) == "ok"
+    again.state.apply(made.log[-1])
+    assert made.settle(CALL, 5, NOW, usage={"input_tokens": 7}) == "ok"
+    event = made.log[-1]
+    assert isinstance(event, ev.HoldSettled)
+    assert event.quotas == []
+    use = {"quota_id": str(quota.originator_id), "begins": "2026-01-31T00:00:00.000000Z"}
+    named = {**vars(event), "quotas": [{**use, "held": 20, "used": 7, "overrun": 0}]}
+    again.state.apply(ev.HoldSettled(**named))
+    assert window_of(again, quota) == window_of(made, quota) == (7, 0)
+    # That none is named where there is overrun is not.
+    made, again = ledger(quota), ledger(quota)
+    assert place(made, CALL, 5, 20) == "ok"
+    again.state.apply(made.log[-1])
+    assert made.settle(CALL, 5, NOW, usage={"input_tokens": 41}) == "ok"
+    silent = ev.HoldSettled(**{**vars(made.log[-1]), "quotas": []})
+    with pytest.raises(InvalidTransitionError, match="comes to"):
+        again.state.apply(silent)
 
 
 def test_the_fold_refuses_what_goes_beyond_a_limit() -> None:
     """And a use that the usage does not come to (money rule 13, P8)."""
-    made, again = ledger(set_(5)), ledger(set_(0))
-    assert place(made, CALL, 5) == "ok"
+    made, again = ledger(set_(5, unit="tokens")), ledger(set_(0, unit="tokens"))
+    assert place(made, CALL, 5, 3) == "ok"
     with pytest.raises(InvalidTransitionError, match="beyond its limit"):
         again.state.apply(made.log[-1])
-    again = ledger(set_(5))
+    again = ledger(set_(5, unit="tokens"))
     again.state.apply(made.log[-1])
-    assert made.settle(CALL, 5, NOW) == "ok"
+    beyond = {"input_tokens": 9}
+    assert made.settle(CALL, 5, NOW, usage=beyond) == "ok"
     with pytest.raises(InvalidTransitionError, match="comes to"):
         again.state.apply(_changed(made, used=0))
 

@@ -61,7 +61,7 @@ def windows(database: Database) -> dict[str, tuple[int, int]]:
     """What every window counts, by the unit of its quota."""
     with database.connect() as connection:
         rows = connection.execute(
-            "SELECT q.unit, w.used, w.held FROM quota_window w JOIN quota q USING (quota_id)"
+            "SELECT q.unit, w.used, w.held FROM quota_count w JOIN quota q USING (quota_id)"
         ).fetchall()
     return {unit: (used, held) for unit, used, held in rows}
 
@@ -147,27 +147,39 @@ FAIL = (
     "CREATE OR REPLACE FUNCTION ledger_append_in_order(kinds smallint[], streams uuid[], ix int[], "
     "accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], "
     "follows uuid[], chosen boolean[], instant timestamptz, topics text[], owner uuid, ttl_s int, "
-    "tokens bigint[], key_ids uuid[], user_ids uuid[], INOUT codes smallint[], "
+    "tokens bigint[], slots int[], scopes bytea[], INOUT codes smallint[], "
     "INOUT figures bigint[]) LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'in order'; END $$"
 )
 
 
-def test_a_batch_that_has_room_goes_set_based(database: Database) -> None:
-    """Accounts with quotas and one without, holds and outcomes, to a limit (money rule 13)."""
+@pytest.mark.parametrize("keys", [1, 2])
+def test_a_batch_that_has_room_goes_set_based(database: Database, keys: int) -> None:
+    """With quotas and without, holds and outcomes, of one key or two (money rule 13)."""
     free, other = UUID(int=11, version=4), UUID(int=12, version=4)
-    limits = {"requests": 100, "tokens": 10**6}
+    limits = {"requests": 100, "tokens": 10**6} if keys == 1 else None
     append(database, entries.grant(ACCOUNT, 10**6, kind="trial", limits=limits))
     append(database, *(entries.grant(each, 10**6) for each in (free, other)))
-    set_quota(database, ACCOUNT, "key", KEY, "requests", "day", 7)
-    set_quota(database, ACCOUNT, "user", USER, "nano_usd", "total", 70)
-    set_quota(database, other, "account", other, "tokens", "month", 60)
+    set_quota(database, ACCOUNT, "key", KEY, "requests", "day", 70)
+    set_quota(database, ACCOUNT, "user", USER, "nano_usd", "total", 700)
+    set_quota(database, other, "account", other, "tokens", "month", 600)
+    mine = [(KEY, USER), (UUID(int=13, version=4), USER)][:keys]
+
+    def of_mine(number: int, amount: int, tokens: int) -> Entry:
+        scopes = mine[number % keys]
+        return entries.hold(new_uuid7(), ACCOUNT, amount, tokens=tokens, scopes=scopes)
+
+    first = [of_mine(n, 1, 1) for n in range(keys)]
+    first.append(entries.hold(new_uuid7(), other, 1, tokens=1, scopes=(KEY, USER)))
+    for each in first:  # They are looked at one by one, and from then on there is something lent.
+        assert one(database, each).code == OK
+        append(database, entries.void(UUID(bytes=each.stream), UUID(bytes=each.account)))
     with database.connect_as_owner() as connection:
         connection.execute(FAIL.encode())
 
     def of_other(account: UUID) -> Entry:
         return entries.hold(new_uuid7(), account, 9, tokens=20, scopes=(KEY, USER))
 
-    placed = [hold(10, 20) for _ in range(7)]
+    placed = [of_mine(number, 10, 20) for number in range(7)]
     placed += [of_other(other) for _ in range(3)] + [of_other(free) for _ in range(2)]
     answers = append(database, *placed)
     assert [each.code for each in answers] == [OK] * 12
@@ -179,15 +191,15 @@ def test_a_batch_that_has_room_goes_set_based(database: Database) -> None:
     assert verify(database).differences == []
     with database.connect() as connection:
         rows = read_quotas(connection, ACCOUNT) + read_quotas(connection, other)
+        of_lot = [("requests", "trial_lot", 6, 0), ("tokens", "trial_lot", 36, 0)]
         assert [(each.unit, each.scope_kind, each.used, each.held) for each in rows] == [
-            ("requests", "trial_lot", 6, 0),
-            ("tokens", "trial_lot", 36, 0),
-            ("requests", "key", 6, 0),
+            *(of_lot if keys == 1 else ()),
+            ("requests", "key", 6 if keys == 1 else 3, 0),
             ("nano_usd", "user", 36, 0),
             ("tokens", "account", 18, 0),
         ]
     with pytest.raises(Exception, match="in order"):
-        append(database, *(hold(1, 1) for _ in range(3)))
+        append(database, *(hold(300, 1) for _ in range(3)))
 
 
 def test_a_refusal_names_the_quota_and_leaves_nothing(database: Database) -> None:
@@ -326,11 +338,12 @@ def test_overrun_in_a_batch_is_booked_too(database: Database) -> None:
     with database.connect() as connection:
         (quota,) = read_quotas(connection, ACCOUNT)
         booked = [
-            read_stream(connection, UUID(bytes=each.stream))[-1].event.quotas[0]  # type: ignore[attr-defined]
+            read_stream(connection, UUID(bytes=each.stream))[-1].event.quotas  # type: ignore[attr-defined]
             for each in placed
         ]
     assert (quota.used, quota.held, quota.overrun) == (70, 0, 20)
-    assert [(each["used"], each["overrun"]) for each in booked] == [(30, 0), (20, 10), (20, 10)]
+    told = [[(each["used"], each["overrun"]) for each in uses] for uses in booked]
+    assert told == [[], [(20, 10)], [(20, 10)]]
     assert verify(database).differences == []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import re
 import shutil
@@ -18,13 +19,16 @@ import psycopg
 import pytest
 from yoyo.backends.base import DatabaseBackend
 
-from domain.quotas.terms import lot_quota_id
+from domain.quotas.terms import lot_quota_id, quota_id
 from event_store.append.committer import Committer
-from event_store.append.entries import AppendCode
+from event_store.append.entries import TOPICS, AppendCode, Entry
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_after
 from event_store.postgres import migrate as module
 from event_store.postgres.database import APPLICATION_ROLE, READER_ROLE
+from projections.hosting.install import migrate_all
+from projections.hosting.verify import verify
+from tests.event_store.append.test_append import append as append_now
 from tests.support import entries
 
 if TYPE_CHECKING:
@@ -420,9 +424,9 @@ CHECKS = {
             ),
         ),
     ),
-    "0051_mail_outbox": Check((no_table("mail_outbox"),), (table("mail_outbox", may=EVERY_RIGHT),)),
-    "0052_once": Check((no_table("once"),), (table("once", may=EVERY_RIGHT),)),
-    "0053_totp": Check(
+    "0050_mail_outbox": Check((no_table("mail_outbox"),), (table("mail_outbox", may=EVERY_RIGHT),)),
+    "0051_once": Check((no_table("once"),), (table("once", may=EVERY_RIGHT),)),
+    "0052_totp": Check(
         (no(column("user_secret", "totp_on")), no_table("recovery_code")),
         (
             column("user_secret", "sealed_totp"),
@@ -431,11 +435,11 @@ CHECKS = {
             table("recovery_code", may="SELECT, INSERT, DELETE", never="UPDATE"),
         ),
     ),
-    "0054_passkey": Check((no_table("passkey"),), (table("passkey", may=EVERY_RIGHT),)),
-    "0055_linked_identity": Check(
+    "0053_passkey": Check((no_table("passkey"),), (table("passkey", may=EVERY_RIGHT),)),
+    "0054_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
-    "0061_prune_quota_windows": Check(
+    "0055_prune_quota_windows": Check(
         (no_table("quota_pruned"),),
         (
             table("quota_pruned", may="SELECT, UPDATE", never="DELETE"),
@@ -443,9 +447,44 @@ CHECKS = {
             "to_regclass('quota_window_begins_idx') IS NOT NULL",
         ),
     ),
-    "0062_quota_room": Check(
+    "0056_quota_room": Check(
         (no_function("require_quota_room"),),
         (function("require_quota_room", "quota_room"),),
+    ),
+    "0057_quota_cell": Check(
+        (no_table("quota_cell"), no(column("credit_account", "home_id"))),
+        (
+            table("quota_cell", may=EVERY_RIGHT),
+            table("quota_count", may="SELECT", never="INSERT"),
+            reads("quota_cell"),
+            reads("quota_cell_part"),
+            reads("quota_count"),
+            column("credit_account", "home_id"),
+            column("credit_account", "limited", "false"),
+            column("open_hold", "cell_id"),
+            column("open_hold", "lot_until"),
+            function("ledger_quota_close", "ledger_quota_flush"),
+            (
+                "EXISTS (SELECT FROM pg_constraint WHERE conname = 'quota_scope_kind_check' "
+                "AND pg_get_constraintdef(oid) LIKE '%organisation%')"
+            ),
+        ),
+    ),
+    "0058_quota_cell_append": Check(
+        (no_function("ledger_quota_count"), function("ledger_quota_groups")),
+        (
+            no_function("ledger_quota_groups"),
+            function("ledger_hold", "ledger_quota_count"),
+            function("ledger_extend", "ledger_quota_named"),
+            function("ledger_resolve", "ledger_quota_named"),
+            function("ledger_grant", "limited = true"),
+            function("ledger_append_bound", "home"),
+            function("ledger_append", "slots"),
+        ),
+    ),
+    "0059_quota_room_of_cells": Check(
+        (function("require_quota_room", "quota_window w"),),
+        (function("require_quota_room", "quota_now"),),
     ),
 }
 """Migration → what is checked before it and after it."""
@@ -498,6 +537,13 @@ SEEDS = (
         "period, quota_limit) VALUES (gen_random_uuid(), gen_random_uuid(), 'key', "
         "gen_random_uuid(), 'tokens', 'day', 5) RETURNING quota_id) "
         "INSERT INTO quota_window SELECT quota_id, 'epoch', 1, 2 FROM made",
+    ),
+    Seed(
+        1 + NAMES.index("0057_quota_cell"),
+        LATEST,
+        "INSERT INTO quota_cell (account_id, lot_id, until, live, left_requests, left_tokens, "
+        "left_nano_usd, scopes, quota_ids, begins, units, told) SELECT gen_random_uuid(), "
+        "gen_random_uuid(), 'infinity', false, 1, 2, 3, 'x', '{}', '{}', '{}', ''",
     ),
     Seed(
         11,
@@ -606,36 +652,36 @@ SEEDS = (
         "SELECT gen_random_uuid(), organisation_id, account_id, 'search', 2 FROM made",
     ),
     Seed(
-        NAMES.index("0051_mail_outbox") + 1,
+        NAMES.index("0050_mail_outbox") + 1,
         LATEST,
         "INSERT INTO mail_outbox (mail_id, kind, sealed) VALUES (gen_random_uuid(), 'reset', 'x')",
     ),
     Seed(
-        NAMES.index("0052_once") + 1,
+        NAMES.index("0051_once") + 1,
         LATEST,
         "INSERT INTO once VALUES (decode(md5(random()::text), 'hex'), 'state', NULL, 'x', "
         "'infinity')",
     ),
     Seed(
-        NAMES.index("0053_totp") + 1,
+        NAMES.index("0052_totp") + 1,
         LATEST,
         "INSERT INTO recovery_code VALUES (gen_random_uuid(), 'x')",
     ),
     Seed(
-        NAMES.index("0054_passkey") + 1,
+        NAMES.index("0053_passkey") + 1,
         LATEST,
         "INSERT INTO passkey (credential_hash, passkey_id, user_id, sealed, sign_count) VALUES "
         "(decode(md5(random()::text), 'hex'), gen_random_uuid(), gen_random_uuid(), 'x', 1)",
     ),
     Seed(
-        NAMES.index("0055_linked_identity") + 1,
+        NAMES.index("0054_linked_identity") + 1,
         LATEST,
         "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
         "gen_random_uuid(), 'github', 'x')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
-APPENDS_FROM = QUOTAS_FROM + 1
+APPENDS_FROM = 1 + NAMES.index("0058_quota_cell_append")
 EVENTS_OF_AN_APPEND = 10
 
 
@@ -730,7 +776,8 @@ UNION ALL
 SELECT 'type ' || typname, typtype::text FROM pg_type
 WHERE typnamespace = 'public'::regnamespace
 UNION ALL
-SELECT 'function ' || oid::regprocedure, concat_ws(' ', pg_get_functiondef(oid), proacl)
+SELECT 'function ' || oid::regprocedure, concat_ws(' ', CASE prokind WHEN 'a'
+  THEN pg_get_function_result(oid) ELSE pg_get_functiondef(oid) END, proacl)
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 """
 
@@ -854,6 +901,89 @@ def test_a_trial_of_before_has_its_limits_as_quotas(
         ).fetchall()
     assert [row[2:] for row in rows] == [("requests", 1_000), ("tokens", 100_000)]
     assert all(row[0] == lot_quota_id(row[1], row[2]) for row in rows)
+
+
+APPENDED_BEFORE = """
+SELECT codes FROM ledger_append(%(kinds)s::int2[], %(streams)s::uuid[], %(ix)s::int4[],
+  %(accounts)s::uuid[], %(amounts)s::int8[], %(aux)s::int8[], %(states)s::bytea[],
+  %(keys)s::bytea[], %(follows)s::uuid[], %(topics)s::text[], %(owner)s::uuid, 600,
+  %(tokens)s::int8[], %(ids)s::uuid[], %(ids)s::uuid[])"""
+
+
+def append_before(connection: psycopg.Connection[Any], *batch: Entry) -> list[int]:
+    """Through the function as it was before cells, for one account; key and user are its id."""
+    (codes,) = connection.execute(
+        APPENDED_BEFORE,
+        {
+            "kinds": [each.kind for each in batch],
+            "streams": [UUID(bytes=each.stream) for each in batch],
+            "ix": [1] * len(batch),
+            "accounts": [ACCOUNT],
+            "amounts": [each.amount for each in batch],
+            "aux": [0] * len(batch),
+            "states": [each.state for each in batch],
+            "keys": [b""] * len(batch),
+            "follows": [UUID(int=0)] * len(batch),
+            "topics": list(TOPICS),
+            "owner": new_uuid7(),
+            "tokens": [each.tokens for each in batch],
+            "ids": [ACCOUNT] * len(batch),
+        },
+    ).fetchall()[0]
+    return list(codes)
+
+
+def test_what_quotas_counted_before_goes_on(
+    empty: Database, migrate_to: Callable[[int], list[str]]
+) -> None:
+    """Windows, open holds and their events of an installation in use (money rule 13, P5)."""
+    migrate_to(NAMES.index("0057_quota_cell"))
+    quota = quota_id(str(ACCOUNT), "key", str(ACCOUNT), "tokens", "total")
+    limit = {
+        "id": str(new_uuid7()),
+        "effective_at": "2026-01-01T00:00:00.000000Z",
+        "actor": "test",
+        "correlation_id": "x",
+        "account_id": str(ACCOUNT),
+        "scope_kind": "key",
+        "scope_id": str(ACCOUNT),
+        "unit": "tokens",
+        "window": "total",
+        "limit": 100,
+    }
+    held = [
+        entries.hold(new_uuid7(), ACCOUNT, 50, tokens=20, scopes=(ACCOUNT, ACCOUNT))
+        for _ in range(4)
+    ]
+    with empty.connect_as_owner() as connection:
+        trial = entries.grant(ACCOUNT, 60, kind="trial", limits={"requests": 9})
+        assert append_before(connection, trial, entries.grant(ACCOUNT, 1_000)) == [0, 0]
+        connection.execute(
+            "INSERT INTO events (originator_id, originator_version, topic, state) "
+            "VALUES (%s, 1, 'quota.set.v1', %s)",
+            [quota, json.dumps(limit, separators=(",", ":")).encode()],
+        )
+        connection.execute(
+            "INSERT INTO quota (quota_id, account_id, scope_kind, scope_id, unit, period, "
+            "quota_limit) VALUES (%s, %s, 'key', %s, 'tokens', 'total', 100)",
+            [quota, ACCOUNT, ACCOUNT],
+        )
+        assert append_before(connection, *held) == [0] * 4
+        end = entries.settle(UUID(bytes=held[0].stream), ACCOUNT, 7)
+        assert append_before(connection, end) == [0]
+    migrate_to(LATEST)
+    migrate_all(empty)
+    assert verify(empty).differences == []
+    more = entries.hold(new_uuid7(), ACCOUNT, 9, tokens=33, scopes=(ACCOUNT, ACCOUNT))
+    ends = [entries.settle(UUID(bytes=each.stream), ACCOUNT, 15) for each in held[1:]]
+    small = [
+        entries.hold(new_uuid7(), ACCOUNT, 9, tokens=n, scopes=(ACCOUNT, ACCOUNT)) for n in (33, 34)
+    ]
+    exceeded, ok = AppendCode.QUOTA_EXCEEDED, AppendCode.OK
+    assert [each.code for each in append_now(empty, small[1], small[0])] == [exceeded, ok]
+    assert [each.code for each in append_now(empty, *ends)] == [ok] * 3
+    assert append_now(empty, more)[0].code == exceeded
+    assert verify(empty).differences == []
 
 
 @pytest.mark.parametrize("change", ["UPDATE events SET topic = 'x'", "DELETE FROM events"])

@@ -57,14 +57,19 @@ def good(server: Database) -> Iterator[Database]:
         history.append(entries.settle(again, account, 65))  # Late: booked as house loss.
         history.append(entries.hold(call, account, 1_000))
         own = history.callers[0][1]
+        second, theirs = history.callers[1][:2]
+        set_quota(made, second, "key", theirs, "tokens", "day", 500)
         set_quota(made, account, "key", own, "tokens", "day", 500)
         set_quota(made, account, "account", account, "nano_usd", "total", 10**18)
-        bound = [new_uuid7(), new_uuid7()]
+        bound = [new_uuid7() for _ in range(4)]
         history.append(
             *(entries.hold(each, account, 90, tokens=100, scopes=(own, own)) for each in bound)
         )
         history.append(entries.extend(bound[0], account, 20, tokens=10))
+        history.append(entries.extend(bound[2], account, 5))
         history.append(entries.settle(bound[0], account, 100))
+        history.append(entries.settle(bound[1], account, 350))
+        history.append(entries.hold(new_uuid7(), second, 9, tokens=100, scopes=(theirs, theirs)))
         history.append(entries.hold(new_uuid7(), account, 10**15, key=bytes(reversed(key))))
         with made.connect() as connection:
             for projection in PROJECTIONS:
@@ -395,6 +400,15 @@ def test_a_late_outcome_is_recomputed_too(good: Database, copy: Connection) -> N
         ("UPDATE quota SET zone = 'Asia/Tokyo' WHERE period = 'day'", "quota "),
         ("DELETE FROM quota", "quota "),
         ("UPDATE quota_window SET used = 0", "quota_window "),
+        ("UPDATE quota_cell SET used_tokens = used_tokens + 1", "quota_window "),
+        ("UPDATE quota_cell SET held_nano_usd = held_nano_usd - 1", "quota_window "),
+        ("UPDATE quota_cell SET begins[1] = 'epoch'", "open_hold "),
+        ("UPDATE quota_cell SET holds = holds + 1", "quota_cell "),
+        ("UPDATE quota_cell SET left_tokens = 401, live = true", "quota_cell "),
+        ("UPDATE credit_account SET lent_tokens = 10 ^ 18 WHERE home_id > 0", "quota_cell "),
+        ("UPDATE credit_account SET used_tokens = used_tokens + 1", "quota_window "),
+        ("UPDATE open_hold SET quota_tokens = quota_tokens - 1", "open_hold "),
+        ("DELETE FROM quota_cell", "open_hold "),
         ("UPDATE quota_window SET held = held + 1", "quota_window "),
         ("DELETE FROM quota_window WHERE held > 0", "quota_window "),
         ("UPDATE open_hold SET quota_amounts = NULL", "open_hold "),

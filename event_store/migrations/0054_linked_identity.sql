@@ -1,5 +1,5 @@
 -- Who users are at providers, by a keyed hash; sealed with the user's data key too, for another secret's hash.
--- depends: 0054_passkey
+-- depends: 0053_passkey
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

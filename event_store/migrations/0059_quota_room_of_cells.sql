@@ -1,13 +1,13 @@
--- What a key gives to another it has left: looked at where it is saved, under the lock of the append.
--- depends: 0061_prune_quota_windows
+-- What a key has left counts on cells too.
+-- depends: 0058_quota_cell_append
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
 
-CREATE FUNCTION require_quota_room(of_quota uuid) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION require_quota_room(of_quota uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (
-    SELECT FROM quota q JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = 'epoch'
+    SELECT FROM quota q CROSS JOIN LATERAL quota_now(q.account_id, q.quota_id, 'epoch') w
     WHERE q.quota_id = of_quota AND w.used + w.held > q.quota_limit
   ) THEN
     RAISE EXCEPTION 'the quota was used meanwhile' USING

@@ -1,5 +1,5 @@
 -- What is good once and for minutes: second steps, challenges, states, codes; known by a keyed hash.
--- depends: 0051_mail_outbox
+-- depends: 0050_mail_outbox
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

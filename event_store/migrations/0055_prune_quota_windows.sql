@@ -1,5 +1,5 @@
 -- How far the windows of quotas are pruned: one of a day or a month that began before may be gone.
--- depends: 0055_linked_identity
+-- depends: 0054_linked_identity
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

@@ -1,6 +1,6 @@
 -- The second step: a secret sealed with the user's data key, the last step that was shown, and the hashes of
 -- recovery codes under that key.
--- depends: 0052_once
+-- depends: 0051_once
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

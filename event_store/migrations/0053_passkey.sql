@@ -1,5 +1,5 @@
 -- Passkeys. Their ids are random and known by a digest; key, name and id are sealed with the user's data key.
--- depends: 0053_totp
+-- depends: 0052_totp
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

@@ -1,0 +1,1030 @@
+-- Holds and their ends count on cells; quotas are looked at one by one where a cell does not do.
+-- depends: 0057_quota_cell
+
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
+
+DROP FUNCTION ledger_append;
+DROP FUNCTION ledger_append_in_order;
+DROP FUNCTION ledger_append_bound;
+DROP FUNCTION ledger_append_simple;
+DROP FUNCTION ledger_quota_groups;
+DROP TYPE quota_group;
+DROP FUNCTION ledger_hold;
+DROP FUNCTION ledger_quota_parts;
+DROP FUNCTION ledger_quota_extend;
+
+-- PostgreSQL's own sum of such numbers is a numeric, which costs several times as much.
+CREATE AGGREGATE bigint_sum(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
+
+-- The ids of the scopes of a call, which come one behind the other, and its account's.
+CREATE FUNCTION quota_scopes(account uuid, slot bytea) RETURNS uuid[] LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN account || ARRAY(
+    SELECT encode(substr(slot, n, 16), 'hex')::uuid FROM generate_series(1, length(slot), 16) AS n);
+END $$;
+
+-- Every quota of an account on these scopes, in the order of their ids: the window of an instant, what
+-- a call claims of it, and the number of the first that has no room for that. `lent` says whether
+-- cells beside `own` have any of the room; `rooms` is what is left to lend of requests, tokens and
+-- nano-USD, until `until`.
+CREATE FUNCTION ledger_quota_parts(
+  account uuid, scopes uuid[], need bigint, tokens bigint, instant timestamptz, own bigint,
+  OUT lacking bigint, OUT lent boolean, OUT ids uuid[], OUT begins timestamptz[],
+  OUT amounts bigint[], OUT units smallint[], OUT until timestamptz, OUT rooms bigint[]
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  SELECT
+    (array_agg(q.number ORDER BY q.quota_id) FILTER (WHERE r.room < 0))[1],
+    coalesce(bool_or(l.lent > 0), false),
+    array_agg(q.quota_id ORDER BY q.quota_id), array_agg(n.begins ORDER BY q.quota_id),
+    array_agg(n.claim ORDER BY q.quota_id), array_agg(q.code ORDER BY q.quota_id),
+    coalesce(min(quota_end(q.period, q.zone, n.begins)), 'infinity'),
+    ARRAY[coalesce(min(r.room) FILTER (WHERE q.code = 1), 2000000000000000000),
+      coalesce(min(r.room) FILTER (WHERE q.code = 2), 2000000000000000000),
+      coalesce(min(r.room) FILTER (WHERE q.code = 3), 2000000000000000000)]
+  INTO lacking, lent, ids, begins, amounts, units, until, rooms
+  FROM quota q
+  CROSS JOIN LATERAL (
+    SELECT quota_begin(q.period, q.zone, instant) AS begins,
+      CASE q.code WHEN 1 THEN 1 WHEN 2 THEN tokens ELSE need END AS claim
+  ) n
+  LEFT JOIN quota_window w ON w.quota_id = q.quota_id AND w.begins = n.begins
+  LEFT JOIN (
+    SELECT c.quota_id, sum(c.lent)::bigint AS lent FROM quota_cell_part c
+    WHERE c.account_id = account AND c.live AND c.cell_id IS DISTINCT FROM own GROUP BY c.quota_id
+  ) l ON l.quota_id = q.quota_id
+  CROSS JOIN LATERAL (
+    SELECT q.quota_limit - coalesce(w.used + w.held, 0) - coalesce(l.lent, 0) - n.claim AS room
+  ) r
+  WHERE q.account_id = account AND q.scope_id = ANY (scopes) AND NOT q.removed;
+END $$;
+
+-- The quotas of an extension: in the windows of its hold, and of a lot only where it takes from it.
+CREATE FUNCTION ledger_quota_extend(
+  hold open_hold, lots uuid[], need bigint, tokens bigint,
+  OUT lacking bigint, OUT lent boolean, OUT amounts bigint[], OUT told text
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  SELECT
+    (array_agg(c.number ORDER BY c.ord) FILTER (WHERE c.full_))[1],
+    coalesce(bool_or(c.lent > 0), false),
+    array_agg(c.claim ORDER BY c.ord),
+    quota_parts(
+      array_agg(c.id ORDER BY c.ord) FILTER (WHERE c.claim > 0),
+      array_agg(c.begins ORDER BY c.ord) FILTER (WHERE c.claim > 0),
+      array_agg(c.claim ORDER BY c.ord) FILTER (WHERE c.claim > 0))
+  INTO lacking, lent, amounts, told
+  FROM (
+    SELECT p.id, p.begins, p.ord, q.number, n.claim, l.lent,
+      q.scope_kind <> 'trial_lot' AND NOT q.removed
+        AND w.used + w.held + coalesce(l.lent, 0) + n.claim > q.quota_limit AS full_
+    FROM unnest(hold.quota_ids, hold.quota_begins) WITH ORDINALITY AS p(id, begins, ord)
+    JOIN quota q ON q.quota_id = p.id
+    JOIN quota_window w ON w.quota_id = p.id AND w.begins = p.begins
+    LEFT JOIN (
+      SELECT c.quota_id, c.begins, sum(c.lent)::bigint AS lent FROM quota_cell_part c
+      WHERE c.account_id = hold.account_id AND c.live GROUP BY c.quota_id, c.begins
+    ) l ON l.quota_id = p.id AND l.begins = p.begins
+    CROSS JOIN LATERAL (SELECT CASE
+      WHEN q.scope_kind = 'trial_lot' AND q.scope_id <> ALL (lots) THEN 0
+      WHEN q.unit = 'tokens' THEN tokens WHEN q.unit = 'nano_usd' THEN need ELSE 0 END AS claim) n
+  ) c;
+END $$;
+
+
+-- Each quota of a hold is corrected to what was used. What lies beyond both its hold and the limit is
+-- overrun; on the quota of a lot a call uses no more than it holds there, where other lots pay too.
+-- What is told: nothing, where nothing is overrun.
+CREATE OR REPLACE FUNCTION ledger_quota_resolve(
+  hold open_hold, settles boolean, tokens bigint, settled bigint
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE told text;
+BEGIN
+  WITH part AS (
+    SELECT p.id, p.begins, p.held, p.ord, q.quota_limit, CASE
+      WHEN NOT settles THEN 0 WHEN q.unit = 'requests' THEN 1 WHEN q.unit = 'nano_usd' THEN settled
+      WHEN q.scope_kind = 'trial_lot' AND NOT hold.lot_ids <@ ARRAY[q.scope_id]
+        THEN least(tokens, p.held)
+      ELSE tokens END AS used
+    FROM unnest(hold.quota_ids, hold.quota_begins, hold.quota_amounts)
+      WITH ORDINALITY AS p(id, begins, held, ord)
+    JOIN quota q ON q.quota_id = p.id
+  ), moved AS (
+    UPDATE quota_window w SET held = w.held - p.held,
+      used = least(w.used + p.used, 4000000000000000000)
+    FROM part p WHERE w.quota_id = p.id AND w.begins = p.begins
+    RETURNING p.id, p.begins, p.held, p.ord, p.used,
+      greatest(0, least(p.used - p.held, w.used + w.held - p.quota_limit)) AS overrun
+  )
+  SELECT CASE WHEN max(m.overrun) > 0 THEN ',"quotas":[' || string_agg(
+    '{"quota_id":"' || m.id || '","begins":"' || iso_instant(m.begins)
+    || '","held":' || m.held || ',"used":' || m.used - m.overrun
+    || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']' ELSE '' END
+  INTO told FROM moved m;
+  RETURN told;
+END $$;
+
+-- A hold counts on the cell of its scopes, if that lends enough and no other quotas of lots matter; the
+-- cell, and what the event says.
+CREATE FUNCTION ledger_quota_count(
+  account uuid, slot bytea, need bigint, tokens_ bigint, instant timestamptz,
+  OUT cell bigint, OUT told_ text
+) LANGUAGE plpgsql AS $$
+DECLARE head record; lot uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  SELECT l.lot_id, l.available, l.bound, EXISTS (
+    SELECT FROM credit_lot o WHERE o.account_id = account AND o.bound AND o.available > 0
+      AND o.expires_at > instant AND o.lot_id <> l.lot_id) AS others
+  INTO head FROM credit_lot l
+  WHERE l.account_id = account AND l.available > 0 AND l.expires_at > instant
+  ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1;
+  IF head.others OR head.bound AND head.available < need THEN RETURN; END IF;
+  IF head.bound THEN lot := head.lot_id; END IF;
+  UPDATE credit_account a SET held_requests = a.held_requests + 1,
+    held_tokens = a.held_tokens + tokens_, held_nano_usd = a.held_nano_usd + need
+  WHERE a.account_id = account AND a.home_scopes = slot AND a.home_lot = lot
+    AND a.home_until > instant AND a.held_requests + a.used_requests + 1 <= a.lent_requests
+    AND a.held_tokens + a.used_tokens + tokens_ <= a.lent_tokens
+    AND a.held_nano_usd + a.used_nano_usd + need <= a.lent_nano_usd
+  RETURNING a.home_id, a.home_told INTO cell, told_;
+  IF NOT FOUND THEN
+    UPDATE quota_cell c SET holds = c.holds + 1, left_requests = c.left_requests - 1,
+      left_tokens = c.left_tokens - tokens_, left_nano_usd = c.left_nano_usd - need,
+      held_requests = c.held_requests + 1, held_tokens = c.held_tokens + tokens_,
+      held_nano_usd = c.held_nano_usd + need
+    WHERE c.account_id = account AND c.scopes = slot AND c.live AND c.lot_id = lot
+      AND c.until > instant AND c.left_requests >= 1 AND c.left_tokens >= tokens_
+      AND c.left_nano_usd >= need
+    RETURNING c.cell_id, c.told INTO cell, told_;
+  END IF;
+  told_ := CASE WHEN told_ <> '' THEN told_ || tokens_ ELSE '' END;
+END $$;
+
+-- As `ledger_quota_count`, of all holds of the chosen accounts in a batch, for which no cell at home
+-- does: the cells by the place of their scopes, what events of holds say, and the accounts
+-- of which one of the cells lacks; of those nothing is counted.
+CREATE FUNCTION ledger_quota_count_all(
+  kinds smallint[], ix int[], accounts uuid[], amounts bigint[], tokens bigint[], slots int[],
+  scopes_ bytea[], lots uuid[], chosen boolean[], instant timestamptz,
+  OUT cells bigint[], OUT tolds text[], OUT lacking int[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+  found int[]; of_ int[]; taken_cells bigint[]; taken_tolds text[]; requests bigint[];
+  tokens_ bigint[]; moneys bigint[];
+BEGIN
+  PERFORM ledger_quota_leave(ARRAY(
+    SELECT u.account FROM unnest(accounts, chosen) AS u(account, is_chosen) WHERE u.is_chosen));
+  WITH taken AS (
+    UPDATE quota_cell c SET holds = c.holds + a.requests,
+      left_requests = c.left_requests - a.requests, left_tokens = c.left_tokens - a.tokens,
+      left_nano_usd = c.left_nano_usd - a.amount, held_requests = c.held_requests + a.requests,
+      held_tokens = c.held_tokens + a.tokens, held_nano_usd = c.held_nano_usd + a.amount
+    FROM (
+      SELECT e.slot, e.ix, count(*) AS requests, bigint_sum(e.tokens) AS tokens,
+        bigint_sum(e.amount) AS amount
+      FROM unnest(kinds, ix, amounts, tokens, slots) AS e(kind, ix, amount, tokens, slot)
+      WHERE e.kind = 1 AND chosen[e.ix] GROUP BY e.slot, e.ix
+    ) a
+    WHERE c.account_id = accounts[a.ix] AND c.scopes = scopes_[a.slot] AND c.live
+      AND c.lot_id = lots[a.ix] AND c.until > instant AND c.left_requests >= a.requests
+      AND c.left_tokens >= a.tokens AND c.left_nano_usd >= a.amount
+    RETURNING a.slot, a.ix, a.requests, a.tokens, a.amount, c.cell_id, c.told
+  )
+  SELECT array_agg(t.slot), array_agg(t.ix), array_agg(t.cell_id), array_agg(t.told),
+    array_agg(t.requests), array_agg(t.tokens), array_agg(t.amount)
+  INTO found, of_, taken_cells, taken_tolds, requests, tokens_, moneys FROM taken t;
+  FOR i IN 1 .. coalesce(cardinality(found), 0) LOOP
+    cells[found[i]] := taken_cells[i];
+    tolds[found[i]] := taken_tolds[i];
+  END LOOP;
+  SELECT array_agg(DISTINCT e.ix) INTO lacking FROM unnest(kinds, ix, slots) AS e(kind, ix, slot)
+  WHERE e.kind = 1 AND chosen[e.ix] AND cells[e.slot] IS NULL;
+  IF lacking IS NOT NULL THEN
+    UPDATE quota_cell c SET holds = c.holds - b.requests,
+      left_requests = c.left_requests + b.requests, left_tokens = c.left_tokens + b.tokens,
+      left_nano_usd = c.left_nano_usd + b.amount, held_requests = c.held_requests - b.requests,
+      held_tokens = c.held_tokens - b.tokens, held_nano_usd = c.held_nano_usd - b.amount
+    FROM unnest(of_, taken_cells, requests, tokens_, moneys)
+      AS b(ix, cell_id, requests, tokens, amount)
+    WHERE b.ix = ANY (lacking) AND c.cell_id = b.cell_id;
+  END IF;
+END $$;
+
+CREATE FUNCTION ledger_hold(
+  call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, follows uuid,
+  instant timestamptz, owner uuid, ttl_s int, topics text[], tokens bigint, slot bytea,
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  last record; ended record; known record; acct record; parts record; next_version bigint := 1;
+  is_new boolean := false; fact jsonb; quotas record; barred record; barred_lots uuid[] := '{}';
+  spare bigint; counted record; cell bigint; own bigint; lot uuid; told text := '';
+  quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[]; quota_units smallint[];
+BEGIN
+  SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
+  FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
+  IF FOUND THEN
+    IF last.same AND last.topic = topics[1] THEN
+      SELECT available INTO figure FROM credit_account WHERE account_id = account;
+      code := 2; RETURN;
+    END IF;
+    next_version := last.originator_version + 1;
+    IF NOT (last.same AND last.topic = topics[9]) THEN
+      -- Placed again, after a void or an expiry that it names: a copy that comes late names none.
+      -- A late outcome leaves the hold as it was resolved before.
+      SELECT topic, convert_from(substr(state, 8, 36), 'UTF8') AS id INTO ended
+      FROM events WHERE originator_id = call AND topic <> topics[8]
+      ORDER BY originator_version DESC LIMIT 1;
+      IF ended.topic NOT IN (topics[4], topics[5]) OR ended.id <> follows::text THEN
+        code := 4; RETURN;
+      END IF;
+    END IF;
+  END IF;
+  IF length(key) > 0 THEN
+    SELECT * INTO known FROM idempotency_key WHERE key_hash = substr(key, 1, 32);
+    IF FOUND THEN
+      figure := known.available;
+      code := CASE WHEN known.digest <> substr(key, 33) THEN 5 WHEN known.state = 'held' THEN 6
+        WHEN known.state = 'settled' THEN 7 WHEN known.state = 'refused' THEN 8
+        WHEN known.call_id <> call THEN 4 END;
+      IF code IS NOT NULL THEN RETURN; END IF;
+    END IF;
+  END IF;
+  SELECT available, next_expiry, bound INTO acct FROM credit_account WHERE account_id = account;
+  IF NOT FOUND THEN
+    acct.available := 0;
+    is_new := true;
+  ELSIF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+    SELECT available INTO acct.available FROM credit_account WHERE account_id = account;
+  END IF;
+  spare := acct.available;
+  IF acct.bound AND spare >= need THEN
+    counted := ledger_quota_count(account, slot, need, tokens, instant);
+    cell := counted.cell; told := coalesce(counted.told_, '');
+  END IF;
+  IF acct.bound AND cell IS NULL THEN
+    own := ledger_quota_even(account, slot, instant);
+    quotas := ledger_quota_parts(account, quota_scopes(account, slot), need, tokens, instant, own);
+    IF quotas.lacking IS NOT NULL AND quotas.lent THEN
+      -- What others were lent is taken back, and looked at again.
+      PERFORM ledger_quota_close(account);
+      own := NULL;
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot), need, tokens, instant, NULL);
+    END IF;
+    IF quotas.lacking IS NOT NULL THEN
+      PERFORM ledger_quota_come(account);
+      code := 13; figure := quotas.lacking; RETURN;
+    END IF;
+    barred := ledger_barred_lots(account, 1, tokens, instant, NULL);
+    barred_lots := barred.lots;
+    spare := spare - barred.credits;
+    IF spare < need AND spare + barred.at_fault >= need THEN
+      code := 13; figure := barred.lacking; RETURN;
+    END IF;
+  END IF;
+  figure := spare;
+  IF is_new AND (need = 0 OR length(key) > 0) THEN
+    INSERT INTO credit_account (account_id) VALUES (account);
+  END IF;
+  IF spare < need THEN
+    code := 1;
+    IF length(key) > 0 THEN
+      -- Of what was asked only what the key needs: who is refused writes no more than that.
+      fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+      INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+      VALUES (call, next_version, topics[9], convert_to('{"id":' || (fact -> 'id')::text
+        || ',"effective_at":' || (fact -> 'effective_at')::text || ',"actor":'
+        || (fact -> 'actor')::text || ',"account_id":"' || account || '","amount_nano_usd":'
+        || need || ',"available_nano_usd":' || spare
+        || ',"key_hash":"' || rtrim(encode(substr(key, 1, 32), 'base64'), '=')
+        || '","digest":"' || rtrim(encode(substr(key, 33), 'base64'), '=') || '"}', 'UTF8'),
+        instant);
+      INSERT INTO idempotency_key (key_hash, digest, call_id, state, needed, available)
+      VALUES (substr(key, 1, 32), substr(key, 33), call, 'refused', need, spare)
+      ON CONFLICT (key_hash) DO UPDATE SET state = 'refused', needed = need,
+        available = spare;
+    END IF;
+    RETURN;
+  END IF;
+  parts := ledger_reserve(account, need, instant, barred_lots);
+  IF acct.bound AND cell IS NULL THEN
+    SELECT l.lot_id INTO lot FROM credit_lot l WHERE l.lot_id = ANY (parts.ids) AND l.bound LIMIT 1;
+    IF FOUND THEN
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot) || parts.ids, need, tokens, instant, own);
+    END IF;
+    PERFORM ledger_quota_reserve(quotas.ids, quotas.begins, quotas.amounts);
+    told := quota_told(quotas.ids, quotas.begins);
+    told := CASE WHEN told <> '' THEN told || tokens ELSE '' END;
+    IF lot IS NULL OR cardinality(parts.ids) = 1 THEN
+      cell := ledger_quota_open(account, slot, coalesce(lot, '00000000-0000-0000-0000-000000000000'),
+        own, quotas.ids, quotas.begins, quotas.units, quotas.until, quotas.rooms);
+    ELSIF own IS NOT NULL THEN
+      -- Its room was not looked at, so it lends none.
+      UPDATE quota_cell SET live = false WHERE cell_id = own;
+    END IF;
+    IF cell IS NULL THEN
+      quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
+      quota_units := quotas.units;
+    END IF;
+  END IF;
+  INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
+    parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
+    CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
+    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts,
+    quota_units, cell, CASE WHEN cell IS NOT NULL THEN tokens END);
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, next_version, topics[1], state_
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || told || '}', 'UTF8'),
+    instant);
+  IF length(key) > 0 THEN
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    VALUES (substr(key, 1, 32), substr(key, 33), call, 'held')
+    ON CONFLICT (key_hash) DO UPDATE SET state = 'held';
+  END IF;
+  code := 0; figure := spare - need;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_extend(
+  call uuid, need bigint, state_ bytea, follows uuid, instant timestamptz, topics text[],
+  tokens bigint, OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  hold open_hold; acct record; parts record; quotas record; barred record;
+  barred_lots uuid[] := '{}'; spare bigint; cell bigint; told text := '';
+BEGIN
+  IF EXISTS (
+    SELECT FROM events WHERE originator_id = call AND topic = topics[2]
+    AND substr(state, 8, 36) = substr(state_, 8, 36)
+  ) THEN code := 2; RETURN; END IF;
+  SELECT * INTO hold FROM open_hold WHERE call_id = call;
+  IF NOT FOUND OR (
+    hold.hold_id <> follows AND follows <> '00000000-0000-0000-0000-000000000000'
+  ) THEN
+    code := ledger_missing(call, state_, follows, topics);
+    RETURN;
+  END IF;
+  IF need > 1000000000000000 - hold.amount THEN code := 11; RETURN; END IF;
+  SELECT available, next_expiry, bound INTO acct FROM credit_account WHERE account_id = hold.account_id;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
+    SELECT available INTO acct.available FROM credit_account WHERE account_id = hold.account_id;
+  END IF;
+  spare := acct.available;
+  IF acct.bound THEN
+    PERFORM ledger_quota_even(hold.account_id, '', instant);
+    cell := hold.cell_id;
+    IF cell IS NOT NULL THEN hold := ledger_quota_named(hold); END IF;
+    quotas := ledger_quota_extend(hold, '{}', need, tokens);
+    IF quotas.lacking IS NOT NULL AND quotas.lent THEN
+      PERFORM ledger_quota_close(hold.account_id);
+      quotas := ledger_quota_extend(hold, '{}', need, tokens);
+    END IF;
+    IF quotas.lacking IS NOT NULL THEN code := 13; figure := quotas.lacking; RETURN; END IF;
+    barred := ledger_barred_lots(hold.account_id, 0, tokens, instant,
+      CASE WHEN hold.quota_ids IS NULL THEN '{}' ELSE hold.lot_ids END);
+    barred_lots := barred.lots;
+    spare := spare - barred.credits;
+    IF spare < need AND spare + barred.at_fault >= need THEN
+      code := 13; figure := barred.lacking; RETURN;
+    END IF;
+  END IF;
+  figure := spare;
+  IF spare < need THEN code := 1; RETURN; END IF;
+  parts := ledger_reserve(hold.account_id, need, instant, barred_lots);
+  IF hold.quota_ids IS NOT NULL THEN
+    quotas := ledger_quota_extend(hold, parts.ids, need, tokens);
+    PERFORM ledger_quota_reserve(hold.quota_ids, hold.quota_begins, quotas.amounts);
+    told := quotas.told;
+    UPDATE open_hold SET quota_ids = hold.quota_ids, quota_begins = hold.quota_begins,
+      quota_units = hold.quota_units, cell_id = NULL, quota_tokens = NULL, quota_amounts = ARRAY(
+      SELECT a.was + a.more
+      FROM unnest(hold.quota_amounts, quotas.amounts) WITH ORDINALITY AS a(was, more, ord)
+      ORDER BY a.ord)
+    WHERE call_id = call;
+    UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = cell;
+    PERFORM ledger_quota_come(hold.account_id);
+  END IF;
+  UPDATE open_hold SET amount = amount + need, version = version + 1,
+    lot_ids = lot_ids || parts.ids, lot_amounts = lot_amounts || parts.amounts
+  WHERE call_id = call;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, hold.version + 1, topics[2], state_
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || told || '}', 'UTF8'),
+    instant);
+  code := 0; figure := spare - need;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_resolve(
+  kind smallint, call uuid, cost bigint, state_ bytea, reply bytea, follows uuid, instant timestamptz,
+  topics text[], owner uuid, tokens bigint,
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  hold open_hold; lot record; taken bigint; rest bigint; missing bigint;
+  released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
+  used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
+  more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
+  told text := '';
+BEGIN
+  SELECT * INTO hold FROM open_hold WHERE call_id = call;
+  IF NOT FOUND OR (
+    hold.hold_id <> follows AND follows <> '00000000-0000-0000-0000-000000000000'
+  ) THEN
+    code := ledger_missing(call, state_, follows, topics);
+    IF code = 3 AND kind = 3 THEN
+      PERFORM ledger_book_late(call, cost, state_, follows, instant, topics);
+    END IF;
+    RETURN;
+  END IF;
+  IF kind = 5 THEN
+    IF hold.expires_at > instant OR EXISTS (
+      SELECT FROM process_lease
+      WHERE owner_id = hold.owner_id AND owner_id <> owner AND expires_at > clock_timestamp()
+    ) THEN code := 10; RETURN; END IF;
+    loss := hold.estimated_cost;
+  END IF;
+  SELECT next_expiry INTO due FROM credit_account WHERE account_id = hold.account_id;
+  IF due <= instant THEN
+    PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
+  END IF;
+  missing := CASE WHEN kind = 3 THEN cost ELSE 0 END;
+  FOR i IN 1 .. cardinality(hold.lot_ids) LOOP
+    taken := least(missing, hold.lot_amounts[i]);
+    rest := hold.lot_amounts[i] - taken;
+    missing := missing - taken;
+    SELECT expires_at INTO expiry FROM credit_lot WHERE lot_id = hold.lot_ids[i];
+    UPDATE credit_lot SET held = held - hold.lot_amounts[i],
+      available = available + CASE WHEN expiry > instant THEN rest ELSE 0 END
+    WHERE lot_id = hold.lot_ids[i];
+    used := used || taken;
+    IF expiry > instant THEN
+      released := released + rest; given := given || rest; lost := lost || 0::bigint;
+    ELSE
+      broken := broken + rest; given := given || 0::bigint; lost := lost || rest;
+    END IF;
+  END LOOP;
+  IF missing > 0 THEN
+    FOR lot IN
+      SELECT lot_id, available FROM credit_lot
+      WHERE account_id = hold.account_id AND available > 0 AND expires_at > instant
+        AND NOT (bound AND (hold.quota_ids IS NULL AND hold.cell_id IS NULL
+          OR lot_id <> ALL (hold.lot_ids)))
+      ORDER BY priority, expires_at, sequence
+    LOOP
+      taken := least(lot.available, missing);
+      UPDATE credit_lot SET available = available - taken WHERE lot_id = lot.lot_id;
+      more := more || lot.lot_id; more_amounts := more_amounts || taken;
+      beyond := beyond + taken; missing := missing - taken;
+      EXIT WHEN missing = 0;
+    END LOOP;
+    loss := loss + missing;
+  END IF;
+  UPDATE credit_account SET available = available + released - beyond, held = held - hold.amount,
+    settled = settled + hold.amount - released - broken + beyond, breakage = breakage + broken
+  WHERE account_id = hold.account_id RETURNING available INTO spendable;
+  DELETE FROM open_hold WHERE call_id = call;
+  IF hold.cell_id IS NOT NULL AND beyond = 0 AND (kind <> 3 OR tokens <= hold.quota_tokens) THEN
+    UPDATE credit_account a SET held_requests = a.held_requests - 1,
+      held_tokens = a.held_tokens - hold.quota_tokens,
+      held_nano_usd = a.held_nano_usd - hold.amount,
+      used_requests = a.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+      used_tokens = least(
+        a.used_tokens + CASE WHEN kind = 3 THEN tokens ELSE 0 END, 4000000000000000000),
+      used_nano_usd = a.used_nano_usd
+        + CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END
+    WHERE a.account_id = hold.account_id AND a.home_id = hold.cell_id;
+    IF NOT FOUND THEN
+      UPDATE quota_cell c SET holds = c.holds - 1,
+        left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
+        left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
+        left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
+        held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
+        held_nano_usd = c.held_nano_usd - hold.amount,
+        used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+        used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
+        used_nano_usd = c.used_nano_usd + u.nano_usd
+      FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
+        CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
+      WHERE c.cell_id = hold.cell_id;
+    END IF;
+  ELSIF hold.cell_id IS NOT NULL OR hold.quota_ids IS NOT NULL THEN
+    IF hold.cell_id IS NOT NULL THEN
+      hold := ledger_quota_named(hold);
+      PERFORM ledger_quota_flush(hold.account_id);
+      UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = hold.cell_id;
+    END IF;
+    IF kind = 3 AND (beyond > 0 OR EXISTS (
+      SELECT FROM unnest(hold.quota_units, hold.quota_amounts) AS p(unit, held)
+      WHERE p.unit = 2 AND p.held < tokens)) THEN
+      -- More is used than was held, so what was lent may not be there.
+      PERFORM ledger_quota_close(hold.account_id);
+    END IF;
+    told := ledger_quota_resolve(
+      hold, kind = 3, tokens, hold.amount - released - broken + beyond);
+    PERFORM ledger_quota_come(hold.account_id);
+  END IF;
+  DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, hold.version + 1, topics[kind], state_ || convert_to(
+    ',"held_nano_usd":' || hold.amount
+    || ',"settled_nano_usd":' || hold.amount - released - broken + beyond
+    || ',"released_nano_usd":' || released || ',"breakage_nano_usd":' || broken
+    || ',"house_loss_nano_usd":' || loss || ',"lots":' || lot_parts(hold.lot_ids, used)
+    || CASE WHEN released > 0 THEN ',"released_lots":' || lot_parts(hold.lot_ids, given) ELSE '' END
+    || CASE WHEN broken > 0 THEN ',"forfeited_lots":' || lot_parts(hold.lot_ids, lost) ELSE '' END
+    || CASE WHEN beyond > 0 THEN ',"beyond_lots":' || lot_parts(more, more_amounts) ELSE '' END
+    || told || '}', 'UTF8'), instant);
+  IF hold.key_hash IS NOT NULL THEN
+    UPDATE idempotency_key SET state = (ARRAY['', '', 'settled', 'voided', 'expired'])[kind]
+    WHERE key_hash = hold.key_hash;
+  END IF;
+  IF kind = 3 AND length(reply) > 0 THEN
+    INSERT INTO idempotent_reply (call_id, body) VALUES (call, reply)
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at;
+  END IF;
+  code := 0; figure := spendable;
+  IF kind = 3 AND loss > 0 THEN
+    -- Nothing is left then that may pay for it, and the figure says what nobody paid.
+    figure := -loss;
+    INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
+    VALUES ((instant AT TIME ZONE 'UTC')::date, hold.account_id, loss)
+    ON CONFLICT (day, account_id) DO UPDATE
+      SET nano_usd = least(known.nano_usd::numeric + loss, 9223372036854775807);
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_grant(
+  lot uuid, account uuid, amount bigint, state_ bytea, instant timestamptz, topics text[],
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE fact jsonb; stream_version bigint; at bigint; expiry timestamptz; limited boolean := false;
+BEGIN
+  IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN
+    -- The same grant again, or another one under its key: the log says what was given.
+    SELECT (e.given ->> 'amount_nano_usd')::bigint, CASE WHEN
+      (e.given ->> 'amount_nano_usd')::bigint = amount AND e.given ->> 'kind' = fact ->> 'kind'
+      AND (fact ->> 'kind' = 'trial'
+        OR e.given ->> 'expires_at' IS NOT DISTINCT FROM fact ->> 'expires_at')
+      THEN 2 ELSE 5 END
+    INTO figure, code
+    FROM (
+      SELECT convert_from(state, 'UTF8')::jsonb AS given FROM events
+      WHERE originator_id = account AND topic LIKE '%.credits_granted.%'
+    ) e WHERE e.given ->> 'lot_id' = lot::text;
+    code := coalesce(code, 5);
+    RETURN;
+  END IF;
+  SELECT greatest(1000000000000000000 - granted, 0) INTO figure
+  FROM credit_account WHERE account_id = account;
+  IF amount > figure THEN code := 12; RETURN; END IF;
+  expiry := coalesce((fact ->> 'expires_at')::timestamptz, 'infinity');
+  INSERT INTO grant_key VALUES (lot);
+  INSERT INTO credit_account (account_id, version, granted, available, next_expiry)
+  VALUES (account, 1, amount, amount, expiry)
+  ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+    granted = credit_account.granted + amount, available = credit_account.available + amount,
+    next_expiry = least(credit_account.next_expiry, expiry)
+  RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[6], state_ || '\x7d'::bytea, instant)
+  RETURNING notification_id INTO at;
+  IF jsonb_typeof(fact -> 'limits') = 'object' THEN
+    limited := ledger_lot_quotas(lot, account, fact -> 'limits');
+  END IF;
+  INSERT INTO credit_lot VALUES (lot, account, fact ->> 'kind', (fact ->> 'priority')::smallint,
+    expiry, at, amount, 0, limited);
+  IF limited THEN
+    UPDATE credit_account SET bound = true, limited = true WHERE account_id = account;
+  END IF;
+  code := 0; figure := amount;
+END $$;
+
+CREATE FUNCTION ledger_append_in_order(
+  kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
+  states bytea[], keys bytea[], follows uuid[], chosen boolean[], instant timestamptz,
+  topics text[], owner uuid, ttl_s int, tokens bigint[], slots int[], scopes bytea[],
+  INOUT codes smallint[], INOUT figures bigint[]
+) LANGUAGE plpgsql AS $$
+DECLARE answer record;
+BEGIN
+  FOR i IN 1 .. cardinality(kinds) LOOP
+    CONTINUE WHEN NOT chosen[ix[i]];
+    IF amounts[i] NOT BETWEEN 0 AND 1000000000000000 AND kinds[i] <> 6
+      OR aux[i] NOT BETWEEN 0 AND 1000000000000000 OR tokens[i] NOT BETWEEN 0 AND 1000000000000
+    THEN
+      codes[i] := 11;
+      CONTINUE;
+    END IF;
+    CASE kinds[i]
+      WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
+        keys[i], follows[i], instant, owner, ttl_s, topics, tokens[i],
+        coalesce(scopes[slots[i]], ''));
+      WHEN 2 THEN
+        answer := ledger_extend(streams[i], amounts[i], states[i], follows[i], instant, topics,
+          tokens[i]);
+      WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 3, 4, 5 THEN
+        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], keys[i], follows[i],
+          instant, topics, owner, tokens[i]);
+      ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
+    END CASE;
+    codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
+  END LOOP;
+END $$;
+
+-- As `ledger_append_simple`, of accounts with quotas whose holds have been counted on cells.
+CREATE FUNCTION ledger_append_bound(
+  kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
+  states bytea[], keys bytea[], heads uuid[], ends timestamptz[], chosen boolean[],
+  instant timestamptz, topics text[], owner uuid, ttl_s int, tokens bigint[], slots int[],
+  homes bigint[], home_tolds text[], cells bigint[], tolds text[]
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+  numbers int[]; sums bigint[];
+  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
+BEGIN
+  WITH entry AS MATERIALIZED (
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.tokens, e.slot, e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states, keys, tokens, slots)
+      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, key, tokens, slot, ord)
+    WHERE chosen[e.ix]
+  ), gone AS (
+    DELETE FROM open_hold h USING entry e
+    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
+    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key,
+      CASE WHEN e.kind = 3 THEN e.tokens ELSE 0 END AS tokens, h.cell_id, h.quota_tokens,
+      (h.cell_id = homes[e.ix]) IS TRUE AS home
+  ), counted AS (
+    UPDATE quota_cell c SET holds = c.holds - g.holds,
+      left_requests = c.left_requests + g.holds - g.calls,
+      left_tokens = least(c.left_tokens + g.held - g.tokens, 4000000000000000000),
+      left_nano_usd = least(c.left_nano_usd + g.amount - g.cost, 4000000000000000000),
+      held_requests = c.held_requests - g.holds, held_tokens = c.held_tokens - g.held,
+      held_nano_usd = c.held_nano_usd - g.amount, used_requests = c.used_requests + g.calls,
+      used_tokens = least(c.used_tokens + g.tokens, 4000000000000000000),
+      used_nano_usd = c.used_nano_usd + g.cost
+    FROM (
+      SELECT g.cell_id, count(*) AS holds, count(*) FILTER (WHERE g.kind = 3) AS calls,
+        bigint_sum(g.quota_tokens) AS held, bigint_sum(g.tokens) AS tokens,
+        bigint_sum(g.held) AS amount, bigint_sum(g.cost) AS cost
+      FROM gone g WHERE g.cell_id IS NOT NULL AND NOT g.home GROUP BY g.cell_id
+    ) g WHERE c.cell_id = g.cell_id
+  ), came AS (
+    INSERT INTO open_hold (call_id, account_id, version, amount, estimated_cost, lot_ids,
+      lot_amounts, owner_id, placed_at, expires_at, key_hash, hold_id, cell_id, quota_tokens, lot_until)
+    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
+      owner, instant, instant + make_interval(secs => ttl_s),
+      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, coalesce(homes[e.ix], cells[e.slot]),
+      e.tokens, ends[e.ix]
+    FROM entry e WHERE e.kind = 1
+  ), moved AS (
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount, bigint_sum(m.calls) AS calls,
+      bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+    FROM (
+      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled,
+        1 AS requests, e.tokens, e.amount, 0 AS calls, 0::bigint AS used, 0::bigint AS cost
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost, CASE WHEN g.home THEN -1 ELSE 0 END,
+        CASE WHEN g.home THEN -g.quota_tokens ELSE 0 END, CASE WHEN g.home THEN -g.held ELSE 0 END,
+        CASE WHEN g.home AND g.kind = 3 THEN 1 ELSE 0 END, CASE WHEN g.home THEN g.tokens ELSE 0 END,
+        CASE WHEN g.home THEN g.cost ELSE 0 END
+      FROM gone g
+    ) m GROUP BY m.ix, m.lot
+  ), lots AS (
+    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
+    FROM moved m WHERE l.lot_id = m.lot
+  ), changed AS (
+    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
+      settled = a.settled + m.settled, held_requests = a.held_requests + m.requests,
+      held_tokens = a.held_tokens + m.tokens, held_nano_usd = a.held_nano_usd + m.amount,
+      used_requests = a.used_requests + m.calls, used_nano_usd = a.used_nano_usd + m.cost,
+      used_tokens = least(a.used_tokens + m.used, 4000000000000000000)
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled, bigint_sum(m.requests) AS requests,
+      bigint_sum(m.tokens) AS tokens, bigint_sum(m.amount) AS amount,
+      bigint_sum(m.calls) AS calls, bigint_sum(m.used) AS used, bigint_sum(m.cost) AS cost
+      FROM moved m GROUP BY m.ix) m
+    WHERE a.account_id = accounts[m.ix]
+    RETURNING m.ix, a.available
+  ), taken AS (
+    -- A key that comes twice in one batch is a unique violation, and decided in order.
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
+    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
+  ), ended AS (
+    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
+    FROM gone g WHERE k.key_hash = g.key_hash
+  ), kept AS (
+    INSERT INTO idempotent_reply (call_id, body)
+    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at
+  ), written AS (
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]'
+        || CASE WHEN coalesce(home_tolds[e.ix], tolds[e.slot]) <> ''
+          THEN coalesce(home_tolds[e.ix], tolds[e.slot]) || e.tokens ELSE '' END || '}', 'UTF8')
+        AS state
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+        || ',"released_nano_usd":' || g.held - g.cost
+        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+        || '","amount_nano_usd":' || g.held - g.cost || '}]' ELSE ']' END
+        || '}', 'UTF8')
+      FROM gone g
+    ) f ORDER BY f.ord
+  )
+  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
+  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
+    left_over[numbers[i]] := sums[i];
+  END LOOP;
+  RETURN left_over;
+END $$;
+
+CREATE FUNCTION ledger_append_simple(
+  kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
+  states bytea[], keys bytea[], heads uuid[], ends timestamptz[], skipped boolean[],
+  instant timestamptz, topics text[], owner uuid, ttl_s int
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+  numbers int[]; sums bigint[];
+  left_over bigint[] := array_fill(0::bigint, ARRAY[cardinality(accounts)]);
+BEGIN
+  -- Set-based: each hold lies on its account's first lot, each settlement fits its hold's only
+  -- lot, so the order inside the batch changes nothing but the positions, which follow it.
+  WITH entry AS MATERIALIZED (
+    SELECT e.kind, e.stream, e.ix, e.amount, e.aux, e.state, e.key, e.ord
+    FROM unnest(kinds, streams, ix, amounts, aux, states, keys)
+      WITH ORDINALITY AS e(kind, stream, ix, amount, aux, state, key, ord)
+    WHERE NOT skipped[e.ix]
+  ), gone AS (
+    DELETE FROM open_hold h USING entry e
+    WHERE e.kind IN (3, 4) AND h.call_id = e.stream
+    RETURNING e.ord, e.kind, e.stream, e.state, e.ix, h.lot_ids[1] AS lot, h.amount AS held,
+      CASE WHEN e.kind = 3 THEN e.amount ELSE 0 END AS cost, h.version, h.key_hash, e.key
+  ), came AS (
+    INSERT INTO open_hold (call_id, account_id, version, amount, estimated_cost, lot_ids,
+      lot_amounts, owner_id, placed_at, expires_at, key_hash, hold_id, lot_until)
+    SELECT e.stream, accounts[e.ix], 1, e.amount, e.aux, ARRAY[heads[e.ix]], ARRAY[e.amount],
+      owner, instant, instant + make_interval(secs => ttl_s),
+      CASE WHEN length(e.key) > 0 THEN substr(e.key, 1, 32) END,
+      convert_from(substr(e.state, 8, 36), 'UTF8')::uuid, ends[e.ix]
+    FROM entry e WHERE e.kind = 1
+  ), moved AS (
+    SELECT m.ix, m.lot, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled
+    FROM (
+      SELECT e.ix, heads[e.ix] AS lot, -e.amount AS available, e.amount AS held, 0 AS settled
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ix, g.lot, g.held - g.cost, -g.held, g.cost FROM gone g
+    ) m GROUP BY m.ix, m.lot
+  ), lots AS (
+    UPDATE credit_lot l SET available = l.available + m.available, held = l.held + m.held
+    FROM moved m WHERE l.lot_id = m.lot
+  ), changed AS (
+    UPDATE credit_account a SET available = a.available + m.available, held = a.held + m.held,
+      settled = a.settled + m.settled
+    FROM (SELECT m.ix, bigint_sum(m.available) AS available, bigint_sum(m.held) AS held,
+      bigint_sum(m.settled) AS settled FROM moved m GROUP BY m.ix) m
+    WHERE a.account_id = accounts[m.ix]
+    RETURNING m.ix, a.available
+  ), taken AS (
+    -- A key that comes twice in one batch is a unique violation, and decided in order.
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    SELECT substr(e.key, 1, 32), substr(e.key, 33), e.stream, 'held'
+    FROM entry e WHERE e.kind = 1 AND length(e.key) > 0
+  ), ended AS (
+    UPDATE idempotency_key k SET state = CASE g.kind WHEN 3 THEN 'settled' ELSE 'voided' END
+    FROM gone g WHERE k.key_hash = g.key_hash
+  ), kept AS (
+    INSERT INTO idempotent_reply (call_id, body)
+    SELECT g.stream, g.key FROM gone g WHERE g.kind = 3 AND length(g.key) > 0
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at
+  ), written AS (
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    SELECT f.stream, f.version, f.topic, f.state, instant FROM (
+      SELECT e.ord, e.stream, 1 AS version, topics[1] AS topic, e.state || convert_to(
+        ',"lots":[{"lot_id":"' || heads[e.ix] || '","amount_nano_usd":' || e.amount || '}]}', 'UTF8')
+        AS state
+      FROM entry e WHERE e.kind = 1
+      UNION ALL
+      SELECT g.ord, g.stream, g.version + 1, topics[g.kind], g.state || convert_to(
+        ',"held_nano_usd":' || g.held || ',"settled_nano_usd":' || g.cost
+        || ',"released_nano_usd":' || g.held - g.cost
+        || ',"breakage_nano_usd":0,"house_loss_nano_usd":0,"lots":['
+        || CASE WHEN g.cost > 0 THEN '{"lot_id":"' || g.lot || '","amount_nano_usd":' || g.cost || '}'
+           ELSE '' END || CASE WHEN g.held > g.cost THEN '],"released_lots":[{"lot_id":"' || g.lot
+        || '","amount_nano_usd":' || g.held - g.cost || '}]}' ELSE ']}' END, 'UTF8')
+      FROM gone g
+    ) f ORDER BY f.ord
+  )
+  SELECT array_agg(c.ix), array_agg(c.available) INTO numbers, sums FROM changed c;
+  FOR i IN 1 .. coalesce(cardinality(numbers), 0) LOOP
+    left_over[numbers[i]] := sums[i];
+  END LOOP;
+  RETURN left_over;
+END $$;
+
+-- What a batch needs to know of its accounts where some have quotas: by their place whether one needs
+-- the exact path, and its first lot; and of those with quotas which lot with quotas of its own that is,
+-- or nil, the cell that is at home with it, what that says on events, and whether its holds are of
+-- others, or of more than it lends.
+CREATE FUNCTION ledger_quota_accounts(
+  kinds smallint[], ix int[], accounts uuid[], amounts bigint[], tokens bigint[], slots int[],
+  scopes bytea[], wide int[], instant timestamptz,
+  OUT special boolean[], OUT heads uuid[], OUT ends timestamptz[], OUT lots uuid[],
+  OUT homes bigint[], OUT tolds text[], OUT abroad boolean[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+  SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+      OR a.next_expiry <= instant OR coalesce(head.available, 0) < n.need
+      -- What can be spent is known at once only where no other lot has quotas of its own.
+      OR CASE WHEN a.limited THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
+        AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END ORDER BY n.ix),
+    array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+    array_agg(CASE WHEN a.bound THEN head.bound_id END ORDER BY n.ix),
+    array_agg(a.home_id ORDER BY n.ix), array_agg(a.home_told ORDER BY n.ix),
+    array_agg(n.holds > 0 AND a.bound AND (n.slot * n.holds = n.slots
+      AND scopes[n.slot] = a.home_scopes AND a.home_until > instant AND a.home_lot = head.bound_id
+      AND a.held_requests + a.used_requests + n.holds <= a.lent_requests
+      AND a.held_tokens + a.used_tokens + n.tokens <= a.lent_tokens
+      AND a.held_nano_usd + a.used_nano_usd + n.need <= a.lent_nano_usd) IS NOT TRUE
+      ORDER BY n.ix)
+  INTO special, heads, ends, lots, homes, tolds, abroad
+  FROM (
+    SELECT e.ix, bigint_sum(e.amount)
+        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need,
+      count(*) FILTER (WHERE e.kind = 1) AS holds, max(e.slot) AS slot, bigint_sum(e.slot) AS slots,
+      bigint_sum(e.tokens)
+        FILTER (WHERE e.kind = 1 AND e.tokens BETWEEN 0 AND 1000000000000) AS tokens
+    FROM unnest(ix, amounts, kinds, slots, tokens) AS e(ix, amount, kind, slot, tokens)
+    GROUP BY e.ix
+  ) n
+  LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+  LEFT JOIN LATERAL (
+    SELECT l.lot_id, l.available, l.expires_at, CASE WHEN l.bound THEN l.lot_id
+      ELSE '00000000-0000-0000-0000-000000000000' END AS bound_id
+    FROM credit_lot l
+    WHERE l.account_id = a.account_id AND l.available > 0
+    ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+  ) head ON true;
+END $$;
+
+CREATE FUNCTION ledger_append(
+  kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
+  states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s int,
+  tokens bigint[], slots int[], scopes bytea[], OUT codes smallint[], OUT figures bigint[]
+) LANGUAGE plpgsql
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
+  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[];
+  is_bound boolean; found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[];
+  abroad boolean[]; chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
+BEGIN
+  PERFORM pg_advisory_xact_lock(4716259);
+  instant := booking_time();
+  codes := array_fill(0::smallint, ARRAY[size]);
+  figures := array_fill(0::bigint, ARRAY[size]);
+  special := array_fill(true, ARRAY[cardinality(accounts)]);
+  IF size > 2 THEN
+    -- An account is special when any of its entries needs the exact path.
+    SELECT array_agg(DISTINCT e.ix) INTO wide
+    FROM unnest(kinds, ix, amounts, aux, streams, keys, follows, tokens)
+      AS e(kind, ix, amount, estimated, stream, key, follows, tokens)
+    LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
+    LEFT JOIN credit_lot l
+      ON l.lot_id = CASE WHEN h.lot_until IS NULL THEN h.lot_ids[1] END
+    LEFT JOIN idempotency_key k
+      ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
+    WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
+      OR e.amount NOT BETWEEN 0 AND 1000000000000000
+      OR e.estimated NOT BETWEEN 0 AND 1000000000000000
+      OR e.tokens NOT BETWEEN 0 AND 1000000000000
+      OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
+      OR (e.kind IN (3, 4) AND (
+        h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
+        OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
+        OR h.account_id <> accounts[e.ix]
+        OR coalesce(h.lot_until, l.expires_at) <= instant
+        OR (e.kind = 3 AND (e.amount > h.amount OR e.tokens > h.quota_tokens))
+        OR h.quota_ids IS NOT NULL));
+    -- Whether there are quotas is most often as it was in the batch before.
+    is_bound := current_setting('gatewayz.bound', true) = 'on';
+    IF is_bound IS NOT TRUE THEN
+      SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+          OR a.next_expiry <= instant
+          OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
+        array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+        bool_or(a.bound)
+      INTO special, heads, ends, is_bound
+      FROM (
+        SELECT e.ix, bigint_sum(e.amount)
+        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
+        FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
+      ) n
+      LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+      LEFT JOIN LATERAL (
+        SELECT l.lot_id, l.available, l.expires_at FROM credit_lot l
+        WHERE l.account_id = a.account_id AND l.available > 0
+        ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+      ) head ON true;
+      IF is_bound THEN PERFORM set_config('gatewayz.bound', 'on', false); END IF;
+    END IF;
+    IF is_bound THEN
+      found_ := ledger_quota_accounts(
+        kinds, ix, accounts, amounts, tokens, slots, scopes, wide, instant);
+      special := found_.special; heads := found_.heads; ends := found_.ends;
+      lots := found_.lots; homes := found_.homes; home_tolds := found_.tolds; abroad := found_.abroad;
+      IF array_position(lots, NULL) IS NULL AND NOT true = ANY (special) THEN
+        chosen := array_fill(true, ARRAY[cardinality(accounts)]);
+        skipped := chosen;
+      ELSIF cardinality(array_remove(lots, NULL)) = 0 THEN
+        is_bound := false;
+        PERFORM set_config('gatewayz.bound', 'off', false);
+      ELSE
+        SELECT array_agg(u.lot IS NOT NULL AND NOT u.is_special ORDER BY u.ord),
+          array_agg(u.lot IS NOT NULL OR u.is_special ORDER BY u.ord) INTO chosen, skipped
+        FROM unnest(lots, special) WITH ORDINALITY AS u(lot, is_special, ord);
+      END IF;
+    END IF;
+    BEGIN
+      IF is_bound IS NOT TRUE THEN
+        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+          heads, ends, special, instant, topics, owner, ttl_s);
+        IF cardinality(accounts) = 1 THEN
+          figures := array_fill(left_over[1], ARRAY[size]);
+        ELSE
+          SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
+        END IF;
+      ELSE
+        IF true = ANY (abroad) AND true = ANY (chosen) THEN
+          SELECT array_agg(u.is_abroad AND u.is_chosen ORDER BY u.ord) INTO abroad
+          FROM unnest(abroad, chosen) WITH ORDINALITY AS u(is_abroad, is_chosen, ord);
+          counted := ledger_quota_count_all(
+            kinds, ix, accounts, amounts, tokens, slots, scopes, lots, abroad, instant);
+          cells := counted.cells; tolds := counted.tolds;
+          FOR i IN 1 .. cardinality(abroad) LOOP
+            IF abroad[i] THEN homes[i] := NULL; home_tolds[i] := NULL; END IF;
+          END LOOP;
+          FOR i IN 1 .. coalesce(cardinality(counted.lacking), 0) LOOP
+            chosen[counted.lacking[i]] := false;
+            special[counted.lacking[i]] := true;
+          END LOOP;
+        END IF;
+        IF true = ANY (chosen) THEN
+          left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states,
+            keys, heads, ends, chosen, instant, topics, owner, ttl_s, tokens, slots, homes, home_tolds,
+            cells, tolds);
+        END IF;
+        IF false = ANY (skipped) THEN
+          left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states,
+            keys, heads, ends, skipped, instant, topics, owner, ttl_s);
+        END IF;
+        IF cardinality(accounts) = 1 THEN
+          figures := array_fill(
+            coalesce(CASE WHEN chosen[1] THEN left_bound[1] ELSE left_over[1] END, 0), ARRAY[size]);
+        ELSE
+          SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
+          INTO figures FROM unnest(ix) AS e;
+        END IF;
+      END IF;
+    EXCEPTION WHEN unique_violation THEN
+      special := array_fill(true, ARRAY[cardinality(accounts)]);
+    END;
+  END IF;
+  IF true = ANY (special) THEN
+    in_order := ledger_append_in_order(kinds, streams, ix, accounts, amounts, aux, states, keys,
+      follows, special, instant, topics, owner, ttl_s, tokens, slots, scopes, codes, figures);
+    codes := in_order.codes; figures := in_order.figures;
+  END IF;
+  IF NOT pg_try_advisory_xact_lock(4716266) THEN
+    NOTIFY events;
+  END IF;
+END $$;
