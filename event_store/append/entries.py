@@ -236,7 +236,7 @@ def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
         for each in batch
     ]
     scopes = [b"".join(ids[1:]) for ids in known]
-    if any(len(each) % ID_BYTES for each in scopes):
+    if {len(each) % ID_BYTES for each in scopes} - {0}:
         message = "an id of a scope is not 16 bytes long"
         raise UnpackableEntryError(message)
     return _integers("int4", "i", 4, places), _byte_strings("bytea", scopes)

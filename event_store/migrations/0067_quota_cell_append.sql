@@ -428,7 +428,7 @@ DECLARE
   released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
   used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
   more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
-  told text := '';
+  told text := ''; emptied boolean := false;
 BEGIN
   SELECT * INTO hold FROM open_hold WHERE call_id = call;
   IF NOT FOUND OR (
@@ -456,10 +456,10 @@ BEGIN
     taken := least(missing, hold.lot_amounts[i]);
     rest := hold.lot_amounts[i] - taken;
     missing := missing - taken;
-    SELECT expires_at INTO expiry FROM credit_lot WHERE lot_id = hold.lot_ids[i];
     UPDATE credit_lot SET held = held - hold.lot_amounts[i],
-      available = available + CASE WHEN expiry > instant THEN rest ELSE 0 END
-    WHERE lot_id = hold.lot_ids[i];
+      available = available + CASE WHEN expires_at > instant THEN rest ELSE 0 END
+    WHERE lot_id = hold.lot_ids[i]
+    RETURNING expires_at, emptied OR available + held = 0 INTO expiry, emptied;
     used := used || taken;
     IF expiry > instant THEN
       released := released + rest; given := given || rest; lost := lost || 0::bigint;
@@ -527,7 +527,9 @@ BEGIN
       hold, kind = 3, tokens, hold.amount - released - broken + beyond);
     PERFORM ledger_quota_come(hold.account_id);
   END IF;
-  DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  IF emptied OR beyond > 0 THEN
+    DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  END IF;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, hold.version + 1, topics[kind], state_ || convert_to(
     ',"held_nano_usd":' || hold.amount
