@@ -183,6 +183,7 @@ APPEND_SQL = (
     b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::uuid[], $10::text[], $11::uuid, "
     b"$12::int4, $13::int8[], $14::int4[], $15::bytea[])"
 )
+_NO_SCOPES = _integers("int4", "i", 4, [0]), _byte_strings("bytea", [])
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
 
@@ -225,6 +226,8 @@ def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
 
     The same scopes stand there once for each account: by them the append finds what they share.
     """
+    if len(batch) == 1 and batch[0].kind != _HOLD:
+        return _NO_SCOPES  # Most often a settlement that comes alone.
     known: dict[tuple[bytes, ...], int] = {}
     places = [
         known.setdefault(
