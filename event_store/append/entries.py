@@ -183,6 +183,7 @@ APPEND_SQL = (
     b"$5::int8[], $6::int8[], $7::bytea[], $8::bytea[], $9::uuid[], $10::text[], $11::uuid, "
     b"$12::int4, $13::int8[], $14::int4[], $15::bytea[])"
 )
+_NO_SCOPES = _integers("int4", "i", 4, [0]), _byte_strings("bytea", [])
 _TOPICS_PACKED = _byte_strings("text", [topic.encode() for topic in TOPICS])
 
 
@@ -225,6 +226,8 @@ def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
 
     The same scopes stand there once for each account: by them the append finds what they share.
     """
+    if len(batch) == 1 and batch[0].kind != _HOLD:
+        return _NO_SCOPES  # Most often a settlement that comes alone.
     known: dict[tuple[bytes, ...], int] = {}
     places = [
         known.setdefault(
@@ -236,7 +239,7 @@ def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
         for each in batch
     ]
     scopes = [b"".join(ids[1:]) for ids in known]
-    if any(len(each) % ID_BYTES for each in scopes):
+    if {len(each) % ID_BYTES for each in scopes} - {0}:
         message = "an id of a scope is not 16 bytes long"
         raise UnpackableEntryError(message)
     return _integers("int4", "i", 4, places), _byte_strings("bytea", scopes)

@@ -428,7 +428,7 @@ DECLARE
   released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
   used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
   more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
-  told text := '';
+  told text := ''; emptied boolean := false;
 BEGIN
   SELECT * INTO hold FROM open_hold WHERE call_id = call;
   IF NOT FOUND OR (
@@ -456,10 +456,10 @@ BEGIN
     taken := least(missing, hold.lot_amounts[i]);
     rest := hold.lot_amounts[i] - taken;
     missing := missing - taken;
-    SELECT expires_at INTO expiry FROM credit_lot WHERE lot_id = hold.lot_ids[i];
     UPDATE credit_lot SET held = held - hold.lot_amounts[i],
-      available = available + CASE WHEN expiry > instant THEN rest ELSE 0 END
-    WHERE lot_id = hold.lot_ids[i];
+      available = available + CASE WHEN expires_at > instant THEN rest ELSE 0 END
+    WHERE lot_id = hold.lot_ids[i]
+    RETURNING expires_at, emptied OR available + held = 0 INTO expiry, emptied;
     used := used || taken;
     IF expiry > instant THEN
       released := released + rest; given := given || rest; lost := lost || 0::bigint;
@@ -527,7 +527,9 @@ BEGIN
       hold, kind = 3, tokens, hold.amount - released - broken + beyond);
     PERFORM ledger_quota_come(hold.account_id);
   END IF;
-  DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  IF emptied OR beyond > 0 THEN
+    DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  END IF;
   INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
   VALUES (call, hold.version + 1, topics[kind], state_ || convert_to(
     ',"held_nano_usd":' || hold.amount
@@ -891,6 +893,129 @@ BEGIN
   ) head ON true;
 END $$;
 
+-- All accounts of a batch that can be done set-based; `special` are the others, whose figures are not
+-- made yet.
+CREATE FUNCTION ledger_append_in_sets(
+  kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
+  states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s int,
+  tokens bigint[], slots int[], scopes bytea[], instant timestamptz,
+  OUT special boolean[], OUT figures bigint[]
+) LANGUAGE plpgsql
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+  size int := cardinality(kinds); heads uuid[]; ends timestamptz[]; wide int[];
+  left_over bigint[]; left_bound bigint[]; is_bound boolean; found_ record; counted record;
+  lots uuid[]; homes bigint[]; home_tolds text[]; abroad boolean[]; chosen boolean[];
+  skipped boolean[]; cells bigint[]; tolds text[];
+BEGIN
+  figures := array_fill(0::bigint, ARRAY[size]);
+  -- An account is special when any of its entries needs the exact path.
+  SELECT array_agg(DISTINCT e.ix) INTO wide
+  FROM unnest(kinds, ix, amounts, aux, streams, keys, follows, tokens)
+    AS e(kind, ix, amount, estimated, stream, key, follows, tokens)
+  LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
+  LEFT JOIN credit_lot l
+    ON l.lot_id = CASE WHEN h.lot_until IS NULL THEN h.lot_ids[1] END
+  LEFT JOIN idempotency_key k
+    ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
+  WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
+    OR e.amount NOT BETWEEN 0 AND 1000000000000000
+    OR e.estimated NOT BETWEEN 0 AND 1000000000000000
+    OR e.tokens NOT BETWEEN 0 AND 1000000000000
+    OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
+    OR (e.kind IN (3, 4) AND (
+      h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
+      OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
+      OR h.account_id <> accounts[e.ix]
+      OR coalesce(h.lot_until, l.expires_at) <= instant
+      OR (e.kind = 3 AND (e.amount > h.amount OR e.tokens > h.quota_tokens))
+      OR h.quota_ids IS NOT NULL));
+  -- Whether there are quotas is most often as it was in the batch before.
+  is_bound := current_setting('gatewayz.bound', true) = 'on';
+  IF is_bound IS NOT TRUE THEN
+    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+        OR a.next_expiry <= instant
+        OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
+      array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+      bool_or(a.bound)
+    INTO special, heads, ends, is_bound
+    FROM (
+      SELECT e.ix, bigint_sum(e.amount)
+      FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
+      FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
+    ) n
+    LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+    LEFT JOIN LATERAL (
+      SELECT l.lot_id, l.available, l.expires_at FROM credit_lot l
+      WHERE l.account_id = a.account_id AND l.available > 0
+      ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+    ) head ON true;
+    IF is_bound THEN PERFORM set_config('gatewayz.bound', 'on', false); END IF;
+  END IF;
+  IF is_bound THEN
+    found_ := ledger_quota_accounts(
+      kinds, ix, accounts, amounts, tokens, slots, scopes, wide, instant);
+    special := found_.special; heads := found_.heads; ends := found_.ends;
+    lots := found_.lots; homes := found_.homes; home_tolds := found_.tolds; abroad := found_.abroad;
+    IF array_position(lots, NULL) IS NULL AND NOT true = ANY (special) THEN
+      chosen := array_fill(true, ARRAY[cardinality(accounts)]);
+      skipped := chosen;
+    ELSIF cardinality(array_remove(lots, NULL)) = 0 THEN
+      is_bound := false;
+      PERFORM set_config('gatewayz.bound', 'off', false);
+    ELSE
+      SELECT array_agg(u.lot IS NOT NULL AND NOT u.is_special ORDER BY u.ord),
+        array_agg(u.lot IS NOT NULL OR u.is_special ORDER BY u.ord) INTO chosen, skipped
+      FROM unnest(lots, special) WITH ORDINALITY AS u(lot, is_special, ord);
+    END IF;
+  END IF;
+  BEGIN
+    IF is_bound IS NOT TRUE THEN
+      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+        heads, ends, special, instant, topics, owner, ttl_s);
+      IF cardinality(accounts) = 1 THEN
+        figures := array_fill(left_over[1], ARRAY[size]);
+      ELSE
+        SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
+      END IF;
+    ELSE
+      IF true = ANY (abroad) AND true = ANY (chosen) THEN
+        SELECT array_agg(u.is_abroad AND u.is_chosen ORDER BY u.ord) INTO abroad
+        FROM unnest(abroad, chosen) WITH ORDINALITY AS u(is_abroad, is_chosen, ord);
+        counted := ledger_quota_count_all(
+          kinds, ix, accounts, amounts, tokens, slots, scopes, lots, abroad, instant);
+        cells := counted.cells; tolds := counted.tolds;
+        FOR i IN 1 .. cardinality(abroad) LOOP
+          IF abroad[i] THEN homes[i] := NULL; home_tolds[i] := NULL; END IF;
+        END LOOP;
+        FOR i IN 1 .. coalesce(cardinality(counted.lacking), 0) LOOP
+          chosen[counted.lacking[i]] := false;
+          special[counted.lacking[i]] := true;
+        END LOOP;
+      END IF;
+      IF true = ANY (chosen) THEN
+        left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states,
+          keys, heads, ends, chosen, instant, topics, owner, ttl_s, tokens, slots, homes, home_tolds,
+          cells, tolds);
+      END IF;
+      IF false = ANY (skipped) THEN
+        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states,
+          keys, heads, ends, skipped, instant, topics, owner, ttl_s);
+      END IF;
+      IF cardinality(accounts) = 1 THEN
+        figures := array_fill(
+          coalesce(CASE WHEN chosen[1] THEN left_bound[1] ELSE left_over[1] END, 0), ARRAY[size]);
+      ELSE
+        SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
+        INTO figures FROM unnest(ix) AS e;
+      END IF;
+    END IF;
+  EXCEPTION WHEN unique_violation THEN
+    special := array_fill(true, ARRAY[cardinality(accounts)]);
+  END;
+END $$;
+
 CREATE FUNCTION ledger_append(
   kinds smallint[], streams uuid[], ix int[], accounts uuid[], amounts bigint[], aux bigint[],
   states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s int,
@@ -899,14 +1024,11 @@ CREATE FUNCTION ledger_append(
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-  size int := cardinality(kinds); instant timestamptz; special boolean[]; heads uuid[];
-  ends timestamptz[]; in_order record; wide int[]; left_over bigint[]; left_bound bigint[];
-  is_bound boolean; found_ record; counted record; lots uuid[]; homes bigint[]; home_tolds text[];
-  abroad boolean[]; chosen boolean[]; skipped boolean[]; cells bigint[]; tolds text[];
+  size int := cardinality(kinds); instant timestamptz; special boolean[]; in_sets record;
+  in_order record;
 BEGIN
   PERFORM pg_advisory_xact_lock(4716259);
   instant := booking_time();
@@ -914,110 +1036,9 @@ BEGIN
   figures := array_fill(0::bigint, ARRAY[size]);
   special := array_fill(true, ARRAY[cardinality(accounts)]);
   IF size > 2 THEN
-    -- An account is special when any of its entries needs the exact path.
-    SELECT array_agg(DISTINCT e.ix) INTO wide
-    FROM unnest(kinds, ix, amounts, aux, streams, keys, follows, tokens)
-      AS e(kind, ix, amount, estimated, stream, key, follows, tokens)
-    LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
-    LEFT JOIN credit_lot l
-      ON l.lot_id = CASE WHEN h.lot_until IS NULL THEN h.lot_ids[1] END
-    LEFT JOIN idempotency_key k
-      ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
-    WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
-      OR e.amount NOT BETWEEN 0 AND 1000000000000000
-      OR e.estimated NOT BETWEEN 0 AND 1000000000000000
-      OR e.tokens NOT BETWEEN 0 AND 1000000000000
-      OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
-      OR (e.kind IN (3, 4) AND (
-        h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
-        OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
-        OR h.account_id <> accounts[e.ix]
-        OR coalesce(h.lot_until, l.expires_at) <= instant
-        OR (e.kind = 3 AND (e.amount > h.amount OR e.tokens > h.quota_tokens))
-        OR h.quota_ids IS NOT NULL));
-    -- Whether there are quotas is most often as it was in the batch before.
-    is_bound := current_setting('gatewayz.bound', true) = 'on';
-    IF is_bound IS NOT TRUE THEN
-      SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
-          OR a.next_expiry <= instant
-          OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
-        array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
-        bool_or(a.bound)
-      INTO special, heads, ends, is_bound
-      FROM (
-        SELECT e.ix, bigint_sum(e.amount)
-        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
-        FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
-      ) n
-      LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
-      LEFT JOIN LATERAL (
-        SELECT l.lot_id, l.available, l.expires_at FROM credit_lot l
-        WHERE l.account_id = a.account_id AND l.available > 0
-        ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
-      ) head ON true;
-      IF is_bound THEN PERFORM set_config('gatewayz.bound', 'on', false); END IF;
-    END IF;
-    IF is_bound THEN
-      found_ := ledger_quota_accounts(
-        kinds, ix, accounts, amounts, tokens, slots, scopes, wide, instant);
-      special := found_.special; heads := found_.heads; ends := found_.ends;
-      lots := found_.lots; homes := found_.homes; home_tolds := found_.tolds; abroad := found_.abroad;
-      IF array_position(lots, NULL) IS NULL AND NOT true = ANY (special) THEN
-        chosen := array_fill(true, ARRAY[cardinality(accounts)]);
-        skipped := chosen;
-      ELSIF cardinality(array_remove(lots, NULL)) = 0 THEN
-        is_bound := false;
-        PERFORM set_config('gatewayz.bound', 'off', false);
-      ELSE
-        SELECT array_agg(u.lot IS NOT NULL AND NOT u.is_special ORDER BY u.ord),
-          array_agg(u.lot IS NOT NULL OR u.is_special ORDER BY u.ord) INTO chosen, skipped
-        FROM unnest(lots, special) WITH ORDINALITY AS u(lot, is_special, ord);
-      END IF;
-    END IF;
-    BEGIN
-      IF is_bound IS NOT TRUE THEN
-        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
-          heads, ends, special, instant, topics, owner, ttl_s);
-        IF cardinality(accounts) = 1 THEN
-          figures := array_fill(left_over[1], ARRAY[size]);
-        ELSE
-          SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
-        END IF;
-      ELSE
-        IF true = ANY (abroad) AND true = ANY (chosen) THEN
-          SELECT array_agg(u.is_abroad AND u.is_chosen ORDER BY u.ord) INTO abroad
-          FROM unnest(abroad, chosen) WITH ORDINALITY AS u(is_abroad, is_chosen, ord);
-          counted := ledger_quota_count_all(
-            kinds, ix, accounts, amounts, tokens, slots, scopes, lots, abroad, instant);
-          cells := counted.cells; tolds := counted.tolds;
-          FOR i IN 1 .. cardinality(abroad) LOOP
-            IF abroad[i] THEN homes[i] := NULL; home_tolds[i] := NULL; END IF;
-          END LOOP;
-          FOR i IN 1 .. coalesce(cardinality(counted.lacking), 0) LOOP
-            chosen[counted.lacking[i]] := false;
-            special[counted.lacking[i]] := true;
-          END LOOP;
-        END IF;
-        IF true = ANY (chosen) THEN
-          left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states,
-            keys, heads, ends, chosen, instant, topics, owner, ttl_s, tokens, slots, homes, home_tolds,
-            cells, tolds);
-        END IF;
-        IF false = ANY (skipped) THEN
-          left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states,
-            keys, heads, ends, skipped, instant, topics, owner, ttl_s);
-        END IF;
-        IF cardinality(accounts) = 1 THEN
-          figures := array_fill(
-            coalesce(CASE WHEN chosen[1] THEN left_bound[1] ELSE left_over[1] END, 0), ARRAY[size]);
-        ELSE
-          SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
-          INTO figures FROM unnest(ix) AS e;
-        END IF;
-      END IF;
-    EXCEPTION WHEN unique_violation THEN
-      special := array_fill(true, ARRAY[cardinality(accounts)]);
-    END;
+    in_sets := ledger_append_in_sets(kinds, streams, ix, accounts, amounts, aux, states, keys,
+      follows, topics, owner, ttl_s, tokens, slots, scopes, instant);
+    special := in_sets.special; figures := in_sets.figures;
   END IF;
   IF true = ANY (special) THEN
     in_order := ledger_append_in_order(kinds, streams, ix, accounts, amounts, aux, states, keys,
