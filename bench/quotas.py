@@ -60,8 +60,10 @@ def bind(database: Database, account: UUID) -> None:
     from command_api.quotas.commands import Quotas, Scope
     from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
     from domain.quotas.windows import Window
+    from event_store.log.aggregates import Aggregates
 
-    quotas = Quotas(database, actor="bench")
+    aggregates = Aggregates(database)
+    quotas = Quotas(database, aggregates, actor="bench")
     for kind, unit, window in (
         (ScopeKind.KEY, Unit.REQUESTS, Window.DAY),
         (ScopeKind.KEY, Unit.NANO_USD, Window.MONTH),
@@ -70,7 +72,7 @@ def bind(database: Database, account: UUID) -> None:
     ):
         scope = Scope(kind=kind, scope_id=account, account_id=account)
         quotas.set(scope, unit, window, LIMIT_MAX)
-    quotas.close()
+    aggregates.close()
 
 
 def entries_of(account: UUID) -> tuple[Entry, Entry]:

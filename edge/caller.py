@@ -40,6 +40,9 @@ class Caller(msgspec.Struct, frozen=True):
     """Whose project it is; the user's own id for a project of the personal organisation."""
     member: MemberRole | None = None
     """What the user is in that organisation; None for a key of no project."""
+    project: bytes = b""
+    organisation: bytes = b""
+    """The ids of both as entries have them; empty for a key of no project."""
 
     @property
     def owner_id(self) -> str:

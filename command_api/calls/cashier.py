@@ -1,7 +1,7 @@
 """One call's money: hold, extend, settle, void, and what happens when the ledger is away.
 
-The events' JSON is written here from prepared parts, since two of them are written for every
-call. A settlement or void that cannot be appended is spooled (P2, P12).
+The events' JSON is written from prepared parts, since two of them are written for every call. A
+settlement or void that cannot be appended is spooled (P2, P12).
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ class Cashier:
         return ended or insufficient_credits(call, needed=needed, available=available)
 
     def _hold_entry(self, call: Call) -> Entry:
-        request = call.request
-        call.hold_event_id = new_uuid7_text()
-        key = b""
+        caller, call.hold_event_id, key = call.caller, new_uuid7_text(), b""
         if call.idempotency_key:
             hashed, digest = call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex()
             key = f',"idempotency":{{"key_hash":"{hashed}","digest":"{digest}"}}'.encode()
@@ -170,7 +168,7 @@ class Cashier:
             % (
                 call.hold_event_id.encode(),
                 call.started_at.encode(),
-                call.caller.envelope,
+                caller.envelope,
                 b'"causation_id":"%b",' % call.follows.encode() if call.follows else b"",
                 _encode(call.correlation_id),
                 self._offers.of(call.model)[1],
@@ -178,7 +176,7 @@ class Cashier:
                 call.estimated_cost,
                 call.bound.input_tokens,
                 call.bound.output_tokens,
-                b"true" if request.stream else b"false",
+                b"true" if call.request.stream else b"false",
                 self._alternatives(call) if len(call.plan.offers) > 1 else b"",
                 key,
             )
@@ -186,15 +184,17 @@ class Cashier:
         return Entry(
             EntryKind.HOLD,
             call.id_bytes,
-            call.caller.account,
+            caller.account,
             call.held,
             state,
             call.estimated_cost,
             call.idempotency_key,
             _id_bytes(call.follows) if call.follows else b"",
             tokens=min(call.tokens, ENTRY_TOKENS_MAX),
-            key_id=call.caller.key,
-            user_id=call.caller.user,
+            key_id=caller.key,
+            user_id=caller.user,
+            project_id=caller.project,
+            organisation_id=caller.organisation,
         )
 
     async def extend(self, call: Call, tokens: int) -> bool:

@@ -70,6 +70,8 @@ def caller_of(key: StoredKey) -> Caller:
         limits=access_of(limits),
         key=key.key_id.bytes,
         user=key.user_id.bytes,
+        project=key.project_id.bytes if key.project_id else b"",
+        organisation=key.organisation_id.bytes if key.organisation_id else b"",
         project_id=str(key.project_id or ""),
         organisation_id=str(key.organisation_id or ""),
         member=None if key.project_id is None else MemberRole(key.member or ""),

@@ -11,10 +11,11 @@ from fastapi import Depends, Request
 
 from command_api.organisations.commands import Organisations
 from command_api.organisations.invitations import Invitations
+from command_api.organisations.project_quotas import ProjectQuotas
 from command_api.organisations.projects import Projects
 from command_api.organisations.store import ChangedMeanwhileError, PersonalOrganisationError
 from domain.errors import DomainError
-from domain.identity.api_keys import KeyChangedError, UnknownKeyError
+from domain.identity.api_keys import BeyondOwnLimitsError, KeyChangedError, UnknownKeyError
 from domain.organisations.organisation import (
     AlreadyMemberError,
     By,
@@ -25,7 +26,7 @@ from domain.organisations.organisation import (
 from domain.organisations.projects import UnknownProjectError
 from edge.access import refused_act, sentence
 from edge.clients import client_of
-from edge.errors import ApiError, bad_request, ledger_unavailable
+from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ TOLD: dict[type[DomainError], Callable[[str], ApiError]] = {
         "There is no such invitation for your verified address: GET /user/invitations lists them.",
     ),
     UnknownProjectError: lambda text: ApiError(404, "project_not_found", text),
+    BeyondOwnLimitsError: lambda text: ApiError(403, "beyond_own_limits", text, kind=PERMISSION),
     AlreadyMemberError: lambda text: ApiError(409, "already_member", text),
     LastOwnerError: lambda text: ApiError(409, "last_owner", text),
     PersonalOrganisationError: lambda text: ApiError(409, "personal_organisation", text),
@@ -93,6 +95,7 @@ class OrganisationDesk:
         self.organisations = Organisations(people)
         self.invitations = Invitations(self.organisations.store, outbox, count, public_url)
         self.projects = Projects(self.organisations.store)
+        self.quotas = ProjectQuotas(self.organisations.store, self.projects)
 
     async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:
         """What a command gives, on the lane of people. Raises ApiError."""

@@ -10,18 +10,20 @@ import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
 from domain.errors import InvalidCommandError
+from domain.identity.given_requests import check_ceiling
 from domain.quotas.orders import QuotaTarget, remove_quota, replay_quota, set_quota
 from domain.quotas.terms import ScopeKind, Unit
 from domain.quotas.windows import UTC_NAME, Window
-from event_store.ids import new_envelope
-from event_store.log.aggregates import Aggregates
+from event_store.ids import new_envelope, to_iso
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from domain.events.quotas import QuotaEvent
-    from event_store.postgres.database import Database
+    from event_store.beside.quotas import QuotaNow
+    from event_store.log.aggregates import Aggregates
+    from event_store.postgres.database import Connects
 
 QUOTAS_PER_ACCOUNT_MAX = 1_000
 """Most quotas that bind an account at once; all of those that bind a call are looked at."""
@@ -58,6 +60,23 @@ def check_room(connection: psycopg.Connection[Any], account_id: UUID) -> None:
         raise InvalidCommandError(message)
 
 
+def told(quota: QuotaNow) -> dict[str, Any]:
+    """A quota and its present window, for programs."""
+    return {
+        "quota_id": str(quota.quota_id),
+        "scope": quota.scope_kind,
+        "scope_id": str(quota.scope_id),
+        "unit": quota.unit,
+        "window": quota.window,
+        "zone": quota.zone,
+        "limit": quota.limit,
+        "used": quota.used,
+        "held": quota.held,
+        "overrun": quota.overrun,
+        "resets_at": None if quota.resets_at is None else to_iso(quota.resets_at),
+    }
+
+
 def _target(scope: Scope, unit: Unit, window: Window) -> QuotaTarget:
     return QuotaTarget(
         account_id=str(scope.account_id),
@@ -71,14 +90,9 @@ def _target(scope: Scope, unit: Unit, window: Window) -> QuotaTarget:
 class Quotas:
     """The commands; one for each run of the command line."""
 
-    def __init__(self, database: Database, *, actor: str) -> None:
+    def __init__(self, database: Connects, aggregates: Aggregates, *, actor: str) -> None:
         """`actor` stands on the events."""
-        self._database, self._actor = database, actor
-        self._aggregates = Aggregates(database)
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._aggregates.close()
+        self._database, self._aggregates, self._actor = database, aggregates, actor
 
     def scope_of_key(self, key_id: str) -> Scope:
         """The scope of a key, named by its id; raises InvalidCommandError."""
@@ -86,17 +100,27 @@ class Quotas:
             return scope_of_key(connection, key_id)
 
     def set(
-        self, scope: Scope, unit: Unit, window: Window, limit: int, zone: str = UTC_NAME
+        self,
+        scope: Scope,
+        unit: Unit,
+        window: Window,
+        limit: int,
+        zone: str = UTC_NAME,
+        *,
+        owner: bool = False,
     ) -> tuple[UUID, bool]:
         """Allow so much in each window; returns (quota id, whether that changed anything).
 
-        Raises InvalidCommandError for a limit or a zone that cannot be.
+        What an `owner` sets stays below what the operator set last. Raises InvalidCommandError for
+        a limit or a zone that cannot be, and BeyondOwnLimitsError.
         """
         if not _ZONE.fullmatch(zone):
             message = f"{zone!r} is not the name of a time zone: give one like Europe/Berlin"
             raise InvalidCommandError(message)
         target = _target(scope, unit, window)
         state = replay_quota(self._aggregates.events_of(target.stream))
+        if owner:
+            check_ceiling(state.ceiling, limit)
         events = set_quota(state, target, limit, zone, new_envelope(self._actor))
         if events and state.limit is None:
             with self._database.connect() as connection:
@@ -110,13 +134,18 @@ class Quotas:
             raise InvalidCommandError(message) from None
         return target.stream, bool(events)
 
-    def remove(self, scope: Scope, unit: Unit, window: Window) -> tuple[UUID, bool]:
+    def remove(
+        self, scope: Scope, unit: Unit, window: Window, *, owner: bool = False
+    ) -> tuple[UUID, bool]:
         """Bind no further call; returns (quota id, whether it was set).
 
-        Raises InvalidCommandError where there never was one.
+        Raises InvalidCommandError where there never was one, and BeyondOwnLimitsError where an
+        `owner` would lift what the operator set.
         """
         target = _target(scope, unit, window)
         state = replay_quota(self._aggregates.events_of(target.stream))
+        if owner:
+            check_ceiling(state.ceiling, None)
         events = remove_quota(state, target, new_envelope(self._actor))
         self._append(events)
         return target.stream, bool(events)

@@ -22,7 +22,7 @@ from command_api.credits import routes as credit_routes
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
-from command_api.organisations import project_routes
+from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
 from command_api.profile import routes as profile_routes
@@ -103,6 +103,7 @@ ROUTERS = (
     profile_routes.router,
     organisation_routes.router,
     project_routes.router,
+    quota_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,

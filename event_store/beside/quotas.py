@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.quotas.book import shown
+from event_store.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,11 @@ PRUNE_BATCHES_MAX = 100
 PRUNE_STATEMENT_S = 10.0
 MONTH_AT_MOST = timedelta(days=32)
 """No window is longer, in whatever zone."""
+_CLOSE = """
+SELECT ledger_quota_close(account_id) FROM (
+  SELECT DISTINCT account_id FROM quota_cell WHERE until < %(before)s LIMIT 100
+) old"""
+"""Cells of accounts that call no more bring what they counted to their windows."""
 _PRUNE = """
 WITH gone AS (
   DELETE FROM quota_window w USING (
@@ -163,6 +169,9 @@ async def prune_windows(database: Database, keep: timedelta) -> int:
         )
         row = await cursor.fetchone()
         values = {"before": row and row[0], "limit": PRUNE_ROWS_MAX}
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.APPEND])
+            await connection.execute(_CLOSE, values)
         for _ in range(PRUNE_BATCHES_MAX):
             found = await (await connection.execute(_PRUNE, values)).fetchone()
             gone = int(found[0]) if found else 0

@@ -15,6 +15,7 @@ from command_api.quotas.commands import Quotas, Scope
 from domain.identity.given_requests import Holding
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
 from domain.quotas.windows import Window
+from event_store.log.aggregates import Aggregates
 from tests.support.harness import running_gateway
 
 if TYPE_CHECKING:
@@ -187,12 +188,13 @@ def test_a_key_with_another_quota_makes_no_keys(gateway: RunningGateway) -> None
     user = gateway.user()
     key = made(gateway, user, "bound")
     scope = Scope(kind=ScopeKind.KEY, scope_id=UUID(key.key_id), account_id=UUID(user.account_id))
-    quotas = Quotas(gateway.database, actor="operator:cli")
+    aggregates = Aggregates(gateway.database)
+    quotas = Quotas(gateway.database, aggregates, actor="operator:cli")
     quotas.set(scope, Unit.NANO_USD, Window.MONTH, 10**9)
     assert told(asked(gateway, key, "POST", key_name="x", max_requests=1)) == BEYOND
     assert told(asked(gateway, key, "POST", key_name="x")) == BEYOND
     quotas.set(scope, Unit.REQUESTS, Window.TOTAL, 7)
-    quotas.close()
+    aggregates.close()
     assert set_to(gateway, user, key, 8) == BEYOND, "the operator's is the most"
     assert set_to(gateway, user, key, "unlimited") == BEYOND
     assert set_to(gateway, user, key, 5) == (200, "")

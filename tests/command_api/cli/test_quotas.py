@@ -77,8 +77,8 @@ def test_quotas_are_set_listed_and_removed(run: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("set", "--limit", "5"), "either --key KEY_ID or --user ID"),
-        (("set", "--limit", "5", "--key", "a", "--user", "b"), "either --key"),
+        (("set", "--limit", "5"), "one of --key, --user, --project"),
+        (("set", "--limit", "5", "--key", "a", "--user", "b"), "one of --key"),
         (("set", "--limit", "5", "--key", "nobody"), "there is no key 'nobody'"),
         (("set", "--limit", "5", "--user", "nobody"), "there is no user 'nobody'"),
         (("set", "--limit", "-1", "--key", "a"), "--limit"),

@@ -14,12 +14,17 @@ from command_api.identity.people import People
 from command_api.identity.vault import Vault
 from command_api.money.grants import Grant, Grants
 from command_api.organisations.commands import Organisations
+from command_api.quotas.commands import Quotas, Scope
 from domain.errors import DomainError
 from domain.events.identity import ApiKeyRevoked
 from domain.ledger.lots import GrantKind
 from domain.organisations.organisation import By, LastOwnerError
 from domain.organisations.roles import MemberRole
+from domain.quotas.terms import ScopeKind, Unit
+from domain.quotas.windows import Window
+from event_store.beside.organisations import read_project
 from event_store.ids import new_uuid7
+from event_store.log.aggregates import Aggregates
 from event_store.log.reading import read_after
 from projections.hosting.verify import verify
 from tests.support.harness import ASK, TIMEOUT_S, USD, eventually, running_gateway
@@ -360,6 +365,51 @@ def test_a_project_that_is_archived_opens_nothing(
         row = connection.execute("SELECT wrapped_key, name_ciphertext FROM organisation").fetchone()
     assert row == (None, "")
     gateway.verified()
+
+
+def test_a_projects_quota_binds_all_its_keys(gateway: RunningGateway) -> None:
+    """Whoever made them, exactly; and an organisation's those of all projects (money rule 13)."""
+    ann, bob = Member(gateway, "ann"), Member(gateway, "bob")
+    of = ann.organisation()
+    give(gateway, ann.ask("GET", f"/organisations/{of}")["account_id"])
+    ann.invites(bob, of, "developer")
+    project, other = ann.project(of), ann.project(of, "other")
+    path = f"/organisations/{of}/projects/{project}/quotas"
+    terms: dict[str, Any] = {"unit": "requests", "window": "day"}
+    assert bob.refused("PUT", path, 403, **terms, limit=5) == "member_role_too_small"
+    ann.ask("PUT", path, **terms, limit=3)
+    keys = [ann.key(project, "1"), bob.key(project, "2")]
+    assert [chat(keys[number % 2]) for number in range(4)] == [200, 200, 200, 429]
+    refused = keys[0].post("/v1/chat/completions", json=ASK).json()["error"]
+    assert (refused["code"], refused["scope"]) == ("quota_exceeded", "project")
+    elsewhere = bob.key(other, "3")
+    assert chat(elsewhere) == 200
+    (shown,) = bob.ask("GET", path)["quotas"]
+    assert (shown["used"], shown["held"], shown["limit"]) == (3, 0, 3)
+    ann.ask("DELETE", path, **terms)
+    assert chat(keys[0]) == 200
+    set_by_operator(gateway, project, 7)
+    assert ann.refused("PUT", path, 403, **terms, limit=8) == "beyond_own_limits"
+    assert ann.refused("DELETE", path, 403, **terms) == "beyond_own_limits"
+    ann.ask("PUT", path, **terms, limit=3)
+    assert chat(keys[0]) == 429
+    for wrong in ({"limit": -1}, {"limit": 10**19}, {"limit": 1, "zone": "Nowhere/Land"}, {}):
+        assert ann.ask("PUT", path, 400, **terms, **wrong)
+    gateway.verified()
+
+
+def set_by_operator(gateway: RunningGateway, project: str, limit: int) -> None:
+    """As `gatewayz quota set --project` does."""
+    aggregates = Aggregates(gateway.database)
+    try:
+        with gateway.database.connect() as connection:
+            found = read_project(connection, UUID(project))
+        assert found is not None
+        scope = Scope(kind=ScopeKind.PROJECT, scope_id=UUID(project), account_id=found.account_id)
+        quotas = Quotas(gateway.database, aggregates, actor="operator:cli")
+        quotas.set(scope, Unit.REQUESTS, Window.DAY, limit)
+    finally:
+        aggregates.close()
 
 
 def test_the_keys_of_all_members_are_their_admins(gateway: RunningGateway) -> None:

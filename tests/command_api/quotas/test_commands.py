@@ -15,6 +15,7 @@ from domain.errors import InvalidCommandError
 from domain.quotas.terms import LIMIT_MAX, ScopeKind, Unit
 from domain.quotas.windows import Window
 from event_store.beside.quotas import read_quotas
+from event_store.log.aggregates import Aggregates
 from projections.hosting.verify import verify
 from tests.support.history import SECRET
 
@@ -31,9 +32,9 @@ TOKENS, DAY = Unit.TOKENS, Window.DAY
 @pytest.fixture
 def quotas(database: Database) -> Iterator[Quotas]:
     """The commands."""
-    made = Quotas(database, actor="test")
-    yield made
-    made.close()
+    aggregates = Aggregates(database)
+    yield Quotas(database, aggregates, actor="test")
+    aggregates.close()
 
 
 def test_the_last_limit_counts(quotas: Quotas, database: Database) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from event_store.log.quotas import read_quotas
 
 from event_store.append.entries import AppendCode, Entry, UnpackableEntryError, pack
+from event_store.beside.quotas import read_quotas
 from event_store.ids import new_uuid7
 from event_store.log.reading import read_stream
 from projections.hosting.verify import verify
