@@ -429,6 +429,7 @@ def test_the_keys_of_all_members_are_their_admins(gateway: RunningGateway) -> No
     ann.ask("DELETE", f"/organisations/{of}/api-keys/{shown['id']}")
     assert chat(key) == 401
     listed = bob.ask("GET", "/user/api-keys")["keys"]
+    assert [each["project_id"] for each in listed] == [None, shown["project_id"]]
     assert {each["id"]: each["is_active"] for each in listed}[shown["id"]] is False
 
 
