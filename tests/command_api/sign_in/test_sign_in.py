@@ -12,14 +12,15 @@ from argon2 import PasswordHasher
 
 from domain.identity.key_format import is_key
 from domain.ledger.lots import TRIAL_NANO_USD
-from tests.support.harness import eventually
+from tests.support.harness import TIMEOUT_S, eventually, running_gateway
 from tests.support.people import NEW_PASSWORD, PASSWORD, Person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from event_store.postgres.database import Database
-    from tests.support.harness import RunningGateway
+    from tests.support.harness import RunningGateway, ScriptedUpstream
 
 
 @pytest.fixture
@@ -84,6 +85,24 @@ def test_an_address_and_a_name_are_given_once(
     taken = person.post("/auth/register", 400, email="bob@example.com", username=name)
     assert "is taken" in taken["detail"]
     assert len(rows(gateway.database, "SELECT FROM user_secret")) == 1
+
+
+def test_an_address_is_given_once_by_two_gateways_too(
+    gateway: RunningGateway, tmp_path: Path, upstream: ScriptedUpstream, meet: Callable[..., Person]
+) -> None:
+    """Asked at the same instant, five times (rule: contract)."""
+    first = meet().client
+    with (
+        running_gateway(gateway.database, tmp_path / "two", upstream) as other,
+        httpx.Client(base_url=other.url, timeout=TIMEOUT_S) as second,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for number in range(5):
+            body = {"email": f"both{number}@example.com", "username": f"both{number}"}
+            asked = [
+                pool.submit(each.post, "/auth/register", json=body) for each in (first, second)
+            ]
+            assert sorted(each.result().status_code for each in asked) == [200, 400]
 
 
 REFUSED: tuple[dict[str, Any], ...] = (
