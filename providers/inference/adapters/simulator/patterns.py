@@ -7,13 +7,15 @@ are written in, and anything else is refused by name.
 from __future__ import annotations
 
 import re
-from re import _constants as words  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Of the standard library, which gives them no types.
+words: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 PATTERN_CHARACTERS_MAX = 1_000
 TEXT_CHARACTERS_MAX = 10_000
 PLAIN = "a0A-_ .:/@#"
