@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from command_api.composition import vault_of
-from command_api.identity import key_ring, keys
+from command_api.identity import key_orders, key_ring
 from command_api.identity.key_ring import KeyRing
 from edge.errors import ApiError
 from tests.support.harness import RunningGateway, completion, eventually, reply
@@ -168,7 +168,7 @@ def test_a_wrong_key_is_looked_up_once_in_a_while(
 ) -> None:
     """It is refused without the database, until a key is made (P12, rule: bounded)."""
     monkeypatch.setattr(key_ring, "UNKNOWN_S", 600)
-    monkeypatch.setattr(keys, "new_api_key", lambda _: "gw_live_later")
+    monkeypatch.setattr(key_orders, "new_api_key", lambda _: "gw_live_later")
     assert wrong(gateway, "gw_live_later").status_code == 401
     with database.connect_as_owner() as locker, locker.transaction():
         locker.execute("LOCK TABLE api_key IN ACCESS EXCLUSIVE MODE")
