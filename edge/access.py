@@ -14,7 +14,7 @@ from domain.identity.permissions import ROLES, Permission
 from domain.organisations.roles import KEY_PERMISSIONS, ActForbiddenError, NotAMemberError
 from edge.asgi import header_of
 from edge.clients import referrers_of
-from edge.errors import PERMISSION, ApiError
+from edge.errors import PERMISSION, ApiError, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,12 +101,6 @@ def refused_act(error: DomainError) -> ApiError | None:
     if isinstance(error, ActForbiddenError):
         return ApiError(403, "member_role_too_small", sentence(error), kind=PERMISSION)
     return None
-
-
-def sentence(error: DomainError) -> str:
-    """What a domain's error says, as a sentence."""
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 class Needs:

@@ -59,6 +59,12 @@ class ApiError(Exception):
         return msgspec.json.encode({"detail": self.message, "code": self.code, **self.extra})
 
 
+def sentence(error: Exception) -> str:
+    """What a domain's error says, as a sentence."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def bad_request(code: str, message: str, param: str | None = None) -> ApiError:
     """A 400 for input that cannot be used."""
     return ApiError(400, code, message, param=param)

@@ -18,7 +18,7 @@ from domain.identity.api_keys import (
 )
 from domain.organisations.projects import UnknownProjectError
 from domain.organisations.roles import ActForbiddenError, NotAMemberError
-from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable
+from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,6 @@ TOLD: dict[type[DomainError], Callable[[str], ApiError]] = {
 
 def told(error: DomainError) -> ApiError:
     """What a caller is told of a command that was refused."""
-    text = str(error)
-    text = f"{text[:1].upper()}{text[1:]}."
+    text = sentence(error)
     make = TOLD.get(type(error))
     return bad_request("invalid_value", text) if make is None else make(text)

@@ -192,7 +192,7 @@ def _id_of(text: str) -> UUID:
 
 
 def _project(text: str | None) -> UUID | None:
-    """The id of a project; raises ApiError 404 for what is none."""
+    """The id of a project; raises ApiError 400 for what is none."""
     try:
         return None if text is None else UUID(text)
     except ValueError:

@@ -17,7 +17,7 @@ from domain.events.second_factors import IdentityLinked, IdentityUnlinked
 from domain.events.sign_in import EmailVerified
 from domain.identity.addresses import check_address
 from domain.identity.links import LinkRefusedError, NoAddressError, Way, way_in
-from edge.errors import AUTHENTICATION, ApiError, bad_request
+from edge.errors import AUTHENTICATION, ApiError, bad_request, sentence
 from event_store.ids import new_envelope, to_iso
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Store:
                     verified_here=by_address is not None and by_address.verified,
                 )
             except NoAddressError as error:
-                raise bad_request("address_missing", _sentence(error), "email") from None
+                raise bad_request("address_missing", sentence(error), "email") from None
             except LinkRefusedError as error:
-                raise ApiError(403, "identity_not_linked", _sentence(error)) from None
+                raise ApiError(403, "identity_not_linked", sentence(error)) from None
             known = linked or by_address
             if known is not None:
                 return Found(
@@ -237,7 +237,7 @@ class Store:
         try:
             address = check_address(identity.address or "")
         except InvalidCommandError as error:
-            raise bad_request("address_missing", _sentence(error), "email") from None
+            raise bad_request("address_missing", sentence(error), "email") from None
         verified = identity.verified
 
         def told(user_id: UUID, version: int) -> list[EmailVerified]:
@@ -258,15 +258,10 @@ class Store:
             )
         except InvalidCommandError as error:
             if last:
-                raise bad_request("already_registered", _sentence(error)) from None
+                raise bad_request("already_registered", sentence(error)) from None
             return None
         self._reception.outbox.wake()
         return Found(UUID(made.user_id), UUID(made.account_id), made=True, verified=verified)
-
-
-def _sentence(error: InvalidCommandError) -> str:
-    said = str(error)
-    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _changed() -> ApiError:

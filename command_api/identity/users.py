@@ -17,7 +17,7 @@ from domain.identity.addresses import check_address
 from domain.identity.api_keys import UnknownKeyError, check_name
 from domain.identity.key_format import Environment
 from event_store.ids import new_envelope, new_uuid7
-from event_store.log.aggregates import Aggregates
+from event_store.log.aggregates import Aggregates, constraint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +132,7 @@ class Users:
         try:
             self.aggregates.append(events, keep)
         except IntegrityError as error:
-            taken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
+            taken = constraint_of(error)
             if taken == "user_secret_username_hash_key":
                 message = f"the name {name!r} is taken: choose another one"
             else:

@@ -129,6 +129,10 @@ class Vault:
         said = f"identity\n{provider}\n{subject}"
         return hmac.digest(self._email_key, said.encode(), "sha256")
 
+    def origin(self, address: str) -> str:
+        """What stands for the address of a request in events (P5); empty for none."""
+        return "origin-" + self.pseudonym("origin", address) if address else ""
+
     def new_data_key(self) -> bytes:
         """A fresh data key, wrapped for storage."""
         return self._wrapped(AESGCM.generate_key(KEY_BYTES * 8))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from command_api.identity.key_orders import Maker
 from command_api.organisations.store import Store
 from domain.errors import InvalidCommandError
-from domain.events.organisations import MemberLeft, OrganisationCreated
+from domain.events.organisations import OrganisationCreated
 from domain.identity.api_keys import replay_api_key, revoke_api_key
 from domain.organisations import members as deciders
 from domain.organisations.organisation import allowed, close, join, rename
@@ -198,7 +198,9 @@ class Organisations:
         events: list[Event] = []
         for each in found:
             state = self.store.state(each.organisation_id)
-            events.append(self._gone(state, by, actor, user_id))
+            events.append(
+                deciders.leave(state, by, new_envelope(actor), str(user_id), deleted=True)
+            )
         return events
 
     def keys(self, organisation_id: UUID, user_id: UUID) -> list[dict[str, Any]]:
@@ -224,10 +226,6 @@ class Organisations:
     def revoke_key(self, key_id: UUID, actor: str) -> None:
         """Revoke a key, whoever made it. Raises UnknownKeyError, KeyChangedError."""
         self._people.users.keys.revoke(key_id, Maker(actor), "revoked for the organisation")
-
-    @staticmethod
-    def _gone(state: Organisation | None, by: By, actor: str, user_id: UUID) -> MemberLeft:
-        return deciders.leave(state, by, new_envelope(actor), str(user_id), deleted=True)
 
     def _revoked(self, organisation_id: UUID, user_id: UUID, actor: str) -> list[Event]:
         with self.store.connect() as connection:

@@ -24,9 +24,9 @@ from domain.organisations.organisation import (
     UnknownMemberError,
 )
 from domain.organisations.projects import UnknownProjectError
-from edge.access import refused_act, sentence
+from edge.access import refused_act
 from edge.clients import client_of
-from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable
+from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,7 @@ class OrganisationDesk:
 
     def acting(self, caller: Caller, request: Request) -> Acting:
         """Who acts, from where."""
-        address = client_of(request)
-        origin = "origin-" + self._people.vault.pseudonym("origin", address) if address else ""
+        origin = self._people.vault.origin(client_of(request))
         return Acting(UUID(caller.user_id), By(caller.user_id, origin), caller.actor)
 
     def gone(self, user_id: UUID) -> list[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import APIRouter, Request, Response
 
 from command_api.organisations.desk import Desk, id_of
@@ -23,12 +25,10 @@ router = APIRouter()
 
 
 @router.get(INVITATIONS)
-async def invitations(
-    organisation_id: str, request: Request, desk: Desk, caller: Reader
-) -> Response:
+async def invitations(organisation_id: str, desk: Desk, caller: Reader) -> Response:
     """The open invitations of an organisation."""
     of = id_of(organisation_id, NotAMemberError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     found = await desk.run(desk.invitations.of_organisation, of, user)
     return json_reply({"invitations": found}, headers=PRIVATE)
 
@@ -55,9 +55,9 @@ async def withdraw(
 
 
 @router.get(OWN)
-async def own_invitations(request: Request, desk: Desk, caller: Reader) -> Response:
+async def own_invitations(desk: Desk, caller: Reader) -> Response:
     """The open invitations for the caller's verified address."""
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     return json_reply({"invitations": await desk.run(desk.invitations.of_user, user)})
 
 
@@ -81,10 +81,10 @@ async def decline(invitation_id: str, request: Request, desk: Desk, caller: Writ
 
 
 @router.get(PROJECTS)
-async def projects(organisation_id: str, request: Request, desk: Desk, caller: Reader) -> Response:
+async def projects(organisation_id: str, desk: Desk, caller: Reader) -> Response:
     """The projects of an organisation, archived ones too."""
     of = id_of(organisation_id, NotAMemberError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     return json_reply({"projects": await desk.run(desk.projects.listed, of, user)})
 
 
@@ -98,12 +98,10 @@ async def create(organisation_id: str, request: Request, desk: Desk, caller: Wri
 
 
 @router.get(PROJECT)
-async def project(
-    organisation_id: str, project_id: str, request: Request, desk: Desk, caller: Reader
-) -> Response:
+async def project(organisation_id: str, project_id: str, desk: Desk, caller: Reader) -> Response:
     """One project."""
     of, one = id_of(organisation_id, NotAMemberError), id_of(project_id, UnknownProjectError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     return json_reply(await desk.run(desk.projects.shown, of, user, one))
 
 

@@ -21,6 +21,7 @@ from domain.organisations.projects import (
 from domain.organisations.roles import Act
 from event_store.beside.organisations import read_project, read_projects
 from event_store.ids import new_envelope, new_uuid7
+from event_store.log.aggregates import constraint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +123,7 @@ class Projects:
             try:
                 self._store.people.events.append(events)
             except IntegrityError as error:
-                taken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
+                taken = constraint_of(error)
                 if taken == "project_name_idx":
                     message = "another project of the organisation has this name: give another one"
                     raise InvalidCommandError(message) from None

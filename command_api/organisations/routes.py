@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -33,9 +34,9 @@ Writer = Annotated[Caller, Depends(Needs(Permission.WRITE_ORGANISATIONS).caller)
 
 
 @router.get(PATH)
-async def organisations(request: Request, desk: Desk, caller: Reader) -> Response:
+async def organisations(desk: Desk, caller: Reader) -> Response:
     """The caller's organisations, the personal one first."""
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     found = await desk.run(desk.organisations.listed, user)
     return json_reply({"organisations": found})
 
@@ -50,12 +51,10 @@ async def create(request: Request, desk: Desk, caller: Writer) -> Response:
 
 
 @router.get(ONE)
-async def organisation(
-    organisation_id: str, request: Request, desk: Desk, caller: Reader
-) -> Response:
+async def organisation(organisation_id: str, desk: Desk, caller: Reader) -> Response:
     """One of the caller's organisations."""
     of = id_of(organisation_id, NotAMemberError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     return json_reply(await desk.run(desk.organisations.shown, of, user))
 
 
@@ -91,10 +90,10 @@ async def hand_over(organisation_id: str, request: Request, desk: Desk, caller: 
 
 
 @router.get(MEMBERS)
-async def members(organisation_id: str, request: Request, desk: Desk, caller: Reader) -> Response:
+async def members(organisation_id: str, desk: Desk, caller: Reader) -> Response:
     """Who is a member, as what, since when."""
     of = id_of(organisation_id, NotAMemberError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     found = await desk.run(desk.organisations.members, of, user)
     return json_reply({"members": found}, headers={"cache-control": "no-store"})
 
@@ -126,10 +125,10 @@ async def remove(
 
 
 @router.get(KEYS)
-async def keys(organisation_id: str, request: Request, desk: Desk, caller: Reader) -> Response:
+async def keys(organisation_id: str, desk: Desk, caller: Reader) -> Response:
     """The keys of its projects, whoever made them, masked."""
     of = id_of(organisation_id, NotAMemberError)
-    user = desk.acting(caller, request).user_id
+    user = UUID(caller.user_id)
     found = await desk.run(desk.organisations.keys, of, user)
     return json_reply({"total_keys": len(found), "keys": found})
 

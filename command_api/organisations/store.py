@@ -13,6 +13,7 @@ from domain.errors import DomainError, InvalidCommandError
 from domain.organisations.organisation import replay_organisation
 from domain.organisations.roles import Act, NotAMemberError, check_act
 from event_store.beside.organisations import read_memberships, read_owners
+from event_store.log.aggregates import constraint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,7 +129,7 @@ class Store:
 
 def _check_not_taken(error: IntegrityError) -> None:
     """Raise InvalidCommandError where it was no race, but a row that is there already."""
-    taken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
+    taken = constraint_of(error)
     if taken == "invitation_address_idx":
         message = "this address is invited already: withdraw that invitation first"
         raise InvalidCommandError(message) from None

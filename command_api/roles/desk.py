@@ -44,7 +44,7 @@ class AdminDesk:
 
         Raises what the command raises, and ApiError 503 where the ledger is away.
         """
-        actor = Actor(caller.actor, caller.user_id, self._origin(address))
+        actor = Actor(caller.actor, caller.user_id, self._people.vault.origin(address))
         changed = await self._written(
             lambda: change_role_of(
                 self._people, self._people.events, user_id, role, actor=actor, reason=reason
@@ -74,7 +74,7 @@ class AdminDesk:
             by_user_id=caller.user_id,
             route=route,
             user_id=user_id,
-            origin=self._origin(address),
+            origin=self._people.vault.origin(address),
         )
         await self._written(lambda: self._append(note))
         if len(self._noted) >= NOTED_MAX:
@@ -92,7 +92,3 @@ class AdminDesk:
         except (PersistenceError, psycopg.OperationalError):
             message = "The ledger cannot be reached: nothing was changed, nothing is shown."
             raise unavailable("ledger_unavailable", message) from None
-
-    def _origin(self, address: str) -> str:
-        """What stands for the address of a request in events (P5); empty for none."""
-        return "origin-" + self._people.vault.pseudonym("origin", address) if address else ""

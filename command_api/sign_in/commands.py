@@ -12,11 +12,11 @@ from command_api.mails.waiting import RESET, VERIFY
 from command_api.money.grants import Grants
 from command_api.sessions.attempts import HOUR_S, RESETS_OF_ORIGIN, TOKENS_OF_ORIGIN, Limit
 from command_api.sign_in.passwords import Passwords, common_passwords
-from command_api.sign_in.store import Store, sentence
+from command_api.sign_in.store import Store
 from domain.errors import InvalidCommandError
 from domain.identity.addresses import check_address
 from domain.identity.passwords import check_password
-from edge.errors import AUTHENTICATION, ApiError, bad_request
+from edge.errors import AUTHENTICATION, ApiError, bad_request, sentence
 
 if TYPE_CHECKING:
     from command_api.identity.credentials import Known

@@ -15,7 +15,7 @@ from domain.errors import InvalidCommandError
 from domain.events.second_factors import IdentityUnlinked, SecondFactorsReset
 from domain.events.sign_in import EmailVerified
 from domain.identity.addresses import comparable
-from edge.errors import ApiError, bad_request
+from edge.errors import ApiError, bad_request, sentence
 from event_store.ids import new_envelope
 
 if TYPE_CHECKING:
@@ -267,12 +267,6 @@ def _unlinked(user_id: UUID, provider: str, version: int) -> Event:
         **new_envelope(f"user:{user_id}"),
         provider=provider,
     )
-
-
-def sentence(error: InvalidCommandError) -> str:
-    """What the domain says, as callers read it."""
-    said = str(error)
-    return f"{said[:1].upper()}{said[1:]}."
 
 
 def bad_token() -> ApiError:

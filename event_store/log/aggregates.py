@@ -44,6 +44,11 @@ BESIDE: ContextVar[Callable[[Cursor[DictRow]], object] | None] = ContextVar("bes
 """What is written in the transaction of a save, beside its events."""
 
 
+def constraint_of(error: IntegrityError) -> str:
+    """The database's constraint that refused a save; empty where it was another cause."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+
+
 class LedgerRecorder(PostgresApplicationRecorder):
     """The library's recorder on our table, under our lock, with its inline state."""
 
