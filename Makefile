@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Tests are spread over processes (tests/conftest.py says how many), which take each other's files when idle.
+SPREAD := --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 
@@ -27,10 +29,10 @@ up: $(VENV)/.made ## Set up and start everything on 127.0.0.1:8000 (ARGS="--port
 	@exec $(BIN)/gatewayz up $(ARGS)
 
 test: $(VENV)/.made-dev ## Set up and pass all tests, covering what is asked (ARGS="path" runs some)
-	@$(BIN)/python -m pytest $(if $(strip $(ARGS)),$(ARGS),--cov --cov-report=)
+	@$(BIN)/python -m pytest $(if $(strip $(ARGS)),$(ARGS),$(SPREAD) --cov --cov-report=)
 
 check: lint ## Check style, types and contracts, and pass the tests that need no server
-	@$(BIN)/python -m pytest -m pure --cov=domain --cov-report=term-missing --cov-fail-under=100
+	@$(BIN)/python -m pytest $(SPREAD) --hypothesis-profile=ci -m pure --cov=domain --cov-report=term-missing --cov-fail-under=100
 
 coverage: $(VENV)/.made-dev ## Show what the last run of all tests did not cover
 	@$(BIN)/coverage report --show-missing --fail-under=0

@@ -6,7 +6,7 @@ import itertools
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -15,7 +15,14 @@ from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
 from projections.hosting.install import migrate_all
 from tests.providers.inference.recordings import NOT_FOUND, missing_line
-from tests.servers.provide import closing_line, database_url, kafka_bootstrap, redis_url
+from tests.servers.provide import (
+    MISSING,
+    VARIABLES,
+    closing_line,
+    database_url,
+    kafka_bootstrap,
+    redis_url,
+)
 from tests.support.event_schemas import check_events
 from tests.support.harness import (
     RunningGateway,
@@ -29,6 +36,8 @@ from tests.support.pure import is_pure, no_processes
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+PROCESSES_LEAST, PROCESSES_MOST = 2, 4
+"""Processes of a whole run: beyond four their servers want more memory than they save time."""
 _numbers = itertools.count(1)
 
 
@@ -103,6 +112,33 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if coverage and closing_line():
         coverage.options.cov_fail_under = None
     return result
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes as there are processors, each with servers of its own.
+
+    Tests wait more than they work, so there are never fewer than two; servers that somebody else
+    runs are shared, and what one test wipes would be another's, so there is one then.
+    """
+    if any(variable in os.environ for variable in VARIABLES):
+        return 1
+    return min(max(os.cpu_count() or 1, PROCESSES_LEAST), PROCESSES_MOST)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was missing to the process that prints the summary."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output.update(missing=dict(MISSING), not_found=dict(NOT_FOUND))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take it, as a process ends."""
+    output = getattr(node, "workeroutput", {})
+    MISSING.update(output.get("missing", {}))
+    NOT_FOUND.update(output.get("not_found", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidCommandError
@@ -59,6 +59,7 @@ def test_an_address_of_one_script_is_taken(good: str) -> None:
 
 
 @given(st.text(max_size=400))
+@example("ann@a..b")
 def test_any_text_can_be_compared_and_checked(text: str) -> None:
     """Whatever comes, it is an address, or refused by name (rule: bounded)."""
     assert comparable(text) == comparable(comparable(text)) or not text.isascii()

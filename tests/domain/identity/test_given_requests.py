@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.identity.api_keys import BeyondOwnLimitsError
@@ -24,6 +24,7 @@ amounts = st.integers(0, 50)
     left=amounts,
     wishes=st.lists(st.tuples(st.integers(0, 3), st.none() | amounts), max_size=20),
 )
+@example(left=1, wishes=[(0, 2)])
 def test_what_a_key_gives_it_had(left: int, wishes: list[tuple[int, int | None]]) -> None:
     """Whatever it asks for: all limits together never rise, and none is lifted (money rule 13)."""
     asking = Holding(limit=left, left=left)

@@ -263,6 +263,27 @@ def test_a_project_is_named_until_it_is_archived() -> None:
     assert known.projects[str(ID)].archived
 
 
+def test_each_event_of_a_life_folds_alike() -> None:
+    """Of one organisation and of all, the same members are left (rule: access)."""
+    log: list[Event] = [CREATED]
+    for act in (
+        lambda state: join(state, OPERATOR, stamp(), "ann", role=VIEWER),
+        lambda state: join(state, OPERATOR, stamp(), "bob", role=VIEWER),
+        lambda state: change_member_role(state, by("owner"), stamp(), "ann", FINANCE),
+        lambda state: leave(state, by("bob"), stamp(), "bob"),
+    ):
+        made = act(replay_organisation(log))
+        log += made if isinstance(made, list) else [made]
+    state, known = replay_organisation(log), Memberships()
+    for each in log:
+        known.apply(each)
+    assert state is not None
+    assert state.members == {"owner": "owner", "ann": "finance"}
+    assert {user: role for (_, user), role in known.members.items()} == state.members
+    known.apply(close(state, by("owner"), stamp()))
+    assert (known.members, known.organisations) == ({}, {str(ID): ("a", True)})
+
+
 ACTORS = ("owner", "ann", "bob", "eve", None)
 ACTIONS: tuple[Callable[..., Any], ...] = (
     lambda state, who, whom, role: invite(
