@@ -486,6 +486,25 @@ CHECKS = {
         (function("require_quota_room", "quota_window w"),),
         (function("require_quota_room", "quota_now"),),
     ),
+    "0060_adjustments": Check(
+        (no_table("debit_key"), no(column("credit_account", "owed"))),
+        (
+            table("debit_key", may="SELECT, INSERT", never="DELETE"),
+            column("credit_account", "owed", "0"),
+            column("credit_account", "debited", "0"),
+            column("grant_key", "corrected_at"),
+            function("ledger_append_in_order", "ledger_correct"),
+            function("ledger_append_in_sets", "owed"),
+            function("ledger_quota_accounts", "owed"),
+            function("ledger_resolve", "ledger_pay_owed"),
+            function("ledger_grant", "ledger_pay_owed"),
+            function("ledger_hold", "owed"),
+            (
+                "EXISTS (SELECT FROM pg_constraint WHERE conname = 'credit_account_sums' "
+                "AND convalidated)"
+            ),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
