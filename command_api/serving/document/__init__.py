@@ -1,0 +1,5 @@
+"""Parts of /openapi.json: how refusals are described, and the inference routes.
+
+Owns: what each status says, the envelopes' schemas, the members of the inference routes' bodies.
+Does not: look at the framework's routes; `serving/openapi` does, and puts all together.
+"""
