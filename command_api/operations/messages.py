@@ -51,7 +51,7 @@ BETAS_BYTES_MAX = 2_048
 class InMessage(msgspec.Struct):
     """One message; its blocks are looked at one by one."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "system"]
     content: str | list[msgspec.Raw]
 
 

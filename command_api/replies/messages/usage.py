@@ -31,10 +31,13 @@ def reported(report: Any) -> Usage | None:
 def told(usage: Usage, nano_usd: int) -> dict[str, Any]:
     """What a translated reply says of its usage, and in `cost` how many USD it costs, exactly."""
     fresh = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+    thought = usage.reasoning_tokens
+    made = {"output_tokens_details": {"thinking_tokens": thought}} if thought else {}
     return {
         "input_tokens": fresh,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
+        **made,
         "cost": msgspec.Raw(usd_number(nano_usd).encode()),
     }

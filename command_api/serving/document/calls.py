@@ -28,7 +28,10 @@ PROMPT = {
         "items": {
             "type": "object",
             "required": ["role", "content"],
-            "properties": {"role": {**TEXT, "enum": ["user", "assistant"]}, "content": {}},
+            "properties": {
+                "role": {**TEXT, "enum": ["user", "assistant", "system"]},
+                "content": {},
+            },
         },
     },
     "system": {"description": "A text, or blocks."},

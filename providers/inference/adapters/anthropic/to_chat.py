@@ -80,7 +80,9 @@ def _turns(messages: list[dict[str, Any]], taker: Taker) -> list[dict[str, Any]]
     turns: list[dict[str, Any]] = []
     for message in messages:
         content = message["content"]
-        if isinstance(content, str):
+        if message["role"] == "system":
+            turns += _system(content, taker)
+        elif isinstance(content, str):
             turns.append({"role": message["role"], "content": content})
         elif message["role"] == "assistant":
             turns.append(_assistant(content, taker))
