@@ -698,6 +698,11 @@ SEEDS = (
         "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
         "gen_random_uuid(), 'github', 'x')",
     ),
+    Seed(
+        NAMES.index("0060_adjustments") + 1,
+        LATEST,
+        "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
 APPENDS_FROM = 1 + NAMES.index("0058_quota_cell_append")
