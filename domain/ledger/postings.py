@@ -25,17 +25,6 @@ BREAKAGE = "breakage"
 HOUSE_LOSS = "house_loss"
 
 
-CHART: tuple[tuple[str, str, str], ...] = (
-    ("customer:*:available", "liability", "what a customer can still spend"),
-    ("customer:*:held", "liability", "what is reserved for a customer's calls in flight"),
-    ("issued:*", "contra", "where credits came from: trial, bonus, purchase"),
-    (REVENUE, "income", "what calls earned, lost ones included"),
-    (BREAKAGE, "income", "what expired unspent"),
-    (HOUSE_LOSS, "expense", "what calls cost that nobody paid"),
-)
-"""The chart of accounts: pattern (`*` is an account's id or a grant's kind), kind, meaning."""
-
-
 class Posting(NamedTuple):
     """One line of a transfer, in nano-USD."""
 

@@ -24,9 +24,10 @@ PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/settings.md": {"settings": parts.settings_tables},
     "docs/reference/events.md": {"events": parts.events_table},
     "docs/reference/metrics.md": {"metrics": parts.metrics_table},
-    "docs/reference/read-models.md": {
+    "docs/reference/read-models.md": {"read models": parts.read_models_text},
+    "docs/reference/chart-of-accounts.md": {
         "chart": parts.chart_table,
-        "read models": parts.read_models_text,
+        "entries": parts.entries_table,
     },
 }
 """Each page by its path, or its parts by the names in its marks: add a line for a new one."""
