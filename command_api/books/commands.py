@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from domain.books.periods import Wish, close_month
+from domain.books.periods import Wish, bounds_of, close_month
 from domain.errors import InvalidCommandError
 from domain.events.access import BOOKS, PeriodClosed
 from edge.errors import unavailable
+from event_store.beside.statements import Issued, Wanted, issue
 from event_store.ids import new_uuid7, to_iso
 from event_store.log.aggregates import Aggregates
-from event_store.log.reading import booking_now
+from event_store.log.reading import booking_now, require_account
 
 if TYPE_CHECKING:
     from command_api.identity.people import People
@@ -78,12 +79,32 @@ def close(
     raise InvalidCommandError(message)
 
 
+def issue_statement(database: Connects, wanted: Wanted) -> tuple[Issued, bool]:
+    """The statement of an account for a month (2026-01), and whether it is new.
+
+    Raises InvalidCommandError, and UnknownAccountError for an account that no event names.
+    """
+    bounds_of(wanted.month)
+    with database.connect() as connection:
+        require_account(connection, wanted.account_id)
+        return issue(connection, wanted)
+
+
 class BooksDesk:
     """One for each process."""
 
     def __init__(self, people: People) -> None:
         """Writes through the connections of `people`."""
         self._people = people
+
+    async def issue(self, wanted: Wanted) -> tuple[Issued, bool]:
+        """The statement, and whether it is new; raises InvalidCommandError, and ApiError 503."""
+        people = self._people
+        try:
+            return await people.run(lambda: issue_statement(people, wanted))
+        except psycopg.OperationalError:
+            message = "The ledger cannot be reached, and it is not known whether it was issued."
+            raise unavailable("ledger_unavailable", message) from None
 
     async def close(self, caller: Caller, month: str, *, reason: str, address: str) -> Closed:
         """As the command, by a caller; raises InvalidCommandError, and ApiError 503."""

@@ -1,4 +1,4 @@
-"""The body of a close."""
+"""The bodies of a close, and of a statement that is issued."""
 
 from __future__ import annotations
 
@@ -14,4 +14,13 @@ class ClosePeriod(msgspec.Struct, frozen=True):
     reason: str
 
 
+class IssueStatement(msgspec.Struct, frozen=True):
+    """POST /finance/statements."""
+
+    account_id: str
+    month: str
+    zone: str = "UTC"
+
+
+decode_issue = msgspec.json.Decoder(IssueStatement).decode
 decode_close = msgspec.json.Decoder(ClosePeriod).decode

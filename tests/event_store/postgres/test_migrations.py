@@ -439,6 +439,13 @@ CHECKS = {
     "0054_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
+    "0080_issued_statement": Check(
+        (no_table("statement_issuer"), no_table("issued_statement")),
+        (
+            table("statement_issuer", never="DELETE"),
+            table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
+        ),
+    ),
     "0055_prune_quota_windows": Check(
         (no_table("quota_pruned"),),
         (
@@ -678,6 +685,14 @@ SEEDS = (
         LATEST,
         "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
         "gen_random_uuid(), 'github', 'x')",
+    ),
+    Seed(
+        NAMES.index("0080_issued_statement") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO statement_issuer VALUES (gen_random_uuid()::text, 1) "
+        "RETURNING issuer) INSERT INTO issued_statement (issuer, number, account_id, month, zone, "
+        "begins, ends, issued_by) SELECT issuer, 1, gen_random_uuid(), '2026-01', 'UTC', "
+        "'2026-01-01Z', '2026-02-01Z', 'test' FROM made",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
