@@ -25,6 +25,7 @@ from command_api.cli import (
 )
 from command_api.cli.base import MISTAKE, say_mistake
 from command_api.cli.books import finance
+from command_api.cli.money import debits
 from command_api.cli.people import audit, keys, organisations, roles, second_factors
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ app.command("up")(server.up)
 app.command("serve")(server.serve)
 app.command()(server.migrate)
 app.command()(users.grant)
+app.command()(debits.debit)
+app.command()(debits.transfer)
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from domain.ledger.lots import GrantKind
 UNASSIGNED = "unassigned"
 """The lot kind of what an event moves without saying on which lots it lies."""
 UNPAID = "unpaid"
-"""In place of a lot kind: what a call earned that no lot paid."""
+OWED = "owed"
+"""In place of a lot kind: what a call earned that no lot paid, and what its customer owes."""
 PAID: frozenset[str] = frozenset({GrantKind.PURCHASE})
 """Kinds of lots that somebody paid for; what is unspent of them is deferred revenue (rule 18)."""
 
@@ -103,6 +104,14 @@ CHART: tuple[ChartLine, ...] = (
         customers=True,
     ),
     ChartLine(
+        *("returned:*", Type.ASSET, _CREDIT, Report.CLEARING),
+        "purchased credits that were taken back, against what was paid for them: refund, dispute",
+    ),
+    ChartLine(
+        *("transfers", _LIABILITY, _CREDIT, _PROMOTIONAL),
+        "between two customers' accounts: nought after each transfer",
+    ),
+    ChartLine(
         *("clearing:stripe", Type.ASSET, _DEBIT, Report.CLEARING),
         "payments that credits were granted for, until Stripe pays them out",
     ),
@@ -120,7 +129,8 @@ CHART: tuple[ChartLine, ...] = (
     ),
     ChartLine(
         *("revenue:usage:*", Type.INCOME, _CREDIT, Report.REVENUE),
-        f"what calls earned, by the kind of lot that paid; `{UNPAID}` is what none did",
+        f"what calls earned, by the kind of lot that paid; `{UNPAID}` is what nobody did, `{OWED}` "
+        "what the customer owed for it",
     ),
     ChartLine(
         *("breakage:*", Type.INCOME, _CREDIT, Report.BREAKAGE),

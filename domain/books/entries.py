@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from domain.books.chart import PAID, UNASSIGNED, UNPAID
+from domain.books.chart import OWED, PAID, UNASSIGNED, UNPAID
 from domain.events.ledger import (
+    CallEvent,
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExtended,
     HoldPlaced,
@@ -19,11 +22,15 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
     MoneyEvent,
+    ReceivablePaid,
 )
+from domain.ledger.adjustments import RENEWED
+from domain.ledger.lots import DebitKind
 from domain.ledger.postings import (
     BREAKAGE,
     HOUSE_LOSS,
     REVENUE,
+    TRANSFERS,
     Posting,
     customer_available,
     customer_held,
@@ -72,8 +79,10 @@ def lots_in(event: Event) -> set[str]:
     match event:
         case LotExpired():
             return {event.lot_id}
-        case HoldPlaced() | HoldExtended():
+        case HoldPlaced() | HoldExtended() | CreditsDebited() | ReceivablePaid():
             parts: Sequence[LotPart] = event.lots
+        case ChargeCorrected():
+            parts = [*event.lots, *event.returned_lots, *event.renewed_lots]
         case HoldResolved():
             parts = [
                 *event.lots,
@@ -86,21 +95,58 @@ def lots_in(event: Event) -> set[str]:
     return {part["lot_id"] for part in parts}
 
 
+def lots_made(event: Event) -> dict[str, str]:
+    """The lots that an event makes, each with its kind."""
+    match event:
+        case CreditsGranted():
+            return {event.lot_id: event.kind}
+        case ChargeCorrected() if event.renewed_nano_usd:
+            return {event.lot_id: RENEWED}
+        case _:
+            return {}
+
+
 def _parts(event: Event, kind_of: KindOf) -> Iterator[Part]:
-    if not isinstance(event, MoneyEvent):
-        return
-    available, held = customer_available(event.account_id), customer_held(event.account_id)
+    match event:
+        case CallEvent():
+            yield from _of_call(event, kind_of)
+        case MoneyEvent():
+            yield from _of_account(event, kind_of)
+        case _:
+            pass
+
+
+def _of_account(event: MoneyEvent, kind_of: KindOf) -> Iterator[Part]:
+    available = customer_available(event.account_id)
     match event:
         case CreditsGranted():
             amount, kind = event.amount_nano_usd, event.kind
             paid_by = STRIPE if event.payment_id else MANUAL
             source = paid_by if kind in PAID else f"issued:{kind}"
-            yield Part(f"issued:{kind}", source, -amount)
+            if not event.transfer_id:
+                yield Part(f"issued:{kind}", source, -amount)
             yield Part(available, f"{available}:{kind}", amount)
+        case CreditsDebited():
+            gone = f"returned:{event.kind}"
+            for kind, amount in _by_kind(event.lots, kind_of):
+                yield Part(available, f"{available}:{kind}", -amount)
+                if kind not in PAID and event.kind != DebitKind.TRANSFER:
+                    yield Part(gone, f"issued:{kind}", amount)
+        case ReceivablePaid():
+            for kind, amount in _by_kind(event.lots, kind_of):
+                yield Part(available, f"{available}:{kind}", -amount)
+                yield from _given(kind, amount)
         case LotExpired():
             kind = kind_of(event.lot_id)
             yield Part(available, f"{available}:{kind}", -event.breakage_nano_usd)
             yield Part(BREAKAGE, _broken(kind), event.breakage_nano_usd)
+        case _:
+            pass
+
+
+def _of_call(event: CallEvent, kind_of: KindOf) -> Iterator[Part]:
+    available, held = customer_available(event.account_id), customer_held(event.account_id)
+    match event:
         case HoldPlaced() | HoldExtended():
             for kind, amount in _by_kind(event.lots, kind_of):
                 yield Part(available, f"{available}:{kind}", -amount)
@@ -111,6 +157,8 @@ def _parts(event: Event, kind_of: KindOf) -> Iterator[Part]:
         case HouseLossBooked():
             yield Part(REVENUE, f"{REVENUE}:{UNPAID}", event.house_loss_nano_usd)
             yield from _providers(event.attempts)
+        case ChargeCorrected():
+            yield from _corrected(event, kind_of)
         case _:
             pass
 
@@ -132,9 +180,38 @@ def _resolved(event: HoldResolved, kind_of: KindOf) -> Iterator[Part]:
     yield Part(REVENUE, f"{REVENUE}:{UNPAID}", event.house_loss_nano_usd)
 
 
+def _corrected(event: ChargeCorrected, kind_of: KindOf) -> Iterator[Part]:
+    """What was charged too little is usage; what was too much is none any more.
+
+    What comes back of a lot that has expired since would have expired with it: that is booked, and
+    as much is given anew. So is what no lot had paid.
+    """
+    available = customer_available(event.account_id)
+    for kind, amount in _by_kind(event.lots, kind_of):
+        yield Part(available, f"{available}:{kind}", -amount)
+        yield from _earned(kind, amount)
+    for kind, amount in _by_kind(event.returned_lots, kind_of):
+        yield Part(available, f"{available}:{kind}", amount)
+        yield from _earned(kind, -amount)
+    unpaid = event.renewed_nano_usd
+    for kind, amount in _by_kind(event.renewed_lots, kind_of):
+        unpaid -= amount
+        yield from _earned(kind, -amount)
+        yield Part("", _broken(kind), amount)
+        yield Part("", f"issued:{RENEWED}", -amount)
+    yield Part(available, f"{available}:{RENEWED}", event.renewed_nano_usd)
+    yield Part(REVENUE, f"{REVENUE}:{OWED}", event.owed_nano_usd - unpaid)
+    yield from _given(RENEWED, -unpaid)
+
+
 def _earned(kind: str, amount: int) -> Iterator[Part]:
-    """Usage by a lot: what was given is an expense at its use (money rule 18)."""
+    """Usage by a lot."""
     yield Part(REVENUE, f"{REVENUE}:{kind}", amount)
+    yield from _given(kind, amount)
+
+
+def _given(kind: str, amount: int) -> Iterator[Part]:
+    """What was given is an expense at its use (money rule 18)."""
     if kind not in PAID:
         yield Part("", f"promotion:{kind}", -amount)
         yield Part("", f"issued:{kind}", amount)
@@ -168,6 +245,26 @@ EVENTS: Mapping[type[MoneyEvent], Sequence[tuple[str, str, str]]] = {
         ("issued:*", "customer:available:*", "given credits"),
         (MANUAL, "customer:available:purchase", "purchased credits without a payment's id"),
         (STRIPE, "customer:available:purchase", "purchased credits of a payment"),
+        (TRANSFERS, "customer:available:*", "credits came from another account"),
+    ),
+    CreditsDebited: (
+        ("customer:available:*", "returned:*", "purchased credits were taken back"),
+        ("customer:available:*", "issued:*", "given credits were taken back"),
+        ("receivable", "returned:*", "what was to be taken back and was not there"),
+        ("customer:available:*", TRANSFERS, "credits went to another account"),
+    ),
+    ReceivablePaid: (
+        ("customer:available:*", "receivable", "what was owed is paid"),
+        ("promotion:*", "issued:*", "given credits are an expense at their use"),
+    ),
+    ChargeCorrected: (
+        ("customer:available:*", "revenue:usage:*", "a call was charged too little"),
+        ("receivable", f"{REVENUE}:{OWED}", "and that was not there"),
+        ("revenue:usage:*", "customer:available:*", "a call was charged too much"),
+        ("promotion:*", "issued:*", "given credits are an expense at their use"),
+        ("issued:*", "promotion:*", "and none where they come back"),
+        ("issued:*", "breakage:purchase", "what came back had expired: it is given anew"),
+        ("issued:*", "lapsed:*", "the same of given credits"),
     ),
     LotExpired: (
         ("customer:available:purchase", "breakage:purchase", "purchased credits ended unspent"),

@@ -1,7 +1,7 @@
 """Double entry: the postings that each event implies, summing to zero (P4).
 
-Signs: a positive amount adds to what the account is for; `issued` and `house_loss` carry the
-other side, so every event, and therefore every position of the log, sums to zero.
+Signs: a positive amount adds to what the account is for; `issued`, `receivable` and `house_loss`
+carry the other side, so every event, and therefore every position of the log, sums to zero.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExtended,
     HoldPlaced,
     HoldResolved,
     HouseLossBooked,
     LotExpired,
+    ReceivablePaid,
 )
+from domain.ledger.lots import DebitKind
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 REVENUE = "revenue:usage"
 BREAKAGE = "breakage"
 HOUSE_LOSS = "house_loss"
+TRANSFERS = "transfers"
 
 
 class Posting(NamedTuple):
@@ -42,14 +47,32 @@ def customer_held(account_id: str) -> str:
     return f"customer:{account_id}:held"
 
 
+def receivable(account_id: str) -> str:
+    """The ledger account of what a customer owes, below zero."""
+    return f"receivable:{account_id}"
+
+
 def postings_of(event: Event) -> list[Posting]:
     """The transfer an event implies; empty for events that move no money."""
     match event:
         case CreditsGranted():
+            source = TRANSFERS if event.transfer_id else f"issued:{event.kind}"
             lines = [
-                Posting(f"issued:{event.kind}", -event.amount_nano_usd),
+                Posting(source, -event.amount_nano_usd),
                 Posting(customer_available(event.account_id), event.amount_nano_usd),
             ]
+        case CreditsDebited():
+            gone = TRANSFERS if event.kind == DebitKind.TRANSFER else f"returned:{event.kind}"
+            lines = [*_taken(event), Posting(gone, event.amount_nano_usd)]
+        case ReceivablePaid():
+            lines = [
+                Posting(customer_available(event.account_id), -event.amount_nano_usd),
+                Posting(receivable(event.account_id), event.amount_nano_usd),
+            ]
+        case ChargeCorrected():
+            earned = event.taken_nano_usd + event.owed_nano_usd - event.returned_nano_usd
+            back = Posting(customer_available(event.account_id), event.returned_nano_usd)
+            lines = [*_taken(event), back, Posting(REVENUE, earned)]
         case LotExpired():
             lines = [
                 Posting(customer_available(event.account_id), -event.breakage_nano_usd),
@@ -70,6 +93,13 @@ def postings_of(event: Event) -> list[Posting]:
         case _:
             lines = []
     return [line for line in lines if line.amount_nano_usd != 0]
+
+
+def _taken(event: CreditsDebited | ChargeCorrected) -> list[Posting]:
+    return [
+        Posting(customer_available(event.account_id), -event.taken_nano_usd),
+        Posting(receivable(event.account_id), -event.owed_nano_usd),
+    ]
 
 
 def _resolved(event: HoldResolved) -> list[Posting]:

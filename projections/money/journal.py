@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.books.chart import UNASSIGNED, class_of
-from domain.books.entries import entries_of, lots_in
-from domain.events.ledger import CreditsGranted, MoneyEvent
+from domain.books.entries import entries_of, lots_in, lots_made
+from domain.events.ledger import MoneyEvent
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
 
@@ -117,9 +117,9 @@ class Journal(Projection):
         event = entry.event
         assert isinstance(event, MoneyEvent)
         known: Known = changes.context
-        if isinstance(event, CreditsGranted):
-            known.kinds[event.lot_id] = event.kind
-            changes.merge(LOT_KIND, (event.lot_id,), (event.kind,))
+        for lot_id, kind in lots_made(event).items():
+            known.kinds[lot_id] = kind
+            changes.merge(LOT_KIND, (lot_id,), (kind,))
         entries = entries_of(event, lambda lot: known.kinds.get(lot, UNASSIGNED))
         if not entries:
             return

@@ -439,13 +439,6 @@ CHECKS = {
     "0054_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
-    "0080_issued_statement": Check(
-        (no_table("statement_issuer"), no_table("issued_statement")),
-        (
-            table("statement_issuer", never="DELETE"),
-            table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
-        ),
-    ),
     "0055_prune_quota_windows": Check(
         (no_table("quota_pruned"),),
         (
@@ -492,6 +485,32 @@ CHECKS = {
     "0059_quota_room_of_cells": Check(
         (function("require_quota_room", "quota_window w"),),
         (function("require_quota_room", "quota_now"),),
+    ),
+    "0060_adjustments": Check(
+        (no_table("debit_key"), no(column("credit_account", "owed"))),
+        (
+            table("debit_key", may="SELECT, INSERT", never="DELETE"),
+            column("credit_account", "owed", "0"),
+            column("credit_account", "debited", "0"),
+            column("grant_key", "corrected_at"),
+            function("ledger_append_in_order", "ledger_correct"),
+            function("ledger_append_in_sets", "owed"),
+            function("ledger_quota_accounts", "owed"),
+            function("ledger_resolve", "ledger_pay_owed"),
+            function("ledger_grant", "ledger_pay_owed"),
+            function("ledger_hold", "owed"),
+            (
+                "EXISTS (SELECT FROM pg_constraint WHERE conname = 'credit_account_sums' "
+                "AND convalidated)"
+            ),
+        ),
+    ),
+    "0080_issued_statement": Check(
+        (no_table("statement_issuer"), no_table("issued_statement")),
+        (
+            table("statement_issuer", never="DELETE"),
+            table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
+        ),
     ),
 }
 """Migration → what is checked before it and after it."""
