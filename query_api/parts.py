@@ -81,6 +81,8 @@ class ReadParts(NamedTuple):
     public_statistics: bool
     """Whether money and numbers of users are shown to anybody."""
     note_read: NoteRead
+    issuer: str
+    """Who issues customers' statements."""
 
     async def organisation_account(self, caller: Caller, organisation_id: str, act: Act) -> str:
         """The account of an organisation in which the caller may do this.

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from command_api.api_keys import routes as key_routes
+from command_api.books import routes as books_routes
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
@@ -57,8 +58,10 @@ from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
+from query_api.finance import routes as finance_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
+from query_api.statements import routes as statement_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,6 +116,9 @@ ROUTERS = (
     limit_routes.router,
     credit_routes.router,
     admin_routes.router,
+    finance_routes.router,
+    statement_routes.router,
+    books_routes.router,
     cache_routes.router,
     health_routes.router,
     health_routes.one_gateway,  # /health/{gateway} stands behind all that is below /health.

@@ -53,6 +53,7 @@ class ReadSide:
             ranking_cache_s=settings.ranking_cache_s,
             public_statistics=settings.public_statistics,
             note_read=note_read,
+            issuer=settings.issuer,
         )
 
     def open(self) -> None:

@@ -127,6 +127,13 @@ class ReadSettings(Group):
         description="Show money and numbers of users in statistics to anybody, not to callers "
         "with a key alone.",
     )
+    issuer: str = Field(
+        "Gatewayz",
+        min_length=1,
+        max_length=100,
+        alias="GATEWAYZ_STATEMENT_ISSUER",
+        description="Who issues customers' statements; each issuer has numbers of its own.",
+    )
     page_max: int = Field(
         1_000, ge=1, alias="GATEWAYZ_PAGE_MAX", description="Most rows on a page."
     )

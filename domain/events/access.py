@@ -1,10 +1,14 @@
-"""Events of who may do what, and of who looked at what."""
+"""Events of who may do what, of who looked at what, and of which books are closed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from domain.events.base import Event
+
+BOOKS = UUID("00000000-0000-7000-8000-000000b00c50")
+"""The one stream of these events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,4 +44,21 @@ class AdminRead(Event):
     by_user_id: str
     route: str
     user_id: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodClosed(Event):
+    """All that is dated before `until` is final; what comes later is dated from then on.
+
+    `until` is the begin of a month in UTC. `by_user_id` is who closed it, None for an operator at a
+    shell; `origin` stands for the address that the request came from (a keyed hash).
+    """
+
+    TOPIC = "books.period_closed.v1"
+    CATEGORY = "books"
+
+    until: str
+    reason: str = ""
+    by_user_id: str | None = None
     origin: str = ""

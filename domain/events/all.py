@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.events.access import AdminRead, UserRoleChanged
+from domain.events.access import AdminRead, PeriodClosed, UserRoleChanged
 from domain.events.catalog import ListConfirmed, ModelDelisted, ModelListed, PricePublished
 from domain.events.identity import (
     ApiKeyChanged,
@@ -115,5 +115,6 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ProjectCreated,
     ProjectRenamed,
     ProjectArchived,
+    PeriodClosed,
 )
 """Every event type there is, newest version of each."""

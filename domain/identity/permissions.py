@@ -39,6 +39,7 @@ class Permission(StrEnum):
     ADMIN_USERS = "admin:users"
     ADMIN_CREDITS = "admin:credits"
     ADMIN_SYSTEM = "admin:system"
+    ADMIN_FINANCE = "admin:finance"
 
 
 class Role(StrEnum):
@@ -46,6 +47,7 @@ class Role(StrEnum):
 
     USER = "user"
     DEVELOPER = "developer"
+    FINANCE = "finance"
     ADMIN = "admin"
 
 
@@ -59,6 +61,7 @@ _OWN = frozenset(each for each in Permission if not each.startswith("admin:"))
 ROLES: Mapping[Role, frozenset[Permission]] = {
     Role.USER: _OWN,
     Role.DEVELOPER: _OWN,
+    Role.FINANCE: _OWN | {Permission.ADMIN_FINANCE},
     Role.ADMIN: frozenset(Permission),
 }
 """What each role may, its own account and keys first."""

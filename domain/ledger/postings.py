@@ -29,19 +29,6 @@ BREAKAGE = "breakage"
 HOUSE_LOSS = "house_loss"
 TRANSFERS = "transfers"
 
-CHART: tuple[tuple[str, str, str], ...] = (
-    ("customer:*:available", "liability", "what a customer can still spend"),
-    ("customer:*:held", "liability", "what is reserved for a customer's calls in flight"),
-    ("receivable:*", "asset", "what a customer owes: charged or taken back when it was not there"),
-    ("issued:*", "contra", "where credits came from: trial, bonus, purchase"),
-    ("returned:*", "contra", "where credits went that were taken back: refund, dispute"),
-    (TRANSFERS, "contra", "between two customers' accounts: nought after each transfer"),
-    (REVENUE, "income", "what calls earned, lost ones included"),
-    (BREAKAGE, "income", "what expired unspent"),
-    (HOUSE_LOSS, "expense", "what calls cost that nobody paid"),
-)
-"""The chart of accounts: pattern (`*` is an account's id, or a kind), kind, meaning."""
-
 
 class Posting(NamedTuple):
     """One line of a transfer, in nano-USD."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from domain.events.access import AdminRead, UserRoleChanged
+from domain.events.access import AdminRead, PeriodClosed, UserRoleChanged
 from domain.events.catalog import CatalogEvent
 from domain.events.identity import (
     ApiKeyChanged,
@@ -74,6 +74,7 @@ class Subject(StrEnum):
     ACCOUNT = "account"
     ORGANISATION = "organisation"
     PROJECT = "project"
+    BOOKS = "books"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -181,6 +182,7 @@ TOLD: Mapping[type[Event], Told] = {
         "project.renamed", Subject.PROJECT, {"name": "from_name"}, {"name": "to_name"}
     ),
     ProjectArchived: Told("project.archived", Subject.PROJECT),
+    PeriodClosed: Told("books.period_closed", Subject.BOOKS, after=same("until")),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -451,6 +451,18 @@ MEANINGS = {
         "There are too many lines between `from` and `to` to be summed, or exported at once.",
         "Ask for a shorter time; of a statement the message says where the next may begin.",
     ),
+    "account_not_found": (
+        "There is no account with this id.",
+        "`gatewayz user list` and `gatewayz org list` name all accounts.",
+    ),
+    "statement_not_found": (
+        "No statement with this number was issued, or it is not the caller's.",
+        "`GET /user/statements`, or `/finance/statements`, lists those there are.",
+    ),
+    "statement_too_long": (
+        "The statement has more lines than a PDF may have.",
+        "Ask for it as CSV or JSON.",
+    ),
     "quota_exceeded": (
         "A quota (of key, user, account or trial) has no room for it; a stream ends where it ends.",
         "Ask for less, try again after `Retry-After` where there is one, or have the limit raised.",

@@ -14,8 +14,9 @@ from command_api.mails.metrics import MailMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
+from domain.books.chart import CHART
+from domain.books.entries import EVENTS
 from domain.events.all import EVENT_CLASSES
-from domain.ledger.postings import CHART
 from event_store.append.spool import Spool
 from event_store.relay.relay import RelayStatus
 from projections.all import PROJECTIONS
@@ -87,6 +88,23 @@ def metrics_table() -> str:
 
 def chart_table() -> str:
     """The chart of accounts."""
-    rows = ["| Account | Kind | What |", "|---|---|---|"]
-    rows += [f"| `{pattern}` | {kind} | {what} |" for pattern, kind, what in CHART]
+    rows = ["| Class | Type | Grows by | Report | What |", "|---|---|---|---|---|"]
+    for line in CHART:
+        whose = " One for each customer." if line.customers else ""
+        rows.append(
+            f"| `{line.pattern}` | {line.type} | {line.side} | {line.report} | "
+            f"{line.meaning[0].upper()}{line.meaning[1:]}.{whose} |"
+        )
+    return "\n".join(rows)
+
+
+def entries_table() -> str:
+    """What each event posts."""
+    rows = ["| Event | Debit | Credit | For what |", "|---|---|---|---|"]
+    for cls, entries in EVENTS.items():
+        topics = [each.TOPIC for each in EVENT_CLASSES if issubclass(each, cls)]
+        names = ", ".join(f"`{topic}`" for topic in topics)
+        rows += [
+            f"| {names} | `{debit}` | `{credit}` | {said} |" for debit, credit, said in entries
+        ]
     return "\n".join(rows)

@@ -26,9 +26,10 @@ PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/settings.md": {"settings": parts.settings_tables},
     "docs/reference/events.md": {"events": parts.events_table},
     "docs/reference/metrics.md": {"metrics": parts.metrics_table},
-    "docs/reference/read-models.md": {
+    "docs/reference/read-models.md": {"read models": parts.read_models_text},
+    "docs/reference/chart-of-accounts.md": {
         "chart": parts.chart_table,
-        "read models": parts.read_models_text,
+        "entries": parts.entries_table,
     },
     "docs/reference/translations.md": {
         "messages": partial(

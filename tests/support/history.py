@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from command_api.books.commands import Closer, close_books
 from command_api.catalog.log import CatalogLog
 from command_api.identity.users import Users
 from command_api.identity.vault import Vault
@@ -91,6 +92,7 @@ class History:
 
         self.adjust()
         tell_catalog(database)
+        tell_books(database)
         tell_roles(database, [UUID(each.user_id) for each in made[:2]])
         tell_refusals(database, made[0].key_id)
         tell_quotas(database, self.callers[0][0])
@@ -237,6 +239,11 @@ def tell_quotas(database: Database, account: UUID) -> None:
         )
     finally:
         aggregates.close()
+
+
+def tell_books(database: Database) -> None:
+    """A month long ago that is closed."""
+    close_books(database, "2020-01", closer=Closer("operator:cli"), reason="long over")
 
 
 def tell_refusals(database: Database, key_id: str) -> None:

@@ -26,7 +26,7 @@ User = Annotated[str, typer.Argument(help="Id or address of the user.")]
 @app.command("set")
 def set_(
     user: User,
-    role: Annotated[str, typer.Argument(help="user, developer or admin.")],
+    role: Annotated[str, typer.Argument(help="user, developer, finance or admin.")],
     reason: Annotated[str, typer.Option(help="Why; stands in the audit for ever.")],
     home: Home = None,
     as_json: Json = False,
@@ -64,7 +64,7 @@ def show_(user: User, home: Home = None, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_(
-    role: Annotated[str, typer.Argument(help="user, developer or admin.")] = Role.ADMIN,
+    role: Annotated[str, typer.Argument(help="user, developer, finance or admin.")] = Role.ADMIN,
     after: Annotated[str, typer.Option(help="Begin behind this user's id.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=ROLE_USERS_MAX, help="At most so many.")] = 100,
     home: Home = None,

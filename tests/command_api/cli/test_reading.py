@@ -29,6 +29,8 @@ ARGUMENTS = {
     "key show": [str(UUID(int=7))],
     "ledger statement": ["--account", str(UUID(int=7))],
     "audit export": ["--json"],
+    "finance export": ["2026-01"],
+    "finance statement": ["1"],
     "role show": [str(UUID(int=7))],
     "user show": [str(UUID(int=7))],
     "org show": [str(UUID(int=7))],
@@ -57,6 +59,8 @@ CHANGING = {
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],
+    "finance close": ["2026-01", "--reason", "test"],
+    "finance issue": ["2026-01"],
     "quota set": [*OF_A_QUOTA, "--limit", "5"],
     "quota remove": OF_A_QUOTA,
 }

@@ -82,7 +82,7 @@ def test_what_is_refused_says_why() -> None:
         decided(REGISTERED, given, to="user", admins=1)
     with pytest.raises(OwnRoleError, match="another admin"):
         decided(REGISTERED, given, to="user", admins=2, by_user_id=str(ANN))
-    with pytest.raises(UnknownRoleError, match="there are user, developer, admin"):
+    with pytest.raises(UnknownRoleError, match="there are user, developer, finance, admin"):
         decided(REGISTERED, to="Admin")
     with pytest.raises(UnknownUserError):
         decided()

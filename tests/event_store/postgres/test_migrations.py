@@ -505,6 +505,13 @@ CHECKS = {
             ),
         ),
     ),
+    "0080_issued_statement": Check(
+        (no_table("statement_issuer"), no_table("issued_statement")),
+        (
+            table("statement_issuer", never="DELETE"),
+            table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -702,6 +709,14 @@ SEEDS = (
         NAMES.index("0060_adjustments") + 1,
         LATEST,
         "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
+    Seed(
+        NAMES.index("0080_issued_statement") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO statement_issuer VALUES (gen_random_uuid()::text, 1) "
+        "RETURNING issuer) INSERT INTO issued_statement (issuer, number, account_id, month, zone, "
+        "begins, ends, issued_by) SELECT issuer, 1, gen_random_uuid(), '2026-01', 'UTC', "
+        "'2026-01-01Z', '2026-02-01Z', 'test' FROM made",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -1,0 +1,129 @@
+"""Customers' statements that were issued: a number without gaps for an issuer, once for a month.
+
+A number is given in the transaction that writes its row, under the lock of the issuer's row: a
+transaction that fails gives none, and two at once wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from domain.errors import InvalidCommandError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+ZONE_CHARACTERS_MAX = 64
+_COLUMNS = "issuer, number, account_id, month, zone, begins, ends, issued_at, issued_by"
+
+
+class Issued(NamedTuple):
+    """A statement: whose, of what was booked from `begins` on and before `ends`."""
+
+    issuer: str
+    number: int
+    account_id: UUID
+    month: str
+    zone: str
+    begins: datetime
+    ends: datetime
+    issued_at: datetime
+    issued_by: str
+
+
+class Wanted(NamedTuple):
+    """A statement that is to be issued, of a month in a zone."""
+
+    issuer: str
+    account_id: UUID
+    month: str
+    zone: str
+    issued_by: str
+
+
+def issue(connection: Connection, wanted: Wanted) -> tuple[Issued, bool]:
+    """The statement of an account for a month, and whether it is new.
+
+    Raises InvalidCommandError for a zone that the database does not know or that is not the one of
+    the account's other statements, and for a month that is not over there.
+    """
+    begins, ends, over = _bounds(connection, wanted)
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO statement_issuer (issuer) VALUES (%s) ON CONFLICT DO NOTHING",
+            [wanted.issuer],
+        )
+        connection.execute(
+            "SELECT FROM statement_issuer WHERE issuer = %s FOR UPDATE", [wanted.issuer]
+        )
+        others = connection.execute(
+            f"SELECT {_COLUMNS} FROM issued_statement WHERE issuer = %s AND account_id = %s "
+            "ORDER BY month = %s DESC LIMIT 1",
+            [wanted.issuer, wanted.account_id, wanted.month],
+        ).fetchall()
+        known = [Issued(*row) for row in others]
+        if known and known[0].zone != wanted.zone:
+            message = f"the statements of this account are of months in {known[0].zone}"
+            raise InvalidCommandError(message)
+        if known and known[0].month == wanted.month:
+            return known[0], False
+        if not over:
+            message = f"{wanted.month} is not over in {wanted.zone} before {ends.isoformat()}"
+            raise InvalidCommandError(message)
+        row = connection.execute(
+            "WITH next AS (UPDATE statement_issuer SET last_number = last_number + 1 "
+            "WHERE issuer = %s RETURNING last_number) "
+            "INSERT INTO issued_statement (issuer, number, account_id, month, zone, begins, ends, "
+            "issued_by) SELECT %s, last_number, %s, %s, %s, %s, %s, %s FROM next "
+            f"RETURNING {_COLUMNS}",
+            [
+                wanted.issuer,
+                *(wanted.issuer, wanted.account_id, wanted.month, wanted.zone, begins, ends),
+                wanted.issued_by,
+            ],
+        ).fetchone()
+        assert row is not None
+        return Issued(*row), True
+
+
+def read_issued(
+    connection: Connection,
+    issuer: str,
+    *,
+    account_id: UUID | None = None,
+    number: int | None = None,
+    after: int = 0,
+    limit: int = 1,
+) -> list[Issued]:
+    """Statements in the order of their numbers, from behind one on; of an account, or of all."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM issued_statement WHERE issuer = %s AND number > %s "
+        "AND (%s::uuid IS NULL OR account_id = %s) AND (%s::bigint IS NULL OR number = %s) "
+        "ORDER BY number LIMIT %s",
+        [issuer, after, account_id, account_id, number, number, limit],
+    ).fetchall()
+    return [Issued(*row) for row in rows]
+
+
+def _bounds(connection: Connection, wanted: Wanted) -> tuple[datetime, datetime, bool]:
+    """Both ends of a month in a zone, and whether it is over by the append's clock."""
+    unknown = InvalidCommandError(
+        f"there is no time zone {wanted.zone[:64]!r}: name one such as Europe/Berlin"
+    )
+    if not wanted.zone.isprintable() or len(wanted.zone) > ZONE_CHARACTERS_MAX:
+        raise unknown
+    row = connection.execute(
+        "SELECT (%(day)s::timestamp) AT TIME ZONE name, "
+        "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name, "
+        "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name <= booking_clock() "
+        "FROM pg_timezone_names WHERE name = %(zone)s",
+        {"day": f"{wanted.month}-01", "zone": wanted.zone},
+    ).fetchone()
+    if row is None:
+        raise unknown
+    return row[0], row[1], row[2]
