@@ -73,7 +73,8 @@ def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     """The thoughts of a message or delta, their signature, and thoughts that nobody may read."""
     told = message.get("reasoning_content") or message.get("reasoning")
     details = message.get("reasoning_details")
-    known = [each for each in details if isinstance(each, dict)] if details else []
+    listed = details if isinstance(details, list) else []
+    known = [each for each in listed if isinstance(each, dict)]
     texts = [each["text"] for each in known if isinstance(each.get("text"), str)]
     signatures = [each["signature"] for each in known if isinstance(each.get("signature"), str)]
     hidden = [
