@@ -71,7 +71,7 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     """The thoughts of a message or delta, their signature, and thoughts that nobody may read."""
-    told = message.get("reasoning_content") or message.get("reasoning")
+    told = _told(message)
     details = message.get("reasoning_details")
     listed = details if isinstance(details, list) else []
     known = [each for each in listed if isinstance(each, dict)]
@@ -84,6 +84,11 @@ def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     ]
     thought = told if isinstance(told, str) else "".join(texts)
     return thought, "".join(signatures), hidden
+
+
+def _told(message: dict[str, Any]) -> Any:
+    """Thoughts as plain text, beside any details."""
+    return message.get("reasoning_content") or message.get("reasoning")
 
 
 def written(event: dict[str, Any]) -> bytes:
@@ -154,6 +159,8 @@ class MessageEvents:
 
     def _reasoning(self, delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
         thought, signature, hidden = reasoning_of(delta)
+        if signature and self.open == "thinking" and not _told(delta):
+            thought = ""  # A signature's detail may repeat the text that it signs.
         if thought or signature:
             yield from self._in("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if thought:
