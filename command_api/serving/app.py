@@ -77,9 +77,11 @@ if TYPE_CHECKING:
 
 EXPOSED = [
     "idempotent-replayed",
+    "request-id",
     "retry-after",
     "x-gatewayz-cache",
     "x-gatewayz-call-id",
+    "x-gatewayz-estimated",
     "x-gatewayz-limits",
     "x-gatewayz-provider",
     *(

@@ -17,6 +17,7 @@ from edge.body import (
     check_range,
     decode_body,
     decode_members,
+    replaced_member,
     utf8_size,
 )
 from edge.errors import ApiError
@@ -204,3 +205,43 @@ def test_raw_members_are_written_back_as_they_were(members: dict[str, Any]) -> N
     """What a caller sent reaches the provider byte for byte (rule: translation)."""
     raw = msgspec.json.encode(members)
     assert msgspec.json.encode(decode_members(raw)) == raw
+
+
+REPLACED = [
+    (b'{"model":"a","x":1}', b'{"model":"b","x":1}'),
+    (
+        b' {\n "x" : {"model":"a"} ,\t"model" :"a"\n}\n ',
+        b' {\n "x" : {"model":"a"} ,\t"model" :"b"\n}\n ',
+    ),
+    (b'{"x":"\\"model\\":\\"a\\"","model":"a"}', b'{"x":"\\"model\\":\\"a\\"","model":"b"}'),
+    (b'{"\\u006dodel":"a"}', b'{"\\u006dodel":"b"}'),
+    (b'{"model":"a","model":"c"}', b'{"model":"b"}'),
+    (b'{"model":"c","x":[1, 2],"model":"a"}', b'{"model":"b","x":[1, 2]}'),
+    (b'{"x":"\xc3\xa9","model":"\\u00e9"}', b'{"x":"\xc3\xa9","model":"b"}'),
+]
+
+
+@pytest.mark.parametrize(("raw", "made"), REPLACED)
+def test_a_member_is_replaced_and_no_other_byte(raw: bytes, made: bytes) -> None:
+    """Unless one stands twice: then the last counts, and each is written once (rule: wire)."""
+    assert replaced_member(raw, decode_members(raw), "model", "b") == made
+
+
+TEXTS = st.text(max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=4), TEXTS, st.sampled_from([None, 1, "\t"]))
+def test_whatever_a_body_holds_one_member_changes(
+    members: dict[str, object], model: str, indent: int | str | None
+) -> None:
+    """Decoded it differs in that member alone; but for it the bytes are the same (rule: wire)."""
+    body = {**members, "model": "a"}
+    raw = json.dumps(body, indent=indent).encode()
+    made = replaced_member(raw, decode_members(raw), "model", model)
+    assert json.loads(made) == {**body, "model": model}
+    assert len(made) == len(raw) - 3 + len(msgspec.json.encode(model))

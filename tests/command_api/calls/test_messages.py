@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -22,6 +23,9 @@ from tests.command_api.calls.messages import (
     serving,
     stream_of,
 )
+from tests.command_api.limits.test_gate import key_of, limit
+from tests.support.harness import eventually
+from tests.support.quotas import set_quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,6 +189,43 @@ def test_too_few_credits_are_told_in_anthropics_words(served: RunningGateway) ->
     assert body["error"]["type"] == "billing_error"
     assert body["error"]["code"] == "insufficient_credits"
     assert body["error"]["available_nano_usd"] == 1_000
+
+
+def test_limits_and_quotas_hold_and_are_told(served: RunningGateway) -> None:
+    """429 with Retry-After, in Anthropic's words (money rule 13, rule: contract)."""
+    served.upstream.answer = says(message())
+    limited = served.user()
+    limit(served, key_of(limited), requests_per_minute=1)
+    with_quota = served.user()
+    account, key = UUID(with_quota.account_id), UUID(with_quota.key_id)
+    set_quota(served.database, account, "key", key, "requests", "day", 1)
+    for user, code in ((limited, "rate_limit_exceeded"), (with_quota, "quota_exceeded")):
+        assert call(served, user, ask()).status_code == 200
+        got = call(served, user, ask(stream=True))
+        told = got.json()["error"]
+        assert (got.status_code, told["type"], told["code"]) == (429, "rate_limit_error", code)
+        assert int(got.headers["retry-after"]) >= 1
+
+
+def test_read_models_tell_of_it_as_of_chat(served: RunningGateway) -> None:
+    """The balance at once, the statement and the month's figures as they follow
+    (P7, rule: observable).
+    """
+    served.upstream.answer = says(message())
+    user = served.user()
+    got = call(served, user, ask())
+    cost = served.story(user, got)["settled_nano_usd"]
+    assert served.balance(user)["settled_nano_usd"] == cost
+    with served.client(user) as client:
+
+        def told() -> Any:
+            return client.get("/user/monitor").json()["usage_metrics"]["most_used_model"]
+
+        assert "claude-test" in eventually(told)
+        found = client.get("/v1/calls", params={"completion_id": "msg_1"})
+        assert found.json()["id"] == got.headers["x-gatewayz-call-id"]
+        statement = client.get("/user/credit-transactions").text
+    assert got.headers["x-gatewayz-call-id"] in statement
 
 
 FAILURES = [

@@ -46,6 +46,10 @@ FOUND: list[tuple[dict[str, Any], list[str]]] = [
     ({"plugins": "web"}, ["plugins"]),
     ({"plugins": [7]}, ["plugins"]),
     ({"modalities": ["text"]}, []),
+    ({"inference_geo": "global"}, []),
+    ({"inference_geo": "us"}, ["inference_geo"]),
+    ({"mcp_servers": []}, []),
+    ({"mcp_servers": [{"url": "https://x"}]}, ["server_tools"]),
     ({"modalities": ["text", "audio"]}, ["modalities"]),
     ({"service_tier": "flex", "plugins": [WEB]}, ["service_tier", "web_search"]),
 ]
@@ -67,6 +71,8 @@ TOOLS = [
     (("web_search_20250305", "function"), ["web_search"]),
     (("openrouter:web_search",), ["web_search"]),
     (("code_interpreter", "mcp"), ["server_tools"]),
+    (("bash_20250124", "text_editor_20250728", "computer_20251124", "memory_20250818"), []),
+    (("code_execution_20250825", "mcp_toolset", "bash"), ["server_tools"]),
 ]
 
 

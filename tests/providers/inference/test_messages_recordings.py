@@ -12,6 +12,8 @@ from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from command_api.replies.messages.native import MessagesScanner
+from providers.inference.adapters.anthropic.as_message import MessageEvents, message_of, written
+from providers.inference.adapters.anthropic.reply import AnthropicTranslator
 from tests.providers.inference.playing import check_charge, play, playing
 from tests.providers.inference.recordings import (
     CHAT,
@@ -115,8 +117,11 @@ def check_bytes(recording: Recording, content: bytes) -> None:
         assert content == body
 
 
-def accumulated(content: bytes) -> dict[str, Any] | None:
-    """The message that a stream makes, told by its events; None where it ended in an error."""
+def accumulated(content: bytes, *, ours: bool = True) -> dict[str, Any] | None:
+    """The message that a stream makes, told by its events; None where it ended in an error.
+
+    What is `ours` has no block of Anthropic's betas, which its types do not know.
+    """
     message: dict[str, Any] = {}
     parts: dict[int, str] = {}
     opened: list[int] = []
@@ -130,7 +135,8 @@ def accumulated(content: bytes) -> dict[str, Any] | None:
             return None
         if event["type"] == "ping":
             continue
-        EVENTS.validate_python(event)
+        if ours:
+            EVENTS.validate_python(event)
         if event["type"] == "message_start":
             message = event["message"]
         elif event["type"] == "content_block_start":
@@ -244,3 +250,44 @@ def test_the_scanner_does_not_care_where_reads_end(recording: Recording) -> None
         assert scan(recording.pieces(seed)) == whole
     if len(body) < 6_000:
         assert scan([body[i : i + 1] for i in range(len(body))]) == whole
+
+
+OWN = [
+    each
+    for each in RECORDINGS
+    if each.operation == MESSAGES and each.response["status"] == 200 and each.events()
+]
+
+
+def parts_of(message: dict[str, Any]) -> tuple[str, list[Any], list[Any], list[Any]]:
+    """What a message holds that chat's form can carry, by kind."""
+    blocks = message["content"]
+    return (
+        "".join(each["text"] for each in blocks if each["type"] == "text"),
+        [(e["thinking"], e["signature"]) for e in blocks if e["type"] == "thinking"],
+        [each["data"] for each in blocks if each["type"] == "redacted_thinking"],
+        [(e["id"], e["name"], e["input"]) for e in blocks if e["type"] == "tool_use"],
+    )
+
+
+@pytest.mark.parametrize("recording", OWN, ids=lambda each: each.name)
+def test_a_message_is_the_same_after_a_way_through_chat(recording: Recording) -> None:
+    """Into OpenAI's form, as chat has it of Anthropic, and back, as Messages have it of others:
+    texts, thoughts with signatures, calls, and why it ended (rule: translation).
+    """
+    translator = AnthropicTranslator("m", 1, json_tool=False)
+    if recording.response["sse"]:
+        events = MessageEvents("m", 1)
+        chunks = [made for event in recording.events() for made in translator.event(event)]
+        told = [event for each in chunks for event in events.chunk(each)]
+        told += events.end({"input_tokens": 1, "output_tokens": 1})
+        back = accumulated(b"".join(map(written, told)))
+        sent = accumulated(recording.response["body"].encode(), ours=False)
+    else:
+        (sent,) = recording.events()
+        back = message_of(translator.whole(sent), "m", {})
+    assert sent is not None
+    assert back is not None
+    assert parts_of(back) == parts_of(sent)
+    if sent["stop_reason"] in ("end_turn", "max_tokens", "tool_use", "refusal"):
+        assert back["stop_reason"] == sent["stop_reason"]

@@ -71,9 +71,10 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     """The thoughts of a message or delta, their signature, and thoughts that nobody may read."""
-    told = message.get("reasoning_content") or message.get("reasoning")
+    told = _told(message)
     details = message.get("reasoning_details")
-    known = [each for each in details if isinstance(each, dict)] if details else []
+    listed = details if isinstance(details, list) else []
+    known = [each for each in listed if isinstance(each, dict)]
     texts = [each["text"] for each in known if isinstance(each.get("text"), str)]
     signatures = [each["signature"] for each in known if isinstance(each.get("signature"), str)]
     hidden = [
@@ -83,6 +84,11 @@ def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     ]
     thought = told if isinstance(told, str) else "".join(texts)
     return thought, "".join(signatures), hidden
+
+
+def _told(message: dict[str, Any]) -> Any:
+    """Thoughts as plain text, beside any details."""
+    return message.get("reasoning_content") or message.get("reasoning")
 
 
 def written(event: dict[str, Any]) -> bytes:
@@ -153,6 +159,8 @@ class MessageEvents:
 
     def _reasoning(self, delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
         thought, signature, hidden = reasoning_of(delta)
+        if signature and self.open == "thinking" and not _told(delta):
+            thought = ""  # A signature's detail may repeat the text that it signs.
         if thought or signature:
             yield from self._in("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if thought:
