@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from event_store.postgres.database import Database
 from event_store.postgres.embedded import EmbeddedPostgres
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 PROCESSES_LEAST, PROCESSES_MOST = 2, 4
 """Processes of a whole run: beyond four their servers want more memory than they save time."""
+# How long an example takes says how busy the machine is, and no test is about that.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
 _numbers = itertools.count(1)
 
 

@@ -181,6 +181,8 @@ class Balance(NamedTuple):
     held: int
     settled: int
     breakage: int
+    debited: int
+    owed: int
     requests: int
     tokens: int
     position: int
@@ -200,11 +202,11 @@ class Lot(NamedTuple):
 def read_account_balance(select: Select, account_id: UUID) -> Balance:
     """The figures of an account; all nought before its first event."""
     rows = select(
-        "SELECT granted, held, settled, breakage, requests, tokens, position "
+        "SELECT granted, held, settled, breakage, debited, owed, requests, tokens, position "
         f"FROM {ACCOUNT_BALANCE.view} WHERE account_id = %s",
         [account_id],
     )
-    return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0)
+    return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Spendable(NamedTuple):

@@ -706,6 +706,11 @@ SEEDS = (
         "gen_random_uuid(), 'github', 'x')",
     ),
     Seed(
+        NAMES.index("0060_adjustments") + 1,
+        LATEST,
+        "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
+    Seed(
         NAMES.index("0080_issued_statement") + 1,
         LATEST,
         "WITH made AS (INSERT INTO statement_issuer VALUES (gen_random_uuid()::text, 1) "
