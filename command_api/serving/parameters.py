@@ -31,6 +31,7 @@ IGNORED: dict[str, frozenset[str]] = {
 """What older clients and login providers send and we need not know."""
 
 _KNOWN: dict[str, frozenset[str]] = {}
+"""By the name that no two routes of a document share: a path may have several methods."""
 
 
 async def check_parameters(request: Request) -> None:
@@ -53,11 +54,11 @@ async def check_parameters(request: Request) -> None:
 
 
 def _known(route: APIRoute) -> frozenset[str]:
-    found = _KNOWN.get(route.path)
+    found = _KNOWN.get(route.unique_id)
     if found is None:
         declared = frozenset(each.alias for each in route.dependant.query_params)
         found = declared | IGNORED.get(route.path, frozenset())
-        _KNOWN[route.path] = found
+        _KNOWN[route.unique_id] = found
     return found
 
 

@@ -139,11 +139,15 @@ def test_every_figure_is_the_sum_of_the_lines_it_leads_to(
 def test_revenue_and_margin_add_up(gateway: RunningGateway, books: NewUser) -> None:
     """Trial credits earn nothing: what they paid is an expense at its use (money rule 18)."""
     found = look(gateway, books, "/finance/revenue").json()
-    assert found["usage_nano_usd"] == found["promotional_expense_nano_usd"] > 0
-    assert found["net_revenue_nano_usd"] == found["breakage_nano_usd"] == 0
+    moved = figures(found)
+    assert moved["revenue:usage:trial"] == -moved["promotion:trial"] > 0
+    usage = sum(amount for name, amount in moved.items() if name.startswith("revenue:"))
+    assert found["usage_nano_usd"] == usage
+    assert found["net_revenue_nano_usd"] == sum(moved.values())
     assert found["usage_usd"].count(".") == 1
     costs = look(gateway, books, "/finance/margin").json()
-    assert costs["margin_nano_usd"] == -costs["provider_cost_nano_usd"]
+    left = costs["net_revenue_nano_usd"] - costs["provider_cost_nano_usd"]
+    assert costs["margin_nano_usd"] == left
     assert costs["margin_basis_points"] is None
 
 
@@ -276,3 +280,37 @@ def test_a_customers_accounts_are_read_without_their_lines(database: Database) -
                     [account, position],
                 )
                 assert read_account_books(select, at, account) == dict(rows)
+
+
+def test_what_customers_owe_is_shown_as_of_any_time(gateway: RunningGateway) -> None:
+    """By customer and by age, the newest debits first, in pages (money rule 15)."""
+    finance, history = accountant(gateway), History(gateway.database, users=1)
+    accounts = sorted(new_uuid7() for _ in range(3))
+    for number, account in enumerate(accounts, 1):
+        history.append(entries.grant(account, 10, kind="purchase"))
+        history.append(entries.debit(account, 10 + number, kind="refund"))
+    with gateway.database.connect() as connection:
+        row = connection.execute("SELECT max(notification_id) FROM events").fetchone()
+    assert row is not None
+    then = str(row[0])
+    history.append(entries.grant(accounts[2], 2, kind="bonus"), entries.grant(accounts[0], 50))
+    for asked, owed in (({"as_of": then}, [1, 2, 3]), ({}, [2, 1])):
+        found, cursor = list[dict[str, Any]](), "0" * 32
+        while cursor:
+            more = {**asked, "limit": "1", "cursor": cursor}
+            page = look(gateway, finance, "/finance/aging", **more).json()
+            found += [each for each in page["accounts"] if UUID(each["account_id"]) in accounts]
+            cursor = page["next_cursor"]
+        assert [each["owed_nano_usd"] for each in found] == owed
+        for each in found:
+            ages = {name: age["owed_nano_usd"] for name, age in each["ages"].items()}
+            assert ages.pop("days_0_to_30") == each["owed_nano_usd"]
+            assert set(ages.values()) == {0}
+            with gateway.client(finance) as client:
+                lines = client.get(each["journal"]).json()["lines"]
+            assert sum(line["amount_nano_usd"] for line in lines) == -each["owed_nano_usd"]
+        whole = look(gateway, finance, "/finance/receivables", **asked).json()
+        assert whole["total_nano_usd"] == sum(each["owed_nano_usd"] for each in whole["accounts"])
+    spent = figures(look(gateway, finance, PATHS[0]).json())
+    assert spent["promotion:bonus"] < 0
+    assert spent["returned:refund"] > 0
