@@ -24,7 +24,14 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.people import audit, keys, organisations, roles, second_factors
+from command_api.cli.people import (
+    audit,
+    coupons,
+    keys,
+    organisations,
+    roles,
+    second_factors,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -67,6 +74,7 @@ app.add_typer(users.users, name="user")
 app.add_typer(keys.keys, name="key")
 app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")
+app.add_typer(coupons.app, name="coupon")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")
 app.add_typer(quotas.app, name="quota")

@@ -18,6 +18,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.coupons import routes as coupon_routes
 from command_api.credits import routes as credit_routes
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
@@ -54,6 +55,7 @@ from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
+from query_api.coupons import routes as coupon_read_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
 
@@ -109,6 +111,8 @@ ROUTERS = (
     role_routes.router,
     limit_routes.router,
     credit_routes.router,
+    coupon_read_routes.router,
+    coupon_routes.router,
     admin_routes.router,
     cache_routes.router,
     health_routes.router,

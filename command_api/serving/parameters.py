@@ -30,7 +30,7 @@ IGNORED: dict[str, frozenset[str]] = {
 }
 """What older clients and login providers send and we need not know."""
 
-_KNOWN: dict[str, frozenset[str]] = {}
+_KNOWN: dict[tuple[str, str], frozenset[str]] = {}
 
 
 async def check_parameters(request: Request) -> None:
@@ -53,11 +53,13 @@ async def check_parameters(request: Request) -> None:
 
 
 def _known(route: APIRoute) -> frozenset[str]:
-    found = _KNOWN.get(route.path)
+    # One path may be read with parameters and written to without.
+    name = (route.path, " ".join(sorted(route.methods or ())))
+    found = _KNOWN.get(name)
     if found is None:
         declared = frozenset(each.alias for each in route.dependant.query_params)
         found = declared | IGNORED.get(route.path, frozenset())
-        _KNOWN[route.path] = found
+        _KNOWN[name] = found
     return found
 
 

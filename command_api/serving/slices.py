@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.composition import logins_of, mailer_of, privy_of
+from command_api.coupons.commands import Coupons
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
@@ -76,6 +77,7 @@ class Slices:
             gateway.limits, self._people, partial(find_key, self._people, vault)
         )
         self._credits = Credits(gateway.committer, vault)
+        self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -92,6 +94,7 @@ class Slices:
         state.admin_desk = self._desk
         state.limits = self._limits
         state.credits = self._credits
+        state.coupons = self._coupons
         state.proxies = self._proxies
 
     async def start(self) -> None:

@@ -26,6 +26,12 @@ from domain.events.ledger import (
     LotExpired,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.offers.coupons import (
+    CouponChanged,
+    CouponCreated,
+    CouponDeactivated,
+    CouponRedeemed,
+)
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -109,5 +115,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ProjectCreated,
     ProjectRenamed,
     ProjectArchived,
+    CouponCreated,
+    CouponChanged,
+    CouponDeactivated,
+    CouponRedeemed,
 )
 """Every event type there is, newest version of each."""

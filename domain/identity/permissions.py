@@ -26,6 +26,7 @@ class Permission(StrEnum):
     READ_RATE_LIMITS = "read:rate_limits"
     READ_AUDIT = "read:audit_logs"
     READ_ORGANISATIONS = "read:organisations"
+    READ_COUPONS = "read:coupons"
     WRITE_CHAT = "write:chat"
     WRITE_EMBEDDINGS = "write:embeddings"
     WRITE_IMAGES = "write:images"
@@ -33,11 +34,13 @@ class Permission(StrEnum):
     WRITE_API_KEYS = "write:api_keys"
     WRITE_RATE_LIMITS = "write:rate_limits"
     WRITE_ORGANISATIONS = "write:organisations"
+    WRITE_COUPONS = "write:coupons"
     ADMIN_ROLES = "admin:roles"
     ADMIN_RATE_LIMITS = "admin:rate_limits"
     ADMIN_AUDIT = "admin:audit_logs"
     ADMIN_USERS = "admin:users"
     ADMIN_CREDITS = "admin:credits"
+    ADMIN_COUPONS = "admin:coupons"
     ADMIN_SYSTEM = "admin:system"
 
 

@@ -22,6 +22,12 @@ from domain.events.identity import (
 )
 from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.offers.coupons import (
+    CouponChanged,
+    CouponCreated,
+    CouponDeactivated,
+    CouponRedeemed,
+)
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -63,6 +69,7 @@ class Subject(StrEnum):
     ACCOUNT = "account"
     ORGANISATION = "organisation"
     PROJECT = "project"
+    COUPON = "coupon"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -90,6 +97,10 @@ class Told:
 
 _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_id")
 _KEY = ("name", "masked", "environment", "expires_at", "project_id")
+_COUPON = (
+    *("code", "value_nano_usd", "scope", "kind", "max_uses", "valid_from", "valid_until"),
+    *("assigned_to_user_id", "description"),
+)
 _ORGANISATION = Subject.ORGANISATION
 
 TOLD: Mapping[type[Event], Told] = {
@@ -162,6 +173,10 @@ TOLD: Mapping[type[Event], Told] = {
         "project.renamed", Subject.PROJECT, {"name": "from_name"}, {"name": "to_name"}
     ),
     ProjectArchived: Told("project.archived", Subject.PROJECT),
+    CouponCreated: Told("coupon.created", Subject.COUPON, after=same(*_COUPON)),
+    CouponChanged: Told("coupon.changed", Subject.COUPON, "before", "after"),
+    CouponDeactivated: Told("coupon.deactivated", Subject.COUPON),
+    CouponRedeemed: Told("coupon.redeemed", Subject.COUPON, after=same("value_nano_usd", "lot_id")),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -43,6 +43,7 @@ from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
+from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class History:
         tell_refusals(database, made[0].key_id)
         tell_quotas(database, self.callers[0][0])
         tell_organisations(database, made[0].user_id, made[-1].user_id)
+        tell_coupons(database, made[0].user_id, made[0].account_id)
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""

@@ -486,6 +486,14 @@ CHECKS = {
         (function("require_quota_room", "quota_window w"),),
         (function("require_quota_room", "quota_now"),),
     ),
+    "0075_coupon": Check(
+        (no_table("coupon"), no_table("coupon_use")),
+        (
+            table("coupon", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            table("coupon_use", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "to_regclass('coupon_code_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -678,6 +686,19 @@ SEEDS = (
         LATEST,
         "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
         "gen_random_uuid(), 'github', 'x')",
+    ),
+    Seed(
+        NAMES.index("0075_coupon") + 1,
+        LATEST,
+        "INSERT INTO coupon (coupon_id, version, code, value, scope, kind, max_uses, valid_from, "
+        "valid_until, created_at) SELECT id, 1, id::text, 5, 'global', 'promotional', 2, now(), "
+        "'infinity', now() FROM gen_random_uuid() AS id",
+    ),
+    Seed(
+        NAMES.index("0075_coupon") + 1,
+        LATEST,
+        "INSERT INTO coupon_use VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
+        "gen_random_uuid(), 5, 1, now())",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
