@@ -29,6 +29,7 @@ from command_api.cli.people import (
     coupons,
     keys,
     organisations,
+    plans,
     roles,
     second_factors,
 )
@@ -75,6 +76,7 @@ app.add_typer(keys.keys, name="key")
 app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")
 app.add_typer(coupons.app, name="coupon")
+app.add_typer(plans.app, name="plan")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")
 app.add_typer(quotas.app, name="quota")

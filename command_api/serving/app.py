@@ -26,6 +26,7 @@ from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
+from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
@@ -56,8 +57,10 @@ from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
 from query_api.coupons import routes as coupon_read_routes
+from query_api.plans import routes as plan_read_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
+from query_api.trials import routes as trial_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,6 +116,9 @@ ROUTERS = (
     credit_routes.router,
     coupon_read_routes.router,
     coupon_routes.router,
+    plan_read_routes.router,
+    plan_routes.router,
+    trial_routes.router,
     admin_routes.router,
     cache_routes.router,
     health_routes.router,

@@ -32,6 +32,7 @@ from domain.events.offers.coupons import (
     CouponDeactivated,
     CouponRedeemed,
 )
+from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -119,5 +120,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     CouponChanged,
     CouponDeactivated,
     CouponRedeemed,
+    PlanAssigned,
+    PlanEnded,
 )
 """Every event type there is, newest version of each."""

@@ -41,6 +41,7 @@ class Permission(StrEnum):
     ADMIN_USERS = "admin:users"
     ADMIN_CREDITS = "admin:credits"
     ADMIN_COUPONS = "admin:coupons"
+    ADMIN_PLANS = "admin:plans"
     ADMIN_SYSTEM = "admin:system"
 
 

@@ -88,7 +88,7 @@ class AuditLog(Projection):
     about = "Who did what: acts on keys, roles, users, limits and credits."
     tables = (AUDIT,)
     handles = tuple(TOLD)
-    watches = ("user.", "api_key.", "data.", "organisation.", "project.", "coupon.")
+    watches = ("user.", "api_key.", "data.", "organisation.", "project.", "coupon.", "plan.")
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write one line."""

@@ -28,6 +28,7 @@ from domain.events.offers.coupons import (
     CouponDeactivated,
     CouponRedeemed,
 )
+from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -177,6 +178,10 @@ TOLD: Mapping[type[Event], Told] = {
     CouponChanged: Told("coupon.changed", Subject.COUPON, "before", "after"),
     CouponDeactivated: Told("coupon.deactivated", Subject.COUPON),
     CouponRedeemed: Told("coupon.redeemed", Subject.COUPON, after=same("value_nano_usd", "lot_id")),
+    PlanAssigned: Told(
+        "plan.assigned", Subject.USER, after=same("plan", "expires_at"), subject_in="user_id"
+    ),
+    PlanEnded: Told("plan.ended", Subject.USER, before=same("plan"), subject_in="user_id"),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

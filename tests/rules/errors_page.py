@@ -182,6 +182,10 @@ MEANINGS = {
         "No coupon can be so, or no code can; the message says why.",
         "Give what the message asks for.",
     ),
+    "plan_not_found": (
+        "There is no such plan, or the caller has none.",
+        "`GET /plans` lists those there are.",
+    ),
     "already_registered": (
         "A user has this address or this name.",
         "Sign in, or register another one.",

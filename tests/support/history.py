@@ -45,6 +45,7 @@ from providers.inference.registry.offers import price_version
 from tests.support import entries
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
+from tests.support.plans import tell_plans
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -96,6 +97,7 @@ class History:
         tell_quotas(database, self.callers[0][0])
         tell_organisations(database, made[0].user_id, made[-1].user_id)
         tell_coupons(database, made[0].user_id, made[0].account_id)
+        tell_plans(database, made[0].user_id, made[0].account_id)
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""

@@ -33,6 +33,7 @@ ARGUMENTS = {
     "user show": [str(UUID(int=7))],
     "org show": [str(UUID(int=7))],
     "coupon show": [str(UUID(int=7))],
+    "plan show": ["ann@example.com"],
 }
 OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
 OF_A_MEMBER = [str(UUID(int=7)), "ann@example.com", "--reason", "test"]
@@ -56,6 +57,8 @@ CHANGING = {
     "coupon create": ["HELLO-1", "--value", "5", "--until", "2090-01-01"],
     "coupon change": [str(UUID(int=7)), "--max-uses", "5"],
     "coupon deactivate": [str(UUID(int=7))],
+    "plan assign": ["ann@example.com", "dev", "--reason", "test"],
+    "plan end": ["ann@example.com", "--reason", "test"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],

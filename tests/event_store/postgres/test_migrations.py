@@ -121,6 +121,10 @@ OLD_READ_MODELS = (
 )
 APPEND_NOW = function("ledger_append", "size > 2", "pg_try_advisory_xact_lock", "force_generic")
 
+ALLOWS_PLANS = (
+    "EXISTS (SELECT FROM pg_constraint WHERE conname = 'quota_scope_kind_check' "
+    "AND pg_get_constraintdef(oid) LIKE '%''plan''%')"
+)
 NOBODY_READS = (
     f"NOT EXISTS (SELECT FROM information_schema.role_table_grants WHERE grantee = '{READER_ROLE}')"
 )
@@ -494,6 +498,14 @@ CHECKS = {
             "to_regclass('coupon_code_idx') IS NOT NULL",
         ),
     ),
+    "0076_plan": Check(
+        (no_table("user_plan"), no(ALLOWS_PLANS)),
+        (table("user_plan", may="SELECT, INSERT, UPDATE", never="DELETE"), ALLOWS_PLANS),
+    ),
+    "0077_trial_person": Check(
+        (no_table("trial_person"),),
+        (table("trial_person", may="SELECT, INSERT, UPDATE", never="DELETE"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -699,6 +711,17 @@ SEEDS = (
         LATEST,
         "INSERT INTO coupon_use VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
         "gen_random_uuid(), 5, 1, now())",
+    ),
+    Seed(
+        NAMES.index("0076_plan") + 1,
+        LATEST,
+        "INSERT INTO user_plan VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'dev', now(), "
+        "NULL, 1)",
+    ),
+    Seed(
+        NAMES.index("0077_trial_person") + 1,
+        LATEST,
+        "INSERT INTO trial_person VALUES (gen_random_uuid()::text, gen_random_uuid())",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
