@@ -14,6 +14,7 @@ from domain.coupons.coupon import grant_key
 from domain.errors import DomainError
 from domain.ledger.lots import GrantKind
 from event_store.beside.coupons import note_granted, waiting_uses
+from event_store.errors import EntryRefusedError
 
 if TYPE_CHECKING:
     from event_store.append.committer import Committer
@@ -61,7 +62,7 @@ async def complete_uses(database: Database, committer: Committer) -> int:
     for use in await asyncio.to_thread(waiting):
         try:
             await grant_use(committer, use, actor=ACTOR)
-        except DomainError as error:
+        except (DomainError, EntryRefusedError) as error:  # The others go on.
             logger.error("the coupon of lot %s cannot be granted: %s", use.lot_id, error)  # noqa: TRY400
             continue
         await asyncio.to_thread(noted, use)

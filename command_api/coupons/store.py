@@ -73,7 +73,7 @@ class Store:
     def create(self, wanted: NewCoupon, by: By, actor: str) -> UUID:
         """A new coupon; returns its id. Raises InvalidCouponError, CouponCodeTakenError."""
         if wanted.assigned_to_user_id is not None:
-            self._check_user(wanted.assigned_to_user_id)
+            wanted = replace(wanted, assigned_to_user_id=self._user(wanted.assigned_to_user_id))
         coupon_id, stamp = new_uuid7(), new_envelope(actor)
         created = create_coupon(coupon_id, wanted, stamp["effective_at"], by, stamp)
         try:
@@ -158,13 +158,16 @@ class Store:
             )
             yield connection
 
-    def _check_user(self, text: str) -> None:
+    def _user(self, text: str) -> str:
+        """A user's id in its one writing; raises InvalidCouponError."""
         try:
+            user_id = UUID(text)
             with self._people.connect() as connection:
-                self._account(connection, UUID(text))
+                self._account(connection, user_id)
         except (ValueError, RedemptionError):
             message = f"assigned_to_user_id: there is no user {text[:64]!r}"
             raise InvalidCouponError(message) from None
+        return str(user_id)
 
     @staticmethod
     def _account(connection: psycopg.Connection[Any], user_id: UUID) -> UUID:

@@ -42,7 +42,7 @@ class Slices:
         self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
     ) -> None:
         """Nothing is connected yet."""
-        planless = settings.plans.planless_limits
+        self._planless = planless = settings.plans.planless_limits
         self._people = People(
             database,
             vault,
@@ -106,6 +106,7 @@ class Slices:
         state.credits = self._credits
         state.coupons = self._coupons
         state.plans = self._plans
+        state.planless = self._planless
         state.trial = self._trial
         state.proxies = self._proxies
 

@@ -120,6 +120,13 @@ _MEMBERS = (
     *("id", "version", "code", "value_nano_usd", "scope", "kind", "max_uses", "valid_from"),
     *("valid_until", "assigned_to_user_id", "description", "active", "times_used"),
 )
+_OPEN = (
+    "g.times_used < g.max_uses AND g.valid_from <= booking_clock() "
+    "AND g.valid_until > booking_clock() AND NOT EXISTS (SELECT FROM coupon_use u "
+    "WHERE u.coupon_id = g.coupon_id AND u.user_id = %(user)s) "
+    "ORDER BY g.valid_until, g.coupon_id LIMIT %(limit)s"
+)
+"""What the user could redeem, on an index of those that are for everybody, or for this user."""
 _WANTED = (
     "(%(scope)s::text IS NULL OR c.scope = %(scope)s) "
     "AND (%(kind)s::text IS NULL OR c.kind = %(kind)s) "
@@ -178,10 +185,9 @@ def read_coupons(
 def available_coupons(connection: Connection, user_id: UUID, limit: int) -> list[StoredCoupon]:
     """What a user could redeem now, what ends first first."""
     rows = connection.execute(
-        f"{_COUPON} c.active AND c.times_used < c.max_uses "
-        "AND c.valid_from <= booking_clock() AND c.valid_until > booking_clock() "
-        "AND (c.assigned_to IS NULL OR c.assigned_to = %(user)s) AND NOT EXISTS ("
-        "SELECT FROM coupon_use u WHERE u.coupon_id = c.coupon_id AND u.user_id = %(user)s) "
+        f"{_COUPON} c.coupon_id IN ((SELECT g.coupon_id FROM coupon g WHERE g.active "
+        f"AND g.assigned_to IS NULL AND {_OPEN}) UNION ALL (SELECT g.coupon_id FROM coupon g "
+        f"WHERE g.active AND g.assigned_to = %(user)s AND {_OPEN})) "
         "ORDER BY c.valid_until, c.coupon_id LIMIT %(limit)s".encode(),
         {"user": user_id, "limit": limit},
     ).fetchall()

@@ -24,6 +24,7 @@ CREATE TABLE coupon (
 );
 CREATE UNIQUE INDEX coupon_code_idx ON coupon (code);
 CREATE INDEX coupon_assigned_idx ON coupon (assigned_to) WHERE active;
+CREATE INDEX coupon_global_idx ON coupon (valid_until) WHERE active AND assigned_to IS NULL;
 
 CREATE TABLE coupon_use (
   coupon_id uuid NOT NULL,

@@ -63,15 +63,18 @@ class Own(NamedTuple):
         return self.plan is not None
 
 
-def own_plan(database: Connects, caller: Caller) -> Own:
-    """The caller's plan, and the limits of the caller's key."""
+def own_plan(database: Connects, caller: Caller, *, planless: bool) -> Own:
+    """The caller's plan, and the limits of the caller's key.
+
+    With `planless` who has no plan may be limited too.
+    """
     with database.connect() as connection:
         now = read_plan(connection, UUID(caller.user_id))
         if now is not None and not now.over:
             plan = PLANS[now.plan]
             return Own(now, plan, allowed(plan, live=caller.live))
         scope = scope_of(UUID(caller.user_id), planned=False, live=True)
-        bound = caller.plan and any(
+        bound = planless and any(
             each.scope_id == scope for each in read_quotas(connection, UUID(caller.account_id), [])
         )
     return Own(now, None, allowed(NO_PLAN, live=caller.live) if bound else UNLIMITED)
@@ -98,12 +101,14 @@ def told_own(own: Own) -> dict[str, Any] | None:
     }
 
 
-def read_usage(database: Connects, caller: Caller, *, wait_s: float) -> dict[str, Any]:
+def read_usage(
+    database: Connects, caller: Caller, *, planless: bool, wait_s: float
+) -> dict[str, Any]:
     """What the caller used today and this month (UTC), and what is left.
 
     Of a plan it is what the append counts. Raises ProjectionLaggingError where nothing counts.
     """
-    own = own_plan(database, caller)
+    own = own_plan(database, caller, planless=planless)
     user, account = UUID(caller.user_id), UUID(caller.account_id)
     scope = scope_of(user, planned=own.in_force, live=caller.live)
     with database.connect() as connection:
@@ -137,9 +142,11 @@ def read_usage(database: Connects, caller: Caller, *, wait_s: float) -> dict[str
     }
 
 
-def read_entitlements(database: Connects, caller: Caller, feature: str | None) -> dict[str, Any]:
+def read_entitlements(
+    database: Connects, caller: Caller, feature: str | None, *, planless: bool
+) -> dict[str, Any]:
     """What the caller may: the limits of the key, and the features of the plan."""
-    own = own_plan(database, caller)
+    own = own_plan(database, caller, planless=planless)
     plan = own.plan or NO_PLAN
     ends = own.now.expires_at if own.now else None
     return {

@@ -25,6 +25,11 @@ TRIAL_PLAN = "free"
 router = APIRouter()
 
 
+def _planless(request: Request) -> bool:
+    found: bool = request.app.state.planless
+    return found
+
+
 @router.get("/plans", dependencies=[OPEN])
 async def plans() -> Response:
     """Every plan that there is."""
@@ -64,9 +69,9 @@ async def subscription_plans(request: Request) -> Response:
 
 
 @router.get("/user/plan")
-async def own(parts: Parts, caller: UsageReader) -> Response:
+async def own(request: Request, parts: Parts, caller: UsageReader) -> Response:
     """The caller's plan, with the limits of the caller's key; also one that is over."""
-    found = told_own(await parts.account.run(own_plan, caller))
+    found = told_own(await parts.account.run(own_plan, caller, planless=_planless(request)))
     if found is None:
         message = "You have no plan: GET /plans lists those there are."
         raise ApiError(404, "plan_not_found", message)
@@ -74,12 +79,18 @@ async def own(parts: Parts, caller: UsageReader) -> Response:
 
 
 @router.get("/user/plan/usage")
-async def usage(parts: Parts, caller: UsageReader) -> Response:
+async def usage(request: Request, parts: Parts, caller: UsageReader) -> Response:
     """What the caller used today and this month (UTC), and what is left."""
-    return json_reply(await parts.account.run(read_usage, caller, wait_s=parts.wait_s))
+    found = await parts.account.run(
+        read_usage, caller, planless=_planless(request), wait_s=parts.wait_s
+    )
+    return json_reply(found)
 
 
 @router.get("/user/plan/entitlements")
-async def entitlements(parts: Parts, caller: UsageReader, feature: str | None = None) -> Response:
+async def entitlements(
+    request: Request, parts: Parts, caller: UsageReader, feature: str | None = None
+) -> Response:
     """What the caller may."""
-    return json_reply(await parts.account.run(read_entitlements, caller, feature))
+    found = await parts.account.run(read_entitlements, caller, feature, planless=_planless(request))
+    return json_reply(found)

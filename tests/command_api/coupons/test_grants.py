@@ -124,17 +124,38 @@ def test_a_grant_that_was_made_is_not_made_again(gateway: RunningGateway, times:
     gateway.verified()
 
 
-def test_while_the_ledger_grants_nothing_a_use_waits(gateway: RunningGateway) -> None:
-    """The user is told so; it is not forgotten, and nothing is noted (P2, P12)."""
+AWAY = {
+    "the append fails": (
+        "ALTER FUNCTION ledger_grant RENAME TO ledger_grant_away",
+        "ALTER FUNCTION ledger_grant_away RENAME TO ledger_grant",
+    ),
+    "the record fails": (
+        (
+            "CREATE FUNCTION no_record() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "IF new.topic LIKE '%credits_granted%' THEN RAISE EXCEPTION 'no record'; END IF; "
+            "RETURN new; END $$; "
+            "CREATE TRIGGER no_record BEFORE INSERT ON events FOR EACH ROW "
+            "EXECUTE FUNCTION no_record()"
+        ),
+        "DROP TRIGGER no_record ON events",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", AWAY)
+def test_while_the_ledger_grants_nothing_a_use_waits(gateway: RunningGateway, how: str) -> None:
+    """The user is told so; no balance moves without its record, no use is forgotten (P2, P12)."""
     admin, user = new_admin(gateway), gateway.user(0)
     codes = [new_coupon(gateway, admin)["code"] for _ in range(2)]
     with gateway.database.connect_as_owner() as connection:
-        connection.execute("ALTER FUNCTION ledger_grant RENAME TO ledger_grant_away")
+        connection.execute(AWAY[how][0])
         got = redeem(gateway, user, codes[0])
         assert told(got) == (503, "ledger_unavailable")
         assert "come by themselves" in got.json()["detail"]
         assert waiting(gateway.database) == 1
-        connection.execute("ALTER FUNCTION ledger_grant_away RENAME TO ledger_grant")
+        assert gateway.balance(user)["granted_nano_usd"] == 0
+        gateway.verified()
+        connection.execute(AWAY[how][1])
     assert redeem(gateway, user, codes[1]).json()["new_balance"] == 10.0
     assert waiting(gateway.database) == 0
     gateway.verified()

@@ -118,8 +118,9 @@ def test_a_coupon_for_one_user_is_that_users(gateway: RunningGateway) -> None:
         admin,
         coupon_scope="user_specific",
         max_uses=1,
-        assigned_to_user_id=user.user_id,
+        assigned_to_user_id=user.user_id.upper(),
     )
+    assert made["assigned_to_user_id"] == user.user_id
     codes = [
         [each["code"] for each in ask(gateway, by, "/coupons/available").json()]
         for by in (user, other)
@@ -127,6 +128,7 @@ def test_a_coupon_for_one_user_is_that_users(gateway: RunningGateway) -> None:
     assert made["code"] in codes[0]
     assert made["code"] not in codes[1]
     assert redeem(gateway, user, made["code"]).status_code == 200
+    gateway.verified()
 
 
 def test_one_user_at_once_gets_one(gateway: RunningGateway) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from projections.hosting.verify import verify
 from tests.support.admins import ask, new_admin, told
 from tests.support.harness import running_gateway
 from tests.support.organisations import with_keys
@@ -235,7 +236,7 @@ def test_limits_without_a_plan_are_a_setting(
     with running_gateway(database, tmp_path / "home", upstream, planless_limits=True) as gateway:
         person = Person(gateway)
         made = person.register()
-        person.client.close()
+        person.login()
         assert [each[2] for each in quotas(gateway, made["account_id"])] == [
             *(15_000_000, 7_500_000, 750_000, 500_000, 375_000, 250_000, 25_000, 12_500)
         ]
@@ -244,6 +245,9 @@ def test_limits_without_a_plan_are_a_setting(
         found = ask(gateway, user, "/user/plan/entitlements").json()
         assert (found["has_plan"], found["daily_request_limit"]) == (False, 25_000)
         assert found["features"] == ["basic_models"]
+        signed_in = person.client.get("/user/plan/entitlements").json()
+        person.client.close()
+        assert signed_in["daily_request_limit"] == 25_000
         other = gateway.user()
         assert ask(gateway, other, "/user/plan/entitlements").json()["daily_request_limit"] is None
         assert assign(gateway, admin, other, "team").status_code == 200
@@ -264,3 +268,13 @@ def test_who_assigned_a_plan_is_in_the_audit(gateway: RunningGateway) -> None:
     assert (log["actor"], log["reason"]) == (f"api_key:{admin.key_id}", "a present")
     assert log["after"] == {"plan": "dev", "expires_at": None}
     assert log["user_id"] == user.user_id
+
+
+def test_a_plan_that_differs_from_the_log_is_found(gateway: RunningGateway) -> None:
+    """`ledger verify` compares the table with the events (P8)."""
+    admin, user = new_admin(gateway), gateway.user(0)
+    assign(gateway, admin, user, "dev")
+    with gateway.database.connect_as_owner() as connection:
+        connection.execute("UPDATE user_plan SET plan = 'team'")
+    (found,) = verify(gateway.database).differences
+    assert found.startswith(f"user_plan {user.user_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -69,6 +70,18 @@ def test_a_trial_is_shown_as_the_ledger_has_it(gateway: RunningGateway) -> None:
     found = status(gateway, user)
     assert (found["remaining_tokens"], found["remaining_requests"]) == (99_985, 999)
     assert round(found["remaining_credits"] * 10**9) == 10 * 10**9 - settled
+
+
+def test_a_trial_is_counted_exactly(gateway: RunningGateway) -> None:
+    """Twelve calls at once on a trial of five: five, and nothing counted beyond (money rule 13)."""
+    user = on_trial(gateway, TERMS._replace(requests=5))
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda _: gateway.chat(user, {"max_tokens": 5}), range(12)))
+    assert sorted(each.status_code for each in answers) == [*[200] * 5, *[429] * 7]
+    found = status(gateway, user)
+    assert (found["remaining_requests"], found["is_valid"]) == (0, False)
+    assert found["remaining_tokens"] == 100_000 - 5 * 15
+    gateway.verified()
 
 
 def test_why_a_trial_is_over_is_said(gateway: RunningGateway) -> None:
