@@ -192,6 +192,16 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
         "GET /admin/rate-limits/alerts": [{"params": {"api_key": key}}],
         "GET /admin/users/{user_id}": [{"path": {"user_id": user}}],
         "GET /admin/credit-transactions": [{"params": {"user_id": user}}],
+        **{
+            f"{name} /admin/coupons/{{coupon_id}}{below}": [
+                {"path": {"coupon_id": victim.session}, "json": {"max_uses": 5}}
+            ]
+            for name, below in (
+                *((method, "") for method in ("GET", "PATCH", "DELETE")),
+                ("GET", "/analytics"),
+            )
+        },
+        "POST /admin/assign-plan": [{"json": {"user_id": user, "plan_id": "free"}}],
         **objects_of_organisations(victim),
     }
 
@@ -239,7 +249,7 @@ def objects_of_organisations(victim: Victim) -> dict[str, list[dict[str, Any]]]:
     return {name: [{"path": ids, "json": body or None}] for name, body in asked.items()}
 
 
-BODIES_WITH_IDS = {"POST /admin/roles/update", "POST /admin/limit"}
+BODIES_WITH_IDS = {"POST /admin/roles/update", "POST /admin/limit", "POST /admin/assign-plan"}
 
 
 def test_api1_no_id_opens_what_is_anothers(gateway: RunningGateway) -> None:
