@@ -43,6 +43,10 @@ class Caller(msgspec.Struct, frozen=True):
     project: bytes = b""
     organisation: bytes = b""
     """The ids of both as entries have them; empty for a key of no project."""
+    live: bool = True
+    """Whether the key is of the environment `live`."""
+    plan: bytes = b""
+    """The ids of the scopes of the user's plan as entries have them; empty where none binds."""
 
     @property
     def owner_id(self) -> str:

@@ -30,3 +30,7 @@ class Lock(IntEnum):
     """Held in share mode by whoever sleeps until an append; without one nobody is notified."""
     KEYS = 4716271
     """Commands on the keys of one user, one after the other; the second key is the user's hash."""
+    COUPONS = 4716281
+    """Commands on one coupon, one after the other; the second key is the hash of its code."""
+    PLANS = 4716282
+    """Commands on the plan of one user, one after the other; the second key is the user's hash."""

@@ -195,6 +195,7 @@ class Cashier:
             user_id=caller.user,
             project_id=caller.project,
             organisation_id=caller.organisation,
+            plan=caller.plan,
         )
 
     async def extend(self, call: Call, tokens: int) -> bool:

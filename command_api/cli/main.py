@@ -26,7 +26,15 @@ from command_api.cli import (
 from command_api.cli.base import MISTAKE, say_mistake
 from command_api.cli.books import finance
 from command_api.cli.money import debits
-from command_api.cli.people import audit, keys, organisations, roles, second_factors
+from command_api.cli.people import (
+    audit,
+    coupons,
+    keys,
+    organisations,
+    plans,
+    roles,
+    second_factors,
+)
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -69,6 +77,8 @@ app.add_typer(users.users, name="user")
 app.add_typer(keys.keys, name="key")
 app.add_typer(organisations.app, name="org")
 app.add_typer(roles.app, name="role")
+app.add_typer(coupons.app, name="coupon")
+app.add_typer(plans.app, name="plan")
 app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")
 app.add_typer(quotas.app, name="quota")

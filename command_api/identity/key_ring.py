@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from domain.identity.access import access_of, scopes_in
+from domain.identity.key_format import Environment
 from domain.identity.roles import role_of
 from domain.organisations.roles import MemberRole
+from domain.plans.limits import scopes_of_call
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
 from edge.guesses import Guesses
@@ -52,9 +54,13 @@ UNKNOWN_S = 5.0
 HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com`."
 
 
-def caller_of(key: StoredKey) -> Caller:
-    """Who calls with it."""
+def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
+    """Who calls with it; with `planless` limits bind who has no plan too."""
     limits = key.limits or {}
+    live, planned = key.environment == Environment.LIVE, (key.plan_left_s or 0) > 0
+    plan = b""
+    if planned or (planless and key.personal):
+        plan = scopes_of_call(key.user_id, planned=planned, live=live)
     return Caller(
         key_id=str(key.key_id),
         user_id=str(key.user_id),
@@ -75,6 +81,8 @@ def caller_of(key: StoredKey) -> Caller:
         project_id=str(key.project_id or ""),
         organisation_id=str(key.organisation_id or ""),
         member=None if key.project_id is None else MemberRole(key.member or ""),
+        live=live,
+        plan=plan,
     )
 
 
@@ -89,8 +97,10 @@ class KeyRing:
         cache_s: float,
         cache_max: int,
         wrong_per_s: int,
+        planless: bool = False,
     ) -> None:
         """`cache_s` bounds how long a revoked key could live if no notice came."""
+        self._planless = planless
         self._database, self._vault = database, vault
         self._cache_s, self._cache_max = cache_s, cache_max
         self._cache: dict[bytes, tuple[float, Caller]] = {}
@@ -143,11 +153,12 @@ class KeyRing:
         if row.closed:
             message = f"This API key {row.closed}. Use another one, or make a new one."
             raise self._refused(authorization, message, heard)
-        caller, left_s = caller_of(row), row.left_s
+        caller = caller_of(row, planless=self._planless)
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
                 self._cache.clear()
-            kept_s = self._cache_s if left_s is None else min(self._cache_s, float(left_s))
+            ends = (each for each in (row.left_s, row.plan_left_s) if each is not None and each > 0)
+            kept_s = min([self._cache_s, *map(float, ends)])
             self._cache[authorization] = (time.monotonic() + kept_s, caller)
         return caller
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from command_api.identity.credentials import Known
+    from command_api.identity.users import Newcomers
     from command_api.identity.vault import Vault
     from domain.events.base import Event
     from event_store.log.aggregates import Aggregates
@@ -54,8 +55,19 @@ def _too_many() -> ApiError:
 class People:
     """One for each process."""
 
-    def __init__(self, database: Database, vault: Vault, *, keys_max: int = KEYS_MAX) -> None:
-        """Nothing is connected yet. A user has at most `keys_max` keys."""
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        keys_max: int = KEYS_MAX,
+        newcomers: Newcomers | None = None,
+    ) -> None:
+        """Nothing is connected yet. A user has at most `keys_max` keys.
+
+        `newcomers` are events that are saved with each user who registers, and their account.
+        """
+        self._newcomers = newcomers
         self._database, self.vault, self._keys_max = database, vault, keys_max
         self.credentials = Credentials(vault)
         self._lane = Lane("people", threads=THREADS, waiting_max=WAITING_MAX, busy=_too_many)
@@ -64,7 +76,7 @@ class People:
     def open(self) -> None:
         """Connect, and begin to connect more in the background."""
         self._pool.open()
-        self.users = Users(self._database, self.vault, actor=ACTOR)
+        self.users = Users(self._database, self.vault, actor=ACTOR, newcomers=self._newcomers)
         self.keys = Keys(self, self.vault, self.events, keys_max=self._keys_max)
 
     def close(self) -> None:

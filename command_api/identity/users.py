@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates, constraint_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from domain.identity.access import Limits
     from event_store.postgres.database import Connects, Database
 
+Newcomers = Callable[["UUID", "UUID"], "Sequence[Event]"]
+"""Events of a new user, by the ids of the user and of the account."""
 _KEEP_SECRETS = (
     "INSERT INTO user_secret (user_id, account_id, email_hash, wrapped_key, username_hash, "
     "sealed_password) VALUES (%s, %s, %s, %s, %s, %s)"
@@ -67,9 +70,16 @@ class Users:
     """The commands; one short-lived object for each run of the command line."""
 
     def __init__(
-        self, database: Database, vault: Vault, *, actor: str, keys_max: int = KEYS_MAX
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        actor: str,
+        keys_max: int = KEYS_MAX,
+        newcomers: Newcomers | None = None,
     ) -> None:
-        """`actor` stands on the events."""
+        """`actor` stands on the events; `newcomers` are saved with whoever registers."""
+        self._newcomers = newcomers
         self._database, self._vault, self._maker = database, vault, Maker(actor)
         self.aggregates = Aggregates(database)
         self.keys = Keys(database, vault, self.aggregates, keys_max=keys_max)
@@ -117,6 +127,8 @@ class Users:
         first = NewKey(name=check_name(wanted.key_name, []), environment=wanted.environment)
         created, api_key = self.keys.first(user_id, account_id, first, self._maker)
         events: list[Event] = [registered, created]
+        if self._newcomers is not None:
+            events += self._newcomers(user_id, account_id)
         if password:
             envelope = new_envelope(self._maker.actor)
             events.append(password_set(user_id, 2, envelope, how="registration"))

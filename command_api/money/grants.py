@@ -14,11 +14,8 @@ from domain.errors import InvalidAmountError, InvalidCommandError
 from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, check_grant
 from domain.ledger.lots import (
     PRIORITY,
-    TRIAL_DAYS,
-    TRIAL_NANO_USD,
-    TRIAL_REQUESTS_MAX,
-    TRIAL_TOKENS_MAX,
     GrantKind,
+    TrialTerms,
 )
 from domain.pricing.money import format_usd
 from event_store.append.committer import Committer
@@ -125,17 +122,19 @@ class Grants:
         async with running_committer(self._database) as committer:
             return await append_grant(committer, grant, actor=self._actor)
 
-    async def give_trial(self, account_id: UUID) -> tuple[str, bool]:
-        """The trial (money rule 10); a second time changes nothing."""
-        expires = datetime.now(UTC) + timedelta(days=TRIAL_DAYS)
-        return await self.give(
-            Grant(
-                account_id=account_id,
-                amount=TRIAL_NANO_USD,
-                kind=GrantKind.TRIAL,
-                reason="trial credits",
-                expires_at=to_iso(expires),
-                idempotency_key="trial",
-                limits={"requests": TRIAL_REQUESTS_MAX, "tokens": TRIAL_TOKENS_MAX},
-            )
+    async def give_trial(self, account_id: UUID, terms: TrialTerms) -> bool:
+        """The trial (money rule 10); a second time, by whatever terms, changes nothing."""
+        expires = datetime.now(UTC) + timedelta(days=terms.days)
+        trial = Grant(
+            account_id=account_id,
+            amount=terms.nano_usd,
+            kind=GrantKind.TRIAL,
+            reason="trial credits",
+            expires_at=to_iso(expires),
+            idempotency_key="trial",
+            limits={"requests": terms.requests, "tokens": terms.tokens},
         )
+        try:
+            return (await self.give(trial))[1]
+        except GrantKeyReusedError:
+            return False

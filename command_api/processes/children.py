@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
+from command_api.coupons.grants import complete_uses
 from command_api.identity.secret import SecretError
 from command_api.processes.status_pages import ReadModelMetrics, serve_pages
 from command_api.serving.app import make_app
@@ -140,7 +141,7 @@ def yield_to_calls() -> None:
 
 
 async def keep_sweeping(settings: Settings, database: Database, stop: threading.Event) -> None:
-    """Resolve what dead processes left and forget old keys, until told to stop; never raises."""
+    """Finish what dead processes left and forget old keys, until told to stop; never raises."""
     owner_id = new_uuid7()
     keys_kept = timedelta(days=settings.kept_replies.idempotency_key_days)
     windows_kept, windows_due = timedelta(days=settings.limits.quota_window_days), 0.0
@@ -156,6 +157,7 @@ async def keep_sweeping(settings: Settings, database: Database, stop: threading.
             await committer.start()
             while not stop.is_set():
                 await sweeper.sweep()
+                await complete_uses(database, committer)
                 await prune_keys(database, keys_kept)
                 if time.monotonic() >= windows_due:
                     await prune_windows(database, windows_kept)

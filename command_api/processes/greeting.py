@@ -9,9 +9,11 @@ from uuid import UUID
 from command_api.composition import carries_mails, mail_folder, vault_of
 from command_api.identity.users import Users
 from command_api.money.grants import Grants
+from domain.pricing.money import usd_number
 
 if TYPE_CHECKING:
     from command_api.settings import Settings
+    from domain.ledger.lots import TrialTerms
     from event_store.postgres.database import Database
 
 FIRST_START = "system:first_start"
@@ -35,22 +37,24 @@ def greeting(settings: Settings, database: Database, url: str) -> str:
     users = Users(database, vault_of(settings, database), actor=FIRST_START)
     try:
         user = users.create_user("first-user@localhost")
-        trial = Grants(database, actor=FIRST_START).give_trial(UUID(user.account_id))
-        asyncio.run(trial)
+        grants, terms = Grants(database, actor=FIRST_START), settings.trial.terms
+        asyncio.run(grants.give_trial(UUID(user.account_id), terms))
     finally:
         users.close()
     marker.touch()
-    return welcome(url, user.api_key, mails)
+    return welcome(url, user.api_key, mails, terms)
 
 
-def welcome(url: str, api_key: str, mails: str) -> str:
+def welcome(url: str, api_key: str, mails: str, terms: TrialTerms) -> str:
     """What the first start of a home prints."""
+    amount = usd_number(terms.nano_usd).removesuffix(".0")
+    credits_ = f"{amount} USD of trial credits for {terms.days} days"
     body = '{"model": "simulator/echo", "messages": [{"role": "user", "content": "Hello!"}]}'
     return f"""
 Gatewayz serves.
 
   Base URL  {url}/v1
-  API key   {api_key}   (10 USD of trial credits for 3 days; shown this once)
+  API key   {api_key}   ({credits_}; shown this once)
 
 Try it:
 

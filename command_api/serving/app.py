@@ -19,6 +19,7 @@ from command_api.catalog import modelz_routes, traffic_routes
 from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
+from command_api.coupons import routes as coupon_routes
 from command_api.credits import routes as credit_routes
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
@@ -26,6 +27,7 @@ from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
+from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
@@ -58,10 +60,13 @@ from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
 from query_api.audit import routes as audit_routes
 from query_api.calls import routes as call_routes
+from query_api.coupons import routes as coupon_read_routes
 from query_api.finance import routes as finance_routes
+from query_api.plans import routes as plan_read_routes
 from query_api.rankings import routes as ranking_routes
 from query_api.roles import routes as role_routes
 from query_api.statements import routes as statement_routes
+from query_api.trials import routes as trial_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,6 +122,11 @@ ROUTERS = (
     role_routes.router,
     limit_routes.router,
     credit_routes.router,
+    coupon_read_routes.router,
+    coupon_routes.router,
+    plan_read_routes.router,
+    plan_routes.router,
+    trial_routes.router,
     admin_routes.router,
     finance_routes.router,
     statement_routes.router,

@@ -81,6 +81,7 @@ class Gateway:
             cache_s=settings.identity.key_cache_s,
             cache_max=settings.identity.key_cache_max,
             wrong_per_s=settings.identity.wrong_keys_per_s,
+            planless=settings.plans.planless_limits,
         )
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
         self.limits = self._limits_of(settings, database)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
 from command_api.composition import logins_of, mailer_of, privy_of
+from command_api.coupons.commands import Coupons
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
@@ -18,6 +19,8 @@ from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
+from command_api.plans.commands import planless_newcomers
+from command_api.plans.desk import PlanDesk
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
 from command_api.second_factor.commands import SecondFactor
@@ -40,7 +43,13 @@ class Slices:
         self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
     ) -> None:
         """Nothing is connected yet."""
-        self._people = People(database, vault, keys_max=settings.identity.keys_per_user_max)
+        self._planless = planless = settings.plans.planless_limits
+        self._people = People(
+            database,
+            vault,
+            keys_max=settings.identity.keys_per_user_max,
+            newcomers=planless_newcomers if planless else None,
+        )
         self._outbox = Outbox(self._people, mailer_of(settings))
         self.mail_metrics = MailMetrics(self._outbox.ended, lambda: self._outbox.left)
         self._reception = Reception(settings, self._people, self._outbox)
@@ -78,6 +87,9 @@ class Slices:
         )
         self._credits = Credits(gateway.committer, vault)
         self._books = BooksDesk(self._people)
+        self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
+        self._trial = settings.trial.terms
+        self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -95,6 +107,10 @@ class Slices:
         state.limits = self._limits
         state.credits = self._credits
         state.books = self._books
+        state.coupons = self._coupons
+        state.plans = self._plans
+        state.planless = self._planless
+        state.trial = self._trial
         state.proxies = self._proxies
 
     async def start(self) -> None:

@@ -55,6 +55,9 @@ RESETS_OF_ORIGIN = Limit("resets", 20, HOUR_S)
 RESETS_OF_ADDRESS = Limit("resets-address", 3, HOUR_S)
 INVITATIONS_OF_USER = Limit("invitations", 50, HOUR_S)
 INVITATIONS_OF_ADDRESS = Limit("invitations-address", 3, HOUR_S)
+COUPONS_OF_USER = Limit("coupons-user", 20, HOUR_S)
+COUPONS_OF_ORIGIN = Limit("coupons", 200, HOUR_S)
+"""Codes of coupons that were not good: of the shortest there are 54,872, of the usual far more."""
 TOKENS_OF_ORIGIN = Limit("tokens", 60, QUARTER_S)
 CODES_OF_PAIR = Limit("codes", 10, HOUR_S)
 CODES_OF_USER = Limit("codes-user", 30, DAY_S)
@@ -82,6 +85,18 @@ class Attempts:
         """One more invitation of a user to an address; raises ApiError 429."""
         self.count(connection, INVITATIONS_OF_USER, user)
         self.count(connection, INVITATIONS_OF_ADDRESS, email)
+
+    def coupon(self, connection: psycopg.Connection[Any], origin: str, user: str) -> None:
+        """One more code of a coupon shown by a user; raises ApiError 429."""
+        self.count(connection, COUPONS_OF_ORIGIN, origin)
+        self.count(connection, COUPONS_OF_USER, user)
+
+    def coupon_good(self, connection: psycopg.Connection[Any], origin: str, user: str) -> None:
+        """It was good: it does not count against who has many of them."""
+        names = [self._name(COUPONS_OF_ORIGIN, origin), self._name(COUPONS_OF_USER, user)]
+        connection.execute(
+            "UPDATE attempt SET count = greatest(count - 1, 0) WHERE name = ANY(%s)", [names]
+        )
 
     def sign_in(
         self, connection: psycopg.Connection[Any], origin: str, email: str, user_id: UUID | None

@@ -20,6 +20,7 @@ from command_api.settings.group import PREFIX, Group
 from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
+from command_api.settings.offers import PlanSettings, TrialSettings
 from command_api.settings.processes import (
     InstallationSettings,
     LeaseSettings,
@@ -42,6 +43,8 @@ GROUPS: dict[str, type[Group]] = {
     "mail": MailSettings,
     "sign_in": SignInSettings,
     "login": LoginSettings,
+    "trial": TrialSettings,
+    "plans": PlanSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
@@ -80,6 +83,8 @@ class Settings(BaseModel):
     mail: MailSettings
     sign_in: SignInSettings
     login: LoginSettings
+    trial: TrialSettings
+    plans: PlanSettings
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings

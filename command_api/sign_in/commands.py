@@ -36,7 +36,7 @@ class SignIn:
         wanted = settings.sign_in
         self.tokens = reception.tokens
         self._passwords = Passwords(wanted.password_threads)
-        self._grants = Grants(database, actor=ACTOR)
+        self._grants, self._trial = Grants(database, actor=ACTOR), settings.trial.terms
         self._registrations = Limit("register", wanted.registrations_per_hour, HOUR_S)
         self._store = Store(reception, settings.mail.public_url)
         self._people, self._outbox = reception.people, reception.outbox
@@ -73,8 +73,9 @@ class SignIn:
         return known.user_id
 
     async def give_trial(self, account_id: UUID) -> None:
-        """The trial of somebody whose address is verified; a second time changes nothing."""
-        await self._grants.give_trial(account_id)
+        """The trial of somebody whose address is verified: once for the account, and the person."""
+        if await self._people.run(self._store.first_trial, account_id):
+            await self._grants.give_trial(account_id, self._trial)
 
     async def send_verification(self, user_id: UUID, host: str) -> None:
         """Another mail for an address that is not verified. Raises ApiError 429."""

@@ -14,7 +14,7 @@ from command_api.sessions.attempts import RESETS_OF_ADDRESS
 from domain.errors import InvalidCommandError
 from domain.events.second_factors import IdentityUnlinked, SecondFactorsReset
 from domain.events.sign_in import EmailVerified
-from domain.identity.addresses import comparable
+from domain.identity.addresses import comparable, person_of
 from edge.errors import ApiError, bad_request, sentence
 from event_store.ids import new_envelope
 
@@ -149,6 +149,26 @@ class Store:
         """The token is good no more."""
         with self._people.connect() as connection:
             self._credentials.spend(connection, token, VERIFY)
+
+    def first_trial(self, account_id: UUID) -> bool:
+        """Whether the person behind an account's address had no trial by another account.
+
+        Of two accounts of one person that are verified at once, one is the first.
+        """
+        with self._people.connect() as connection:
+            row = connection.execute(
+                "SELECT user_id FROM user_secret WHERE account_id = %s", [account_id]
+            ).fetchone()
+            if row is None:
+                return False
+            known = self._people.known(connection, row[0])
+            person = person_of(self._credentials.address_of(connection, known))
+            row = connection.execute(
+                "INSERT INTO trial_person AS t (person, account_id) VALUES (%s, %s) "
+                "ON CONFLICT (person) DO UPDATE SET person = t.person RETURNING t.account_id",
+                [self._people.vault.pseudonym("trial", person), account_id],
+            ).fetchone()
+        return row is not None and row[0] == account_id
 
     def wish_verification(self, user_id: UUID) -> None:
         """A mail with a token, in its turn."""

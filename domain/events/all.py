@@ -29,6 +29,13 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.offers.coupons import (
+    CouponChanged,
+    CouponCreated,
+    CouponDeactivated,
+    CouponRedeemed,
+)
+from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -116,5 +123,11 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ProjectRenamed,
     ProjectArchived,
     PeriodClosed,
+    CouponCreated,
+    CouponChanged,
+    CouponDeactivated,
+    CouponRedeemed,
+    PlanAssigned,
+    PlanEnded,
 )
 """Every event type there is, newest version of each."""

@@ -18,6 +18,8 @@ LOCAL_CHARACTERS_MAX = 64
 TOGETHER = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"})
 """Scripts that are written side by side in one word; all others stand alone."""
 
+GOOGLE = ("gmail.com", "googlemail.com")
+"""Hosts of one mailbox each, of which the second is an older name."""
 NEVER = frozenset(' <>()[]\\,;:@"')
 """What stands in no address that is not quoted (RFC 5322, 3.2.3)."""
 
@@ -30,6 +32,19 @@ def comparable(address: str) -> str:
         return f"{local}{at}{host.encode('idna').decode()}"
     except UnicodeError:
         return text
+
+
+def person_of(address: str) -> str:
+    """What the addresses of one mailbox have in common, as far as it can be told; never raises.
+
+    What stands behind a `+` is the owner's own, at whatever host (RFC 5233 calls it a detail); at
+    Google's hosts dots are too. So many people may count as one, but never one mailbox as two.
+    """
+    local, at, host = comparable(address).rpartition("@")
+    local = local.split("+", 1)[0] or local
+    if host in GOOGLE:
+        local, host = local.replace(".", ""), GOOGLE[0]
+    return f"{local}{at}{host}"
 
 
 def check_address(address: str) -> str:

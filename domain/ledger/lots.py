@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -48,7 +48,16 @@ TRIAL_NANO_USD = 10_000_000_000
 TRIAL_DAYS = 3
 TRIAL_REQUESTS_MAX = 1_000
 TRIAL_TOKENS_MAX = 100_000
-"""The trial, in one place (money rule 10): 10 USD for 3 days, with its two limits."""
+"""The trial where no setting says otherwise (money rule 10): 10 USD for 3 days, with two limits."""
+
+
+class TrialTerms(NamedTuple):
+    """What a trial gives: nano-USD for so many days, which pay for so many requests and tokens."""
+
+    days: int = TRIAL_DAYS
+    nano_usd: int = TRIAL_NANO_USD
+    requests: int = TRIAL_REQUESTS_MAX
+    tokens: int = TRIAL_TOKENS_MAX
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,6 +40,8 @@ class ScopeKind(StrEnum):
     ORGANISATION = "organisation"
     ACCOUNT = "account"
     TRIAL_LOT = "trial_lot"
+    PLAN = "plan"
+    """Of a user: its id stands for the plan that is in force, or for having none."""
 
 
 LOT_UNITS = (Unit.REQUESTS, Unit.TOKENS)

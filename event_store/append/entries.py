@@ -118,6 +118,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     user_id: bytes = b""
     project_id: bytes = b""
     organisation_id: bytes = b""
+    plan: bytes = b""
+    """The ids of the scopes of the plan in force, one behind the other."""
 
     @property
     def event_id(self) -> bytes:
@@ -238,7 +240,14 @@ def _scopes(batch: list[Entry]) -> tuple[bytes, bytes]:
     known: dict[tuple[bytes, ...], int] = {}
     places = [
         known.setdefault(
-            (each.account, each.key_id, each.user_id, each.project_id, each.organisation_id),
+            (
+                each.account,
+                each.key_id,
+                each.user_id,
+                each.project_id,
+                each.organisation_id,
+                each.plan,
+            ),
             len(known) + 1,
         )
         if each.kind == _HOLD

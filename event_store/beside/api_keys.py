@@ -16,12 +16,17 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
     (SELECT role FROM organisation_member m JOIN organisation o USING (organisation_id)
       WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
       AND NOT o.closed) END,
-  (SELECT archived FROM project p WHERE p.project_id = api_key.project_id)
+  (SELECT archived FROM project p WHERE p.project_id = api_key.project_id), environment,
+  (SELECT CASE WHEN p.plan IS NULL THEN 0 ELSE
+      coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END
+    FROM user_plan p
+    WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id),
+  account_id = (SELECT account_id FROM user_secret u WHERE u.user_id = api_key.user_id)
 FROM api_key WHERE key_hash = ANY(%s)
 """
 _WATCHED = (
     *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
-    *(("organisation", "organisation_id"), ("project", "project_id")),
+    *(("organisation", "organisation_id"), ("project", "project_id"), ("user_plan", "user_id")),
 )
 """Tables that say where in the log a row last changed, and whose keys that concerns."""
 CHANGED = (
@@ -52,6 +57,11 @@ class StoredKey(NamedTuple):
     organisation_id: UUID | None
     member: str | None
     archived: bool | None
+    environment: str
+    plan_left_s: Decimal | None
+    """How long the user's plan still counts, seconds; None where the account never had one."""
+    personal: bool | None
+    """Whether the account that pays is the user's own."""
 
     @property
     def closed(self) -> str:

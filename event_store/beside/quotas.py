@@ -134,6 +134,16 @@ def read_trial(connection: psycopg.Connection[Any], account_id: UUID) -> Trial |
     return None if row is None else Trial._make(row)
 
 
+def read_trial_use(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """By unit what was used of all trials; one pass, which a statement's time-out bounds."""
+    rows = connection.execute(
+        "SELECT q.unit, sum(w.used)::bigint FROM quota q "
+        "CROSS JOIN LATERAL quota_now(q.account_id, q.quota_id, 'epoch') w "
+        "WHERE q.scope_kind = 'trial_lot' GROUP BY q.unit"
+    ).fetchall()
+    return dict(rows)
+
+
 def quota_of(row: Sequence[Any]) -> QuotaNow:
     """A row of one of these queries."""
     limit, used, held = row[7:10]

@@ -1,5 +1,5 @@
 -- Customers' statements that were issued: numbered without gaps by each issuer, once for a month.
--- depends: 0060_adjustments
+-- depends: 0077_trial_person
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

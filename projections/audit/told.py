@@ -33,6 +33,13 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.offers.coupons import (
+    CouponChanged,
+    CouponCreated,
+    CouponDeactivated,
+    CouponRedeemed,
+)
+from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -75,6 +82,7 @@ class Subject(StrEnum):
     ORGANISATION = "organisation"
     PROJECT = "project"
     BOOKS = "books"
+    COUPON = "coupon"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -104,6 +112,10 @@ _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_
 _DEBIT = ("amount_nano_usd", "kind", "owed_nano_usd", "payment_id", "lot_id", "to_account_id")
 _CORRECTION = ("cost_nano_usd", "price_version", "returned_nano_usd", "owed_nano_usd")
 _KEY = ("name", "masked", "environment", "expires_at", "project_id")
+_COUPON = (
+    *("code", "value_nano_usd", "scope", "kind", "max_uses", "valid_from", "valid_until"),
+    *("assigned_to_user_id", "description"),
+)
 _ORGANISATION = Subject.ORGANISATION
 
 TOLD: Mapping[type[Event], Told] = {
@@ -183,6 +195,14 @@ TOLD: Mapping[type[Event], Told] = {
     ),
     ProjectArchived: Told("project.archived", Subject.PROJECT),
     PeriodClosed: Told("books.period_closed", Subject.BOOKS, after=same("until")),
+    CouponCreated: Told("coupon.created", Subject.COUPON, after=same(*_COUPON)),
+    CouponChanged: Told("coupon.changed", Subject.COUPON, "before", "after"),
+    CouponDeactivated: Told("coupon.deactivated", Subject.COUPON),
+    CouponRedeemed: Told("coupon.redeemed", Subject.COUPON, after=same("value_nano_usd", "lot_id")),
+    PlanAssigned: Told(
+        "plan.assigned", Subject.USER, after=same("plan", "expires_at"), subject_in="user_id"
+    ),
+    PlanEnded: Told("plan.ended", Subject.USER, before=same("plan"), subject_in="user_id"),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsourcing.persistence import MapperDeserialisationError
 
+from domain.coupons.all import AllCoupons
 from domain.errors import DomainError
 from domain.identity.key_writings import KeyWritings
 from domain.identity.roles import UserRoles
 from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
+from domain.plans.all import AllPlans
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -24,9 +26,11 @@ from event_store.log.shapes import decode_or_mark_checked
 from projections.all import PROJECTIONS
 from projections.engine.comparison import begin_snapshot, open_checks
 from projections.hosting.calls_audit import CallsAudit
+from projections.hosting.coupons import coupon_differences
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
+from projections.hosting.plans import plan_differences
 from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
@@ -84,11 +88,13 @@ class Report:
 
 
 class Identity(NamedTuple):
-    """Who may call, folded from the log."""
+    """Who may call, by which plan, and what codes gave away, folded from the log."""
 
     keys: KeyWritings
     roles: UserRoles
     members: Memberships
+    coupons: AllCoupons
+    plans: AllPlans
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -100,12 +106,14 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            keys, roles, members = KeyWritings(), UserRoles(), Memberships()
-            state = _replay(connection, report, checks, Identity(keys, roles, members))
+            known_of = Identity(KeyWritings(), UserRoles(), Memberships(), AllCoupons(), AllPlans())
+            state = _replay(connection, report, checks, known_of)
             report.differ(*inline_differences(connection, state))
-            report.differ(*key_differences(connection, keys))
-            report.differ(*role_differences(connection, roles))
-            report.differ(*membership_differences(connection, members))
+            report.differ(*key_differences(connection, known_of.keys))
+            report.differ(*role_differences(connection, known_of.roles))
+            report.differ(*membership_differences(connection, known_of.members))
+            report.differ(*coupon_differences(connection, known_of.coupons))
+            report.differ(*plan_differences(connection, known_of.plans))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -139,6 +147,8 @@ def _replay(
             identity.keys.apply(entry.event, entry.position)
             identity.roles.apply(entry.event, entry.position)
             identity.members.apply(entry.event)
+            identity.coupons.apply(entry.event)
+            identity.plans.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

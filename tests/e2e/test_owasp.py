@@ -205,6 +205,16 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
         "GET /finance/statements": [{"params": {"account_id": victim.made["account_id"]}}],
         "GET /finance/statements/{number}": [{"path": {"number": 1}}],
         "GET /user/statements/{number}": [{"path": {"number": 1}}],
+        **{
+            f"{name} /admin/coupons/{{coupon_id}}{below}": [
+                {"path": {"coupon_id": victim.session}, "json": {"max_uses": 5}}
+            ]
+            for name, below in (
+                *((method, "") for method in ("GET", "PATCH", "DELETE")),
+                ("GET", "/analytics"),
+            )
+        },
+        "POST /admin/assign-plan": [{"json": {"user_id": user, "plan_id": "free"}}],
         **objects_of_organisations(victim),
     }
 
@@ -252,7 +262,12 @@ def objects_of_organisations(victim: Victim) -> dict[str, list[dict[str, Any]]]:
     return {name: [{"path": ids, "json": body or None}] for name, body in asked.items()}
 
 
-BODIES_WITH_IDS = {"POST /admin/roles/update", "POST /admin/limit", "POST /finance/statements"}
+BODIES_WITH_IDS = {
+    "POST /admin/roles/update",
+    "POST /admin/limit",
+    "POST /admin/assign-plan",
+    "POST /finance/statements",
+}
 
 
 def test_api1_no_id_opens_what_is_anothers(gateway: RunningGateway) -> None:

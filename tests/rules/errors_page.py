@@ -148,6 +148,44 @@ MEANINGS = {
         "No project of this id is the organisation's, or the caller's; or it was archived.",
         "`GET /organisations/{id}/projects` lists them.",
     ),
+    "coupon_already_redeemed": (
+        "The caller has used this coupon; it can be used once.",
+        "`GET /coupons/history` tells when.",
+    ),
+    "coupon_changed": ("Others change the coupon at this moment.", "Try again."),
+    "coupon_code_taken": (
+        "A coupon has this code, or had it.",
+        "Give another code.",
+    ),
+    "coupon_expired": (
+        "The coupon stopped counting at its `valid_until`.",
+        "`GET /coupons/available` lists those that count.",
+    ),
+    "coupon_inactive": (
+        "An admin ended the coupon.",
+        "`GET /coupons/available` lists those that count.",
+    ),
+    "coupon_not_assigned": ("The coupon is another user's.", "Sign in as that user."),
+    "coupon_not_found": (
+        "No coupon has this code, or this id.",
+        "Look for a slip of the hand; `GET /coupons/available` lists codes.",
+    ),
+    "coupon_not_yet_active": (
+        "The coupon counts from its `valid_from` on.",
+        "Come back then.",
+    ),
+    "coupon_used_up": (
+        "As many have redeemed the coupon as may.",
+        "`GET /coupons/available` lists those that are left.",
+    ),
+    "invalid_coupon": (
+        "No coupon can be so, or no code can; the message says why.",
+        "Give what the message asks for.",
+    ),
+    "plan_not_found": (
+        "There is no such plan, or the caller has none.",
+        "`GET /plans` lists those there are.",
+    ),
     "already_registered": (
         "A user has this address or this name.",
         "Sign in, or register another one.",

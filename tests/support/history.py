@@ -44,7 +44,9 @@ from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
+from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
+from tests.support.plans import tell_plans
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -97,6 +99,8 @@ class History:
         tell_refusals(database, made[0].key_id)
         tell_quotas(database, self.callers[0][0])
         tell_organisations(database, made[0].user_id, made[-1].user_id)
+        tell_coupons(database, made[0].user_id, made[0].account_id)
+        tell_plans(database, made[0].user_id, made[0].account_id)
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""

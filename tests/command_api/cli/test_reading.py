@@ -34,6 +34,8 @@ ARGUMENTS = {
     "role show": [str(UUID(int=7))],
     "user show": [str(UUID(int=7))],
     "org show": [str(UUID(int=7))],
+    "coupon show": [str(UUID(int=7))],
+    "plan show": ["ann@example.com"],
 }
 OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
 OF_A_MEMBER = [str(UUID(int=7)), "ann@example.com", "--reason", "test"]
@@ -56,6 +58,11 @@ CHANGING = {
     "org close": [str(UUID(int=7)), "--reason", "test"],
     "org project": [str(UUID(int=7)), "search"],
     "org archive": [str(UUID(int=7)), str(UUID(int=8)), "--reason", "test"],
+    "coupon create": ["HELLO-1", "--value", "5", "--until", "2090-01-01"],
+    "coupon change": [str(UUID(int=7)), "--max-uses", "5"],
+    "coupon deactivate": [str(UUID(int=7))],
+    "plan assign": ["ann@example.com", "dev", "--reason", "test"],
+    "plan end": ["ann@example.com", "--reason", "test"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],

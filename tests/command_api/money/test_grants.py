@@ -11,7 +11,7 @@ import pytest
 from command_api.money.grants import Grant, Grants
 from domain.errors import InvalidAmountError, InvalidCommandError
 from domain.ledger.amounts import ACCOUNT_GRANTED_NANO_USD_MAX, GRANT_NANO_USD_MAX
-from domain.ledger.lots import GrantKind
+from domain.ledger.lots import GrantKind, TrialTerms
 from projections.hosting.verify import verify
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def test_a_key_gives_once_and_only_what_it_gave(database: Database) -> None:
 
 
 def test_a_trial_is_given_once(database: Database) -> None:
-    """Asked for again it would end later, and changes nothing (P3, money rule 10)."""
+    """Asked for again it would end later or give more, and changes nothing (P3, money rule 10)."""
     grants = Grants(database, actor="test")
-    lot, first = asyncio.run(grants.give_trial(ACCOUNT))
-    assert first
-    assert asyncio.run(grants.give_trial(ACCOUNT)) == (lot, False)
+    assert asyncio.run(grants.give_trial(ACCOUNT, TrialTerms()))
+    for terms in (TrialTerms(), TrialTerms(days=9, nano_usd=1, requests=5, tokens=5)):
+        assert asyncio.run(grants.give_trial(ACCOUNT, terms)) is False
+    assert verify(database).granted_nano_usd == TrialTerms().nano_usd

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from command_api.processes.greeting import greeting, welcome
 from command_api.settings import Settings
+from domain.ledger.lots import TrialTerms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ URL = "http://127.0.0.1:8000"
 
 def test_the_welcome_is_a_command_that_a_shell_takes() -> None:
     """Pasted as it stands: the key as bearer, a body that is JSON (rule: two commands)."""
-    text = welcome(URL, "gw_key", "")
+    text = welcome(URL, "gw_key", "", TrialTerms())
     command = re.search(r"curl .*?\}'$", text, re.MULTILINE | re.DOTALL)
     assert command
     words = shlex.split(command[0])

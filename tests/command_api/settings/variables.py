@@ -15,6 +15,7 @@ READ = {
     "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
     "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
     "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
+    "GATEWAYZ_TRIAL_USD": "2.5",
 }
 """Texts that are read when they are set."""
 

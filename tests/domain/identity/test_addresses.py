@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidCommandError
-from domain.identity.addresses import check_address, comparable, scripts_of
+from domain.identity.addresses import check_address, comparable, person_of, scripts_of
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,24 @@ def test_addresses_of_two_people_stay_two() -> None:
     """Dots and plus signs are the host's matter, not ours (rule: access)."""
     names = ("ann", "a.nn", "ann+x", "anm")
     assert len({comparable(f"{name}@example.com") for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Ann@Example.com", "ann+trial@example.com", True),
+        ("ann+1@example.com", "ann+2+3@example.com", True),
+        ("a.n.n@gmail.com", "ann+x@GoogleMail.com", True),
+        ("a.nn@example.com", "ann@example.com", False),
+        ("ann@example.com", "ann@example.org", False),
+        ("+a@example.com", "+b@example.com", False),
+        ("ann", "bob", False),
+        ("", "@", False),
+    ],
+)
+def test_one_mailbox_is_one_person(one: str, other: str, *, same: bool) -> None:
+    """Whatever its owner writes behind a plus, and Google's dots (money rule 10)."""
+    assert (person_of(one) == person_of(other)) is same
 
 
 @pytest.mark.parametrize(

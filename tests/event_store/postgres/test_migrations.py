@@ -121,6 +121,10 @@ OLD_READ_MODELS = (
 )
 APPEND_NOW = function("ledger_append", "size > 2", "pg_try_advisory_xact_lock", "force_generic")
 
+ALLOWS_PLANS = (
+    "EXISTS (SELECT FROM pg_constraint WHERE conname = 'quota_scope_kind_check' "
+    "AND pg_get_constraintdef(oid) LIKE '%''plan''%')"
+)
 NOBODY_READS = (
     f"NOT EXISTS (SELECT FROM information_schema.role_table_grants WHERE grantee = '{READER_ROLE}')"
 )
@@ -505,6 +509,22 @@ CHECKS = {
             ),
         ),
     ),
+    "0075_coupon": Check(
+        (no_table("coupon"), no_table("coupon_use")),
+        (
+            table("coupon", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            table("coupon_use", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "to_regclass('coupon_code_idx') IS NOT NULL",
+        ),
+    ),
+    "0076_plan": Check(
+        (no_table("user_plan"), no(ALLOWS_PLANS)),
+        (table("user_plan", may="SELECT, INSERT, UPDATE", never="DELETE"), ALLOWS_PLANS),
+    ),
+    "0077_trial_person": Check(
+        (no_table("trial_person"),),
+        (table("trial_person", may="SELECT, INSERT, UPDATE", never="DELETE"),),
+    ),
     "0080_issued_statement": Check(
         (no_table("statement_issuer"), no_table("issued_statement")),
         (
@@ -709,6 +729,30 @@ SEEDS = (
         NAMES.index("0060_adjustments") + 1,
         LATEST,
         "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
+    Seed(
+        NAMES.index("0075_coupon") + 1,
+        LATEST,
+        "INSERT INTO coupon (coupon_id, version, code, value, scope, kind, max_uses, valid_from, "
+        "valid_until, created_at) SELECT id, 1, id::text, 5, 'global', 'promotional', 2, now(), "
+        "'infinity', now() FROM gen_random_uuid() AS id",
+    ),
+    Seed(
+        NAMES.index("0075_coupon") + 1,
+        LATEST,
+        "INSERT INTO coupon_use VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
+        "gen_random_uuid(), 5, 1, now())",
+    ),
+    Seed(
+        NAMES.index("0076_plan") + 1,
+        LATEST,
+        "INSERT INTO user_plan VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'dev', now(), "
+        "NULL, 1)",
+    ),
+    Seed(
+        NAMES.index("0077_trial_person") + 1,
+        LATEST,
+        "INSERT INTO trial_person VALUES (gen_random_uuid()::text, gen_random_uuid())",
     ),
     Seed(
         NAMES.index("0080_issued_statement") + 1,

@@ -1,0 +1,74 @@
+"""Settings of what the house gives or allows beside what is paid for."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from command_api.settings.group import Group
+from domain.ledger.amounts import check_grant
+from domain.ledger.lots import (
+    TRIAL_DAYS,
+    TRIAL_NANO_USD,
+    TRIAL_REQUESTS_MAX,
+    TRIAL_TOKENS_MAX,
+    TrialTerms,
+)
+from domain.pricing.money import parse_usd, usd_number
+from domain.quotas.terms import LIMIT_MAX
+
+TRIAL_DAYS_MAX = 365
+
+
+class TrialSettings(Group):
+    """What somebody gets whose address is verified, once; it counts for trials from now on."""
+
+    days: int = Field(
+        TRIAL_DAYS,
+        ge=1,
+        le=TRIAL_DAYS_MAX,
+        alias="GATEWAYZ_TRIAL_DAYS",
+        description="How long a trial's credits can be spent, days.",
+    )
+    usd: str = Field(
+        usd_number(TRIAL_NANO_USD),
+        alias="GATEWAYZ_TRIAL_USD",
+        description="Credits of a trial, USD.",
+    )
+    requests: int = Field(
+        TRIAL_REQUESTS_MAX,
+        ge=0,
+        le=LIMIT_MAX,
+        alias="GATEWAYZ_TRIAL_REQUESTS",
+        description="Requests that a trial's credits pay for at most.",
+    )
+    tokens: int = Field(
+        TRIAL_TOKENS_MAX,
+        ge=0,
+        le=LIMIT_MAX,
+        alias="GATEWAYZ_TRIAL_TOKENS",
+        description="Tokens that a trial's credits pay for at most.",
+    )
+
+    @field_validator("usd")
+    @classmethod
+    def _is_a_grant(cls, text: str) -> str:
+        """Raises ValueError for an amount that cannot be granted: at the start."""
+        check_grant(parse_usd(text))
+        return text
+
+    @property
+    def terms(self) -> TrialTerms:
+        """As the domain has them."""
+        return TrialTerms(self.days, parse_usd(self.usd), self.requests, self.tokens)
+
+
+class PlanSettings(Group):
+    """What binds users without a plan."""
+
+    planless_limits: bool = Field(
+        default=False,
+        alias="GATEWAYZ_PLANLESS_LIMITS",
+        description="Whether who registers, and whose plan has ended, may use what has no plan: "
+        "25,000 requests and 500,000 tokens a day, 750,000 and 15,000,000 a month. Else they have "
+        "no such limits, and their calls count on no quotas.",
+    )

@@ -1,0 +1,1 @@
+"""Tests of coupons: what makes them, and what they give."""

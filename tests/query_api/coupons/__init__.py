@@ -1,0 +1,1 @@
+"""Tests of coupons as they are read."""

@@ -1,0 +1,1 @@
+"""Tests of trials as they are read."""
