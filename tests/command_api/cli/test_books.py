@@ -101,7 +101,8 @@ def test_figures_are_those_of_the_routes(finance: Finance) -> None:
     for each in found["accounts"]:
         assert f"account={each['account']}  " in text
     assert re.search(r"^total usd +0\.000000000$", text, re.MULTILINE)
-    usage = finance.told("gatewayz finance revenue")["usage_nano_usd"]
+    moved = finance.told("gatewayz finance revenue")["accounts"]
+    usage = {each["account"]: each["balance_nano_usd"] for each in moved}["revenue:usage:trial"]
     lines, cursor = list[dict[str, Any]](), "0:0"
     while cursor:
         line = f"gatewayz finance journal --limit 7 --cursor {cursor}"
