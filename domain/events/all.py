@@ -39,6 +39,12 @@ from domain.events.organisations import (
     ProjectCreated,
     ProjectRenamed,
 )
+from domain.events.payments import (
+    PaymentChanged,
+    PaymentCompleted,
+    PaymentOpened,
+    PaymentStarted,
+)
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.second_factors import (
@@ -109,5 +115,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ProjectCreated,
     ProjectRenamed,
     ProjectArchived,
+    PaymentStarted,
+    PaymentOpened,
+    PaymentChanged,
+    PaymentCompleted,
 )
 """Every event type there is, newest version of each."""

@@ -31,7 +31,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
-from event_store.beside import channels, organisations
+from event_store.beside import channels, organisations, payments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -305,6 +305,7 @@ HANDLERS: Mapping[str, Handler] = {
     QuotaSet.TOPIC: _quota_set,
     QuotaRemoved.TOPIC: _quota_removed,
     **organisations.HANDLERS,
+    **payments.HANDLERS,
 }
 
 

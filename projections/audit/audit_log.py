@@ -39,7 +39,7 @@ AUDIT = Table(
         _once("actor_kind", "text", "api_key, operator:cli, or system."),
         _once("actor_user_id", "uuid", "The user who did it, where the event says so."),
         _once("action", "text"),
-        _once("subject_kind", "text", "user, key, account, organisation or project."),
+        _once("subject_kind", "text", "user, key, account, organisation, project or payment."),
         _once("subject_id", "text"),
         _once("user_id", "uuid", "The user concerned; empty where account or key tell it."),
         _once("account_id", "uuid"),
@@ -88,7 +88,7 @@ class AuditLog(Projection):
     about = "Who did what: acts on keys, roles, users, limits and credits."
     tables = (AUDIT,)
     handles = tuple(TOLD)
-    watches = ("user.", "api_key.", "data.", "organisation.", "project.")
+    watches = ("user.", "api_key.", "data.", "organisation.", "project.", "payment.")
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write one line."""

@@ -35,6 +35,12 @@ from domain.events.organisations import (
     ProjectCreated,
     ProjectRenamed,
 )
+from domain.events.payments import (
+    PaymentChanged,
+    PaymentCompleted,
+    PaymentOpened,
+    PaymentStarted,
+)
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.second_factors import (
@@ -63,6 +69,7 @@ class Subject(StrEnum):
     ACCOUNT = "account"
     ORGANISATION = "organisation"
     PROJECT = "project"
+    PAYMENT = "payment"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -91,6 +98,7 @@ class Told:
 _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_id")
 _KEY = ("name", "masked", "environment", "expires_at", "project_id")
 _ORGANISATION = Subject.ORGANISATION
+_PRICE = ("amount_minor", "currency", "credits_nano_usd")
 
 TOLD: Mapping[type[Event], Told] = {
     UserRegistered: Told("user.registered", Subject.USER),
@@ -162,6 +170,16 @@ TOLD: Mapping[type[Event], Told] = {
         "project.renamed", Subject.PROJECT, {"name": "from_name"}, {"name": "to_name"}
     ),
     ProjectArchived: Told("project.archived", Subject.PROJECT),
+    PaymentStarted: Told(
+        "payment.started", Subject.PAYMENT, after=same("way", "rate", "package", *_PRICE)
+    ),
+    PaymentOpened: Told("payment.opened", Subject.PAYMENT, after=same("session_id", "intent_id")),
+    PaymentChanged: Told(
+        "payment.changed", Subject.PAYMENT, after=same("status", "failure", "intent_id")
+    ),
+    PaymentCompleted: Told(
+        "payment.completed", Subject.PAYMENT, after=same("intent_id", "lot_id", *_PRICE)
+    ),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -17,6 +17,7 @@ from domain.identity.key_writings import KeyWritings
 from domain.identity.roles import UserRoles
 from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
+from domain.payments.book import PaymentBook
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -27,6 +28,7 @@ from projections.hosting.calls_audit import CallsAudit
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
+from projections.hosting.payments import payment_differences
 from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
@@ -83,12 +85,13 @@ class Report:
         self.unnamed_differences += len(found[room:])
 
 
-class Identity(NamedTuple):
-    """Who may call, folded from the log."""
+class Beside(NamedTuple):
+    """Who may call, and who paid, folded from the log."""
 
     keys: KeyWritings
     roles: UserRoles
     members: Memberships
+    payments: PaymentBook
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -100,12 +103,13 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            keys, roles, members = KeyWritings(), UserRoles(), Memberships()
-            state = _replay(connection, report, checks, Identity(keys, roles, members))
+            beside = Beside(KeyWritings(), UserRoles(), Memberships(), PaymentBook())
+            state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
-            report.differ(*key_differences(connection, keys))
-            report.differ(*role_differences(connection, roles))
-            report.differ(*membership_differences(connection, members))
+            report.differ(*key_differences(connection, beside.keys))
+            report.differ(*role_differences(connection, beside.roles))
+            report.differ(*membership_differences(connection, beside.members))
+            report.differ(*payment_differences(connection, beside.payments))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -117,7 +121,7 @@ def _replay(
     connection: psycopg.Connection[Any],
     report: Report,
     checks: Checks,
-    identity: Identity,
+    beside: Beside,
 ) -> LedgerState:
     audit = CallsAudit(connection)
     state = LedgerState(recall=audit.recall)
@@ -136,9 +140,10 @@ def _replay(
             for fault in audit.faults(entry):
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
-            identity.keys.apply(entry.event, entry.position)
-            identity.roles.apply(entry.event, entry.position)
-            identity.members.apply(entry.event)
+            beside.keys.apply(entry.event, entry.position)
+            beside.roles.apply(entry.event, entry.position)
+            beside.members.apply(entry.event)
+            beside.payments.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:
