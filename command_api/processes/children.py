@@ -23,7 +23,8 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.identity.secret import SecretError
-from command_api.processes.status_pages import ReadModelMetrics, serve_pages
+from command_api.processes.paying import keep_paying
+from command_api.processes.status_pages import BackgroundMetrics, serve_pages
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -107,15 +108,22 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     follower.start()
     if settings.reads.follower_port:
         _serve_pages(settings, database, follower)
-    asyncio.run(keep_sweeping(settings, database, stop))
+    asyncio.run(_work(settings, database, stop))
     follower.join()
+
+
+async def _work(settings: Settings, database: Database, stop: threading.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_sweeping(settings, database, stop))
+        if settings.payments.takes_part:
+            group.create_task(keep_paying(settings, database, stop))
 
 
 def _serve_pages(settings: Settings, database: Database, follower: threading.Thread) -> None:
     """Health and metrics; a port that is taken keeps nothing else from its work."""
     host, port = settings.server.host, settings.reads.follower_port or 0
     try:
-        serve_pages(ReadModelMetrics(database), follower.is_alive, host, port)
+        serve_pages(BackgroundMetrics(database), follower.is_alive, host, port)
     except OSError as error:
         logger.error("metrics are not served on port %d: %s", port, error)  # noqa: TRY400
 

@@ -25,6 +25,8 @@ from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
+from command_api.payments import routes as payment_routes
+from command_api.payments import webhook as webhook_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
@@ -109,6 +111,8 @@ ROUTERS = (
     role_routes.router,
     limit_routes.router,
     credit_routes.router,
+    payment_routes.router,
+    webhook_routes.router,
     admin_routes.router,
     cache_routes.router,
     health_routes.router,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
-from command_api.composition import logins_of, mailer_of, privy_of
+from command_api.composition import logins_of, mailer_of, payments_of, privy_of
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
@@ -17,6 +17,8 @@ from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
+from command_api.payments.commands import Buying
+from command_api.payments.webhook import Webhooks
 from command_api.profile.commands import Profiles
 from command_api.roles.desk import AdminDesk
 from command_api.second_factor.commands import SecondFactor
@@ -76,6 +78,14 @@ class Slices:
             gateway.limits, self._people, partial(find_key, self._people, vault)
         )
         self._credits = Credits(gateway.committer, vault)
+        payments = settings.payments
+        self._buying = Buying(
+            self._people,
+            payments_of(settings),
+            rates=payments.rates_by_currency,
+            return_url=payments.return_url or settings.mail.public_url,
+        )
+        self._webhooks = Webhooks(self._people, payments.webhook_secrets)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -92,6 +102,8 @@ class Slices:
         state.admin_desk = self._desk
         state.limits = self._limits
         state.credits = self._credits
+        state.buying = self._buying
+        state.webhooks = self._webhooks
         state.proxies = self._proxies
 
     async def start(self) -> None:
@@ -103,6 +115,7 @@ class Slices:
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
         await self._remote.close()
+        await self._buying.close()
         await self._outbox.stop()
         self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -20,6 +20,7 @@ from command_api.settings.group import PREFIX, Group
 from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
+from command_api.settings.payments import PaymentSettings
 from command_api.settings.processes import (
     InstallationSettings,
     LeaseSettings,
@@ -42,6 +43,7 @@ GROUPS: dict[str, type[Group]] = {
     "mail": MailSettings,
     "sign_in": SignInSettings,
     "login": LoginSettings,
+    "payments": PaymentSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
@@ -80,6 +82,7 @@ class Settings(BaseModel):
     mail: MailSettings
     sign_in: SignInSettings
     login: LoginSettings
+    payments: PaymentSettings
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings

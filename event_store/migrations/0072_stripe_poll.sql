@@ -5,7 +5,7 @@ SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
 
 CREATE TABLE stripe_poll (
-  only boolean PRIMARY KEY DEFAULT true CHECK (only),
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
   since timestamptz NOT NULL,
   until timestamptz,
   after_id text NOT NULL DEFAULT '',

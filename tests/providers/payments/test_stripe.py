@@ -36,7 +36,7 @@ from tests.support.harness import ScriptedUpstream, reply
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-BACK = {"success_url": "https://example.com/paid", "cancel_url": "https://example.com/cart"}
+BACK: Any = {"success_url": "https://example.com/paid", "cancel_url": "https://example.com/cart"}
 WISH = Wish("p-1", Fiat(1_000, "usd"), "10 credits", email="ann@example.com", **BACK)
 
 
