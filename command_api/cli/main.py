@@ -24,6 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
+from command_api.cli.money import payments
 from command_api.cli.people import audit, keys, organisations, roles, second_factors
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limit")
 app.add_typer(quotas.app, name="quota")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(payments.app, name="payments")
+app.add_typer(payments.reconciling, name="reconcile")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(database.app, name="database")

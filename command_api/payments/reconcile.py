@@ -6,13 +6,16 @@ It proposes, and makes no entry.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from command_api.payments.inbox import FAILED, entries
 from domain.payments.fiat import Fiat, shown
 from domain.payments.payment import Status
-from event_store.beside.payments import read_payments_between
+from event_store.beside.payments import read_payment, read_payments_between
+from providers.payments.port import NotThereError
 from providers.payments.told import INTENT, observed, payment_named
 
 if TYPE_CHECKING:
@@ -67,28 +70,32 @@ class Reconciliation:
         found = Reconciled()
         ours = await asyncio.to_thread(self._ours, since, until)
         theirs = await self._theirs(since, until, found)
+        ours |= await asyncio.to_thread(self._named, theirs.keys() - ours.keys())
+        await self._look_up(ours, theirs)
         given = await asyncio.to_thread(self._given, ours)
-        by_payment: dict[str, list[dict[str, Any]]] = {}
-        for intent in theirs:
-            named = payment_named(intent)
-            if named:
-                by_payment.setdefault(named, []).append(intent)
-            else:
-                found.not_ours += 1
         found.payments = len(ours)
-        for name, intents in by_payment.items():
-            if name not in ours:
-                found.lines += _unknown(name, intents)
+        for name in theirs.keys() - ours.keys():
+            found.lines += _unknown(name, theirs[name])
         for name, row in ours.items():
-            lines = list(_lines(row, by_payment.get(name, []), given=name in given))
+            lines = list(_lines(row, theirs.get(name, []), given=name in given))
             found.matched += not lines
             found.lines += lines
         found.lines += await asyncio.to_thread(self._failed)
         return found
 
+    async def _look_up(
+        self, ours: dict[str, PaymentRow], theirs: dict[str, list[dict[str, Any]]]
+    ) -> None:
+        """What was paid outside the time: Stripe is asked for it by its id."""
+        for name, row in ours.items():
+            if row.status == Status.COMPLETED and name not in theirs and row.intent_id:
+                with suppress(NotThereError):
+                    theirs[name] = [await self._provider.thing(INTENT, row.intent_id)]
+
     async def _theirs(
         self, since: datetime, until: datetime, found: Reconciled
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Stripe's intents by the payment of ours that they name."""
         rows: list[dict[str, Any]] = []
         after = ""
         for _ in range(PAGES_MAX):
@@ -101,12 +108,30 @@ class Reconciliation:
         else:
             found.cut_short = True
         found.intents = len(rows)
-        return rows
+        named: dict[str, list[dict[str, Any]]] = {}
+        for intent in rows:
+            name = payment_named(intent)
+            if name:
+                named.setdefault(name, []).append(intent)
+            else:
+                found.not_ours += 1
+        return named
 
     def _ours(self, since: datetime, until: datetime) -> dict[str, PaymentRow]:
         with self._connect() as connection:
             rows = read_payments_between(connection, since, until, INTENTS_MAX)
         return {str(row.payment_id): row for row in rows}
+
+    def _named(self, names: set[str]) -> dict[str, PaymentRow]:
+        """Payments of another time that Stripe names in this one."""
+        found: dict[str, PaymentRow] = {}
+        with self._connect() as connection:
+            for name in names:
+                with suppress(ValueError):
+                    row = read_payment(connection, UUID(name))
+                    if row is not None:
+                        found[name] = row
+        return found
 
     def _given(self, ours: dict[str, PaymentRow]) -> set[str]:
         """The payments whose lot is in the ledger."""

@@ -17,12 +17,14 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.identity.secret import SecretError
+from command_api.processes.demo import run_double
 from command_api.processes.paying import keep_paying
 from command_api.processes.status_pages import BackgroundMetrics, serve_pages
 from command_api.serving.app import make_app
@@ -182,17 +184,22 @@ async def keep_sweeping(settings: Settings, database: Database, stop: threading.
 
 
 def main(arguments: list[str]) -> None:
-    """Entry of a child: `worker LISTENER PIPE` or `background PIPE`."""
+    """Entry of a child: `worker`, `background` or `double`, then the descriptors it inherits."""
     settings = Settings()
     configure_logging(settings)
+    kind, *numbers = arguments
+    inherited = [int(each) for each in numbers]
     try:
-        if arguments[0] == "worker":
-            run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
+        if kind == "worker":
+            run_worker(settings, listener=inherited[0], pipe=inherited[1])
+        elif kind == "double":
+            watch = partial(watch_supervisor, inherited[1])
+            run_double(settings, listener=inherited[0], gateway=inherited[2], watch=watch)
         else:
-            run_background(settings, pipe=int(arguments[1]))
+            run_background(settings, pipe=inherited[0])
     except (psycopg.OperationalError, SecretError, ProvidersFileError) as error:
         said = " ".join(str(error).split())
-        logger.error("the %s cannot run: %s", arguments[0], said)  # noqa: TRY400 - one line
+        logger.error("the %s cannot run: %s", kind, said)  # noqa: TRY400 - one line
         sys.exit(1)
 
 

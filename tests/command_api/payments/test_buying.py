@@ -202,7 +202,7 @@ BAD: list[dict[str, Any]] = [
         {"amount": 1_000, "currency": each}
         for each in ("xyz", "gbp", "usdd", "", "\u0000\u0000\u0000")
     ),
-    *({"amount": each} for each in (10.5, "10", None, True, [], 1e3)),
+    *({"amount": each} for each in (10.5, "10", None, True, (), 1e3)),
     {},
     {"amount": 1_000, "success_url": "javascript:alert(1)"},
     {"amount": 1_000, "cancel_url": "not an address"},
@@ -217,15 +217,14 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("body", BAD, ids=range(len(BAD)))
-def test_what_cannot_be_paid_is_refused(store: Shop, body: dict[str, Any]) -> None:
+def test_what_cannot_be_paid_is_refused(store: Shop) -> None:
     """Zero, negative, huge, fractions of a cent, currencies, odd texts (rule: refuse clearly)."""
     user = store.gateway.user(0)
-    whole = {**BACK, **body}
-    raw = json.dumps(whole).encode().replace(b"1000.0", b"1e3")
-    got = store.post(user, "checkout-session", raw)
-    assert got.status_code == 400, got.text
-    assert len(got.text) < 1_000
+    for body in BAD:
+        raw = json.dumps({**BACK, **body}).encode().replace(b"1000.0", b"1e3")
+        got = store.post(user, "checkout-session", raw)
+        assert got.status_code == 400, (body, got.text)
+        assert len(got.text) < 1_000
     assert store.get(user, "payments").json()["total"] == 0
     assert store.double.get("checkout/sessions")["data"] == []
 
