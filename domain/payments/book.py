@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from domain.events.payments import PaymentEvent
+from domain.events.money.payments import PaymentEvent
 from domain.payments.payment import Payment, evolve_payment
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import DomainError
-from domain.events.payments import (
+from domain.events.money.payments import (
     PaymentChanged,
     PaymentCompleted,
     PaymentOpened,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.events.base import Event, Stamp
-    from domain.events.payments import PaymentEvent
+    from domain.events.money.payments import PaymentEvent
 
 
 class Way(StrEnum):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from domain.events.payments import (
+from domain.events.money.payments import (
     PaymentChanged,
     PaymentCompleted,
     PaymentOpened,

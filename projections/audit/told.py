@@ -22,6 +22,12 @@ from domain.events.identity import (
 )
 from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.payments import (
+    PaymentChanged,
+    PaymentCompleted,
+    PaymentOpened,
+    PaymentStarted,
+)
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -34,12 +40,6 @@ from domain.events.organisations import (
     ProjectArchived,
     ProjectCreated,
     ProjectRenamed,
-)
-from domain.events.payments import (
-    PaymentChanged,
-    PaymentCompleted,
-    PaymentOpened,
-    PaymentStarted,
 )
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet

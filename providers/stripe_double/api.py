@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,7 +72,8 @@ class Api:
         """What a request gets; what a refusal had changed until then (a decline) stays."""
         refused: Refused | None = None
         try:
-            if asked.authorization != self._authorization:
+            right = self._authorization.encode()
+            if not hmac.compare_digest(asked.authorization.encode(), right):
                 text = "Invalid API Key provided."
                 raise Refused(UNAUTHORIZED, "invalid_request_error", text)
             key = asked.idempotency_key if asked.method == "POST" else None

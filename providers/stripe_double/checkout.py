@@ -33,7 +33,7 @@ class Checkout:
         amount, currency = _total(asked.get("line_items"))
         inner = asked.get("payment_intent_data") or {}
         now, name = int(self._webhooks.now()), new_id("cs_test")
-        session: Thing = {
+        opened: Thing = {
             "id": name,
             "object": "checkout.session",
             "amount_subtotal": amount,
@@ -69,23 +69,23 @@ class Checkout:
             "success_url": asked.get("success_url"),
             "url": PAGES + name,
         }
-        self._shelf.put(session)
+        self._shelf.put(opened)
         # What the intent will be made of, once somebody pays.
         kept = {"id": f"for_{name}", "object": "double.intent_data", "created": now}
         self._shelf.put({**kept, "data": inner, "key": key})
-        return self.shown(session)
+        return self.shown(opened)
 
-    def shown(self, session: Thing) -> Thing:
+    def shown(self, opened: Thing) -> Thing:
         """A session as it is answered: with the page's present address, none once it is over."""
-        open_ = session["status"] == "open"
-        return {**session, "url": self.base + session["url"] if open_ else None}
+        open_ = opened["status"] == "open"
+        return {**opened, "url": self.base + opened["url"] if open_ else None}
 
     def found(self, name: str) -> Thing:
         """A session as it is now; raises Refused 404."""
-        session = self._payments.found("checkout.session", name)
-        if session["status"] == "open" and session["expires_at"] <= self._webhooks.now():
-            return self._expire(session)
-        return session
+        opened = self._payments.found("checkout.session", name)
+        if opened["status"] == "open" and opened["expires_at"] <= self._webhooks.now():
+            return self._expire(opened)
+        return opened
 
     def expire(self, name: str) -> Thing:
         """POST /v1/checkout/sessions/{id}/expire."""
@@ -93,59 +93,59 @@ class Checkout:
 
     def expire_due(self) -> None:
         """End the sessions whose time is over."""
-        for session in self._shelf.newest("checkout.session"):
-            self.found(session["id"])
+        for opened in self._shelf.newest("checkout.session"):
+            self.found(opened["id"])
 
     def pay(self, name: str, number: str) -> Thing:
         """Somebody enters a card on the page; raises Refused 402 for a decline."""
-        session, card = self._open(name), card_of(number)
+        opened, card = self._open(name), card_of(number)
         if card is None:
             raise Refused(402, "card_error", "This is no test card.", code="incorrect_number")
-        intent = self._intent(session)
+        intent = self._intent(opened)
         intent["payment_method"] = new_id("pm")
         intent = self._payments.pay(intent, card)
-        return self._complete(session, intent)
+        return self._complete(opened, intent)
 
-    def authenticate(self, name: str, *, agreed: bool) -> Thing:
+    def prove(self, name: str, *, agreed: bool) -> Thing:
         """The owner of the card answers 3-D Secure on the page; raises Refused 402."""
-        session = self._open(name)
-        if session["payment_intent"] is None:
+        opened = self._open(name)
+        if opened["payment_intent"] is None:
             raise invalid("Nothing was paid with yet.")
-        intent = self._payments.authenticate(session["payment_intent"], agreed=agreed)
-        return self._complete(session, intent)
+        intent = self._payments.prove(opened["payment_intent"], agreed=agreed)
+        return self._complete(opened, intent)
 
-    def _complete(self, session: Thing, intent: Thing) -> Thing:
+    def _complete(self, opened: Thing, intent: Thing) -> Thing:
         if intent["status"] == "succeeded":
-            session.update(status="complete", payment_status="paid")
-            self._shelf.put(session)
-            self._webhooks.tell("checkout.session.completed", self.shown(session))
-        return session
+            opened.update(status="complete", payment_status="paid")
+            self._shelf.put(opened)
+            self._webhooks.tell("checkout.session.completed", self.shown(opened))
+        return opened
 
     def _open(self, name: str) -> Thing:
-        session = self.found(name)
-        if session["status"] != "open":
-            text = f"This Checkout Session is {session['status']}."
+        opened = self.found(name)
+        if opened["status"] != "open":
+            text = f"This Checkout Session is {opened['status']}."
             raise invalid(text)
-        return session
+        return opened
 
-    def _expire(self, session: Thing) -> Thing:
-        if session["payment_intent"]:
-            self._payments.cancel(session["payment_intent"], None)
-        session["status"] = "expired"
-        self._shelf.put(session)
-        self._webhooks.tell("checkout.session.expired", self.shown(session))
-        return session
+    def _expire(self, opened: Thing) -> Thing:
+        if opened["payment_intent"]:
+            self._payments.cancel(opened["payment_intent"], None)
+        opened["status"] = "expired"
+        self._shelf.put(opened)
+        self._webhooks.tell("checkout.session.expired", self.shown(opened))
+        return opened
 
-    def _intent(self, session: Thing) -> Thing:
+    def _intent(self, opened: Thing) -> Thing:
         """The session's intent, made at the first try."""
-        if session["payment_intent"]:
-            return self._payments.found("payment_intent", session["payment_intent"])
-        kept = self._payments.found("double.intent_data", f"for_{session['id']}")
-        asked = {**kept["data"], "amount": str(session["amount_total"])}
-        asked["currency"] = session["currency"]
+        if opened["payment_intent"]:
+            return self._payments.found("payment_intent", opened["payment_intent"])
+        kept = self._payments.found("double.intent_data", f"for_{opened['id']}")
+        asked = {**kept["data"], "amount": str(opened["amount_total"])}
+        asked["currency"] = opened["currency"]
         intent = self._payments.create_intent(asked, None)
-        session["payment_intent"] = intent["id"]
-        self._shelf.put(session)
+        opened["payment_intent"] = intent["id"]
+        self._shelf.put(opened)
         return intent
 
     def create_customer(self, asked: Thing, _: str | None) -> Thing:

@@ -125,7 +125,7 @@ class Payments:
             raise self._decline(intent, card, key)
         return self._succeed(intent, card, key)
 
-    def authenticate(self, name: str, *, agreed: bool) -> Thing:
+    def prove(self, name: str, *, agreed: bool) -> Thing:
         """The owner of the card answered 3-D Secure; raises Refused 402 for a decline."""
         intent = self.found("payment_intent", name)
         if intent["status"] != "requires_action":

@@ -77,7 +77,7 @@ class StripeDouble:
                         session = checkout.pay(name, str(asked.get("card", "")))
                     elif act == "authenticate":
                         agreed = asked.get("approve") in (True, "true")
-                        session = checkout.authenticate(name, agreed=agreed)
+                        session = checkout.prove(name, agreed=agreed)
                     else:
                         raise invalid("Unrecognized request URL.")
                 except Refused as declined:

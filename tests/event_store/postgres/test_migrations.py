@@ -439,6 +439,22 @@ CHECKS = {
     "0054_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
+    "0070_payment": Check(
+        (no_table("payment"),),
+        (
+            table("payment", never="DELETE"),
+            "to_regclass('payment_account_id_idx') IS NOT NULL",
+            "to_regclass('payment_intent_id_idx') IS NOT NULL",
+        ),
+    ),
+    "0071_stripe_inbox": Check(
+        (no_table("stripe_inbox"),),
+        (
+            table("stripe_inbox", may=EVERY_RIGHT),
+            "to_regclass('stripe_inbox_due_idx') IS NOT NULL",
+        ),
+    ),
+    "0072_stripe_poll": Check((no_table("stripe_poll"),), (table("stripe_poll", never="DELETE"),)),
     "0055_prune_quota_windows": Check(
         (no_table("quota_pruned"),),
         (
@@ -678,6 +694,24 @@ SEEDS = (
         LATEST,
         "INSERT INTO linked_identity VALUES (decode(md5(random()::text), 'hex'), "
         "gen_random_uuid(), 'github', 'x')",
+    ),
+    Seed(
+        NAMES.index("0070_payment") + 1,
+        LATEST,
+        "INSERT INTO payment (payment_id, account_id, user_id, way, package, amount_minor, "
+        "currency, credits_nano_usd, created_at, updated_at) VALUES (gen_random_uuid(), "
+        "gen_random_uuid(), gen_random_uuid(), 'intent', '', 50, 'usd', 1, now(), now())",
+    ),
+    Seed(
+        NAMES.index("0071_stripe_inbox") + 1,
+        LATEST,
+        "INSERT INTO stripe_inbox (event_id, kind, told_by, sealed, happened_at) "
+        "VALUES (gen_random_uuid()::text, 'ping', 'webhook', 'x', now())",
+    ),
+    Seed(
+        NAMES.index("0072_stripe_poll") + 1,
+        NAMES.index("0072_stripe_poll") + 1,
+        "INSERT INTO stripe_poll (since) VALUES (now())",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
