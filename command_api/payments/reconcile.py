@@ -148,7 +148,7 @@ class Reconciliation:
                     "",
                     "",
                     f"event {each.event_id} ({each.kind}): {each.error}",
-                    f"once the cause is gone: gatewayz payments replay {each.event_id}",
+                    f"once the cause is gone: gatewayz payments handle {each.event_id}",
                 )
                 for each in entries(connection, FAILED)
             ]

@@ -144,8 +144,8 @@ def list_(
             )
 
 
-@app.command("replay")
-def replay_(
+@app.command("handle")
+def handle(
     event: Annotated[str | None, typer.Argument(help="Id of an event (evt_…).")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that failed.")] = False,
     home: Home = None,

@@ -55,7 +55,7 @@ CHANGING = {
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],
-    "payments replay": ["--failed"],
+    "payments handle": ["--failed"],
     "quota set": [*OF_A_QUOTA, "--limit", "5"],
     "quota remove": OF_A_QUOTA,
 }

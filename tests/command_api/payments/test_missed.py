@@ -190,7 +190,7 @@ def test_credits_without_money_are_named(deaf: Shop) -> None:
 
 
 def test_the_verbs_tell_and_mend(deaf: Shop) -> None:
-    """`reconcile stripe --poll` brings what was missed; `payments replay` what failed (P2)."""
+    """`reconcile stripe --poll` brings what was missed; `payments handle` what failed (P2)."""
     user = deaf.gateway.user(0)
     deaf.buy(user, 1_000)
     found = verb(deaf, "reconcile", "stripe")
@@ -211,9 +211,9 @@ def test_the_verbs_tell_and_mend(deaf: Shop) -> None:
         assert listed.output.count("told by a test") == 2
         assert '"error":"defect' in verb(deaf, "payments", "list", "--json").output
         assert "event_failed" in verb(deaf, "reconcile", "stripe").output
-        assert verb(deaf, "payments", "replay").exit_code == 1
-        assert verb(deaf, "payments", "replay", "evt_none").exit_code == 1
-        assert '"handled_anew":2' in verb(deaf, "payments", "replay", "--failed", "--json").output
+        assert verb(deaf, "payments", "handle").exit_code == 1
+        assert verb(deaf, "payments", "handle", "evt_none").exit_code == 1
+        assert '"handled_anew":2' in verb(deaf, "payments", "handle", "--failed", "--json").output
         eventually(lambda: deaf.inbox() == ["done", "done"])
     assert verb(deaf, "payments", "list").output == ""
     assert len(deaf.lots()) == 1
