@@ -7,10 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from edge.envelopes import OPENAI
 from edge.errors import ApiError, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
+
+    from edge.envelopes import Envelope
 
     Message = MutableMapping[str, Any]
     Scope = MutableMapping[str, Any]
@@ -30,6 +33,8 @@ CALL = "gatewayz.call"
 """Where a scope has the call that was made of its request, for who looks afterwards."""
 WHOLE_BODY = "gatewayz.body"
 """Where a scope has the body, when all of it came before the request was handed on."""
+REQUEST_ID = "gatewayz.request_id"
+"""Where the scope of a framework's request has its id."""
 LET_GO = "gatewayz.let_go"
 """Where a scope has what to call once nobody keeps a large body any more."""
 
@@ -94,14 +99,26 @@ class Headers:
         trace: bytes = given(b"traceparent", b"")
         self.traceparent = trace_of(trace) if trace else b""
 
+    def take_api_key(self, api_key: bytes) -> None:
+        """Take a key that came as `x-api-key`, which counts beside a token that is none of ours.
+
+        Clients of Anthropic's may send both, one of them meant for somebody else.
+        """
+        if api_key and not _OURS.match(self.authorization):
+            self.authorization = b"Bearer " + api_key
+
+
+_OURS = re.compile(rb"bearer +gw_", re.IGNORECASE)
+
 
 class ReplyHeaders:
     """What every reply of an inference route says of its call."""
 
-    __slots__ = ("call_id", "limits_told", "more", "provider", "request_id")
+    __slots__ = ("_id_headers", "call_id", "limits_told", "more", "provider", "request_id")
 
-    def __init__(self) -> None:
+    def __init__(self, id_headers: tuple[bytes, ...] = OPENAI.id_headers) -> None:
         """What is empty is not sent: of an unknown caller nothing is known yet."""
+        self._id_headers = id_headers
         self.call_id = self.request_id = self.provider = ""
         self.more: list[Header] = []
         self.limits_told = False
@@ -113,7 +130,7 @@ class ReplyHeaders:
         if self.call_id:
             found.append((b"x-gatewayz-call-id", self.call_id.encode()))
         if self.request_id:
-            found.append((b"x-request-id", self.request_id.encode()))
+            found += [(name, self.request_id.encode()) for name in self._id_headers]
         if self.provider:
             found.append((b"x-gatewayz-provider", self.provider.encode()))
         return found + self.more if self.more else found
@@ -191,7 +208,14 @@ async def send_whole(
     await send(message)
 
 
-async def send_error(send: Send, error: ApiError, headers: list[Header]) -> None:
-    """Answer with OpenAI's envelope."""
+async def send_error(
+    send: Send,
+    error: ApiError,
+    headers: list[Header],
+    envelope: Envelope = OPENAI,
+    request_id: str = "",
+) -> None:
+    """Answer with an error in its envelope."""
     extra = [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
-    await send_whole(send, error.status, error.openai(), [*headers, *extra])
+    body = envelope.body(error, request_id)
+    await send_whole(send, envelope.status(error), body, [*headers, *extra])

@@ -120,5 +120,36 @@ def utf8_size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+def replaced_member(raw: bytes, members: dict[str, msgspec.Raw], name: str, value: str) -> bytes:
+    """A body with another text for one of its members, and every other byte as it was sent.
+
+    `members` are the body's own. Where one of them stands twice, so that only the last counts,
+    each is written once.
+    """
+    encoded = msgspec.json.encode(value)
+    place = _place_of(raw, members, name)
+    if place is None:
+        return msgspec.json.encode({**members, name: msgspec.Raw(encoded)})
+    return raw[:place] + encoded + raw[place + len(members[name]) :]
+
+
+def _place_of(raw: bytes, members: dict[str, msgspec.Raw], name: str) -> int | None:
+    """Where the value of a member begins: all members are walked through in their order."""
+    found, at = None, _BEFORE_MEMBERS.match(raw)
+    end = at.end() if at else 0
+    for each, value in members.items():
+        key = _KEY.match(raw, end)
+        if key is None or not raw.startswith(bytes(value), key.end()):
+            return None
+        if each == name:
+            found = key.end()
+        end = key.end() + len(value)
+    return found if _AFTER_MEMBERS.match(raw, end) else None
+
+
+_BEFORE_MEMBERS = re.compile(rb"\s*\{")
+_KEY = re.compile(rb'\s*,?\s*"(?:[^"\\]|\\.)*"\s*:\s*')
+_AFTER_MEMBERS = re.compile(rb"\s*\}\s*\Z")
+
 decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 decode_any = _decode_any

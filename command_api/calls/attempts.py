@@ -20,7 +20,7 @@ from command_api.replies.failures import (
     failure_of_nothing,
 )
 from command_api.replies.shapes import UNREADABLE
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
 from command_api.replies.usage_report import parse_usage
 from edge.errors import ApiError
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
@@ -42,13 +42,17 @@ OK = 200
 def open_upstream(
     registry: Registry, call: Call, attempt: Attempt, *, stream: bool
 ) -> Awaitable[UpstreamReply]:
-    """Ask an offer's provider; raises UpstreamError. Whoever gets the reply releases it."""
+    """Ask an offer's provider; raises UpstreamError, also at once.
+
+    Whoever gets the reply releases it.
+    """
     offer = attempt.offer
     provider = registry.providers[offer.provider]
     limit = call.output_limit(provider)
     attempt.limit = call.answer_limit(limit)
-    body = call.request.upstream_body(offer, provider, max_tokens=limit)
-    return provider.upstream.send(call.request.operation, body, stream=stream)
+    asked = call.request.at(provider)
+    body = asked.upstream_body(offer, provider, max_tokens=limit)
+    return provider.upstream.send(asked.operation, body, stream=stream)
 
 
 class WholeAttempt:
@@ -78,9 +82,8 @@ async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Whol
 async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> WholeAttempt:
     offer = attempt.offer
     reply: UpstreamReply | None = None
-    asking = open_upstream(registry, call, attempt, stream=False)
     try:
-        reply = await asking
+        reply = await open_upstream(registry, call, attempt, stream=False)
         raw = await reply.whole()
         reply.release()
     except UpstreamError as error:
@@ -98,7 +101,8 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
-        return WholeAttempt(attempt, call.request.judge(raw, offer, call.id, attempt.charged))
+        asked = call.request.at(registry.providers[offer.provider])
+        return WholeAttempt(attempt, asked.judge(raw, offer, call.id, attempt.charged))
     except UpstreamFailure:
         raise
     except Exception:
@@ -112,13 +116,8 @@ class StreamAttempt:
     def __init__(self, registry: Registry, call: Call, attempt: Attempt) -> None:
         """Nothing is sent yet."""
         self._registry, self._call, self.attempt = registry, call, attempt
-        self.scanner = StreamScanner(
-            keep_usage=call.request.include_usage,
-            call_id=call.id,
-            model=attempt.offer.id,
-            full_name=attempt.offer.public_id,
-            charge=self._charge,
-        )
+        asked = call.request.at(registry.providers[attempt.offer.provider])
+        self.scanner = asked.scanner(attempt.offer, call.id, self._charge)
         self.reply: UpstreamReply | None = None
         self._asking: asyncio.Task[Any] | None = None
         """Whoever waits for the provider's head; None before and after."""
@@ -154,8 +153,8 @@ class StreamAttempt:
 
     async def _begin(self) -> None:
         provider, scanner = self.attempt.offer.provider, self.scanner
-        asking = open_upstream(self._registry, self._call, self.attempt, stream=True)
         try:
+            asking = open_upstream(self._registry, self._call, self.attempt, stream=True)
             reply = await self._open(asking)
             while not (scanner.started or scanner.done):
                 piece = await reply.piece()
@@ -278,6 +277,11 @@ class StreamAttempt:
             reasoning = usage.output_tokens - self.scanner.answer_tokens
             usage = usage._replace(reasoning_tokens=max(reasoning, 0))
         return usage
+
+    def paid(self) -> tuple[Usage, int]:
+        """What is charged for the stream as far as it came, and how much, nano-USD."""
+        usage = self.attempt.charged(self.usage())
+        return usage, self.attempt.offer.price.cost(usage).nano_usd
 
     def _charge(self, report: Usage) -> tuple[Usage, int]:
         """What is charged for a report, and how much, nano-USD."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from command_api.quotas.refusals import owing
 from domain.pricing.money import ENTRY_NANO_USD_MAX, format_usd
 from domain.pricing.usage import Usage
 from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from domain.ledger.holds import CallBound
     from edge.caller import Caller
     from providers.inference.registry.offers import Model, Provider
-
 
 END_TOKENS = 4
 """What ends an answer counts as one of its tokens at some providers (measured: Hyperbolic)."""
@@ -296,7 +296,9 @@ def call_too_large(call: Call) -> ApiError:
 
 
 def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError:
-    """A 402 that says what was needed, what is there, and what could be afforded (nano-USD)."""
+    """A 402 that says what was needed, what is there or owed, and what could be afforded."""
+    if available < 0:
+        return owing(needed=needed, owed=-available)
     most = call.model.price.affordable_output_tokens
     affordable = most(input_tokens=call.bound.input_tokens, available_nano_usd=available)
     affordable //= call.request.choices

@@ -35,7 +35,7 @@ from edge.asgi import (
 )
 from edge.errors import ApiError, gateway_stopping, internal_error
 from event_store.ids import new_uuid7_text
-from providers.inference.port import TRACE
+from providers.inference.port import FORWARDED, TRACE
 
 if TYPE_CHECKING:
     from command_api.calls.attempts import WholeAttempt
@@ -61,13 +61,12 @@ class InferenceRoute:
         self._scope_name = f"POST {route.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever happens, in OpenAI's envelope."""
-        head = ReplyHeaders()
+        """Answer one request, whatever happens, in the envelope of its API."""
+        head = ReplyHeaders(self._route.envelope.id_headers)
         call: Call | None = None
         caller: Caller | None = None
         try:
-            asked = Headers(scope)
-            TRACE.set(asked.traceparent)
+            asked = self._heard(scope, head)
             caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
                 asked.authorization, self._parts.proxies.origin_of(scope)
             )
@@ -91,7 +90,8 @@ class InferenceRoute:
                 del scope[CALL]  # It was answered as its first one, and is no call.
                 return
             if request.stream:
-                await InferenceStream(self._parts, call, head, receive, send).run()
+                envelope = self._route.envelope
+                await InferenceStream(self._parts, call, head, receive, send, envelope).run()
             else:
                 await self._whole(call, head, send)
             self._keep_name(call)
@@ -99,7 +99,7 @@ class InferenceRoute:
             if call is not None:
                 head.provider = call.model.provider
             await self._tell_limits(caller, head)
-            await send_error(send, error, head.listed())
+            await self._refuse(send, error, head)
         except ClientGoneError:
             return
         except Exception:
@@ -108,10 +108,22 @@ class InferenceRoute:
             if call is not None and call.unresolved:
                 await self._parts.cashier.void(call, "internal_error")
             charged = call is not None and call.charged is not None
-            await send_error(send, internal_error(charged=charged), head.listed())
+            await self._refuse(send, internal_error(charged=charged), head)
         finally:
             if call is not None:
                 ended(call, 0)
+
+    def _heard(self, scope: Scope, head: ReplyHeaders) -> Headers:
+        """What the request's headers say; raises ApiError 400."""
+        asked = Headers(scope)
+        TRACE.set(asked.traceparent)
+        if self._route.take_headers is not None:
+            head.request_id = request_id_of(asked.request_id, new_uuid7_text())
+            self._route.take_headers(scope, asked)
+        return asked
+
+    async def _refuse(self, send: Send, error: ApiError, head: ReplyHeaders) -> None:
+        await send_error(send, error, head.listed(), self._route.envelope, head.request_id)
 
     async def _tell_limits(self, caller: Caller | None, head: ReplyHeaders) -> None:
         """What is answered without being counted says what the limits leave, too."""
@@ -151,9 +163,9 @@ class InferenceRoute:
         head.provider = plan.offers[0].provider
         if not key and parts.responses.enabled and not request.stream:
             control = header_of(scope, b"cache-control")
-            cache_name = await parts.responses.name_of(
-                caller, request.raw, control, route=self._scope_name
-            )
+            # What the caller asks of the provider by headers makes another answer.
+            route = self._scope_name + FORWARDED.get().betas
+            cache_name = await parts.responses.name_of(caller, request.raw, control, route=route)
             if await self._cached(caller, cache_name, head, send):
                 return None
         return Call(

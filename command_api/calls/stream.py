@@ -19,8 +19,9 @@ from command_api.calls.stream_bound import StreamBound
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
-from command_api.replies.sse import DONE, BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
 from edge.asgi import EVENT_STREAM
+from edge.envelopes import OPENAI
 from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.calls.parts import CallParts
     from edge.asgi import Receive, ReplyHeaders, Send
+    from edge.envelopes import Envelope
     from edge.errors import ApiError
 
 logger = logging.getLogger("gatewayz.stream")
@@ -37,13 +39,8 @@ DEADLINE_MARGIN_S = 5.0
 LAST_WORDS_S = 1.0
 
 
-def error_chunk(error: ApiError) -> bytes:
-    """An error inside a stream that has begun."""
-    return b"data: %b\n\n" % error.openai()
-
-
 class InferenceStream:
-    """Runs one stream from the hold to [DONE]."""
+    """Runs one stream from the hold to its end."""
 
     def __init__(
         self,
@@ -52,9 +49,10 @@ class InferenceStream:
         head: ReplyHeaders,
         receive: Receive,
         send: Send,
+        envelope: Envelope = OPENAI,
     ) -> None:
-        """The hold stands already."""
-        self._parts, self._call = parts, call
+        """The hold stands already. `envelope` is what errors come in."""
+        self._parts, self._call, self._envelope = parts, call, envelope
         self._head, self._receive, self._send = head, receive, send
         self._trying: list[StreamAttempt] = []
         self._won: StreamAttempt | None = None
@@ -99,7 +97,7 @@ class InferenceStream:
             if self._call.unresolved:
                 self._won.attempt.record(status=OK, error="internal_error")
                 await self._charge("internal_error")
-            await self._end(error_chunk(internal_error(charged=True)) + DONE)
+            await self._end(self._last_events(internal_error(charged=True)))
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
@@ -129,7 +127,11 @@ class InferenceStream:
         with suppress(TimeoutError):
             # A caller who does not read cannot hold up the end of the process.
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._end(error_chunk(gateway_stopping(charged=True)) + DONE)
+                await self._end(self._last_events(gateway_stopping(charged=True)))
+
+    def _last_events(self, error: ApiError) -> bytes:
+        """How a stream ends that has begun and cannot go on."""
+        return self._envelope.last_events(error, self._head.request_id)
 
     async def _attempt(self, attempt: Attempt) -> StreamAttempt:
         made = StreamAttempt(self._parts.registry, self._call, attempt)
@@ -208,9 +210,10 @@ class InferenceStream:
         )
 
     async def _finish(self, out: bytes) -> None:
-        """A clean end: charge, then send the last bytes and [DONE] together."""
+        """A clean end: charge, then send the last bytes and the stream's end together."""
+        assert self._won is not None, "only a stream with output ends cleanly"
         self._record(None)
-        await self._close(out + DONE, "completed")
+        await self._close(out + self._won.scanner.ending(self._won.paid), "completed")
 
     def _record(self, error: str | None, *, status: int | None = OK) -> None:
         assert self._won is not None
@@ -227,7 +230,8 @@ class InferenceStream:
         """A failure after output: an error chunk and the charge."""
         self._record(failure.code, status=failure.status)
         tell_failure(self._call, self._call.model, failure)
-        await self._close(passed + error_chunk(failure.error_in_stream) + DONE, failure.code)
+        last = self._last_events(failure.error_in_stream)
+        await self._close(passed + last, failure.code)
 
     async def _cut(self, out: bytes) -> None:
         """The provider made more than it was told to: end here, charge what was asked for."""
@@ -237,7 +241,8 @@ class InferenceStream:
         assert self._won is not None, "only a stream with output is cut"
         self._record("maximum_ignored")
         self._won.interrupt()
-        await self._close(out + self._won.scanner.length_chunk() + DONE, "maximum_ignored")
+        last = self._won.scanner.cut_short(self._won.paid)
+        await self._close(out + last, "maximum_ignored")
 
     async def _uncovered(self, out: bytes = b"") -> None:
         """Credits or a quota have no room for more output: end here, charge what was made."""
@@ -245,7 +250,7 @@ class InferenceStream:
         error = stream_uncovered(by_quota=self._call.out_of_quota)
         self._record(error.code)
         self._won.interrupt()
-        await self._close(out + error_chunk(error) + DONE, error.code)
+        await self._close(out + self._last_events(error), error.code)
 
     async def _hung_up(self) -> None:
         """The client is gone: charge what was made, void if there was nothing (rule 5)."""
@@ -265,10 +270,7 @@ class InferenceStream:
             {
                 "type": "http.response.start",
                 "status": OK,
-                "headers": [
-                    (b"content-type", EVENT_STREAM),
-                    *self._head.listed(),
-                ],
+                "headers": [(b"content-type", EVENT_STREAM), *self._head.listed()],
             }
         )
 

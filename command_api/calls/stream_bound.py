@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from command_api.calls.call import OUTPUT_TOKENS_UNKNOWN
-from command_api.replies.own_count import answer_tokens, lines_within
 
 if TYPE_CHECKING:
     from command_api.calls.attempts import StreamAttempt
@@ -69,8 +68,7 @@ class StreamBound:
 
     def within(self, out: bytes) -> bytes:
         """Of the piece that passed the bound, what may still reach the caller."""
-        before = self._won.scanner.answer_tokens - answer_tokens(out)
-        return lines_within(out, self._answer_max - before)
+        return self._won.scanner.within(out, self._answer_max)
 
     async def covered(self) -> bool:
         """Whether the hold still covers what comes; extends it when the bound is near."""

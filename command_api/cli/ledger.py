@@ -128,6 +128,8 @@ def _print_balance(account: Account, at: str, *, as_json: bool) -> None:
         "held_nano_usd": account.held,
         "settled_nano_usd": account.settled,
         "breakage_nano_usd": account.breakage,
+        "debited_nano_usd": account.debited,
+        "owed_nano_usd": account.owed,
         "house_loss_nano_usd": account.house_loss,
     }
     if as_json:

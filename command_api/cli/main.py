@@ -24,7 +24,7 @@ from command_api.cli import (
     users,
 )
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.money import payments
+from command_api.cli.money import debits, payments
 from command_api.cli.people import audit, keys, organisations, roles, second_factors
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ app.command("up")(server.up)
 app.command("serve")(server.serve)
 app.command()(server.migrate)
 app.command()(users.grant)
+app.command()(debits.debit)
+app.command()(debits.transfer)
 
 
 def main() -> None:

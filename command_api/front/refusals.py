@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from command_api.front.limits import HEADERS_MAX, PIPELINED_MAX, URL_BYTES_MAX
+from edge.envelopes import ANTHROPIC, envelope_of
 from edge.errors import ApiError, unavailable
+from event_store.ids import new_uuid7_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edge.asgi import Header
-
-OPENAI = b"/v1/"
-"""Paths below it have OpenAI's errors."""
 
 
 def malformed() -> ApiError:
@@ -69,13 +68,17 @@ def too_many_bodies() -> ApiError:
 
 def refusal(error: ApiError, url: bytes, headers: Iterable[Header]) -> bytes:
     """The last response of a connection, in the envelope of the path that was asked for."""
-    body = error.openai() if url.startswith(OPENAI) else error.plain()
+    envelope = envelope_of(url.partition(b"?")[0].decode("latin-1"))
+    request_id = new_uuid7_text()
+    status, body = envelope.status(error), envelope.body(error, request_id)
     more = {
         **error.headers,
         "content-type": "application/json",
         "content-length": str(len(body)),
         "connection": "close",
     }
+    if envelope is ANTHROPIC:
+        more["request-id"] = request_id
     lines = [b"%b: %b\r\n" % each for each in headers]
     lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in more.items()]
-    return b"%b%b\r\n%b" % (STATUS_LINE[error.status], b"".join(lines), body)
+    return b"%b%b\r\n%b" % (STATUS_LINE[status], b"".join(lines), body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from event_store.append.entries import AppendCode, Entry, EntryKind
 from event_store.ids import new_envelope, new_uuid7, to_iso
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from event_store.postgres.database import Database
 
 APPEND_TIMEOUT_S = 10.0
@@ -91,6 +94,22 @@ async def append_grant(committer: Committer, grant: Grant, *, actor: str) -> tup
     return str(lot_id), answer.code == AppendCode.OK
 
 
+@asynccontextmanager
+async def running_committer(database: Database) -> AsyncIterator[Committer]:
+    """An append of a command's own, that places no holds; raises EventStoreError."""
+    committer = Committer(
+        database.application,
+        owner_id=new_uuid7(),
+        hold_ttl_s=1,
+        append_timeout_s=APPEND_TIMEOUT_S,
+    )
+    await committer.start()
+    try:
+        yield committer
+    finally:
+        await committer.stop()
+
+
 class Grants:
     """The commands; one for each run of the command line."""
 
@@ -106,17 +125,8 @@ class Grants:
         EventStoreError when the ledger cannot be reached or refuses the entry.
         """
         check_grant(grant.amount)  # Before anything is connected.
-        committer = Committer(
-            self._database.application,
-            owner_id=new_uuid7(),
-            hold_ttl_s=1,
-            append_timeout_s=APPEND_TIMEOUT_S,
-        )
-        await committer.start()
-        try:
+        async with running_committer(self._database) as committer:
             return await append_grant(committer, grant, actor=self._actor)
-        finally:
-            await committer.stop()
 
     async def give_trial(self, account_id: UUID) -> tuple[str, bool]:
         """The trial (money rule 10); a second time changes nothing."""

@@ -8,13 +8,12 @@ and `stream_options` are ever replaced.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from command_api.operations.extras import (
     cache_extras,
-    priced_extras,
     unpriced_extra,
     unpriced_operation,
 )
@@ -27,18 +26,13 @@ from command_api.operations.prompts import (
     size_of,
 )
 from command_api.operations.request import Answer, CommonBody
+from command_api.operations.tokens import TokenRequest
 from command_api.replies.completions import read_completion
 from command_api.replies.own_count import count_reply
+from command_api.replies.sse import StreamScanner
 from command_api.replies.told import tell
-from command_api.routing.wishes import Routing, members_for, read_routing
-from domain.ledger.holds import (
-    BYTES_PER_TOKEN_BOUND,
-    CallBound,
-    PromptSize,
-    output_bound,
-)
-from domain.pricing.plausible import UsageMaxima, believed
-from domain.pricing.usage import Usage, estimated_usage
+from command_api.routing.wishes import Routing, WithBody, members_for, read_routing
+from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, PromptSize
 from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Operation
@@ -46,13 +40,21 @@ from providers.inference.port import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.settings.calls import HoldSettings, RequestSettings
+    from command_api.settings.calls import RequestSettings
+    from domain.pricing.usage import Usage
     from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
 TOKENS_MAX = 10_000_000
 EMBEDDING = "embedding"
 """What a model gives that answers with vectors."""
+
+
+class Asked(WithBody, Protocol):
+    """What of a request decides about the body that its provider gets."""
+
+    stream: bool
+    include_usage: bool
 
 
 class StreamOptions(msgspec.Struct):
@@ -107,7 +109,7 @@ KNOWN = frozenset(
         *("audio", "logit_bias", "logprobs", "metadata", "prompt_cache_key", "safety_identifier"),
         *("store", "thinking", "top_logprobs", "verbosity"),
     }
-) - {"plugins"}
+) - {"plugins", "mcp_servers"}
 """Members of a body that are counted as prompt elsewhere, or are none whatever they hold."""
 
 
@@ -119,15 +121,12 @@ def _decode(raw: bytes) -> ChatBody:
         return _decode_lenient(raw)
 
 
-class ChatRequest:
+class ChatRequest(TokenRequest):
     """A checked request."""
 
     operation = Operation.CHAT
 
-    __slots__ = (
-        *("body", "choices", "include_usage", "max_tokens", "model", "raw", "routing"),
-        *("_extras", "_input_tokens", "_predicted", "_size", "_usage_tokens_max", "stream"),
-    )
+    __slots__ = ("body",)
 
     def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
@@ -163,44 +162,22 @@ class ChatRequest:
         asked = decode_any(self.body.modalities)
         return isinstance(asked, list) and all(each in ("text", "audio") for each in asked)
 
-    def bound(self, model: Model, holds: HoldSettings) -> CallBound:
-        """The most that this call can use at an offer (money rule 2)."""
-        output = output_bound(
-            requested=self.max_tokens,
-            choices=self.choices,
-            default_tokens=holds.default_output_tokens,
-            model_max_tokens=model.max_output_tokens,
-        )
-        return CallBound(
-            input_tokens=self._size.tokens_bound(model.context_length),
-            output_tokens=output.tokens + self._predicted * self.choices,
-            extendable=output.extendable and self.stream,
-            input_images=self._size.images,
-            extras=priced_extras(self._extras, model) if self._extras else (),
-        )
+    def at(self, provider: Provider) -> ChatRequest:
+        """Every provider is asked in OpenAI's form."""
+        del provider
+        return self
 
-    def estimated(self, output_tokens: int) -> Usage:
-        """Our own count of the call, when the provider gave none (money rule 6)."""
-        return estimated_usage(
-            input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
+    def scanner(
+        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
+    ) -> StreamScanner:
+        """What reads an offer's stream."""
+        return StreamScanner(
+            keep_usage=self.include_usage,
+            call_id=call_id,
+            model=offer.id,
+            full_name=offer.public_id,
+            charge=charge,
         )
-
-    def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
-        """The provider's report where it can be, else our own count (money rule 6).
-
-        No report tells the images of the prompt: they are ours to count.
-        """
-        maxima = UsageMaxima.of(
-            context_length=offer.context_length,
-            max_output_tokens=offer.max_output_tokens,
-            requested=None if self.max_tokens is None else self.max_tokens + self._predicted,
-            unknown_tokens=self._usage_tokens_max,
-            choices=self.choices,
-        )
-        usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
-        if self._extras:
-            usage = usage._replace(extras=priced_extras(self._extras, offer))
-        return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def judge(
         self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
@@ -217,7 +194,8 @@ class ChatRequest:
         body = self.body
         size = size_of(body.messages)
         schemas = raw_size(body.tools, body.functions, body.response_format)
-        plain = type(body) is PlainBody and body.plugins is RAW_NULL
+        told = body.plugins is not RAW_NULL or body.mcp_servers is not RAW_NULL
+        plain = type(body) is PlainBody and not told
         others = 0 if plain else other_bytes(self.raw, KNOWN)
         if not (schemas or others):
             return size
@@ -225,12 +203,10 @@ class ChatRequest:
             text_bytes=size.text_bytes + schemas, other_bytes=size.other_bytes + others
         )
 
-    def estimated_input_tokens(self) -> int:
-        """Our own count of the prompt, for when the provider gives none (money rule 6)."""
-        if self._input_tokens is None:
-            tokens = -(-raw_size(self.body.tools, self.body.functions) // 4)
-            self._input_tokens = tokens + estimated_tokens(self.body.messages, self._size)
-        return self._input_tokens
+    def counted_input_tokens(self) -> int:
+        """The messages, and what tools there are."""
+        tokens = -(-raw_size(self.body.tools, self.body.functions) // 4)
+        return tokens + estimated_tokens(self.body.messages, self._size)
 
     def let_go(self) -> None:
         """Keep nothing of the body's bytes; its sizes are known."""
@@ -241,16 +217,27 @@ class ChatRequest:
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
     ) -> bytes:
         """The body for the provider: its own model id, and usage asked for in streams."""
-        members = members_for(self, model, provider)
-        if self.stream and not self.include_usage:
-            raw = members.get("stream_options", RAW_NULL)
-            options: dict[str, Any] = dict(decode_any(raw) or {})
-            options["include_usage"] = True
-            members["stream_options"] = msgspec.Raw(_encode(options))
-        if max_tokens is not None:
-            name = "max_completion_tokens" if _REASONING.match(model.id) else "max_tokens"
-            members[name] = msgspec.Raw(b"%d" % max_tokens)
-        return _encode(members)
+        return chat_body(self, model, provider, max_tokens=max_tokens)
+
+
+def chat_body(
+    request: Asked, model: Model, provider: Provider, *, max_tokens: int | None = None
+) -> bytes:
+    """A Chat Completions body as a provider gets it, with a maximum where we set one."""
+    members = members_for(request, model, provider)
+    if request.stream and not request.include_usage:
+        raw = members.get("stream_options", RAW_NULL)
+        options: dict[str, Any] = dict(decode_any(raw) or {})
+        options["include_usage"] = True
+        members["stream_options"] = msgspec.Raw(_encode(options))
+    if max_tokens is not None:
+        members[maximum_name(model)] = msgspec.Raw(b"%d" % max_tokens)
+    return _encode(members)
+
+
+def maximum_name(model: Model) -> str:
+    """What a model's maximum of output is called."""
+    return "max_completion_tokens" if _REASONING.match(model.id) else "max_tokens"
 
 
 def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:

@@ -154,13 +154,18 @@ def other_bytes(raw: bytes, known: frozenset[str]) -> int:
 
     `known` are the members of a body that are counted elsewhere, or are no prompt.
     """
-    size = _members_size(decode_members(raw), known)
+    size = unknown_bytes(raw, known)
     for message in _decode_messages(raw).messages:
         size += _members_size(message, _MESSAGE_MEMBERS)
         content = message.get("content", RAW_NULL)
         if bytes(content).startswith(b"["):
             size += sum(_part_size(each) for each in _decode_parts(content))
     return size
+
+
+def unknown_bytes(raw: bytes, known: frozenset[str]) -> int:
+    """The same of a body's members alone."""
+    return _members_size(decode_members(raw), known)
 
 
 def _part_size(part: msgspec.Raw) -> int:

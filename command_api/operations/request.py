@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -20,6 +20,7 @@ from edge.body import RAW_NULL, decode_any, utf8_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.replies.scanning import Scanner
     from command_api.settings.calls import HoldSettings, RequestSettings
     from domain.ledger.holds import CallBound
     from domain.pricing.extras import Extra
@@ -40,10 +41,39 @@ class Answer(NamedTuple):
     usage: Usage
 
 
+class AskedInForm(Protocol):
+    """A request in one form: what is sent, and what the answers mean."""
+
+    operation: Operation
+
+    def upstream_body(
+        self, model: Model, provider: Provider, *, max_tokens: int | None = None
+    ) -> bytes:
+        """The body for the provider; raises UnsupportedError for what has no counterpart there."""
+        ...
+
+    def judge(
+        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage], /
+    ) -> Answer:
+        """Judge the body of a 200; raises UpstreamFailure when it is no answer.
+
+        `charged` says what of a usage the caller pays, as his reply tells him.
+        """
+        ...
+
+    def scanner(
+        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]], /
+    ) -> Scanner:
+        """What reads an offer's stream.
+
+        `charge` says what is charged for a report of usage, and how much in nano-USD.
+        """
+        ...
+
+
 class InferenceRequest(Protocol):
     """A checked body, as far as the pipeline needs to know it."""
 
-    operation: Operation
     raw: bytes
     model: str
     routing: Routing | None
@@ -51,6 +81,10 @@ class InferenceRequest(Protocol):
     include_usage: bool
     choices: int
     max_tokens: int | None
+
+    def at(self, provider: Provider, /) -> AskedInForm:
+        """The request in the form in which a provider is asked."""
+        ...
 
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""
@@ -71,23 +105,8 @@ class InferenceRequest(Protocol):
         """
         ...
 
-    def upstream_body(
-        self, model: Model, provider: Provider, *, max_tokens: int | None = None
-    ) -> bytes:
-        """The body for the provider."""
-        ...
-
     def let_go(self) -> None:
         """Keep nothing of the body's bytes: there will be no other `upstream_body`."""
-        ...
-
-    def judge(
-        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage], /
-    ) -> Answer:
-        """Judge the body of a 200; raises UpstreamFailure when it is no answer.
-
-        `charged` says what of a usage the caller pays, as his reply tells him.
-        """
         ...
 
 
@@ -101,6 +120,8 @@ class CommonBody(RoutingMembers, kw_only=True):
     enable_search: msgspec.Raw = RAW_NULL
     plugins: msgspec.Raw = RAW_NULL
     modalities: msgspec.Raw = RAW_NULL
+    inference_geo: msgspec.Raw = RAW_NULL
+    mcp_servers: msgspec.Raw = RAW_NULL
 
     def extras(self, tools: msgspec.Raw = RAW_NULL) -> tuple[Extra, ...]:
         """What of it costs extra; nearly always nothing."""
@@ -180,6 +201,17 @@ class MediaRequest(ABC):
     @abstractmethod
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""
+
+    def at(self, provider: Provider) -> Self:
+        """Every provider is asked in OpenAI's form."""
+        del provider
+        return self
+
+    def scanner(
+        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
+    ) -> Scanner:
+        """There is none: media have no streams."""
+        raise NotImplementedError
 
     def extras_at(self, offer: Model) -> tuple[Extra, ...]:
         """What of the call costs extra at an offer."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
 from command_api.operations.images import parse_images
+from command_api.operations.messages import forward, parse_messages
 from domain.identity.permissions import Permission
+from edge.envelopes import ANTHROPIC, OPENAI, Envelope
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
@@ -15,20 +17,35 @@ if TYPE_CHECKING:
 
     from command_api.operations.request import InferenceRequest
     from command_api.settings.calls import RequestSettings
+    from edge.asgi import Headers, Scope
 
 
 class Route(NamedTuple):
-    """One operation's route."""
+    """One operation's route.
+
+    `take_headers` is what it takes from a request's headers beside what all routes do; raises
+    ApiError 400.
+    """
 
     path: str
     operation: Operation
     parse: Callable[[bytes, RequestSettings], InferenceRequest]
     needs: Permission
+    envelope: Envelope = OPENAI
+    take_headers: Callable[[Scope, Headers], None] | None = None
 
 
 ROUTES = (
     Route("/v1/chat/completions", Operation.CHAT, parse_chat, Permission.WRITE_CHAT),
     Route("/v1/embeddings", Operation.EMBEDDINGS, parse_embeddings, Permission.WRITE_EMBEDDINGS),
     Route("/v1/images/generations", Operation.IMAGES, parse_images, Permission.WRITE_IMAGES),
+    Route(
+        "/v1/messages",
+        Operation.MESSAGES,
+        parse_messages,
+        Permission.WRITE_CHAT,
+        ANTHROPIC,
+        forward,
+    ),
 )
 """The inference routes, in front of the framework's router (ADR 0007)."""

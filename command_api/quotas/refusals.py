@@ -168,3 +168,20 @@ def _amount(quota: QuotaNow, amount: int) -> str:
     if quota.unit == Unit.NANO_USD:
         return f"{format_usd(amount)} USD"
     return f"{amount} {quota.unit}"
+
+
+def owing(*, needed: int, owed: int) -> ApiError:
+    """A 402 that says what the account owes: nothing is spent before that is paid (nano-USD)."""
+    message = (
+        f"This account owes {format_usd(owed)} USD, for credits that were refunded or charged "
+        "when they were not there. Add credits: they pay that first."
+    )
+    extra = {
+        "needed_nano_usd": needed,
+        "needed_usd": format_usd(needed),
+        "available_nano_usd": 0,
+        "available_usd": format_usd(0),
+        "owed_nano_usd": owed,
+        "owed_usd": format_usd(owed),
+    }
+    return ApiError(402, "insufficient_credits", message, kind=INSUFFICIENT_QUOTA, extra=extra)

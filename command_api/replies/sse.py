@@ -15,7 +15,8 @@ import msgspec
 
 from command_api.replies.likeness import Likeness
 from command_api.replies.mending import mend_chunk
-from command_api.replies.own_count import OutputCount, has_output
+from command_api.replies.own_count import OutputCount, has_output, lines_within
+from command_api.replies.own_count import answer_tokens as tokens_of_answer
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.told import FullName, tell
 from command_api.replies.usage_report import parse_usage
@@ -24,6 +25,7 @@ from providers.inference.adapters.lines import LineTooLongError, WholeLines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.replies.scanning import Paid
     from domain.pricing.usage import Usage
 
 PENDING_BYTES_MAX = 1024 * 1024
@@ -129,12 +131,23 @@ class StreamScanner:
         self._pending, self._pending_bytes = [], 0
         return pending
 
-    def length_chunk(self) -> bytes:
-        """The chunk with which a stream ends that has reached its maximum."""
+    def within(self, out: bytes, answer_tokens: int) -> bytes:
+        """Of the last output, what lies within so many tokens of answer altogether."""
+        before = self.answer_tokens - tokens_of_answer(out)
+        return lines_within(out, answer_tokens - before)
+
+    def ending(self, paid: Paid) -> bytes:
+        """The end of a stream that ended by itself."""
+        del paid  # It was told with the report.
+        return DONE
+
+    def cut_short(self, paid: Paid) -> bytes:
+        """The end of a stream that has reached its maximum."""
+        del paid
         choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "length"}
         value = {"id": self.request_id, "choices": [choice]}
         mended = mend_chunk(value, call_id=self._call_id, model=self._full.name or self._model)
-        return b"data: %b\n\n" % _encode(mended)
+        return b"data: %b\n\n" % _encode(mended) + DONE
 
     def count(self) -> int:
         """Our own count of the output so far, in tokens (money rule 6)."""

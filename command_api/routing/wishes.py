@@ -95,22 +95,31 @@ class Routing(NamedTuple):
         )
 
 
-def members_for(request: Routed, model: Model, provider: Provider) -> dict[str, msgspec.Raw]:
+def members_for(request: WithBody, model: Model, provider: Provider) -> dict[str, msgspec.Raw]:
     """A body's members as the provider gets them: its own model id, nothing of the routing."""
     members = decode_members(request.raw)
     members["model"] = msgspec.Raw(_encode(model.id))
-    dropped = request.routing.dropped(provider, request.model) if request.routing else ()
-    for name in (*dropped, *provider.drops):
+    for name in dropped_members(request, provider):
         members.pop(name, None)
     return members
 
 
-class Routed(Protocol):
-    """What of a request decides about its route."""
+def dropped_members(request: WithBody, provider: Provider) -> tuple[str, ...]:
+    """The members of a body that a provider does not get."""
+    dropped = request.routing.dropped(provider, request.model) if request.routing else ()
+    return (*dropped, *provider.drops)
+
+
+class WithBody(Protocol):
+    """What of a request decides about the members that its provider gets."""
 
     raw: bytes
     model: str
     routing: Routing | None
+
+
+class Routed(WithBody, Protocol):
+    """What of a request decides about its route."""
 
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""

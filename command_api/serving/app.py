@@ -43,9 +43,12 @@ from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
 from command_api.system import cache_routes, health_routes
 from command_api.system.machinery import Machinery
+from command_api.token_counts.route import PATH as COUNT_TOKENS
+from command_api.token_counts.route import CountTokensRoute
 from edge.access import OPEN
-from edge.asgi import header_of, request_id_of, send_error, send_whole
+from edge.asgi import REQUEST_ID, header_of, request_id_of, send_error
 from edge.clients import key_in_url
+from edge.envelopes import envelope_of
 from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
 from edge.replies import json_reply
@@ -141,13 +144,15 @@ class GatewayApp(FastAPI):
         if scope["method"] == "POST" and scope["path"] in self.inference and refusal is None:
             await self.inference[scope["path"]](scope, receive, send)
             return
-        request_id = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7())).encode()
+        scope[REQUEST_ID] = request_id_of(header_of(scope, b"x-request-id"), str(new_uuid7()))
+        request_id = scope[REQUEST_ID].encode()
+        named = [(name, request_id) for name in envelope_of(scope["path"]).id_headers]
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message["headers"]
                 more = more_headers(scope, headers)
-                message["headers"] = [*headers, *more, (b"x-request-id", request_id)]
+                message["headers"] = [*headers, *more, *named]
             await send(message)
 
         serve = self.framework if refusal is None else _refusing(refusal)
@@ -160,10 +165,7 @@ def _refusing(error: ApiError) -> Endpoint:
     """What answers with an error, in the envelope of the path."""
 
     async def refuse(scope: Scope, _: Receive, send: Send) -> None:
-        if scope["path"].startswith("/v1/"):
-            await send_error(send, error, [])
-        else:
-            await send_whole(send, error.status, error.plain(), [])
+        await send_error(send, error, [], envelope_of(scope["path"]), scope[REQUEST_ID])
 
     return refuse
 
@@ -197,6 +199,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         redoc_url=None,
     )
     app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
+    app.inference[COUNT_TOKENS] = CountTokensRoute(gateway.calls)
     app.framework = packer = Gzipped(partial(FastAPI.__call__, app))
     allow_origins(app, settings.server.origins)
     if settings.installation.request_log:

@@ -10,6 +10,8 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
 from command_api.operations.table import ROUTES
+from edge.asgi import REQUEST_ID
+from edge.envelopes import envelope_of
 from edge.errors import SERVER, ApiError, bad_request, ledger_unavailable, unavailable
 from edge.replies import json_bytes
 from projections.engine.freshness import ProjectionLaggingError
@@ -37,7 +39,9 @@ def _http_error(request: Request, error: Exception) -> ApiError:
     asked = f"{request.method} {request.url.path[:PATH_CHARACTERS_MAX]}"
     message = f"{error.detail}: {asked}"
     if status in CODES and _is_openai(request):
-        message = f"{asked} is not served here. Of OpenAI's API there are {SERVED}; /docs has all."
+        message = (
+            f"{asked} is not served here. Of the models' APIs there are {SERVED}; /docs has all."
+        )
     headers = dict(error.headers or {})
     return ApiError(status, CODES.get(status, "http_error"), message, headers=headers)
 
@@ -85,7 +89,7 @@ TOLD: dict[type[Exception], Callable[[Request, Exception], ApiError]] = {
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer in OpenAI's envelope below /v1, in our own elsewhere."""
+    """Answer in the envelope of the path."""
     for kind, told_as in TOLD.items():
 
         async def handle(
@@ -94,7 +98,8 @@ def add_error_handlers(app: FastAPI) -> None:
             told_as: Callable[[Request, Exception], ApiError] = told_as,
         ) -> Response:
             told = told_as(request, error)
-            body = told.openai() if _is_openai(request) else told.plain()
-            return json_bytes(told.status, body, told.headers)
+            envelope = envelope_of(request.url.path)
+            body = envelope.body(told, request.scope.get(REQUEST_ID, ""))
+            return json_bytes(envelope.status(told), body, told.headers)
 
         app.add_exception_handler(kind, handle)

@@ -85,7 +85,7 @@ BEGIN
   is_bound := current_setting('gatewayz.bound', true) = 'on';
   IF is_bound IS NOT TRUE THEN
     SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
-        OR a.next_expiry <= instant
+        OR a.next_expiry <= instant OR a.owed > 0
         OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
       array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
       bool_or(a.bound)
@@ -172,7 +172,7 @@ CREATE OR REPLACE FUNCTION public.ledger_quota_accounts(kinds smallint[], ix int
 AS $function$
 BEGIN
   SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
-      OR a.next_expiry <= instant OR coalesce(head.available, 0) < n.need
+      OR a.next_expiry <= instant OR a.owed > 0 OR coalesce(head.available, 0) < n.need
       -- What can be spent is known at once only where no other lot has quotas of its own.
       OR CASE WHEN a.limited THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
         AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END ORDER BY n.ix),
@@ -485,7 +485,7 @@ DECLARE answer record;
 BEGIN
   FOR i IN 1 .. cardinality(kinds) LOOP
     CONTINUE WHEN NOT chosen[ix[i]];
-    IF amounts[i] NOT BETWEEN 0 AND 1000000000000000 AND kinds[i] <> 6
+    IF amounts[i] NOT BETWEEN 0 AND 1000000000000000 AND kinds[i] NOT IN (6, 7, 8)
       OR aux[i] NOT BETWEEN 0 AND 1000000000000000 OR tokens[i] NOT BETWEEN 0 AND 1000000000000
     THEN
       codes[i] := 11;
@@ -503,6 +503,12 @@ BEGIN
       WHEN 3, 4, 5 THEN
         answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], keys[i], follows[i],
           instant, topics, owner, tokens[i]);
+      WHEN 7 THEN answer := ledger_debit(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 8 THEN answer := ledger_transfer(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 9 THEN answer := ledger_correct(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
       ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
@@ -548,15 +554,17 @@ BEGIN
       IF code IS NOT NULL THEN RETURN; END IF;
     END IF;
   END IF;
-  SELECT available, next_expiry, bound INTO acct FROM credit_account WHERE account_id = account;
+  SELECT available, next_expiry, bound, owed INTO acct FROM credit_account
+  WHERE account_id = account;
   IF NOT FOUND THEN
-    acct.available := 0;
+    acct.available := 0; acct.owed := 0;
     is_new := true;
   ELSIF acct.next_expiry <= instant THEN
     PERFORM ledger_book_expiry(account, instant, topics[7]);
     SELECT available INTO acct.available FROM credit_account WHERE account_id = account;
   END IF;
-  spare := acct.available;
+  -- Who owes has nothing to spend; who owes much makes no call, not even one that costs nothing.
+  spare := CASE WHEN acct.owed > 1000000000 THEN -1 ELSE acct.available END;
   IF acct.bound AND spare >= need THEN
     counted := ledger_quota_count(account, slot, need, tokens, instant);
     cell := counted.cell; told := coalesce(counted.told_, '');
@@ -582,11 +590,12 @@ BEGIN
       code := 13; figure := barred.lacking; RETURN;
     END IF;
   END IF;
-  figure := spare;
+  figure := CASE WHEN acct.owed > 0 THEN -acct.owed ELSE spare END;
+  spare := greatest(spare, 0);
   IF is_new AND (need = 0 OR length(key) > 0) THEN
     INSERT INTO credit_account (account_id) VALUES (account);
   END IF;
-  IF spare < need THEN
+  IF spare < need OR acct.owed > 1000000000 THEN
     code := 1;
     IF length(key) > 0 THEN
       -- Of what was asked only what the key needs: who is refused writes no more than that.
@@ -1156,6 +1165,7 @@ BEGIN
   IF limited THEN
     UPDATE credit_account SET bound = true, limited = true WHERE account_id = account;
   END IF;
+  PERFORM ledger_pay_owed(account, state_, instant, topics);
   code := 0; figure := amount;
 END $function$;
 
@@ -1185,6 +1195,64 @@ AS $function$
     placing substr('89ab', 1 + get_byte(decode(md5(uuid_send(lot) || convert_to(unit, 'UTF8')),
       'hex'), 8) / 16 % 4, 1) from 17)::uuid
 $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_pay_owed(account uuid, state_ bytea, instant timestamp with time zone, topics text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE acct record; parts record; stream_version bigint;
+BEGIN
+  SELECT owed, next_expiry INTO acct FROM credit_account WHERE account_id = account;
+  IF acct.owed IS NULL OR acct.owed = 0 THEN RETURN 0; END IF;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  parts := ledger_take_back(account, acct.owed, NULL, false, instant);
+  IF parts.taken = 0 THEN RETURN 0; END IF;
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  UPDATE credit_account SET version = version + 1, available = available - parts.taken,
+    owed = owed - parts.taken
+  WHERE account_id = account RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[11], convert_to(
+    '{"id":"' || new_event_id(instant) || '","effective_at":"' || iso_instant(instant)
+    || '","actor":"system:receivables","correlation_id":"' || account || '","causation_id":"'
+    || convert_from(substr(state_, 8, 36), 'UTF8') || '","account_id":"' || account
+    || '","amount_nano_usd":' || parts.taken || ',"lots":'
+    || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
+  RETURN parts.taken;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_take_back(account uuid, need bigint, first uuid, movable_only boolean, instant timestamp with time zone, OUT ids uuid[], OUT amounts bigint[], OUT taken bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE lot record; part bigint; looked_at int := 0;
+BEGIN
+  -- Against the burn-down order: what was bought last goes first, and `first` before it.
+  ids := '{}'; amounts := '{}'; taken := 0;
+  FOR lot IN
+    SELECT lot_id, available, kind FROM credit_lot
+    WHERE account_id = account AND available > 0 AND expires_at > instant
+      AND NOT (movable_only AND kind = 'trial')
+    ORDER BY lot_id IS NOT DISTINCT FROM first DESC, priority DESC, expires_at DESC, sequence DESC
+  LOOP
+    EXIT WHEN taken = need OR movable_only AND looked_at = 100;
+    looked_at := looked_at + 1;
+    part := least(lot.available, need - taken);
+    ids := ids || lot.lot_id; amounts := amounts || part; taken := taken + part;
+  END LOOP;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_lots_lose(account uuid, ids uuid[], amounts bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE credit_lot l SET available = l.available - p.amount
+  FROM unnest(ids, amounts) AS p(id, amount) WHERE l.lot_id = p.id;
+  DELETE FROM credit_lot WHERE account_id = account AND available = 0 AND held = 0;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, reply bytea, follows uuid, instant timestamp with time zone, topics text[], owner uuid, tokens bigint, OUT code smallint, OUT figure bigint)
  RETURNS record
@@ -1307,6 +1375,7 @@ BEGIN
     || CASE WHEN broken > 0 THEN ',"forfeited_lots":' || lot_parts(hold.lot_ids, lost) ELSE '' END
     || CASE WHEN beyond > 0 THEN ',"beyond_lots":' || lot_parts(more, more_amounts) ELSE '' END
     || told || '}', 'UTF8'), instant);
+  spendable := spendable - ledger_pay_owed(hold.account_id, state_, instant, topics);
   IF hold.key_hash IS NOT NULL THEN
     UPDATE idempotency_key SET state = (ARRAY['', '', 'settled', 'voided', 'expired'])[kind]
     WHERE key_hash = hold.key_hash;
@@ -1387,6 +1456,244 @@ BEGIN
     || ',"overrun":' || m.overrun || '}', ',' ORDER BY m.ord) || ']' ELSE '' END
   INTO told FROM moved m;
   RETURN told;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_debit(debit uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE fact jsonb; acct record; before record; parts record;
+BEGIN
+  IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  before := ledger_debited_before(debit, account, amount, fact, topics);
+  IF before.code IS NOT NULL THEN code := before.code; figure := before.figure; RETURN; END IF;
+  SELECT owed, next_expiry INTO acct FROM credit_account WHERE account_id = account;
+  IF acct.owed > 1000000000000000000 - amount THEN code := 12; RETURN; END IF;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  INSERT INTO debit_key VALUES (debit);
+  parts := ledger_take_back(account, amount, (fact ->> 'lot_id')::uuid, false, instant);
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  PERFORM ledger_debit_booked(
+    account, amount, parts.taken, parts.ids, parts.amounts, state_, instant, topics);
+  code := 0; figure := parts.taken;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_debited_before(debit uuid, account uuid, amount bigint, fact jsonb, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM debit_key WHERE debit_id = debit) THEN RETURN; END IF;
+  SELECT (e.done ->> 'taken_nano_usd')::bigint, CASE WHEN
+    (e.done ->> 'amount_nano_usd')::bigint = amount AND e.done ->> 'kind' = fact ->> 'kind'
+    AND e.done ->> 'to_account_id' IS NOT DISTINCT FROM fact ->> 'to_account_id' THEN 2 ELSE 5 END
+  INTO figure, code
+  FROM (
+    SELECT convert_from(state, 'UTF8')::jsonb AS done FROM events
+    WHERE originator_id = account AND topic = topics[10]
+  ) e WHERE e.done ->> 'debit_id' = debit::text;
+  code := coalesce(code, 5);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_debit_booked(account uuid, amount bigint, taken bigint, ids uuid[], amounts bigint[], state_ bytea, instant timestamp with time zone, topics text[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE stream_version bigint;
+BEGIN
+  INSERT INTO credit_account (account_id, version, debited, owed) VALUES (account, 1, amount, amount)
+  ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+    available = credit_account.available - taken, debited = credit_account.debited + amount,
+    owed = credit_account.owed + amount - taken
+  RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[10], state_ || convert_to(
+    ',"taken_nano_usd":' || taken || ',"owed_nano_usd":' || amount - taken
+    || ',"lots":' || lot_parts(ids, amounts) || '}', 'UTF8'), instant);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_transfer(debit uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  fact jsonb; target uuid; before record; parts record; lot record; made uuid; at bigint;
+  stream_version bigint;
+BEGIN
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  target := (fact ->> 'to_account_id')::uuid;
+  IF amount NOT BETWEEN 1 AND 10000000000000000 OR target = account THEN code := 11; RETURN; END IF;
+  before := ledger_debited_before(debit, account, amount, fact, topics);
+  IF before.code IS NOT NULL THEN code := before.code; figure := before.figure; RETURN; END IF;
+  SELECT greatest(1000000000000000000 - granted, 0) INTO figure
+  FROM credit_account WHERE account_id = target;
+  IF amount > figure THEN code := 12; RETURN; END IF;
+  IF (SELECT next_expiry <= instant FROM credit_account WHERE account_id = account) THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  parts := ledger_take_back(account, amount, NULL, true, instant);
+  IF parts.taken < amount THEN code := 1; figure := parts.taken; RETURN; END IF;
+  INSERT INTO debit_key VALUES (debit);
+  PERFORM ledger_debit_booked(
+    account, amount, amount, parts.ids, parts.amounts, state_, instant, topics);
+  FOR lot IN
+    SELECT l.lot_id, l.kind, l.priority, l.expires_at, p.amount
+    FROM unnest(parts.ids, parts.amounts) WITH ORDINALITY AS p(id, amount, ord)
+    JOIN credit_lot l ON l.lot_id = p.id ORDER BY p.ord
+  LOOP
+    made := lot_quota_id(debit, lot.lot_id::text);
+    INSERT INTO grant_key VALUES (made);
+    INSERT INTO credit_account (account_id, version, granted, available, next_expiry)
+    VALUES (target, 1, lot.amount, lot.amount, lot.expires_at)
+    ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+      granted = credit_account.granted + lot.amount,
+      available = credit_account.available + lot.amount,
+      next_expiry = least(credit_account.next_expiry, lot.expires_at)
+    RETURNING version INTO stream_version;
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    VALUES (target, stream_version, topics[6], convert_to(
+      '{"id":"' || new_event_id(instant) || '","effective_at":' || (fact -> 'effective_at')::text
+      || ',"actor":' || (fact -> 'actor')::text || ',"correlation_id":'
+      || (fact -> 'correlation_id')::text || ',"causation_id":' || (fact -> 'id')::text
+      || ',"account_id":"' || target || '","lot_id":"' || made || '","kind":"' || lot.kind
+      || '","priority":' || lot.priority || ',"amount_nano_usd":' || lot.amount
+      || ',"expires_at":' || CASE WHEN lot.expires_at = 'infinity' THEN 'null'
+        ELSE '"' || iso_instant(lot.expires_at) || '"' END
+      || ',"reason":' || coalesce((fact -> 'reason')::text, '""') || ',"transfer_id":"' || debit
+      || '","from_account_id":"' || account || '"}', 'UTF8'), instant)
+    RETURNING notification_id INTO at;
+    INSERT INTO credit_lot VALUES (made, target, lot.kind, lot.priority, lot.expires_at, at,
+      lot.amount, 0, false);
+  END LOOP;
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  PERFORM ledger_pay_owed(target, state_, instant, topics);
+  code := 0; figure := amount;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_correct(call uuid, payer uuid, new_cost bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  fact jsonb; charge record; back bigint; more bigint; part bigint; left_ bigint; parts record;
+  given uuid[] := '{}'; given_amounts bigint[] := '{}'; renewed uuid[] := '{}';
+  renewed_amounts bigint[] := '{}'; new_ bigint := 0; at bigint;
+BEGIN
+  charge := ledger_charge_of(call, topics);
+  IF charge.account IS DISTINCT FROM payer THEN code := 9; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  SELECT CASE WHEN (e.done ->> 'cost_nano_usd')::bigint = new_cost THEN 2 ELSE 5 END INTO code
+  FROM (SELECT convert_from(state, 'UTF8')::jsonb AS done FROM events
+    WHERE originator_id = call AND topic = topics[12]) e
+  WHERE e.done ->> 'price_version' = fact ->> 'price_version';
+  IF code IS NOT NULL THEN RETURN; END IF;
+  IF (SELECT next_expiry <= instant FROM credit_account WHERE account_id = payer) THEN
+    PERFORM ledger_book_expiry(payer, instant, topics[7]);
+  END IF;
+  back := greatest(charge.charged - new_cost, 0);
+  more := greatest(new_cost - greatest(charge.charged, charge.cost), 0);
+  parts := ledger_take_back(payer, more, NULL, false, instant);
+  PERFORM ledger_lots_lose(payer, parts.ids, parts.amounts);
+  left_ := back;
+  FOR i IN 1 .. coalesce(cardinality(charge.ids), 0) LOOP
+    EXIT WHEN left_ = 0;
+    part := least(charge.amounts[i], left_);
+    left_ := left_ - part;
+    IF ledger_lot_again(charge.ids[i], payer, part, instant) THEN
+      given := given || charge.ids[i]; given_amounts := given_amounts || part;
+    ELSE
+      renewed := renewed || charge.ids[i]; renewed_amounts := renewed_amounts || part;
+      new_ := new_ + part;
+    END IF;
+  END LOOP;
+  new_ := new_ + left_;
+  UPDATE credit_account SET available = available + back - parts.taken,
+    settled = settled + more - back, owed = owed + more - parts.taken
+  WHERE account_id = payer;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, charge.version + 1, topics[12], state_ || convert_to(
+    ',"returned_nano_usd":' || back || ',"renewed_nano_usd":' || new_
+    || ',"taken_nano_usd":' || parts.taken || ',"owed_nano_usd":' || more - parts.taken
+    || ',"lots":' || lot_parts(parts.ids, parts.amounts)
+    || ',"returned_lots":' || lot_parts(given, given_amounts)
+    || ',"renewed_lots":' || lot_parts(renewed, renewed_amounts) || '}', 'UTF8'), instant)
+  RETURNING notification_id INTO at;
+  IF new_ > 0 THEN
+    INSERT INTO grant_key VALUES ((fact ->> 'lot_id')::uuid, at);
+    INSERT INTO credit_lot VALUES ((fact ->> 'lot_id')::uuid, payer, 'bonus', 20, 'infinity', at,
+      new_, 0, false);
+  END IF;
+  PERFORM ledger_pay_owed(payer, state_, instant, topics);
+  code := 0; figure := more - back;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_charge_of(call uuid, topics text[], OUT account uuid, OUT charged bigint, OUT cost bigint, OUT version bigint, OUT ids uuid[], OUT amounts bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  -- What stands charged, and which lots paid it, the last first.
+  WITH told AS MATERIALIZED (
+    SELECT e.originator_version AS version, e.topic = topics[3] AS settles,
+      convert_from(e.state, 'UTF8')::jsonb AS fact
+    FROM events e WHERE e.originator_id = call AND e.topic IN (topics[3], topics[12])
+  ), moved AS (
+    SELECT (p.part ->> 'lot_id')::uuid AS lot,
+      (p.part ->> 'amount_nano_usd')::bigint * m.sign AS amount,
+      CASE WHEN m.sign > 0 THEN ARRAY[t.version, m.place, p.ord] END AS place
+    FROM told t
+    CROSS JOIN (VALUES ('lots', 1, 1), ('beyond_lots', 1, 2), ('returned_lots', -1, 0),
+      ('renewed_lots', -1, 0)) AS m(name, sign, place)
+    CROSS JOIN LATERAL jsonb_array_elements(t.fact -> m.name) WITH ORDINALITY AS p(part, ord)
+    WHERE CASE WHEN t.settles THEN m.sign > 0 ELSE m.name <> 'beyond_lots' END
+  ), net AS (
+    SELECT lot, sum(amount)::bigint AS amount, max(place) AS place FROM moved GROUP BY lot
+  )
+  SELECT (SELECT (t.fact ->> 'account_id')::uuid FROM told t WHERE t.settles),
+    (SELECT sum(CASE WHEN t.settles THEN (t.fact ->> 'settled_nano_usd')::bigint
+      ELSE (t.fact ->> 'taken_nano_usd')::bigint + (t.fact ->> 'owed_nano_usd')::bigint
+        - (t.fact ->> 'returned_nano_usd')::bigint END)::bigint FROM told t),
+    (SELECT (t.fact ->> 'cost_nano_usd')::bigint FROM told t ORDER BY t.version DESC LIMIT 1),
+    (SELECT max(e.originator_version) FROM events e WHERE e.originator_id = call),
+    array_agg(n.lot ORDER BY n.place DESC) FILTER (WHERE n.amount > 0),
+    array_agg(n.amount ORDER BY n.place DESC) FILTER (WHERE n.amount > 0)
+  INTO account, charged, cost, version, ids, amounts FROM net n;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_lot_again(lot uuid, account uuid, amount bigint, instant timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE origin record;
+BEGIN
+  -- A lot gets back what a call had of it, if it still counts; one that was empty is found again.
+  UPDATE credit_lot SET available = available + amount WHERE lot_id = lot AND expires_at > instant;
+  IF FOUND THEN RETURN true; END IF;
+  IF EXISTS (SELECT FROM credit_lot WHERE lot_id = lot) THEN RETURN false; END IF;
+  SELECT coalesce(k.corrected_at, g.position) AS position,
+    coalesce(g.fact ->> 'kind', 'bonus') AS kind,
+    coalesce((g.fact ->> 'priority')::smallint, 20::smallint) AS priority,
+    coalesce((g.fact ->> 'expires_at')::timestamptz, 'infinity') AS expires_at,
+    EXISTS (SELECT FROM quota q WHERE q.account_id = account AND q.scope_id = lot) AS bound
+  INTO origin
+  FROM grant_key k LEFT JOIN LATERAL (
+    SELECT e.notification_id AS position, convert_from(e.state, 'UTF8')::jsonb AS fact
+    FROM events e WHERE k.corrected_at IS NULL AND e.originator_id = account
+      AND e.topic LIKE '%.credits_granted.%'
+      AND position('"lot_id":"' || lot || '"' IN convert_from(e.state, 'UTF8')) > 0
+    LIMIT 1
+  ) g ON true
+  WHERE k.lot_id = lot;
+  IF origin.position IS NULL OR origin.expires_at <= instant THEN RETURN false; END IF;
+  INSERT INTO credit_lot VALUES (lot, account, origin.kind, origin.priority, origin.expires_at,
+    origin.position, amount, 0, origin.bound);
+  UPDATE credit_account SET next_expiry = least(next_expiry, origin.expires_at)
+  WHERE account_id = account;
+  RETURN true;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_change_of_events()

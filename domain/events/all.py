@@ -15,6 +15,8 @@ from domain.events.identity import (
     UserRegistered,
 )
 from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExpired,
     HoldExtended,
@@ -24,6 +26,7 @@ from domain.events.ledger import (
     HoldVoided,
     HouseLossBooked,
     LotExpired,
+    ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.money.payments import (
@@ -64,6 +67,8 @@ if TYPE_CHECKING:
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     CreditsGranted,
+    CreditsDebited,
+    ReceivablePaid,
     LotExpired,
     HoldPlaced,
     HoldRefused,
@@ -72,6 +77,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     HoldVoided,
     HoldExpired,
     HouseLossBooked,
+    ChargeCorrected,
     UserRegistered,
     EmailChanged,
     ProfileChanged,

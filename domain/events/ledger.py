@@ -53,7 +53,10 @@ class MoneyEvent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CreditsGranted(MoneyEvent):
-    """Credits were given: a new lot. `expires_at` None means never."""
+    """Credits were given: a new lot. `expires_at` None means never.
+
+    What came from another account by a transfer names both (money rule 16).
+    """
 
     TOPIC = "ledger.credits_granted.v2"
     CATEGORY = "credit_account"
@@ -66,6 +69,46 @@ class CreditsGranted(MoneyEvent):
     reason: str = ""
     payment_id: str | None = None
     limits: dict[str, int] | None = None
+    transfer_id: str | None = None
+    from_account_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditsDebited(MoneyEvent):
+    """Credits were taken back, not for a call (money rule 15).
+
+    `lots` are what was taken, and `owed_nano_usd` what was not there: it is a receivable from now
+    on. `lot_id` is the grant that it concerns, whose rest went first. A transfer names the account
+    that was given the same amount in the same append.
+    """
+
+    TOPIC = "ledger.credits_debited.v1"
+    CATEGORY = "credit_account"
+
+    debit_id: str
+    kind: str
+    amount_nano_usd: int
+    taken_nano_usd: int = 0
+    owed_nano_usd: int = 0
+    lots: list[LotPart] = field(default_factory=list)
+    lot_id: str | None = None
+    payment_id: str | None = None
+    to_account_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivablePaid(MoneyEvent):
+    """What came to an account that owes paid for it before it could be spent (money rule 15).
+
+    `causation_id` is the event that brought it: a grant, a release or a correction.
+    """
+
+    TOPIC = "ledger.receivable_paid.v1"
+    CATEGORY = "credit_account"
+
+    amount_nano_usd: int
+    lots: list[LotPart] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,4 +282,30 @@ class HouseLossBooked(CallEvent):
     model: str = ""
     provider_request_id: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeCorrected(CallEvent):
+    """A settled call costs something else by another price version (money rule 17).
+
+    What was charged too much goes back to the lots that paid (`returned_lots`); what lay on lots
+    that expired since (`renewed_lots`), or on none, goes to a new promotional lot, `lot_id`. What
+    was charged too little is taken from `lots`, and `owed_nano_usd` was not there.
+    """
+
+    TOPIC = "ledger.charge_corrected.v1"
+
+    price_version: str
+    cost_nano_usd: int
+    lot_id: str
+    returned_nano_usd: int = 0
+    renewed_nano_usd: int = 0
+    taken_nano_usd: int = 0
+    owed_nano_usd: int = 0
+    lots: list[LotPart] = field(default_factory=list)
+    returned_lots: list[LotPart] = field(default_factory=list)
+    renewed_lots: list[LotPart] = field(default_factory=list)
+    provider: str = ""
+    model: str = ""
     reason: str = ""

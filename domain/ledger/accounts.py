@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Account:
-    """One credit account, in nano-USD. granted = available + held + settled + breakage."""
+    """One credit account, in nano-USD.
+
+    granted + owed = available + held + settled + breakage + debited. What it owes was charged or
+    taken back when it was not there.
+    """
 
     account_id: str
     granted: int = 0
@@ -22,6 +26,8 @@ class Account:
     held: int = 0
     settled: int = 0
     breakage: int = 0
+    debited: int = 0
+    owed: int = 0
     house_loss: int = 0
     lots: dict[str, Lot] = field(default_factory=dict)
     lots_available: int = 0
@@ -48,17 +54,17 @@ class Account:
 
     def check(self) -> None:
         """Raise InvalidTransitionError unless the account keeps P1 and its own sums."""
-        whole = self.available + self.held + self.settled + self.breakage
+        whole = self.available + self.held + self.settled + self.breakage + self.debited
         if (
-            self.available < 0
-            or self.held < 0
-            or whole != self.granted
+            min(self.available, self.held, self.settled, self.debited, self.owed) < 0
+            or whole != self.granted + self.owed
             or self.lots_available != self.available
             or self.lots_held != self.held
         ):
             message = (
                 f"account {self.account_id} breaks its sums: granted {self.granted}, available "
                 f"{self.available} (lots {self.lots_available}), held {self.held} (lots "
-                f"{self.lots_held}), settled {self.settled}, breakage {self.breakage}"
+                f"{self.lots_held}), settled {self.settled}, breakage {self.breakage}, debited "
+                f"{self.debited}, owed {self.owed}"
             )
             raise InvalidTransitionError(message)

@@ -14,6 +14,13 @@ GRANT_NANO_USD_MAX = 10**16
 ACCOUNT_GRANTED_NANO_USD_MAX = 10**18
 """All that was ever granted to one account: 1,000,000,000 USD."""
 
+ACCOUNT_OWED_NANO_USD_MAX = 10**18
+"""All that one account may owe; a debit beyond it is refused."""
+OWED_WITHOUT_HOLDS_NANO_USD = 10**9
+"""1 USD: an account that owes more than this places no holds, not even those that cost nothing."""
+TRANSFER_LOTS_MAX = 100
+"""So many lots one transfer takes from: each becomes a lot of the other account."""
+
 
 def check_grant(amount: int) -> None:
     """Raise InvalidAmountError unless so much, in nano-USD, can be one grant."""
@@ -21,6 +28,16 @@ def check_grant(amount: int) -> None:
         message = (
             f"{format_usd(amount)} USD cannot be granted: one grant is more than 0 and at most "
             f"{format_usd(GRANT_NANO_USD_MAX)} USD"
+        )
+        raise InvalidAmountError(message)
+
+
+def check_debit(amount: int) -> None:
+    """Raise InvalidAmountError unless so much, in nano-USD, can be taken back or moved at once."""
+    if not 0 < amount <= GRANT_NANO_USD_MAX:
+        message = (
+            f"{format_usd(amount)} USD cannot be taken: it is more than 0 and at most "
+            f"{format_usd(GRANT_NANO_USD_MAX)} USD at once"
         )
         raise InvalidAmountError(message)
 

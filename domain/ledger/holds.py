@@ -33,6 +33,7 @@ class HoldMove(StrEnum):
     EXPIRE = "expire"
     REFUSE = "refuse"
     BOOK_LATE = "book_late"
+    CORRECT = "correct"
 
 
 TRANSITIONS: dict[tuple[HoldState, HoldMove], HoldState] = {
@@ -51,6 +52,8 @@ TRANSITIONS: dict[tuple[HoldState, HoldMove], HoldState] = {
     (HoldState.SETTLED, HoldMove.BOOK_LATE): HoldState.SETTLED,
     (HoldState.VOIDED, HoldMove.BOOK_LATE): HoldState.VOIDED,
     (HoldState.EXPIRED, HoldMove.BOOK_LATE): HoldState.EXPIRED,
+    # What a settled call costs by another price is booked, and the call stays settled.
+    (HoldState.SETTLED, HoldMove.CORRECT): HoldState.SETTLED,
     # Meanwhile the call may have been tried again: its present hold stays as it is.
     (HoldState.HELD, HoldMove.BOOK_LATE): HoldState.HELD,
     (HoldState.REFUSED, HoldMove.BOOK_LATE): HoldState.REFUSED,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from domain.events.ledger import LotPart
+
 NEVER = "infinity"
 """Expiry of a lot that does not expire; sorts after every ISO 8601 instant."""
 
@@ -23,6 +25,15 @@ class GrantKind(StrEnum):
     BONUS = "bonus"
     PURCHASE = "purchase"
     ADMIN_CREDIT = "admin_credit"
+
+
+class DebitKind(StrEnum):
+    """Why credits were taken back."""
+
+    ADMIN_DEBIT = "admin_debit"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    TRANSFER = "transfer"
 
 
 PRIORITY: dict[GrantKind, int] = {
@@ -77,3 +88,23 @@ def burn_down(
             taken.append((lot, part))
             need -= part
     return taken if need == 0 else None
+
+
+def take_back(lots: Iterable[Lot], amount: int, instant: str, first: str = "") -> list[LotPart]:
+    """Take up to `amount` nano-USD, as far as there is, against the burn-down order (rule 15).
+
+    What was bought last goes first, but before it all that is left of the lot `first`.
+    """
+    taken: list[LotPart] = []
+    order = sorted(lots, key=Lot.burn_order, reverse=True)
+    for lot in sorted(order, key=lambda each: each.lot_id != first):
+        part = min(lot.available, amount) if lot.counts_at(instant) else 0
+        if part > 0:
+            taken.append({"lot_id": lot.lot_id, "amount_nano_usd": part})
+            amount -= part
+    return taken
+
+
+def parts_sum(parts: Iterable[LotPart]) -> int:
+    """The sum of the parts, in nano-USD."""
+    return sum(part["amount_nano_usd"] for part in parts)

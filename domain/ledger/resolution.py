@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from domain.ledger.lots import Lot, burn_down
-from domain.ledger.state import Hold, parts_sum
+from domain.ledger.lots import Lot, burn_down, parts_sum
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from domain.events.ledger import LotPart
     from domain.ledger.accounts import Account
+    from domain.ledger.state import Hold
 
 
 def lot_part(lot: Lot, amount: int) -> LotPart:

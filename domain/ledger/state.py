@@ -2,7 +2,7 @@
 
 This is the replay of `ledger verify`: it applies what the events say, and refuses an event
 that breaks a promise (P1, P2, P4). It does not decide; deciding is the store's append, and
-`domain.ledger.decider.ModelLedger` in tests.
+`domain.ledger.model.ledger.ModelLedger` in tests.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from domain.errors import InvalidTransitionError
 from domain.events.ledger import (
     CallEvent,
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExpired,
     HoldExtended,
@@ -26,11 +28,13 @@ from domain.events.ledger import (
     LotPart,
     MoneyEvent,
     QuotaPart,
+    ReceivablePaid,
 )
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.ledger.accounts import Account
+from domain.ledger.adjustments import correct, take
 from domain.ledger.holds import HoldMove, HoldState, next_state
-from domain.ledger.lots import NEVER, Lot
+from domain.ledger.lots import NEVER, Lot, parts_sum
 from domain.ledger.postings import postings_of
 from domain.quotas.book import QuotaBook
 from domain.quotas.terms import ENTRY_TOKENS_MAX, Claim, tokens_of
@@ -48,6 +52,7 @@ MOVES: dict[type[Event], HoldMove] = {
     HoldVoided: HoldMove.VOID,
     HoldExpired: HoldMove.EXPIRE,
     HouseLossBooked: HoldMove.BOOK_LATE,
+    ChargeCorrected: HoldMove.CORRECT,
 }
 
 
@@ -91,7 +96,7 @@ def closed_by(events: Iterable[Event]) -> Closed:
         loss = 0
         if isinstance(event, HoldResolved | HouseLossBooked):
             loss = event.house_loss_nano_usd
-        if isinstance(event, HouseLossBooked):
+        if isinstance(event, HouseLossBooked | ChargeCorrected):
             loss += found.house_loss
         found = Closed(after, event.originator_version, loss)
     return found
@@ -135,8 +140,10 @@ class LedgerState:
                 self._granted(event, position)
             case LotExpired():
                 self._lot_expired(event)
+            case CreditsDebited() | ReceivablePaid():
+                take(self.account(event.account_id), event)
             case CallEvent():
-                self._call(event)
+                self._call(event, position)
             case _:
                 message = f"no rule folds {event.TOPIC}"
                 raise InvalidTransitionError(message)
@@ -172,7 +179,7 @@ class LedgerState:
         expired = LotPart(lot_id=event.lot_id, amount_nano_usd=event.breakage_nano_usd)
         account.move(expired, available=-1)
 
-    def _call(self, event: CallEvent) -> None:
+    def _call(self, event: CallEvent, position: int) -> None:
         call_id = str(event.originator_id)
         hold = self.open_holds.get(call_id)
         ended = NEW
@@ -204,6 +211,9 @@ class LedgerState:
                 else:
                     loss = ended.house_loss + event.house_loss_nano_usd
                     self.closed[call_id] = Closed(after, event.originator_version, loss)
+            case ChargeCorrected():
+                correct(self.account(event.account_id), event, position)
+                self.closed[call_id] = Closed(after, event.originator_version, ended.house_loss)
             case HoldRefused():
                 self.closed[call_id] = Closed(after, event.originator_version)
                 key_hash, digest = event.key
@@ -300,11 +310,6 @@ class LedgerState:
             account.move(part, available=1)
         for part in event.beyond_lots:
             account.move(part, available=-1)
-
-
-def parts_sum(parts: list[LotPart]) -> int:
-    """The sum of the parts, in nano-USD."""
-    return sum(part["amount_nano_usd"] for part in parts)
 
 
 def with_more(held: list[QuotaPart], more: list[QuotaPart]) -> list[QuotaPart]:

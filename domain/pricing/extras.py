@@ -46,6 +46,10 @@ TABLE: dict[str, _Rule] = {
     "plugins": _Rule("plugins", (None, [])),
     # Tokens of audio and of images have prices of their own (OpenAI, "Pricing"; OpenRouter).
     "modalities": _Rule("modalities", (None, [], ["text"])),
+    # A tenth more for every token (Anthropic, "Data residency").
+    "inference_geo": _Rule("inference_geo", (None, "global")),
+    # The provider calls tools on these servers as often as it likes (Anthropic, "MCP connector").
+    "mcp_servers": _Rule("server_tools", (None, [])),
 }
 """What each member is called in prices, and its values that cost nothing."""
 IMAGES_TABLE: dict[str, _Rule] = {
@@ -69,10 +73,17 @@ PLUGINS = {"web": "web_search"}
 OWN_TOOLS = frozenset({"function", "custom"})
 """Types of tools that the caller runs; the provider runs all others, and bills them
 (Anthropic, "Server tools"; Groq, "Built-in tools"; xAI, "Agent tools")."""
+OWN_TOOLS_OF_DATE = ("bash_20", "computer_20", "memory_20", "text_editor_20")
+"""How types begin of tools that a provider describes and the caller runs; the date of their version
+follows (Anthropic, "Client tools")."""
+LONG_CONTEXT = Extra("anthropic-beta", "context_1m")
+"""Beyond 200,000 tokens of input each costs twice as much, which a price says by a tier; without
+one it cannot be told from any other call (Anthropic, "Long context pricing")."""
+LONG_CONTEXT_BETA = "context-1m-"
 
 EXTRA_NAMES = frozenset(
     {rule.name for rule in TABLE.values()}
-    | {*TABLE, *IMAGES_TABLE, SERVER_TOOLS, "tools", *LONG_CACHE}
+    | {*TABLE, *IMAGES_TABLE, SERVER_TOOLS, "tools", *LONG_CACHE, *LONG_CONTEXT}
 )
 """What a price or an allowance may name: an extra, or the member that asks for it."""
 
@@ -114,7 +125,7 @@ def extras_of(members: Mapping[str, Any], tools: tuple[str, ...] = ()) -> tuple[
         else:
             found[Extra(member, rule.name)] = None
     for kind in tools:
-        if kind not in OWN_TOOLS:
+        if kind not in OWN_TOOLS and not kind.startswith(OWN_TOOLS_OF_DATE):
             searches = kind.removeprefix("openrouter:").startswith("web_search")
             found[Extra("tools", "web_search" if searches else SERVER_TOOLS)] = None
     return tuple(found)

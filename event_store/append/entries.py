@@ -18,7 +18,7 @@ from event_store.ids import new_uuid7, now_iso
 
 
 class EntryKind(IntEnum):
-    """What an entry does; the number indexes TOPICS, from 1."""
+    """What an entry does; up to a grant the number indexes TOPICS, from 1."""
 
     HOLD = 1
     EXTEND = 2
@@ -26,6 +26,9 @@ class EntryKind(IntEnum):
     VOID = 4
     EXPIRE = 5
     GRANT = 6
+    DEBIT = 7
+    TRANSFER = 8
+    CORRECT = 9
 
 
 TOPICS: tuple[str, ...] = (
@@ -38,6 +41,9 @@ TOPICS: tuple[str, ...] = (
     ev.LotExpired.TOPIC,
     ev.HouseLossBooked.TOPIC,
     ev.HoldRefused.TOPIC,
+    ev.CreditsDebited.TOPIC,
+    ev.ReceivablePaid.TOPIC,
+    ev.ChargeCorrected.TOPIC,
 )
 """Event types in the order in which the SQL functions name them by index."""
 
@@ -66,7 +72,8 @@ class AppendAnswer(NamedTuple):
 
     Of a hold what of that could pay for it: not what lies on lots that their own quotas bar. Of a
     settlement that left a house loss it is minus the loss, of a hold that a quota refuses the
-    number of the quota.
+    number of the quota. Of a hold of an account that owes it is minus what it owes; of a debit what
+    was taken, of a transfer that is refused what could be moved, of a correction what it charges.
     """
 
     code: int
@@ -84,7 +91,7 @@ class AppendAnswer(NamedTuple):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One entry. `stream` is the call's (or for a grant the lot's) UUID, `amount` nano-USD.
+    """One entry. `stream` is the UUID of the call, the lot or the debit, `amount` nano-USD.
 
     `aux` is the estimated provider cost of a hold; `key` is an idempotency key's hash followed
     by the digest of the input, 32 bytes each, or empty. `follows` is the id of the event that it

@@ -103,6 +103,8 @@ def _shape(cls: type[Event]) -> type[msgspec.Struct]:
     members: list[Any] = []
     for each in fields(cls):
         bounded = _NAMED.get(each.name) or _bounded(hints[each.name])
+        if type(None) in get_args(hints[each.name]):
+            bounded |= None
         if (cls.TOPIC, each.name) in _SIGNED:
             bounded = _Signed
         if each.default is MISSING and each.default_factory is MISSING:

@@ -1,5 +1,5 @@
 -- Payments as their events have them, and sealed what their payer said of them.
--- depends: 0059_quota_room_of_cells
+-- depends: 0060_adjustments
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

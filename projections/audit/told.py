@@ -20,7 +20,18 @@ from domain.events.identity import (
     ApiKeyRotated,
     UserRegistered,
 )
-from domain.events.ledger import CallEvent, CreditsGranted, LotExpired
+from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
+    CreditsGranted,
+    HoldExtended,
+    HoldRefused,
+    HoldRequested,
+    HoldResolved,
+    HouseLossBooked,
+    LotExpired,
+    ReceivablePaid,
+)
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.money.payments import (
     PaymentChanged,
@@ -96,6 +107,8 @@ class Told:
 
 
 _GRANT = ("amount_nano_usd", "kind", "expires_at", "payment_id", "limits", "lot_id")
+_DEBIT = ("amount_nano_usd", "kind", "owed_nano_usd", "payment_id", "lot_id", "to_account_id")
+_CORRECTION = ("cost_nano_usd", "price_version", "returned_nano_usd", "owed_nano_usd")
 _KEY = ("name", "masked", "environment", "expires_at", "project_id")
 _ORGANISATION = Subject.ORGANISATION
 _PRICE = ("amount_minor", "currency", "credits_nano_usd")
@@ -148,6 +161,12 @@ TOLD: Mapping[type[Event], Told] = {
     CreditsGranted: Told(
         "credits.granted", Subject.ACCOUNT, after=same(*_GRANT), subject_in="account_id"
     ),
+    CreditsDebited: Told(
+        "credits.debited", Subject.ACCOUNT, after=same(*_DEBIT), subject_in="account_id"
+    ),
+    ChargeCorrected: Told(
+        "charge.corrected", Subject.ACCOUNT, after=same(*_CORRECTION), subject_in="account_id"
+    ),
     OrganisationCreated: Told("organisation.created", _ORGANISATION),
     OrganisationRenamed: Told("organisation.renamed", _ORGANISATION),
     OrganisationClosed: Told("organisation.closed", _ORGANISATION),
@@ -185,8 +204,12 @@ TOLD: Mapping[type[Event], Told] = {
 """Event → how it is told."""
 
 NOT_AUDITED: Mapping[type[Event], str] = {
-    CallEvent: "a call's life is told by GET /v1/calls/{id} and the statement",
+    **dict.fromkeys(
+        (HoldRequested, HoldRefused, HoldExtended, HoldResolved, HouseLossBooked),
+        "a call's life is told by GET /v1/calls/{id} and the statement",
+    ),
     LotExpired: "nobody did it; it stands on the statement",
+    ReceivablePaid: "nobody did it; it stands on the statement",
     RateLimitsRefused: "a count by the hour, which GET /admin/rate-limits/alerts shows",
     CatalogEvent: "what providers list and charge is the catalog's",
 }

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 ACCOUNTS = (
-    "SELECT account_id::text, granted, available, held, settled, breakage, bound "
+    "SELECT account_id::text, granted, available, held, settled, breakage, debited, owed, "
+    "bound "
     "FROM credit_account"
 )
 VERSIONS = (
@@ -94,6 +95,7 @@ _STATES = {
     ev.HoldPlaced.TOPIC: HoldState.HELD,
     ev.HoldExtended.TOPIC: HoldState.HELD,
     ev.HoldSettled.TOPIC: HoldState.SETTLED,
+    ev.ChargeCorrected.TOPIC: HoldState.SETTLED,
     ev.HoldVoided.TOPIC: HoldState.VOIDED,
     ev.HoldExpired.TOPIC: HoldState.EXPIRED,
     **dict.fromkeys(ASKED[1:], HoldState.REFUSED),
@@ -110,6 +112,8 @@ def inline_differences(connection: Connection, state: LedgerState) -> Iterator[s
             each.held,
             each.settled,
             each.breakage,
+            each.debited,
+            each.owed,
             each.account_id in bound,
         )
         for each in state.accounts.values()

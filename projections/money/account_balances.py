@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExtended,
     HoldPlaced,
@@ -13,7 +15,9 @@ from domain.events.ledger import (
     HouseLossBooked,
     LotExpired,
     MoneyEvent,
+    ReceivablePaid,
 )
+from domain.ledger.adjustments import RENEWED
 from domain.ledger.lots import GrantKind
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, counts, key, sums
@@ -30,10 +34,13 @@ if TYPE_CHECKING:
 
 ACCOUNT_BALANCE = Table(
     name="account_balance",
-    about="One row an account; nano-USD. granted = available + held + settled + breakage.",
+    about="One row an account; nano-USD. granted + owed = available + held + settled + breakage + "
+    "debited.",
     columns=(
         key("account_id", "uuid"),
-        *sums("granted", "available", "held", "settled", "breakage", "house_loss"),
+        *sums(
+            "granted", "available", "held", "settled", "breakage", "house_loss", "debited", "owed"
+        ),
         *counts("requests"),
         *sums("tokens"),
         Column("position", "bigint", Merge.MAX, about="Last event of the account."),
@@ -66,47 +73,95 @@ class AccountBalances(Projection):
     handles = (MoneyEvent,)
     watches = ("ledger.",)
     awaited = True
-    revision = 2
+    revision = 3
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
-        """Move credits between available, held, settled and breakage."""
+        """Move credits between available, held, settled, breakage and what is owed."""
         event = entry.event
         assert isinstance(event, MoneyEvent)
-        granted = available = held = settled = breakage = loss = requests = tokens = 0
+        moved = _figures(event)
+        changes.merge(ACCOUNT_BALANCE, (event.account_id,), (*moved, entry.position))
         match event:
             case CreditsGranted():
-                granted = available = event.amount_nano_usd
-                values = (
-                    event.account_id,
-                    event.kind,
-                    granted,
-                    available,
-                    event.effective_at,
-                    event.expires_at,
-                )
-                changes.merge(CREDIT_LOT, (event.lot_id,), values)
+                amount = event.amount_nano_usd
+                given = (event.kind, amount, amount, event.effective_at, event.expires_at)
+                changes.merge(CREDIT_LOT, (event.lot_id,), (event.account_id, *given))
             case LotExpired():
-                available, breakage = -event.breakage_nano_usd, event.breakage_nano_usd
-                changes.merge(CREDIT_LOT, (event.lot_id,), _lot(event, available))
-            case HoldPlaced() | HoldExtended():
-                available, held = -event.amount_nano_usd, event.amount_nano_usd
+                lapsed = _lot(event, -event.breakage_nano_usd)
+                changes.merge(CREDIT_LOT, (event.lot_id,), lapsed)
+            case HoldPlaced() | HoldExtended() | CreditsDebited() | ReceivablePaid():
                 _move(changes, event, event.lots, -1)
             case HoldResolved():
-                held, settled = -event.held_nano_usd, event.settled_nano_usd
-                breakage, loss = event.breakage_nano_usd, event.house_loss_nano_usd
-                available = -held - settled - breakage
                 _move(changes, event, event.released_lots, 1)
                 _move(changes, event, event.beyond_lots, -1)
-                if isinstance(event, HoldSettled):
-                    usage = event.usage
-                    requests = 1
-                    tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-            case HouseLossBooked():
-                loss = event.house_loss_nano_usd
+            case ChargeCorrected():
+                _move(changes, event, event.lots, -1)
+                _move(changes, event, event.returned_lots, 1)
+                if event.renewed_nano_usd:
+                    _renew(changes, event)
             case _:
                 pass
-        figures = (granted, available, held, settled, breakage, loss, requests, tokens)
-        changes.merge(ACCOUNT_BALANCE, (event.account_id,), (*figures, entry.position))
+
+
+class Moved(NamedTuple):
+    """What an event adds to an account's figures, in the order of the columns."""
+
+    granted: int = 0
+    available: int = 0
+    held: int = 0
+    settled: int = 0
+    breakage: int = 0
+    house_loss: int = 0
+    debited: int = 0
+    owed: int = 0
+    requests: int = 0
+    tokens: int = 0
+
+
+def _figures(event: MoneyEvent) -> Moved:  # noqa: PLR0911 - each event moves something else.
+    match event:
+        case CreditsGranted():
+            return Moved(granted=event.amount_nano_usd, available=event.amount_nano_usd)
+        case LotExpired():
+            return Moved(available=-event.breakage_nano_usd, breakage=event.breakage_nano_usd)
+        case HoldPlaced() | HoldExtended():
+            return Moved(available=-event.amount_nano_usd, held=event.amount_nano_usd)
+        case CreditsDebited():
+            debited, owed = event.amount_nano_usd, event.owed_nano_usd
+            return Moved(available=-event.taken_nano_usd, debited=debited, owed=owed)
+        case ReceivablePaid():
+            return Moved(available=-event.amount_nano_usd, owed=-event.amount_nano_usd)
+        case ChargeCorrected():
+            back = event.returned_nano_usd - event.taken_nano_usd
+            owed = event.owed_nano_usd
+            return Moved(available=back, settled=owed - back, owed=owed)
+        case HouseLossBooked():
+            return Moved(house_loss=event.house_loss_nano_usd)
+        case HoldResolved():
+            return _resolved(event)
+        case _:
+            return Moved()
+
+
+def _resolved(event: HoldResolved) -> Moved:
+    held, settled, breakage = event.held_nano_usd, event.settled_nano_usd, event.breakage_nano_usd
+    usage = event.usage if isinstance(event, HoldSettled) else {}
+    return Moved(
+        available=held - settled - breakage,
+        held=-held,
+        settled=settled,
+        breakage=breakage,
+        house_loss=event.house_loss_nano_usd,
+        requests=int(isinstance(event, HoldSettled)),
+        tokens=usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
+    )
+
+
+def _renew(changes: Changes, event: ChargeCorrected) -> None:
+    """A new lot holds what a correction gave back of lots that expired."""
+    amount = event.renewed_nano_usd
+    values = (event.account_id, RENEWED, amount, amount, event.effective_at, None)
+    changes.merge(CREDIT_LOT, (event.lot_id,), values)
 
 
 def _lot(event: MoneyEvent, available: int) -> tuple[object, ...]:
@@ -126,6 +181,8 @@ class Balance(NamedTuple):
     held: int
     settled: int
     breakage: int
+    debited: int
+    owed: int
     requests: int
     tokens: int
     position: int
@@ -145,11 +202,11 @@ class Lot(NamedTuple):
 def read_account_balance(select: Select, account_id: UUID) -> Balance:
     """The figures of an account; all nought before its first event."""
     rows = select(
-        "SELECT granted, held, settled, breakage, requests, tokens, position "
+        "SELECT granted, held, settled, breakage, debited, owed, requests, tokens, position "
         f"FROM {ACCOUNT_BALANCE.view} WHERE account_id = %s",
         [account_id],
     )
-    return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0)
+    return Balance(*rows[0]) if rows else Balance(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Spendable(NamedTuple):

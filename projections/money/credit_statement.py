@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from domain.events.ledger import CreditsGranted, HoldResolved, HoldSettled, LotExpired, MoneyEvent
-from domain.ledger.postings import BREAKAGE
+from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
+    CreditsGranted,
+    HoldResolved,
+    LotExpired,
+    MoneyEvent,
+    ReceivablePaid,
+)
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
+from projections.money.statement_lines import BREAKAGE, EXPIRED_UNSPENT, USAGE, told_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +26,9 @@ if TYPE_CHECKING:
     from projections.engine.projection import Fetch, Select
     from projections.engine.tables import Changes
 
-USAGE = "api_usage"
-EXPIRED_UNSPENT = "credits expired unspent"
-
 STATEMENT_LINE = Table(
     name="credit_statement",
-    about="One row for each grant, charge and expiry; nano-USD.",
+    about="One row for each grant, charge, debit, correction and expiry; nano-USD.",
     columns=(
         key("position", "bigint"),
         Column("account_id", "uuid", Merge.ONCE),
@@ -32,7 +37,7 @@ STATEMENT_LINE = Table(
             "transaction_type",
             "text",
             Merge.ONCE,
-            about="A grant's kind, api_usage or breakage.",
+            about="A grant's or debit's kind, api_usage, correction, receivable or breakage.",
         ),
         *amounts("amount", "balance_before", "balance_after", "house_loss"),
         Column("description", "text", Merge.ONCE),
@@ -72,10 +77,13 @@ class CreditStatement(Projection):
     name = "credit_statement"
     about = "The statement of each account, with running balances."
     tables = (STATEMENT_LINE, STATEMENT_BALANCE, STATEMENT_TOTAL)
-    handles = (CreditsGranted, LotExpired, HoldResolved)
+    handles = (
+        *(CreditsGranted, CreditsDebited, ReceivablePaid, LotExpired),
+        *(HoldResolved, ChargeCorrected),
+    )
     watches = ("ledger.",)
     awaited = True
-    revision = 3
+    revision = 4
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> dict[str, int]:
         """The balances under the last lines of the accounts."""
@@ -92,20 +100,11 @@ class CreditStatement(Projection):
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write a line if the posted balance changed, or a call was charged."""
         event = entry.event
-        match event:
-            case CreditsGranted():
-                kind, amount = event.kind, event.amount_nano_usd
-                said = event.reason or f"{kind} credits"
-            case LotExpired():
-                kind, amount, said = BREAKAGE, -event.breakage_nano_usd, EXPIRED_UNSPENT
-            case HoldSettled():
-                kind, said = USAGE, f"{event.provider}/{event.model}"
-                amount = -event.settled_nano_usd - event.breakage_nano_usd
-            case HoldResolved() if event.breakage_nano_usd:
-                kind, amount = BREAKAGE, -event.breakage_nano_usd
-                said = "credits expired during a call"
-            case _:
-                return
+        told = told_of(event)
+        if told is None:
+            return
+        assert isinstance(event, MoneyEvent)
+        kind, amount, said = told
         balances: dict[str, int] = changes.context
         before = balances.get(event.account_id, 0)
         balances[event.account_id] = before + amount
@@ -113,7 +112,7 @@ class CreditStatement(Projection):
         total = changes.row(STATEMENT_TOTAL, (event.account_id, kind))
         total[0] += 1
         total[1] += amount
-        is_call = isinstance(event, HoldResolved)
+        is_call = isinstance(event, HoldResolved | ChargeCorrected)
         line = (
             entry.position,
             event.account_id,
@@ -125,7 +124,7 @@ class CreditStatement(Projection):
             event.house_loss_nano_usd if isinstance(event, HoldResolved) else 0,
             said,
             str(event.originator_id) if is_call else None,
-            event.payment_id if isinstance(event, CreditsGranted) else None,
+            event.payment_id if isinstance(event, CreditsGranted | CreditsDebited) else None,
             entry.booked_at,
             event.effective_at,
         )

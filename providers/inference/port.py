@@ -13,18 +13,37 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 TRACE: ContextVar[bytes] = ContextVar("traceparent", default=b"")
 """The caller's `traceparent` (W3C Trace Context), which goes upstream with the call; or b""."""
 
 
+class Forwarded(NamedTuple):
+    """What a caller's own headers say of Anthropic's API: the version, and betas in their order.
+
+    Checked before, so that they may stand in a head; empty where he says nothing.
+    """
+
+    version: str = ""
+    betas: str = ""
+
+
+FORWARDED: ContextVar[Forwarded] = ContextVar("forwarded", default=Forwarded())  # noqa: B039 - it never changes.
+"""They go to who speaks that API itself, and to nobody else."""
+
+
 class Operation(StrEnum):
-    """What an upstream is asked to do, each in OpenAI's form."""
+    """What an upstream is asked to do: the first three in OpenAI's form, the others in Anthropic's.
+
+    Only a provider that takes Messages as they are is asked for the latter (`takes_messages`).
+    """
 
     CHAT = "chat"
     EMBEDDINGS = "embeddings"
     IMAGES = "images"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
 
 
 class UpstreamError(Exception):
@@ -104,14 +123,14 @@ class UpstreamReply(Protocol):
 
 
 class Upstream(Protocol):
-    """One upstream, spoken to in OpenAI's form whatever it speaks itself."""
+    """One upstream, spoken to in OpenAI's form whatever it speaks itself, or in its own."""
 
     async def send(
         self, operation: Operation, body: bytes, *, stream: bool = False
     ) -> UpstreamReply:
-        """Send a body in OpenAI's form, await status and headers; raises UpstreamError.
+        """Send a body in the operation's form, await status and headers; raises UpstreamError.
 
-        The reply is in OpenAI's form too, but for errors, which come as the provider sent them.
+        The reply is in that form too, but for errors, which come as the provider sent them.
         """
         ...
 

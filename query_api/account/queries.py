@@ -64,6 +64,10 @@ def read_balance(database: Connects, account_id: str, *, wait_s: float) -> dict[
         "settled_usd": format_usd(figures.settled),
         "breakage_nano_usd": breakage,
         "breakage_usd": format_usd(breakage),
+        "debited_nano_usd": figures.debited,
+        "debited_usd": format_usd(figures.debited),
+        "owed_nano_usd": figures.owed,
+        "owed_usd": format_usd(figures.owed),
         "position": figures.position,
         "lots": [
             {

@@ -308,6 +308,10 @@ MEANINGS = {
         "The member that `param` names costs extra, and has no price.",
         "Leave it out; operators: price or allow it in [the file](../guides/providers.md).",
     ),
+    "invalid_header": (
+        "`anthropic-version` or `anthropic-beta` is none that can be one.",
+        "Send a date as version, and betas with commas between them.",
+    ),
     "headers_timeout": (
         "The headers came too slowly; nothing was begun.",
         "Send the request again.",
@@ -505,6 +509,10 @@ MEANINGS = {
     ),
     "request_timeout": ("The body came too slowly; nothing was charged.", "Send it again."),
     "request_too_large": ("The body is above the limit.", "Send less text, or smaller images."),
+    "too_many_blocks": (
+        "The messages hold more blocks than may be.",
+        "Send fewer, or longer ones.",
+    ),
     "too_many_bodies": (
         "The requests under way fill the room for large bodies.",
         f"{LATER}; operators: raise `GATEWAYZ_BODIES_BYTES_MAX`.",

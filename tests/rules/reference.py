@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.providers.inference import translations
 from tests.rules import errors_page, parts
 from tests.support.packages import ROOT
 
@@ -27,6 +29,13 @@ PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/read-models.md": {
         "chart": parts.chart_table,
         "read models": parts.read_models_text,
+    },
+    "docs/reference/translations.md": {
+        "messages": partial(
+            translations.table, translations.FROM_MESSAGES, translations.MESSAGES_TO
+        ),
+        "chat": partial(translations.table, translations.FROM_CHAT, translations.CHAT_TO),
+        "ends": translations.ends_table,
     },
 }
 """Each page by its path, or its parts by the names in its marks: add a line for a new one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
     from event_store.postgres.database import Database
+    from tests.support.harness import RunningGateway
 
 GUIDES = ROOT / "docs/guides"
 END_OF_BUILT_IN = ')\n"""In the order in which an id'
@@ -84,3 +87,38 @@ def test_a_read_model_is_added_as_the_guide_says(
         ).fetchone()
     assert counted == settled
     assert counted is not None and counted[0] > 0
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The blocks of one language on a page."""
+    text = (GUIDES / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_anthropics_clients_run_as_the_guide_says(gateway: RunningGateway, tmp_path: Path) -> None:
+    """Pasted with a key and an address, each prints what was said; what Claude Code is told is
+    where the gateway is (rule: docs).
+    """
+    page, key, url = "anthropic-sdk.md", gateway.user().api_key, "http://127.0.0.1:8000"
+
+    def printed(command: list[str]) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    for number, block in enumerate(blocks(page, "python")):
+        assert block.count(url) == block.count("gw_live_...") == 1
+        file = tmp_path / f"snippet_{number}.py"
+        file.write_text(block.replace(url, gateway.url).replace("gw_live_...", key))
+        assert printed([sys.executable, "-W", "error", str(file)]) == "Hello!"
+    told, *commands = blocks(page, "bash")
+    assert f"ANTHROPIC_BASE_URL={url}\n" in told
+    assert "ANTHROPIC_AUTH_TOKEN=gw_live_..." in told
+    found = [
+        json.loads(
+            printed(["bash", "-c", each.replace(url, gateway.url).replace("gw_live_...", key)])
+        )
+        for each in commands
+    ]
+    assert found[0]["content"] == [{"type": "text", "text": "Hello!"}]
+    assert found[1] == {"input_tokens": 6}

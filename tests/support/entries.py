@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.ledger.lots import PRIORITY, GrantKind
+from domain.ledger.lots import PRIORITY, DebitKind, GrantKind
 from domain.pricing.charges import version_of
 from domain.quotas.terms import tokens_of
 from event_store.append.entries import Entry, EntryKind
@@ -165,3 +165,51 @@ def _of_hold(
 def event_id(entry: Entry) -> UUID:
     """The id of the event that an entry makes."""
     return UUID(entry.event_id.decode())
+
+
+def debit(
+    account: UUID,
+    amount: int,
+    *,
+    debit_id: UUID | None = None,
+    kind: str = DebitKind.ADMIN_DEBIT,
+    lot: UUID | None = None,
+) -> Entry:
+    """Take credits back."""
+    made = debit_id or new_uuid7()
+    fields = {
+        "account_id": str(account),
+        "debit_id": str(made),
+        "kind": kind,
+        "amount_nano_usd": amount,
+        "lot_id": lot and str(lot),
+    }
+    return Entry(EntryKind.DEBIT, made.bytes, account.bytes, amount, state(**fields))
+
+
+def transfer(account: UUID, to: UUID, amount: int, *, debit_id: UUID | None = None) -> Entry:
+    """Move credits to another account."""
+    made = debit_id or new_uuid7()
+    fields = {
+        "account_id": str(account),
+        "debit_id": str(made),
+        "kind": DebitKind.TRANSFER,
+        "amount_nano_usd": amount,
+        "to_account_id": str(to),
+        "reason": "gift",
+    }
+    return Entry(EntryKind.TRANSFER, made.bytes, account.bytes, amount, state(**fields))
+
+
+def correct(
+    call: UUID, account: UUID, cost: int, *, version: str = "2", lot: UUID | None = None
+) -> Entry:
+    """Charge a settled call what it costs by another price version."""
+    fields = {
+        "account_id": str(account),
+        "price_version": version,
+        "cost_nano_usd": cost,
+        "lot_id": str(lot or new_uuid7()),
+        "reason": "re-rated",
+    }
+    return Entry(EntryKind.CORRECT, call.bytes, account.bytes, cost, state(**fields))

@@ -32,7 +32,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.identity.permissions import Role
-from domain.ledger.lots import GrantKind
+from domain.ledger.lots import DebitKind, GrantKind
 from domain.payments.fiat import Fiat
 from domain.payments.payment import (
     Observation,
@@ -103,12 +103,30 @@ class History:
             )
         )
 
+        self.adjust()
         tell_catalog(database)
         tell_roles(database, [UUID(each.user_id) for each in made[:2]])
         tell_refusals(database, made[0].key_id)
         tell_quotas(database, self.callers[0][0])
         tell_organisations(database, made[0].user_id, made[-1].user_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
+
+    def adjust(self) -> None:
+        """Credits that move, are taken back and owed, and a charge that is corrected twice."""
+        giver, debtor, chance = new_uuid7(), new_uuid7(), random.Random(7)
+        place, ends = call(debtor, self.callers[0][1], chance)
+        while ends[0].kind != EntryKind.SETTLE or ends[0].amount >= HOLD:
+            place, ends = call(debtor, self.callers[0][1], chance)
+        self.append(*(entries.grant(account, 10**12) for account in (giver, debtor)))
+        self.append(place)
+        self.append(*ends)
+        self.append(
+            entries.correct(UUID(bytes=place.stream), debtor, ends[0].amount + 50, version="2"),
+            entries.correct(UUID(bytes=place.stream), debtor, 30, version="3"),
+            entries.debit(debtor, 3 * 10**12, kind=DebitKind.REFUND),
+            entries.transfer(giver, debtor, 500),
+            entries.grant(debtor, 3 * 10**12),
+        )
 
     def append(self, *batch: Entry) -> list[int]:
         """Append through a committer of this moment; returns the codes."""

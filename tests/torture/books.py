@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from domain.events.ledger import (
+    ChargeCorrected,
+    CreditsDebited,
     CreditsGranted,
     HoldExtended,
     HoldPlaced,
     HoldResolved,
     HoldSettled,
     LotExpired,
+    ReceivablePaid,
 )
 from event_store.log.reading import read_all
 
@@ -59,6 +62,12 @@ class Books:
         event, call = entry.event, str(entry.event.originator_id)
         if isinstance(event, CreditsGranted):
             self._granted[event.account_id] += event.amount_nano_usd
+        elif isinstance(event, CreditsDebited):
+            self._spent[event.account_id] += event.taken_nano_usd
+        elif isinstance(event, ReceivablePaid):
+            self._spent[event.account_id] += event.amount_nano_usd
+        elif isinstance(event, ChargeCorrected):
+            self._spent[event.account_id] += event.taken_nano_usd - event.returned_nano_usd
         elif isinstance(event, LotExpired):
             self._spent[event.account_id] += event.breakage_nano_usd
         elif isinstance(event, (HoldPlaced, HoldExtended)):

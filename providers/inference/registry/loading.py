@@ -112,7 +112,7 @@ def _provider(
     except ValueError as error:
         message = f"{path}: provider {entry.name!r}: {error}"
         raise ProvidersFileError(message) from None
-    anthropic = known is None and address.protocol is Protocol.ANTHROPIC
+    anthropic = (known.protocol if known else address.protocol) is Protocol.ANTHROPIC
     return Provider(
         name=entry.name,
         base_url=made.base_url,
@@ -124,6 +124,7 @@ def _provider(
         allow_unpriced=frozenset(entry.allow_unpriced),
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
+        takes_messages=anthropic,
     )
 
 

@@ -95,6 +95,8 @@ class Provider:
     """What keeps this process from using it, as far as its last answers say."""
     own_routing: bool = False
     """Whether `provider` and `models` in a body mean something to it as well."""
+    takes_messages: bool = False
+    """Whether it speaks Anthropic's API, so that Messages reach it as they are."""
     forms: dict[str, str] = field(default_factory=dict)
     """Other ways to write the ids of the list: lower case, without prefix, without route."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from command_api.money.debits import Debit, Debits
 from domain.events.ledger import HoldSettled
+from domain.ledger.lots import DebitKind
 from event_store.log.reading import read_after
 from tests.support.harness import ASK, USD, completion, eventually, reply
 
@@ -142,6 +146,29 @@ def test_too_little_credit_says_what_was_needed_and_what_could_be_had(
     with gateway.client(user) as client:
         refused = got.headers["x-gatewayz-call-id"]
         assert client.get(f"/v1/calls/{refused}").status_code == 404
+
+
+def test_who_owes_is_told_what(gateway: RunningGateway, upstream: ScriptedUpstream) -> None:
+    """402 with the debt, until what comes has paid it (money rule 15, rule: refuse clearly)."""
+    user = gateway.user(grant=1_000_000)
+    taken = Debit(
+        account_id=UUID(user.account_id),
+        debit_key="k",
+        amount=3_000_000,
+        kind=DebitKind.REFUND,
+        reason="refunded",
+    )
+    asyncio.run(Debits(gateway.database, actor="test").take(taken))
+    error = gateway.chat(user, {}).json()["error"]
+    assert (error["code"], error["owed_nano_usd"]) == ("insufficient_credits", 2_000_000)
+    assert "This account owes 0.002000000 USD" in error["message"]
+    assert upstream.requests == []
+    with gateway.client(user) as client:
+        balance = client.get("/user/balance").json()
+        assert (balance["owed_usd"], balance["debited_usd"]) == ("0.002000000", "0.003000000")
+        lines = client.get("/user/credit-transactions").json()["transactions"]
+    assert lines[0]["description"] == "refunded (0.002000000 USD of it owed)"
+    gateway.verified()
 
 
 def test_a_cost_above_the_hold_is_taken_from_what_is_available(

@@ -44,6 +44,8 @@ CHANGING = {
     "user reset-second-factors": ["ann@example.com", "--reason", "test"],
     "role set": ["ann@example.com", "admin", "--reason", "test"],
     "grant": ["ann@example.com", "5"],
+    "debit": ["ann@example.com", "5", "--reason", "test"],
+    "transfer": ["ann@example.com", str(UUID(int=7)), "5", "--reason", "test"],
     "org create": ["Example", "--owner", "ann@example.com"],
     "org add": [*OF_A_MEMBER[:2], "viewer", *OF_A_MEMBER[2:]],
     "org role": [*OF_A_MEMBER[:2], "viewer", *OF_A_MEMBER[2:]],

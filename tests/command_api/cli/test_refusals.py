@@ -160,6 +160,7 @@ def test_a_login_of_the_application_makes_keys_and_grants(
     assert run("key", "rotate", key)["key_id"] == key
     assert run("key", "revoke", key)["status"] == "revoked"
     assert run("grant", user, "5")["amount_nano_usd"] == 5 * 10**9
+    assert run("debit", user, "1", "--reason", "test")["taken_nano_usd"] == 10**9
 
 
 def test_a_login_of_the_application_keeps_read_models_and_the_secret(
@@ -195,6 +196,7 @@ def test_a_login_of_the_application_keeps_read_models_and_the_secret(
         ("migrate",),
         ("user", "create", "--email", "b@b.c"),
         ("grant", "USER", "1"),
+        ("debit", "USER", "1", "--reason", "test"),
         ("key", "create", "--user", "USER"),
         ("key", "revoke", "KEY"),
         ("projections", "assign", "journal", "workers"),

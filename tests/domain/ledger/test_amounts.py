@@ -10,7 +10,8 @@ from domain.ledger.amounts import (
     GRANT_NANO_USD_MAX,
     check_grant,
 )
-from domain.ledger.decider import ACCOUNT_FULL, OK, ModelLedger
+from domain.ledger.model.ledger import ModelLedger
+from domain.ledger.model.log import ACCOUNT_FULL, OK
 
 A = "00000000-0000-7000-8000-00000000000a"
 

@@ -32,6 +32,7 @@ LEGAL = {
     ("expired", "book_late"): "expired",
     ("held", "book_late"): "held",
     ("refused", "book_late"): "refused",
+    ("settled", "correct"): "settled",
 }
 
 

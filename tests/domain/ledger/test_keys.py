@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from domain.ledger.decider import ModelLedger
 from domain.ledger.holds import HoldState
 from domain.ledger.keys import (
     CALL_EXISTS,
@@ -16,6 +15,7 @@ from domain.ledger.keys import (
     KEY_SETTLED,
     answer_of_key,
 )
+from domain.ledger.model.ledger import ModelLedger
 
 A, LOT = str(UUID(int=1)), str(UUID(int=2))
 NOW = "2026-01-01T00:00:00.000000Z"

@@ -11,8 +11,8 @@ import pytest
 
 from domain.errors import InvalidTransitionError
 from domain.events import ledger as ev
-from domain.ledger.decider import ModelLedger
 from domain.ledger.lots import NEVER, Lot, burn_down
+from domain.ledger.model.ledger import ModelLedger
 from domain.ledger.postings import postings_of
 from domain.ledger.state import LedgerState
 from domain.pricing.money import ENTRY_NANO_USD_MAX as MOST

@@ -11,10 +11,10 @@ import pytest
 from domain.errors import InvalidTransitionError
 from domain.events import ledger as ev
 from domain.events.identity import ApiKeyRevoked
-from domain.ledger.decider import ModelLedger
 from domain.ledger.holds import HoldState
 from domain.ledger.lots import NEVER, Lot
-from domain.ledger.model_log import ENVELOPE
+from domain.ledger.model.ledger import ModelLedger
+from domain.ledger.model.log import ENVELOPE
 from domain.ledger.state import Closed, LedgerState
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from domain.errors import InvalidCommandError, InvalidTransitionError
 from domain.events import ledger as ev
 from domain.events.quotas import QuotaRemoved, QuotaSet
-from domain.ledger.decider import ModelLedger
-from domain.ledger.model_log import ENVELOPE
+from domain.ledger.model.ledger import ModelLedger
+from domain.ledger.model.log import ENVELOPE
 from domain.quotas.book import QuotaBook, shown
 from domain.quotas.terms import (
     ENTRY_TOKENS_MAX,

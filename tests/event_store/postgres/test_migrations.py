@@ -439,22 +439,6 @@ CHECKS = {
     "0054_linked_identity": Check(
         (no_table("linked_identity"),), (table("linked_identity", may=EVERY_RIGHT),)
     ),
-    "0070_payment": Check(
-        (no_table("payment"),),
-        (
-            table("payment", never="DELETE"),
-            "to_regclass('payment_account_id_idx') IS NOT NULL",
-            "to_regclass('payment_intent_id_idx') IS NOT NULL",
-        ),
-    ),
-    "0071_stripe_inbox": Check(
-        (no_table("stripe_inbox"),),
-        (
-            table("stripe_inbox", may=EVERY_RIGHT),
-            "to_regclass('stripe_inbox_due_idx') IS NOT NULL",
-        ),
-    ),
-    "0072_stripe_poll": Check((no_table("stripe_poll"),), (table("stripe_poll", never="DELETE"),)),
     "0055_prune_quota_windows": Check(
         (no_table("quota_pruned"),),
         (
@@ -502,6 +486,41 @@ CHECKS = {
         (function("require_quota_room", "quota_window w"),),
         (function("require_quota_room", "quota_now"),),
     ),
+    "0060_adjustments": Check(
+        (no_table("debit_key"), no(column("credit_account", "owed"))),
+        (
+            table("debit_key", may="SELECT, INSERT", never="DELETE"),
+            column("credit_account", "owed", "0"),
+            column("credit_account", "debited", "0"),
+            column("grant_key", "corrected_at"),
+            function("ledger_append_in_order", "ledger_correct"),
+            function("ledger_append_in_sets", "owed"),
+            function("ledger_quota_accounts", "owed"),
+            function("ledger_resolve", "ledger_pay_owed"),
+            function("ledger_grant", "ledger_pay_owed"),
+            function("ledger_hold", "owed"),
+            (
+                "EXISTS (SELECT FROM pg_constraint WHERE conname = 'credit_account_sums' "
+                "AND convalidated)"
+            ),
+        ),
+    ),
+    "0070_payment": Check(
+        (no_table("payment"),),
+        (
+            table("payment", never="DELETE"),
+            "to_regclass('payment_account_id_idx') IS NOT NULL",
+            "to_regclass('payment_intent_id_idx') IS NOT NULL",
+        ),
+    ),
+    "0071_stripe_inbox": Check(
+        (no_table("stripe_inbox"),),
+        (
+            table("stripe_inbox", may=EVERY_RIGHT),
+            "to_regclass('stripe_inbox_due_idx') IS NOT NULL",
+        ),
+    ),
+    "0072_stripe_poll": Check((no_table("stripe_poll"),), (table("stripe_poll", never="DELETE"),)),
 }
 """Migration → what is checked before it and after it."""
 

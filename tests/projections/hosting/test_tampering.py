@@ -224,7 +224,9 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("topic", "change", "said"), CHANGES, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(
+    ("topic", "change", "said"), CHANGES, ids=lambda each: getattr(each, "__name__", str(each))[:40]
+)
 def test_a_changed_event_is_named_by_its_position(
     topic: str,
     change: Callable[[dict[str, Any]], None],

@@ -197,7 +197,9 @@ def _anthropic(events: list[dict[str, Any]]) -> Counts | None:
         return None
     cached = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
-    return Counts(usage["input_tokens"] + cached + written, usage["output_tokens"], cached, written)
+    prompt, output = usage["input_tokens"] + cached + written, usage["output_tokens"]
+    thought = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
+    return Counts(prompt, output, cached, written, thought)
 
 
 def _gemini(events: list[dict[str, Any]]) -> Counts | None:

@@ -5,7 +5,6 @@ each call settled to the provider's own usage, errors normalised and free.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ from openai.types import CreateEmbeddingResponse, ImagesResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from command_api.replies.sse import StreamScanner
+from tests.providers.inference.playing import check_charge, play, playing
 from tests.providers.inference.recordings import (
     CHAT,
     EMBEDDINGS,
@@ -22,7 +22,6 @@ from tests.providers.inference.recordings import (
     NOT_FOUND,
     OPERATIONS,
     WIRE,
-    Counts,
     Recording,
     expected_counts,
     listed,
@@ -30,21 +29,17 @@ from tests.providers.inference.recordings import (
     missing_line,
     recordings,
 )
-from tests.support.harness import begin_stream, reply, running_gateway, send_piece
 
 if TYPE_CHECKING:
-    import socket
-
     from domain.pricing.usage import Usage
     from event_store.postgres.database import Database
-    from tests.support.harness import Request, RunningGateway, ScriptedUpstream
+    from tests.support.harness import RunningGateway
 
 RECORDINGS = recordings()
 NOT_FOUND.update(missing(RECORDINGS))
 STREAMS = [each for each in RECORDINGS if each.streamed]
 PLAYS: list[tuple[Recording, int | None]] = [(each, None) for each in RECORDINGS]
 PLAYS += [(each, 1) for each in STREAMS]
-PRICES = {"input": "0.15", "output": "0.60", "cached": "0.0375", "written": "0.3"}
 PATHS = {EMBEDDINGS: "/v1/embeddings", IMAGE: "/v1/images/generations"}
 
 
@@ -74,59 +69,9 @@ def test_what_is_missing_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def gateway(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One gateway for all recordings; its upstream plays every provider."""
-    from tests.conftest import fresh_database
-    from tests.support.harness import ScriptedUpstream
-
-    upstream = ScriptedUpstream(lambda connection, _: reply(connection, b'{"data":[]}'))
-    providers = "".join(
-        f"""
-[[provider]]
-name = "{name}"
-base_url = "{upstream.base_url}"
-api_key = "sk-test"
-allow_unpriced = ["web_search", "server_tools"]
-[[provider.model]]
-id = "recorded/model"
-input_per_million = "{PRICES["input"]}"
-output_per_million = "{PRICES["output"]}"
-cached_input_per_million = "{PRICES["cached"]}"
-cache_write_per_million = "{PRICES["written"]}"
-per_image = "0.01"
-"""
-        for name in sorted({each.provider for each in RECORDINGS})
-    )
-    with (
-        fresh_database(server) as database,
-        running_gateway(
-            database, tmp_path_factory.mktemp("home"), upstream, providers=providers
-        ) as made,
-    ):
+    """One gateway for all recordings."""
+    with playing(server, tmp_path_factory, RECORDINGS) as made:
         yield made
-    upstream.close()
-
-
-def play(upstream: ScriptedUpstream, recording: Recording, seed: int | None) -> None:
-    """Answer with the recording."""
-    response = recording.response
-
-    def answer(connection: socket.socket, request: Request) -> None:
-        if request.method == "GET":
-            reply(connection, b'{"data":[]}')
-        elif recording.streamed:
-            begin_stream(connection)
-            for piece in recording.pieces(seed):
-                send_piece(connection, piece)
-            connection.sendall(b"0\r\n\r\n")
-        else:
-            kept = {
-                name: value
-                for name, value in response["headers"].items()
-                if name not in ("transfer-encoding", "content-length", "content-encoding")
-            }
-            reply(connection, response["body"].encode(), status=response["status"], headers=kept)
-
-    upstream.answer = answer
 
 
 def body_for(recording: Recording) -> dict[str, Any]:
@@ -169,25 +114,6 @@ def test_each_recording_is_settled_to_the_providers_own_usage(
     if recording.operation != IMAGE:
         check_charge(story, expected_counts(recording))
     check_reply(recording, got.content, body)
-
-
-def check_charge(story: dict[str, Any], counts: Counts | None) -> None:
-    """Charged for the provider's own counts; where it gave none, for ours and marked so."""
-    usage = story["usage"]
-    if counts is None:
-        assert usage["source"] == "estimated"
-        return
-    names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
-    found = Counts(*(usage[name] for name in (*names, "reasoning_tokens")))
-    assert (found, usage["source"]) == (counts, "provider")
-    exact = 1_000 * (
-        (counts.input - counts.cached - counts.written) * Decimal(PRICES["input"])
-        + counts.cached * Decimal(PRICES["cached"])
-        + counts.written * Decimal(PRICES["written"])
-        + counts.output * Decimal(PRICES["output"])
-    )
-    assert Decimal(story["arithmetic"]["exact_nano_usd"]) == exact
-    assert abs(story["settled_nano_usd"] - exact) <= Decimal("0.5")
 
 
 def check_error(recording: Recording, status: int, body: dict[str, Any]) -> None:

@@ -29,11 +29,14 @@ def usage_of(report: dict[str, Any]) -> dict[str, Any]:
     written = report.get("cache_creation_input_tokens") or 0
     prompt = (report.get("input_tokens") or 0) + read + written
     completion = report.get("output_tokens") or 0
+    thought = (report.get("output_tokens_details") or {}).get("thinking_tokens") or 0
+    made = {"completion_tokens_details": {"reasoning_tokens": thought}} if thought else {}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        **made,
     }
 
 

@@ -51,19 +51,20 @@ class HttpClient:
             **(headers or {}),
         }
         self._base_path = parts.path.rstrip("/")
-        self._lines = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self._line_count = len(lines)
+        self._lines = lines
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The request line and headers of a request, up to the value of content-length.
 
-        `path` is relative to the base URL, or absolute from `//`. Adapters keep what they reuse.
+        `path` is relative to the base URL, or absolute from `//`; `headers` replace those of the
+        client that have their names. Adapters keep what they reuse.
         Raises ValueError for characters that may not stand in a head.
         """
         target = path[1:] if path.startswith("//") else self._base_path + path
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        text = f"{method} {target} HTTP/1.1\r\n{self._lines}{more}content-length: "
-        line_count = self._line_count + len(headers or {}) + 1
+        fields = {**self._lines, **(headers or {})}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        text = f"{method} {target} HTTP/1.1\r\n{lines}content-length: "
+        line_count = len(fields) + 1
         if text.count("\n") != line_count or text.count("\r") != line_count or " " in target:
             message = "a path or header holds a line break or a space"
             raise ValueError(message)

@@ -14,6 +14,7 @@ from domain.events import ledger as ev
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
     GRANT_NANO_USD_MAX,
+    OWED_WITHOUT_HOLDS_NANO_USD,
     entry_amount_is_possible,
 )
 from domain.ledger.claims import (
@@ -26,7 +27,8 @@ from domain.ledger.claims import (
 from domain.ledger.holds import HoldState
 from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_old_keys
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot
-from domain.ledger.model_log import ALREADY_RESOLVED, ModelLog
+from domain.ledger.model.adjustments import ModelAdjustments
+from domain.ledger.model.log import ACCOUNT_FULL, ALREADY_RESOLVED, OK, OUT_OF_RANGE
 from domain.ledger.resolution import lot_part, resolution
 from domain.pricing.money import ENTRY_NANO_USD_MAX
 from domain.quotas.terms import ENTRY_TOKENS_MAX, Claim, tokens_of
@@ -36,19 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from domain.events.quotas import QuotaEvent
-    from domain.ledger.accounts import Account
     from domain.ledger.claims import Zones
     from domain.ledger.state import Hold
-
-OK = "ok"
-OUT_OF_RANGE = "amount_out_of_range"
-ACCOUNT_FULL = "account_full"
 
 PRICE = {"version": "model"}
 
 
 @dataclass
-class ModelLedger(ModelLog):
+class ModelLedger(ModelAdjustments):
     """The pure ledger. Instants are ISO 8601 UTC strings with microseconds."""
 
     grants: dict[str, tuple[str | int | None, ...]] = field(default_factory=dict)
@@ -66,6 +63,7 @@ class ModelLedger(ModelLog):
         amount: int,
         expires_at: str | None,
         limits: dict[str, int] | None = None,
+        now: str = "",
     ) -> str:
         """Give credits; the same lot again changes nothing, and is no other grant."""
         if not 0 < amount <= GRANT_NANO_USD_MAX:
@@ -76,7 +74,7 @@ class ModelLedger(ModelLog):
         if self.state.account(account_id).granted + amount > ACCOUNT_GRANTED_NANO_USD_MAX:
             return ACCOUNT_FULL
         self.grants[lot_id] = given
-        self._append(
+        granted = self._append(
             ev.CreditsGranted(
                 **self._account_stream(account_id),
                 lot_id=lot_id,
@@ -87,6 +85,7 @@ class ModelLedger(ModelLog):
                 limits=limits,
             )
         )
+        self._pay_owed(account_id, now, granted)
         return OK
 
     def set_quota(self, event: QuotaEvent) -> None:
@@ -128,6 +127,7 @@ class ModelLedger(ModelLog):
         self.lacking, self.spare = room.lacking, room.spare
         if room.answer == QUOTA_EXCEEDED:
             return room.answer
+        owing = account.owed > OWED_WITHOUT_HOLDS_NANO_USD
         requested = {
             **self._call_stream(call_id, account_id, follows),
             "id": event_id,
@@ -143,7 +143,7 @@ class ModelLedger(ModelLog):
             "price": PRICE,
             "idempotency": {"key_hash": key[0], "digest": key[1]} if key else None,
         }
-        if room.answer:
+        if room.answer or owing:
             if key:
                 self._append(
                     ev.HoldRefused(
@@ -212,7 +212,7 @@ class ModelLedger(ModelLog):
             return answer
         usage = dict(usage or {})
         figures = self._resolve(hold, cost, now, tokens_of(usage))
-        self._append(
+        settled = self._append(
             ev.HoldSettled(
                 **{**self._call_stream(call_id, hold.account_id, follows), "id": event_id},
                 **figures,
@@ -224,6 +224,7 @@ class ModelLedger(ModelLog):
                 model="-",
             )
         )
+        self._pay_owed(hold.account_id, now, settled)
         return OK
 
     def void(
@@ -235,7 +236,8 @@ class ModelLedger(ModelLog):
             return self._unresolvable(call_id, follows)
         figures = self._resolve(hold, 0, now)
         stream = {**self._call_stream(call_id, hold.account_id, follows), "id": event_id}
-        self._append(ev.HoldVoided(**stream, **figures))
+        voided = self._append(ev.HoldVoided(**stream, **figures))
+        self._pay_owed(hold.account_id, now, voided)
         return OK
 
     def expire(self, call_id: str, estimated_cost: int, now: str, *, event_id: str = "-") -> str:
@@ -246,7 +248,8 @@ class ModelLedger(ModelLog):
         figures = self._resolve(hold, 0, now)
         figures["house_loss_nano_usd"] = estimated_cost
         stream = {**self._call_stream(call_id, hold.account_id), "id": event_id}
-        self._append(ev.HoldExpired(**stream, **figures))
+        expired = self._append(ev.HoldExpired(**stream, **figures))
+        self._pay_owed(hold.account_id, now, expired)
         return OK
 
     def _resolve(
@@ -284,20 +287,6 @@ class ModelLedger(ModelLog):
                 house_loss_nano_usd=cost - booked,
             )
         )
-
-    def _book_expiry(self, account: Account, now: str) -> None:
-        for lot in sorted(account.lots.values(), key=Lot.burn_order):
-            if lot.available > 0 and not lot.counts_at(now):
-                self._append(
-                    ev.LotExpired(
-                        **{
-                            **self._account_stream(account.account_id),
-                            "effective_at": lot.expires_at,
-                        },
-                        lot_id=lot.lot_id,
-                        breakage_nano_usd=lot.available,
-                    )
-                )
 
     def available_at(self, account_id: str, now: str) -> int:
         """What can be spent at an instant, lots that expired unbooked left out."""

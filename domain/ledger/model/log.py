@@ -8,11 +8,16 @@ from uuid import UUID
 
 from domain.events import ledger as ev
 from domain.ledger.holds import HoldState
+from domain.ledger.lots import Lot
 from domain.ledger.state import LedgerState
 
 if TYPE_CHECKING:
+    from domain.ledger.accounts import Account
     from domain.ledger.state import Hold
 
+OK = "ok"
+OUT_OF_RANGE = "amount_out_of_range"
+ACCOUNT_FULL = "account_full"
 ALREADY_RESOLVED = "already_resolved"
 UNKNOWN_CALL = "unknown_call"
 ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "correlation_id": "-"}
@@ -20,7 +25,7 @@ ENVELOPE: dict[str, Any] = {"id": "-", "effective_at": "-", "actor": "-", "corre
 
 @dataclass
 class ModelLog:
-    """The log of `domain.ledger.decider.ModelLedger`, and what it asks of it."""
+    """The log of `domain.ledger.model.ledger.ModelLedger`, and what it asks of it."""
 
     state: LedgerState = field(default_factory=LedgerState)
     log: list[ev.MoneyEvent] = field(default_factory=list)
@@ -69,7 +74,22 @@ class ModelLog:
         stream = self._account_stream(call_id)
         return {**stream, "account_id": account_id, "causation_id": follows}
 
-    def _append(self, event: ev.MoneyEvent) -> None:
+    def _append(self, event: ev.MoneyEvent) -> ev.MoneyEvent:
         self.log.append(event)
         self.versions[str(event.originator_id)] = event.originator_version
         self.state.apply(event, position=len(self.log))
+        return event
+
+    def _book_expiry(self, account: Account, now: str) -> None:
+        for lot in sorted(account.lots.values(), key=Lot.burn_order):
+            if lot.available > 0 and not lot.counts_at(now):
+                self._append(
+                    ev.LotExpired(
+                        **{
+                            **self._account_stream(account.account_id),
+                            "effective_at": lot.expires_at,
+                        },
+                        lot_id=lot.lot_id,
+                        breakage_nano_usd=lot.available,
+                    )
+                )

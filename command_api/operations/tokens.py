@@ -1,0 +1,87 @@
+"""What is asked of a model that makes text: bounded, counted and judged by tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from command_api.operations.extras import priced_extras
+from domain.ledger.holds import CallBound, output_bound
+from domain.pricing.plausible import UsageMaxima, believed
+from domain.pricing.usage import estimated_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from command_api.settings.calls import HoldSettings
+    from domain.ledger.holds import PromptSize
+    from domain.pricing.extras import Extra
+    from domain.pricing.usage import Usage
+    from providers.inference.registry.offers import Model
+
+
+class TokenRequest(ABC):
+    """A checked body whose prompt and output are tokens, whatever its form."""
+
+    __slots__ = (
+        *("choices", "include_usage", "max_tokens", "model", "raw", "routing", "stream"),
+        *("_extras", "_input_tokens", "_predicted", "_size", "_usage_tokens_max"),
+    )
+    choices: int
+    max_tokens: int | None
+    stream: bool
+    _size: PromptSize
+    _extras: tuple[Extra, ...]
+    _predicted: int
+    """Tokens of a prediction, which are output too where they are not used."""
+    _usage_tokens_max: int
+    _input_tokens: int | None
+
+    def bound(self, model: Model, holds: HoldSettings) -> CallBound:
+        """The most that this call can use at an offer (money rule 2)."""
+        output = output_bound(
+            requested=self.max_tokens,
+            choices=self.choices,
+            default_tokens=holds.default_output_tokens,
+            model_max_tokens=model.max_output_tokens,
+        )
+        return CallBound(
+            input_tokens=self._size.tokens_bound(model.context_length),
+            output_tokens=output.tokens + self._predicted * self.choices,
+            extendable=output.extendable and self.stream,
+            input_images=self._size.images,
+            extras=priced_extras(self._extras, model) if self._extras else (),
+        )
+
+    def estimated(self, output_tokens: int) -> Usage:
+        """Our own count of the call, when the provider gave none (money rule 6)."""
+        return estimated_usage(
+            input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
+        )
+
+    def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
+        """The provider's report where it can be, else our own count (money rule 6).
+
+        No report tells the images of the prompt: they are ours to count.
+        """
+        maxima = UsageMaxima.of(
+            context_length=offer.context_length,
+            max_output_tokens=offer.max_output_tokens,
+            requested=None if self.max_tokens is None else self.max_tokens + self._predicted,
+            unknown_tokens=self._usage_tokens_max,
+            choices=self.choices,
+        )
+        usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
+        if self._extras:
+            usage = usage._replace(extras=priced_extras(self._extras, offer))
+        return usage.with_input_images(self._size.images) if self._size.images else usage
+
+    def estimated_input_tokens(self) -> int:
+        """Our own count of the prompt, for when the provider gives none (money rule 6)."""
+        if self._input_tokens is None:
+            self._input_tokens = self.counted_input_tokens()
+        return self._input_tokens
+
+    @abstractmethod
+    def counted_input_tokens(self) -> int:
+        """Count the prompt."""

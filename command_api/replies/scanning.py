@@ -1,0 +1,89 @@
+"""What reads a provider's stream as it passes, in whatever form it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from domain.pricing.usage import Usage
+
+    Paid = Callable[[], tuple[Usage, int]]
+    """What of a stream's usage is charged, and how much, in nano-USD."""
+
+
+class Scanner(Protocol):
+    """Feed it what arrives; it returns what may be passed on, and says what it found.
+
+    Nothing is passed on before the first output, so that a failure can still be an honest status;
+    and the stream's end is kept back until the charge is durable.
+    """
+
+    @property
+    def started(self) -> bool:
+        """Whether there was output."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the provider said why the output ended."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream said that it is over."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """The provider's last report."""
+        ...
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the reply."""
+        ...
+
+    @property
+    def uncounted_bytes(self) -> int:
+        """What came since the last `count`."""
+        ...
+
+    @property
+    def output_tokens(self) -> int:
+        """Our own count of the output, as far as it has been made."""
+        ...
+
+    @property
+    def answer_tokens(self) -> int:
+        """The same without reasoning."""
+        ...
+
+    def feed(self, data: bytes, /) -> bytes:
+        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
+        ...
+
+    def end(self) -> bytes:
+        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
+        ...
+
+    def take_pending(self) -> bytes:
+        """What was kept back before output, for a stream that ended without any."""
+        ...
+
+    def count(self) -> int:
+        """Our own count of the output so far, in tokens (money rule 6)."""
+        ...
+
+    def within(self, out: bytes, answer_tokens: int, /) -> bytes:
+        """Of the last output, what lies within so many tokens of answer altogether."""
+        ...
+
+    def ending(self, paid: Paid, /) -> bytes:
+        """The end of a stream that ended by itself."""
+        ...
+
+    def cut_short(self, paid: Paid, /) -> bytes:
+        """The end of one that was cut behind what was `within`, for it has reached its maximum."""
+        ...

@@ -1,0 +1,152 @@
+"""What /openapi.json says of the inference routes.
+
+Bodies are described as far as the gateway reads them; whatever else OpenAI's or Anthropic's API has
+is passed on (OpenAI's own OpenAPI document, version 2.3.0; Anthropic's API reference, 2023-06-01).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from command_api.kept_replies.idempotency import KEY_CHARACTERS_MAX
+from command_api.operations.messages import BETAS_BYTES_MAX
+from command_api.serving.document.refusals import TEXT, refusal
+from edge.envelopes import MESSAGES, OVERLOADED
+from providers.inference.port import Operation
+
+MODEL = {**TEXT, "description": "A model's id, `provider/id` or one of GET /v1/models."}
+COUNT = {"type": "integer", "minimum": 1}
+ROUTING = {
+    "provider": {"description": "A provider's name, or OpenRouter's object of wishes."},
+    "models": {"type": "array", "items": TEXT, "description": "Tried after `model`, in order."},
+}
+USAGE = {"type": "object", "additionalProperties": True}
+PROMPT = {
+    "messages": {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "required": ["role", "content"],
+            "properties": {
+                "role": {**TEXT, "enum": ["user", "assistant", "system"]},
+                "content": {},
+            },
+        },
+    },
+    "system": {"description": "A text, or blocks."},
+    "tools": {"type": "array", "items": {"type": "object"}},
+    "stop_sequences": {"type": "array", "items": TEXT},
+}
+"""What the bodies of Anthropic's routes have in common."""
+ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    Operation.CHAT: (
+        "Create a chat completion, whole or as a stream of server-sent events.",
+        {
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "stream": {"type": "boolean", "default": False},
+            "stream_options": {"type": "object"},
+            "max_completion_tokens": COUNT,
+            "max_tokens": COUNT,
+            "n": {**COUNT, "default": 1},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "response_format": {"type": "object"},
+        },
+        ("messages",),
+    ),
+    Operation.EMBEDDINGS: (
+        "Create embeddings.",
+        {
+            "input": {"description": "A text, a list of texts, tokens, or a list of tokens."},
+            "dimensions": COUNT,
+            "encoding_format": {**TEXT, "enum": ["float", "base64"]},
+        },
+        ("input",),
+    ),
+    Operation.IMAGES: (
+        "Create images from a text.",
+        {"prompt": TEXT, "n": COUNT, "size": TEXT},
+        ("prompt",),
+    ),
+    Operation.MESSAGES: (
+        "Create a message of Anthropic's API, whole or as a stream of server-sent events.",
+        {**PROMPT, "max_tokens": COUNT, "stream": {"type": "boolean", "default": False}},
+        ("messages", "max_tokens"),
+    ),
+    Operation.COUNT_TOKENS: (
+        "Count the tokens of a Messages body, without a call.",
+        PROMPT,
+        ("messages",),
+    ),
+}
+"""What each operation is: its summary, its members, those of them that are required."""
+OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
+OF_COUNTS = tuple(status for status in OF_CALLS if status not in {402, 409})
+REQUEST_ID = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "schema": TEXT,
+    "description": "Comes back with the reply.",
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {**TEXT, "maxLength": KEY_CHARACTERS_MAX},
+    "description": "A request repeated with it is charged and answered once.",
+}
+OF_ANTHROPIC = [
+    {
+        "name": "anthropic-version",
+        "in": "header",
+        "required": False,
+        "schema": {**TEXT, "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+        "description": "Goes to Anthropic.",
+    },
+    {
+        "name": "anthropic-beta",
+        "in": "header",
+        "required": False,
+        "schema": {**TEXT, "pattern": "^[A-Za-z0-9_.,-]+$", "maxLength": BETAS_BYTES_MAX},
+        "description": "Betas, with commas between them; they go to Anthropic.",
+    },
+]
+
+
+def described(operation: Operation) -> dict[str, Any]:
+    """An operation's route."""
+    summary, members, required = ABOUT[operation]
+    path = "/v1/"
+    statuses: tuple[int, ...] = OF_CALLS
+    security: list[dict[str, list[str]]] = [{"api_key": []}]
+    parameters: list[dict[str, Any]] = [IDEMPOTENCY_KEY, REQUEST_ID]
+    if operation in {Operation.MESSAGES, Operation.COUNT_TOKENS}:
+        path, security = MESSAGES, [{"api_key": []}, {"x_api_key": []}]
+        statuses = (*statuses, OVERLOADED)
+        parameters += OF_ANTHROPIC
+    if operation is Operation.COUNT_TOKENS:
+        statuses, parameters = OF_COUNTS, parameters[1:]
+    body = {
+        "type": "object",
+        "properties": {"model": MODEL, **members, **ROUTING},
+        "required": ["model", *required],
+        "additionalProperties": True,
+    }
+    answer: dict[str, Any] = {
+        "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
+    }
+    if operation in {Operation.CHAT, Operation.MESSAGES}:
+        answer["text/event-stream"] = {"schema": TEXT}
+    return {
+        "summary": summary,
+        "operationId": f"create_{operation.name.lower()}",
+        "tags": ["inference"],
+        "security": security,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {"description": "the provider's answer", "content": answer},
+            **{str(status): refusal(status, path) for status in statuses},
+        },
+    }

@@ -1,0 +1,836 @@
+-- Credits taken back, moved to another account, and charges corrected (money rules 15 to 17).
+-- depends: 0059_quota_room_of_cells
+
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
+
+-- What an account owes was charged or taken back when it was not there: whatever comes pays it.
+ALTER TABLE credit_account
+  ADD COLUMN debited bigint NOT NULL DEFAULT 0 CHECK (debited >= 0),
+  ADD COLUMN owed bigint NOT NULL DEFAULT 0 CHECK (owed >= 0);
+ALTER TABLE credit_account DROP CONSTRAINT credit_account_check;
+ALTER TABLE credit_account ADD CONSTRAINT credit_account_sums
+  CHECK (granted + owed = available + held + settled + breakage + debited);
+
+CREATE TABLE debit_key (debit_id uuid PRIMARY KEY);
+GRANT SELECT, INSERT ON debit_key TO gatewayz_app;
+
+-- A lot that a correction made: the position of that event, where no grant tells of the lot.
+ALTER TABLE grant_key ADD COLUMN corrected_at bigint;
+
+CREATE FUNCTION ledger_take_back(
+  account uuid, need bigint, first uuid, movable_only boolean, instant timestamptz,
+  OUT ids uuid[], OUT amounts bigint[], OUT taken bigint
+) LANGUAGE plpgsql AS $$
+DECLARE lot record; part bigint; looked_at int := 0;
+BEGIN
+  -- Against the burn-down order: what was bought last goes first, and `first` before it.
+  ids := '{}'; amounts := '{}'; taken := 0;
+  FOR lot IN
+    SELECT lot_id, available, kind FROM credit_lot
+    WHERE account_id = account AND available > 0 AND expires_at > instant
+      AND NOT (movable_only AND kind = 'trial')
+    ORDER BY lot_id IS NOT DISTINCT FROM first DESC, priority DESC, expires_at DESC, sequence DESC
+  LOOP
+    EXIT WHEN taken = need OR movable_only AND looked_at = 100;
+    looked_at := looked_at + 1;
+    part := least(lot.available, need - taken);
+    ids := ids || lot.lot_id; amounts := amounts || part; taken := taken + part;
+  END LOOP;
+END $$;
+
+CREATE FUNCTION ledger_lots_lose(account uuid, ids uuid[], amounts bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE credit_lot l SET available = l.available - p.amount
+  FROM unnest(ids, amounts) AS p(id, amount) WHERE l.lot_id = p.id;
+  DELETE FROM credit_lot WHERE account_id = account AND available = 0 AND held = 0;
+END $$;
+
+CREATE FUNCTION ledger_pay_owed(
+  account uuid, state_ bytea, instant timestamptz, topics text[]
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE acct record; parts record; stream_version bigint;
+BEGIN
+  SELECT owed, next_expiry INTO acct FROM credit_account WHERE account_id = account;
+  IF acct.owed IS NULL OR acct.owed = 0 THEN RETURN 0; END IF;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  parts := ledger_take_back(account, acct.owed, NULL, false, instant);
+  IF parts.taken = 0 THEN RETURN 0; END IF;
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  UPDATE credit_account SET version = version + 1, available = available - parts.taken,
+    owed = owed - parts.taken
+  WHERE account_id = account RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[11], convert_to(
+    '{"id":"' || new_event_id(instant) || '","effective_at":"' || iso_instant(instant)
+    || '","actor":"system:receivables","correlation_id":"' || account || '","causation_id":"'
+    || convert_from(substr(state_, 8, 36), 'UTF8') || '","account_id":"' || account
+    || '","amount_nano_usd":' || parts.taken || ',"lots":'
+    || lot_parts(parts.ids, parts.amounts) || '}', 'UTF8'), instant);
+  RETURN parts.taken;
+END $$;
+
+CREATE FUNCTION ledger_debited_before(
+  debit uuid, account uuid, amount bigint, fact jsonb, topics text[],
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM debit_key WHERE debit_id = debit) THEN RETURN; END IF;
+  SELECT (e.done ->> 'taken_nano_usd')::bigint, CASE WHEN
+    (e.done ->> 'amount_nano_usd')::bigint = amount AND e.done ->> 'kind' = fact ->> 'kind'
+    AND e.done ->> 'to_account_id' IS NOT DISTINCT FROM fact ->> 'to_account_id' THEN 2 ELSE 5 END
+  INTO figure, code
+  FROM (
+    SELECT convert_from(state, 'UTF8')::jsonb AS done FROM events
+    WHERE originator_id = account AND topic = topics[10]
+  ) e WHERE e.done ->> 'debit_id' = debit::text;
+  code := coalesce(code, 5);
+END $$;
+
+CREATE FUNCTION ledger_debit_booked(
+  account uuid, amount bigint, taken bigint, ids uuid[], amounts bigint[], state_ bytea,
+  instant timestamptz, topics text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE stream_version bigint;
+BEGIN
+  INSERT INTO credit_account (account_id, version, debited, owed) VALUES (account, 1, amount, amount)
+  ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+    available = credit_account.available - taken, debited = credit_account.debited + amount,
+    owed = credit_account.owed + amount - taken
+  RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[10], state_ || convert_to(
+    ',"taken_nano_usd":' || taken || ',"owed_nano_usd":' || amount - taken
+    || ',"lots":' || lot_parts(ids, amounts) || '}', 'UTF8'), instant);
+END $$;
+
+CREATE FUNCTION ledger_debit(
+  debit uuid, account uuid, amount bigint, state_ bytea, instant timestamptz, topics text[],
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE fact jsonb; acct record; before record; parts record;
+BEGIN
+  IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  before := ledger_debited_before(debit, account, amount, fact, topics);
+  IF before.code IS NOT NULL THEN code := before.code; figure := before.figure; RETURN; END IF;
+  SELECT owed, next_expiry INTO acct FROM credit_account WHERE account_id = account;
+  IF acct.owed > 1000000000000000000 - amount THEN code := 12; RETURN; END IF;
+  IF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  INSERT INTO debit_key VALUES (debit);
+  parts := ledger_take_back(account, amount, (fact ->> 'lot_id')::uuid, false, instant);
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  PERFORM ledger_debit_booked(
+    account, amount, parts.taken, parts.ids, parts.amounts, state_, instant, topics);
+  code := 0; figure := parts.taken;
+END $$;
+
+CREATE FUNCTION ledger_transfer(
+  debit uuid, account uuid, amount bigint, state_ bytea, instant timestamptz, topics text[],
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  fact jsonb; target uuid; before record; parts record; lot record; made uuid; at bigint;
+  stream_version bigint;
+BEGIN
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  target := (fact ->> 'to_account_id')::uuid;
+  IF amount NOT BETWEEN 1 AND 10000000000000000 OR target = account THEN code := 11; RETURN; END IF;
+  before := ledger_debited_before(debit, account, amount, fact, topics);
+  IF before.code IS NOT NULL THEN code := before.code; figure := before.figure; RETURN; END IF;
+  SELECT greatest(1000000000000000000 - granted, 0) INTO figure
+  FROM credit_account WHERE account_id = target;
+  IF amount > figure THEN code := 12; RETURN; END IF;
+  IF (SELECT next_expiry <= instant FROM credit_account WHERE account_id = account) THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  parts := ledger_take_back(account, amount, NULL, true, instant);
+  IF parts.taken < amount THEN code := 1; figure := parts.taken; RETURN; END IF;
+  INSERT INTO debit_key VALUES (debit);
+  PERFORM ledger_debit_booked(
+    account, amount, amount, parts.ids, parts.amounts, state_, instant, topics);
+  FOR lot IN
+    SELECT l.lot_id, l.kind, l.priority, l.expires_at, p.amount
+    FROM unnest(parts.ids, parts.amounts) WITH ORDINALITY AS p(id, amount, ord)
+    JOIN credit_lot l ON l.lot_id = p.id ORDER BY p.ord
+  LOOP
+    made := lot_quota_id(debit, lot.lot_id::text);
+    INSERT INTO grant_key VALUES (made);
+    INSERT INTO credit_account (account_id, version, granted, available, next_expiry)
+    VALUES (target, 1, lot.amount, lot.amount, lot.expires_at)
+    ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+      granted = credit_account.granted + lot.amount,
+      available = credit_account.available + lot.amount,
+      next_expiry = least(credit_account.next_expiry, lot.expires_at)
+    RETURNING version INTO stream_version;
+    INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+    VALUES (target, stream_version, topics[6], convert_to(
+      '{"id":"' || new_event_id(instant) || '","effective_at":' || (fact -> 'effective_at')::text
+      || ',"actor":' || (fact -> 'actor')::text || ',"correlation_id":'
+      || (fact -> 'correlation_id')::text || ',"causation_id":' || (fact -> 'id')::text
+      || ',"account_id":"' || target || '","lot_id":"' || made || '","kind":"' || lot.kind
+      || '","priority":' || lot.priority || ',"amount_nano_usd":' || lot.amount
+      || ',"expires_at":' || CASE WHEN lot.expires_at = 'infinity' THEN 'null'
+        ELSE '"' || iso_instant(lot.expires_at) || '"' END
+      || ',"reason":' || coalesce((fact -> 'reason')::text, '""') || ',"transfer_id":"' || debit
+      || '","from_account_id":"' || account || '"}', 'UTF8'), instant)
+    RETURNING notification_id INTO at;
+    INSERT INTO credit_lot VALUES (made, target, lot.kind, lot.priority, lot.expires_at, at,
+      lot.amount, 0, false);
+  END LOOP;
+  PERFORM ledger_lots_lose(account, parts.ids, parts.amounts);
+  PERFORM ledger_pay_owed(target, state_, instant, topics);
+  code := 0; figure := amount;
+END $$;
+
+CREATE FUNCTION ledger_lot_again(
+  lot uuid, account uuid, amount bigint, instant timestamptz
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE origin record;
+BEGIN
+  -- A lot gets back what a call had of it, if it still counts; one that was empty is found again.
+  UPDATE credit_lot SET available = available + amount WHERE lot_id = lot AND expires_at > instant;
+  IF FOUND THEN RETURN true; END IF;
+  IF EXISTS (SELECT FROM credit_lot WHERE lot_id = lot) THEN RETURN false; END IF;
+  SELECT coalesce(k.corrected_at, g.position) AS position,
+    coalesce(g.fact ->> 'kind', 'bonus') AS kind,
+    coalesce((g.fact ->> 'priority')::smallint, 20::smallint) AS priority,
+    coalesce((g.fact ->> 'expires_at')::timestamptz, 'infinity') AS expires_at,
+    EXISTS (SELECT FROM quota q WHERE q.account_id = account AND q.scope_id = lot) AS bound
+  INTO origin
+  FROM grant_key k LEFT JOIN LATERAL (
+    SELECT e.notification_id AS position, convert_from(e.state, 'UTF8')::jsonb AS fact
+    FROM events e WHERE k.corrected_at IS NULL AND e.originator_id = account
+      AND e.topic LIKE '%.credits_granted.%'
+      AND position('"lot_id":"' || lot || '"' IN convert_from(e.state, 'UTF8')) > 0
+    LIMIT 1
+  ) g ON true
+  WHERE k.lot_id = lot;
+  IF origin.position IS NULL OR origin.expires_at <= instant THEN RETURN false; END IF;
+  INSERT INTO credit_lot VALUES (lot, account, origin.kind, origin.priority, origin.expires_at,
+    origin.position, amount, 0, origin.bound);
+  UPDATE credit_account SET next_expiry = least(next_expiry, origin.expires_at)
+  WHERE account_id = account;
+  RETURN true;
+END $$;
+
+CREATE FUNCTION ledger_charge_of(
+  call uuid, topics text[],
+  OUT account uuid, OUT charged bigint, OUT cost bigint, OUT version bigint, OUT ids uuid[],
+  OUT amounts bigint[]
+) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  -- What stands charged, and which lots paid it, the last first.
+  WITH told AS MATERIALIZED (
+    SELECT e.originator_version AS version, e.topic = topics[3] AS settles,
+      convert_from(e.state, 'UTF8')::jsonb AS fact
+    FROM events e WHERE e.originator_id = call AND e.topic IN (topics[3], topics[12])
+  ), moved AS (
+    SELECT (p.part ->> 'lot_id')::uuid AS lot,
+      (p.part ->> 'amount_nano_usd')::bigint * m.sign AS amount,
+      CASE WHEN m.sign > 0 THEN ARRAY[t.version, m.place, p.ord] END AS place
+    FROM told t
+    CROSS JOIN (VALUES ('lots', 1, 1), ('beyond_lots', 1, 2), ('returned_lots', -1, 0),
+      ('renewed_lots', -1, 0)) AS m(name, sign, place)
+    CROSS JOIN LATERAL jsonb_array_elements(t.fact -> m.name) WITH ORDINALITY AS p(part, ord)
+    WHERE CASE WHEN t.settles THEN m.sign > 0 ELSE m.name <> 'beyond_lots' END
+  ), net AS (
+    SELECT lot, sum(amount)::bigint AS amount, max(place) AS place FROM moved GROUP BY lot
+  )
+  SELECT (SELECT (t.fact ->> 'account_id')::uuid FROM told t WHERE t.settles),
+    (SELECT sum(CASE WHEN t.settles THEN (t.fact ->> 'settled_nano_usd')::bigint
+      ELSE (t.fact ->> 'taken_nano_usd')::bigint + (t.fact ->> 'owed_nano_usd')::bigint
+        - (t.fact ->> 'returned_nano_usd')::bigint END)::bigint FROM told t),
+    (SELECT (t.fact ->> 'cost_nano_usd')::bigint FROM told t ORDER BY t.version DESC LIMIT 1),
+    (SELECT max(e.originator_version) FROM events e WHERE e.originator_id = call),
+    array_agg(n.lot ORDER BY n.place DESC) FILTER (WHERE n.amount > 0),
+    array_agg(n.amount ORDER BY n.place DESC) FILTER (WHERE n.amount > 0)
+  INTO account, charged, cost, version, ids, amounts FROM net n;
+END $$;
+
+CREATE FUNCTION ledger_correct(
+  call uuid, payer uuid, new_cost bigint, state_ bytea, instant timestamptz, topics text[],
+  OUT code smallint, OUT figure bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  fact jsonb; charge record; back bigint; more bigint; part bigint; left_ bigint; parts record;
+  given uuid[] := '{}'; given_amounts bigint[] := '{}'; renewed uuid[] := '{}';
+  renewed_amounts bigint[] := '{}'; new_ bigint := 0; at bigint;
+BEGIN
+  charge := ledger_charge_of(call, topics);
+  IF charge.account IS DISTINCT FROM payer THEN code := 9; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  SELECT CASE WHEN (e.done ->> 'cost_nano_usd')::bigint = new_cost THEN 2 ELSE 5 END INTO code
+  FROM (SELECT convert_from(state, 'UTF8')::jsonb AS done FROM events
+    WHERE originator_id = call AND topic = topics[12]) e
+  WHERE e.done ->> 'price_version' = fact ->> 'price_version';
+  IF code IS NOT NULL THEN RETURN; END IF;
+  IF (SELECT next_expiry <= instant FROM credit_account WHERE account_id = payer) THEN
+    PERFORM ledger_book_expiry(payer, instant, topics[7]);
+  END IF;
+  back := greatest(charge.charged - new_cost, 0);
+  more := greatest(new_cost - greatest(charge.charged, charge.cost), 0);
+  parts := ledger_take_back(payer, more, NULL, false, instant);
+  PERFORM ledger_lots_lose(payer, parts.ids, parts.amounts);
+  left_ := back;
+  FOR i IN 1 .. coalesce(cardinality(charge.ids), 0) LOOP
+    EXIT WHEN left_ = 0;
+    part := least(charge.amounts[i], left_);
+    left_ := left_ - part;
+    IF ledger_lot_again(charge.ids[i], payer, part, instant) THEN
+      given := given || charge.ids[i]; given_amounts := given_amounts || part;
+    ELSE
+      renewed := renewed || charge.ids[i]; renewed_amounts := renewed_amounts || part;
+      new_ := new_ + part;
+    END IF;
+  END LOOP;
+  new_ := new_ + left_;
+  UPDATE credit_account SET available = available + back - parts.taken,
+    settled = settled + more - back, owed = owed + more - parts.taken
+  WHERE account_id = payer;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, charge.version + 1, topics[12], state_ || convert_to(
+    ',"returned_nano_usd":' || back || ',"renewed_nano_usd":' || new_
+    || ',"taken_nano_usd":' || parts.taken || ',"owed_nano_usd":' || more - parts.taken
+    || ',"lots":' || lot_parts(parts.ids, parts.amounts)
+    || ',"returned_lots":' || lot_parts(given, given_amounts)
+    || ',"renewed_lots":' || lot_parts(renewed, renewed_amounts) || '}', 'UTF8'), instant)
+  RETURNING notification_id INTO at;
+  IF new_ > 0 THEN
+    INSERT INTO grant_key VALUES ((fact ->> 'lot_id')::uuid, at);
+    INSERT INTO credit_lot VALUES ((fact ->> 'lot_id')::uuid, payer, 'bonus', 20, 'infinity', at,
+      new_, 0, false);
+  END IF;
+  PERFORM ledger_pay_owed(payer, state_, instant, topics);
+  code := 0; figure := more - back;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_grant(lot uuid, account uuid, amount bigint, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $$
+DECLARE fact jsonb; stream_version bigint; at bigint; expiry timestamptz; limited boolean := false;
+BEGIN
+  IF amount NOT BETWEEN 1 AND 10000000000000000 THEN code := 11; RETURN; END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  IF EXISTS (SELECT FROM grant_key WHERE lot_id = lot) THEN
+    -- The same grant again, or another one under its key: the log says what was given.
+    SELECT (e.given ->> 'amount_nano_usd')::bigint, CASE WHEN
+      (e.given ->> 'amount_nano_usd')::bigint = amount AND e.given ->> 'kind' = fact ->> 'kind'
+      AND (fact ->> 'kind' = 'trial'
+        OR e.given ->> 'expires_at' IS NOT DISTINCT FROM fact ->> 'expires_at')
+      THEN 2 ELSE 5 END
+    INTO figure, code
+    FROM (
+      SELECT convert_from(state, 'UTF8')::jsonb AS given FROM events
+      WHERE originator_id = account AND topic LIKE '%.credits_granted.%'
+    ) e WHERE e.given ->> 'lot_id' = lot::text;
+    code := coalesce(code, 5);
+    RETURN;
+  END IF;
+  SELECT greatest(1000000000000000000 - granted, 0) INTO figure
+  FROM credit_account WHERE account_id = account;
+  IF amount > figure THEN code := 12; RETURN; END IF;
+  expiry := coalesce((fact ->> 'expires_at')::timestamptz, 'infinity');
+  INSERT INTO grant_key VALUES (lot);
+  INSERT INTO credit_account (account_id, version, granted, available, next_expiry)
+  VALUES (account, 1, amount, amount, expiry)
+  ON CONFLICT (account_id) DO UPDATE SET version = credit_account.version + 1,
+    granted = credit_account.granted + amount, available = credit_account.available + amount,
+    next_expiry = least(credit_account.next_expiry, expiry)
+  RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[6], state_ || '\x7d'::bytea, instant)
+  RETURNING notification_id INTO at;
+  IF jsonb_typeof(fact -> 'limits') = 'object' THEN
+    limited := ledger_lot_quotas(lot, account, fact -> 'limits');
+  END IF;
+  INSERT INTO credit_lot VALUES (lot, account, fact ->> 'kind', (fact ->> 'priority')::smallint,
+    expiry, at, amount, 0, limited);
+  IF limited THEN
+    UPDATE credit_account SET bound = true, limited = true WHERE account_id = account;
+  END IF;
+  PERFORM ledger_pay_owed(account, state_, instant, topics);
+  code := 0; figure := amount;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_resolve(kind smallint, call uuid, cost bigint, state_ bytea, reply bytea, follows uuid, instant timestamp with time zone, topics text[], owner uuid, tokens bigint, OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $$
+DECLARE
+  hold open_hold; lot record; taken bigint; rest bigint; missing bigint;
+  released bigint := 0; broken bigint := 0; loss bigint := 0; expiry timestamptz; due timestamptz;
+  used bigint[] := '{}'; given bigint[] := '{}'; lost bigint[] := '{}';
+  more uuid[] := '{}'; more_amounts bigint[] := '{}'; beyond bigint := 0; spendable bigint;
+  told text := ''; emptied boolean := false;
+BEGIN
+  SELECT * INTO hold FROM open_hold WHERE call_id = call;
+  IF NOT FOUND OR (
+    hold.hold_id <> follows AND follows <> '00000000-0000-0000-0000-000000000000'
+  ) THEN
+    code := ledger_missing(call, state_, follows, topics);
+    IF code = 3 AND kind = 3 THEN
+      PERFORM ledger_book_late(call, cost, state_, follows, instant, topics);
+    END IF;
+    RETURN;
+  END IF;
+  IF kind = 5 THEN
+    IF hold.expires_at > instant OR EXISTS (
+      SELECT FROM process_lease
+      WHERE owner_id = hold.owner_id AND owner_id <> owner AND expires_at > clock_timestamp()
+    ) THEN code := 10; RETURN; END IF;
+    loss := hold.estimated_cost;
+  END IF;
+  SELECT next_expiry INTO due FROM credit_account WHERE account_id = hold.account_id;
+  IF due <= instant THEN
+    PERFORM ledger_book_expiry(hold.account_id, instant, topics[7]);
+  END IF;
+  missing := CASE WHEN kind = 3 THEN cost ELSE 0 END;
+  FOR i IN 1 .. cardinality(hold.lot_ids) LOOP
+    taken := least(missing, hold.lot_amounts[i]);
+    rest := hold.lot_amounts[i] - taken;
+    missing := missing - taken;
+    UPDATE credit_lot SET held = held - hold.lot_amounts[i],
+      available = available + CASE WHEN expires_at > instant THEN rest ELSE 0 END
+    WHERE lot_id = hold.lot_ids[i]
+    RETURNING expires_at, emptied OR available + held = 0 INTO expiry, emptied;
+    used := used || taken;
+    IF expiry > instant THEN
+      released := released + rest; given := given || rest; lost := lost || 0::bigint;
+    ELSE
+      broken := broken + rest; given := given || 0::bigint; lost := lost || rest;
+    END IF;
+  END LOOP;
+  IF missing > 0 THEN
+    FOR lot IN
+      SELECT lot_id, available FROM credit_lot
+      WHERE account_id = hold.account_id AND available > 0 AND expires_at > instant
+        AND NOT (bound AND (hold.quota_ids IS NULL AND hold.cell_id IS NULL
+          OR lot_id <> ALL (hold.lot_ids)))
+      ORDER BY priority, expires_at, sequence
+    LOOP
+      taken := least(lot.available, missing);
+      UPDATE credit_lot SET available = available - taken WHERE lot_id = lot.lot_id;
+      more := more || lot.lot_id; more_amounts := more_amounts || taken;
+      beyond := beyond + taken; missing := missing - taken;
+      EXIT WHEN missing = 0;
+    END LOOP;
+    loss := loss + missing;
+  END IF;
+  UPDATE credit_account SET available = available + released - beyond, held = held - hold.amount,
+    settled = settled + hold.amount - released - broken + beyond, breakage = breakage + broken
+  WHERE account_id = hold.account_id RETURNING available INTO spendable;
+  DELETE FROM open_hold WHERE call_id = call;
+  IF hold.cell_id IS NOT NULL AND beyond = 0 AND (kind <> 3 OR tokens <= hold.quota_tokens) THEN
+    UPDATE credit_account a SET held_requests = a.held_requests - 1,
+      held_tokens = a.held_tokens - hold.quota_tokens,
+      held_nano_usd = a.held_nano_usd - hold.amount,
+      used_requests = a.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+      used_tokens = least(
+        a.used_tokens + CASE WHEN kind = 3 THEN tokens ELSE 0 END, 4000000000000000000),
+      used_nano_usd = a.used_nano_usd
+        + CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END
+    WHERE a.account_id = hold.account_id AND a.home_id = hold.cell_id;
+    IF NOT FOUND THEN
+      UPDATE quota_cell c SET holds = c.holds - 1,
+        left_requests = c.left_requests + CASE WHEN kind = 3 THEN 0 ELSE 1 END,
+        left_tokens = least(c.left_tokens + hold.quota_tokens - u.tokens, 4000000000000000000),
+        left_nano_usd = least(c.left_nano_usd + hold.amount - u.nano_usd, 4000000000000000000),
+        held_requests = c.held_requests - 1, held_tokens = c.held_tokens - hold.quota_tokens,
+        held_nano_usd = c.held_nano_usd - hold.amount,
+        used_requests = c.used_requests + CASE WHEN kind = 3 THEN 1 ELSE 0 END,
+        used_tokens = least(c.used_tokens + u.tokens, 4000000000000000000),
+        used_nano_usd = c.used_nano_usd + u.nano_usd
+      FROM (SELECT CASE WHEN kind = 3 THEN tokens ELSE 0 END AS tokens,
+        CASE WHEN kind = 3 THEN hold.amount - released - broken ELSE 0 END AS nano_usd) u
+      WHERE c.cell_id = hold.cell_id;
+    END IF;
+  ELSIF hold.cell_id IS NOT NULL OR hold.quota_ids IS NOT NULL THEN
+    IF hold.cell_id IS NOT NULL THEN
+      hold := ledger_quota_named(hold);
+      PERFORM ledger_quota_flush(hold.account_id);
+      UPDATE quota_cell SET holds = holds - 1 WHERE cell_id = hold.cell_id;
+    END IF;
+    IF kind = 3 AND (beyond > 0 OR EXISTS (
+      SELECT FROM unnest(hold.quota_units, hold.quota_amounts) AS p(unit, held)
+      WHERE p.unit = 2 AND p.held < tokens)) THEN
+      -- More is used than was held, so what was lent may not be there.
+      PERFORM ledger_quota_close(hold.account_id);
+    END IF;
+    told := ledger_quota_resolve(
+      hold, kind = 3, tokens, hold.amount - released - broken + beyond);
+    PERFORM ledger_quota_come(hold.account_id);
+  END IF;
+  IF emptied OR beyond > 0 THEN
+    DELETE FROM credit_lot WHERE account_id = hold.account_id AND available = 0 AND held = 0;
+  END IF;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, hold.version + 1, topics[kind], state_ || convert_to(
+    ',"held_nano_usd":' || hold.amount
+    || ',"settled_nano_usd":' || hold.amount - released - broken + beyond
+    || ',"released_nano_usd":' || released || ',"breakage_nano_usd":' || broken
+    || ',"house_loss_nano_usd":' || loss || ',"lots":' || lot_parts(hold.lot_ids, used)
+    || CASE WHEN released > 0 THEN ',"released_lots":' || lot_parts(hold.lot_ids, given) ELSE '' END
+    || CASE WHEN broken > 0 THEN ',"forfeited_lots":' || lot_parts(hold.lot_ids, lost) ELSE '' END
+    || CASE WHEN beyond > 0 THEN ',"beyond_lots":' || lot_parts(more, more_amounts) ELSE '' END
+    || told || '}', 'UTF8'), instant);
+  spendable := spendable - ledger_pay_owed(hold.account_id, state_, instant, topics);
+  IF hold.key_hash IS NOT NULL THEN
+    UPDATE idempotency_key SET state = (ARRAY['', '', 'settled', 'voided', 'expired'])[kind]
+    WHERE key_hash = hold.key_hash;
+  END IF;
+  IF kind = 3 AND length(reply) > 0 THEN
+    INSERT INTO idempotent_reply (call_id, body) VALUES (call, reply)
+    ON CONFLICT (call_id) DO UPDATE SET status = NULL, content_type = NULL, provider = NULL,
+      body = excluded.body, stored_at = excluded.stored_at;
+  END IF;
+  code := 0; figure := spendable;
+  IF kind = 3 AND loss > 0 THEN
+    -- Nothing is left then that may pay for it, and the figure says what nobody paid.
+    figure := -loss;
+    INSERT INTO house_loss_of_day AS known (day, account_id, nano_usd)
+    VALUES ((instant AT TIME ZONE 'UTC')::date, hold.account_id, loss)
+    ON CONFLICT (day, account_id) DO UPDATE
+      SET nano_usd = least(known.nano_usd::numeric + loss, 9223372036854775807);
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_hold(call uuid, account uuid, need bigint, estimated bigint, state_ bytea, key bytea, follows uuid, instant timestamp with time zone, owner uuid, ttl_s integer, topics text[], tokens bigint, slot bytea, OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $$
+DECLARE
+  last record; ended record; known record; acct record; parts record; next_version bigint := 1;
+  is_new boolean := false; fact jsonb; quotas record; barred record; barred_lots uuid[] := '{}';
+  spare bigint; counted record; cell bigint; own bigint; lot uuid; told text := '';
+  quota_ids uuid[]; quota_begins timestamptz[]; quota_amounts bigint[]; quota_units smallint[];
+BEGIN
+  SELECT originator_version, topic, substr(state, 8, 36) = substr(state_, 8, 36) AS same INTO last
+  FROM events WHERE originator_id = call ORDER BY originator_version DESC LIMIT 1;
+  IF FOUND THEN
+    IF last.same AND last.topic = topics[1] THEN
+      SELECT available INTO figure FROM credit_account WHERE account_id = account;
+      code := 2; RETURN;
+    END IF;
+    next_version := last.originator_version + 1;
+    IF NOT (last.same AND last.topic = topics[9]) THEN
+      -- Placed again, after a void or an expiry that it names: a copy that comes late names none.
+      -- A late outcome leaves the hold as it was resolved before.
+      SELECT topic, convert_from(substr(state, 8, 36), 'UTF8') AS id INTO ended
+      FROM events WHERE originator_id = call AND topic <> topics[8]
+      ORDER BY originator_version DESC LIMIT 1;
+      IF ended.topic NOT IN (topics[4], topics[5]) OR ended.id <> follows::text THEN
+        code := 4; RETURN;
+      END IF;
+    END IF;
+  END IF;
+  IF length(key) > 0 THEN
+    SELECT * INTO known FROM idempotency_key WHERE key_hash = substr(key, 1, 32);
+    IF FOUND THEN
+      figure := known.available;
+      code := CASE WHEN known.digest <> substr(key, 33) THEN 5 WHEN known.state = 'held' THEN 6
+        WHEN known.state = 'settled' THEN 7 WHEN known.state = 'refused' THEN 8
+        WHEN known.call_id <> call THEN 4 END;
+      IF code IS NOT NULL THEN RETURN; END IF;
+    END IF;
+  END IF;
+  SELECT available, next_expiry, bound, owed INTO acct FROM credit_account
+  WHERE account_id = account;
+  IF NOT FOUND THEN
+    acct.available := 0; acct.owed := 0;
+    is_new := true;
+  ELSIF acct.next_expiry <= instant THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+    SELECT available INTO acct.available FROM credit_account WHERE account_id = account;
+  END IF;
+  -- Who owes has nothing to spend; who owes much makes no call, not even one that costs nothing.
+  spare := CASE WHEN acct.owed > 1000000000 THEN -1 ELSE acct.available END;
+  IF acct.bound AND spare >= need THEN
+    counted := ledger_quota_count(account, slot, need, tokens, instant);
+    cell := counted.cell; told := coalesce(counted.told_, '');
+  END IF;
+  IF acct.bound AND cell IS NULL THEN
+    own := ledger_quota_even(account, slot, instant);
+    quotas := ledger_quota_parts(account, quota_scopes(account, slot), need, tokens, instant, own);
+    IF quotas.lacking IS NOT NULL AND quotas.lent THEN
+      -- What others were lent is taken back, and looked at again.
+      PERFORM ledger_quota_close(account);
+      own := NULL;
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot), need, tokens, instant, NULL);
+    END IF;
+    IF quotas.lacking IS NOT NULL THEN
+      PERFORM ledger_quota_come(account);
+      code := 13; figure := quotas.lacking; RETURN;
+    END IF;
+    barred := ledger_barred_lots(account, 1, tokens, instant, NULL);
+    barred_lots := barred.lots;
+    spare := spare - barred.credits;
+    IF spare < need AND spare + barred.at_fault >= need THEN
+      code := 13; figure := barred.lacking; RETURN;
+    END IF;
+  END IF;
+  figure := CASE WHEN acct.owed > 0 THEN -acct.owed ELSE spare END;
+  spare := greatest(spare, 0);
+  IF is_new AND (need = 0 OR length(key) > 0) THEN
+    INSERT INTO credit_account (account_id) VALUES (account);
+  END IF;
+  IF spare < need OR acct.owed > 1000000000 THEN
+    code := 1;
+    IF length(key) > 0 THEN
+      -- Of what was asked only what the key needs: who is refused writes no more than that.
+      fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+      INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+      VALUES (call, next_version, topics[9], convert_to('{"id":' || (fact -> 'id')::text
+        || ',"effective_at":' || (fact -> 'effective_at')::text || ',"actor":'
+        || (fact -> 'actor')::text || ',"account_id":"' || account || '","amount_nano_usd":'
+        || need || ',"available_nano_usd":' || spare
+        || ',"key_hash":"' || rtrim(encode(substr(key, 1, 32), 'base64'), '=')
+        || '","digest":"' || rtrim(encode(substr(key, 33), 'base64'), '=') || '"}', 'UTF8'),
+        instant);
+      INSERT INTO idempotency_key (key_hash, digest, call_id, state, needed, available)
+      VALUES (substr(key, 1, 32), substr(key, 33), call, 'refused', need, spare)
+      ON CONFLICT (key_hash) DO UPDATE SET state = 'refused', needed = need,
+        available = spare;
+    END IF;
+    RETURN;
+  END IF;
+  parts := ledger_reserve(account, need, instant, barred_lots);
+  IF acct.bound AND cell IS NULL THEN
+    SELECT l.lot_id INTO lot FROM credit_lot l WHERE l.lot_id = ANY (parts.ids) AND l.bound LIMIT 1;
+    IF FOUND THEN
+      quotas := ledger_quota_parts(
+        account, quota_scopes(account, slot) || parts.ids, need, tokens, instant, own);
+    END IF;
+    PERFORM ledger_quota_reserve(quotas.ids, quotas.begins, quotas.amounts);
+    told := quota_told(quotas.ids, quotas.begins);
+    told := CASE WHEN told <> '' THEN told || tokens ELSE '' END;
+    IF lot IS NULL OR cardinality(parts.ids) = 1 THEN
+      cell := ledger_quota_open(account, slot, coalesce(lot, '00000000-0000-0000-0000-000000000000'),
+        own, quotas.ids, quotas.begins, quotas.units, quotas.until, quotas.rooms);
+    ELSIF own IS NOT NULL THEN
+      -- Its room was not looked at, so it lends none.
+      UPDATE quota_cell SET live = false WHERE cell_id = own;
+    END IF;
+    IF cell IS NULL THEN
+      quota_ids := quotas.ids; quota_begins := quotas.begins; quota_amounts := quotas.amounts;
+      quota_units := quotas.units;
+    END IF;
+  END IF;
+  INSERT INTO open_hold VALUES (call, account, next_version, need, estimated, parts.ids,
+    parts.amounts, owner, instant, instant + make_interval(secs => ttl_s),
+    CASE WHEN length(key) > 0 THEN substr(key, 1, 32) END,
+    convert_from(substr(state_, 8, 36), 'UTF8')::uuid, quota_ids, quota_begins, quota_amounts,
+    quota_units, cell, CASE WHEN cell IS NOT NULL THEN tokens END);
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (call, next_version, topics[1], state_
+    || convert_to(',"lots":' || lot_parts(parts.ids, parts.amounts) || told || '}', 'UTF8'),
+    instant);
+  IF length(key) > 0 THEN
+    INSERT INTO idempotency_key (key_hash, digest, call_id, state)
+    VALUES (substr(key, 1, 32), substr(key, 33), call, 'held')
+    ON CONFLICT (key_hash) DO UPDATE SET state = 'held';
+  END IF;
+  code := 0; figure := spare - need;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_append_in_sets(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], topics text[], owner uuid, ttl_s integer, tokens bigint[], slots integer[], scopes bytea[], instant timestamp with time zone, OUT special boolean[], OUT figures bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_bitmapscan TO 'off'
+AS $$
+DECLARE
+  size int := cardinality(kinds); heads uuid[]; ends timestamptz[]; wide int[];
+  left_over bigint[]; left_bound bigint[]; is_bound boolean; found_ record; counted record;
+  lots uuid[]; homes bigint[]; home_tolds text[]; abroad boolean[]; chosen boolean[];
+  skipped boolean[]; cells bigint[]; tolds text[];
+BEGIN
+  figures := array_fill(0::bigint, ARRAY[size]);
+  -- An account is special when any of its entries needs the exact path.
+  SELECT array_agg(DISTINCT e.ix) INTO wide
+  FROM unnest(kinds, ix, amounts, aux, streams, keys, follows, tokens)
+    AS e(kind, ix, amount, estimated, stream, key, follows, tokens)
+  LEFT JOIN open_hold h ON h.call_id = e.stream AND e.kind IN (3, 4)
+  LEFT JOIN credit_lot l
+    ON l.lot_id = CASE WHEN h.lot_until IS NULL THEN h.lot_ids[1] END
+  LEFT JOIN idempotency_key k
+    ON k.key_hash = CASE WHEN e.kind = 1 AND length(e.key) > 0 THEN substr(e.key, 1, 32) END
+  WHERE e.kind NOT IN (1, 3, 4) OR k.key_hash IS NOT NULL
+    OR e.amount NOT BETWEEN 0 AND 1000000000000000
+    OR e.estimated NOT BETWEEN 0 AND 1000000000000000
+    OR e.tokens NOT BETWEEN 0 AND 1000000000000
+    OR (e.kind = 1 AND (e.amount = 0 OR e.follows <> '00000000-0000-0000-0000-000000000000'))
+    OR (e.kind IN (3, 4) AND (
+      h.call_id IS NULL OR cardinality(h.lot_ids) <> 1
+      OR (h.hold_id <> e.follows AND e.follows <> '00000000-0000-0000-0000-000000000000')
+      OR h.account_id <> accounts[e.ix]
+      OR coalesce(h.lot_until, l.expires_at) <= instant
+      OR (e.kind = 3 AND (e.amount > h.amount OR e.tokens > h.quota_tokens))
+      OR h.quota_ids IS NOT NULL));
+  -- Whether there are quotas is most often as it was in the batch before.
+  is_bound := current_setting('gatewayz.bound', true) = 'on';
+  IF is_bound IS NOT TRUE THEN
+    SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+        OR a.next_expiry <= instant OR a.owed > 0
+        OR coalesce(head.available, 0) < n.need ORDER BY n.ix),
+      array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+      bool_or(a.bound)
+    INTO special, heads, ends, is_bound
+    FROM (
+      SELECT e.ix, bigint_sum(e.amount)
+      FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need
+      FROM unnest(ix, amounts, kinds) AS e(ix, amount, kind) GROUP BY e.ix
+    ) n
+    LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+    LEFT JOIN LATERAL (
+      SELECT l.lot_id, l.available, l.expires_at FROM credit_lot l
+      WHERE l.account_id = a.account_id AND l.available > 0
+      ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+    ) head ON true;
+    IF is_bound THEN PERFORM set_config('gatewayz.bound', 'on', false); END IF;
+  END IF;
+  IF is_bound THEN
+    found_ := ledger_quota_accounts(
+      kinds, ix, accounts, amounts, tokens, slots, scopes, wide, instant);
+    special := found_.special; heads := found_.heads; ends := found_.ends;
+    lots := found_.lots; homes := found_.homes; home_tolds := found_.tolds; abroad := found_.abroad;
+    IF array_position(lots, NULL) IS NULL AND NOT true = ANY (special) THEN
+      chosen := array_fill(true, ARRAY[cardinality(accounts)]);
+      skipped := chosen;
+    ELSIF cardinality(array_remove(lots, NULL)) = 0 THEN
+      is_bound := false;
+      PERFORM set_config('gatewayz.bound', 'off', false);
+    ELSE
+      SELECT array_agg(u.lot IS NOT NULL AND NOT u.is_special ORDER BY u.ord),
+        array_agg(u.lot IS NOT NULL OR u.is_special ORDER BY u.ord) INTO chosen, skipped
+      FROM unnest(lots, special) WITH ORDINALITY AS u(lot, is_special, ord);
+    END IF;
+  END IF;
+  BEGIN
+    IF is_bound IS NOT TRUE THEN
+      left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states, keys,
+        heads, ends, special, instant, topics, owner, ttl_s);
+      IF cardinality(accounts) = 1 THEN
+        figures := array_fill(left_over[1], ARRAY[size]);
+      ELSE
+        SELECT array_agg(left_over[e]) INTO figures FROM unnest(ix) AS e;
+      END IF;
+    ELSE
+      IF true = ANY (abroad) AND true = ANY (chosen) THEN
+        SELECT array_agg(u.is_abroad AND u.is_chosen ORDER BY u.ord) INTO abroad
+        FROM unnest(abroad, chosen) WITH ORDINALITY AS u(is_abroad, is_chosen, ord);
+        counted := ledger_quota_count_all(
+          kinds, ix, accounts, amounts, tokens, slots, scopes, lots, abroad, instant);
+        cells := counted.cells; tolds := counted.tolds;
+        FOR i IN 1 .. cardinality(abroad) LOOP
+          IF abroad[i] THEN homes[i] := NULL; home_tolds[i] := NULL; END IF;
+        END LOOP;
+        FOR i IN 1 .. coalesce(cardinality(counted.lacking), 0) LOOP
+          chosen[counted.lacking[i]] := false;
+          special[counted.lacking[i]] := true;
+        END LOOP;
+      END IF;
+      IF true = ANY (chosen) THEN
+        left_bound := ledger_append_bound(kinds, streams, ix, accounts, amounts, aux, states,
+          keys, heads, ends, chosen, instant, topics, owner, ttl_s, tokens, slots, homes, home_tolds,
+          cells, tolds);
+      END IF;
+      IF false = ANY (skipped) THEN
+        left_over := ledger_append_simple(kinds, streams, ix, accounts, amounts, aux, states,
+          keys, heads, ends, skipped, instant, topics, owner, ttl_s);
+      END IF;
+      IF cardinality(accounts) = 1 THEN
+        figures := array_fill(
+          coalesce(CASE WHEN chosen[1] THEN left_bound[1] ELSE left_over[1] END, 0), ARRAY[size]);
+      ELSE
+        SELECT array_agg(coalesce(CASE WHEN chosen[e] THEN left_bound[e] ELSE left_over[e] END, 0))
+        INTO figures FROM unnest(ix) AS e;
+      END IF;
+    END IF;
+  EXCEPTION WHEN unique_violation THEN
+    special := array_fill(true, ARRAY[cardinality(accounts)]);
+  END;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_quota_accounts(kinds smallint[], ix integer[], accounts uuid[], amounts bigint[], tokens bigint[], slots integer[], scopes bytea[], wide integer[], instant timestamp with time zone, OUT special boolean[], OUT heads uuid[], OUT ends timestamp with time zone[], OUT lots uuid[], OUT homes bigint[], OUT tolds text[], OUT abroad boolean[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $$
+BEGIN
+  SELECT array_agg(n.ix = ANY (wide) IS TRUE OR a.account_id IS NULL
+      OR a.next_expiry <= instant OR a.owed > 0 OR coalesce(head.available, 0) < n.need
+      -- What can be spent is known at once only where no other lot has quotas of its own.
+      OR CASE WHEN a.limited THEN EXISTS (SELECT FROM credit_lot o WHERE o.account_id = a.account_id
+        AND o.bound AND o.available > 0 AND o.lot_id <> head.lot_id) ELSE false END ORDER BY n.ix),
+    array_agg(head.lot_id ORDER BY n.ix), array_agg(head.expires_at ORDER BY n.ix),
+    array_agg(CASE WHEN a.bound THEN head.bound_id END ORDER BY n.ix),
+    array_agg(a.home_id ORDER BY n.ix), array_agg(a.home_told ORDER BY n.ix),
+    array_agg(n.holds > 0 AND a.bound AND (n.slot * n.holds = n.slots
+      AND scopes[n.slot] = a.home_scopes AND a.home_until > instant AND a.home_lot = head.bound_id
+      AND a.held_requests + a.used_requests + n.holds <= a.lent_requests
+      AND a.held_tokens + a.used_tokens + n.tokens <= a.lent_tokens
+      AND a.held_nano_usd + a.used_nano_usd + n.need <= a.lent_nano_usd) IS NOT TRUE
+      ORDER BY n.ix)
+  INTO special, heads, ends, lots, homes, tolds, abroad
+  FROM (
+    SELECT e.ix, bigint_sum(e.amount)
+        FILTER (WHERE e.kind = 1 AND e.amount BETWEEN 0 AND 1000000000000000) AS need,
+      count(*) FILTER (WHERE e.kind = 1) AS holds, max(e.slot) AS slot, bigint_sum(e.slot) AS slots,
+      bigint_sum(e.tokens)
+        FILTER (WHERE e.kind = 1 AND e.tokens BETWEEN 0 AND 1000000000000) AS tokens
+    FROM unnest(ix, amounts, kinds, slots, tokens) AS e(ix, amount, kind, slot, tokens)
+    GROUP BY e.ix
+  ) n
+  LEFT JOIN credit_account a ON a.account_id = accounts[n.ix]
+  LEFT JOIN LATERAL (
+    SELECT l.lot_id, l.available, l.expires_at, CASE WHEN l.bound THEN l.lot_id
+      ELSE '00000000-0000-0000-0000-000000000000' END AS bound_id
+    FROM credit_lot l
+    WHERE l.account_id = a.account_id AND l.available > 0
+    ORDER BY l.priority, l.expires_at, l.sequence LIMIT 1
+  ) head ON true;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_append_in_order(kinds smallint[], streams uuid[], ix integer[], accounts uuid[], amounts bigint[], aux bigint[], states bytea[], keys bytea[], follows uuid[], chosen boolean[], instant timestamp with time zone, topics text[], owner uuid, ttl_s integer, tokens bigint[], slots integer[], scopes bytea[], INOUT codes smallint[], INOUT figures bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $$
+DECLARE answer record;
+BEGIN
+  FOR i IN 1 .. cardinality(kinds) LOOP
+    CONTINUE WHEN NOT chosen[ix[i]];
+    IF amounts[i] NOT BETWEEN 0 AND 1000000000000000 AND kinds[i] NOT IN (6, 7, 8)
+      OR aux[i] NOT BETWEEN 0 AND 1000000000000000 OR tokens[i] NOT BETWEEN 0 AND 1000000000000
+    THEN
+      codes[i] := 11;
+      CONTINUE;
+    END IF;
+    CASE kinds[i]
+      WHEN 1 THEN answer := ledger_hold(streams[i], accounts[ix[i]], amounts[i], aux[i], states[i],
+        keys[i], follows[i], instant, owner, ttl_s, topics, tokens[i],
+        coalesce(scopes[slots[i]], ''));
+      WHEN 2 THEN
+        answer := ledger_extend(streams[i], amounts[i], states[i], follows[i], instant, topics,
+          tokens[i]);
+      WHEN 6 THEN answer := ledger_grant(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 3, 4, 5 THEN
+        answer := ledger_resolve(kinds[i], streams[i], amounts[i], states[i], keys[i], follows[i],
+          instant, topics, owner, tokens[i]);
+      WHEN 7 THEN answer := ledger_debit(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 8 THEN answer := ledger_transfer(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      WHEN 9 THEN answer := ledger_correct(streams[i], accounts[ix[i]], amounts[i], states[i],
+        instant, topics);
+      ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
+    END CASE;
+    codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
+  END LOOP;
+END $$;
