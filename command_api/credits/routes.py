@@ -13,8 +13,8 @@ from domain.pricing.money import format_usd
 from edge.access import Needs
 from edge.body import read_json
 from edge.caller import Caller
+from edge.clients import idempotency_key_of
 from edge.errors import ApiError
-from edge.idempotency import idempotency_key_of
 from edge.replies import json_reply, usd
 from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at run time.
 

@@ -13,8 +13,8 @@ from domain.payments.packages import PACKAGES
 from edge.access import OPEN, Needs
 from edge.body import read_json
 from edge.caller import Caller
+from edge.clients import idempotency_key_of
 from edge.errors import ApiError
-from edge.idempotency import idempotency_key_of
 from edge.replies import check_page, json_reply
 
 if TYPE_CHECKING:
