@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.command_api.cli.test_refusals import gatewayz, refused
+from tests.command_api.cli.test_refusals import refused
+from tests.support.processes import gatewayz
 
 if TYPE_CHECKING:
     from pathlib import Path
