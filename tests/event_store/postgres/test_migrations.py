@@ -715,6 +715,11 @@ SEEDS = (
         "gen_random_uuid(), 'github', 'x')",
     ),
     Seed(
+        NAMES.index("0060_adjustments") + 1,
+        LATEST,
+        "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
+    Seed(
         NAMES.index("0070_payment") + 1,
         LATEST,
         "INSERT INTO payment (payment_id, account_id, user_id, way, package, amount_minor, "
