@@ -15,6 +15,8 @@ READ = {
     "GATEWAYZ_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
     "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
     "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
+    "GATEWAYZ_STRIPE_URL": "http://127.0.0.1:12111",
+    "GATEWAYZ_PAYMENT_RATES": "eur=1.08",
 }
 """Texts that are read when they are set."""
 
