@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from providers.login.port import LoginProvider
     from providers.login.remote import Remote
     from providers.mail.port import Mailer
+    from providers.payments.port import PaymentProvider
 
 
 def named_database(settings: Settings) -> Database | None:
@@ -181,6 +182,17 @@ def privy_of(settings: Settings, remote: Remote) -> PrivyTokens | None:
     if login.privy_jwks_url:
         return PrivyTokens(login.privy_app_id, Keys(remote, login.privy_jwks_url))
     return None
+
+
+def payments_of(settings: Settings) -> PaymentProvider | None:
+    """Who takes the money; None without a key."""
+    payments = settings.payments
+    if not payments.stripe_api_key:
+        return None
+    # Most processes and verbs take no money, and the SDK takes a moment to load.
+    from providers.payments.stripe_api import Stripe
+
+    return Stripe(payments.stripe_api_key, payments.stripe_url)
 
 
 def carries_mails(settings: Settings) -> bool:

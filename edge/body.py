@@ -71,9 +71,14 @@ async def read_json(
     request: Request, decode: Callable[[bytes], T], *, bytes_max: int = JSON_BYTES_MAX
 ) -> T:
     """The body of a framework's route as a structure; raises ApiError 400, 408 or 413."""
+    return decode_body(decode, await read_raw(request, bytes_max=bytes_max))
+
+
+async def read_raw(request: Request, *, bytes_max: int) -> bytes:
+    """The body of a framework's route as it came; raises ApiError 400, 408 or 413."""
     scope = request.scope
     try:
-        raw = await read_body(
+        return await read_body(
             scope,
             header_of(scope, b"content-length"),
             request.receive,
@@ -83,7 +88,6 @@ async def read_json(
     except ClientGoneError:
         message = "The client hung up before its request was complete."
         raise bad_request("client_gone", message) from None
-    return decode_body(decode, raw)
 
 
 def check_model(model: str) -> None:

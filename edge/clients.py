@@ -1,6 +1,7 @@
 """Where a request comes from: its client's address, behind proxies too, and the page it is of.
 
-And whether it carries a key where none belongs: in its address, which others write down.
+And whether it carries a key where none belongs: in its address, which others write down; and by
+what it says that it is the same as one before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from domain.identity.access import address_of, in_networks, networks_of
 from domain.identity.key_format import KEY_PATTERN
+from edge.asgi import header_of
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ HOPS_MAX = 32
 IPV6, IPV6_NETWORK = 6, 64
 """What one subscriber is given (RFC 6177): addresses below it count as one."""
 ORIGIN_CHARACTERS_MAX = 64
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 _KEY = re.compile(KEY_PATTERN)
 _KEY_BYTES = re.compile(KEY_PATTERN.encode())
 
@@ -110,3 +113,16 @@ def key_in_url(scope: Scope) -> ApiError | None:
 def without_keys(text: str) -> str:
     """A text that may be written down, with nothing in it that has the form of a key."""
     return _KEY.sub("gw_...", text) if "gw_" in text else text
+
+
+def idempotency_key_of(scope: Scope) -> str | None:
+    """The value of Idempotency-Key; raises ApiError 400 for one that is none."""
+    raw = header_of(scope, b"idempotency-key")
+    if not raw:
+        return None
+    key = raw.decode("latin-1")
+    if not key.isascii() or not key.isprintable() or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
+        most = IDEMPOTENCY_KEY_CHARACTERS_MAX
+        message = f"Idempotency-Key must be 1 to {most} printable ASCII characters."
+        raise bad_request("invalid_idempotency_key", message)
+    return key

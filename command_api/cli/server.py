@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Workers = Annotated[int | None, typer.Option(help="Serving processes.")]
+Demo = Annotated[
+    bool | None,
+    typer.Option("--demo", help="Payments are taken by a double of Stripe; no money moves."),
+]
 
 
 def server_verb(about: str, *, prepare: bool) -> Callable[..., None]:
@@ -30,9 +34,10 @@ def server_verb(about: str, *, prepare: bool) -> Callable[..., None]:
         port: Port = None,
         host: Host = None,
         workers: Workers = None,
+        demo: Demo = None,
         as_json: Json = False,
     ) -> None:
-        settings = settings_with(home, port=port, host=host, workers=workers)
+        settings = settings_with(home, port=port, host=host, workers=workers, demo=demo)
         supervise(settings, prepare=prepare, as_json=as_json)
 
     run.__doc__ = about

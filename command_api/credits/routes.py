@@ -11,17 +11,16 @@ from command_api.credits.schemas import BODY_BYTES_MAX, decode_credits
 from domain.identity.permissions import Permission
 from domain.pricing.money import format_usd
 from edge.access import Needs
-from edge.asgi import header_of
 from edge.body import read_json
 from edge.caller import Caller
-from edge.errors import ApiError, bad_request
+from edge.clients import idempotency_key_of
+from edge.errors import ApiError
 from edge.replies import json_reply, usd
 from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at run time.
 
 if TYPE_CHECKING:
     from command_api.credits.commands import Credits
 
-KEY_CHARACTERS_MAX = 255
 NAMED_CHARACTERS_MAX = 512
 """Of what names the API key."""
 
@@ -33,7 +32,7 @@ CreditsKeeper = Annotated[Caller, Depends(Needs(Permission.ADMIN_CREDITS).caller
 async def add_credits(request: Request, parts: Parts, caller: CreditsKeeper) -> Response:
     """Give credits, one for a USD, to the user of `api_key` (the key, or its id)."""
     body = await read_json(request, decode_credits, bytes_max=BODY_BYTES_MAX)
-    amount, reason, key = body.amount, body.said, _idempotency_key(request)
+    amount, reason, key = body.amount, body.said, idempotency_key_of(request.scope)
     credits_: Credits = request.app.state.credits
     owner = await parts.account.run(credits_.owner_of, body.api_key[:NAMED_CHARACTERS_MAX])
     lot_id, first = await credits_.give(caller, owner, amount, reason=reason, key=key)
@@ -52,15 +51,3 @@ async def add_credits(request: Request, parts: Parts, caller: CreditsKeeper) -> 
             "repeated": not first,
         }
     )
-
-
-def _idempotency_key(request: Request) -> str | None:
-    """The header's value; raises ApiError 400 for one that is none."""
-    raw = header_of(request.scope, b"idempotency-key")
-    if not raw:
-        return None
-    key = raw.decode("latin-1")
-    if not key.isascii() or not key.isprintable() or len(key) > KEY_CHARACTERS_MAX:
-        message = f"Idempotency-Key must be 1 to {KEY_CHARACTERS_MAX} printable ASCII characters."
-        raise bad_request("invalid_idempotency_key", message)
-    return key

@@ -42,6 +42,8 @@ class Grant:
     expires_at: str | None = None
     idempotency_key: str | None = None
     limits: dict[str, int] | None = None
+    payment_id: str | None = None
+    """The payment that bought them."""
 
 
 class GrantKeyReusedError(InvalidCommandError):
@@ -63,6 +65,7 @@ async def append_grant(committer: Committer, grant: Grant, *, actor: str) -> tup
         "expires_at": grant.expires_at,
         "reason": grant.reason,
         "limits": grant.limits,
+        "payment_id": grant.payment_id,
     }
     answer = await committer.append(
         Entry(

@@ -17,6 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,7 +25,9 @@ import psycopg
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.coupons.grants import complete_uses
 from command_api.identity.secret import SecretError
-from command_api.processes.status_pages import ReadModelMetrics, serve_pages
+from command_api.processes.demo import run_double
+from command_api.processes.paying import keep_paying
+from command_api.processes.status_pages import BackgroundMetrics, serve_pages
 from command_api.serving.app import make_app
 from command_api.serving.server import make_server
 from command_api.settings import Settings
@@ -108,15 +111,22 @@ def run_background(settings: Settings, *, pipe: int) -> None:
     follower.start()
     if settings.reads.follower_port:
         _serve_pages(settings, database, follower)
-    asyncio.run(keep_sweeping(settings, database, stop))
+    asyncio.run(_work(settings, database, stop))
     follower.join()
+
+
+async def _work(settings: Settings, database: Database, stop: threading.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_sweeping(settings, database, stop))
+        if settings.payments.takes_part:
+            group.create_task(keep_paying(settings, database, stop))
 
 
 def _serve_pages(settings: Settings, database: Database, follower: threading.Thread) -> None:
     """Health and metrics; a port that is taken keeps nothing else from its work."""
     host, port = settings.server.host, settings.reads.follower_port or 0
     try:
-        serve_pages(ReadModelMetrics(database), follower.is_alive, host, port)
+        serve_pages(BackgroundMetrics(database), follower.is_alive, host, port)
     except OSError as error:
         logger.error("metrics are not served on port %d: %s", port, error)  # noqa: TRY400
 
@@ -176,17 +186,22 @@ async def keep_sweeping(settings: Settings, database: Database, stop: threading.
 
 
 def main(arguments: list[str]) -> None:
-    """Entry of a child: `worker LISTENER PIPE` or `background PIPE`."""
+    """Entry of a child: `worker`, `background` or `double`, then the descriptors it inherits."""
     settings = Settings()
     configure_logging(settings)
+    kind, *numbers = arguments
+    inherited = [int(each) for each in numbers]
     try:
-        if arguments[0] == "worker":
-            run_worker(settings, listener=int(arguments[1]), pipe=int(arguments[2]))
+        if kind == "worker":
+            run_worker(settings, listener=inherited[0], pipe=inherited[1])
+        elif kind == "double":
+            watch = partial(watch_supervisor, inherited[1])
+            run_double(settings, listener=inherited[0], gateway=inherited[2], watch=watch)
         else:
-            run_background(settings, pipe=int(arguments[1]))
+            run_background(settings, pipe=inherited[0])
     except (psycopg.OperationalError, SecretError, ProvidersFileError) as error:
         said = " ".join(str(error).split())
-        logger.error("the %s cannot run: %s", arguments[0], said)  # noqa: TRY400 - one line
+        logger.error("the %s cannot run: %s", kind, said)  # noqa: TRY400 - one line
         sys.exit(1)
 
 

@@ -16,6 +16,8 @@ import psycopg
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from command_api.payments.inbox import counts
+from command_api.payments.metrics import InboxMetrics
 from projections.engine.register import read_partitions
 
 if TYPE_CHECKING:
@@ -74,6 +76,24 @@ class ReadModelMetrics:
                 parked.add_metric(names, each.parked_position)
         yield lag
         yield parked
+
+
+class BackgroundMetrics:
+    """All that the background process tells: of read models, and of payments."""
+
+    def __init__(self, database: Database) -> None:
+        """The database is asked at each scrape."""
+        self._database = database
+        self._read_models, self._inbox = ReadModelMetrics(database), InboxMetrics(self._counts)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        yield from self._read_models.collect()
+        yield from self._inbox.collect()
+
+    def _counts(self) -> tuple[int, int, float]:
+        with self._database.connect(statement_s=STATEMENT_S) as connection:
+            return counts(connection)
 
 
 class Scrape:

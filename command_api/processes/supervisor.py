@@ -22,6 +22,7 @@ from command_api.composition import (
     registry_of,
     vault_of,
 )
+from command_api.processes.demo import Demo, reachable, returning_to, told, with_double
 from command_api.processes.errors import StartError
 from command_api.processes.greeting import greeting
 from command_api.processes.listener import HEALTH_TIMEOUT_S, answers, listening
@@ -31,6 +32,7 @@ from event_store.append.leases import home_identity, lapse_leases_of_home
 from event_store.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from command_api.settings import Settings
@@ -72,7 +74,7 @@ class Supervisor:
             logger.info("stopped while it started")
 
     def _start(self, stack: ExitStack, *, prepare: bool) -> EmbeddedPostgres | None:
-        settings, children = self._settings, self._children
+        settings = self._settings
         home, server = settings.installation.home, settings.server
         stack.enter_context(home_lock(home))
         # A bad URL, providers file or secret stops here, before anything starts.
@@ -88,15 +90,29 @@ class Supervisor:
         lapse_leases_of_home(database, home_identity(home))
         read_end, write_end = os.pipe()
         stack.callback(os.close, write_end)
-        stack.callback(children.stop)
-        for _ in range(server.workers):
-            children.start("worker", listener.fileno(), read_end)
-        children.start("background", read_end)
+        stack.callback(self._stop_children)
         url = f"http://{server.host}:{listener.getsockname()[1]}"
+        if settings.payments.demo and not settings.payments.stripe_api_key:
+            self._start_double(stack, listener, read_end)
+        for _ in range(server.workers):
+            self._children.start("worker", listener.fileno(), read_end)
+        self._children.start("background", read_end)
         self._await_health(url)
         served = f"Gatewayz serves on {url}/v1"
         self._say(greeting(settings, database, url) if prepare else served)
+        if settings.payments.demo:
+            self._say(told(settings, url))
         return embedded
+
+    def _stop_children(self) -> None:
+        self._children.stop()
+
+    def _start_double(self, stack: ExitStack, listener: socket.socket, pipe: int) -> None:
+        """Where the money goes in a demo; the other children are told of it by their settings."""
+        own = stack.enter_context(Demo(self._settings.installation.home).listen())
+        url = reachable(*listener.getsockname()[:2])
+        self._children = Children(returning_to(with_double(self._settings), url))
+        self._children.start("double", own.fileno(), pipe, listener.fileno())
 
     def _signalled(self, number: int, _: object) -> None:
         logger.info("stopping on signal %d", number)

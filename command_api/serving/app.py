@@ -27,6 +27,8 @@ from command_api.operations.table import ROUTES
 from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
+from command_api.payments import routes as payment_routes
+from command_api.payments import webhook as webhook_routes
 from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
 from command_api.roles import routes as role_update_routes
@@ -127,6 +129,8 @@ ROUTERS = (
     plan_read_routes.router,
     plan_routes.router,
     trial_routes.router,
+    payment_routes.router,
+    webhook_routes.router,
     admin_routes.router,
     finance_routes.router,
     statement_routes.router,

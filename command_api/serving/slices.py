@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
-from command_api.composition import logins_of, mailer_of, privy_of
+from command_api.composition import logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
@@ -19,6 +19,8 @@ from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
+from command_api.payments.commands import Buying
+from command_api.payments.webhook import Webhooks
 from command_api.plans.commands import planless_newcomers
 from command_api.plans.desk import PlanDesk
 from command_api.profile.commands import Profiles
@@ -90,6 +92,14 @@ class Slices:
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
+        payments = settings.payments
+        self._buying = Buying(
+            self._people,
+            payments_of(settings),
+            rates=payments.rates_by_currency,
+            return_url=payments.return_url or settings.mail.public_url,
+        )
+        self._webhooks = Webhooks(self._people, payments.webhook_secrets)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
 
@@ -111,6 +121,8 @@ class Slices:
         state.plans = self._plans
         state.planless = self._planless
         state.trial = self._trial
+        state.buying = self._buying
+        state.webhooks = self._webhooks
         state.proxies = self._proxies
 
     async def start(self) -> None:
@@ -122,6 +134,7 @@ class Slices:
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
         await self._remote.close()
+        await self._buying.close()
         await self._outbox.stop()
         self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

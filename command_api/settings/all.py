@@ -21,6 +21,7 @@ from command_api.settings.knowledge import CatalogSettings, IdentitySettings, Re
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
 from command_api.settings.offers import PlanSettings, TrialSettings
+from command_api.settings.payments import PaymentSettings
 from command_api.settings.processes import (
     InstallationSettings,
     LeaseSettings,
@@ -45,6 +46,7 @@ GROUPS: dict[str, type[Group]] = {
     "login": LoginSettings,
     "trial": TrialSettings,
     "plans": PlanSettings,
+    "payments": PaymentSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
     "redis": RedisSettings,
@@ -85,6 +87,7 @@ class Settings(BaseModel):
     login: LoginSettings
     trial: TrialSettings
     plans: PlanSettings
+    payments: PaymentSettings
     database: DatabaseSettings
     spool: SpoolSettings
     redis: RedisSettings

@@ -29,6 +29,12 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.payments import (
+    PaymentChanged,
+    PaymentCompleted,
+    PaymentOpened,
+    PaymentStarted,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -129,5 +135,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     CouponRedeemed,
     PlanAssigned,
     PlanEnded,
+    PaymentStarted,
+    PaymentOpened,
+    PaymentChanged,
+    PaymentCompleted,
 )
 """Every event type there is, newest version of each."""

@@ -61,15 +61,17 @@ _CALLS = _READS | {
     Permission.WRITE_IMAGES,
     Permission.READ_RATE_LIMITS,
 }
+_PAYS = frozenset({Permission.READ_PAYMENTS, Permission.WRITE_PAYMENTS})
 KEY_PERMISSIONS: Mapping[MemberRole, frozenset[Permission]] = {
-    MemberRole.OWNER: _CALLS,
-    MemberRole.ADMIN: _CALLS,
+    MemberRole.OWNER: _CALLS | _PAYS,
+    MemberRole.ADMIN: _CALLS | _PAYS,
     MemberRole.DEVELOPER: _CALLS,
-    MemberRole.FINANCE: _READS,
+    MemberRole.FINANCE: _READS | _PAYS,
     MemberRole.VIEWER: _READS,
 }
 """What a project's key opens at most, by the present role of the member who made it. It stands for
-the project, never for the member: it reads no profile and manages no keys.
+the project, never for the member: it reads no profile and manages no keys. It buys credits for the
+organisation that pays for it.
 """
 
 

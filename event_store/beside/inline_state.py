@@ -31,7 +31,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
-from event_store.beside import channels, coupons, organisations, plans
+from event_store.beside import channels, coupons, organisations, payments, plans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -307,6 +307,7 @@ HANDLERS: Mapping[str, Handler] = {
     **organisations.HANDLERS,
     **coupons.HANDLERS,
     **plans.HANDLERS,
+    **payments.HANDLERS,
 }
 
 

@@ -1,6 +1,6 @@
 -- Inline state: coupons and their uses. Whether the credits of a use stand on its account follows from the ledger;
 -- `granted` only says that nobody need look any more.
--- depends: 0060_adjustments
+-- depends: 0072_stripe_poll
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

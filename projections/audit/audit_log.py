@@ -40,7 +40,9 @@ AUDIT = Table(
         _once("actor_user_id", "uuid", "The user who did it, where the event says so."),
         _once("action", "text"),
         _once(
-            "subject_kind", "text", "user, key, account, organisation, project, coupon or books."
+            "subject_kind",
+            "text",
+            "user, key, account, organisation, project, payment, coupon or books.",
         ),
         _once("subject_id", "text"),
         _once("user_id", "uuid", "The user concerned; empty where account or key tell it."),
@@ -90,7 +92,10 @@ class AuditLog(Projection):
     about = "Who did what: acts on keys, roles, users, limits and credits."
     tables = (AUDIT,)
     handles = tuple(TOLD)
-    watches = ("user.", "api_key.", "data.", "organisation.", "project.", "coupon.", "plan.")
+    watches = (
+        *("user.", "api_key.", "data.", "organisation.", "project."),
+        *("coupon.", "plan.", "payment."),
+    )
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write one line."""

@@ -33,6 +33,12 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.payments import (
+    PaymentChanged,
+    PaymentCompleted,
+    PaymentOpened,
+    PaymentStarted,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -83,6 +89,7 @@ class Subject(StrEnum):
     PROJECT = "project"
     BOOKS = "books"
     COUPON = "coupon"
+    PAYMENT = "payment"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -117,6 +124,7 @@ _COUPON = (
     *("assigned_to_user_id", "description"),
 )
 _ORGANISATION = Subject.ORGANISATION
+_PRICE = ("amount_minor", "currency", "credits_nano_usd")
 
 TOLD: Mapping[type[Event], Told] = {
     UserRegistered: Told("user.registered", Subject.USER),
@@ -203,6 +211,16 @@ TOLD: Mapping[type[Event], Told] = {
         "plan.assigned", Subject.USER, after=same("plan", "expires_at"), subject_in="user_id"
     ),
     PlanEnded: Told("plan.ended", Subject.USER, before=same("plan"), subject_in="user_id"),
+    PaymentStarted: Told(
+        "payment.started", Subject.PAYMENT, after=same("way", "rate", "package", *_PRICE)
+    ),
+    PaymentOpened: Told("payment.opened", Subject.PAYMENT, after=same("session_id", "intent_id")),
+    PaymentChanged: Told(
+        "payment.changed", Subject.PAYMENT, after=same("status", "failure", "intent_id")
+    ),
+    PaymentCompleted: Told(
+        "payment.completed", Subject.PAYMENT, after=same("intent_id", "lot_id", *_PRICE)
+    ),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -18,6 +18,7 @@ from domain.identity.key_writings import KeyWritings
 from domain.identity.roles import UserRoles
 from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
+from domain.payments.book import PaymentBook
 from domain.plans.all import AllPlans
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
@@ -30,6 +31,7 @@ from projections.hosting.coupons import coupon_differences
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
+from projections.hosting.payments import payment_differences
 from projections.hosting.plans import plan_differences
 from projections.hosting.user_roles import role_differences
 
@@ -87,14 +89,15 @@ class Report:
         self.unnamed_differences += len(found[room:])
 
 
-class Identity(NamedTuple):
-    """Who may call, by which plan, and what codes gave away, folded from the log."""
+class Beside(NamedTuple):
+    """Who may call, by which plan, who paid, and what codes gave away, folded from the log."""
 
     keys: KeyWritings
     roles: UserRoles
     members: Memberships
     coupons: AllCoupons
     plans: AllPlans
+    payments: PaymentBook
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -106,14 +109,18 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.position = head_position(connection)
             report.differ(*log_faults(connection))
             checks = open_checks(connection, PROJECTIONS, known)
-            known_of = Identity(KeyWritings(), UserRoles(), Memberships(), AllCoupons(), AllPlans())
-            state = _replay(connection, report, checks, known_of)
+            beside = Beside(
+                *(KeyWritings(), UserRoles(), Memberships()),
+                *(AllCoupons(), AllPlans(), PaymentBook()),
+            )
+            state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
-            report.differ(*key_differences(connection, known_of.keys))
-            report.differ(*role_differences(connection, known_of.roles))
-            report.differ(*membership_differences(connection, known_of.members))
-            report.differ(*coupon_differences(connection, known_of.coupons))
-            report.differ(*plan_differences(connection, known_of.plans))
+            report.differ(*key_differences(connection, beside.keys))
+            report.differ(*role_differences(connection, beside.roles))
+            report.differ(*membership_differences(connection, beside.members))
+            report.differ(*coupon_differences(connection, beside.coupons))
+            report.differ(*plan_differences(connection, beside.plans))
+            report.differ(*payment_differences(connection, beside.payments))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -125,7 +132,7 @@ def _replay(
     connection: psycopg.Connection[Any],
     report: Report,
     checks: Checks,
-    identity: Identity,
+    beside: Beside,
 ) -> LedgerState:
     audit = CallsAudit(connection)
     state = LedgerState(recall=audit.recall)
@@ -144,11 +151,12 @@ def _replay(
             for fault in audit.faults(entry):
                 report.differ(f"position {entry.position} {fault}")
             state.apply(entry.event, entry.position)
-            identity.keys.apply(entry.event, entry.position)
-            identity.roles.apply(entry.event, entry.position)
-            identity.members.apply(entry.event)
-            identity.coupons.apply(entry.event)
-            identity.plans.apply(entry.event)
+            beside.keys.apply(entry.event, entry.position)
+            beside.roles.apply(entry.event, entry.position)
+            beside.members.apply(entry.event)
+            beside.coupons.apply(entry.event)
+            beside.plans.apply(entry.event)
+            beside.payments.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -186,6 +186,38 @@ MEANINGS = {
         "There is no such plan, or the caller has none.",
         "`GET /plans` lists those there are.",
     ),
+    "inbox_full": ("Stripe told more than is kept until it is handled.", "Stripe sends it again."),
+    "invalid_event": ("A webhook's body is no event of Stripe's.", "Send Stripe's events alone."),
+    "invalid_signature": (
+        "A webhook is not signed by the endpoint's secret, or not within five minutes of now.",
+        "Compare `GATEWAYZ_STRIPE_WEBHOOK_SECRETS` with the endpoint at Stripe, and the clocks.",
+    ),
+    "not_your_payment": ("The payment is another account's.", "Use a key of that account."),
+    "payment_not_found": (
+        "No payment, session or intent of this id is known.",
+        "`GET /api/stripe/payments` lists the caller's.",
+    ),
+    "payment_refused": ("Stripe refuses the payment.", "The message has Stripe's own words."),
+    "payment_too_old": (
+        "The payment of this `Idempotency-Key` was begun a day ago, and Stripe never heard of it.",
+        "Begin another one, under another key.",
+    ),
+    "payments_off": (
+        "Nobody can pay here.",
+        "The operator sets `GATEWAYZ_STRIPE_API_KEY`, or starts with `gatewayz up --demo`.",
+    ),
+    "payments_unavailable": (
+        "Stripe is away, or refuses the gateway's key. Nothing was paid.",
+        f"{LATER}, with the same `Idempotency-Key`.",
+    ),
+    "too_many_payments": (
+        "The account began a hundred payments within a day that are not paid.",
+        "Pay one of them, or wait.",
+    ),
+    "webhooks_off": (
+        "Webhooks are not taken here.",
+        "The operator sets `GATEWAYZ_STRIPE_WEBHOOK_SECRETS`.",
+    ),
     "already_registered": (
         "A user has this address or this name.",
         "Sign in, or register another one.",

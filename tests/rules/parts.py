@@ -11,6 +11,7 @@ import psycopg
 
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
+from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
@@ -78,7 +79,8 @@ def metrics_table() -> str:
     ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True, lambda: 0)
     limits = LimitMetrics(Counter(), lambda: True, lambda: 0)
     mails = MailMetrics(Counter(), lambda: 0)
-    for collector in (ledger, limits, mails, RelayMetrics(RelayStatus()), WorkerMetrics(host)):
+    others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
+    for collector in (ledger, limits, mails, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -46,6 +46,7 @@ CLIENTS = {"AsyncClient", "Client", "get", "post", "put", "delete", "request", "
 MAY_CALL_OUT = {
     "providers/fetching/fetch.py",
     "providers/mail/resend.py",
+    "providers/payments/http.py",  # Stripe, or its double, as the operator says.
     "providers/login/remote.py",  # The login providers that the operator names.
     "providers/inference/adapters/gemini/credentials.py",
 }

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -34,6 +34,18 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.identity.permissions import Role
 from domain.ledger.lots import DebitKind, GrantKind
+from domain.payments.fiat import Fiat
+from domain.payments.payment import (
+    Observation,
+    Order,
+    Status,
+    Way,
+    known_payment,
+    observe_payment,
+    open_payment,
+    replay_payment,
+    start_payment,
+)
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
@@ -49,6 +61,8 @@ from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
 
 if TYPE_CHECKING:
+    from domain.events.base import Event
+    from domain.payments.payment import Payment
     from event_store.postgres.database import Database
 
 MODELS = (("openrouter", "org/large"), ("openrouter", "org/small"), ("simulator", "echo"))
@@ -83,11 +97,11 @@ class History:
         self.callers = [(UUID(each.account_id), UUID(each.key_id)) for each in made]
         self.append(
             *(
-                entries.grant(account, 10**12, kind=kind, expires_at=expires)
+                entries.grant(account, 10**12, lot=lot, kind=kind, expires_at=expires)
                 for account, _ in self.callers
-                for kind, expires in (
-                    (GrantKind.TRIAL, to_iso(datetime.now(UTC) + timedelta(days=3))),
-                    (GrantKind.PURCHASE, None),
+                for kind, expires, lot in (
+                    (GrantKind.TRIAL, to_iso(datetime.now(UTC) + timedelta(days=3)), None),
+                    (GrantKind.PURCHASE, None, bought_lot(account)),
                 )
             )
         )
@@ -101,6 +115,7 @@ class History:
         tell_organisations(database, made[0].user_id, made[-1].user_id)
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
+        tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""
@@ -191,6 +206,38 @@ def tell_people(known: Users) -> None:
             UserDeleted(**stream, originator_version=14, **stamp()),
         ]
     )
+
+
+def tell_payments(database: Database, user: UUID, account: UUID) -> None:
+    """A payment that was declined first, and one that was begun alone."""
+    order = Order(str(account), str(user), Way.CHECKOUT, Fiat(1_000, "usd"), "1", 10**10)
+    payment_id = new_uuid7()
+    events: list[Event] = []
+
+    def add(*more: Event) -> Payment:
+        events.extend(more)
+        return known_payment(replay_payment(events))
+
+    stamp = partial(new_envelope, "system:stripe")
+    state = add(start_payment(payment_id, order, new_envelope(f"user:{user}")))
+    state = add(*open_payment(state, stamp(), session_id="cs_1"))
+    failed = Observation(
+        Status.REQUIRES_PAYMENT_METHOD, 1, intent_id="pi_1", failure="card_declined"
+    )
+    state = add(*observe_payment(state, failed, stamp()))
+    paid = Observation(Status.COMPLETED, 2, order.price, "pi_1")
+    add(*observe_payment(state, paid, stamp(), lot_id=str(bought_lot(account))))
+    aggregates = Aggregates(database)
+    try:
+        aggregates.append(events)
+        aggregates.append([start_payment(new_uuid7(), order, new_envelope("test"))])
+    finally:
+        aggregates.close()
+
+
+def bought_lot(account: UUID) -> UUID:
+    """The lot that an account bought in a history."""
+    return uuid5(account, "bought")
 
 
 def tell_roles(database: Database, users: list[UUID]) -> None:

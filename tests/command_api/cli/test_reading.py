@@ -68,6 +68,7 @@ CHANGING = {
     "secrets rotate": [],
     "finance close": ["2026-01", "--reason", "test"],
     "finance issue": ["2026-01"],
+    "payments handle": ["--failed"],
     "quota set": [*OF_A_QUOTA, "--limit", "5"],
     "quota remove": OF_A_QUOTA,
 }

@@ -16,6 +16,8 @@ READ = {
     "GATEWAYZ_CORS_ORIGINS": "https://app.example.com",
     "GATEWAYZ_PRIVY_VERIFICATION_KEY": KEY,
     "GATEWAYZ_TRIAL_USD": "2.5",
+    "GATEWAYZ_STRIPE_URL": "http://127.0.0.1:12111",
+    "GATEWAYZ_PAYMENT_RATES": "eur=1.08",
 }
 """Texts that are read when they are set."""
 

@@ -509,6 +509,22 @@ CHECKS = {
             ),
         ),
     ),
+    "0070_payment": Check(
+        (no_table("payment"),),
+        (
+            table("payment", never="DELETE"),
+            "to_regclass('payment_account_id_idx') IS NOT NULL",
+            "to_regclass('payment_intent_id_idx') IS NOT NULL",
+        ),
+    ),
+    "0071_stripe_inbox": Check(
+        (no_table("stripe_inbox"),),
+        (
+            table("stripe_inbox", may=EVERY_RIGHT),
+            "to_regclass('stripe_inbox_due_idx') IS NOT NULL",
+        ),
+    ),
+    "0072_stripe_poll": Check((no_table("stripe_poll"),), (table("stripe_poll", never="DELETE"),)),
     "0075_coupon": Check(
         (no_table("coupon"), no_table("coupon_use")),
         (
@@ -729,6 +745,24 @@ SEEDS = (
         NAMES.index("0060_adjustments") + 1,
         LATEST,
         "INSERT INTO debit_key VALUES (gen_random_uuid())",
+    ),
+    Seed(
+        NAMES.index("0070_payment") + 1,
+        LATEST,
+        "INSERT INTO payment (payment_id, account_id, user_id, way, package, amount_minor, "
+        "currency, credits_nano_usd, created_at, updated_at) VALUES (gen_random_uuid(), "
+        "gen_random_uuid(), gen_random_uuid(), 'intent', '', 50, 'usd', 1, now(), now())",
+    ),
+    Seed(
+        NAMES.index("0071_stripe_inbox") + 1,
+        LATEST,
+        "INSERT INTO stripe_inbox (event_id, kind, told_by, sealed, happened_at) "
+        "VALUES (gen_random_uuid()::text, 'ping', 'webhook', 'x', now())",
+    ),
+    Seed(
+        NAMES.index("0072_stripe_poll") + 1,
+        NAMES.index("0072_stripe_poll") + 1,
+        "INSERT INTO stripe_poll (since) VALUES (now())",
     ),
     Seed(
         NAMES.index("0075_coupon") + 1,

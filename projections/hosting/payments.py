@@ -1,0 +1,45 @@
+"""Compares the table of payments with the log, and what is paid with the lots that were given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from domain.payments.book import PaymentBook
+    from domain.payments.payment import Payment
+
+STORED = (
+    "SELECT payment_id::text, account_id::text, user_id::text, way, package, amount_minor, "
+    "currency, credits_nano_usd, status, failure, session_id, intent_id, "
+    "coalesce(lot_id::text, '') FROM payment"
+)
+NOT_GIVEN = (
+    "SELECT p.payment_id::text FROM payment p WHERE p.lot_id IS NOT NULL "
+    "AND NOT EXISTS (SELECT FROM grant_key g WHERE g.lot_id = p.lot_id) ORDER BY 1"
+)
+
+
+def payment_differences(connection: psycopg.Connection[Any], book: PaymentBook) -> Iterator[str]:
+    """Every payment that differs, and those whose credits nobody was given."""
+    stored = {row[0]: row[1:] for row in connection.execute(STORED).fetchall()}
+    logged = {name: _row_of(each) for name, each in book.payments.items()}
+    for name in sorted(stored.keys() | logged.keys()):
+        here, there = stored.get(name), logged.get(name)
+        if here != there:
+            yield f"payment {name}: the table says {here!r}, the log {there!r}"
+    for (name,) in connection.execute(NOT_GIVEN).fetchall():
+        yield f"payment {name}: it is paid, and its credits were never given"
+
+
+def _row_of(payment: Payment) -> tuple[object, ...]:
+    order = payment.order
+    return (
+        *(order.account_id, order.user_id, order.way.value, order.package),
+        *(order.price.minor, order.price.currency, order.credits_nano_usd),
+        *(payment.status.value, payment.failure, payment.session_id, payment.intent_id),
+        payment.lot_id,
+    )

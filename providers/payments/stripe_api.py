@@ -1,0 +1,195 @@
+"""Stripe through its own SDK, without blocking; what it may take is bounded by `http`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import stripe
+
+from providers.payments.http import REPLY_S, BoundedHttp
+from providers.payments.port import (
+    PAYMENT_KEY,
+    Intent,
+    NotThereError,
+    OtherRequestError,
+    Page,
+    PaymentRefusedError,
+    PaymentsUnavailableError,
+    Session,
+)
+from providers.payments.told import EVENT, INTENT, SESSION, WATCHED, payment_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from providers.payments.port import Wish
+
+URL = "https://api.stripe.com"
+RETRIES = 2
+"""Of one request, by the SDK, under one idempotency key."""
+PAGE_ROWS = 100
+REFUSED = frozenset({400, 402, 404})
+NOT_FOUND = 404
+
+stripe.enable_telemetry = False
+
+
+class Stripe:
+    """One for each process."""
+
+    def __init__(self, api_key: str, url: str = URL, reply_s: float = REPLY_S) -> None:
+        """Nothing is connected before the first request."""
+        self._http = BoundedHttp(reply_s)
+        client = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": url},
+            http_client=self._http,
+            max_network_retries=RETRIES,
+        )
+        self._sessions = client.v1.checkout.sessions
+        self._intents = client.v1.payment_intents
+        self._events = client.v1.events
+
+    async def open_session(self, wish: Wish) -> Session:
+        """A page on which somebody can pay; raises PaymentsUnavailableError, PaymentRefusedError.
+
+        Stripe answers the same for the same payment for a day at least.
+        """
+        named = {**wish.metadata, PAYMENT_KEY: wish.payment_id}
+        product = {"name": wish.name}
+        price = {"currency": wish.price.currency, "unit_amount": wish.price.minor}
+        params: Any = {
+            "mode": "payment",
+            "line_items": [{"quantity": 1, "price_data": {**price, "product_data": product}}],
+            "client_reference_id": wish.payment_id,
+            "success_url": wish.success_url,
+            "cancel_url": wish.cancel_url,
+            "metadata": named,
+            "payment_intent_data": {"metadata": named, **_described(wish)},
+        }
+        if wish.email:
+            params["customer_email"] = wish.email
+        with told():
+            key: Any = {"idempotency_key": f"gatewayz-{wish.payment_id}-checkout"}
+            return _session_of(await self._sessions.create_async(params, key))
+
+    async def open_intent(self, wish: Wish) -> Intent:
+        """An intent for a page of the caller's own; raises as `open_session`."""
+        params: Any = {
+            "amount": wish.price.minor,
+            "currency": wish.price.currency,
+            "metadata": {**wish.metadata, PAYMENT_KEY: wish.payment_id},
+            **_described(wish),
+        }
+        if wish.email:
+            params["receipt_email"] = wish.email
+        if wish.method_types:
+            params["payment_method_types"] = list(wish.method_types)
+        else:
+            params["automatic_payment_methods"] = {"enabled": True}
+        with told():
+            key: Any = {"idempotency_key": f"gatewayz-{wish.payment_id}-intent"}
+            return _intent_of(await self._intents.create_async(params, key))
+
+    async def session(self, session_id: str) -> Session:
+        """A session as it is now; raises as `open_session`, and NotThereError."""
+        with told():
+            return _session_of(await self._sessions.retrieve_async(session_id))
+
+    async def intent(self, intent_id: str) -> Intent:
+        """An intent as it is now; raises as `session`."""
+        with told():
+            return _intent_of(await self._intents.retrieve_async(intent_id))
+
+    async def thing(self, kind: str, name: str) -> dict[str, Any]:
+        """An object as JSON; raises as `session`."""
+        asks: dict[str, Any] = {
+            INTENT: self._intents.retrieve_async,
+            SESSION: self._sessions.retrieve_async,
+            EVENT: self._events.retrieve_async,
+        }
+        if kind not in asks:
+            message = f"Nothing is asked of Stripe about a {kind[:40]!r}"
+            raise NotThereError(message)
+        with told():
+            return _plain(await asks[kind](name))
+
+    async def listed(self, kind: str, since: int, until: int, after: str = "") -> Page:
+        """A page, newest first; raises as `open_session`."""
+        params: Any = {"created": {"gte": since, "lte": until}, "limit": PAGE_ROWS}
+        if after:
+            params["starting_after"] = after
+        with told():
+            found: Any
+            if kind == EVENT:
+                params["types"] = list(WATCHED)
+                found = await self._events.list_async(params)
+            else:
+                found = await self._intents.list_async(params)
+            return Page([_plain(each) for each in found.data], bool(found.has_more))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close_async()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the SDK raises, as the port's errors: never with our key, or what was sent."""
+    try:
+        yield
+    except stripe.IdempotencyError:
+        message = "Stripe was asked for another payment under this key before"
+        raise OtherRequestError(message) from None
+    except stripe.StripeError as error:
+        status = error.http_status or 0
+        if status not in REFUSED:
+            reason = f"answers {status}" if status else "cannot be reached"
+            message = f"Stripe {reason} ({type(error).__name__})"
+            raise PaymentsUnavailableError(message) from None
+        said = str(error.user_message or "Stripe refuses it")[:500]
+        kind = NotThereError if status == NOT_FOUND else PaymentRefusedError
+        raise kind(said) from None
+    except (AttributeError, TypeError, KeyError):
+        message = "Stripe answers what is none of its objects"
+        raise PaymentsUnavailableError(message) from None
+
+
+def _described(wish: Wish) -> dict[str, str]:
+    return {"description": wish.description} if wish.description else {}
+
+
+def _plain(thing: Any) -> dict[str, Any]:
+    found: dict[str, Any] = thing.to_dict()
+    return found
+
+
+def _session_of(found: stripe.checkout.Session) -> Session:
+    return Session(
+        found.id,
+        found.url,
+        found.status or "",
+        found.payment_status,
+        found.amount_total or 0,
+        found.currency or "",
+        found.expires_at,
+        found.customer_email,
+        str(found.payment_intent or ""),
+    )
+
+
+def _intent_of(found: stripe.PaymentIntent) -> Intent:
+    action = found.next_action
+    return Intent(
+        found.id,
+        found.client_secret,
+        found.status,
+        found.amount,
+        found.currency,
+        None if found.customer is None else str(found.customer),
+        None if found.payment_method is None else str(found.payment_method),
+        None if action is None else _plain(action),
+        payment_named(_plain(found)),
+        found.amount_received or 0,
+    )

@@ -1,0 +1,1 @@
+"""Doubles of what is outside, as fixtures of the tests."""
