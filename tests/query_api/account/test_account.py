@@ -53,7 +53,7 @@ def test_the_shape_of_a_balance_and_a_line(gateway: RunningGateway) -> None:
     """The members of both, in their order (rule: contract)."""
     user = gateway.user()
     gateway.chat(user, {})
-    amounts = ("granted", "available", "held", "settled", "breakage")
+    amounts = ("granted", "available", "held", "settled", "breakage", "debited", "owed")
     assert list(gateway.balance(user)) == [
         *("api_key", "user_id", "credits"),
         *(f"{name}_{unit}" for name in amounts for unit in ("nano_usd", "usd")),
