@@ -21,7 +21,6 @@ from domain.events.identity import (
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
 from domain.events.profile import EmailChanged, UserDeleted
-from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.second_factors import (
     IdentityUnlinked,
     PasskeyRemoved,
@@ -31,7 +30,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
-from event_store.beside import channels, coupons, organisations, payments, plans
+from event_store.beside import channels, coupons, organisations, payments, plans, quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -245,45 +244,6 @@ def _limits_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute("SELECT pg_notify(%s, '')", [channels.LIMITS_CHANNEL])
 
 
-def _quota_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
-    """Refused (not null) where the database does not know the zone, and nothing is saved then."""
-    fact = msgspec.json.decode(stored.state)
-    cursor.execute(
-        "INSERT INTO quota "
-        "(quota_id, account_id, scope_kind, scope_id, unit, period, quota_limit, zone) "
-        "SELECT %(quota_id)s, %(account_id)s, %(scope_kind)s, %(scope_id)s, %(unit)s, %(window)s, "
-        "%(limit)s, CASE WHEN %(zone)s = 'UTC' THEN 'UTC' ELSE "
-        "(SELECT min(name) FROM pg_timezone_names WHERE name = %(zone)s) END "
-        "ON CONFLICT (quota_id) DO UPDATE SET quota_limit = excluded.quota_limit, "
-        "zone = excluded.zone, removed = false",
-        {"zone": "UTC", **fact, "quota_id": stored.originator_id},
-    )
-    cursor.execute(
-        "INSERT INTO credit_account (account_id, bound) VALUES (%s, true) "
-        "ON CONFLICT (account_id) DO UPDATE SET bound = true",
-        [fact["account_id"]],
-    )
-    cursor.execute("SELECT ledger_quota_close(%s)", [fact["account_id"]])
-
-
-def _quota_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
-    fact = msgspec.json.decode(stored.state)
-    cursor.execute(
-        "UPDATE quota SET removed = true WHERE quota_id = %s",
-        [stored.originator_id],
-    )
-    cursor.execute(
-        "UPDATE credit_account a SET bound = EXISTS (SELECT FROM quota q "
-        "WHERE q.account_id = a.account_id AND NOT q.removed) WHERE account_id = %s",
-        [fact["account_id"]],
-    )
-    cursor.execute(
-        "SELECT CASE WHEN bound THEN ledger_quota_close(account_id) "
-        "ELSE quota_unbind(account_id) END FROM credit_account WHERE account_id = %s",
-        [fact["account_id"]],
-    )
-
-
 HANDLERS: Mapping[str, Handler] = {
     ApiKeyCreated.TOPIC: _key_created,
     ApiKeyChanged.TOPIC: _key_changed,
@@ -302,8 +262,7 @@ HANDLERS: Mapping[str, Handler] = {
     UserRoleChanged.TOPIC: _role_changed,
     RateLimitsSet.TOPIC: _limits_set,
     RateLimitsCleared.TOPIC: _limits_set,
-    QuotaSet.TOPIC: _quota_set,
-    QuotaRemoved.TOPIC: _quota_removed,
+    **quotas.HANDLERS,
     **organisations.HANDLERS,
     **coupons.HANDLERS,
     **plans.HANDLERS,

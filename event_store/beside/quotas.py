@@ -1,4 +1,4 @@
-"""What the quotas of an account say now: the window of this moment, as its limit shows it.
+"""Quotas beside the log: what their events change there, and what those of an account say now.
 
 Reads the inline state of the append. `used + held` is never above the limit: what stands beyond is
 `overrun` (money rule 13).
@@ -9,17 +9,25 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.quotas.book import shown
 from event_store.locks import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     import psycopg
+    from eventsourcing.persistence import StoredEvent
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
 
     from event_store.postgres.database import Database
+
+    Handler = Callable[[Cursor[DictRow], StoredEvent], None]
 
 QUOTAS_MAX = 1_000
 """Most quotas that one reading gives."""
@@ -189,3 +197,49 @@ async def prune_windows(database: Database, keep: timedelta) -> int:
             if gone < PRUNE_ROWS_MAX:
                 break
     return pruned
+
+
+def _quota_set(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    """Refused (not null) where the database does not know the zone, and nothing is saved then."""
+    fact = msgspec.json.decode(stored.state)
+    cursor.execute(
+        "INSERT INTO quota "
+        "(quota_id, account_id, scope_kind, scope_id, unit, period, quota_limit, zone) "
+        "SELECT %(quota_id)s, %(account_id)s, %(scope_kind)s, %(scope_id)s, %(unit)s, %(window)s, "
+        "%(limit)s, CASE WHEN %(zone)s = 'UTC' THEN 'UTC' ELSE "
+        "(SELECT min(name) FROM pg_timezone_names WHERE name = %(zone)s) END "
+        "ON CONFLICT (quota_id) DO UPDATE SET quota_limit = excluded.quota_limit, "
+        "zone = excluded.zone, removed = false",
+        {"zone": "UTC", **fact, "quota_id": stored.originator_id},
+    )
+    cursor.execute(
+        "INSERT INTO credit_account (account_id, bound) VALUES (%s, true) "
+        "ON CONFLICT (account_id) DO UPDATE SET bound = true",
+        [fact["account_id"]],
+    )
+    cursor.execute("SELECT ledger_quota_close(%s)", [fact["account_id"]])
+
+
+def _quota_removed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    cursor.execute(
+        "UPDATE quota SET removed = true WHERE quota_id = %s",
+        [stored.originator_id],
+    )
+    cursor.execute(
+        "UPDATE credit_account a SET bound = EXISTS (SELECT FROM quota q "
+        "WHERE q.account_id = a.account_id AND NOT q.removed) WHERE account_id = %s",
+        [fact["account_id"]],
+    )
+    cursor.execute(
+        "SELECT CASE WHEN bound THEN ledger_quota_close(account_id) "
+        "ELSE quota_unbind(account_id) END FROM credit_account WHERE account_id = %s",
+        [fact["account_id"]],
+    )
+
+
+HANDLERS: Mapping[str, Handler] = {
+    QuotaSet.TOPIC: _quota_set,
+    QuotaRemoved.TOPIC: _quota_removed,
+}
+"""What the events of a quota do."""
