@@ -256,6 +256,18 @@ def test_a_purchase_with_a_payment_awaits_its_payout() -> None:
     assert dict(entries_of(paid, NO_KINDS.__getitem__))["clearing:stripe"] == -20
 
 
+def test_a_gift_that_is_taken_back_is_issued_no_more() -> None:
+    """What was paid for goes the way the debit names, what was given comes back (money rule 18)."""
+    model = ModelLedger()
+    model.grant(ACCOUNTS[0], "given", "bonus", 10, None)
+    model.grant(ACCOUNTS[0], "bought", "purchase", 20, None)
+    model.debit(ACCOUNTS[0], "debit", "admin_debit", 25, "2026-01-01T00:00:00.000000Z")
+    kinds = {"given": "bonus", "bought": "purchase"}
+    entries = dict(entries_of(model.log[-1], kinds.__getitem__))
+    assert entries["issued:bonus"] == 5
+    assert sum(entries.values()) == 0
+
+
 ABSURD = [
     {"provider": "one", "cost_nano_usd": -3},
     {"provider": "one", "cost_nano_usd": "3"},
