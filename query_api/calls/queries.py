@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.events.ledger import (
     CallEvent,
+    ChargeCorrected,
     HoldExtended,
     HoldPlaced,
     HoldResolved,
@@ -118,6 +119,8 @@ def _story(
     amount = settled.settled_nano_usd if settled else 0
     released = end.released_nano_usd if end else 0
     lost = end.house_loss_nano_usd if end else 0
+    corrections = _corrections(entries)
+    charged = amount + sum(each["difference_nano_usd"] for each in corrections)
     with localcontext(EXACT):
         arithmetic = _arithmetic(settled, price) if settled else None
     return {
@@ -132,6 +135,9 @@ def _story(
         "held_usd": format_usd(held),
         "settled_nano_usd": amount,
         "settled_usd": format_usd(amount),
+        "charged_nano_usd": charged,
+        "charged_usd": format_usd(charged),
+        "corrections": corrections,
         "released_nano_usd": released,
         "released_usd": format_usd(released),
         "house_loss_nano_usd": lost,
@@ -154,6 +160,27 @@ def _story(
             for entry in entries
         ],
     }
+
+
+def _corrections(entries: list[LogEntry]) -> list[dict[str, Any]]:
+    """What was charged for the call later, or given back, by other prices (money rule 17)."""
+    told = []
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, ChargeCorrected):
+            more = event.taken_nano_usd + event.owed_nano_usd - event.returned_nano_usd
+            told.append(
+                {
+                    "price_version": event.price_version,
+                    "cost_nano_usd": event.cost_nano_usd,
+                    "cost_usd": format_usd(event.cost_nano_usd),
+                    "difference_nano_usd": more,
+                    "difference_usd": format_usd(more),
+                    "reason": event.reason,
+                    "booked_at": to_iso(entry.booked_at),
+                }
+            )
+    return told
 
 
 PRICE_LABELS = frozenset({"version", "source", "effective_at"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,11 +26,14 @@ from domain.ledger.amounts import (
 )
 from domain.ledger.lots import DebitKind
 from domain.pricing.money import ENTRY_NANO_USD_MAX
+from event_store.append.entries import EntryKind
 from event_store.ids import new_uuid7
 from projections.hosting.verify import verify
+from query_api.calls.queries import call_story
 from tests.command_api.money.test_grants import ACCOUNT, give
 from tests.event_store.append.test_append import append
 from tests.support import entries
+from tests.support.history import HOLD, call
 
 if TYPE_CHECKING:
     from command_api.money.debits import Debited
@@ -127,4 +131,26 @@ def test_a_charge_is_corrected_once_by_each_price(database: Database) -> None:
     with pytest.raises(UncorrectableError, match="once by each"):
         correct(database, call, 11)
     assert correct(database, call, 5, "3") == (-7, True)
+    assert verify(database).differences == []
+
+
+def test_the_story_of_a_call_tells_its_corrections(database: Database) -> None:
+    """What was settled stays; what is charged in the end stands beside it (P6, money rule 17)."""
+    chance = random.Random(3)
+    place, ends = call(ACCOUNT, new_uuid7(), chance)
+    while ends[0].kind != EntryKind.SETTLE or not 10 < ends[0].amount < HOLD:
+        place, ends = call(ACCOUNT, new_uuid7(), chance)
+    cost, call_id = ends[0].amount, UUID(bytes=place.stream)
+    give(database, 10 * HOLD)
+    for entry in (place, *ends):
+        append(database, entry)
+    before = call_story(database, call_id, str(ACCOUNT))
+    assert before is not None
+    assert (before["charged_nano_usd"], before["corrections"]) == (cost, [])
+    correct(database, call_id, cost + 2)
+    correct(database, call_id, cost - 5, "3")
+    story = call_story(database, call_id, str(ACCOUNT))
+    assert story is not None
+    assert (story["settled_nano_usd"], story["charged_nano_usd"]) == (cost, cost - 5)
+    assert [each["difference_nano_usd"] for each in story["corrections"]] == [2, -7]
     assert verify(database).differences == []
