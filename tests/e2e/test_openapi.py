@@ -38,8 +38,9 @@ SERVER_ERROR = 500
 PASSING = {
     "projection_lagging",
     *("passkeys_not_set_up", "privy_not_set_up", "login_not_set_up"),
+    *("payments_off", "webhooks_off"),
 }
-"""503s that say nothing but that this machine is busy."""
+"""503s that say that this machine is busy, or that what is asked for is not set up here."""
 
 
 class Asked:

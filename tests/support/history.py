@@ -119,10 +119,10 @@ class History:
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""
-        giver, debtor, chance = new_uuid7(), new_uuid7(), random.Random(7)
-        place, ends = call(debtor, self.callers[0][1], chance)
+        giver, debtor, key, chance = new_uuid7(), new_uuid7(), new_uuid7(), random.Random(7)
+        place, ends = call(debtor, key, chance)
         while ends[0].kind != EntryKind.SETTLE or ends[0].amount >= HOLD:
-            place, ends = call(debtor, self.callers[0][1], chance)
+            place, ends = call(debtor, key, chance)
         self.append(*(entries.grant(account, 10**12) for account in (giver, debtor)))
         self.append(place)
         self.append(*ends)

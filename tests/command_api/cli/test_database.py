@@ -54,7 +54,7 @@ def test_what_the_page_tells_to_paste_does_what_it_says(asked: Database, tmp_pat
     made = run(shlex.split(SHELL[0]), asked, tmp_path)
     assert made.returncode == 0, made.stderr
     assert "available" in made.stdout
-    assert "(2 rows)" in made.stdout
+    assert "(4 rows)" in made.stdout
     for query in SQL:
         done = run(["gatewayz", "database", "psql", "--", "-c", query], asked, tmp_path)
         assert done.returncode == 0, (query, done.stderr)

@@ -72,9 +72,15 @@ def told(got: httpx.Response) -> str:
     return str(body["error"]["message"] if "error" in body else body["detail"])
 
 
+NOT_SET_UP = 503
+"""Of what nobody set up for these tests: there is no Stripe here."""
+
+
 def is_fine(route: APIRoute, got: httpx.Response) -> bool:
     """Answered, or refused in words."""
     if got.status_code == MODELZ_AWAY and route.path.startswith("/modelz"):
+        return True
+    if got.status_code == NOT_SET_UP and got.json()["code"] in ("payments_off", "webhooks_off"):
         return True
     return got.status_code in (200, 304) or (400 <= got.status_code < 500 and bool(told(got)))
 
