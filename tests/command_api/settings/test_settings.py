@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_types import MaxLen, MinLen
 from pydantic import ValidationError
 
 from command_api.settings import Settings
@@ -66,19 +67,31 @@ def test_what_is_given_by_keyword_wins_over_the_environment(
     assert Settings().server.port == 9000
 
 
+def beyond_of(bound: Any) -> float | str:
+    """The value next to a bound that is not within it."""
+    match bound:
+        case MinLen():
+            return "x" * (bound.min_length - 1)
+        case MaxLen():
+            return "x" * (bound.max_length + 1)
+        case _:
+            step = {"Ge": -1, "Gt": 0, "Le": 1}[type(bound).__name__]
+            limits = (getattr(bound, name, None) for name in ("ge", "gt", "le"))
+            return float(step + next(limit for limit in limits if limit is not None))
+
+
 @pytest.mark.parametrize(("variable", "bound"), BOUNDED, ids=str)
 def test_a_value_beyond_its_bound_is_refused_by_the_variables_name(
     variable: str, bound: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names what the operator wrote, whichever way it was given (rule: bounded)."""
-    beyond = {"Ge": -1, "Gt": 0, "Le": 1}[type(bound).__name__] + next(
-        getattr(bound, name) for name in ("ge", "gt", "le") if hasattr(bound, name)
-    )
-    monkeypatch.setenv(variable, str(beyond))
-    with pytest.raises(ValidationError) as from_environment:
-        Settings()
-    assert from_environment.value.errors()[0]["loc"] == (variable,)
-    monkeypatch.delenv(variable)
+    beyond = beyond_of(bound)
+    if beyond != "":  # An empty variable is one that is not set.
+        monkeypatch.setenv(variable, str(beyond))
+        with pytest.raises(ValidationError) as from_environment:
+            Settings()
+        assert from_environment.value.errors()[0]["loc"] == (variable,)
+        monkeypatch.delenv(variable)
     with pytest.raises(ValidationError) as from_keyword:
         Settings(**{keyword(variable): beyond})
     assert from_keyword.value.errors()[0]["loc"] == (variable,)
