@@ -21,7 +21,7 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
       coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END
     FROM user_plan p
     WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id),
-  account_id = (SELECT account_id FROM user_secret u WHERE u.user_id = api_key.user_id)
+  coalesce(organisation_id = user_id, true)
 FROM api_key WHERE key_hash = ANY(%s)
 """
 _WATCHED = (
