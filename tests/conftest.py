@@ -146,6 +146,14 @@ def pytest_testnodedown(node: Any) -> None:
     NOT_FOUND.update(output.get("not_found", {}))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """List what failed where GATEWAYZ_TEST_FAILED says, so that it can be tried once more."""
+    listed = os.environ.get("GATEWAYZ_TEST_FAILED")
+    if report.failed and listed and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(listed).open("a") as file:
+            file.write(f"{report.nodeid}\n")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was missing: the servers, and the recordings, in one line each."""
     for line in (closing_line(), missing_line(NOT_FOUND)):
