@@ -236,3 +236,9 @@ def progress_bar(said: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
             progress.update(task, completed=done, total=total)
 
         yield report
+
+
+def check_reason(reason: str) -> None:
+    """Fail where an act on somebody else's account says no reason."""
+    if not reason.strip():
+        fail("--reason must say why")

@@ -27,19 +27,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Debit:
-    """Credits to take back, in nano-USD; with the same key a repetition changes nothing.
-
-    `lot_id` is the grant that it concerns, whose rest goes first; `payment_id` the payment.
-    """
+class _Taking:
+    """What an account loses, in nano-USD; with the same key a repetition changes nothing."""
 
     account_id: UUID
     debit_key: str
     amount: int
-    kind: DebitKind
     reason: str
-    lot_id: UUID | None = None
-    payment_id: str | None = None
 
     @property
     def debit_id(self) -> UUID:
@@ -48,19 +42,22 @@ class Debit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
-    """Credits to move to another account, in nano-USD; the key is of the account that gives."""
+class Debit(_Taking):
+    """Credits to take back.
 
-    account_id: UUID
+    `lot_id` is the grant that it concerns, whose rest goes first; `payment_id` the payment.
+    """
+
+    kind: DebitKind
+    lot_id: UUID | None = None
+    payment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(_Taking):
+    """Credits to move to another account; the key is of the account that gives."""
+
     to_account_id: UUID
-    debit_key: str
-    amount: int
-    reason: str
-
-    @property
-    def debit_id(self) -> UUID:
-        """The debit's id: of the account and the key."""
-        return uuid5(self.account_id, f"debit {self.debit_key}")
 
 
 class Debited(NamedTuple):
@@ -165,7 +162,7 @@ async def append_transfer(committer: Committer, transfer: Transfer, *, actor: st
 
 
 async def _append(
-    committer: Committer, kind: EntryKind, what: Debit | Transfer, fields: dict[str, object]
+    committer: Committer, kind: EntryKind, what: _Taking, fields: dict[str, object]
 ) -> AppendAnswer:
     state = msgspec.json.encode(fields)[:-1]
     answer = await committer.append(

@@ -10,7 +10,17 @@ import msgspec
 import typer
 
 from command_api.books.commands import Closer, close_books
-from command_api.cli.base import NOT_CHECKED, SHOWN, Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import (
+    NOT_CHECKED,
+    SHOWN,
+    Home,
+    Json,
+    check_reason,
+    fail,
+    opened,
+    opened_to_read,
+    show,
+)
 from command_api.cli.books.statements import issue, statement, statements
 from command_api.cli.users import ACTOR
 from edge.errors import ApiError
@@ -183,8 +193,7 @@ def close_(
     as_json: Json = False,
 ) -> None:
     """Close a month and all before it, for ever; what is closed already stays so."""
-    if not reason.strip():
-        fail("--reason must say why")
+    check_reason(reason)
     with opened(home, create=False, prepare=False) as (_, database):
         done = close_books(database, month, closer=Closer(ACTOR), reason=reason.strip())
     show({"closed_until": done.until, "changed": done.changed}, as_json=as_json)

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, instant, opened, opened_to_read, show
+from command_api.cli.base import Home, Json, fail, instant, opened_to_read, show
+from command_api.cli.people.opening import people_of
 from command_api.cli.users import ACTOR
-from command_api.composition import vault_of
 from command_api.coupons.store import Store
-from command_api.identity.people import People
 from domain.coupons.coupon import By, Changes, NewCoupon
 from domain.coupons.terms import CouponKind, CouponScope
 from domain.pricing.money import format_usd, parse_usd
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from command_api.identity.people import People
     from event_store.beside.coupons import StoredCoupon
 
 app = typer.Typer(no_args_is_help=True, help="Coupons: codes that are worth credits.")
@@ -36,13 +36,8 @@ Described = Annotated[str, typer.Option(help="What it is for.")]
 
 @contextmanager
 def _store(home: Path | None) -> Iterator[tuple[People, Store]]:
-    with opened(home, create=False, prepare=False) as (settings, database):
-        people = People(database, vault_of(settings, database))
-        people.open()
-        try:
-            yield people, Store(people)
-        finally:
-            people.close()
+    with people_of(home) as (_, people):
+        yield people, Store(people)
 
 
 @app.command("create")

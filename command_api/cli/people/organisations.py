@@ -9,10 +9,9 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import Home, Json, check_reason, opened_to_read, show
+from command_api.cli.people.opening import people_of
 from command_api.cli.users import ACTOR
-from command_api.composition import vault_of
-from command_api.identity.people import People
 from command_api.organisations.commands import Organisations
 from command_api.organisations.projects import Projects
 from domain.errors import InvalidCommandError
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from command_api.identity.people import People
+
 app = typer.Typer(no_args_is_help=True, help="Organisations, their members and projects.")
 
 Organisation = Annotated[UUID, typer.Argument(help="Id of the organisation.")]
@@ -39,18 +40,12 @@ Reason = Annotated[str, typer.Option(help="Why; stands in the audit for ever.")]
 
 @contextmanager
 def _commands(home: Path | None) -> Iterator[tuple[People, Organisations]]:
-    with opened(home, create=False, prepare=False) as (settings, database):
-        people = People(database, vault_of(settings, database))
-        people.open()
-        try:
-            yield people, Organisations(people)
-        finally:
-            people.close()
+    with people_of(home) as (_, people):
+        yield people, Organisations(people)
 
 
 def _by(reason: str) -> By:
-    if not reason.strip():
-        fail("--reason must say why")
+    check_reason(reason)
     return By(reason=reason)
 
 

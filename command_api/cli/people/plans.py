@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import Home, Json, check_reason, opened_to_read, show
+from command_api.cli.people.opening import opened_people, people_of
 from command_api.cli.users import ACTOR
-from command_api.composition import vault_of
-from command_api.identity.people import People
 from command_api.plans.commands import Plans
 from domain.plans.assignment import MONTHS_MAX, By
 from domain.plans.catalog import PLANS
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from command_api.identity.people import People
+
 app = typer.Typer(no_args_is_help=True, help="Plans: what a user may use by day and month.")
 
 User = Annotated[str, typer.Argument(help="Id or address of the user.")]
@@ -33,18 +34,12 @@ Reason = Annotated[str, typer.Option(help="Why; stands in the audit for ever.")]
 
 @contextmanager
 def _commands(home: Path | None) -> Iterator[tuple[People, Plans]]:
-    with opened(home, create=False, prepare=False) as (settings, database):
-        people = People(database, vault_of(settings, database))
-        people.open()
-        try:
-            yield people, Plans(people, planless=settings.plans.planless_limits)
-        finally:
-            people.close()
+    with people_of(home) as (settings, people):
+        yield people, Plans(people, planless=settings.plans.planless_limits)
 
 
 def _by(reason: str) -> By:
-    if not reason.strip():
-        fail("--reason must say why")
+    check_reason(reason)
     return By(reason=reason)
 
 
@@ -69,15 +64,13 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 @app.command("show")
 def show_(user: User, home: Home = None, as_json: Json = False) -> None:
     """Print the plan of a user."""
-    with opened_to_read(home) as (settings, database):
-        people = People(database, vault_of(settings, database))
-        people.open()
-        try:
-            user_id, _ = people.users.find_user(user)
-            with people.connect() as connection:
-                found = read_plan(connection, user_id)
-        finally:
-            people.close()
+    with (
+        opened_to_read(home) as (settings, database),
+        opened_people(settings, database) as people,
+    ):
+        user_id, _ = people.users.find_user(user)
+        with people.connect() as connection:
+            found = read_plan(connection, user_id)
     told = _told(user_id, None if found is None or found.over else found.plan)
     ends = found and found.expires_at and to_iso(found.expires_at)
     show({**told, "expires_at": ends}, as_json=as_json)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, opened, opened_to_read, show
+from command_api.cli.base import Home, Json, check_reason, opened, opened_to_read, show
 from command_api.cli.users import ACTOR
 from command_api.composition import place_of_secret
 from command_api.identity.known_users import show_user
@@ -32,8 +32,7 @@ def set_(
     as_json: Json = False,
 ) -> None:
     """Give a user a role; running gateways go by it within a second."""
-    if not reason.strip():
-        fail("--reason must say why")
+    check_reason(reason)
     with opened(home, create=False, prepare=False) as (settings, database):
         user_id = show_user(database, place_of_secret(settings), user)["user_id"]
         changed = give_role(database, UUID(user_id), role, actor=Actor(ACTOR), reason=reason)
