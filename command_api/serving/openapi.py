@@ -45,13 +45,10 @@ OWN: dict[str, tuple[int, ...]] = {
     "GET /v1/models": (304,),
     "PUT /user/api-keys/{key_id}": (409,),
     "DELETE /user/api-keys/{key_id}": (409,),
-    "POST /admin/limit": (404,),
     "POST /admin/coupons": (409,),
     "PATCH /admin/coupons/{coupon_id}": (409,),
     "DELETE /admin/coupons/{coupon_id}": (409,),
     "GET /user/plan": (404,),
-    "POST /admin/assign-plan": (404,),
-    "POST /admin/roles/update": (404,),
     "POST /auth": (401, 403, 409, 429, 501),
     "POST /auth/login/exchange": (401, 429),
     "POST /auth/login/second-step": (401, 429),
@@ -84,7 +81,7 @@ SECURITY = {
     "x_api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 NAMING = {"gateway", "gateways", "api_key"}
-"""Parameters that name a thing, beside those that end in `_id`."""
+"""Parameters and fields that name a thing, beside those that end in `_id`."""
 SEES_ALL = {each.dependency for each in get_args(SeesAll)[1:]}
 """What looks at a key where there is one."""
 
@@ -129,9 +126,11 @@ def _complete(asked: dict[str, Any], method: str, route: APIRoute) -> None:
     named = {each.alias for each in route.dependant.query_params}
     if named:
         statuses.add(422)
+    bodies = list(_bodies(route.endpoint))
+    named.update(name for body in bodies for name in _fields(body))
     if any(each.endswith("_id") for each in named) or named & NAMING:
         statuses.add(404)
-    if any(_bodies(route.endpoint)):
+    if bodies:
         statuses |= {408, 413}
     good = asked["responses"]["200"]
     told = {str(status): refusal(status, route.path) for status in sorted(statuses)}
@@ -143,6 +142,11 @@ def _calls(dependant: Dependant) -> Iterator[object]:
     for each in dependant.dependencies:
         yield each.call
         yield from _calls(each)
+
+
+def _fields(body: type) -> tuple[str, ...]:
+    """The names of a body's fields, as callers write them."""
+    return getattr(body, "__struct_encode_fields__", ())
 
 
 def _bodies(endpoint: Any) -> Iterator[type]:
