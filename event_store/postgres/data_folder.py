@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from event_store.errors import EmbeddedPostgresError
 from event_store.postgres.database import APPLICATION_ROLE
-from event_store.postgres.launcher import binaries, end_group
+from event_store.postgres.launcher import binaries, end_group, undisturbed
 
 if TYPE_CHECKING:
     from event_store.postgres.launcher import Launcher
@@ -71,7 +71,8 @@ def _run_initdb(folder: Path, password: Path, launcher: Launcher, log_file: Path
     try:
         with log_file.open("ab") as log:
             launcher.own(log_file)
-            initdb = launcher.popen(command, log)
+            with undisturbed():
+                initdb = launcher.popen(command, log)
         status = initdb.wait(START_TIMEOUT_S)
     except BaseException:
         if initdb is not None:

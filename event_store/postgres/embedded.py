@@ -35,7 +35,7 @@ from event_store.postgres.data_folder import (
     serves,
 )
 from event_store.postgres.database import APPLICATION_ROLE, CONNECT_TIMEOUT_S, Database
-from event_store.postgres.launcher import binaries, choose_launcher
+from event_store.postgres.launcher import binaries, choose_launcher, undisturbed
 
 if TYPE_CHECKING:
     import subprocess
@@ -177,7 +177,8 @@ class EmbeddedPostgres:
             self._log_start = log.tell()
             postgres = str(binaries() / "postgres")
             command = [postgres, "-D", str(self.data), "-k", str(self.socket_folder)]
-            self._server = launcher.popen(command, log)
+            with undisturbed():
+                self._server = launcher.popen(command, log)
 
     def _said(self) -> str:
         """What the server that we started last wrote into its log."""

@@ -14,7 +14,8 @@ import shutil
 import signal
 import stat
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -22,10 +23,16 @@ from typing import IO, TYPE_CHECKING
 from event_store.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+    from typing import Any
+
+    _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 NAMESPACE_UID = 1000
 UNPRIVILEGED_USER = "nobody"
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Those whose handlers, Python's own or ours, raise wherever the main thread is."""
 
 
 def binaries() -> Path:
@@ -56,28 +63,53 @@ class Launcher:
     def popen(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a command detached from our terminal and its signals.
 
-        A signal whose handler raises must not lose a child that is just being born, so the birth
-        is another thread's, and is waited for.
+        Keep what it returns within `undisturbed`: a child nobody knows of is never ended.
         """
-        with ThreadPoolExecutor(1) as thread:
-            birth = thread.submit(
-                subprocess.Popen,
-                [*self.prefix, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-                user=self.uid,
-                group=self.gid,
-                extra_groups=None if self.uid is None else [],
-            )
-            try:
-                return birth.result()
-            except BaseException:
-                if birth.exception() is None:
-                    end_group(birth.result())
-                raise
+        return subprocess.Popen(
+            [*self.prefix, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=None if self.uid is None else [],
+        )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals wait until the block is left: their handlers may raise, anywhere in it.
+
+    Handlers run in the main thread alone, so in another one there is nothing to hold back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    own: dict[int, _Handler] = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    held = True
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        handler = own[number]
+        if held:
+            came.append(number)
+        elif callable(handler):
+            handler(number, frame)
+
+    for number, handler in own.items():
+        if callable(handler):
+            signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        held = False
+        for number, handler in own.items():
+            if signal.getsignal(number) is hold:
+                signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 def end_group(leader: subprocess.Popen[bytes]) -> None:
