@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from command_api.limit_counters.scripts import PREFIX, SINCE
 from domain.limits.rates import FIELDS, part_of
-from domain.limits.windows import BURST, BURST_UNIT, CONCURRENCY, REQUESTS, window_of
+from domain.limits.windows import BURST, BURST_UNIT, CONCURRENCY, REQUESTS, WINDOWS
 from providers.redis.replies import command
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ class Bound:
         self.seen: Sequence[int] = ()
         """What the shared counters held, when this process heard of them last."""
         self.seen_at = 0
-        self._shortest = (self._of_shortest(0), self._of_shortest(REQUESTS))
+        self._shortest = tuple(
+            (self._of_shortest(first), *_headers_of(kind))
+            for first, kind in ((0, b"requests"), (REQUESTS, b"tokens"))
+        )
 
     def _of_shortest(self, first: int) -> tuple[int, ...]:
         """Places of the limits of the shortest window of requests, or of tokens."""
@@ -103,18 +106,21 @@ class Bound:
     def headers(self, outcome: Outcome) -> list[Header]:
         """OpenAI's headers: of the shortest window, the limit that leaves least."""
         found: list[Header] = []
-        for kind, places in ((b"requests", self._shortest[0]), (b"tokens", self._shortest[1])):
+        for places, limit_header, left_header, reset_header in self._shortest:
             if not places:
                 continue
-            left, place = min(
-                (outcome.left(self.gauges[at], outcome.used[at]), at) for at in places
-            )
-            window = window_of(self.gauges[place].gauge)
-            reset = window.span + window.bucket - outcome.now % window.bucket
+            left, place = outcome.left(self.gauges[places[0]], outcome.used[places[0]]), places[0]
+            for at in places[1:]:
+                here = outcome.left(self.gauges[at], outcome.used[at])
+                if here < left:
+                    left, place = here, at
+            _, gauge, limit = self.gauges[place]
+            _, span, width, _ = WINDOWS[gauge % REQUESTS]
+            reset = span + width - outcome.now % width if outcome.used[place] else 0
             found += (
-                (b"x-ratelimit-limit-" + kind, b"%d" % self.gauges[place].limit),
-                (b"x-ratelimit-remaining-" + kind, b"%d" % left),
-                (b"x-ratelimit-reset-" + kind, duration(reset if outcome.used[place] else 0)),
+                (limit_header, b"%d" % limit),
+                (left_header, b"%d" % left),
+                (reset_header, duration(reset)),
             )
         return found
 
@@ -126,6 +132,12 @@ class Bound:
             lowest, least = found.get(name, (gauge.limit, left))
             found[name] = (min(lowest, gauge.limit), min(least, left))
         return found
+
+
+def _headers_of(kind: bytes) -> tuple[bytes, bytes, bytes]:
+    """The names of OpenAI's headers: the limit, what is left of it, when it is whole again."""
+    limit, left, reset = (b"x-ratelimit-%b-" % each for each in (b"limit", b"remaining", b"reset"))
+    return limit + kind, left + kind, reset + kind
 
 
 def duration(ms: int) -> bytes:

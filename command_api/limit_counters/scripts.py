@@ -1,17 +1,20 @@
 """The scripts that Redis runs: the rule of `domain/limits/windows.py`, on counters that all share.
 
 One script decides and counts for all scopes of a request, so that nothing comes between. A scope
-is a hash: of each window its sum (`0s`), the oldest bucket in it (`0o`) and its buckets
-(`0:1700000000`), and a burst (`bl`, `bt`); calls under way are a sorted set beside it. All keys
-share one hash tag: the key of the system belongs to every request, so in a cluster all of them
-must lie in one slot. The time is Redis' own.
+is a hash. Its head (`h`) is 26 doubles, exact up to 2^53, because one packed field is read and
+written many times faster than as many fields: of each of six windows the sum, the oldest bucket in
+it, the newest that was counted in and what that one holds; then what is left of the burst, and when
+it was. Beside it stand the buckets that are not the newest (`0:1700000000`); calls under way are a
+sorted set. All keys share one hash tag: the key of the system belongs to every request, so in a
+cluster all of them must lie in one slot. The time is Redis' own.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-PREFIX = "gatewayz:{limits}:"
+PREFIX = "gatewayz:{limits}:2:"
+"""The number is that of the form: in another form all is counted anew, from the log."""
 SINCE = PREFIX + "since"
 """Since when Redis counts, and whether the log was asked for what was before: `1700000000000:1`."""
 ELECTED = PREFIX + "rebuilding"
@@ -23,50 +26,74 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
 _SHARED = """
+local call, floor, max, min = redis.call, math.floor, math.max, math.min
 local SPAN = {60000, 3600000, 86400000}
 local WIDTH = {1000, 60000, 900000}
-local format = string.format
-local function text(number) return format('%d', number) end
+local BUCKETS = {60, 60, 96}
+local HEAD = '<dddddddddddddddddddddddddd'
+local function text(number) return string.format('%.0f', number) end
+local function field(gauge, bucket) return gauge .. ':' .. text(bucket) end
+local function read(hash)
+  local raw = call('HGET', hash, 'h')
+  return raw and {struct.unpack(HEAD, raw)}
+end
+local function write(hash, head)
+  call('HSET', hash, 'h', struct.pack(HEAD, unpack(head, 1, 26)))
+end
+local function add(hash, head, gauge, bucket, amount)
+  local at = 4 * gauge + 1
+  if bucket > head[at + 2] then
+    if head[at + 3] ~= 0 then
+      call('HINCRBY', hash, field(gauge, head[at + 2]), text(head[at + 3]))
+    end
+    head[at + 2], head[at + 3], head.moved = bucket, 0, true
+  end
+  if bucket == head[at + 2] then
+    amount = max(amount, -head[at + 3])
+    head[at + 3] = head[at + 3] + amount
+  else
+    local name = field(gauge, bucket)
+    if amount < 0 then amount = max(amount, -tonumber(call('HGET', hash, name) or 0)) end
+    call('HINCRBY', hash, name, text(amount))
+  end
+  head[at] = head[at] + amount
+end
 """
 
 _ADMIT = """
-local call, floor, max, min = redis.call, math.floor, math.max, math.min
-local function rolled(one, known)
-  local buckets = SPAN[one.kind] / one.width
-  local first = one.current - buckets
-  local total, oldest = tonumber(known[one.at + 1]), tonumber(known[one.at + 2])
-  if not total then return 0, first, true end
-  if oldest >= first then return total, oldest, false end
-  local names = {}
-  for bucket = oldest, min(first - 1, oldest + buckets) do
-    names[#names + 1] = one.gauge .. ':' .. bucket
+local function counts(hash, gauge, head, first, last)
+  local names, found = {}, {}
+  for bucket = first, last do names[#names + 1] = field(gauge, bucket) end
+  for place, value in ipairs(call('HMGET', hash, unpack(names))) do
+    found[place] = tonumber(value) or 0
   end
-  for _, value in ipairs(call('HMGET', one.hash, unpack(names))) do
-    total = total - (tonumber(value) or 0)
+  local newest = head[4 * gauge + 3]
+  if newest >= first and newest <= last then
+    found[newest - first + 1] = found[newest - first + 1] + head[4 * gauge + 4]
   end
-  call('HDEL', one.hash, unpack(names))
-  call('HSET', one.hash, one.gauge .. 's', total, one.gauge .. 'o', first)
-  return total, first, false
+  return found, names
 end
 
-local function window_wait(one, excess)
-  local buckets = SPAN[one.kind] / one.width
-  local names = {}
-  for bucket = one.oldest, max(one.oldest, one.current) do
-    names[#names + 1] = one.gauge .. ':' .. bucket
-  end
-  for place, value in ipairs(call('HMGET', one.hash, unpack(names))) do
-    excess = excess - (tonumber(value) or 0)
-    if excess <= 0 then return (one.oldest + place + buckets) * one.width - now end
+local function roll(hash, gauge, head, first)
+  local at, buckets = 4 * gauge + 1, BUCKETS[gauge % 3 + 1]
+  local last = min(first - 1, head[at + 1] + buckets)
+  local found, names = counts(hash, gauge, head, head[at + 1], last)
+  for _, value in ipairs(found) do head[at] = head[at] - value end
+  if head[at + 2] <= last then head[at + 3] = 0 end
+  head[at + 1] = first
+  call('HDEL', hash, unpack(names))
+end
+
+local function wait_of(hash, gauge, head, excess)
+  local oldest, kind = head[4 * gauge + 2], gauge % 3 + 1
+  local last = max(oldest, floor(now / WIDTH[kind]))
+  for place, value in ipairs((counts(hash, gauge, head, oldest, last))) do
+    excess = excess - value
+    if excess <= 0 then return (oldest + place + BUCKETS[kind]) * WIDTH[kind] - now end
   end
   return -1
 end
 
-local CURRENT, BUCKET = {}, {}
-for kind = 1, 3 do
-  CURRENT[kind] = floor(now / WIDTH[kind])
-  BUCKET[kind] = text(CURRENT[kind])
-end
 local since = call('GET', KEYS[1])
 if not since then
   since = now .. ':0'
@@ -74,153 +101,140 @@ if not since then
 end
 local last = #ARGV
 local requests, tokens, lease = tonumber(ARGV[last - 2]), tonumber(ARGV[last - 1]), ARGV[last]
-local state, known = {}, {}
-for at = 2, last - 3, 3 do
-  local scope, gauge = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local name, hash = ARGV[at + 1], KEYS[2 * scope + 2]
-  local fields, kind = known[hash], gauge % 3 + 1
-  if not fields then
-    fields = {}
-    known[hash] = fields
-  end
-  local before = #fields
-  local one = {
-    scope = scope, gauge = gauge, limit = tonumber(ARGV[at + 2]), hash = hash, at = before,
-    kind = kind, width = WIDTH[kind], current = CURRENT[kind], bucket = false, sum = name .. 's',
-    used = 0, oldest = 0, new = false, amount = 0, stands = 0
-  }
-  state[#state + 1] = one
-  if gauge < 6 then
-    one.bucket = name .. ':' .. BUCKET[kind]
-    fields[before + 1], fields[before + 2], fields[before + 3] = one.sum, name .. 'o', one.bucket
-  elseif gauge == 6 then
-    fields[before + 1], fields[before + 2] = 'bl', 'bt'
-  end
-end
-for hash, fields in pairs(known) do
-  if #fields > 0 then known[hash] = call('HMGET', hash, unpack(fields)) end
-end
-
+local counting = requests + tokens > 0
+local CURRENT = {floor(now / 1000), floor(now / 60000), floor(now / 900000)}
+local heads, changed, lives, used = {}, {}, {}, {}
 local longest, scope_refusing, gauge_refusing = 0, 0, 0
-for _, one in ipairs(state) do
-  local wait, limit, values = 0, one.limit, known[one.hash]
-  if one.gauge == 6 then
-    local left, stood = tonumber(values[one.at + 1]), tonumber(values[one.at + 2])
-    if not left then left, stood = limit * 60000, now end
-    local elapsed = min(max(now - stood, 0), 60000)
-    one.used = min(limit * 60000, left + elapsed * limit)
-    one.stands = max(now, stood)
-    local missing = requests * 60000 - one.used
+
+for at = 2, last - 3, 3 do
+  local scope, gauge, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local hash, head, wait, holds = KEYS[2 * scope + 2], heads[scope], 0, 0
+  if not head then
+    head = read(hash)
+    if not head then
+      head = {}
+      for place = 1, 26 do head[place] = 0 end
+    end
+    heads[scope], lives[scope] = head, 0
+  end
+  if gauge < 6 then
+    local kind, place = gauge % 3 + 1, 4 * gauge + 1
+    local first, amount = CURRENT[kind] - BUCKETS[kind], gauge < 3 and requests or tokens
+    if head[place + 1] == 0 then
+      head[place + 1] = first
+    elseif head[place + 1] < first then
+      roll(hash, gauge, head, first)
+      changed[scope] = true
+    end
+    holds = head[place]
+    local excess = holds + amount - limit
+    if amount > 0 and excess > 0 then wait = wait_of(hash, gauge, head, excess) end
+    lives[scope] = max(lives[scope], SPAN[kind] + 2 * WIDTH[kind])
+  elseif gauge == 6 then
+    local left, stood = head[25], head[26]
+    if stood == 0 then left, stood = limit * 60000, now end
+    holds = min(limit * 60000, left + min(max(now - stood, 0), 60000) * limit)
+    head[25], head[26] = holds, max(now, stood)
+    local missing = requests * 60000 - holds
     if requests > 0 and missing > 0 then
       wait = limit > 0 and math.ceil(missing / limit) or -1
     end
-  elseif one.gauge == 7 then
-    local calls = KEYS[2 * one.scope + 3]
-    call('ZREMRANGEBYSCORE', calls, '-inf', now)
-    one.used = call('ZCARD', calls)
-    if requests > 0 and one.used >= limit then wait = limit > 0 and 1000 or -1 end
+    lives[scope] = max(lives[scope], 120000)
   else
-    one.amount = one.gauge < 3 and requests or tokens
-    one.used, one.oldest, one.new = rolled(one, values)
-    local excess = one.used + one.amount - limit
-    if one.amount > 0 and excess > 0 then wait = window_wait(one, excess) end
+    local calls = KEYS[2 * scope + 3]
+    call('ZREMRANGEBYSCORE', calls, '-inf', now)
+    holds = call('ZCARD', calls)
+    if requests > 0 and holds >= limit then wait = limit > 0 and 1000 or -1 end
   end
+  used[#used + 1] = holds
   if longest ~= -1 and (wait == -1 or wait > longest) then
-    longest, scope_refusing, gauge_refusing = wait, one.scope, one.gauge
+    longest, scope_refusing, gauge_refusing = wait, scope, gauge
   end
 end
 
-local answer = {
-  longest == 0 and 1 or 0, now, longest, scope_refusing, gauge_refusing, since
-}
-local writes, life = {}, {}
-for _, one in ipairs(state) do
-  if longest == 0 and requests + tokens > 0 then
-    local write, lives = writes[one.hash] or {}, 0
-    if one.gauge == 6 then
-      one.used = one.used - requests * 60000
-      write[#write + 1], write[#write + 2] = 'bl', one.used
-      write[#write + 1], write[#write + 2] = 'bt', one.stands
-      lives = 120000
-    elseif one.gauge == 7 then
+if longest == 0 and counting then
+  local place = 0
+  for at = 2, last - 3, 3 do
+    local scope, gauge = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    local head, amount = heads[scope], gauge < 3 and requests or tokens
+    place = place + 1
+    if gauge == 7 then
       if lease ~= '' then
-        local calls = KEYS[2 * one.scope + 3]
-        one.used = one.used + call('ZADD', calls, now + tonumber(ARGV[1]), lease)
+        local calls = KEYS[2 * scope + 3]
+        used[place] = used[place] + call('ZADD', calls, now + tonumber(ARGV[1]), lease)
         call('PEXPIRE', calls, 2 * tonumber(ARGV[1]))
       end
-    elseif one.amount > 0 then
-      local name, was = one.bucket, known[one.hash][one.at + 3]
-      if one.oldest > one.current then
-        name = one.gauge .. ':' .. one.oldest
-        was = call('HGET', one.hash, name)
-      end
-      one.used = one.used + one.amount
-      local at = #write
-      write[at + 1], write[at + 2] = name, text((tonumber(was) or 0) + one.amount)
-      write[at + 3], write[at + 4] = one.sum, text(one.used)
-      if one.new then
-        write[at + 5], write[at + 6] = one.gauge .. 'o', text(one.oldest)
-      end
-      lives = SPAN[one.kind] + 2 * one.width
-    end
-    if #write > 0 then
-      writes[one.hash] = write
-      life[one.hash] = max(life[one.hash] or 0, lives)
+    elseif gauge == 6 then
+      head[25] = head[25] - requests * 60000
+      head.moved, used[place], changed[scope] = true, head[25], true
+    elseif amount > 0 then
+      local bucket = max(CURRENT[gauge % 3 + 1], head[4 * gauge + 2])
+      add(KEYS[2 * scope + 2], head, gauge, bucket, amount)
+      used[place], changed[scope] = head[4 * gauge + 1], true
     end
   end
-  answer[#answer + 1] = text(one.used)
 end
-for hash, write in pairs(writes) do
-  call('HSET', hash, unpack(write))
-  call('PEXPIRE', hash, life[hash])
+for scope in pairs(changed) do
+  write(KEYS[2 * scope + 2], heads[scope])
+  if heads[scope].moved then call('PEXPIRE', KEYS[2 * scope + 2], lives[scope]) end
 end
-return table.concat(answer, ' ')
+for place, holds in ipairs(used) do used[place] = text(holds) end
+return table.concat({
+  longest == 0 and 1 or 0, text(now), text(longest), scope_refusing, gauge_refusing, since,
+  table.concat(used, ' ')
+}, ' ')
 """
 
 _SETTLE = """
+local heads = {}
 for at = 1, #ARGV, 4 do
   local key, gauge = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
   local what, delta = ARGV[at + 2], tonumber(ARGV[at + 3])
   if gauge == 7 then
     if delta == 0 then
-      redis.call('ZREM', key, what)
+      call('ZREM', key, what)
     else
-      redis.call('ZADD', key, text(now + delta), what)
-      redis.call('PEXPIRE', key, 2 * delta)
+      call('ZADD', key, text(now + delta), what)
+      call('PEXPIRE', key, 2 * delta)
     end
   else
-    local oldest = tonumber(redis.call('HGET', key, gauge .. 'o') or nil)
-    if oldest and tonumber(what) >= oldest then
-      local name = gauge .. ':' .. what
-      local was = tonumber(redis.call('HGET', key, name) or '0')
-      delta = math.max(delta, -was)
-      redis.call('HSET', key, name, text(was + delta))
-      redis.call('HINCRBY', key, gauge .. 's', text(delta))
+    if heads[key] == nil then heads[key] = read(key) or false end
+    local head = heads[key]
+    if head and head[4 * gauge + 2] > 0 and tonumber(what) >= head[4 * gauge + 2] then
+      add(key, head, gauge, tonumber(what), delta)
     end
   end
+end
+for key, head in pairs(heads) do
+  if head then write(key, head) end
 end
 return 'settled'
 """
 
 _CARRY = """
-local carried = 0
+local carried, heads = 0, {}
 for at = 1, #ARGV, 4 do
   local key, gauge = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
   local age, amount = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local kind = gauge % 3 + 1
-  local width = WIDTH[kind]
-  local current = math.floor(now / width)
-  local first = current - SPAN[kind] / width
-  local bucket = math.floor((now - age) / width)
+  local width, head = WIDTH[kind], heads[key] or read(key)
+  if not head then
+    head = {}
+    for place = 1, 26 do head[place] = 0 end
+  end
+  heads[key] = head
+  local current, oldest = floor(now / width), 4 * gauge + 2
+  local first, bucket = current - BUCKETS[kind], floor((now - age) / width)
   if bucket >= first and bucket <= current then
-    local oldest = tonumber(redis.call('HGET', key, gauge .. 'o') or nil)
-    if not oldest or bucket < oldest then
-      redis.call('HSET', key, gauge .. 'o', text(oldest and bucket or first))
+    if head[oldest] == 0 then
+      head[oldest] = first
+    elseif bucket < head[oldest] then
+      head[oldest] = bucket
     end
-    redis.call('HINCRBY', key, gauge .. ':' .. text(bucket), text(amount))
-    redis.call('HINCRBY', key, gauge .. 's', text(amount))
+    add(key, head, gauge, bucket, amount)
+    write(key, head)
     local life = SPAN[kind] + 2 * width
-    if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life) end
+    if call('PTTL', key) < life then call('PEXPIRE', key, life) end
     carried = carried + 1
   end
 end
@@ -228,8 +242,8 @@ return text(carried)
 """
 
 _REBUILT = """
-if redis.call('GET', KEYS[1]) == ARGV[1] .. ':0' then
-  redis.call('SET', KEYS[1], ARGV[1] .. ':1', 'PX', 172800000)
+if call('GET', KEYS[1]) == ARGV[1] .. ':0' then
+  call('SET', KEYS[1], ARGV[1] .. ':1', 'PX', 172800000)
   return '1'
 end
 return '0'

@@ -122,10 +122,10 @@ def _complete(asked: dict[str, Any], method: str, route: APIRoute) -> None:
         asked["security"] = [{}, {"api_key": []}]
         statuses |= {401, 403, 429}
     if route.dependant.path_params:
-        statuses |= {404, 422}
+        statuses |= {404, 414, 422}
     named = {each.alias for each in route.dependant.query_params}
     if named:
-        statuses.add(422)
+        statuses |= {414, 422}
     bodies = list(_bodies(route.endpoint))
     named.update(name for body in bodies for name in _fields(body))
     if any(each.endswith("_id") for each in named) or named & NAMING:

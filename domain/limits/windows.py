@@ -21,21 +21,17 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """One sliding window and its buckets, in milliseconds."""
+    """One sliding window and its buckets, in milliseconds; and how many buckets it has."""
 
     name: str
     span: int
     bucket: int
-
-    @property
-    def buckets(self) -> int:
-        """Whole buckets of a window."""
-        return self.span // self.bucket
+    buckets: int
 
 
-MINUTE = Window("minute", 60_000, 1_000)
-HOUR = Window("hour", 3_600_000, 60_000)
-DAY = Window("day", 86_400_000, 900_000)
+MINUTE = Window("minute", 60_000, 1_000, 60)
+HOUR = Window("hour", 3_600_000, 60_000, 60)
+DAY = Window("day", 86_400_000, 900_000, 96)
 WINDOWS = (MINUTE, HOUR, DAY)
 
 REQUESTS = len(WINDOWS)
@@ -67,10 +63,6 @@ class Asked(NamedTuple):
     requests: int
     tokens: int
 
-    def of(self, gauge: int) -> int:
-        """Its part in one gauge."""
-        return self.tokens if REQUESTS <= gauge < BURST else self.requests
-
 
 class WindowCount:
     """What one window holds."""
@@ -82,18 +74,15 @@ class WindowCount:
         self.buckets: dict[int, int] = {}
         self.total, self.oldest = 0, 0
 
-    def roll(self, window: Window, now: int) -> None:
-        """Forget what lies in no part of the window any more."""
-        first = now // window.bucket - window.buckets
-        if self.oldest >= first:
-            return
+    def forget(self, first: int) -> None:
+        """Forget the buckets before this one, which lie in no part of the window any more."""
         for each in [each for each in self.buckets if each < first]:
             self.total -= self.buckets.pop(each)
         self.oldest = first
 
     def add(self, bucket: int, amount: int) -> None:
         """Count an amount, or take some back; what was forgotten stays so."""
-        if bucket < self.oldest:
+        if bucket < self.oldest or not amount:
             return
         was = self.buckets.get(bucket, 0)
         amount = max(amount, -was)
@@ -127,7 +116,10 @@ class Counters:
         found = self.windows.get(gauge)
         if found is None:
             found = self.windows[gauge] = WindowCount()
-        found.roll(window_of(gauge), now)
+        window = WINDOWS[gauge % REQUESTS]
+        first = now // window.bucket - window.buckets
+        if found.oldest < first:
+            found.forget(first)
         return found
 
     def burst(self, limit: int, now: int) -> int:
@@ -167,59 +159,63 @@ def admit(
     lease_until: int = 0,
 ) -> Verdict:
     """Decide, and count where all limits allow it. A `lease` is taken where calls are limited."""
-    refusing, longest = (0, 0), 0
+    amounts = (asked.requests,) * REQUESTS + (asked.tokens,) * REQUESTS
     gauges = [
-        (index, gauge, limit, counters)
+        (index, gauge, limit, counters, counters.window(gauge, now) if gauge < BURST else None)
         for index, (limits, counters) in enumerate(scopes)
         for gauge, limit in enumerate(limits)
         if limit is not None
     ]
-    for index, gauge, limit, counters in gauges:
-        wait = _wait(counters, gauge, limit, asked.of(gauge), now)
+    refusing, longest = (0, 0), 0
+    for index, gauge, limit, counters, window in gauges:
+        if window is None:
+            wait = _wait(counters, gauge, limit, asked.requests, now)
+        else:
+            excess = window.total + amounts[gauge] - limit
+            too_much = amounts[gauge] and excess > 0
+            wait = window.wait(window_of(gauge), now, excess) if too_much else 0
         if longest != NEVER and (wait == NEVER or wait > longest):
             refusing, longest = (index, gauge), wait
-    if not longest:
-        for _, gauge, limit, counters in gauges:
-            _count(counters, gauge, limit, asked.of(gauge), now)
-            if gauge == CONCURRENCY and lease:
-                counters.leases[lease] = lease_until
-    used = tuple(_used(counters, gauge, limit, now) for _, gauge, limit, counters in gauges)
-    return Verdict(admitted=not longest, refusing=refusing, wait=longest, used=used)
+    used = []
+    for _, gauge, limit, counters, window in gauges:
+        if window is None:
+            if not longest:
+                _count(counters, gauge, limit, asked.requests, now, (lease, lease_until))
+            used.append(_used(counters, gauge, limit, now))
+        else:
+            if not longest:
+                # A clock that went back must not admit what it had counted already.
+                bucket = max(now // WINDOWS[gauge % REQUESTS].bucket, window.oldest)
+                window.add(bucket, amounts[gauge])
+            used.append(window.total)
+    return Verdict(admitted=not longest, refusing=refusing, wait=longest, used=tuple(used))
 
 
-def _wait(counters: Counters, gauge: int, limit: int, amount: int, now: int) -> int:
-    """How long until this limit allows an amount: 0 for at once, or NEVER."""
-    if not amount:
+def _wait(counters: Counters, gauge: int, limit: int, requests: int, now: int) -> int:
+    """How long until a burst, or calls under way, allow so many: 0 for at once, or NEVER."""
+    if not requests:
         return 0
     if gauge == BURST:
-        missing = amount * BURST_UNIT - counters.burst(limit, now)
+        missing = requests * BURST_UNIT - counters.burst(limit, now)
         if missing <= 0:
             return 0
         return -(-missing // limit) if limit else NEVER
-    if gauge == CONCURRENCY:
-        if counters.under_way(now) < limit:
-            return 0
-        return CONCURRENCY_WAIT if limit else NEVER
-    window = counters.window(gauge, now)
-    excess = window.total + amount - limit
-    return window.wait(window_of(gauge), now, excess) if excess > 0 else 0
+    if counters.under_way(now) < limit:
+        return 0
+    return CONCURRENCY_WAIT if limit else NEVER
 
 
-def _count(counters: Counters, gauge: int, limit: int, amount: int, now: int) -> None:
+def _count(
+    counters: Counters, gauge: int, limit: int, requests: int, now: int, lease: tuple[bytes, int]
+) -> None:
     if gauge == BURST:
-        counters.burst_left = counters.burst(limit, now) - amount * BURST_UNIT
-    elif gauge != CONCURRENCY:
-        window = counters.window(gauge, now)
-        # A clock that went back must not admit what it had counted already.
-        window.add(max(now // window_of(gauge).bucket, window.oldest), amount)
+        counters.burst_left = counters.burst(limit, now) - requests * BURST_UNIT
+    elif lease[0]:
+        counters.leases[lease[0]] = lease[1]
 
 
 def _used(counters: Counters, gauge: int, limit: int, now: int) -> int:
-    if gauge == BURST:
-        return counters.burst(limit, now)
-    if gauge == CONCURRENCY:
-        return counters.under_way(now)
-    return counters.window(gauge, now).total
+    return counters.burst(limit, now) if gauge == BURST else counters.under_way(now)
 
 
 def retry_after_s(wait: int) -> int:

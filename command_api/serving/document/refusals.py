@@ -17,6 +17,7 @@ ERRORS = {
     408: "the request did not arrive in time",
     409: "what it is about is in a state that does not allow it, or a request before it still runs",
     413: "the body is too large",
+    414: "the URL is too long",
     422: "a parameter is of the wrong form, or this Idempotency-Key came with another body",
     429: "more than is allowed in a time; Retry-After says when to try again",
     500: "a defect",

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import redis
 
+from command_api.limit_counters.scripts import SINCE
 from command_api.limits.commands import LimitCommands
 from domain.limits.rates import LimitScope, SetBy
 from domain.limits.settings import Target
@@ -134,7 +135,7 @@ def test_an_emptied_redis_is_filled_from_the_log(
         client.script_flush()
         answer, alone = called(limited, user, 1)[0]
         assert not alone
-        eventually(lambda: str(client.get("gatewayz:{limits}:since")).endswith(":1'"), 10)
+        eventually(lambda: str(client.get(SINCE)).endswith(":1'"), 10)
     with limited.client(user) as asking:
         usage = asking.get("/user/limit").json()["current_usage"]
     used = 6 if answer == 200 else 5
@@ -169,7 +170,7 @@ def test_an_organisations_counts_are_filled_from_the_log_too(
         client.flushall()
         client.script_flush()
         assert calls(1) == [200]
-        eventually(lambda: str(client.get("gatewayz:{limits}:since")).endswith(":1'"), 10)
+        eventually(lambda: str(client.get(SINCE)).endswith(":1'"), 10)
     assert calls(1) == [429]
 
 

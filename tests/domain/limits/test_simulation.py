@@ -165,9 +165,9 @@ def test_what_the_limits_in_force_admitted_they_admit(
                 if place in {(KEY, began.key_id), (USER, "u"), WHOLE}:
                     counters.leases.pop(began.call_id, None)
                     change = 0 if used is None else used - began.tokens
-                    for gauge, window in counters.windows.items():
+                    for gauge in counters.windows:
                         if REQUESTS <= gauge < BURST:
-                            window.roll(window_of(gauge), at)
+                            window = counters.window(gauge, at)
                             window.add(ended[1] // window_of(gauge).bucket, change)
 
     now = 0
