@@ -12,29 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from command_api.cli import (
-    database,
-    ledger,
-    limits,
-    projections,
-    quotas,
-    secrets,
-    server,
-    streams,
-    users,
-)
 from command_api.cli.base import MISTAKE, say_mistake
-from command_api.cli.books import finance
-from command_api.cli.money import debits, payments
-from command_api.cli.people import (
-    audit,
-    coupons,
-    keys,
-    organisations,
-    plans,
-    roles,
-    second_factors,
-)
+from command_api.cli.verbs import Verbs
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -47,6 +26,11 @@ SIGNAL_STATUS = 128
 
 class Program(TyperGroup):
     """All verbs; a mistake in a command is one line, as every other mistake is."""
+
+    def __init__(self, **given: Any) -> None:
+        """As the framework makes it, with the verbs of the table."""
+        super().__init__(**given)
+        self.commands = Verbs()  # type: ignore[assignment]  # none is ever put into it
 
     def main(  # type: ignore[override]  # the rest goes through as it is
         self, args: Any = None, prog_name: str | None = None, **extra: Any
@@ -72,31 +56,11 @@ class Ended(KeyboardInterrupt):
 app = typer.Typer(
     cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-users.users.command("reset-second-factors")(second_factors.reset)
-app.add_typer(users.users, name="user")
-app.add_typer(keys.keys, name="key")
-app.add_typer(organisations.app, name="org")
-app.add_typer(roles.app, name="role")
-app.add_typer(coupons.app, name="coupon")
-app.add_typer(plans.app, name="plan")
-app.add_typer(audit.app, name="audit")
-app.add_typer(limits.app, name="limit")
-app.add_typer(quotas.app, name="quota")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(finance.app, name="finance")
-app.add_typer(payments.app, name="payments")
-app.add_typer(payments.reconciling, name="reconcile")
-app.add_typer(projections.app, name="projections")
-app.add_typer(secrets.app, name="secrets")
-app.add_typer(database.app, name="database")
-app.command()(streams.relay)
-app.command()(streams.worker)
-app.command("up")(server.up)
-app.command("serve")(server.serve)
-app.command()(server.migrate)
-app.command()(users.grant)
-app.command()(debits.debit)
-app.command()(debits.transfer)
+
+
+@app.callback()
+def gatewayz() -> None:
+    """An inference gateway with a ledger: prepaid credits, held first and settled exactly."""
 
 
 def main() -> None:

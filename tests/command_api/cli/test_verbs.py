@@ -178,3 +178,17 @@ def test_a_stream_is_named_by_its_uuid_with_or_without_its_kind() -> None:
     assert ledger._stream_id(name) == ledger._stream_id(f"call-{name}") == UUID(name)
     with pytest.raises(ValueError, match="is no stream"):
         ledger._stream_id("call-1")
+
+
+@pytest.mark.parametrize("verb", ["user", "grant", "ledger", "projections"])
+def test_a_verb_loads_neither_kafka_nor_a_web_framework(verb: str, tmp_path: Path) -> None:
+    """Who types it waits for each module that is loaded (rule: tidy)."""
+    program = (
+        "import sys; from command_api.cli.main import app; from typer.main import get_command; "
+        f"get_command(app).commands[{verb!r}]; print(*sys.modules)"
+    )
+    loaded = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, cwd=tmp_path
+    ).split()
+    assert f"command_api.cli.{'users' if verb in {'user', 'grant'} else verb}" in loaded
+    assert not {"kafka", "fastapi", "faust", "stripe"} & set(loaded)
