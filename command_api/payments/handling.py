@@ -64,6 +64,8 @@ class Tools:
     events: Aggregates
     committer: Committer
     provider: PaymentProvider | None
+    rates: Mapping[str, str]
+    """USD for one unit of each currency."""
 
 
 class Part(NamedTuple):

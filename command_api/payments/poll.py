@@ -114,13 +114,15 @@ class Poll:
         return window
 
     def _keep(self, page: Page) -> int:
-        """Keep a page's events, the oldest first; what is none is passed over."""
+        """Keep a page's events, the oldest first; what nobody wants is passed over."""
         new = 0
         with self._connect() as connection:
             for row in reversed(page.rows):
                 try:
                     notice = notice_of(row)
                 except UnreadableEventError:
+                    continue
+                if notice.type not in self._types:
                     continue
                 new += self._inbox.keep(connection, notice, msgspec.json.encode(row), POLL)
         return new

@@ -27,7 +27,7 @@ from providers.payments.port import PaymentsUnavailableError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from command_api.identity.vault import Vault
     from command_api.payments.handling import Part
@@ -68,14 +68,15 @@ class PaymentWork:
         provider: PaymentProvider | None,
         parts: Sequence[Part],
         *,
+        rates: Mapping[str, str],
         poll_s: float,
     ) -> None:
         """Nothing is connected yet. Without a provider nobody is asked what was missed.
 
-        `parts` are the rooms that act on what Stripe tells.
+        `parts` are the rooms that act on what Stripe tells; `rates` USD for one of a currency.
         """
         self._database, self._provider, self._poll_s = database, provider, poll_s
-        self._inbox, self._parts = Inbox(vault), parts
+        self._inbox, self._parts, self._rates = Inbox(vault), parts, rates
         self._pruned_at = self._polled_at = float("-inf")
 
     async def keep_working(self, committer: Committer, stop: threading.Event) -> None:
@@ -86,7 +87,11 @@ class PaymentWork:
         pool.open()
         try:
             tools = Tools(
-                connect=pool.connect, events=events, committer=committer, provider=self._provider
+                connect=pool.connect,
+                events=events,
+                committer=committer,
+                provider=self._provider,
+                rates=self._rates,
             )
             made = [part.make(tools) for part in self._parts]
             handling = Handling(self._inbox, self._provider, made)
