@@ -55,7 +55,7 @@ _RETURNED = """
 INSERT INTO payment_return AS r (object_id, payment_id, kind, phase, amount_minor, currency,
   credits_nano_usd, reason, created_at, updated_at)
 VALUES (%(object_id)s, %(stream)s, %(kind)s, %(phase)s, %(amount_minor)s, %(currency)s,
-  %(moved)s, %(reason)s, %(effective_at)s, %(effective_at)s)
+  greatest(%(moved)s, 0), %(reason)s, %(effective_at)s, %(effective_at)s)
 ON CONFLICT (object_id) DO UPDATE SET phase = %(phase)s, updated_at = %(effective_at)s,
   credits_nano_usd = r.credits_nano_usd + %(moved)s
 """

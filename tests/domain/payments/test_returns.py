@@ -24,7 +24,7 @@ from domain.payments.payment import (
     observe_payment,
     shown_status,
 )
-from domain.payments.returned import CLASSES, GONE, ORDER, Phase, ReturnKind
+from domain.payments.returned import CLASSES, GONE, ORDER, Phase, ReturnKind, evolve_returns
 from domain.payments.returns import (
     FEE,
     MINOR_MAX,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 REFUND, DISPUTE = ReturnKind.REFUND, ReturnKind.DISPUTE
 PRICE = DOLLARS.price.minor
 CREDITS = DOLLARS.credits_nano_usd
+RATES = {"usd": "1"}
 
 
 def paid(credits_nano_usd: int = CREDITS, minor: int = PRICE) -> Payment:
@@ -230,12 +231,12 @@ def test_costs_are_told_once() -> None:
 
 def test_a_payout_is_told_once_and_may_come_back() -> None:
     """Paid, and not; what never left does not come back (P3)."""
-    stream, rates = UUID(int=9), {"usd": "1"}
+    stream = UUID(int=9)
     there = PayoutSeen("po", Fiat(500, "usd"), paid=True, as_of=1)
     back = replace(there, paid=False)
 
     def told(known: list[PayoutTold], what: PayoutSeen) -> list[PayoutTold]:
-        return tell_payout(known, stream, what, rates, stamp())
+        return tell_payout(known, stream, what, RATES, stamp())
 
     assert told([], back) == []
     first = told([], there)
@@ -247,6 +248,14 @@ def test_a_payout_is_told_once_and_may_come_back() -> None:
     ]
     assert told(second, back) == []
     assert told(second, there) == []
+
+
+def test_other_events_send_nothing_back() -> None:
+    """Neither those of the payment nor those of anything else (rule: contract)."""
+    state = paid().returns
+    there = PayoutSeen("po", Fiat(5, "usd"), paid=True, as_of=1)
+    (event,) = tell_payout([], UUID(int=9), there, RATES, stamp())
+    assert evolve_returns(state, event) is state
 
 
 def test_every_event_has_one_meaning() -> None:
