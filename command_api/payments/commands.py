@@ -145,7 +145,7 @@ class Buying:
 
     async def one(self, caller: Caller, payment_id: UUID) -> dict[str, Any]:
         """One of them. Raises ApiError 403 or 404."""
-        row, said = await self.run(self.book.one, caller, payment_id)
+        row, said, returns = await self.run(self.book.one, caller, payment_id)
         return {
             **_row(row, said),
             "stripe_session_id": row.session_id or None,
@@ -154,6 +154,17 @@ class Buying:
             "failed_at": row.failed_at and row.failed_at.isoformat(),
             "failure": row.failure or None,
             "lot_id": row.lot_id and str(row.lot_id),
+            "returns": [
+                {
+                    "id": each.object_id,
+                    "kind": each.kind,
+                    "phase": each.phase,
+                    "amount": each.amount_minor,
+                    "credits": usd(each.credits_nano_usd),
+                    "created_at": each.created_at.isoformat(),
+                }
+                for each in returns
+            ],
         }
 
     async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:

@@ -220,7 +220,8 @@ class ReturnRow(NamedTuple):
 def read_returns(connection: Connection, payment_id: UUID) -> list[ReturnRow]:
     """Refunds and disputes of a payment, in their order."""
     rows = connection.execute(
-        f"SELECT {', '.join(ReturnRow._fields)} FROM payment_return WHERE payment_id = %s "
+        "SELECT object_id, payment_id, kind, phase, amount_minor, currency, credits_nano_usd, "
+        "reason, created_at FROM payment_return WHERE payment_id = %s "
         "ORDER BY created_at, object_id",
         [payment_id],
     ).fetchall()

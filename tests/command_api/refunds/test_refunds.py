@@ -47,6 +47,9 @@ def test_defect_13_a_refund_takes_its_credits_back(store: Shop) -> None:
     assert store.debits() == [("refund", 10 * USD, 0)]
     now = store.payment(user, made)
     assert (now["status"], now["refunded"]) == ("refunded", 1_000)
+    (back,) = now["returns"]
+    assert (back["id"], back["kind"], back["phase"]) == (said["refund_id"], "refund", "out")
+    assert (back["amount"], back["credits"]) == (1_000, 10.0)
     (line, _) = ask(store.gateway, user, "/user/credit-transactions").json()["transactions"]
     assert (line["transaction_type"], line["amount_nano_usd"]) == ("refund", -10 * USD)
     assert line["payment_id"] == made["payment_id"]
