@@ -25,6 +25,7 @@ from event_store.beside.payments import (
     read_payment_of_intent,
     read_payment_of_session,
     read_payments,
+    read_returns,
 )
 from event_store.ids import new_envelope, new_uuid7
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from command_api.identity.people import People
     from domain.payments.payment import Order, Payment
     from edge.caller import Caller
-    from event_store.beside.payments import PaymentRow
+    from event_store.beside.payments import PaymentRow, ReturnRow
 
 OPEN_MAX = 100
 """Most payments of an account begun within a day that are not paid."""
@@ -131,11 +132,14 @@ class PaymentsBook:
         with self._people.connect() as connection:
             return _owned(caller, read_payment_of_intent(connection, intent_id))
 
-    def one(self, caller: Caller, payment_id: UUID) -> tuple[PaymentRow, dict[str, Any]]:
-        """One of the caller's, and what was said of it; raises ApiError 403 or 404."""
+    def one(
+        self, caller: Caller, payment_id: UUID
+    ) -> tuple[PaymentRow, dict[str, Any], list[ReturnRow]]:
+        """One of the caller's, what was said of it, and what went back; raises ApiError."""
         with self._people.connect() as connection:
             row = _owned(caller, read_payment(connection, payment_id))
-            return row, self._said(connection, caller, [row])[0]
+            returns = read_returns(connection, payment_id)
+            return row, self._said(connection, caller, [row])[0], returns
 
     def listed(
         self, caller: Caller, *, limit: int, offset: int

@@ -145,7 +145,7 @@ class Buying:
 
     async def one(self, caller: Caller, payment_id: UUID) -> dict[str, Any]:
         """One of them. Raises ApiError 403 or 404."""
-        row, said = await self.run(self.book.one, caller, payment_id)
+        row, said, returns = await self.run(self.book.one, caller, payment_id)
         return {
             **_row(row, said),
             "stripe_session_id": row.session_id or None,
@@ -154,6 +154,17 @@ class Buying:
             "failed_at": row.failed_at and row.failed_at.isoformat(),
             "failure": row.failure or None,
             "lot_id": row.lot_id and str(row.lot_id),
+            "returns": [
+                {
+                    "id": each.object_id,
+                    "kind": each.kind,
+                    "phase": each.phase,
+                    "amount": each.amount_minor,
+                    "credits": usd(each.credits_nano_usd),
+                    "created_at": each.created_at.isoformat(),
+                }
+                for each in returns
+            ],
         }
 
     async def run(self, work: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> T:
@@ -286,7 +297,9 @@ def _row(row: PaymentRow, said: Mapping[str, Any]) -> dict[str, Any]:
         "credits": usd(row.credits_nano_usd),
         "credits_nano_usd": row.credits_nano_usd,
         "package_id": row.package or None,
-        "status": row.status,
+        "status": row.shown_status,
+        "refunded": row.refunded_minor,
+        "dispute": row.dispute or None,
         "payment_method": "stripe",
         "stripe_payment_intent_id": row.intent_id or None,
         "created_at": row.created_at.isoformat(),

@@ -31,6 +31,7 @@ from command_api.payments import routes as payment_routes
 from command_api.payments import webhook as webhook_routes
 from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
+from command_api.refunds import routes as refund_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
 from command_api.serving.docs_page import add_docs_page
@@ -130,6 +131,7 @@ ROUTERS = (
     plan_routes.router,
     trial_routes.router,
     payment_routes.router,
+    refund_routes.router,
     webhook_routes.router,
     admin_routes.router,
     finance_routes.router,

@@ -24,6 +24,7 @@ from command_api.payments.webhook import Webhooks
 from command_api.plans.commands import planless_newcomers
 from command_api.plans.desk import PlanDesk
 from command_api.profile.commands import Profiles
+from command_api.refunds.commands import Refunds
 from command_api.roles.desk import AdminDesk
 from command_api.second_factor.commands import SecondFactor
 from command_api.sessions.reception import Reception
@@ -92,10 +93,11 @@ class Slices:
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
-        payments = settings.payments
+        payments, provider = settings.payments, payments_of(settings)
+        self._refunds = Refunds(self._people, gateway.committer, provider)
         self._buying = Buying(
             self._people,
-            payments_of(settings),
+            provider,
             rates=payments.rates_by_currency,
             return_url=payments.return_url or settings.mail.public_url,
         )
@@ -122,6 +124,7 @@ class Slices:
         state.planless = self._planless
         state.trial = self._trial
         state.buying = self._buying
+        state.refunds = self._refunds
         state.webhooks = self._webhooks
         state.proxies = self._proxies
 

@@ -43,6 +43,7 @@ class Report(StrEnum):
     PROMOTIONAL_CREDITS = "promotional credits"
     RECEIVABLES = "receivables"
     CLEARING = "clearing"
+    BANK = "bank"
     TAX = "tax"
     PAYABLE = "payable to providers"
     REVENUE = "usage revenue"
@@ -116,6 +117,10 @@ CHART: tuple[ChartLine, ...] = (
         "payments that credits were granted for, until Stripe pays them out",
     ),
     ChartLine(
+        *("bank:*", Type.ASSET, _DEBIT, Report.BANK),
+        "what was paid out to the bank, by who paid it out",
+    ),
+    ChartLine(
         *("clearing:manual", Type.ASSET, _DEBIT, Report.CLEARING),
         "purchases that were granted without the id of a payment",
     ),
@@ -141,12 +146,17 @@ CHART: tuple[ChartLine, ...] = (
         "given credits at their use, by lot kind",
     ),
     ChartLine(
+        *("discounts", Type.EXPENSE, _DEBIT, Report.PROMOTION),
+        "credits that packages give beyond their price",
+    ),
+    ChartLine(
         *("house_loss", Type.EXPENSE, _DEBIT, Report.HOUSE_LOSS),
         "what calls cost that nobody paid",
     ),
     ChartLine(
         *("fees:*", Type.EXPENSE, _DEBIT, Report.FEES),
-        "what taking the money cost",
+        "what taking the money cost: `stripe` its fees, `tax` taxes in prices that credits were "
+        "given for in full, `returned` what went back beyond the payment",
     ),
     ChartLine(
         *("provider_cost:*", Type.EXPENSE, _DEBIT, Report.PROVIDER_COST),

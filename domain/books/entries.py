@@ -8,9 +8,11 @@ here, until finance wants it by lot kind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from domain.books.cash import CASH, cash_parts
 from domain.books.chart import OWED, PAID, UNASSIGNED, UNPAID
+from domain.books.parts import MANUAL, STRIPE, Part
 from domain.events.ledger import (
     CallEvent,
     ChargeCorrected,
@@ -47,15 +49,8 @@ if TYPE_CHECKING:
     KindOf = Callable[[str], str]
     """The kind of a lot by its id."""
 
-STRIPE, MANUAL = "clearing:stripe", "clearing:manual"
-
-
-class Part(NamedTuple):
-    """A part of a posting (`of`), or an entry of the books alone where that is empty."""
-
-    of: str
-    account: str
-    amount_nano_usd: int
+MONEY_BACK = frozenset({DebitKind.REFUND, DebitKind.DISPUTE})
+"""Debits behind which money went back: given credits that pay for them are at their use."""
 
 
 def entries_of(event: Event, kind_of: KindOf) -> list[Posting]:
@@ -113,7 +108,7 @@ def _parts(event: Event, kind_of: KindOf) -> Iterator[Part]:
         case MoneyEvent():
             yield from _of_account(event, kind_of)
         case _:
-            pass
+            yield from cash_parts(event)
 
 
 def _of_account(event: MoneyEvent, kind_of: KindOf) -> Iterator[Part]:
@@ -130,7 +125,9 @@ def _of_account(event: MoneyEvent, kind_of: KindOf) -> Iterator[Part]:
             gone = f"returned:{event.kind}"
             for kind, amount in _by_kind(event.lots, kind_of):
                 yield Part(available, f"{available}:{kind}", -amount)
-                if kind not in PAID and event.kind != DebitKind.TRANSFER:
+                if event.kind in MONEY_BACK:
+                    yield from _given(kind, amount)
+                elif kind not in PAID and event.kind != DebitKind.TRANSFER:
                     yield Part(gone, f"issued:{kind}", amount)
         case ReceivablePaid():
             for kind, amount in _by_kind(event.lots, kind_of):
@@ -240,7 +237,8 @@ def _undivided(account: str) -> str:
     return f"{account}:{UNASSIGNED}" if of_customer or account in (REVENUE, BREAKAGE) else account
 
 
-EVENTS: Mapping[type[MoneyEvent], Sequence[tuple[str, str, str]]] = {
+EVENTS: Mapping[type[Event], Sequence[tuple[str, str, str]]] = {
+    **CASH,
     CreditsGranted: (
         ("issued:*", "customer:available:*", "given credits"),
         (MANUAL, "customer:available:purchase", "purchased credits without a payment's id"),
@@ -249,7 +247,8 @@ EVENTS: Mapping[type[MoneyEvent], Sequence[tuple[str, str, str]]] = {
     ),
     CreditsDebited: (
         ("customer:available:*", "returned:*", "purchased credits were taken back"),
-        ("customer:available:*", "issued:*", "given credits were taken back"),
+        ("customer:available:*", "issued:*", "given credits were taken back by an admin"),
+        ("promotion:*", "issued:*", "given credits paid for a refund or a dispute"),
         ("receivable", "returned:*", "what was to be taken back and was not there"),
         ("customer:available:*", TRANSFERS, "credits went to another account"),
     ),

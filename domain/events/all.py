@@ -35,6 +35,16 @@ from domain.events.money.payments import (
     PaymentOpened,
     PaymentStarted,
 )
+from domain.events.money.returns import (
+    DisputeLost,
+    DisputeWithdrawn,
+    DisputeWon,
+    PaymentCost,
+    PaymentDisputed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PayoutTold,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -139,5 +149,13 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     PaymentOpened,
     PaymentChanged,
     PaymentCompleted,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PaymentDisputed,
+    DisputeWithdrawn,
+    DisputeLost,
+    DisputeWon,
+    PaymentCost,
+    PayoutTold,
 )
 """Every event type there is, newest version of each."""

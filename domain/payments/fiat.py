@@ -80,9 +80,14 @@ def credits_for(paid: Fiat, rate: str) -> int:
 
     One credit is one USD (money rule 12). Raises InvalidAmountError for less than anything.
     """
-    bought = divide_half_even(paid.minor * parse_usd(rate), 10 ** decimals_of(paid.currency))
+    bought = value_of(paid, rate)
     check_grant(bought)
     return bought
+
+
+def value_of(amount: Fiat, rate: str) -> int:
+    """What an amount is worth at a rate, in nano-USD: rounded once, a tie to the even neighbour."""
+    return divide_half_even(amount.minor * parse_usd(rate), 10 ** decimals_of(amount.currency))
 
 
 def shown(paid: Fiat) -> str:

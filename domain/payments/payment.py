@@ -7,7 +7,7 @@ is not paid the one that was so last counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,18 @@ from domain.errors import DomainError
 from domain.events.money.payments import (
     PaymentChanged,
     PaymentCompleted,
+    PaymentEvent,
     PaymentOpened,
     PaymentStarted,
 )
 from domain.payments.fiat import Fiat, shown
+from domain.payments.returned import Returns, evolve_returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     from domain.events.base import Event, Stamp
-    from domain.events.money.payments import PaymentEvent
 
 
 class Way(StrEnum):
@@ -59,6 +60,16 @@ RANK: Mapping[Status, int] = {
 }
 """Of two statuses of one second the higher counts, so that their order does not matter."""
 UNPAID = frozenset(RANK)
+REFUNDED, PARTIALLY_REFUNDED = "refunded", "partially_refunded"
+
+
+def shown_status(status: str, price_minor: int, refunded_minor: int) -> str:
+    """Where it is, to who looks: what is paid stays so, and may be refunded, whole or in part."""
+    if not refunded_minor:
+        return status
+    return PARTIALLY_REFUNDED if refunded_minor < price_minor else REFUNDED
+
+
 FOLLOWS: Mapping[Status, frozenset[Status]] = {
     **dict.fromkeys(UNPAID - {Status.CANCELED}, (UNPAID | {Status.COMPLETED}) - {Status.PENDING}),
     # Nobody pays what was cancelled; where a provider says so all the same, its money is taken for
@@ -127,6 +138,7 @@ class Payment:
     intent_id: str = ""
     failure: str = ""
     lot_id: str = ""
+    returns: Returns = field(default_factory=Returns)
 
     def next(self, stamp: Stamp) -> dict[str, Any]:
         """What its next event carries in any case."""
@@ -170,6 +182,8 @@ def evolve_payment(state: Payment | None, event: Event) -> Payment | None:
                 failure="",
                 lot_id=event.lot_id,
             )
+        case PaymentEvent() if state:
+            return replace(state, version=version, returns=evolve_returns(state.returns, event))
         case _:
             return state
 

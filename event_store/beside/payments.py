@@ -12,6 +12,9 @@ from domain.events.money.payments import (
     PaymentOpened,
     PaymentStarted,
 )
+from domain.events.money.returns import PaymentCost, PayoutTold
+from domain.payments.payment import shown_status
+from domain.payments.returned import MEANING, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
 COLUMNS = (
     "payment_id, account_id, user_id, way, package, amount_minor, currency, credits_nano_usd, "
     "status, failure, session_id, intent_id, lot_id, created_at, updated_at, completed_at, "
-    "failed_at, sealed"
+    "failed_at, sealed, "
+    "(SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM payment_return r WHERE "
+    "r.payment_id = payment.payment_id AND r.kind = 'refund' AND r.phase IN ('out', 'lost')), "
+    "coalesce((SELECT r.phase FROM payment_return r WHERE r.payment_id = payment.payment_id "
+    "AND r.kind = 'dispute' ORDER BY r.created_at DESC, r.object_id DESC LIMIT 1), '')"
 )
 OPEN_DAY = "status <> 'completed' AND created_at > clock_timestamp() - interval '1 day'"
 
@@ -44,7 +51,38 @@ def _apply(statement: str, **absent: object) -> Handler:
     return handle
 
 
+_RETURNED = """
+INSERT INTO payment_return AS r (object_id, payment_id, kind, phase, amount_minor, currency,
+  credits_nano_usd, reason, created_at, updated_at)
+VALUES (%(object_id)s, %(stream)s, %(kind)s, %(phase)s, %(amount_minor)s, %(currency)s,
+  greatest(%(moved)s, 0), %(reason)s, %(effective_at)s, %(effective_at)s)
+ON CONFLICT (object_id) DO UPDATE SET phase = %(phase)s, updated_at = %(effective_at)s,
+  credits_nano_usd = r.credits_nano_usd + %(moved)s
+"""
+
+
+def _returned(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    fact = msgspec.json.decode(stored.state)
+    kind, phase = _MEANING[stored.topic]
+    moved = fact["credits_nano_usd"] * (-1 if phase is Phase.BACK else 1)
+    more = {"stream": stored.originator_id, "kind": kind, "phase": phase, "moved": moved}
+    cursor.execute(_RETURNED, {"reason": "", **fact, **more})
+
+
+_MEANING = {event.TOPIC: meaning for event, meaning in MEANING.items()}
 HANDLERS: Mapping[str, Handler] = {
+    **dict.fromkeys(_MEANING, _returned),
+    PaymentCost.TOPIC: _apply(
+        "INSERT INTO payment_cost (source_id, kind, payment_id, amount_minor, currency, "
+        "amount_nano_usd, created_at) VALUES (%(source_id)s, %(kind)s, %(stream)s, "
+        "%(amount_minor)s, %(currency)s, %(amount_nano_usd)s, %(effective_at)s)"
+    ),
+    PayoutTold.TOPIC: _apply(
+        "INSERT INTO payout (payout_id, stream_id, paid, amount_minor, currency, amount_nano_usd, "
+        "created_at, updated_at) VALUES (%(payout_id)s, %(stream)s, %(paid)s, %(amount_minor)s, "
+        "%(currency)s, %(amount_nano_usd)s, %(effective_at)s, %(effective_at)s) "
+        "ON CONFLICT (payout_id) DO UPDATE SET paid = %(paid)s, updated_at = %(effective_at)s"
+    ),
     PaymentStarted.TOPIC: _apply(
         "INSERT INTO payment (payment_id, account_id, user_id, way, package, amount_minor, "
         "currency, credits_nano_usd, created_at, updated_at) VALUES (%(stream)s, %(account_id)s, "
@@ -97,6 +135,13 @@ class PaymentRow(NamedTuple):
     completed_at: datetime | None
     failed_at: datetime | None
     sealed: bytes | None
+    refunded_minor: int
+    dispute: str
+
+    @property
+    def shown_status(self) -> str:
+        """The status with what was refunded."""
+        return shown_status(self.status, self.amount_minor, self.refunded_minor)
 
 
 def read_payment(connection: Connection, payment_id: UUID) -> PaymentRow | None:
@@ -156,3 +201,28 @@ def count_open(connection: Connection, account_id: UUID) -> int:
         f"SELECT count(*) FROM payment WHERE account_id = %s AND {OPEN_DAY}", [account_id]
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+class ReturnRow(NamedTuple):
+    """A refund or dispute as the table has it; credits are those taken now, nano-USD."""
+
+    object_id: str
+    payment_id: UUID
+    kind: str
+    phase: str
+    amount_minor: int
+    currency: str
+    credits_nano_usd: int
+    reason: str
+    created_at: datetime
+
+
+def read_returns(connection: Connection, payment_id: UUID) -> list[ReturnRow]:
+    """Refunds and disputes of a payment, in their order."""
+    rows = connection.execute(
+        "SELECT object_id, payment_id, kind, phase, amount_minor, currency, credits_nano_usd, "
+        "reason, created_at FROM payment_return WHERE payment_id = %s "
+        "ORDER BY created_at, object_id",
+        [payment_id],
+    ).fetchall()
+    return [ReturnRow(*row) for row in rows]

@@ -39,6 +39,16 @@ from domain.events.money.payments import (
     PaymentOpened,
     PaymentStarted,
 )
+from domain.events.money.returns import (
+    DisputeLost,
+    DisputeWithdrawn,
+    DisputeWon,
+    PaymentCost,
+    PaymentDisputed,
+    PaymentRefunded,
+    PaymentRefundFailed,
+    PayoutTold,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -125,6 +135,7 @@ _COUPON = (
 )
 _ORGANISATION = Subject.ORGANISATION
 _PRICE = ("amount_minor", "currency", "credits_nano_usd")
+_RETURN = ("object_id", "reason", *_PRICE)
 
 TOLD: Mapping[type[Event], Told] = {
     UserRegistered: Told("user.registered", Subject.USER),
@@ -221,6 +232,12 @@ TOLD: Mapping[type[Event], Told] = {
     PaymentCompleted: Told(
         "payment.completed", Subject.PAYMENT, after=same("intent_id", "lot_id", *_PRICE)
     ),
+    PaymentRefunded: Told("payment.refunded", Subject.PAYMENT, after=same(*_RETURN)),
+    PaymentRefundFailed: Told("payment.refund_failed", Subject.PAYMENT, after=same(*_RETURN)),
+    PaymentDisputed: Told("payment.disputed", Subject.PAYMENT, after=same(*_RETURN)),
+    DisputeWithdrawn: Told("payment.dispute_withdrawn", Subject.PAYMENT, after=same(*_RETURN)),
+    DisputeLost: Told("payment.dispute_lost", Subject.PAYMENT, after=same(*_RETURN)),
+    DisputeWon: Told("payment.dispute_won", Subject.PAYMENT, after=same(*_RETURN)),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""
@@ -231,6 +248,7 @@ NOT_AUDITED: Mapping[type[Event], str] = {
         "a call's life is told by GET /v1/calls/{id} and the statement",
     ),
     LotExpired: "nobody did it; it stands on the statement",
+    **dict.fromkeys((PaymentCost, PayoutTold), "nobody did it; it stands in the books"),
     ReceivablePaid: "nobody did it; it stands on the statement",
     RateLimitsRefused: "a count by the hour, which GET /admin/rate-limits/alerts shows",
     CatalogEvent: "what providers list and charge is the catalog's",

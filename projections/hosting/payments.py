@@ -17,6 +17,11 @@ STORED = (
     "currency, credits_nano_usd, status, failure, session_id, intent_id, "
     "coalesce(lot_id::text, '') FROM payment"
 )
+RETURNS = (
+    "SELECT object_id, payment_id::text, kind, phase, amount_minor, currency, credits_nano_usd "
+    "FROM payment_return"
+)
+COSTS = "SELECT payment_id::text, kind || ' ' || source_id FROM payment_cost"
 NOT_GIVEN = (
     "SELECT p.payment_id::text FROM payment p WHERE p.lot_id IS NOT NULL "
     "AND NOT EXISTS (SELECT FROM grant_key g WHERE g.lot_id = p.lot_id) ORDER BY 1"
@@ -31,8 +36,29 @@ def payment_differences(connection: psycopg.Connection[Any], book: PaymentBook) 
         here, there = stored.get(name), logged.get(name)
         if here != there:
             yield f"payment {name}: the table says {here!r}, the log {there!r}"
+    yield from _return_differences(connection, book)
     for (name,) in connection.execute(NOT_GIVEN).fetchall():
         yield f"payment {name}: it is paid, and its credits were never given"
+
+
+def _return_differences(connection: psycopg.Connection[Any], book: PaymentBook) -> Iterator[str]:
+    stored = {row[0]: row[1:] for row in connection.execute(RETURNS).fetchall()}
+    logged = {
+        each.id: (
+            *(name, each.kind.value, each.phase.value, each.minor, payment.order.price.currency),
+            each.taken - each.given,
+        )
+        for name, payment in book.payments.items()
+        for each in payment.returns.items
+    }
+    for name in sorted(stored.keys() | logged.keys()):
+        here, there = stored.get(name), logged.get(name)
+        if here != there:
+            yield f"{name}: the table of what went back says {here!r}, the log {there!r}"
+    costs = set(connection.execute(COSTS).fetchall())
+    told = {(name, cost) for name, each in book.payments.items() for cost in each.returns.costs}
+    for name, cost in sorted(costs ^ told):
+        yield f"payment {name}: {cost} stands in the table of costs or in the log alone"
 
 
 def _row_of(payment: Payment) -> tuple[object, ...]:

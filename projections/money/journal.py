@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from domain.books.chart import UNASSIGNED, class_of
 from domain.books.entries import entries_of, lots_in, lots_made
 from domain.events.ledger import MoneyEvent
+from domain.events.money.payments import PaymentCompleted, PaymentEvent
+from domain.events.money.returns import PaymentCost, PaymentReturn, PayoutTold
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
 
@@ -39,7 +41,7 @@ JOURNAL = Table(
         Column("ledger_account", "text", Merge.ONCE, about="See the chart of accounts."),
         *amounts("amount_nano_usd"),
         *amounts("balance_after_nano_usd", about="Of a customer's account; else null."),
-        Column("account_id", "uuid", Merge.ONCE),
+        Column("account_id", "uuid", Merge.ONCE, about="The customer; of a payout the payout."),
         Column("booked_at", "timestamptz", Merge.ONCE),
         Column("dated_at", "timestamptz", Merge.ONCE, about="When it took effect."),
     ),
@@ -92,9 +94,9 @@ class Journal(Projection):
     name = "journal"
     about = "Double-entry postings, the trial balance, and what as-of balances begin from."
     tables = (JOURNAL, TRIAL_BALANCE, BOOKS_DAY, LOT_KIND)
-    handles = (MoneyEvent,)
-    watches = ("ledger.",)
-    revision = 3
+    handles = (MoneyEvent, PaymentCompleted, PaymentReturn, PaymentCost, PayoutTold)
+    watches = ("ledger.", "payment.", "payout.")
+    revision = 4
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> Known:
         """Kinds of the lots, and balances of the customers, of these events."""
@@ -114,16 +116,21 @@ class Journal(Projection):
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Write the event's entries."""
-        event = entry.event
-        assert isinstance(event, MoneyEvent)
-        known: Known = changes.context
+        event, known = entry.event, changes.context
+        assert isinstance(known, Known)
         for lot_id, kind in lots_made(event).items():
             known.kinds[lot_id] = kind
             changes.merge(LOT_KIND, (lot_id,), (kind,))
         entries = entries_of(event, lambda lot: known.kinds.get(lot, UNASSIGNED))
         if not entries:
             return
-        position, account_id, booked_at = entry.position, event.account_id, entry.booked_at
+        position, booked_at = entry.position, entry.booked_at
+        # A payout is of many payments and of no customer: it stands there itself.
+        account_id = (
+            event.account_id
+            if isinstance(event, MoneyEvent | PaymentEvent)
+            else str(event.originator_id)
+        )
         dated_at = dated(event.effective_at, booked_at)
         day = booked_at.astimezone(UTC).date().isoformat()
         for line, (account, amount) in enumerate(entries):

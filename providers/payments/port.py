@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from domain.payments.fiat import Fiat
 
 PAYMENT_KEY = "gatewayz_payment_id"
 """The member of an object's metadata that names our payment."""
+REQUEST_KEY, ASKED_BY_KEY = "gatewayz_refund_id", "gatewayz_asked_by"
+"""Members of a refund's metadata: what it came of here, and the user who asked for it."""
+REASON_KEY = "gatewayz_reason"
+"""The reason of who asked for a refund, in their words."""
 
 
 class PaymentsUnavailableError(Exception):
@@ -43,6 +48,17 @@ class Wish:
     cancel_url: str = ""
     method_types: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class RefundWish(NamedTuple):
+    """What is to be given back of a payment, and why; `request_id` is ours for the act."""
+
+    request_id: str
+    intent_id: str
+    minor: int
+    reason: str = ""
+    asked_by: str = ""
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 class Session(NamedTuple):
@@ -101,12 +117,25 @@ class PaymentProvider(Protocol):
         """An intent as it is now."""
         ...
 
-    async def thing(self, kind: str, name: str) -> dict[str, Any]:
-        """A `payment_intent`, `checkout.session` or `event` as a JSON object."""
+    async def refund(self, wish: RefundWish) -> dict[str, Any]:
+        """Give money back, as a JSON object of the refund; asked again the same."""
         ...
 
-    async def listed(self, kind: str, since: int, until: int, after: str = "") -> Page:
-        """A page of what came to be between two seconds, both included, older than `after`."""
+    async def thing(self, kind: str, name: str) -> dict[str, Any]:
+        """A `payment_intent`, `checkout.session`, `event`, `refund` … as a JSON object."""
+        ...
+
+    async def refunds_of(self, intent_id: str) -> list[dict[str, Any]]:
+        """The refunds of a payment intent as JSON objects, the newest first; a page of them."""
+        ...
+
+    async def listed(
+        self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
+    ) -> Page:
+        """A page of what came to be between two seconds, both included, older than `after`.
+
+        Of events those of these types alone; of all where none is given.
+        """
         ...
 
     async def close(self) -> None:

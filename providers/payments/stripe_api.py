@@ -9,7 +9,10 @@ import stripe
 
 from providers.payments.http import REPLY_S, BoundedHttp
 from providers.payments.port import (
+    ASKED_BY_KEY,
     PAYMENT_KEY,
+    REASON_KEY,
+    REQUEST_KEY,
     Intent,
     NotThereError,
     OtherRequestError,
@@ -18,17 +21,22 @@ from providers.payments.port import (
     PaymentsUnavailableError,
     Session,
 )
-from providers.payments.told import EVENT, INTENT, SESSION, WATCHED, payment_named
+from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND
+from providers.payments.told import EVENT, INTENT, SESSION, payment_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from providers.payments.port import Wish
+    from providers.payments.port import RefundWish, Wish
 
 URL = "https://api.stripe.com"
 RETRIES = 2
 """Of one request, by the SDK, under one idempotency key."""
 PAGE_ROWS = 100
+TYPES_MAX = 20
+"""Stripe filters by so many types of events; where more are wanted, all are asked for."""
+REASONS = frozenset({"duplicate", "fraudulent", "requested_by_customer"})
+"""Reasons of a refund that Stripe knows itself."""
 REFUSED = frozenset({400, 402, 404})
 NOT_FOUND = 404
 
@@ -49,7 +57,18 @@ class Stripe:
         )
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
-        self._events = client.v1.events
+        # Each of these has `retrieve_async` and `list_async`.
+        self._services: dict[str, Any] = {
+            INTENT: self._intents,
+            SESSION: self._sessions,
+            EVENT: client.v1.events,
+            REFUND: client.v1.refunds,
+            DISPUTE: client.v1.disputes,
+            CHARGE: client.v1.charges,
+            BALANCE: client.v1.balance_transactions,
+            PAYOUT: client.v1.payouts,
+        }
+        self._refunds = client.v1.refunds
 
     async def open_session(self, wish: Wish) -> Session:
         """A page on which somebody can pay; raises PaymentsUnavailableError, PaymentRefusedError.
@@ -92,6 +111,26 @@ class Stripe:
             key: Any = {"idempotency_key": f"gatewayz-{wish.payment_id}-intent"}
             return _intent_of(await self._intents.create_async(params, key))
 
+    async def refund(self, wish: RefundWish) -> dict[str, Any]:
+        """Give money back; raises as `open_session`, PaymentRefusedError for more than is left."""
+        named = {REQUEST_KEY: wish.request_id, ASKED_BY_KEY: wish.asked_by}
+        params: Any = {
+            "payment_intent": wish.intent_id,
+            "amount": wish.minor,
+            "metadata": {**wish.metadata, **named, REASON_KEY: wish.reason},
+        }
+        if wish.reason in REASONS:
+            params["reason"] = wish.reason
+        with told():
+            key: Any = {"idempotency_key": f"gatewayz-{wish.request_id}-refund"}
+            return _plain(await self._refunds.create_async(params, key))
+
+    async def refunds_of(self, intent_id: str) -> list[dict[str, Any]]:
+        """The refunds of an intent; raises as `open_session`."""
+        params: Any = {"payment_intent": intent_id, "limit": PAGE_ROWS}
+        with told():
+            return [_plain(each) for each in (await self._refunds.list_async(params)).data]
+
     async def session(self, session_id: str) -> Session:
         """A session as it is now; raises as `open_session`, and NotThereError."""
         with told():
@@ -104,30 +143,30 @@ class Stripe:
 
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """An object as JSON; raises as `session`."""
-        asks: dict[str, Any] = {
-            INTENT: self._intents.retrieve_async,
-            SESSION: self._sessions.retrieve_async,
-            EVENT: self._events.retrieve_async,
-        }
-        if kind not in asks:
-            message = f"Nothing is asked of Stripe about a {kind[:40]!r}"
-            raise NotThereError(message)
+        service = self._service(kind)
         with told():
-            return _plain(await asks[kind](name))
+            return _plain(await service.retrieve_async(name))
 
-    async def listed(self, kind: str, since: int, until: int, after: str = "") -> Page:
+    async def listed(
+        self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
+    ) -> Page:
         """A page, newest first; raises as `open_session`."""
         params: Any = {"created": {"gte": since, "lte": until}, "limit": PAGE_ROWS}
         if after:
             params["starting_after"] = after
+        if 0 < len(types) <= TYPES_MAX:
+            params["types"] = list(types)
+        service = self._service(kind)
         with told():
-            found: Any
-            if kind == EVENT:
-                params["types"] = list(WATCHED)
-                found = await self._events.list_async(params)
-            else:
-                found = await self._intents.list_async(params)
+            found = await service.list_async(params)
             return Page([_plain(each) for each in found.data], bool(found.has_more))
+
+    def _service(self, kind: str) -> Any:
+        """The SDK's part for objects of a kind; raises NotThereError."""
+        if kind not in self._services:
+            message = f"Nothing is asked of Stripe about a {kind[:40]!r}"
+            raise NotThereError(message)
+        return self._services[kind]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -66,23 +66,23 @@ def read_notice(body: bytes) -> Notice:
 
 def notice_of(said: Mapping[str, Any]) -> Notice:
     """The same of an object; raises UnreadableEventError."""
-    event_id, kind, sort = (_text(said.get(name)) for name in ("id", "type", "object"))
+    event_id, kind, sort = (text_in(said.get(name)) for name in ("id", "type", "object"))
     if not (event_id and kind and sort in {EVENT, THIN}):
         message = "the body is no event of Stripe's: id, type or object is missing"
         raise UnreadableEventError(message)
     if sort == THIN:
-        about = _object(said.get("related_object"))
-        named = _text(about.get("type")), _text(about.get("id"))
+        about = object_in(said.get("related_object"))
+        named = text_in(about.get("type")), text_in(about.get("id"))
         return Notice(event_id, kind, _seconds(said.get("created")), *named, None)
-    thing = _object(_object(said.get("data")).get("object"))
-    named = _text(thing.get("object")), _text(thing.get("id"))
+    thing = object_in(object_in(said.get("data")).get("object"))
+    named = text_in(thing.get("object")), text_in(thing.get("id"))
     whole = thing if "status" in thing else None
     return Notice(event_id, kind, _seconds(said.get("created")), *named, whole)
 
 
 def payment_named(thing: Mapping[str, Any]) -> str:
     """The payment of ours that an object is of; empty for none."""
-    return _text(_object(thing.get("metadata")).get(PAYMENT_KEY))
+    return text_in(object_in(thing.get("metadata")).get(PAYMENT_KEY))
 
 
 def observed(thing: Mapping[str, Any], as_of: int, told: str = "") -> Observation | None:
@@ -98,11 +98,11 @@ def observed(thing: Mapping[str, Any], as_of: int, told: str = "") -> Observatio
 
 
 def _of_intent(thing: Mapping[str, Any], as_of: int) -> Observation | None:
-    name, failure = _text(thing.get("id")), ""
+    name, failure = text_in(thing.get("id")), ""
     paid = None
     match thing.get("status"):
         case "succeeded":
-            status, paid = Status.COMPLETED, _fiat(thing, "amount_received")
+            status, paid = Status.COMPLETED, fiat_in(thing, "amount_received")
         case "processing":
             status = Status.PROCESSING
         case "requires_action":
@@ -111,7 +111,7 @@ def _of_intent(thing: Mapping[str, Any], as_of: int) -> Observation | None:
             status = Status.CANCELED
         case "requires_payment_method" if thing.get("last_payment_error"):
             status = Status.REQUIRES_PAYMENT_METHOD
-            failure = _text(_object(thing["last_payment_error"]).get("code")) or "unknown"
+            failure = text_in(object_in(thing["last_payment_error"]).get("code")) or "unknown"
         case _:
             return None
     return Observation(status, as_of, paid, intent_id=name, failure=failure)
@@ -121,29 +121,32 @@ def _of_session(thing: Mapping[str, Any], as_of: int, told: str) -> Observation 
     paid = None
     match thing.get("status"), thing.get("payment_status"):
         case "complete", "paid":
-            status, paid = Status.COMPLETED, _fiat(thing, "amount_total")
+            status, paid = Status.COMPLETED, fiat_in(thing, "amount_total")
         case "complete", "unpaid":
             status = Status.FAILED if told == ASYNC_FAILED else Status.PROCESSING
         case "expired", _:
             status = Status.CANCELED
         case _:
             return None
-    name, intent = _text(thing.get("id")), _text(thing.get("payment_intent"))
+    name, intent = text_in(thing.get("id")), text_in(thing.get("payment_intent"))
     return Observation(status, as_of, paid, intent_id=intent, session_id=name)
 
 
-def _fiat(thing: Mapping[str, Any], name: str) -> Fiat | None:
+def fiat_in(thing: Mapping[str, Any], name: str) -> Fiat | None:
+    """An amount of an object in its currency; None for what is none."""
     amount = thing.get(name)
     if isinstance(amount, bool) or not isinstance(amount, int):
         return None
-    return Fiat(amount, _text(thing.get("currency")).lower())
+    return Fiat(amount, text_in(thing.get("currency")).lower())
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def object_in(value: Any) -> Mapping[str, Any]:
+    """A member that is an object; an empty one for what is none."""
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: Any) -> str:
+def text_in(value: Any) -> str:
+    """A member that is a short text; empty for what is none."""
     fits = isinstance(value, str) and len(value) <= ID_CHARACTERS_MAX and value.isprintable()
     return value if fits else ""
 

@@ -29,6 +29,8 @@ KINDS = {
     "disputes": "dispute",
     "customers": "customer",
     "events": "event",
+    "balance_transactions": "balance_transaction",
+    "payouts": "payout",
     "checkout/sessions": "checkout.session",
 }
 _PATH = re.compile(r"/v1/(checkout/sessions|[a-z_]+)(?:/([A-Za-z0-9_]+))?(?:/([a-z]+))?")
@@ -63,7 +65,7 @@ class Api:
         self.checkout = Checkout(shelf, webhooks, self.payments)
         self._create: dict[str, Callable[[Thing, str | None], Thing]] = {
             "payment_intents": self.payments.create_intent,
-            "refunds": self.payments.refund,
+            "refunds": self.payments.returns.refund,
             "customers": self.checkout.create_customer,
             "checkout/sessions": self.checkout.create,
         }

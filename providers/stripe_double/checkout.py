@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from providers.stripe_double.cards import card_of
 from providers.stripe_double.errors import Refused, invalid
-from providers.stripe_double.payments import amount_of, currency_of, metadata_of
+from providers.stripe_double.payments import currency_of
+from providers.stripe_double.returns import amount_of, metadata_of
 from providers.stripe_double.webhooks import new_id
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Payment intents, charges, refunds and disputes: what they are, and how they change."""
+"""Payment intents and charges: what they are, and how they change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from providers.stripe_double.cards import Card, card_of
-from providers.stripe_double.errors import Refused, invalid, missing
+from providers.stripe_double.errors import Refused, invalid
+from providers.stripe_double.returns import Returns, amount_of, metadata_of
 from providers.stripe_double.webhooks import new_id
 
 if TYPE_CHECKING:
@@ -15,36 +16,9 @@ if TYPE_CHECKING:
 
     Thing = dict[str, Any]
 
-AMOUNT_MAX = 99_999_999
-LEAST = 50
-"""Of Stripe's least charges by currency, that of most (https://docs.stripe.com/currencies)."""
+FEE_PER_MILLE, FEE_MINOR = 29, 30
+"""What a charge costs: 2.9 % and 30 cents, as in the USA."""
 UNPAID = ("requires_payment_method", "requires_confirmation", "requires_action")
-LOST, WON = "lost", "won"
-
-
-def amount_of(text: Any, name: str = "amount", *, least: int = LEAST) -> int:
-    """An amount in minor units; raises Refused."""
-    if not isinstance(text, str) or not text.removeprefix("-").isdigit():
-        said = f"Invalid integer: {str(text)[:100]}"
-        raise invalid(said, name, "parameter_invalid_integer")
-    amount = int(text) if len(text) <= len(str(AMOUNT_MAX)) else AMOUNT_MAX + 1
-    if amount < least:
-        code = "amount_too_small" if amount > 0 else "parameter_invalid_integer"
-        said = f"Amount must be at least {least}."
-        raise invalid(said, name, code)
-    if amount > AMOUNT_MAX:
-        said = f"Amount must be no more than {AMOUNT_MAX}."
-        raise invalid(said, name, "amount_too_large")
-    return amount
-
-
-def metadata_of(given: Any) -> dict[str, str]:
-    """Metadata; raises Refused."""
-    if given in (None, ""):
-        return {}
-    if not isinstance(given, dict) or not all(isinstance(each, str) for each in given.values()):
-        raise invalid("Invalid object", "metadata")
-    return dict(given)
 
 
 class Payments:
@@ -53,13 +27,11 @@ class Payments:
     def __init__(self, shelf: Shelf, webhooks: Webhooks) -> None:
         """What is written goes to the shelf, what happens is told by webhooks."""
         self._shelf, self._webhooks = shelf, webhooks
+        self.returns = Returns(shelf, webhooks)
 
     def found(self, kind: str, name: str) -> Thing:
         """An object; raises Refused 404."""
-        thing = self._shelf.get(kind, name)
-        if thing is None:
-            raise missing(kind, name)
-        return thing
+        return self.returns.found(kind, name)
 
     def create_intent(self, asked: Thing, key: str | None) -> Thing:
         """POST /v1/payment_intents."""
@@ -171,7 +143,7 @@ class Payments:
         self._webhooks.tell("charge.succeeded", charge, key)
         self._keep(intent, "payment_intent.succeeded", key)
         if card.dispute:
-            self.dispute(charge["id"], card.dispute)
+            self.returns.dispute(charge["id"], card.dispute)
         return intent
 
     def cancel(self, name: str, key: str | None) -> Thing:
@@ -183,14 +155,18 @@ class Payments:
         return self._keep(intent, "payment_intent.canceled", key)
 
     def _charge(self, intent: Thing, failed: Card | None = None) -> Thing:
-        paid = failed is None
+        paid, name = failed is None, new_id("ch")
+        amount, currency = intent["amount"], intent["currency"]
+        fee = amount * FEE_PER_MILLE // 1_000 + FEE_MINOR
+        booked = self.returns.book("charge", name, amount, currency, fee) if paid else None
         return self._shelf.put(
             {
-                "id": new_id("ch"),
+                "id": name,
                 "object": "charge",
                 "amount": intent["amount"],
                 "amount_captured": intent["amount"] if paid else 0,
                 "amount_refunded": 0,
+                "balance_transaction": booked and booked["id"],
                 "billing_details": {"address": None, "email": None, "name": None, "phone": None},
                 "captured": paid,
                 "created": int(self._webhooks.now()),
@@ -209,94 +185,6 @@ class Payments:
                 "status": "succeeded" if paid else "failed",
             }
         )
-
-    def refund(self, asked: Thing, key: str | None) -> Thing:
-        """POST /v1/refunds; raises Refused for more than is left."""
-        if asked.get("payment_intent"):
-            charge = self.charge_of(self.found("payment_intent", asked["payment_intent"]))
-        else:
-            charge = self.found("charge", asked.get("charge", ""))
-        left = charge["amount"] - charge["amount_refunded"]
-        amount = amount_of(asked["amount"], least=1) if "amount" in asked else left
-        if charge["disputed"]:
-            text = "This charge has been charged back."
-            raise invalid(text, code="charge_disputed")
-        if left <= 0:
-            text = f"Charge {charge['id']} has already been refunded."
-            raise invalid(text, code="charge_already_refunded")
-        if amount > left:
-            text = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
-            raise invalid(text, "amount")
-        refund = self._shelf.put(
-            {
-                "id": new_id("re"),
-                "object": "refund",
-                "amount": amount,
-                "charge": charge["id"],
-                "created": int(self._webhooks.now()),
-                "currency": charge["currency"],
-                "metadata": metadata_of(asked.get("metadata")),
-                "payment_intent": charge["payment_intent"],
-                "reason": asked.get("reason"),
-                "status": "succeeded",
-            }
-        )
-        charge["amount_refunded"] += amount
-        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
-        self._webhooks.tell("refund.created", refund, key)
-        self._keep(charge, "charge.refunded", key)
-        return refund
-
-    def dispute(self, charge_id: str, reason: str) -> Thing:
-        """The owner of the card goes to their bank: the funds are withdrawn."""
-        charge = self.found("charge", charge_id)
-        charge["disputed"] = True
-        self._shelf.put(charge)
-        dispute: Thing = {
-            "id": new_id("du"),
-            "object": "dispute",
-            "amount": charge["amount"] - charge["amount_refunded"],
-            "balance_transactions": [],
-            "charge": charge["id"],
-            "created": int(self._webhooks.now()),
-            "currency": charge["currency"],
-            "enhanced_eligibility_types": [],
-            "evidence": {"enhanced_evidence": {}},
-            "evidence_details": {
-                "due_by": None,
-                "enhanced_eligibility": {},
-                "has_evidence": False,
-                "past_due": False,
-                "submission_count": 0,
-            },
-            "is_charge_refundable": False,
-            "livemode": False,
-            "metadata": {},
-            "payment_intent": charge["payment_intent"],
-            "reason": reason,
-            "status": "needs_response",
-        }
-        self._keep(dispute, "charge.dispute.created", None)
-        self._webhooks.tell("charge.dispute.funds_withdrawn", dispute)
-        return dispute
-
-    def close_dispute(self, name: str, *, won: bool) -> Thing:
-        """The bank decided; what was withdrawn comes back to who won."""
-        dispute = self.found("dispute", name)
-        if dispute["status"] in (LOST, WON):
-            raise invalid("This dispute is already closed.")
-        dispute["status"] = WON if won else LOST
-        self._keep(dispute, "charge.dispute.closed", None)
-        if won:
-            self._webhooks.tell("charge.dispute.funds_reinstated", dispute)
-        return dispute
-
-    def charge_of(self, intent: Thing) -> Thing:
-        """The charge that paid an intent; raises Refused."""
-        if intent["status"] != "succeeded":
-            text = "This PaymentIntent does not have a successful charge to refund."
-            raise invalid(text, "payment_intent")
-        return self.found("charge", intent["latest_charge"])
 
     def _keep(self, thing: Thing, happened: str, key: str | None) -> Thing:
         self._shelf.put(thing)

@@ -13,10 +13,9 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from providers.stripe_double.posting import post
 
 if TYPE_CHECKING:
     import random
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.stripe_double")
 
+TIMEOUT_S = 10.0
+REPLY_BYTES_MAX = 65_536
 API_VERSION = "2026-08-26.dahlia"
 POLL_S = 0.05
 AT_ONCE = 50
@@ -135,3 +136,20 @@ class Webhooks:
         if status == 0:
             logger.info("the gateway did not take a webhook: it is sent again")
         return status
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+    """The status of the answer; 0 where there was none."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        sent = {"content-type": "application/json; charset=utf-8", **headers}
+        connection.request("POST", parts.path, body, sent)
+        answer = connection.getresponse()
+        answer.read(REPLY_BYTES_MAX)
+    except (OSError, HTTPException):
+        return 0
+    else:
+        return answer.status
+    finally:
+        connection.close()

@@ -197,6 +197,14 @@ MEANINGS = {
         "No payment, session or intent of this id is known.",
         "`GET /api/stripe/payments` lists the caller's.",
     ),
+    "payment_not_paid": (
+        "The payment that is to be refunded is not completed.",
+        "`GET /api/stripe/payments/{id}` tells where it is.",
+    ),
+    "refund_too_large": (
+        "More is to be refunded than is left of what was paid.",
+        "Leave `amount` out to refund what is left.",
+    ),
     "payment_refused": ("Stripe refuses the payment.", "The message has Stripe's own words."),
     "payment_too_old": (
         "The payment of this `Idempotency-Key` was begun a day ago, and Stripe never heard of it.",

@@ -19,6 +19,7 @@ from command_api.identity.vault import Vault
 from command_api.roles.commands import Actor, give_role
 from domain.events.access import AdminRead
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.returns import PayoutTold
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.events.second_factors import (
@@ -46,6 +47,17 @@ from domain.payments.payment import (
     replay_payment,
     start_payment,
 )
+from domain.payments.returned import Phase, ReturnKind
+from domain.payments.returns import (
+    FEE,
+    TAX,
+    CostSeen,
+    PayoutSeen,
+    ReturnSeen,
+    observe_cost,
+    observe_return,
+    tell_payout,
+)
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 from event_store.append.committer import Committer
@@ -61,7 +73,9 @@ from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
 
 if TYPE_CHECKING:
-    from domain.events.base import Event
+    from collections.abc import Callable
+
+    from domain.events.base import Event, Stamp
     from domain.payments.payment import Payment
     from event_store.postgres.database import Database
 
@@ -226,13 +240,41 @@ def tell_payments(database: Database, user: UUID, account: UUID) -> None:
     )
     state = add(*observe_payment(state, failed, stamp()))
     paid = Observation(Status.COMPLETED, 2, order.price, "pi_1")
-    add(*observe_payment(state, paid, stamp(), lot_id=str(bought_lot(account))))
+    state = add(*observe_payment(state, paid, stamp(), lot_id=str(bought_lot(account))))
+    state = tell_returns(state, add, stamp)
     aggregates = Aggregates(database)
     try:
         aggregates.append(events)
         aggregates.append([start_payment(new_uuid7(), order, new_envelope("test"))])
+        for is_paid in (True, False):
+            seen = PayoutSeen("po_1", Fiat(500, "usd"), is_paid, 9)
+            stream = uuid5(account, "payout")
+            known = [each for each in aggregates.events_of(stream) if isinstance(each, PayoutTold)]
+            aggregates.append(tell_payout(known, stream, seen, {"usd": "1"}, stamp()))
     finally:
         aggregates.close()
+
+
+def tell_returns(
+    state: Payment, add: Callable[..., Payment], stamp: Callable[[], Stamp]
+) -> Payment:
+    """Refunds, one of which failed, disputes that were won and lost, a fee and a tax."""
+    refund, dispute = ReturnKind.REFUND, ReturnKind.DISPUTE
+    for kind, name, minor, phase in (
+        (refund, "re_1", 300, Phase.OUT),
+        (refund, "re_2", 100, Phase.OUT),
+        (refund, "re_1", 300, Phase.BACK),
+        (dispute, "du_1", 500, Phase.OPENED),
+        (dispute, "du_1", 500, Phase.OUT),
+        (dispute, "du_1", 500, Phase.BACK),
+        (dispute, "du_2", 500, Phase.LOST),
+    ):
+        seen = ReturnSeen(kind, name, Fiat(minor, "usd"), phase, 3, reason="for tests")
+        state = add(*observe_return(state, seen, stamp()))
+    for sort, source in ((FEE, "txn_1"), (TAX, "cs_1")):
+        cost = CostSeen(sort, source, Fiat(59, "usd"))
+        state = add(*observe_cost(state, cost, stamp()))
+    return state
 
 
 def bought_lot(account: UUID) -> UUID:

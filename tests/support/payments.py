@@ -84,6 +84,43 @@ class Shop:
         found: dict[str, Any] = got.json()
         return found
 
+    def intent(self, user: NewUser, made: dict[str, Any]) -> str:
+        """The payment intent of a session, once it is completed."""
+        found = eventually(
+            lambda: (
+                (now := self.payment(user, made))["completed_at"]
+                and now["stripe_payment_intent_id"]
+            )
+        )
+        return str(found)
+
+    def bought(self, user: NewUser, amount: int = 1_000) -> tuple[dict[str, Any], str]:
+        """A payment whose credits are given, and its intent."""
+        made = self.buy(user, amount)
+        return made, self.intent(user, made)
+
+    def refund(self, admin: NewUser, intent: str, key: str = "", **body: Any) -> httpx.Response:
+        """What a refund gets."""
+        return self.post(admin, "refund", {"payment_intent_id": intent, **body}, key)
+
+    def act(self, what: str, *arguments: Any, **how: Any) -> dict[str, Any]:
+        """Something that happens at the double, beside its API."""
+        returns = self.double.server.api.payments.returns
+        with self.double.server.shelf.act():
+            done: dict[str, Any] = getattr(returns, what)(*arguments, **how)
+            return done
+
+    def debits(self) -> list[tuple[str, int, int]]:
+        """Kind, amount and what was owed of every debit, from the log."""
+        with self.gateway.database.connect() as connection:
+            rows = connection.execute(
+                "SELECT f ->> 'kind', (f ->> 'amount_nano_usd')::bigint, "
+                "(f ->> 'owed_nano_usd')::bigint FROM (SELECT notification_id AS at, "
+                "convert_from(state, 'UTF8')::jsonb AS f FROM events "
+                "WHERE topic LIKE 'ledger.credits_debited%') AS e ORDER BY at"
+            ).fetchall()
+        return [(str(kind), int(amount), int(owed)) for kind, amount, owed in rows]
+
     def granted(self, user: NewUser) -> int:
         """What the user was given in all, nano-USD."""
         granted: int = self.gateway.balance(user)["granted_nano_usd"]

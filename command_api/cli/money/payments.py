@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -26,12 +26,16 @@ from command_api.cli.base import (
 from command_api.composition import payments_of, vault_of
 from command_api.payments.inbox import FAILED, WAITING, Inbox, entries, replay
 from command_api.payments.poll import Poll
-from command_api.payments.reconcile import Reconciliation
+from command_api.payments.reconcile import Reconciled, Reconciliation
 from command_api.processes.demo import with_double
+from command_api.processes.paying import WATCHED
+from command_api.refunds.reconcile import Reconciled as ReturnsReconciled
+from command_api.refunds.reconcile import ReturnsReconciliation
 from providers.payments.port import PaymentRefusedError, PaymentsUnavailableError
 
 if TYPE_CHECKING:
-    from command_api.payments.reconcile import Reconciled
+    from command_api.payments.reconcile import Line
+    from command_api.refunds.reconcile import Line as ReturnLine
     from command_api.settings import Settings
     from event_store.postgres.database import Database
 
@@ -61,7 +65,9 @@ def stripe_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List each payment that does not match Stripe's, with why; it makes no entry.
+    """List each payment, refund, dispute, fee and payout that does not match Stripe's, with why.
+
+    It proposes, and makes no entry.
 
     Exit 1 where there is one, 3 where it cannot be checked.
     """
@@ -71,17 +77,30 @@ def stripe_(
         # A payment that is begun while we ask is on one side alone.
         ends = instant(until) if until else now
         try:
-            found, new = asyncio.run(_compared(settings, database, begins, ends, poll=poll))
+            compared = asyncio.run(_compared(settings, database, begins, ends, poll=poll))
         except (PaymentsUnavailableError, PaymentRefusedError) as error:
             fail(str(error), NOT_CHECKED)
-    _print(found, new, as_json=as_json)
-    if found.lines or found.cut_short:
+    _print(compared, as_json=as_json)
+    if not compared.ok:
         raise typer.Exit(MISTAKE)
+
+
+class _Compared(NamedTuple):
+    """Payments, what went back of them, and how many events were new."""
+
+    paid: Reconciled
+    back: ReturnsReconciled
+    new: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether all matches, and all was looked at."""
+        return not any(each.lines or each.cut_short for each in (self.paid, self.back))
 
 
 async def _compared(
     settings: Settings, database: Database, since: datetime, until: datetime, *, poll: bool
-) -> tuple[Reconciled, int]:
+) -> _Compared:
     provider = payments_of(with_double(settings))
     if provider is None:
         fail("there is no key of Stripe's: set GATEWAYZ_STRIPE_API_KEY", NOT_CHECKED)
@@ -93,27 +112,35 @@ async def _compared(
         new = 0
         if poll:
             vault = await asyncio.to_thread(vault_of, settings, database)
-            new = await Poll(connect, Inbox(vault), provider).whole(since)
-        return await Reconciliation(connect, provider).compare(since, until), new
+            new = await Poll(connect, Inbox(vault), provider, WATCHED).whole(since)
+        paid = await Reconciliation(connect, provider).compare(since, until)
+        back = await ReturnsReconciliation(connect, provider, since, until).compare()
+        return _Compared(paid, back, new)
     finally:
         await provider.close()
 
 
-def _print(found: Reconciled, new: int, *, as_json: bool) -> None:
+def _print(compared: _Compared, *, as_json: bool) -> None:
+    found, back, new = compared
+    lines: list[Line | ReturnLine] = [*found.lines, *back.lines]
     values: dict[str, Any] = {
-        "ok": not (found.lines or found.cut_short),
+        "ok": compared.ok,
         "payments": found.payments,
         "intents": found.intents,
         "matched": found.matched,
         "not_ours": found.not_ours,
+        "refunds": back.refunds,
+        "disputes": back.disputes,
+        "fees": back.fees,
+        "payouts": back.payouts,
         "new_events": new,
-        "cut_short": found.cut_short,
+        "cut_short": found.cut_short or back.cut_short,
     }
     if as_json:
-        show({**values, "lines": [each._asdict() for each in found.lines]}, as_json=True)
+        show({**values, "lines": [each._asdict() for each in lines]}, as_json=True)
         return
     show(values, as_json=False)
-    for each in found.lines:
+    for each in lines:
         about = " ".join(part for part in (each.payment_id, each.intent_id) if part)
         sys.stdout.write(
             f"UNMATCHED  {each.why}  {about}: {each.said}\n           {each.proposal}\n"

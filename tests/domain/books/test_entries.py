@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.books.chart import CHART, PAID, UNASSIGNED, Report, Side, Type, class_of, line_of
-from domain.books.entries import EVENTS, Part, entries_of, lots_in, lots_made
+from domain.books.entries import EVENTS, entries_of, lots_in, lots_made
+from domain.books.parts import Part
 from domain.events import ledger as ev
 from domain.events.identity import UserRegistered
 from domain.ledger.model.ledger import ModelLedger

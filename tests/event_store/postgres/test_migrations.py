@@ -548,6 +548,13 @@ CHECKS = {
             table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
         ),
     ),
+    "0081_payment_return": Check(
+        tuple(no_table(name) for name in ("payment_return", "payment_cost", "payout")),
+        tuple(
+            table(name, may="SELECT, INSERT, UPDATE", never="DELETE")
+            for name in ("payment_return", "payment_cost", "payout")
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -795,6 +802,15 @@ SEEDS = (
         "RETURNING issuer) INSERT INTO issued_statement (issuer, number, account_id, month, zone, "
         "begins, ends, issued_by) SELECT issuer, 1, gen_random_uuid(), '2026-01', 'UTC', "
         "'2026-01-01Z', '2026-02-01Z', 'test' FROM made",
+    ),
+    Seed(
+        NAMES.index("0081_payment_return") + 1,
+        LATEST,
+        "WITH a AS (INSERT INTO payment_return VALUES (gen_random_uuid()::text, gen_random_uuid(), "
+        "'refund', 'out', 1, 'usd', 1, '', now(), now())), b AS (INSERT INTO payment_cost VALUES "
+        "(gen_random_uuid()::text, 'fee', gen_random_uuid(), 1, 'usd', 1, now())) "
+        "INSERT INTO payout VALUES (gen_random_uuid()::text, gen_random_uuid(), true, 1, 'usd', 1, "
+        "now(), now())",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -141,7 +141,7 @@ def test_money_goes_back(double: Double) -> None:
     (dispute,) = double.get("disputes")["data"]
     assert dispute["status"] == "needs_response"
     with double.server.shelf.act():
-        double.server.api.payments.close_dispute(dispute["id"], won=True)
+        double.server.api.payments.returns.close_dispute(dispute["id"], won=True)
     assert kinds(double)[-3:] == [
         "checkout.session.completed",
         "charge.dispute.closed",
