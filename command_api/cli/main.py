@@ -25,6 +25,7 @@ from command_api.cli import (
 )
 from command_api.cli.base import MISTAKE, say_mistake
 from command_api.cli.books import finance
+from command_api.cli.managers import verbs as managers
 from command_api.cli.money import debits, payments
 from command_api.cli.people import (
     audit,
@@ -87,6 +88,7 @@ app.add_typer(finance.app, name="finance")
 app.add_typer(payments.app, name="payments")
 app.add_typer(payments.reconciling, name="reconcile")
 app.add_typer(projections.app, name="projections")
+app.add_typer(managers.app, name="managers")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(database.app, name="database")
 app.command()(streams.relay)

@@ -15,8 +15,6 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import psycopg
-
 from command_api.managers import table
 from command_api.managers.manager import HopelessError
 from domain.upcasters import older_topics

@@ -101,6 +101,10 @@ class PaymentProvider(Protocol):
         """An intent as it is now."""
         ...
 
+    async def fingerprint(self, intent_id: str) -> str:
+        """What tells the card of a paid intent from others; empty where there is none."""
+        ...
+
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """A `payment_intent`, `checkout.session` or `event` as a JSON object."""
         ...

@@ -49,6 +49,7 @@ class Stripe:
         )
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
+        self._charges = client.v1.charges
         self._events = client.v1.events
 
     async def open_session(self, wish: Wish) -> Session:
@@ -101,6 +102,16 @@ class Stripe:
         """An intent as it is now; raises as `session`."""
         with told():
             return _intent_of(await self._intents.retrieve_async(intent_id))
+
+    async def fingerprint(self, intent_id: str) -> str:
+        """Of the card, by its latest charge; empty for other means. Raises as `session`."""
+        with told():
+            charge = _plain(await self._intents.retrieve_async(intent_id)).get("latest_charge")
+            if not isinstance(charge, str):
+                return ""
+            details = _plain(await self._charges.retrieve_async(charge))
+            of_card = (details.get("payment_method_details") or {}).get("card") or {}
+            return str(of_card.get("fingerprint") or "")
 
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """An object as JSON; raises as `session`."""

@@ -37,7 +37,9 @@ class Giver:
 
     hears: Sequence[type[Event]] = (CreditsGranted,)
 
-    def __init__(self, database: Database, *, name: str = "giver", from_the_beginning: bool = False):
+    def __init__(
+        self, database: Database, *, name: str = "giver", from_the_beginning: bool = False
+    ) -> None:
         """`poison` are reasons of grants that cannot be heard, `hard` of those that fail."""
         self.name, self.from_the_beginning = name, from_the_beginning
         self._database = database
@@ -170,7 +172,7 @@ def _dying(step: str, giver: Giver) -> None:
     elif step == "leased":
         around(table, "lease", before=False)
     elif step == "before":
-        giver.fulfil = before  # type: ignore[method-assign]
+        giver.fulfil = before  # type: ignore[assignment, method-assign]
     elif step == "after":
         giver.fulfil = after  # type: ignore[method-assign]
     elif step == "ending":  # Inside the transaction that ends the wish.

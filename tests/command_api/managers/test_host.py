@@ -179,7 +179,7 @@ def test_what_is_hopeless_fails_at_once(database: Database) -> None:
         message = "there is nobody to give to"
         raise HopelessError(message)
 
-    giver.fulfil = refuse  # type: ignore[method-assign]
+    giver.fulfil = refuse  # type: ignore[assignment, method-assign]
     run_until(ManagerHost(database, [giver]), lambda: standing(database).failed == 1)
     (kept,) = troubled(database)
     assert (kept.tries, kept.error) == (1, "there is nobody to give to")
@@ -284,7 +284,7 @@ def test_a_wish_beyond_its_bounds_is_not_kept(database: Database) -> None:
     with database.connect() as connection:
         (wish,) = giver.react(read_after(connection, 0)[0].event)
     too_many = [wish] * (host.WISHES_OF_EVENT_MAX + 1)
-    giver.react = lambda _: too_many  # type: ignore[method-assign]
+    giver.react = lambda _: too_many  # type: ignore[assignment, method-assign]
     run_until(ManagerHost(database, [giver]), lambda: bool(troubled(database)))
     assert f"at most {host.WISHES_OF_EVENT_MAX}" in troubled(database)[0].error
     assert effects(database, account) == 0

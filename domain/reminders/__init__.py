@@ -1,0 +1,5 @@
+"""Reminders: which mails are due before credits end, and when a trial has ended.
+
+Owns: what follows from a grant that has an end, and when.
+Does not: know whether anything is left by then, or whether anybody wants a mail.
+"""
