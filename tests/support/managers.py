@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from command_api.managers import host, table
 from command_api.managers.host import ManagerHost
 from command_api.managers.manager import Done
 from command_api.money.grants import Grant, append_grant, running_committer
+from command_api.processes.managing import begin_managers, keep_managing
 from domain.events.ledger import CreditsGranted
 from domain.ledger.lots import GrantKind
 from domain.wishes import Wish
@@ -22,9 +24,10 @@ from event_store.ids import new_uuid7
 from event_store.postgres.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from command_api.managers.manager import Taken
+    from command_api.settings import Settings
     from domain.events.base import Event
 
 CAUSE, EFFECT = 7, 3
@@ -131,6 +134,28 @@ def run_until(
             await asyncio.gather(*running)
 
     asyncio.run(run())
+
+
+@contextmanager
+def managing(settings: Settings, database: Database) -> Iterator[None]:
+    """The managers of an installation, until the block ends."""
+    stop = threading.Event()
+    begin_managers(database)
+    work = threading.Thread(target=lambda: asyncio.run(keep_managing(settings, database, stop)))
+    work.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        work.join(WAIT_S)
+        assert not work.is_alive(), "the managers did not end"
+
+
+def all_done(database: Database) -> bool:
+    """Whether every manager has heard all, and done what is due and did not fail."""
+    with database.connect() as connection:
+        found = table.standings(connection)
+    return bool(found) and not any(each.lag_events or each.due for each in found)
 
 
 def _die(*_: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from command_api.identity.users import NewUser
 from domain.referrals.claiming import Claimant, Referrer, claim
 from domain.referrals.referral import ReferralCode, evolve, make_code
 from domain.referrals.rewarding import Purchase, Refund, Sides, reward, take_back
