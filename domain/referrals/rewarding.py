@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
@@ -15,6 +14,7 @@ from domain.events.offers.referrals import (
     ReferralTakenBack,
 )
 from domain.ledger.lots import DebitKind
+from domain.quotas.windows import iso_of, seconds_of
 from domain.referrals.referral import ReferralState
 from domain.wishes import Wish
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from domain.wishes import Detail
 
 REWARD, TAKE_BACK = "reward", "take_back"
+DAY_S = 86_400
 REFUNDS = frozenset({DebitKind.REFUND, DebitKind.DISPUTE})
 """Debits that say that a payment was given back; they name it."""
 Told = ReferralCompleted | ReferralRefused | ReferralPurchaseRefunded | ReferralTakenBack
@@ -174,8 +175,8 @@ def _is_rewarded_by(known: Referral, refund: Refund, terms: ReferralTerms) -> bo
     completed = known.completed
     if completed is None or known.state is not ReferralState.COMPLETED:
         return False
-    until = datetime.fromisoformat(completed.paid_at) + timedelta(days=terms.refund_days)
-    return completed.payment_id == refund.payment_id and datetime.fromisoformat(refund.at) < until
+    until = iso_of(seconds_of(completed.paid_at) + terms.refund_days * DAY_S)
+    return completed.payment_id == refund.payment_id and refund.at < until
 
 
 def _refusal(sides: Sides) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.events.ledger import CreditsGranted
 from domain.ledger.lots import GrantKind
+from domain.quotas.windows import iso_of, seconds_of
 from domain.wishes import Wish
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TRIAL_ENDING, TRIAL_ENDED, CREDITS_ENDING = "trial_ending", "trial_ended", "credits_ending"
 TRIAL_DAYS, CREDITS_DAYS = 1, 7
+DAY_S = 86_400
 
 
 class ReminderTerms(NamedTuple):
@@ -29,11 +30,10 @@ def react(event: Event, terms: ReminderTerms) -> list[Wish]:
         return []
     trial = event.kind == GrantKind.TRIAL
     days = terms.trial_days if trial else terms.credits_days
-    due = datetime.fromisoformat(event.expires_at) - timedelta(days=days)
+    due = iso_of(seconds_of(event.expires_at) - days * DAY_S)
     wishes = []
-    if days and due > datetime.fromisoformat(event.effective_at):
-        at = due.isoformat()
-        wishes.append(_wish(event, TRIAL_ENDING if trial else CREDITS_ENDING, at))
+    if days and due > event.effective_at:
+        wishes.append(_wish(event, TRIAL_ENDING if trial else CREDITS_ENDING, due))
     if trial:
         wishes.append(_wish(event, TRIAL_ENDED, event.expires_at))
     return wishes

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 _LOGGED = "FROM events e WHERE e.originator_id = %(stream)s AND e.originator_version = %(version)s"
 _VERSION = "UPDATE referral_code SET version = %(version)s WHERE stream = %(stream)s"
 
+_ENDED = (
+    "UPDATE referral r SET state = %(to)s, payment_id = %(payment_id)s, "
+    "bonus = coalesce(%(bonus_nano_usd)s, bonus), "
+    f"ended_at = (SELECT e.booked_at {_LOGGED}) WHERE r.referee = %(referee_user_id)s"
+)
+
 
 def _apply(*statements: str) -> Handler:
     """A handler that executes statements with the fact's members."""
@@ -40,18 +46,14 @@ def _apply(*statements: str) -> Handler:
     return handle
 
 
-def _ended(state: str, *more: str) -> Handler:
-    changed = ", ".join(("state = %(to)s", "payment_id = %(payment_id)s", *more))
+def _ended(state: str) -> Handler:
+    """A handler for an end of a referral, or for what comes after it."""
 
     def handle(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
-        fact = {**msgspec.json.decode(stored.state), "to": state}
+        fact = {"bonus_nano_usd": None, **msgspec.json.decode(stored.state), "to": state}
         own = {"stream": stored.originator_id, "version": stored.originator_version}
         cursor.execute(_VERSION.encode(), own)
-        cursor.execute(
-            f"UPDATE referral r SET {changed}, ended_at = (SELECT e.booked_at {_LOGGED}) "
-            "WHERE r.referee = %(referee_user_id)s".encode(),
-            {**fact, **own},
-        )
+        cursor.execute(_ENDED.encode(), {**fact, **own})
 
     return handle
 
@@ -67,7 +69,7 @@ HANDLERS: Mapping[str, Handler] = {
         "%(referee_user_id)s, %(user_id)s, %(origin)s, e.notification_id, e.booked_at "
         f"{_LOGGED}",
     ),
-    ReferralCompleted.TOPIC: _ended("completed", "bonus = %(bonus_nano_usd)s"),
+    ReferralCompleted.TOPIC: _ended("completed"),
     ReferralRefused.TOPIC: _ended("refused"),
     ReferralPurchaseRefunded.TOPIC: _apply(_VERSION),
     ReferralTakenBack.TOPIC: _ended("taken_back"),

@@ -39,7 +39,7 @@ def granted(kind: str, expires_at: str | None) -> CreditsGranted:
             "2026-03-04T00:00:00.000000Z",
             TERMS,
             {
-                "trial_ending": "2026-03-03T00:00:00+00:00",
+                "trial_ending": "2026-03-03T00:00:00.000000Z",
                 "trial_ended": "2026-03-04T00:00:00.000000Z",
             },
         ),
@@ -59,7 +59,7 @@ def granted(kind: str, expires_at: str | None) -> CreditsGranted:
             "purchase",
             "2026-04-01T00:00:00.000000Z",
             TERMS,
-            {"credits_ending": "2026-03-25T00:00:00+00:00"},
+            {"credits_ending": "2026-03-25T00:00:00.000000Z"},
         ),
         ("bonus", "2026-03-05T00:00:00.000000Z", TERMS, {}),
         ("bonus", "2026-04-01T00:00:00.000000Z", ReminderTerms(credits_days=0), {}),
