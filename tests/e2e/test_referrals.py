@@ -20,8 +20,8 @@ CARD = "4242424242424242"
 def ask(server: Server, method: str, path: str, key: str = "", **body: Any) -> dict[str, Any]:
     """One request of somebody."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    sent = {"json": body} if body else {}
-    got = httpx.request(method, f"{server.url}{path}", headers=headers, timeout=TIMEOUT_S, **sent)
+    url, sent = f"{server.url}{path}", body or None
+    got = httpx.request(method, url, headers=headers, json=sent, timeout=TIMEOUT_S)
     assert got.status_code == 200, got.text
     answer: dict[str, Any] = got.json()
     return answer

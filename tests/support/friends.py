@@ -61,7 +61,7 @@ class Friend(Person):
         return [each["subject"] for each in self.mails()]
 
 
-BEHIND = {"trusted_proxies": "127.0.0.1"}
+BEHIND: dict[str, Any] = {"trusted_proxies": "127.0.0.1"}
 """Settings with which the friends' addresses are believed."""
 
 
