@@ -34,3 +34,7 @@ class Lock(IntEnum):
     """Commands on one coupon, one after the other; the second key is the hash of its code."""
     PLANS = 4716282
     """Commands on the plan of one user, one after the other; the second key is the user's hash."""
+    MANAGERS = 4716291
+    """One host runs a process manager; the second key is the hash of its name."""
+    REFERRALS = 4716292
+    """Claims of referral codes, one after the other: none may close a circle that another opens."""

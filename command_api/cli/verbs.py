@@ -39,6 +39,7 @@ PLACES = {
     "projections": "projections.app",
     "relay": "streams.relay",
     "worker": "streams.worker",
+    "managers": "managers.verbs.app",
     "secrets": "secrets.app",
     "database": "database.app",
 }

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from command_api.identities.store import Found
     from command_api.sessions.once import Note
-    from command_api.sessions.reception import Reception, SecondStep, Whence
+    from command_api.sessions.reception import Reception, Refer, SecondStep, Whence
     from command_api.sessions.sessions import Pair
     from edge.caller import Caller
     from providers.login.port import Identity, LoginProvider
@@ -74,8 +74,13 @@ class Identities:
         privy: PrivyTokens | None,
         public_url: str | None,
         give_trial: Callable[[UUID], Awaitable[None]],
+        refer: Refer,
     ) -> None:
-        """`give_trial` gives an account its trial; a second time changes nothing."""
+        """`give_trial` gives an account its trial; a second time changes nothing.
+
+        `refer` takes the code by which somebody came.
+        """
+        self.refer = refer
         self.tokens, self.public_url = reception.tokens, (public_url or "").rstrip("/")
         self._reception, self._people, self._store = reception, reception.people, Store(reception)
         self._providers, self._privy, self._give_trial = providers, privy, give_trial

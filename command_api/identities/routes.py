@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -110,7 +110,9 @@ async def privy(request: Request) -> Response:
     given = await read_json(request, decode_privy)
     made = _identities(request)
     by = await made.by_privy(given.token, given.email, whence_of(request))
-    body = {
+    code = given.referral_code if by.found.made else None
+    referral = await made.refer(by.found.user_id, code, origin_of(request))
+    body: dict[str, Any] = {
         "success": True,
         "message": "Registered." if by.found.made else "Signed in.",
         "user_id": str(by.found.user_id),
@@ -123,6 +125,8 @@ async def privy(request: Request) -> Response:
         "credits": usd(by.available),
         "timestamp": timestamp(),
     }
+    if referral is not None:
+        body["referral"] = referral
     if by.second_step is not None:
         # The key waits behind the second step: GET /user/api-keys of the session.
         body = {**admission(by.second_step, made.tokens.access_s), **body}

@@ -18,6 +18,7 @@ class PrivyLogin(msgspec.Struct, frozen=True):
 
     token: PrivyToken
     email: Text | None = None
+    referral_code: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 class Exchange(msgspec.Struct, frozen=True):

@@ -76,3 +76,64 @@ def _way(public_url: str | None, page: str, token: str, call: str) -> str:
     if public_url:
         return f"{public_url.rstrip('/')}/{page}?token={quote(token, safe='')}"
     return f"the token\n\n{token}\n\ngoes to {call}"
+
+
+def referral_bonus(address: str, amount: str, *, brought: bool) -> Mail:
+    """Tells both sides of a referral; `brought` is who brought the other."""
+    why = (
+        "Somebody who came by your code made a first purchase"
+        if brought
+        else "You made a first purchase, having come by somebody's code"
+    )
+    text = (
+        f"{why}: {amount} USD were added to your Gatewayz account.\n\n"
+        "They are taken back if that purchase is refunded soon.\n"
+    )
+    return Mail(address, f"{amount} USD were added", text)
+
+
+def referral_taken_back(address: str, amount: str) -> Mail:
+    """Tells both sides that the purchase was refunded."""
+    text = (
+        f"The purchase that earned you {amount} USD by a referral was refunded, so they were taken "
+        "back. What of them was used already is owed by your account until credits come to it.\n"
+    )
+    return Mail(address, "A referral's credits were taken back", text)
+
+
+def trial_ending(address: str, ends: str, public_url: str | None) -> Mail:
+    """Tells that a trial will end."""
+    text = (
+        f"Your trial ends on {ends}. What is left of its credits cannot be spent afterwards.\n\n"
+        f"To go on, buy credits: {_credits(public_url)}\n\n{_DECLINE}"
+    )
+    return Mail(address, "Your trial ends soon", text)
+
+
+def trial_ended(address: str, public_url: str | None) -> Mail:
+    """Tells that a trial is over."""
+    text = (
+        "Your trial has ended, and its credits with it. Your keys stay as they are.\n\n"
+        f"To go on, buy credits: {_credits(public_url)}\n\n{_DECLINE}"
+    )
+    return Mail(address, "Your trial has ended", text)
+
+
+def credits_ending(address: str, amount: str, ends: str) -> Mail:
+    """Tells that credits will expire."""
+    text = (
+        f"{amount} USD of your credits expire on {ends}: they are spent first, and what is left "
+        f"then cannot be spent afterwards.\n\n{_DECLINE}"
+    )
+    return Mail(address, "Credits of yours expire soon", text)
+
+
+_DECLINE = (
+    'To get no such mails: PUT /user/profile {"preferences": {"email_notifications": false}}\n'
+)
+
+
+def _credits(public_url: str | None) -> str:
+    if public_url:
+        return f"{public_url.rstrip('/')}/credits"
+    return "POST /api/stripe/checkout-session"

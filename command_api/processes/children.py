@@ -26,6 +26,7 @@ from command_api.composition import committer_of, configure_logging, database_of
 from command_api.coupons.grants import complete_uses
 from command_api.identity.secret import SecretError
 from command_api.processes.demo import run_double
+from command_api.processes.managing import keep_managing
 from command_api.processes.paying import keep_paying
 from command_api.processes.status_pages import BackgroundMetrics, serve_pages
 from command_api.serving.app import make_app
@@ -118,6 +119,7 @@ def run_background(settings: Settings, *, pipe: int) -> None:
 async def _work(settings: Settings, database: Database, stop: threading.Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_sweeping(settings, database, stop))
+        group.create_task(keep_managing(settings, database, stop))
         if settings.payments.takes_part:
             group.create_task(keep_paying(settings, database, stop))
 

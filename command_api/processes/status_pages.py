@@ -16,6 +16,8 @@ import psycopg
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from command_api.managers.metrics import ManagerMetrics
+from command_api.managers.table import standings
 from command_api.payments.inbox import counts
 from command_api.payments.metrics import InboxMetrics
 from projections.engine.register import read_partitions
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 
+    from command_api.managers.table import Standing
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.status")
@@ -79,17 +82,23 @@ class ReadModelMetrics:
 
 
 class BackgroundMetrics:
-    """All that the background process tells: of read models, and of payments."""
+    """All that the background process tells: of read models, payments, managers."""
 
     def __init__(self, database: Database) -> None:
         """The database is asked at each scrape."""
         self._database = database
         self._read_models, self._inbox = ReadModelMetrics(database), InboxMetrics(self._counts)
+        self._managers = ManagerMetrics(self._standings)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
         yield from self._read_models.collect()
         yield from self._inbox.collect()
+        yield from self._managers.collect()
+
+    def _standings(self) -> list[Standing]:
+        with self._database.connect(statement_s=STATEMENT_S) as connection:
+            return standings(connection)
 
     def _counts(self) -> tuple[int, int, float]:
         with self._database.connect(statement_s=STATEMENT_S) as connection:

@@ -27,6 +27,7 @@ from command_api.processes.errors import StartError
 from command_api.processes.greeting import greeting
 from command_api.processes.listener import HEALTH_TIMEOUT_S, answers, listening
 from command_api.processes.locks import await_orphans, home_lock
+from command_api.processes.managing import begin_managers
 from command_api.processes.spawning import Children
 from event_store.append.leases import home_identity, lapse_leases_of_home
 from event_store.errors import EmbeddedPostgresError
@@ -87,6 +88,7 @@ class Supervisor:
         if prepare:
             prepare_database(settings, database, move=True)
         vault_of(settings, database)
+        begin_managers(database)
         lapse_leases_of_home(database, home_identity(home))
         read_end, write_end = os.pipe()
         stack.callback(os.close, write_end)

@@ -31,6 +31,7 @@ from command_api.payments import routes as payment_routes
 from command_api.payments import webhook as webhook_routes
 from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
+from command_api.referrals import routes as referral_routes
 from command_api.refunds import routes as refund_routes
 from command_api.roles import routes as role_update_routes
 from command_api.second_factor import routes as second_factor_routes
@@ -67,6 +68,7 @@ from query_api.coupons import routes as coupon_read_routes
 from query_api.finance import routes as finance_routes
 from query_api.plans import routes as plan_read_routes
 from query_api.rankings import routes as ranking_routes
+from query_api.referrals import routes as referral_read_routes
 from query_api.roles import routes as role_routes
 from query_api.statements import routes as statement_routes
 from query_api.trials import routes as trial_routes
@@ -130,6 +132,8 @@ ROUTERS = (
     plan_read_routes.router,
     plan_routes.router,
     trial_routes.router,
+    referral_read_routes.router,
+    referral_routes.router,
     payment_routes.router,
     refund_routes.router,
     webhook_routes.router,

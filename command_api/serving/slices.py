@@ -24,6 +24,7 @@ from command_api.payments.webhook import Webhooks
 from command_api.plans.commands import planless_newcomers
 from command_api.plans.desk import PlanDesk
 from command_api.profile.commands import Profiles
+from command_api.referrals.commands import Referrals
 from command_api.refunds.commands import Refunds
 from command_api.roles.desk import AdminDesk
 from command_api.second_factor.commands import SecondFactor
@@ -56,7 +57,14 @@ class Slices:
         self._outbox = Outbox(self._people, mailer_of(settings))
         self.mail_metrics = MailMetrics(self._outbox.ended, lambda: self._outbox.left)
         self._reception = Reception(settings, self._people, self._outbox)
-        self._sign_in = SignIn(settings, database, self._reception)
+        self._referrals = Referrals(
+            self._people,
+            self._reception.attempts,
+            settings.referrals.terms,
+            settings.mail.public_url,
+        )
+        refer = self._referrals.at_registration
+        self._sign_in = SignIn(settings, database, self._reception, refer)
         self._second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
         self._passkeys = Passkeys(
             self._reception, settings.mail.public_url, self._second_factor.prove
@@ -68,6 +76,7 @@ class Slices:
             privy_of(settings, self._remote),
             settings.mail.public_url,
             self._sign_in.give_trial,
+            refer,
         )
         self._organisations = OrganisationDesk(
             self._people,
@@ -92,6 +101,7 @@ class Slices:
         self._books = BooksDesk(self._people)
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
+        self._referral_terms = settings.referrals.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
         payments, provider = settings.payments, payments_of(settings)
         self._refunds = Refunds(self._people, gateway.committer, provider)
@@ -120,6 +130,10 @@ class Slices:
         state.credits = self._credits
         state.books = self._books
         state.coupons = self._coupons
+        state.referrals = self._referrals
+        state.referral_terms = self._referral_terms
+        state.referral_link = self._referrals.link
+        state.name_users = self._referrals.named
         state.plans = self._plans
         state.planless = self._planless
         state.trial = self._trial

@@ -5,6 +5,7 @@ All methods block, and are called on the lane of the people.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.sessions.attempts import Attempts
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from command_api.sessions.sessions import Pair
     from command_api.settings import Settings
     from providers.mail.port import Mail
+
+Refer = Callable[["UUID", str | None, str], Awaitable[dict[str, Any] | None]]
+"""Takes the code by which somebody registered, from an origin; says what became of it."""
 
 
 class Whence(NamedTuple):

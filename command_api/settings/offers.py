@@ -15,8 +15,18 @@ from domain.ledger.lots import (
 )
 from domain.pricing.money import parse_usd, usd_number
 from domain.quotas.terms import LIMIT_MAX
+from domain.referrals.terms import (
+    BONUS_NANO_USD,
+    PURCHASE_NANO_USD_MIN,
+    REFUND_DAYS,
+    USES_MAX,
+    ReferralTerms,
+)
+from domain.reminders.lots import CREDITS_DAYS, ReminderTerms
+from domain.reminders.lots import TRIAL_DAYS as TRIAL_REMINDER_DAYS
 
 TRIAL_DAYS_MAX = 365
+REFERRAL_USES_MAX = 1_000_000
 
 
 class TrialSettings(Group):
@@ -72,3 +82,73 @@ class PlanSettings(Group):
         "25,000 requests and 500,000 tokens a day, 750,000 and 15,000,000 a month. Else they have "
         "no such limits, and their calls count on no quotas.",
     )
+
+
+class ReferralSettings(Group):
+    """What a referral is worth."""
+
+    bonus_usd: str = Field(
+        usd_number(BONUS_NANO_USD),
+        alias="GATEWAYZ_REFERRAL_BONUS_USD",
+        description="Credits that each side of a referral gets, USD.",
+    )
+    purchase_usd: str = Field(
+        usd_number(PURCHASE_NANO_USD_MIN),
+        alias="GATEWAYZ_REFERRAL_PURCHASE_USD",
+        description="Credits that who came by a code buys at least, at once, for the bonus, USD.",
+    )
+    uses_max: int = Field(
+        USES_MAX,
+        ge=1,
+        le=REFERRAL_USES_MAX,
+        alias="GATEWAYZ_REFERRAL_USES_MAX",
+        description="How many may come by one user's code.",
+    )
+    refund_days: int = Field(
+        REFUND_DAYS,
+        ge=0,
+        le=TRIAL_DAYS_MAX,
+        alias="GATEWAYZ_REFERRAL_REFUND_DAYS",
+        description="A refund within so many days of the payment takes both bonuses back.",
+    )
+
+    @field_validator("bonus_usd", "purchase_usd")
+    @classmethod
+    def _is_a_grant(cls, text: str) -> str:
+        """Raises ValueError for an amount that cannot be granted: at the start."""
+        check_grant(parse_usd(text))
+        return text
+
+    @property
+    def terms(self) -> ReferralTerms:
+        """As the domain has them."""
+        return ReferralTerms(
+            parse_usd(self.bonus_usd),
+            parse_usd(self.purchase_usd),
+            self.uses_max,
+            self.refund_days,
+        )
+
+
+class ReminderSettings(Group):
+    """When users are told that credits end."""
+
+    trial_days: int = Field(
+        TRIAL_REMINDER_DAYS,
+        ge=0,
+        le=TRIAL_DAYS_MAX,
+        alias="GATEWAYZ_TRIAL_REMINDER_DAYS",
+        description="So many days before a trial's end its user gets a mail; 0 for none.",
+    )
+    credits_days: int = Field(
+        CREDITS_DAYS,
+        ge=0,
+        le=TRIAL_DAYS_MAX,
+        alias="GATEWAYZ_CREDITS_REMINDER_DAYS",
+        description="So many days before other credits end their user gets a mail; 0 for none.",
+    )
+
+    @property
+    def terms(self) -> ReminderTerms:
+        """As the domain has them."""
+        return ReminderTerms(self.trial_days, self.credits_days)

@@ -21,7 +21,7 @@ from edge.errors import AUTHENTICATION, ApiError, bad_request, sentence
 if TYPE_CHECKING:
     from command_api.identity.credentials import Known
     from command_api.identity.users import NewUser, Registration
-    from command_api.sessions.reception import Reception, SecondStep, Whence
+    from command_api.sessions.reception import Reception, Refer, SecondStep, Whence
     from command_api.sessions.sessions import Pair
     from command_api.settings import Settings
     from edge.caller import Caller
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 class SignIn:
     """The commands; one for each process."""
 
-    def __init__(self, settings: Settings, database: Database, reception: Reception) -> None:
-        """Nothing is connected yet."""
+    def __init__(
+        self, settings: Settings, database: Database, reception: Reception, refer: Refer
+    ) -> None:
+        """Nothing is connected yet. `refer` takes the code by which somebody registers."""
+        self.refer = refer
         wanted = settings.sign_in
         self.tokens = reception.tokens
         self._passwords = Passwords(wanted.password_threads)

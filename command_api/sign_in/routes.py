@@ -58,7 +58,9 @@ async def register(request: Request) -> Response:
         key_name=given.key_name,
         environment=Environment(given.environment_tag),
     )
-    made = await _sign_in(request).register(given.email, wanted, given.password, origin_of(request))
+    sign_in, origin = _sign_in(request), origin_of(request)
+    made = await sign_in.register(given.email, wanted, given.password, origin)
+    referral = await sign_in.refer(UUID(made.user_id), given.referral_code, origin)
     body = {
         "user_id": made.user_id,
         "account_id": made.account_id,
@@ -74,6 +76,8 @@ async def register(request: Request) -> Response:
         "message": "Registered. The trial begins when the address is verified: see the mail.",
         "timestamp": timestamp(),
     }
+    if referral is not None:
+        body["referral"] = referral
     return json_reply(body, headers={"cache-control": "no-store"})
 
 

@@ -23,6 +23,7 @@ class Register(msgspec.Struct, frozen=True):
     auth_method: Text = "email"
     environment_tag: Text = "live"
     key_name: Name = "Primary Key"
+    referral_code: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -52,6 +52,14 @@ from domain.events.offers.coupons import (
     CouponRedeemed,
 )
 from domain.events.offers.plans import PlanAssigned, PlanEnded
+from domain.events.offers.referrals import (
+    ReferralClaimed,
+    ReferralCodeMade,
+    ReferralCompleted,
+    ReferralPurchaseRefunded,
+    ReferralRefused,
+    ReferralTakenBack,
+)
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -145,6 +153,12 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     CouponRedeemed,
     PlanAssigned,
     PlanEnded,
+    ReferralCodeMade,
+    ReferralClaimed,
+    ReferralCompleted,
+    ReferralRefused,
+    ReferralPurchaseRefunded,
+    ReferralTakenBack,
     PaymentStarted,
     PaymentOpened,
     PaymentChanged,

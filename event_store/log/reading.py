@@ -11,7 +11,7 @@ from event_store.log.codec import decode_event, decode_or_mark
 from event_store.log.partitions import account_mark, partition_key, partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -140,7 +140,7 @@ def read_all_rows(
     stream: UUID | None = None,
     account: UUID | None = None,
     topics: Sequence[str] | None = None,
-) -> Iterator[StoredRow]:
+) -> Generator[StoredRow]:
     """Stream the log from behind a position; inside a transaction, through a server-side cursor.
 
     With `account`, only the events that name it as theirs; with `topics`, only those of these

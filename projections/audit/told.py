@@ -56,6 +56,14 @@ from domain.events.offers.coupons import (
     CouponRedeemed,
 )
 from domain.events.offers.plans import PlanAssigned, PlanEnded
+from domain.events.offers.referrals import (
+    ReferralClaimed,
+    ReferralCodeMade,
+    ReferralCompleted,
+    ReferralPurchaseRefunded,
+    ReferralRefused,
+    ReferralTakenBack,
+)
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -133,9 +141,17 @@ _COUPON = (
     *("code", "value_nano_usd", "scope", "kind", "max_uses", "valid_from", "valid_until"),
     *("assigned_to_user_id", "description"),
 )
+_CODE = same("code")
 _ORGANISATION = Subject.ORGANISATION
 _PRICE = ("amount_minor", "currency", "credits_nano_usd")
 _RETURN = ("object_id", "reason", *_PRICE)
+
+
+def _of_referee(action: str, *members: str) -> Told:
+    """What happens to who came by a code, and whose the code is."""
+    told = {"referrer_user_id": "user_id", **same(*members)}
+    return Told(action, Subject.USER, after=told, subject_in="referee_user_id")
+
 
 TOLD: Mapping[type[Event], Told] = {
     UserRegistered: Told("user.registered", Subject.USER),
@@ -222,6 +238,14 @@ TOLD: Mapping[type[Event], Told] = {
         "plan.assigned", Subject.USER, after=same("plan", "expires_at"), subject_in="user_id"
     ),
     PlanEnded: Told("plan.ended", Subject.USER, before=same("plan"), subject_in="user_id"),
+    ReferralCodeMade: Told("referral.code_made", Subject.USER, after=_CODE, subject_in="user_id"),
+    ReferralClaimed: _of_referee("referral.claimed"),
+    ReferralCompleted: _of_referee("referral.completed", "payment_id", "bonus_nano_usd"),
+    ReferralRefused: _of_referee("referral.refused", "payment_id", "reason"),
+    ReferralPurchaseRefunded: _of_referee(
+        "referral.purchase_refunded", "payment_id", "debit_id", "amount_nano_usd"
+    ),
+    ReferralTakenBack: _of_referee("referral.taken_back", "payment_id", "bonus_nano_usd"),
     PaymentStarted: Told(
         "payment.started", Subject.PAYMENT, after=same("way", "rate", "package", *_PRICE)
     ),

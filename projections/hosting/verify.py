@@ -20,6 +20,7 @@ from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
 from domain.payments.book import PaymentBook
 from domain.plans.all import AllPlans
+from domain.referrals.all import AllReferrals
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -31,6 +32,7 @@ from projections.hosting.coupons import coupon_differences
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
+from projections.hosting.offers.referrals import referral_differences
 from projections.hosting.payments import payment_differences
 from projections.hosting.plans import plan_differences
 from projections.hosting.user_roles import role_differences
@@ -98,6 +100,7 @@ class Beside(NamedTuple):
     coupons: AllCoupons
     plans: AllPlans
     payments: PaymentBook
+    referrals: AllReferrals
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -112,6 +115,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             beside = Beside(
                 *(KeyWritings(), UserRoles(), Memberships()),
                 *(AllCoupons(), AllPlans(), PaymentBook()),
+                AllReferrals(),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -121,6 +125,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*coupon_differences(connection, beside.coupons))
             report.differ(*plan_differences(connection, beside.plans))
             report.differ(*payment_differences(connection, beside.payments))
+            report.differ(*referral_differences(connection, beside.referrals))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -157,6 +162,7 @@ def _replay(
             beside.coupons.apply(entry.event)
             beside.plans.apply(entry.event)
             beside.payments.apply(entry.event)
+            beside.referrals.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -121,6 +121,10 @@ class PaymentProvider(Protocol):
         """Give money back, as a JSON object of the refund; asked again the same."""
         ...
 
+    async def fingerprint(self, intent_id: str) -> str:
+        """What tells the card of a paid intent from others; empty where there is none."""
+        ...
+
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """A `payment_intent`, `checkout.session`, `event`, `refund` … as a JSON object."""
         ...

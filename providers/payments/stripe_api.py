@@ -141,6 +141,16 @@ class Stripe:
         with told():
             return _intent_of(await self._intents.retrieve_async(intent_id))
 
+    async def fingerprint(self, intent_id: str) -> str:
+        """Of the card, by its latest charge; empty for other means. Raises as `session`."""
+        with told():
+            charge = _plain(await self._intents.retrieve_async(intent_id)).get("latest_charge")
+            if not isinstance(charge, str):
+                return ""
+            details = _plain(await self._service(CHARGE).retrieve_async(charge))
+            of_card = (details.get("payment_method_details") or {}).get("card") or {}
+            return str(of_card.get("fingerprint") or "")
+
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """An object as JSON; raises as `session`."""
         service = self._service(kind)

@@ -123,7 +123,7 @@ class Payments:
         if card.decline_code:
             said["decline_code"] = card.decline_code
         if card.code != "payment_intent_authentication_failure":
-            intent["latest_charge"] = said["charge"] = self._charge(intent, failed=card)["id"]
+            intent["latest_charge"] = said["charge"] = self._charge(intent, card, paid=False)["id"]
         intent.update(
             status="requires_payment_method", last_payment_error=said, payment_method=None
         )
@@ -132,7 +132,7 @@ class Payments:
         return Refused(402, "card_error", card.message, payment_intent=intent, **more)
 
     def _succeed(self, intent: Thing, card: Card, key: str | None) -> Thing:
-        charge = self._charge(intent)
+        charge = self._charge(intent, card, paid=True)
         intent.update(
             status="succeeded",
             amount_received=intent["amount"],
@@ -154,8 +154,8 @@ class Payments:
         intent.update(status="canceled", next_action=None)
         return self._keep(intent, "payment_intent.canceled", key)
 
-    def _charge(self, intent: Thing, failed: Card | None = None) -> Thing:
-        paid, name = failed is None, new_id("ch")
+    def _charge(self, intent: Thing, card: Card, *, paid: bool) -> Thing:
+        name, of_card = new_id("ch"), {"type": "card", "card": {"fingerprint": card.fingerprint}}
         amount, currency = intent["amount"], intent["currency"]
         fee = amount * FEE_PER_MILLE // 1_000 + FEE_MINOR
         booked = self.returns.book("charge", name, amount, currency, fee) if paid else None
@@ -174,13 +174,14 @@ class Payments:
                 "customer": intent["customer"],
                 "description": intent["description"],
                 "disputed": False,
-                "failure_code": None if failed is None else failed.code,
-                "failure_message": None if failed is None else failed.message,
+                "failure_code": None if paid else card.code,
+                "failure_message": None if paid else card.message,
                 "livemode": False,
                 "metadata": intent["metadata"],
                 "paid": paid,
                 "payment_intent": intent["id"],
                 "payment_method": intent["payment_method"],
+                "payment_method_details": of_card,
                 "refunded": False,
                 "status": "succeeded" if paid else "failed",
             }

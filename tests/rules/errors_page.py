@@ -148,6 +148,36 @@ MEANINGS = {
         "No project of this id is the organisation's, or the caller's; or it was archived.",
         "`GET /organisations/{id}/projects` lists them.",
     ),
+    "already_purchased": (
+        "A referral code is shown before the first purchase, and the caller has made one.",
+        "Nothing has to be done.",
+    ),
+    "already_referred": (
+        "The caller came by a referral code already, and one counts.",
+        "`GET /referral/stats` names it.",
+    ),
+    "own_referral_code": ("The referral code is the caller's own.", "Give it to somebody else."),
+    "referral_busy": ("Others use the referral code at this moment.", "Try again."),
+    "referral_loop": (
+        "Whose code it is came by the caller's, or by that of somebody who did.",
+        "Nothing has to be done.",
+    ),
+    "referral_not_found": (
+        "No user has this referral code, or who had it has left.",
+        "Look for a slip of the hand: a code has 8 letters and digits.",
+    ),
+    "referral_same_origin": (
+        "The code's owner, or another who used it, is known from the caller's network address.",
+        "Claim it from your own network, with `POST /referral/claim`.",
+    ),
+    "referral_same_person": (
+        "The code is of the same mailbox as the caller's address.",
+        "Nothing has to be done.",
+    ),
+    "referral_used_up": (
+        "As many have come by the code as may.",
+        "Ask for another user's code.",
+    ),
     "coupon_already_redeemed": (
         "The caller has used this coupon; it can be used once.",
         "`GET /coupons/history` tells when.",

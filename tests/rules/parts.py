@@ -11,6 +11,7 @@ import psycopg
 
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
+from command_api.managers.metrics import ManagerMetrics
 from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
@@ -80,7 +81,8 @@ def metrics_table() -> str:
     limits = LimitMetrics(Counter(), lambda: True, lambda: 0)
     mails = MailMetrics(Counter(), lambda: 0)
     others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
-    for collector in (ledger, limits, mails, *others):
+    managers = ManagerMetrics(list)
+    for collector in (ledger, limits, mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

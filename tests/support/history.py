@@ -71,6 +71,7 @@ from tests.support import entries
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
+from tests.support.referrals import tell_referrals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +131,7 @@ class History:
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
+        tell_referrals(database, made)
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""

@@ -63,6 +63,7 @@ CHANGING = {
     "coupon deactivate": [str(UUID(int=7))],
     "plan assign": ["ann@example.com", "dev", "--reason", "test"],
     "plan end": ["ann@example.com", "--reason", "test"],
+    "managers retry": ["referrals"],
     "projections rebuild": ["all"],
     "projections assign": ["journal", "follower"],
     "secrets rotate": [],

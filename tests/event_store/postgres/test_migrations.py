@@ -555,6 +555,26 @@ CHECKS = {
             for name in ("payment_return", "payment_cost", "payout")
         ),
     ),
+    "0084_process_manager": Check(
+        (no_table("process_manager"), no_table("manager_wish")),
+        (
+            table("process_manager", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            table("manager_wish", may=EVERY_RIGHT),
+            "to_regclass('manager_wish_due_idx') IS NOT NULL",
+        ),
+    ),
+    "0085_referral": Check(
+        (no_table("referral_code"), no_table("referral")),
+        (
+            table("referral_code", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            table("referral", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "to_regclass('referral_referrer_idx') IS NOT NULL",
+        ),
+    ),
+    "0086_payment_fingerprint": Check(
+        (no_table("payment_fingerprint"),),
+        (table("payment_fingerprint", may="SELECT, INSERT", never="UPDATE"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -811,6 +831,30 @@ SEEDS = (
         "(gen_random_uuid()::text, 'fee', gen_random_uuid(), 1, 'usd', 1, now())) "
         "INSERT INTO payout VALUES (gen_random_uuid()::text, gen_random_uuid(), true, 1, 'usd', 1, "
         "now(), now())",
+    ),
+    Seed(
+        NAMES.index("0084_process_manager") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO process_manager VALUES (gen_random_uuid()::text, 3) "
+        "RETURNING name) INSERT INTO manager_wish (manager, key, kind, position) "
+        "SELECT name, 'key', 'kind', 3 FROM made",
+    ),
+    Seed(
+        NAMES.index("0085_referral") + 1,
+        LATEST,
+        "INSERT INTO referral_code SELECT id::text, gen_random_uuid(), id, 1, '', now() "
+        "FROM gen_random_uuid() AS id",
+    ),
+    Seed(
+        NAMES.index("0085_referral") + 1,
+        LATEST,
+        "INSERT INTO referral (referee, referrer, origin, position, claimed_at) VALUES "
+        "(gen_random_uuid(), gen_random_uuid(), '', 1, now())",
+    ),
+    Seed(
+        NAMES.index("0086_payment_fingerprint") + 1,
+        LATEST,
+        "INSERT INTO payment_fingerprint VALUES (gen_random_uuid(), gen_random_uuid(), 'x')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
