@@ -32,7 +32,7 @@ PLACES = {
     "grant": "users.grant",
     "debit": "money.debits.debit",
     "transfer": "money.debits.transfer",
-    "ledger": "ledger.app",
+    "ledger": "ledger.verbs.app",
     "finance": "books.finance.app",
     "payments": "money.payments.app",
     "reconcile": "money.payments.reconciling",

@@ -15,7 +15,8 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from command_api.cli import ledger, users
+from command_api.cli import users
+from command_api.cli.ledger import verbs as ledger
 from command_api.cli.main import app
 from tests.support.processes import PROGRAM, TIMEOUT_S, gatewayz
 
@@ -190,5 +191,5 @@ def test_a_verb_loads_neither_kafka_nor_a_web_framework(verb: str, tmp_path: Pat
     loaded = subprocess.check_output(
         [sys.executable, "-c", program], text=True, cwd=tmp_path
     ).split()
-    assert f"command_api.cli.{'users' if verb in {'user', 'grant'} else verb}" in loaded
+    assert "command_api.cli.base" in loaded
     assert not {"kafka", "fastapi", "faust", "stripe"} & set(loaded)

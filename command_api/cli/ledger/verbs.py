@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from command_api.cli.base import MISTAKE, NO_LEDGER, Home, Json, fail, instant, opened_to_read, show
-from command_api.cli.statement import statement
+from command_api.cli.ledger.statement import statement
 from domain.ledger.state import LedgerState
 from event_store.append.outcome_files import quarantined
 from event_store.ids import to_iso
