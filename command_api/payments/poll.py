@@ -17,7 +17,7 @@ from command_api.payments.inbox import POLL
 from providers.payments.told import EVENT, UnreadableEventError, notice_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     import psycopg
@@ -48,9 +48,15 @@ class Window(NamedTuple):
 class Poll:
     """One for each process that polls."""
 
-    def __init__(self, connect: Connect, inbox: Inbox, provider: PaymentProvider) -> None:
-        """Windows are kept in the database, so that any process goes on where another ended."""
+    def __init__(
+        self, connect: Connect, inbox: Inbox, provider: PaymentProvider, types: Sequence[str]
+    ) -> None:
+        """Windows are kept in the database, so that any process goes on where another ended.
+
+        `types` are the types of events that are asked for.
+        """
         self._connect, self._inbox, self._provider = connect, inbox, provider
+        self._types = types
 
     async def round(self, since: datetime | None = None) -> int:
         """Ask for the present window, or as much of it as a round may; returns what was new.
@@ -62,7 +68,11 @@ class Poll:
         new = 0
         for _ in range(PAGES_MAX):
             page = await self._provider.listed(
-                EVENT, int(window.since.timestamp()), int(window.until.timestamp()), window.after
+                EVENT,
+                int(window.since.timestamp()),
+                int(window.until.timestamp()),
+                window.after,
+                self._types,
             )
             new += await asyncio.to_thread(self._keep, page)
             after = str(page.rows[-1].get("id", "")) if page.more and page.rows else ""

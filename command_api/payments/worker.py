@@ -17,7 +17,7 @@ import psycopg_pool
 from eventsourcing.persistence import PersistenceError
 
 from command_api.payments import inbox as table
-from command_api.payments.handling import FailedError, Handling
+from command_api.payments.handling import FailedError, Handling, Tools, watched_by
 from command_api.payments.inbox import FAILED, Inbox, InboxFullError
 from command_api.payments.poll import Poll
 from event_store.errors import EventStoreError
@@ -27,8 +27,10 @@ from providers.payments.port import PaymentsUnavailableError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
 
     from command_api.identity.vault import Vault
+    from command_api.payments.handling import Part
     from command_api.payments.inbox import Taken
     from event_store.append.committer import Committer
     from event_store.postgres.database import Database
@@ -64,12 +66,16 @@ class PaymentWork:
         database: Database,
         vault: Vault,
         provider: PaymentProvider | None,
+        parts: Sequence[Part],
         *,
         poll_s: float,
     ) -> None:
-        """Nothing is connected yet. Without a provider nobody is asked what was missed."""
+        """Nothing is connected yet. Without a provider nobody is asked what was missed.
+
+        `parts` are the rooms that act on what Stripe tells.
+        """
         self._database, self._provider, self._poll_s = database, provider, poll_s
-        self._inbox = Inbox(vault)
+        self._inbox, self._parts = Inbox(vault), parts
         self._pruned_at = self._polled_at = float("-inf")
 
     async def keep_working(self, committer: Committer, stop: threading.Event) -> None:
@@ -79,7 +85,11 @@ class PaymentWork:
         self._connect = pool.connect
         pool.open()
         try:
-            handling = Handling(self._inbox, events, committer, self._provider)
+            tools = Tools(
+                connect=pool.connect, events=events, committer=committer, provider=self._provider
+            )
+            made = [part.make(tools) for part in self._parts]
+            handling = Handling(self._inbox, self._provider, made)
             while not stop.is_set():
                 while await self.drain(handling) and not stop.is_set():
                     pass
@@ -132,7 +142,7 @@ class PaymentWork:
             await asyncio.to_thread(self._prune)
 
     async def _poll(self, provider: PaymentProvider) -> None:
-        poll = Poll(self._connect, self._inbox, provider)
+        poll = Poll(self._connect, self._inbox, provider, watched_by(self._parts))
         try:
             new = await poll.round()
             if await asyncio.to_thread(poll.unfinished):

@@ -11,9 +11,12 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 
 from command_api.composition import committer_of, payments_of, vault_of
+from command_api.payments.crediting import Crediting
+from command_api.payments.handling import Part, watched_by
 from command_api.payments.worker import PaymentWork
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7
+from providers.payments.told import WATCHED as PAYMENTS
 
 if TYPE_CHECKING:
     import threading
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.payments")
 
+PARTS: tuple[Part, ...] = (Part(PAYMENTS, lambda tools: Crediting(tools.events, tools.committer)),)
+"""The rooms that act on what Stripe tells; of one kind of object the first that takes it."""
+WATCHED = watched_by(PARTS)
+"""The types of events that Stripe is asked for; its endpoint is to send the same."""
 RETRY_S = 1.0
 DEFECT_S = 10.0
 
@@ -31,7 +38,7 @@ async def keep_paying(settings: Settings, database: Database, stop: threading.Ev
     """Drain the inbox and ask what was missed, until told to stop; never raises."""
     provider = payments_of(settings)
     vault = await asyncio.to_thread(vault_of, settings, database)
-    work = PaymentWork(database, vault, provider, poll_s=settings.payments.stripe_poll_s)
+    work = PaymentWork(database, vault, provider, PARTS, poll_s=settings.payments.stripe_poll_s)
     try:
         while not stop.is_set():
             committer = committer_of(settings, database, new_uuid7())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from domain.payments.fiat import Fiat
 
@@ -105,8 +105,13 @@ class PaymentProvider(Protocol):
         """A `payment_intent`, `checkout.session` or `event` as a JSON object."""
         ...
 
-    async def listed(self, kind: str, since: int, until: int, after: str = "") -> Page:
-        """A page of what came to be between two seconds, both included, older than `after`."""
+    async def listed(
+        self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
+    ) -> Page:
+        """A page of what came to be between two seconds, both included, older than `after`.
+
+        Of events those of these types alone; of all where none is given.
+        """
         ...
 
     async def close(self) -> None:

@@ -18,10 +18,10 @@ from providers.payments.port import (
     PaymentsUnavailableError,
     Session,
 )
-from providers.payments.told import EVENT, INTENT, SESSION, WATCHED, payment_named
+from providers.payments.told import EVENT, INTENT, SESSION, payment_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from providers.payments.port import Wish
 
@@ -49,7 +49,12 @@ class Stripe:
         )
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
-        self._events = client.v1.events
+        # Each of these has `retrieve_async` and `list_async`.
+        self._services: dict[str, Any] = {
+            INTENT: self._intents,
+            SESSION: self._sessions,
+            EVENT: client.v1.events,
+        }
 
     async def open_session(self, wish: Wish) -> Session:
         """A page on which somebody can pay; raises PaymentsUnavailableError, PaymentRefusedError.
@@ -104,30 +109,30 @@ class Stripe:
 
     async def thing(self, kind: str, name: str) -> dict[str, Any]:
         """An object as JSON; raises as `session`."""
-        asks: dict[str, Any] = {
-            INTENT: self._intents.retrieve_async,
-            SESSION: self._sessions.retrieve_async,
-            EVENT: self._events.retrieve_async,
-        }
-        if kind not in asks:
-            message = f"Nothing is asked of Stripe about a {kind[:40]!r}"
-            raise NotThereError(message)
+        service = self._service(kind)
         with told():
-            return _plain(await asks[kind](name))
+            return _plain(await service.retrieve_async(name))
 
-    async def listed(self, kind: str, since: int, until: int, after: str = "") -> Page:
+    async def listed(
+        self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
+    ) -> Page:
         """A page, newest first; raises as `open_session`."""
         params: Any = {"created": {"gte": since, "lte": until}, "limit": PAGE_ROWS}
         if after:
             params["starting_after"] = after
+        if types:
+            params["types"] = list(types)
+        service = self._service(kind)
         with told():
-            found: Any
-            if kind == EVENT:
-                params["types"] = list(WATCHED)
-                found = await self._events.list_async(params)
-            else:
-                found = await self._intents.list_async(params)
+            found = await service.list_async(params)
             return Page([_plain(each) for each in found.data], bool(found.has_more))
+
+    def _service(self, kind: str) -> Any:
+        """The SDK's part for objects of a kind; raises NotThereError."""
+        if kind not in self._services:
+            message = f"Nothing is asked of Stripe about a {kind[:40]!r}"
+            raise NotThereError(message)
+        return self._services[kind]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -28,6 +28,7 @@ from command_api.payments.inbox import FAILED, WAITING, Inbox, entries, replay
 from command_api.payments.poll import Poll
 from command_api.payments.reconcile import Reconciliation
 from command_api.processes.demo import with_double
+from command_api.processes.paying import WATCHED
 from providers.payments.port import PaymentRefusedError, PaymentsUnavailableError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ async def _compared(
         new = 0
         if poll:
             vault = await asyncio.to_thread(vault_of, settings, database)
-            new = await Poll(connect, Inbox(vault), provider).whole(since)
+            new = await Poll(connect, Inbox(vault), provider, WATCHED).whole(since)
         return await Reconciliation(connect, provider).compare(since, until), new
     finally:
         await provider.close()

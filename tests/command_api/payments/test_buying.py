@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,10 @@ def test_nothing_personal_stands_in_the_log(store: Shop) -> None:
         for table in ("events", "payment", "stripe_inbox"):
             rows = connection.execute(f"SELECT t::text FROM {table} t".encode()).fetchall()
             text = " ".join(each for (each,) in rows)
+            # What is sealed may hold any four digits by chance.
+            plain = re.sub(r"\\+x[0-9a-f]+", "", text)
             for word in (*words.values(), "hidden-too", "4242"):
-                assert word not in text and word.encode().hex() not in text, (table, word)
+                assert word not in plain and word.encode().hex() not in text, (table, word)
 
 
 def test_a_payment_intent_is_for_a_page_of_ones_own(store: Shop) -> None:

@@ -15,6 +15,7 @@ from command_api.composition import payments_of, vault_of
 from command_api.payments.inbox import Inbox
 from command_api.payments.poll import Poll
 from command_api.payments.reconcile import Reconciled, Reconciliation
+from command_api.processes.paying import WATCHED
 from event_store.postgres.database import url_of
 from providers.payments.port import PAYMENT_KEY, PaymentsUnavailableError
 from providers.stripe_double.handler import Outage
@@ -49,7 +50,7 @@ def polling(store: Shop, **how: Any) -> int:
         provider = payments_of(settings)
         assert provider is not None
         connect = partial(database.connect, statement_s=10)
-        poll = Poll(connect, Inbox(vault_of(settings, database)), provider)
+        poll = Poll(connect, Inbox(vault_of(settings, database)), provider, WATCHED)
         try:
             return await (poll.whole(**how) if how.pop("whole", False) else poll.round(**how))
         finally:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from command_api.payments.handling import Handling
+from command_api.payments.crediting import Crediting
 from event_store.log.aggregates import Aggregates
 from providers.payments.port import PAYMENT_KEY
 from providers.stripe_double.handler import Outage
@@ -226,16 +226,16 @@ def test_a_failure_is_not_lost_and_is_handled_anew(
     user = idle.gateway.user(0)
     idle.buy(user)
     eventually(lambda: len(idle.inbox()) == 4)
-    observe, seen = Handling.observe, []
+    observe, seen = Crediting.observe, []
 
-    async def failing(self: Handling, *what: Any) -> None:
+    async def failing(self: Crediting, *what: Any) -> None:
         seen.append(what)
         if len(seen) <= 2:
             message = "a defect"
             raise RuntimeError(message)
         await observe(self, *what)
 
-    monkeypatch.setattr(Handling, "observe", failing)
+    monkeypatch.setattr(Crediting, "observe", failing)
     with payment_work(idle.gateway.settings, idle.gateway.database):
         eventually(lambda: idle.granted(user) == 10 * USD)
         idle.settled()

@@ -25,6 +25,7 @@ from providers.payments.told import (
     EVENT,
     INTENT,
     SESSION,
+    WATCHED,
     UnreadableEventError,
     observed,
     read_notice,
@@ -99,7 +100,7 @@ def test_intents(double: Double) -> None:
     assert [each["id"] for each in page.rows] == [asked.id, made.id]
     older = ask(double.url, lambda s: s.listed(INTENT, 0, 2**31, asked.id))
     assert ([each["id"] for each in older.rows], older.more) == ([made.id], False)
-    events = ask(double.url, lambda s: s.listed(EVENT, 0, 2**31))
+    events = ask(double.url, lambda s: s.listed(EVENT, 0, 2**31, types=WATCHED))
     assert events.rows == []  # That one was made concerns no payment.
 
 
