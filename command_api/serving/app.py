@@ -44,10 +44,12 @@ from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
+from command_api.subscriptions import routes as subscription_routes
 from command_api.system import cache_routes, health_routes
 from command_api.system.machinery import Machinery
 from command_api.token_counts.route import PATH as COUNT_TOKENS
 from command_api.token_counts.route import CountTokensRoute
+from command_api.topups import routes as top_up_routes
 from edge.access import OPEN
 from edge.asgi import REQUEST_ID, header_of, request_id_of, send_error
 from edge.clients import key_in_url
@@ -131,6 +133,8 @@ ROUTERS = (
     trial_routes.router,
     payment_routes.router,
     webhook_routes.router,
+    subscription_routes.router,
+    top_up_routes.router,
     admin_routes.router,
     finance_routes.router,
     statement_routes.router,

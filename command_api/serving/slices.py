@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
-from command_api.composition import logins_of, mailer_of, payments_of, privy_of
+from command_api.composition import billing_of, logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
@@ -29,6 +29,8 @@ from command_api.second_factor.commands import SecondFactor
 from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
+from command_api.subscriptions.commands import Subscriptions
+from command_api.topups.commands import TopUpDesk
 from providers.login.remote import Remote
 
 if TYPE_CHECKING:
@@ -93,12 +95,22 @@ class Slices:
         self._trial = settings.trial.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
         payments = settings.payments
+        return_url = payments.return_url or settings.mail.public_url
+        self._subscriptions = Subscriptions(
+            self._people,
+            billing_of(settings),
+            offers=payments.offers,
+            return_url=return_url,
+            taxed=payments.subscription_tax,
+        )
         self._buying = Buying(
             self._people,
             payments_of(settings),
             rates=payments.rates_by_currency,
-            return_url=payments.return_url or settings.mail.public_url,
+            return_url=return_url,
+            customer_of=self._subscriptions.customer_of,
         )
+        self._top_ups = TopUpDesk(self._people)
         self._webhooks = Webhooks(self._people, payments.webhook_secrets)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
@@ -122,6 +134,8 @@ class Slices:
         state.planless = self._planless
         state.trial = self._trial
         state.buying = self._buying
+        state.subscriptions = self._subscriptions
+        state.top_ups = self._top_ups
         state.webhooks = self._webhooks
         state.proxies = self._proxies
 
@@ -135,6 +149,7 @@ class Slices:
         """Begin nothing more, and disconnect."""
         await self._remote.close()
         await self._buying.close()
+        await self._subscriptions.close()
         await self._outbox.stop()
         self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

@@ -35,6 +35,19 @@ from domain.events.money.payments import (
     PaymentOpened,
     PaymentStarted,
 )
+from domain.events.money.subscriptions import (
+    CardSaved,
+    CustomerLinked,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+)
+from domain.events.money.topups import (
+    TopUpBegun,
+    TopUpEnded,
+    TopUpsSet,
+    TopUpsSwitchedOff,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -139,5 +152,14 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     PaymentOpened,
     PaymentChanged,
     PaymentCompleted,
+    CustomerLinked,
+    CardSaved,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+    TopUpsSet,
+    TopUpBegun,
+    TopUpEnded,
+    TopUpsSwitchedOff,
 )
 """Every event type there is, newest version of each."""

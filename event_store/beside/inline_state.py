@@ -31,6 +31,7 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 from event_store.beside import channels, coupons, organisations, payments, plans, quotas
+from event_store.beside.billing import subscriptions, topups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -267,6 +268,8 @@ HANDLERS: Mapping[str, Handler] = {
     **coupons.HANDLERS,
     **plans.HANDLERS,
     **payments.HANDLERS,
+    **subscriptions.HANDLERS,
+    **topups.HANDLERS,
 }
 
 

@@ -20,6 +20,8 @@ from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
 from domain.payments.book import PaymentBook
 from domain.plans.all import AllPlans
+from domain.subscriptions.all import AllSubscriptions
+from domain.topups.all import AllTopUps
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -31,7 +33,11 @@ from projections.hosting.coupons import coupon_differences
 from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
-from projections.hosting.payments import payment_differences
+from projections.hosting.payments import (
+    payment_differences,
+    subscription_differences,
+    top_up_differences,
+)
 from projections.hosting.plans import plan_differences
 from projections.hosting.user_roles import role_differences
 
@@ -98,6 +104,8 @@ class Beside(NamedTuple):
     coupons: AllCoupons
     plans: AllPlans
     payments: PaymentBook
+    subscriptions: AllSubscriptions
+    top_ups: AllTopUps
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -112,6 +120,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             beside = Beside(
                 *(KeyWritings(), UserRoles(), Memberships()),
                 *(AllCoupons(), AllPlans(), PaymentBook()),
+                *(AllSubscriptions(), AllTopUps()),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -121,6 +130,8 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*coupon_differences(connection, beside.coupons))
             report.differ(*plan_differences(connection, beside.plans))
             report.differ(*payment_differences(connection, beside.payments))
+            report.differ(*subscription_differences(connection, beside.subscriptions))
+            report.differ(*top_up_differences(connection, beside.top_ups))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -157,6 +168,8 @@ def _replay(
             beside.coupons.apply(entry.event)
             beside.plans.apply(entry.event)
             beside.payments.apply(entry.event)
+            beside.subscriptions.apply(entry.event)
+            beside.top_ups.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -10,6 +10,8 @@ from providers.stripe_double.errors import Refused, invalid, missing
 from providers.stripe_double.webhooks import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from providers.stripe_double.shelf import Shelf
     from providers.stripe_double.webhooks import Webhooks
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 AMOUNT_MAX = 99_999_999
 LEAST = 50
 """Of Stripe's least charges by currency, that of most (https://docs.stripe.com/currencies)."""
-UNPAID = ("requires_payment_method", "requires_confirmation", "requires_action")
+UNPAID = ("requires_confirmation", "requires_payment_method", "requires_action")
 LOST, WON = "lost", "won"
 
 
@@ -53,6 +55,7 @@ class Payments:
     def __init__(self, shelf: Shelf, webhooks: Webhooks) -> None:
         """What is written goes to the shelf, what happens is told by webhooks."""
         self._shelf, self._webhooks = shelf, webhooks
+        self.card: Callable[..., Card | None] = lambda given, **_: card_of(given)
 
     def found(self, kind: str, name: str) -> Thing:
         """An object; raises Refused 404."""
@@ -87,9 +90,7 @@ class Payments:
             "payment_method": asked.get("payment_method"),
             "payment_method_types": list(kinds),
             "receipt_email": asked.get("receipt_email"),
-            "status": "requires_confirmation"
-            if asked.get("payment_method")
-            else "requires_payment_method",
+            "status": UNPAID[not asked.get("payment_method")],
         }
         self._keep(intent, "payment_intent.created", key)
         if asked.get("confirm") == "true":
@@ -102,7 +103,7 @@ class Payments:
         if intent["status"] not in UNPAID:
             raise unexpected(intent, "confirm")
         method = asked.get("payment_method") or intent["payment_method"] or ""
-        card = card_of(method)
+        card = self.card(method, off_session=asked.get("off_session") == "true")
         if card is None:
             said = f"No such PaymentMethod: '{method[:100]}'"
             raise invalid(said, "payment_method")
