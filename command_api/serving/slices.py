@@ -34,9 +34,12 @@ from command_api.topups.commands import TopUpDesk
 from providers.login.remote import Remote
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from command_api.identity.vault import Vault
     from command_api.serving.gateway import Gateway
     from command_api.settings import Settings
+    from domain.events.base import Event
     from event_store.postgres.database import Database
 
 
@@ -81,7 +84,7 @@ class Slices:
             self._people,
             self._outbox,
             self._sign_in.send_verification,
-            self._organisations.gone,
+            self._leaving,
         )
         self._keys = KeyCommands(self._people, gateway.keys)
         self._desk = AdminDesk(self._people, gateway.keys.forget)
@@ -94,6 +97,12 @@ class Slices:
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
+        self._sell(settings)
+        self._callers = Callers(gateway.keys, self._sign_in)
+        self._proxies = gateway.calls.proxies
+
+    def _sell(self, settings: Settings) -> None:
+        """What takes money, once or again and again."""
         payments = settings.payments
         return_url = payments.return_url or settings.mail.public_url
         self._subscriptions = Subscriptions(
@@ -112,8 +121,6 @@ class Slices:
         )
         self._top_ups = TopUpDesk(self._people)
         self._webhooks = Webhooks(self._people, payments.webhook_secrets)
-        self._callers = Callers(gateway.keys, self._sign_in)
-        self._proxies = gateway.calls.proxies
 
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""
@@ -138,6 +145,14 @@ class Slices:
         state.top_ups = self._top_ups
         state.webhooks = self._webhooks
         state.proxies = self._proxies
+
+    def _leaving(self, user_id: UUID) -> list[Event]:
+        """What somebody's leaving the house means to these slices. Raises ApiError 409."""
+        return [
+            *self._subscriptions.leaving(user_id),
+            *self._top_ups.leaving(user_id),
+            *self._organisations.gone(user_id),
+        ]
 
     async def start(self) -> None:
         """Connect, and begin to work in the background."""

@@ -17,7 +17,7 @@ from domain.subscriptions.subscription import LIVE, OVER
 from domain.subscriptions.tiers import RANK, Tier, highest
 from edge.errors import SERVER, ApiError, bad_request, sentence, unavailable
 from edge.replies import usd
-from event_store.beside.billing.subscriptions import read_subscriptions
+from event_store.beside.billing.subscriptions import account_of, read_subscriptions
 from event_store.ids import new_uuid7
 from providers.payments.billing import SessionWish
 from providers.payments.port import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.people import People
     from command_api.subscriptions.schemas import SubscriptionAsked
+    from domain.events.base import Event
     from domain.subscriptions.tiers import Offer, Offers
     from edge.caller import Caller
     from event_store.beside.billing.subscriptions import SubscriptionRow
@@ -187,6 +188,22 @@ class Subscriptions:
             "has_saved_card": bool(known and known.method_id),
             "subscriptions": [_row(each) for each in rows],
         }
+
+    def leaving(self, user_id: UUID) -> list[Event]:
+        """What leaving the house means here: nothing, for who is charged no more. Blocks.
+
+        Raises ApiError 409 for who still is.
+        """
+        with self._people.connect() as connection:
+            account_id = account_of(connection, user_id)
+            rows = [] if account_id is None else read_subscriptions(connection, account_id)
+        if any(each.status not in OVER and not each.cancels_at_end for each in rows):
+            message = (
+                "Your account is still subscribed: end that first, by POST "
+                "/api/stripe/subscriptions/{subscription_id}/cancel."
+            )
+            raise ApiError(409, "still_subscribed", message)
+        return []
 
     def tiers(self) -> dict[str, Any]:
         """What can be subscribed to here."""

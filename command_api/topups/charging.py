@@ -113,8 +113,10 @@ class Charging:
         with self._connect() as connection:
             available = read_available(connection, UUID(account_id))
             customer = read_customer(connection, UUID(account_id))
+            # Nobody is charged for who has left, of an organisation neither.
+            gone = not state.user_id or self._has_left(connection, state.user_id)
         now = now_iso()
-        if customer is None or not customer.method_id or not is_due(state, available, now):
+        if gone or customer is None or not customer.method_id or not is_due(state, available, now):
             return False
         begun = begin_top_up(
             state, account_id, cause_of(state), customer.method_id, now, new_envelope(ACTOR)
@@ -129,6 +131,9 @@ class Charging:
         except IntegrityError:
             return False
         return True
+
+    def _has_left(self, connection: psycopg.Connection[Any], user_id: str) -> bool:
+        return self._credentials.by_id(connection, UUID(user_id)) is None
 
     async def _charged(self, way: UnderWay) -> str | None:
         """Why the charge failed, empty for one that is paid; None while nobody knows."""

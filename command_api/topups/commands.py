@@ -19,11 +19,12 @@ from domain.topups.topups import (
     top_up_stream,
 )
 from edge.errors import ApiError, bad_request, ledger_unavailable, sentence
-from event_store.beside.billing.subscriptions import read_customer
+from event_store.beside.billing.subscriptions import account_of, read_customer
 from event_store.ids import new_envelope, now_iso
 
 if TYPE_CHECKING:
     from command_api.identity.people import People
+    from domain.events.base import Event
     from domain.topups.topups import Terms, TopUps
     from edge.caller import Caller
 
@@ -55,6 +56,19 @@ class TopUpDesk:
             return await self._people.run(self._shown, caller)
         except (PersistenceError, psycopg.Error):
             raise ledger_unavailable() from None
+
+    def leaving(self, user_id: UUID) -> list[Event]:
+        """What leaving the house means here: the user's own account is charged no more. Blocks."""
+        with self._people.connect() as connection:
+            account_id = account_of(connection, user_id)
+        if account_id is None:
+            return []
+        state = replay_top_ups(self._people.events.events_of(top_up_stream(str(account_id))))
+        if not state.terms.enabled:
+            return []
+        off = state.terms._replace(enabled=False)
+        stamp = new_envelope(f"user:{user_id}")
+        return [*set_top_ups(state, str(account_id), str(user_id), off, stamp)]
 
     def _set(self, caller: Caller, terms: Terms) -> dict[str, Any]:
         check_terms(terms, chargeable=self._chargeable(caller))

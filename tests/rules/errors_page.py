@@ -196,6 +196,10 @@ MEANINGS = {
         "The account has a subscription already.",
         "Change it: `POST /api/stripe/subscriptions/{subscription_id}/change`.",
     ),
+    "still_subscribed": (
+        "Who leaves would be charged on.",
+        "End the subscription first: `POST /api/stripe/subscriptions/{subscription_id}/cancel`.",
+    ),
     "no_saved_card": (
         "Nobody can be charged by themselves without a saved card.",
         "Save one: `POST /api/stripe/subscription-checkout` with `mode` `setup`.",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
     from event_store.postgres.database import Database
     from tests.support.harness import ScriptedUpstream
 
@@ -141,6 +143,29 @@ def test_it_ends_with_its_period_or_at_once(pub: Club) -> None:
     eventually(lambda: pub.tier(other) == "basic")
     page = pub.store.post(other, "customer-portal", {"return_url": "https://example.com/me"})
     assert page.status_code == 200 and page.json()["url"].startswith(pub.double.url)
+
+
+def test_who_leaves_is_charged_no_more(pub: Club) -> None:
+    """A subscription is ended first, and top-ups end with the leaving (rule: refuse clearly)."""
+    gateway = pub.store.gateway
+    user = gateway.user(0)
+    name = pub.join(user)
+    wanted = {"enabled": True, "threshold": 0, "amount": 500, "monthly_cap": 500}
+    with gateway.client(user) as client:
+        assert client.put("/user/auto-top-up", json=wanted).status_code == 200
+        got = _leave(client)
+        assert (got.status_code, got.json()["code"]) == (409, "still_subscribed")
+        pub.store.post(user, f"subscriptions/{name}/cancel", {})
+        eventually(lambda: _ends(pub, user))
+        assert _leave(client).status_code == 200
+    with gateway.database.connect() as connection:
+        row = connection.execute("SELECT enabled FROM auto_top_up").fetchone()
+    assert row == (False,)
+
+
+def _leave(client: httpx.Client) -> httpx.Response:
+    body = {"confirmation": "DELETE_ACCOUNT"}
+    return client.request("DELETE", "/user/account", json=body)
 
 
 def _ends(pub: Club, user: object) -> bool:
