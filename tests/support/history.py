@@ -139,7 +139,7 @@ class History:
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
-        tell_subscriptions(database, self.callers[0][0])
+        tell_subscriptions(database, UUID(made[0].user_id), self.callers[0][0])
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""
@@ -259,7 +259,7 @@ def tell_payments(database: Database, user: UUID, account: UUID) -> None:
         aggregates.close()
 
 
-def tell_subscriptions(database: Database, account: UUID) -> None:
+def tell_subscriptions(database: Database, user: UUID, account: UUID) -> None:
     """A customer with a card, and a subscription whose second invoice could not be paid."""
     stamp = partial(new_envelope, "system:stripe")
     account_id, period = str(account), Period(1_800_000_000, 1_802_678_400)
@@ -274,7 +274,7 @@ def tell_subscriptions(database: Database, account: UUID) -> None:
     events.append(pay(state, name, account_id, invoice, 20 * 10**9, None, stamp()))
     events += fail(replay_subscription(events), "in_2", 3, stamp())
     terms = Terms(enabled=True, threshold=1_000, amount=1_000, cap=5_000)
-    events += set_top_ups(TopUps(), account_id, account_id, terms, stamp())
+    events += set_top_ups(TopUps(), account_id, str(user), terms, stamp())
     now = "2027-01-01T00:00:00.000000Z"
     for failure in ("", "authentication_required"):
         top_ups = replay_top_ups(events)
