@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from providers.login.port import LoginProvider
     from providers.login.remote import Remote
     from providers.mail.port import Mailer
+    from providers.payments.billing import BillingProvider
     from providers.payments.port import PaymentProvider
 
 
@@ -193,6 +194,16 @@ def payments_of(settings: Settings) -> PaymentProvider | None:
     from providers.payments.stripe_api import Stripe
 
     return Stripe(payments.stripe_api_key, payments.stripe_url)
+
+
+def billing_of(settings: Settings) -> BillingProvider | None:
+    """Who takes money again and again; None without a key."""
+    payments = settings.payments
+    if not payments.stripe_api_key:
+        return None
+    from providers.payments.stripe_billing import StripeBilling
+
+    return StripeBilling(payments.stripe_api_key, payments.stripe_url)
 
 
 def carries_mails(settings: Settings) -> bool:

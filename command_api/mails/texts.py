@@ -72,6 +72,16 @@ def way_in_changed(address: str, what: str) -> Mail:
     return Mail(address, "What opens your account was changed", text)
 
 
+def top_ups_off(address: str, reason: str) -> Mail:
+    """Tells who set them that an account is topped up by itself no more, and why."""
+    text = (
+        "The saved card of your Gatewayz account could not be charged for a top-up "
+        f"({reason}), so nothing is charged by itself any more.\n\nCalls go on while there are "
+        "credits. Save another card, then switch it on again: PUT /user/auto-top-up.\n"
+    )
+    return Mail(address, "Automatic top-ups are switched off", text)
+
+
 def _way(public_url: str | None, page: str, token: str, call: str) -> str:
     if public_url:
         return f"{public_url.rstrip('/')}/{page}?token={quote(token, safe='')}"

@@ -59,9 +59,15 @@ class Buying:
         *,
         rates: Mapping[str, str],
         return_url: str | None,
+        customer_of: Callable[[Caller, str | None], Awaitable[str]],
     ) -> None:
-        """Without a provider nobody can pay. `return_url` is where people come back to."""
+        """Without a provider nobody can pay. `return_url` is where people come back to.
+
+        `customer_of` tells the customer that somebody's account is, and where receipts go from now
+        on; it raises ApiError.
+        """
         self._people, self._provider = people, provider
+        self._customer_of = customer_of
         self._rates, self._return_url = rates, return_url
         self.book = PaymentsBook(people)
 
@@ -80,7 +86,8 @@ class Buying:
         if payment.session_id:
             session = await _asked(provider.session(payment.session_id))
         else:
-            wish = _wish(payment, asked, *back)
+            customer = await self._customer_of(caller, asked.customer_email)
+            wish = _wish(payment, asked, *back, customer=customer)
             session = await _asked(provider.open_session(wish))
             await self.run(self.book.opened, payment.id, caller.actor, session_id=session.id)
         return {
@@ -264,7 +271,13 @@ async def _asked(asking: Awaitable[T]) -> T:
 
 
 def _wish(
-    payment: Payment, asked: Asked, success: str, cancel: str, kinds: tuple[str, ...] = ()
+    payment: Payment,
+    asked: Asked,
+    success: str,
+    cancel: str,
+    kinds: tuple[str, ...] = (),
+    *,
+    customer: str = "",
 ) -> Wish:
     bought = format_usd(payment.order.credits_nano_usd).rstrip("0").rstrip(".")
     return Wish(
@@ -277,6 +290,7 @@ def _wish(
         cancel_url=cancel,
         method_types=kinds,
         metadata=asked.said,
+        customer=customer,
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from command_api.processes.errors import StartError
+from providers.stripe_double.billing.products import OFFERS
 from providers.stripe_double.server import StripeDouble
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def with_double(settings: Settings) -> Settings:
         "stripe_api_key": kept.api_key,
         "stripe_webhook_secrets": kept.webhook_secret,
         "stripe_url": f"http://{HOST}:{kept.port}",
+        "subscription_offers": payments.subscription_offers or OFFERS,
     }
     return settings.model_copy(update={"payments": payments.model_copy(update=found)})
 
@@ -155,4 +157,6 @@ Buy credits:
 and pay on the page of the answer's `url`, or with
 
   curl "$URL/pay" -d '{{"card": "4242424242424242"}}'
+
+Subscribe by /api/stripe/subscription-checkout with `{{"price_id": "price_pro"}}`, and pay likewise.
 """

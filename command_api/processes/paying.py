@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
-from command_api.composition import committer_of, payments_of, vault_of
+from command_api.composition import billing_of, committer_of, payments_of, vault_of
 from command_api.payments.crediting import Crediting
-from command_api.payments.handling import Part, watched_by
+from command_api.payments.handling import Part, Tools, watched_by
 from command_api.payments.worker import PaymentWork
 from command_api.refunds.handler import ReturnHandler, TaxHandler
+from command_api.subscriptions.handling import Subscribing
+from command_api.topups.work import TopUpWork
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7
 from providers.payments.returns import WATCHED as RETURNS
 from providers.payments.told import WATCHED as PAYMENTS
+from providers.payments.told_billing import WATCHED as SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     import threading
 
     from command_api.settings import Settings
+    from command_api.topups.charging import Observe
+    from event_store.append.committer import Committer
+    from event_store.log.aggregates import Aggregates
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.payments")
@@ -38,11 +45,27 @@ PARTS: tuple[Part, ...] = (
         ),
     ),
 )
-"""The rooms that act on what Stripe tells; of one kind of object the first that takes it."""
-WATCHED = watched_by(PARTS)
+"""Rooms that need no settings; of one kind of object the first that takes it counts."""
+WATCHED = (*watched_by(PARTS), *SUBSCRIPTIONS)
 """The types of events that Stripe is asked for; its endpoint is to send the same."""
 RETRY_S = 1.0
 DEFECT_S = 10.0
+
+
+def parts_of(settings: Settings) -> tuple[Part, ...]:
+    """All rooms that act on what Stripe tells, as these settings have them."""
+    offers = settings.payments.offers
+
+    def subscribing(tools: Tools) -> Subscribing:
+        made = tools.connect, tools.events, tools.committer, tools.provider
+        return Subscribing(*made, offers)
+
+    return (*PARTS, Part(SUBSCRIPTIONS, subscribing))
+
+
+def _observing(committer: Committer, events: Aggregates) -> Observe:
+    """What makes of a payment what is seen of it, with its credits."""
+    return Crediting(events, committer).observe
 
 
 async def keep_paying(settings: Settings, database: Database, stop: threading.Event) -> None:
@@ -54,20 +77,29 @@ async def keep_paying(settings: Settings, database: Database, stop: threading.Ev
         database,
         vault,
         provider,
-        PARTS,
+        parts_of(settings),
         rates=payments.rates_by_currency,
         poll_s=payments.stripe_poll_s,
     )
+    billing = billing_of(settings)
+    top_ups = None
+    if billing is not None and provider is not None:
+        top_ups = TopUpWork(database, vault, billing, provider)
     try:
         while not stop.is_set():
             committer = committer_of(settings, database, new_uuid7())
             try:
                 await committer.start()
-                await work.keep_working(committer, stop)
-            except (psycopg.Error, PersistenceError, EventStoreError) as error:
-                logger.warning("payments wait for the database: %s", " ".join(str(error).split()))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(work.keep_working(committer, stop))
+                    if top_ups is not None:
+                        observing = partial(_observing, committer)
+                        group.create_task(top_ups.keep_working(observing, stop))
+            except* (psycopg.Error, PersistenceError, EventStoreError) as errors:
+                said = "; ".join(" ".join(str(each).split()) for each in errors.exceptions)
+                logger.warning("payments wait for the database: %s", said)
                 await asyncio.to_thread(stop.wait, RETRY_S)
-            except Exception:
+            except* Exception:
                 # Whatever it is, the sweep and the read models of this process go on.
                 logger.exception("the work on payments met a defect and is put off")
                 await asyncio.to_thread(stop.wait, DEFECT_S)
@@ -75,5 +107,6 @@ async def keep_paying(settings: Settings, database: Database, stop: threading.Ev
                 with suppress(Exception):
                     await committer.stop()
     finally:
-        if provider is not None:
-            await provider.close()
+        for each in (provider, billing):
+            if each is not None:
+                await each.close()

@@ -46,10 +46,12 @@ from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
+from command_api.subscriptions import routes as subscription_routes
 from command_api.system import cache_routes, health_routes
 from command_api.system.machinery import Machinery
 from command_api.token_counts.route import PATH as COUNT_TOKENS
 from command_api.token_counts.route import CountTokensRoute
+from command_api.topups import routes as top_up_routes
 from edge.access import OPEN
 from edge.asgi import REQUEST_ID, header_of, request_id_of, send_error
 from edge.clients import key_in_url
@@ -137,6 +139,8 @@ ROUTERS = (
     payment_routes.router,
     refund_routes.router,
     webhook_routes.router,
+    subscription_routes.router,
+    top_up_routes.router,
     admin_routes.router,
     finance_routes.router,
     statement_routes.router,

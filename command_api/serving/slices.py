@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
-from command_api.composition import logins_of, mailer_of, payments_of, privy_of
+from command_api.composition import billing_of, logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
 from command_api.credits.commands import Credits
 from command_api.identities.commands import Identities
@@ -31,12 +31,17 @@ from command_api.second_factor.commands import SecondFactor
 from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
+from command_api.subscriptions.commands import Subscriptions
+from command_api.topups.commands import TopUpDesk
 from providers.login.remote import Remote
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from command_api.identity.vault import Vault
     from command_api.serving.gateway import Gateway
     from command_api.settings import Settings
+    from domain.events.base import Event
     from event_store.postgres.database import Database
 
 
@@ -89,7 +94,7 @@ class Slices:
             self._people,
             self._outbox,
             self._sign_in.send_verification,
-            self._organisations.gone,
+            self._leaving,
         )
         self._keys = KeyCommands(self._people, gateway.keys)
         self._desk = AdminDesk(self._people, gateway.keys.forget)
@@ -103,17 +108,31 @@ class Slices:
         self._trial = settings.trial.terms
         self._referral_terms = settings.referrals.terms
         self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
+        self._sell(settings, gateway)
+        self._callers = Callers(gateway.keys, self._sign_in)
+        self._proxies = gateway.calls.proxies
+
+    def _sell(self, settings: Settings, gateway: Gateway) -> None:
+        """What takes money, once or again and again, and what gives it back."""
         payments, provider = settings.payments, payments_of(settings)
         self._refunds = Refunds(self._people, gateway.committer, provider)
+        return_url = payments.return_url or settings.mail.public_url
+        self._subscriptions = Subscriptions(
+            self._people,
+            billing_of(settings),
+            offers=payments.offers,
+            return_url=return_url,
+            taxed=payments.subscription_tax,
+        )
         self._buying = Buying(
             self._people,
             provider,
             rates=payments.rates_by_currency,
-            return_url=payments.return_url or settings.mail.public_url,
+            return_url=return_url,
+            customer_of=self._subscriptions.customer_of,
         )
+        self._top_ups = TopUpDesk(self._people)
         self._webhooks = Webhooks(self._people, payments.webhook_secrets)
-        self._callers = Callers(gateway.keys, self._sign_in)
-        self._proxies = gateway.calls.proxies
 
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""
@@ -139,8 +158,18 @@ class Slices:
         state.trial = self._trial
         state.buying = self._buying
         state.refunds = self._refunds
+        state.subscriptions = self._subscriptions
+        state.top_ups = self._top_ups
         state.webhooks = self._webhooks
         state.proxies = self._proxies
+
+    def _leaving(self, user_id: UUID) -> list[Event]:
+        """What somebody's leaving the house means to these slices. Raises ApiError 409."""
+        return [
+            *self._subscriptions.leaving(user_id),
+            *self._top_ups.leaving(user_id),
+            *self._organisations.gone(user_id),
+        ]
 
     async def start(self) -> None:
         """Connect, and begin to work in the background."""
@@ -152,6 +181,7 @@ class Slices:
         """Begin nothing more, and disconnect."""
         await self._remote.close()
         await self._buying.close()
+        await self._subscriptions.close()
         await self._outbox.stop()
         self._sign_in.stop()
         await asyncio.to_thread(self._people.close)

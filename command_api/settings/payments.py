@@ -6,6 +6,7 @@ from pydantic import AliasChoices, Field, field_validator
 
 from command_api.settings.group import Group
 from domain.payments.fiat import rates_of
+from domain.subscriptions.tiers import Offers, offers_of
 
 WEBHOOK_SECRETS_MAX = 2
 """The present one, and the one that is rotated out."""
@@ -52,6 +53,23 @@ class PaymentSettings(Group):
         description="Where people come back to from Stripe's page, when a request does not say; "
         "else `GATEWAYZ_PUBLIC_URL`.",
     )
+    subscription_offers: str = Field(
+        "",
+        alias="GATEWAYZ_SUBSCRIPTION_OFFERS",
+        description="What can be subscribed to: tiers by product and monthly price at Stripe, as "
+        "`pro=prod_A/price_A,max=prod_B/price_B`. Several prices of a tier are several entries.",
+    )
+    subscription_allowances: str = Field(
+        "pro=20,max=150",
+        alias="GATEWAYZ_SUBSCRIPTION_ALLOWANCES",
+        description="USD of credits that each paid period of a tier gives, and that end with it.",
+    )
+    subscription_tax: bool = Field(
+        default=False,
+        alias="GATEWAYZ_SUBSCRIPTION_TAX",
+        description="Stripe works out taxes of subscriptions, and asks for tax ids; it has to be "
+        "set up there first.",
+    )
     demo: bool = Field(
         default=False,
         alias="GATEWAYZ_DEMO",
@@ -81,6 +99,23 @@ class PaymentSettings(Group):
     def _are_rates(cls, given: str) -> str:
         rates_of(_rates(given))
         return given
+
+    @field_validator("subscription_offers")
+    @classmethod
+    def _are_offers(cls, given: str) -> str:
+        offers_of(given)
+        return given
+
+    @field_validator("subscription_allowances")
+    @classmethod
+    def _are_allowances(cls, given: str) -> str:
+        offers_of("", given)
+        return given
+
+    @property
+    def offers(self) -> Offers:
+        """What can be subscribed to, and what a period of each tier gives."""
+        return offers_of(self.subscription_offers, self.subscription_allowances)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ UNASSIGNED = "unassigned"
 UNPAID = "unpaid"
 OWED = "owed"
 """In place of a lot kind: what a call earned that no lot paid, and what its customer owes."""
-PAID: frozenset[str] = frozenset({GrantKind.PURCHASE})
+PAID: frozenset[str] = frozenset({GrantKind.PURCHASE, GrantKind.ALLOWANCE})
 """Kinds of lots that somebody paid for; what is unspent of them is deferred revenue (rule 18)."""
 
 

@@ -45,6 +45,19 @@ from domain.events.money.returns import (
     PaymentRefundFailed,
     PayoutTold,
 )
+from domain.events.money.subscriptions import (
+    CardSaved,
+    CustomerLinked,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+)
+from domain.events.money.topups import (
+    TopUpBegun,
+    TopUpEnded,
+    TopUpsSet,
+    TopUpsSwitchedOff,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -171,5 +184,14 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     DisputeWon,
     PaymentCost,
     PayoutTold,
+    CustomerLinked,
+    CardSaved,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+    TopUpsSet,
+    TopUpBegun,
+    TopUpEnded,
+    TopUpsSwitchedOff,
 )
 """Every event type there is, newest version of each."""

@@ -24,6 +24,8 @@ class GrantKind(StrEnum):
     TRIAL = "trial"
     BONUS = "bonus"
     PURCHASE = "purchase"
+    ALLOWANCE = "allowance"
+    """What a subscription gives for a period that is paid."""
     ADMIN_CREDIT = "admin_credit"
 
 
@@ -40,6 +42,7 @@ PRIORITY: dict[GrantKind, int] = {
     GrantKind.TRIAL: 10,
     GrantKind.BONUS: 20,
     GrantKind.PURCHASE: 30,
+    GrantKind.ALLOWANCE: 15,
     GrantKind.ADMIN_CREDIT: 20,
 }
 """Lower burns first: what was given is used before what was bought."""

@@ -36,6 +36,8 @@ class Way(StrEnum):
     """On the provider's page."""
     INTENT = "intent"
     """On a page of the caller's own."""
+    OFF_SESSION = "off_session"
+    """By a saved card, while its owner is away."""
 
 
 class Status(StrEnum):

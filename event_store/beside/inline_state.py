@@ -31,6 +31,7 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 from event_store.beside import channels, coupons, organisations, payments, plans, quotas
+from event_store.beside.billing import subscriptions, topups
 from event_store.beside.referrals import handlers as referrals
 
 if TYPE_CHECKING:
@@ -269,6 +270,8 @@ HANDLERS: Mapping[str, Handler] = {
     **plans.HANDLERS,
     **payments.HANDLERS,
     **referrals.HANDLERS,
+    **subscriptions.HANDLERS,
+    **topups.HANDLERS,
 }
 
 

@@ -49,6 +49,19 @@ from domain.events.money.returns import (
     PaymentRefundFailed,
     PayoutTold,
 )
+from domain.events.money.subscriptions import (
+    CardSaved,
+    CustomerLinked,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+)
+from domain.events.money.topups import (
+    TopUpBegun,
+    TopUpEnded,
+    TopUpsSet,
+    TopUpsSwitchedOff,
+)
 from domain.events.offers.coupons import (
     CouponChanged,
     CouponCreated,
@@ -108,6 +121,7 @@ class Subject(StrEnum):
     BOOKS = "books"
     COUPON = "coupon"
     PAYMENT = "payment"
+    SUBSCRIPTION = "subscription"
 
 
 def same(*names: str) -> dict[str, str]:
@@ -262,6 +276,50 @@ TOLD: Mapping[type[Event], Told] = {
     DisputeWithdrawn: Told("payment.dispute_withdrawn", Subject.PAYMENT, after=same(*_RETURN)),
     DisputeLost: Told("payment.dispute_lost", Subject.PAYMENT, after=same(*_RETURN)),
     DisputeWon: Told("payment.dispute_won", Subject.PAYMENT, after=same(*_RETURN)),
+    CustomerLinked: Told(
+        "customer.linked", Subject.ACCOUNT, after=same("customer_id"), subject_in="account_id"
+    ),
+    CardSaved: Told(
+        "customer.card_saved", Subject.ACCOUNT, after=same("method_id"), subject_in="account_id"
+    ),
+    SubscriptionChanged: Told(
+        "subscription.changed",
+        Subject.SUBSCRIPTION,
+        after=same(
+            *("status", "tier", "product_id", "price_id", "period_begins", "period_ends"),
+            *("cancels_at_end", "subscription_id"),
+        ),
+    ),
+    SubscriptionPaid: Told(
+        "subscription.paid",
+        Subject.SUBSCRIPTION,
+        after=same(
+            *("invoice_id", "tier", "amount_minor", "tax_minor", "currency", "lot_id"),
+            *("allowance_nano_usd", "period_begins", "period_ends"),
+        ),
+    ),
+    SubscriptionUnpaid: Told("subscription.unpaid", Subject.SUBSCRIPTION, after=same("invoice_id")),
+    TopUpsSet: Told(
+        "auto_top_up.set",
+        Subject.ACCOUNT,
+        after=same("enabled", "threshold_minor", "amount_minor", "monthly_cap_minor"),
+        subject_in="account_id",
+    ),
+    TopUpBegun: Told(
+        "auto_top_up.begun",
+        Subject.ACCOUNT,
+        after=same("cause", "payment_id", "method_id", "amount_minor", "month"),
+        subject_in="account_id",
+    ),
+    TopUpEnded: Told(
+        "auto_top_up.ended",
+        Subject.ACCOUNT,
+        after=same("payment_id", "paid", "failure", "again_at"),
+        subject_in="account_id",
+    ),
+    TopUpsSwitchedOff: Told(
+        "auto_top_up.switched_off", Subject.ACCOUNT, after=same("reason"), subject_in="account_id"
+    ),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

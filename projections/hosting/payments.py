@@ -1,4 +1,4 @@
-"""Compares the table of payments with the log, and what is paid with the lots that were given."""
+"""Compares the tables of payments and who pays with the log, what is paid with the lots given."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from domain.payments.book import PaymentBook
     from domain.payments.payment import Payment
+    from domain.subscriptions.all import AllSubscriptions
+    from domain.subscriptions.subscription import Subscription
+    from domain.topups.all import AllTopUps
 
 STORED = (
     "SELECT payment_id::text, account_id::text, user_id::text, way, package, amount_minor, "
@@ -25,6 +28,15 @@ COSTS = "SELECT payment_id::text, kind || ' ' || source_id FROM payment_cost"
 NOT_GIVEN = (
     "SELECT p.payment_id::text FROM payment p WHERE p.lot_id IS NOT NULL "
     "AND NOT EXISTS (SELECT FROM grant_key g WHERE g.lot_id = p.lot_id) ORDER BY 1"
+)
+CUSTOMERS = "SELECT account_id::text, customer_id, method_id FROM payment_customer"
+SUBSCRIPTIONS = (
+    "SELECT stream::text, account_id::text, subscription_id, status, tier, product_id, price_id, "
+    "period_begins, period_ends, cancels_at_end, as_of, unpaid FROM subscription"
+)
+TOP_UPS = (
+    "SELECT account_id::text, version, enabled, threshold_minor, "
+    "coalesce(under_way::text, '') FROM auto_top_up"
 )
 
 
@@ -68,4 +80,47 @@ def _row_of(payment: Payment) -> tuple[object, ...]:
         *(order.price.minor, order.price.currency, order.credits_nano_usd),
         *(payment.status.value, payment.failure, payment.session_id, payment.intent_id),
         payment.lot_id,
+    )
+
+
+def subscription_differences(
+    connection: psycopg.Connection[Any], logged: AllSubscriptions
+) -> Iterator[str]:
+    """Every customer and every subscription that differs."""
+    customers = {
+        name: (each.customer_id, each.method_id) for name, each in logged.customers.items()
+    }
+    yield from _differences("customer of account", connection, CUSTOMERS, customers)
+    subscriptions = {name: _stands(each) for name, each in logged.subscriptions.items()}
+    yield from _differences("subscription", connection, SUBSCRIPTIONS, subscriptions)
+
+
+def top_up_differences(connection: psycopg.Connection[Any], logged: AllTopUps) -> Iterator[str]:
+    """Every account whose automatic top-ups differ."""
+    found = {
+        name: (
+            *(each.version, each.terms.enabled, each.terms.threshold),
+            each.under_way.payment_id if each.under_way else "",
+        )
+        for name, each in logged.by_account.items()
+    }
+    yield from _differences("top-ups of account", connection, TOP_UPS, found)
+
+
+def _differences(
+    what: str, connection: psycopg.Connection[Any], query: str, logged: dict[str, Any]
+) -> Iterator[str]:
+    stored = {row[0]: row[1:] for row in connection.execute(query.encode()).fetchall()}
+    for name in sorted(stored.keys() | logged.keys()):
+        here, there = stored.get(name), logged.get(name)
+        if here != there:
+            yield f"{what} {name}: the table says {here!r}, the log {there!r}"
+
+
+def _stands(state: Subscription) -> tuple[object, ...]:
+    seen = state.seen
+    return (
+        *(state.account_id, state.subscription_id, seen.status.value, seen.tier.value),
+        *(seen.product_id, seen.price_id, seen.period.begins, seen.period.ends),
+        *(seen.cancels_at_end, seen.as_of, state.unpaid),
     )

@@ -21,6 +21,8 @@ from domain.organisations.memberships import Memberships
 from domain.payments.book import PaymentBook
 from domain.plans.all import AllPlans
 from domain.referrals.all import AllReferrals
+from domain.subscriptions.all import AllSubscriptions
+from domain.topups.all import AllTopUps
 from event_store.log.codec import UnreadableEvent
 from event_store.log.integrity import log_faults
 from event_store.log.reading import head_position, read_all_rows
@@ -33,7 +35,11 @@ from projections.hosting.inline_state import inline_differences
 from projections.hosting.key_writings import key_differences
 from projections.hosting.memberships import membership_differences
 from projections.hosting.offers.referrals import referral_differences
-from projections.hosting.payments import payment_differences
+from projections.hosting.payments import (
+    payment_differences,
+    subscription_differences,
+    top_up_differences,
+)
 from projections.hosting.plans import plan_differences
 from projections.hosting.user_roles import role_differences
 
@@ -101,6 +107,8 @@ class Beside(NamedTuple):
     plans: AllPlans
     payments: PaymentBook
     referrals: AllReferrals
+    subscriptions: AllSubscriptions
+    top_ups: AllTopUps
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -115,7 +123,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             beside = Beside(
                 *(KeyWritings(), UserRoles(), Memberships()),
                 *(AllCoupons(), AllPlans(), PaymentBook()),
-                AllReferrals(),
+                *(AllReferrals(), AllSubscriptions(), AllTopUps()),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -126,6 +134,8 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*plan_differences(connection, beside.plans))
             report.differ(*payment_differences(connection, beside.payments))
             report.differ(*referral_differences(connection, beside.referrals))
+            report.differ(*subscription_differences(connection, beside.subscriptions))
+            report.differ(*top_up_differences(connection, beside.top_ups))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -163,6 +173,8 @@ def _replay(
             beside.plans.apply(entry.event)
             beside.payments.apply(entry.event)
             beside.referrals.apply(entry.event)
+            beside.subscriptions.apply(entry.event)
+            beside.top_ups.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

@@ -34,9 +34,9 @@ def read_trials(select: Select) -> Trials:
         "coalesce(sum(granted), 0)::bigint, coalesce(sum(used), 0)::bigint FROM ("
         "SELECT t.granted, least(t.granted, b.settled) AS used, "
         "coalesce(t.expires_at <= booking_clock(), false) AS over, EXISTS ("
-        f"SELECT FROM {CREDIT_LOT.view} p WHERE p.account_id = t.account_id AND p.kind = %s) "
+        f"SELECT FROM {CREDIT_LOT.view} p WHERE p.account_id = t.account_id AND p.kind = ANY (%s)) "
         f"AS bought FROM {CREDIT_LOT.view} t JOIN {ACCOUNT_BALANCE.view} b USING (account_id) "
         "WHERE t.kind = %s) AS trial",
-        [GrantKind.PURCHASE, GrantKind.TRIAL],
+        [[GrantKind.PURCHASE, GrantKind.ALLOWANCE], GrantKind.TRIAL],
     )
     return Trials(*row)

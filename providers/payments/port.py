@@ -48,6 +48,8 @@ class Wish:
     cancel_url: str = ""
     method_types: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    customer: str = ""
+    """The customer that the account is at the provider; empty for none."""
 
 
 class RefundWish(NamedTuple):

@@ -23,6 +23,7 @@ from providers.payments.port import (
 )
 from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND
 from providers.payments.told import EVENT, INTENT, SESSION, payment_named
+from providers.payments.told_billing import INVOICE, SETUP, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,13 +49,7 @@ class Stripe:
 
     def __init__(self, api_key: str, url: str = URL, reply_s: float = REPLY_S) -> None:
         """Nothing is connected before the first request."""
-        self._http = BoundedHttp(reply_s)
-        client = stripe.StripeClient(
-            api_key,
-            base_addresses={"api": url},
-            http_client=self._http,
-            max_network_retries=RETRIES,
-        )
+        client, self._http = client_of(api_key, url, reply_s)
         self._sessions = client.v1.checkout.sessions
         self._intents = client.v1.payment_intents
         # Each of these has `retrieve_async` and `list_async`.
@@ -67,6 +62,9 @@ class Stripe:
             CHARGE: client.v1.charges,
             BALANCE: client.v1.balance_transactions,
             PAYOUT: client.v1.payouts,
+            SUBSCRIPTION: client.v1.subscriptions,
+            INVOICE: client.v1.invoices,
+            SETUP: client.v1.setup_intents,
         }
         self._refunds = client.v1.refunds
 
@@ -87,11 +85,14 @@ class Stripe:
             "metadata": named,
             "payment_intent_data": {"metadata": named, **_described(wish)},
         }
-        if wish.email:
+        if wish.customer:
+            # The customer's own address counts then, and Stripe refuses another.
+            params["customer"] = wish.customer
+        elif wish.email:
             params["customer_email"] = wish.email
         with told():
             key: Any = {"idempotency_key": f"gatewayz-{wish.payment_id}-checkout"}
-            return _session_of(await self._sessions.create_async(params, key))
+            return session_of(await self._sessions.create_async(params, key))
 
     async def open_intent(self, wish: Wish) -> Intent:
         """An intent for a page of the caller's own; raises as `open_session`."""
@@ -123,18 +124,18 @@ class Stripe:
             params["reason"] = wish.reason
         with told():
             key: Any = {"idempotency_key": f"gatewayz-{wish.request_id}-refund"}
-            return _plain(await self._refunds.create_async(params, key))
+            return plain(await self._refunds.create_async(params, key))
 
     async def refunds_of(self, intent_id: str) -> list[dict[str, Any]]:
         """The refunds of an intent; raises as `open_session`."""
         params: Any = {"payment_intent": intent_id, "limit": PAGE_ROWS}
         with told():
-            return [_plain(each) for each in (await self._refunds.list_async(params)).data]
+            return [plain(each) for each in (await self._refunds.list_async(params)).data]
 
     async def session(self, session_id: str) -> Session:
         """A session as it is now; raises as `open_session`, and NotThereError."""
         with told():
-            return _session_of(await self._sessions.retrieve_async(session_id))
+            return session_of(await self._sessions.retrieve_async(session_id))
 
     async def intent(self, intent_id: str) -> Intent:
         """An intent as it is now; raises as `session`."""
@@ -144,10 +145,10 @@ class Stripe:
     async def fingerprint(self, intent_id: str) -> str:
         """Of the card, by its latest charge; empty for other means. Raises as `session`."""
         with told():
-            charge = _plain(await self._intents.retrieve_async(intent_id)).get("latest_charge")
+            charge = plain(await self._intents.retrieve_async(intent_id)).get("latest_charge")
             if not isinstance(charge, str):
                 return ""
-            details = _plain(await self._service(CHARGE).retrieve_async(charge))
+            details = plain(await self._service(CHARGE).retrieve_async(charge))
             of_card = (details.get("payment_method_details") or {}).get("card") or {}
             return str(of_card.get("fingerprint") or "")
 
@@ -155,7 +156,7 @@ class Stripe:
         """An object as JSON; raises as `session`."""
         service = self._service(kind)
         with told():
-            return _plain(await service.retrieve_async(name))
+            return plain(await service.retrieve_async(name))
 
     async def listed(
         self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
@@ -169,7 +170,7 @@ class Stripe:
         service = self._service(kind)
         with told():
             found = await service.list_async(params)
-            return Page([_plain(each) for each in found.data], bool(found.has_more))
+            return Page([plain(each) for each in found.data], bool(found.has_more))
 
     def _service(self, kind: str) -> Any:
         """The SDK's part for objects of a kind; raises NotThereError."""
@@ -181,6 +182,20 @@ class Stripe:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close_async()
+
+
+def client_of(
+    api_key: str, url: str = URL, reply_s: float = REPLY_S
+) -> tuple[stripe.StripeClient, BoundedHttp]:
+    """The SDK's client, and what it sends by."""
+    http = BoundedHttp(reply_s)
+    client = stripe.StripeClient(
+        api_key,
+        base_addresses={"api": url},
+        http_client=http,
+        max_network_retries=RETRIES,
+    )
+    return client, http
 
 
 @contextmanager
@@ -209,12 +224,14 @@ def _described(wish: Wish) -> dict[str, str]:
     return {"description": wish.description} if wish.description else {}
 
 
-def _plain(thing: Any) -> dict[str, Any]:
+def plain(thing: Any) -> dict[str, Any]:
+    """An object of the SDK's as JSON has it."""
     found: dict[str, Any] = thing.to_dict()
     return found
 
 
-def _session_of(found: stripe.checkout.Session) -> Session:
+def session_of(found: stripe.checkout.Session) -> Session:
+    """A checkout session as the port has it."""
     return Session(
         found.id,
         found.url,
@@ -223,9 +240,15 @@ def _session_of(found: stripe.checkout.Session) -> Session:
         found.amount_total or 0,
         found.currency or "",
         found.expires_at,
-        found.customer_email,
+        found.customer_email or _address_of(found),
         str(found.payment_intent or ""),
     )
+
+
+def _address_of(found: stripe.checkout.Session) -> str | None:
+    """Of the customer, where the session has one."""
+    details = found.customer_details
+    return None if details is None else details.email
 
 
 def _intent_of(found: stripe.PaymentIntent) -> Intent:
@@ -238,7 +261,7 @@ def _intent_of(found: stripe.PaymentIntent) -> Intent:
         found.currency,
         None if found.customer is None else str(found.customer),
         None if found.payment_method is None else str(found.payment_method),
-        None if action is None else _plain(action),
-        payment_named(_plain(found)),
+        None if action is None else plain(action),
+        payment_named(plain(found)),
         found.amount_received or 0,
     )

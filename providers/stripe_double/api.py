@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from providers.stripe_double.billing.sessions import Billing
 from providers.stripe_double.checkout import Checkout
 from providers.stripe_double.errors import Refused, invalid
 from providers.stripe_double.forms import FormError, read_form
@@ -32,8 +33,18 @@ KINDS = {
     "balance_transactions": "balance_transaction",
     "payouts": "payout",
     "checkout/sessions": "checkout.session",
+    "billing_portal/sessions": "billing_portal.session",
+    "products": "product",
+    "prices": "price",
+    "subscriptions": "subscription",
+    "invoices": "invoice",
+    "setup_intents": "setup_intent",
+    "payment_methods": "payment_method",
 }
-_PATH = re.compile(r"/v1/(checkout/sessions|[a-z_]+)(?:/([A-Za-z0-9_]+))?(?:/([a-z]+))?")
+FILTERS = ("payment_intent", "charge", "customer", "subscription")
+_PATH = re.compile(
+    r"/v1/(checkout/sessions|billing_portal/sessions|[a-z_]+)(?:/([A-Za-z0-9_]+))?(?:/([a-z]+))?"
+)
 
 
 class Asked(NamedTuple):
@@ -62,12 +73,25 @@ class Api:
         """`api_key` is the one that is right."""
         self._shelf, self._authorization = shelf, f"Bearer {api_key}"
         self.payments = Payments(shelf, webhooks)
-        self.checkout = Checkout(shelf, webhooks, self.payments)
+        self.billing = Billing(shelf, webhooks, self.payments)
+        self.checkout = Checkout(shelf, webhooks, self.payments, self.billing)
         self._create: dict[str, Callable[[Thing, str | None], Thing]] = {
             "payment_intents": self.payments.create_intent,
             "refunds": self.payments.returns.refund,
-            "customers": self.checkout.create_customer,
+            "customers": self.billing.customers.create,
+            "billing_portal/sessions": self.billing.open_portal,
             "checkout/sessions": self.checkout.create,
+        }
+        customers, subscriptions = self.billing.customers, self.billing.subscriptions
+        self._acts: dict[tuple[str, str, str | None], Callable[[str, Thing, str | None], Thing]] = {
+            ("POST", "payment_intents", "confirm"): self.payments.confirm,
+            ("POST", "payment_intents", "cancel"): lambda name, _, key: self.payments.cancel(
+                name, key
+            ),
+            ("POST", "checkout/sessions", "expire"): lambda name, *_: self.checkout.expire(name),
+            ("POST", "customers", None): lambda name, form, _: customers.update(name, form),
+            ("POST", "subscriptions", None): lambda name, form, _: subscriptions.update(name, form),
+            ("DELETE", "subscriptions", None): lambda name, *_: subscriptions.cancel(name),
         }
 
     def answer(self, asked: Asked) -> Answer:
@@ -108,20 +132,13 @@ class Api:
         if asked.method == "GET" and act is None:
             query = read_form(asked.query.encode())
             return self._shown(kind, name) if name else self._listed(kind, query)
-        if asked.method != "POST":
-            raise _unknown(asked)
         form = read_form(asked.body)
-        if name is None and kind in self._create:
+        if asked.method == "POST" and name is None and kind in self._create:
             return self._create[kind](form, key)
-        match kind, act:
-            case "payment_intents", "confirm":
-                return self.payments.confirm(name or "", form, key)
-            case "payment_intents", "cancel":
-                return self.payments.cancel(name or "", key)
-            case "checkout/sessions", "expire":
-                return self.checkout.expire(name or "")
-            case _:
-                raise _unknown(asked)
+        do = self._acts.get((asked.method, kind, act))
+        if do is None or name is None:
+            raise _unknown(asked)
+        return do(name, form, key)
 
     def _shown(self, kind: str, name: str) -> Thing:
         if kind == "checkout/sessions":
@@ -157,9 +174,7 @@ def _fits(thing: Thing, query: dict[str, Any]) -> bool:
     types = query.get("types")
     if types and thing.get("type") not in types:
         return False
-    return all(
-        thing.get(name) == query[name] for name in ("payment_intent", "charge") if name in query
-    )
+    return all(thing.get(name) == query[name] for name in FILTERS if name in query)
 
 
 _BOUNDS: dict[str, Callable[[int, int], bool]] = {

@@ -52,6 +52,8 @@ CARDS: Mapping[str, Card] = {
     "4000008400001629": Card(
         "card_declined", "generic_decline", "Your card was declined.", authentication=True
     ),
+    # It can be left with us, and is declined whenever it is charged.
+    "4000000000000341": _declined("generic_decline"),
     "4000000000000259": Card(dispute="fraudulent"),
     "4000000000002685": Card(dispute="product_not_received"),
 }
@@ -74,6 +76,23 @@ METHODS: Mapping[str, str] = {
     "pm_card_createDispute": "4000000000000259",
 }
 """Payment methods that stand for a number."""
+
+
+ALWAYS_ASKED = "4000002760003184"
+"""Its owner is asked each time, and so nobody can charge it without them."""
+
+
+def left_card(given: str) -> Card | None:
+    """What a card does that was left with us, and is charged while its owner is away."""
+    number = METHODS.get(given, given)
+    if number == ALWAYS_ASKED:
+        return Card(
+            "authentication_required",
+            "authentication_required",
+            "Your card was declined. This transaction requires authentication.",
+        )
+    card = CARDS.get(number)
+    return None if card is None else card._replace(authentication=False)
 
 
 def card_of(given: str) -> Card | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from providers.stripe_double.api import Answer, Asked
+from providers.stripe_double.billing.sessions import PORTAL
 from providers.stripe_double.checkout import PAGES
 from providers.stripe_double.errors import Refused
 from providers.stripe_double.forms import FormError, read_form
@@ -64,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path.startswith(PAGES):
             self._page(parts.path.removeprefix(PAGES))
+        elif parts.path.startswith(PORTAL):
+            self._portal(parts.path, act=False)
         else:
             self._api(b"")
 
@@ -78,8 +81,24 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path.startswith(PAGES):
             self._pay(path, body)
+        elif path.startswith(PORTAL):
+            self._portal(path, act=True)
         else:
             self._api(body)
+
+    def do_DELETE(self) -> None:
+        """The API."""
+        self._api(b"")
+
+    def _portal(self, path: str, *, act: bool) -> None:
+        double = self.server.double
+        try:
+            with double.shelf.act():
+                page_ = double.api.billing.portal(path.removeprefix(PORTAL), act=act)
+        except Refused as error:
+            self._send(error.status, json.dumps(error.body).encode())
+        else:
+            self._send(200, page_, content_type="text/html; charset=utf-8")
 
     def _api(self, body: bytes) -> None:
         parts = urlsplit(self.path)

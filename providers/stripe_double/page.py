@@ -14,7 +14,7 @@ _STYLE = (
 
 def page(session: dict[str, Any], said: str = "", *, ask: bool = False) -> bytes:
     """The page of a session: to pay, to answer 3-D Secure, or that it is over."""
-    amount, currency = session["amount_total"], session["currency"]
+    amount, currency = session["amount_total"] or 0, session["currency"]
     shown = f"{amount}" if currency in ZERO_DECIMAL else f"{amount // 100}.{amount % 100:02d}"
     body = f"<p>{escape(said)}</p>" if said else ""
     action = escape(f"/c/pay/{session['id']}")

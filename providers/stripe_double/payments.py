@@ -11,6 +11,8 @@ from providers.stripe_double.returns import Returns, amount_of, metadata_of
 from providers.stripe_double.webhooks import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from providers.stripe_double.shelf import Shelf
     from providers.stripe_double.webhooks import Webhooks
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 FEE_PER_MILLE, FEE_MINOR = 29, 30
 """What a charge costs: 2.9 % and 30 cents, as in the USA."""
-UNPAID = ("requires_payment_method", "requires_confirmation", "requires_action")
+UNPAID = ("requires_confirmation", "requires_payment_method", "requires_action")
 
 
 class Payments:
@@ -28,6 +30,7 @@ class Payments:
         """What is written goes to the shelf, what happens is told by webhooks."""
         self._shelf, self._webhooks = shelf, webhooks
         self.returns = Returns(shelf, webhooks)
+        self.card: Callable[..., Card | None] = lambda given, **_: card_of(given)
 
     def found(self, kind: str, name: str) -> Thing:
         """An object; raises Refused 404."""
@@ -59,9 +62,7 @@ class Payments:
             "payment_method": asked.get("payment_method"),
             "payment_method_types": list(kinds),
             "receipt_email": asked.get("receipt_email"),
-            "status": "requires_confirmation"
-            if asked.get("payment_method")
-            else "requires_payment_method",
+            "status": UNPAID[not asked.get("payment_method")],
         }
         self._keep(intent, "payment_intent.created", key)
         if asked.get("confirm") == "true":
@@ -74,7 +75,7 @@ class Payments:
         if intent["status"] not in UNPAID:
             raise unexpected(intent, "confirm")
         method = asked.get("payment_method") or intent["payment_method"] or ""
-        card = card_of(method)
+        card = self.card(method, off_session=asked.get("off_session") == "true")
         if card is None:
             said = f"No such PaymentMethod: '{method[:100]}'"
             raise invalid(said, "payment_method")

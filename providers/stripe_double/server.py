@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from providers.stripe_double.api import Api
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXPIRE_S = 5.0
+STEP_S = 3_600
 
 
 class StripeDouble:
@@ -38,7 +40,7 @@ class StripeDouble:
         self.api = Api(self.shelf, self.webhooks, api_key)
         self._server = Server(self, listener or socket.create_server(("127.0.0.1", 0)))
         host, port = self._server.socket.getsockname()[:2]
-        self.url = self.api.checkout.base = f"http://{host}:{port}"
+        self.url = self.api.checkout.base = self.api.billing.base = f"http://{host}:{port}"
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True),
@@ -65,6 +67,19 @@ class StripeDouble:
         while not self._stopped.wait(EXPIRE_S):
             with self.shelf.act():
                 self.api.checkout.expire_due()
+                self.api.billing.subscriptions.renew_due()
+
+    def advance_to(self, second: int) -> None:
+        """The clock stands at this second of Unix time from now on, as a test clock of Stripe's:
+        what was due until then is done, each at its time.
+        """
+        step = min(STEP_S, max(second - int(self.webhooks.now()), 1))
+        at = int(self.webhooks.now())
+        while at < second:
+            at = min(at + step, second)
+            self.webhooks.now = partial(float, at)
+            with self.shelf.act():
+                self.api.billing.subscriptions.renew_due()
 
     def pay(self, path: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """What a person does on the page: `…/pay` or `…/authenticate`."""

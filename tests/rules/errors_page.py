@@ -222,7 +222,31 @@ MEANINGS = {
         "A webhook is not signed by the endpoint's secret, or not within five minutes of now.",
         "Compare `GATEWAYZ_STRIPE_WEBHOOK_SECRETS` with the endpoint at Stripe, and the clocks.",
     ),
+    "already_subscribed": (
+        "The account has a subscription already.",
+        "Change it: `POST /api/stripe/subscriptions/{subscription_id}/change`.",
+    ),
+    "still_subscribed": (
+        "Who leaves would be charged on.",
+        "End the subscription first: `POST /api/stripe/subscriptions/{subscription_id}/cancel`.",
+    ),
+    "no_saved_card": (
+        "Nobody can be charged by themselves without a saved card.",
+        "Save one: `POST /api/stripe/subscription-checkout` with `mode` `setup`.",
+    ),
     "not_your_payment": ("The payment is another account's.", "Use a key of that account."),
+    "price_not_offered": (
+        "There is no such price to subscribe to, or it is of another product.",
+        "`GET /api/stripe/subscription-tiers` lists them.",
+    ),
+    "subscription_not_active": (
+        "The subscription is over, or not paid.",
+        "Pay its invoice (`POST /api/stripe/customer-portal`), or begin another one.",
+    ),
+    "subscription_not_found": (
+        "The account has no subscription of this id.",
+        "`GET /api/stripe/subscriptions` lists them.",
+    ),
     "payment_not_found": (
         "No payment, session or intent of this id is known.",
         "`GET /api/stripe/payments` lists the caller's.",

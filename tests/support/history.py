@@ -68,6 +68,7 @@ from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
+from tests.support.billing import tell_subscriptions
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
@@ -132,6 +133,7 @@ class History:
         tell_plans(database, made[0].user_id, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
         tell_referrals(database, made)
+        tell_subscriptions(database, UUID(made[0].user_id), self.callers[0][0])
 
     def adjust(self) -> None:
         """Credits that move, are taken back and owed, and a charge that is corrected twice."""

@@ -575,6 +575,15 @@ CHECKS = {
         (no_table("payment_fingerprint"),),
         (table("payment_fingerprint", may="SELECT, INSERT", never="UPDATE"),),
     ),
+    "0087_subscription": Check(
+        (no_table("payment_customer"), no_table("subscription")),
+        (
+            table("payment_customer", never="DELETE"),
+            table("subscription", never="DELETE"),
+            "to_regclass('subscription_account_id_idx') IS NOT NULL",
+        ),
+    ),
+    "0088_auto_top_up": Check((no_table("auto_top_up"),), (table("auto_top_up", never="DELETE"),)),
 }
 """Migration → what is checked before it and after it."""
 
@@ -855,6 +864,21 @@ SEEDS = (
         NAMES.index("0086_payment_fingerprint") + 1,
         LATEST,
         "INSERT INTO payment_fingerprint VALUES (gen_random_uuid(), gen_random_uuid(), 'x')",
+    ),
+    Seed(
+        NAMES.index("0087_subscription") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO payment_customer VALUES (gen_random_uuid(), "
+        "gen_random_uuid()::text) RETURNING account_id) INSERT INTO subscription (stream, "
+        "account_id, subscription_id, status, tier, product_id, price_id, period_begins, "
+        "period_ends, cancels_at_end, as_of, updated_at) SELECT account_id, account_id, "
+        "account_id::text, 'active', 'pro', '', '', 1, 2, false, 0, now() FROM made",
+    ),
+    Seed(
+        NAMES.index("0088_auto_top_up") + 1,
+        LATEST,
+        "INSERT INTO auto_top_up (account_id, version, enabled, threshold_minor) "
+        "VALUES (gen_random_uuid(), 1, true, 500)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

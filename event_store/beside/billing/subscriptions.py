@@ -1,0 +1,152 @@
+"""Customers at the payment provider, their subscriptions: what events change there, and reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from domain.events.money.subscriptions import (
+    CardSaved,
+    CustomerLinked,
+    SubscriptionChanged,
+    SubscriptionPaid,
+    SubscriptionUnpaid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    import psycopg
+    from eventsourcing.persistence import StoredEvent
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
+    Connection = psycopg.Connection[Any]
+    Handler = Callable[[Cursor[DictRow], StoredEvent], None]
+
+COLUMNS = (
+    "subscription_id, account_id, status, tier, product_id, price_id, period_begins, period_ends, "
+    "cancels_at_end, as_of, unpaid"
+)
+LISTED_MAX = 100
+"""Most subscriptions of an account that one reading gives, the latest."""
+_INSERT = (
+    "INSERT INTO subscription (stream, account_id, subscription_id, status, tier, product_id, "
+    "price_id, period_begins, period_ends, cancels_at_end, as_of, updated_at) "
+)
+
+
+def _apply(statement: str) -> Handler:
+    """A handler that executes one statement with the fact's members."""
+
+    def handle(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+        fact = msgspec.json.decode(stored.state)
+        cursor.execute(statement.encode(), {**fact, "stream": stored.originator_id})
+
+    return handle
+
+
+HANDLERS: Mapping[str, Handler] = {
+    CustomerLinked.TOPIC: _apply(
+        "INSERT INTO payment_customer (account_id, customer_id) "
+        "VALUES (%(account_id)s, %(customer_id)s)"
+    ),
+    CardSaved.TOPIC: _apply(
+        "UPDATE payment_customer SET method_id = %(method_id)s WHERE account_id = %(account_id)s"
+    ),
+    SubscriptionChanged.TOPIC: _apply(
+        _INSERT + "VALUES (%(stream)s, %(account_id)s, %(subscription_id)s, %(status)s, %(tier)s, "
+        "%(product_id)s, %(price_id)s, %(period_begins)s, %(period_ends)s, %(cancels_at_end)s, "
+        "%(as_of)s, %(effective_at)s) ON CONFLICT (stream) DO UPDATE SET "
+        "status = excluded.status, tier = excluded.tier, product_id = excluded.product_id, "
+        "price_id = excluded.price_id, period_begins = excluded.period_begins, "
+        "period_ends = excluded.period_ends, cancels_at_end = excluded.cancels_at_end, "
+        "as_of = excluded.as_of, updated_at = excluded.updated_at"
+    ),
+    SubscriptionPaid.TOPIC: _apply(
+        _INSERT + "VALUES (%(stream)s, %(account_id)s, %(subscription_id)s, 'active', %(tier)s, "
+        "'', '', %(period_begins)s, %(period_ends)s, false, 0, %(effective_at)s) "
+        "ON CONFLICT (stream) DO UPDATE SET updated_at = excluded.updated_at, "
+        "unpaid = CASE WHEN subscription.unpaid = %(invoice_id)s THEN '' "
+        "ELSE subscription.unpaid END, "
+        "status = CASE WHEN subscription.status = 'past_due' "
+        "AND subscription.unpaid = %(invoice_id)s THEN 'active' ELSE subscription.status END, "
+        "as_of = CASE WHEN subscription.status = 'past_due' "
+        "AND subscription.unpaid = %(invoice_id)s THEN greatest(subscription.as_of, %(as_of)s) "
+        "ELSE subscription.as_of END"
+    ),
+    SubscriptionUnpaid.TOPIC: _apply(
+        "UPDATE subscription SET unpaid = %(invoice_id)s, updated_at = %(effective_at)s, "
+        "as_of = CASE WHEN status IN ('active', 'trialing') THEN %(as_of)s ELSE as_of END, "
+        "status = CASE WHEN status IN ('active', 'trialing') THEN 'past_due' ELSE status END "
+        "WHERE stream = %(stream)s"
+    ),
+}
+
+
+class CustomerRow(NamedTuple):
+    """The customer that an account is."""
+
+    account_id: UUID
+    customer_id: str
+    method_id: str
+
+
+class SubscriptionRow(NamedTuple):
+    """A subscription as the table has it, in the order of `COLUMNS`."""
+
+    subscription_id: str
+    account_id: UUID
+    status: str
+    tier: str
+    product_id: str
+    price_id: str
+    period_begins: int
+    period_ends: int
+    cancels_at_end: bool
+    as_of: int
+    unpaid: str
+
+
+_CUSTOMER = "SELECT account_id, customer_id, method_id FROM payment_customer WHERE "
+
+
+def read_customer(connection: Connection, account_id: UUID) -> CustomerRow | None:
+    """The customer that an account is, if it is one."""
+    row = connection.execute(_CUSTOMER + "account_id = %s", [account_id]).fetchone()
+    return None if row is None else CustomerRow(*row)
+
+
+def read_customer_named(connection: Connection, customer_id: str) -> CustomerRow | None:
+    """The account of a customer of the provider's, if it is one of ours."""
+    row = connection.execute(_CUSTOMER + "customer_id = %s", [customer_id]).fetchone()
+    return None if row is None else CustomerRow(*row)
+
+
+def read_subscriptions(connection: Connection, account_id: UUID) -> list[SubscriptionRow]:
+    """The subscriptions of an account, the latest first."""
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM subscription WHERE account_id = %s "
+        "ORDER BY period_begins DESC, subscription_id LIMIT %s",
+        [account_id, LISTED_MAX],
+    ).fetchall()
+    return [SubscriptionRow(*row) for row in rows]
+
+
+def read_trial_lots(connection: Connection, account_id: UUID) -> list[tuple[UUID, UUID]]:
+    """The trials of an account that have requests left: each lot, and the stream of that quota."""
+    return connection.execute(
+        "SELECT scope_id, quota_id FROM quota WHERE account_id = %s AND scope_kind = 'trial_lot' "
+        "AND unit = 'requests' AND NOT removed AND quota_limit > 0 ORDER BY number LIMIT %s",
+        [account_id, LISTED_MAX],
+    ).fetchall()
+
+
+def account_of(connection: Connection, user_id: UUID) -> UUID | None:
+    """A user's own account; None for nobody's."""
+    row = connection.execute(
+        "SELECT account_id FROM user_secret WHERE user_id = %s", [user_id]
+    ).fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,1 @@
+"""Tests of subscriptions, over HTTP and in the background."""

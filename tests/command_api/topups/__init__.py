@@ -1,0 +1,1 @@
+"""Tests of automatic top-ups, over HTTP and in the background."""

@@ -1,0 +1,1 @@
+"""Tests of automatic top-ups, without I/O."""
