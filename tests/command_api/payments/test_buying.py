@@ -49,7 +49,7 @@ def test_credits_are_bought_on_stripes_page(store: Shop) -> None:
     assert (before["status"], before["completed_at"]) == ("pending", None)
     assert before["metadata"] == {"order": "7", "note": "für Ann"}
     store.double.pay(made["url"])
-    assert store.settled().count("done") == 2
+    assert store.settled().count("done") == 3
     assert store.gateway.balance(user)["available_nano_usd"] == 25 * USD
     now = store.payment(user, made)
     assert (now["status"], now["failed_at"]) == ("completed", None)
