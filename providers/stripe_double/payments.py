@@ -183,7 +183,7 @@ class Payments:
         return self._keep(intent, "payment_intent.canceled", key)
 
     def _charge(self, intent: Thing, card: Card, *, paid: bool) -> Thing:
-        of_card = {"type": "card", "card": {"fingerprint": card.fingerprint}}
+        of_card = {"fingerprint": card.fingerprint, "exp_month": 12, "exp_year": 2034}
         return self._shelf.put(
             {
                 "id": new_id("ch"),
@@ -205,7 +205,7 @@ class Payments:
                 "paid": paid,
                 "payment_intent": intent["id"],
                 "payment_method": intent["payment_method"],
-                "payment_method_details": of_card,
+                "payment_method_details": {"type": "card", "card": of_card},
                 "refunded": False,
                 "status": "succeeded" if paid else "failed",
             }
