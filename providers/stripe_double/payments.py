@@ -156,7 +156,8 @@ class Payments:
         return self._keep(intent, "payment_intent.canceled", key)
 
     def _charge(self, intent: Thing, card: Card, *, paid: bool) -> Thing:
-        name, of_card = new_id("ch"), {"type": "card", "card": {"fingerprint": card.fingerprint}}
+        name = new_id("ch")
+        of_card = {"fingerprint": card.fingerprint, "exp_month": 12, "exp_year": 2034}
         amount, currency = intent["amount"], intent["currency"]
         fee = amount * FEE_PER_MILLE // 1_000 + FEE_MINOR
         booked = self.returns.book("charge", name, amount, currency, fee) if paid else None
@@ -182,7 +183,7 @@ class Payments:
                 "paid": paid,
                 "payment_intent": intent["id"],
                 "payment_method": intent["payment_method"],
-                "payment_method_details": of_card,
+                "payment_method_details": {"type": "card", "card": of_card},
                 "refunded": False,
                 "status": "succeeded" if paid else "failed",
             }

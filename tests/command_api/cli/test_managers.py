@@ -27,7 +27,7 @@ LATE = "2999-01-01T00:00:00.000000Z"
 def test_what_failed_is_listed_and_tried_anew(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of a manager, or one; an unknown one is refused (rule: refuse clearly)."""
+    """All of a manager, or one; no unknown one (rule: observable, rule: refuse clearly)."""
     url = url_of(database.application, with_password=True)
     monkeypatch.setenv("GATEWAYZ_DATABASE_URL", url)
     wishes = [Wish(kind="give", key=f"give {n}", due_at=LATE) for n in range(4)]
