@@ -10,13 +10,16 @@ from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
 from command_api.composition import logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
+from command_api.credits.approvals import Approvals
 from command_api.credits.commands import Credits
+from command_api.gifts.commands import Gifts
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
 from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
+from command_api.money.approvals import Rule
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
 from command_api.payments.commands import Buying
@@ -29,6 +32,7 @@ from command_api.second_factor.commands import SecondFactor
 from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
+from domain.pricing.money import parse_usd
 from providers.login.remote import Remote
 
 if TYPE_CHECKING:
@@ -88,6 +92,17 @@ class Slices:
             gateway.limits, self._people, partial(find_key, self._people, vault)
         )
         self._credits = Credits(gateway.committer, vault)
+        self._approvals = Approvals(
+            self._people,
+            gateway.committer,
+            Rule(settings.credits.approval_above, settings.credits.approval_hours),
+        )
+        self._gifts = Gifts(
+            self._people,
+            gateway.committer,
+            self._reception.attempts.gift,
+            nano_usd_max=parse_usd(settings.credits.gift_usd_max),
+        )
         self._books = BooksDesk(self._people)
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
@@ -116,6 +131,8 @@ class Slices:
         state.admin_desk = self._desk
         state.limits = self._limits
         state.credits = self._credits
+        state.gifts = self._gifts
+        state.approvals = self._approvals
         state.books = self._books
         state.coupons = self._coupons
         state.plans = self._plans

@@ -20,7 +20,7 @@ from command_api.settings.group import PREFIX, Group
 from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
-from command_api.settings.offers import PlanSettings, TrialSettings
+from command_api.settings.offers import CreditSettings, PlanSettings, TrialSettings
 from command_api.settings.payments import PaymentSettings
 from command_api.settings.processes import (
     InstallationSettings,
@@ -46,6 +46,7 @@ GROUPS: dict[str, type[Group]] = {
     "login": LoginSettings,
     "trial": TrialSettings,
     "plans": PlanSettings,
+    "credits": CreditSettings,
     "payments": PaymentSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
@@ -87,6 +88,7 @@ class Settings(BaseModel):
     login: LoginSettings
     trial: TrialSettings
     plans: PlanSettings
+    credits: CreditSettings
     payments: PaymentSettings
     database: DatabaseSettings
     spool: SpoolSettings

@@ -17,6 +17,7 @@ from domain.pricing.money import parse_usd, usd_number
 from domain.quotas.terms import LIMIT_MAX
 
 TRIAL_DAYS_MAX = 365
+APPROVAL_HOURS_MAX = 24 * 90
 
 
 class TrialSettings(Group):
@@ -72,3 +73,39 @@ class PlanSettings(Group):
         "25,000 requests and 500,000 tokens a day, 750,000 and 15,000,000 a month. Else they have "
         "no such limits, and their calls count on no quotas.",
     )
+
+
+class CreditSettings(Group):
+    """What people may do with credits that are there."""
+
+    gift_usd_max: str = Field(
+        "100",
+        alias="GATEWAYZ_GIFT_USD_MAX",
+        description="Most credits that a member of an organisation gives another at once, USD; 0 "
+        "allows none.",
+    )
+
+    approval_above_usd: str = Field(
+        "0",
+        alias="GATEWAYZ_APPROVAL_ABOVE_USD",
+        description="Credits that an admin gives or takes back above this wait for a second admin, "
+        "USD; 0 asks for none, as where one person runs it all.",
+    )
+    approval_hours: int = Field(
+        72,
+        ge=1,
+        le=APPROVAL_HOURS_MAX,
+        alias="GATEWAYZ_APPROVAL_HOURS",
+        description="How long a second admin has to decide, hours.",
+    )
+
+    @property
+    def approval_above(self) -> int:
+        """In nano-USD; 0 for never."""
+        return parse_usd(self.approval_above_usd)
+
+    @field_validator("gift_usd_max", "approval_above_usd")
+    @classmethod
+    def _an_amount(cls, text: str) -> str:
+        parse_usd(text)
+        return text

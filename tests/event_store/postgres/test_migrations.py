@@ -548,6 +548,10 @@ CHECKS = {
             table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
         ),
     ),
+    "0090_disputed_lots_stay": Check(
+        (no(function("ledger_take_back", "dispute")),),
+        (function("ledger_take_back", "dispute"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
