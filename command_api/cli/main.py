@@ -25,7 +25,7 @@ from command_api.cli import (
 )
 from command_api.cli.base import MISTAKE, say_mistake
 from command_api.cli.books import finance
-from command_api.cli.money import corrections, debits, invoices, payments
+from command_api.cli.money import approvals, corrections, debits, invoices, payments
 from command_api.cli.people import (
     audit,
     coupons,
@@ -87,6 +87,7 @@ app.add_typer(finance.app, name="finance")
 app.add_typer(payments.app, name="payments")
 payments.reconciling.command("provider")(invoices.provider_)
 app.add_typer(payments.reconciling, name="reconcile")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(corrections.calls, name="call")
 app.add_typer(projections.app, name="projections")
 app.add_typer(secrets.app, name="secrets")

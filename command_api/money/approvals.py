@@ -72,7 +72,7 @@ def order_of(what: Grant | Debit) -> Order:
         amount=what.amount,
         kind=what.kind,
         made_id=what.debit_id,
-        lot_id=what.lot_id and str(what.lot_id),
+        lot_id=None if what.lot_id is None else str(what.lot_id),
     )
 
 
@@ -138,7 +138,7 @@ async def carry_out(committer: Committer, approval: Approval, *, actor: str) -> 
         amount=order.amount,
         kind=DebitKind(order.kind),
         reason=reason,
-        lot_id=(order.lot_id and UUID(order.lot_id)) or None,
+        lot_id=None if order.lot_id is None else UUID(order.lot_id),
         made_id=order.made_id,
     )
     return (await append_debit(committer, debit, actor=actor)).first

@@ -91,18 +91,7 @@ class Slices:
         self._limits = LimitParts(
             gateway.limits, self._people, partial(find_key, self._people, vault)
         )
-        self._credits = Credits(gateway.committer, vault)
-        self._approvals = Approvals(
-            self._people,
-            gateway.committer,
-            Rule(settings.credits.approval_above, settings.credits.approval_hours),
-        )
-        self._gifts = Gifts(
-            self._people,
-            gateway.committer,
-            self._reception.attempts.gift,
-            nano_usd_max=parse_usd(settings.credits.gift_usd_max),
-        )
+        self._move_credits(settings, vault, gateway)
         self._books = BooksDesk(self._people)
         self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
         self._trial = settings.trial.terms
@@ -117,6 +106,21 @@ class Slices:
         self._webhooks = Webhooks(self._people, payments.webhook_secrets)
         self._callers = Callers(gateway.keys, self._sign_in)
         self._proxies = gateway.calls.proxies
+
+    def _move_credits(self, settings: Settings, vault: Vault, gateway: Gateway) -> None:
+        """The slices through which people move credits that are there."""
+        self._credits = Credits(gateway.committer, vault)
+        self._approvals = Approvals(
+            self._people,
+            gateway.committer,
+            Rule(settings.credits.approval_above, settings.credits.approval_hours),
+        )
+        self._gifts = Gifts(
+            self._people,
+            gateway.committer,
+            self._reception.attempts.gift,
+            nano_usd_max=parse_usd(settings.credits.gift_usd_max),
+        )
 
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""

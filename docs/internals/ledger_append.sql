@@ -1233,7 +1233,7 @@ BEGIN
     SELECT coalesce(array_agg((d.fact ->> 'lot_id')::uuid), '{}') INTO disputed
     FROM (
       SELECT convert_from(e.state, 'UTF8')::jsonb AS fact FROM events e
-      WHERE e.originator_id = account AND e.topic LIKE 'ledger.credits_debited.%'
+      WHERE e.originator_id = account AND e.topic LIKE '%.credits_debited.%'
     ) d
     WHERE d.fact ->> 'kind' = 'dispute' AND d.fact ->> 'lot_id' IS NOT NULL;
   END IF;

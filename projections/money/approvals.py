@@ -83,12 +83,15 @@ class ApprovalRow(NamedTuple):
     decided_at: datetime | None
 
 
+_COLUMNS = ", ".join(ApprovalRow._fields)
+_OPEN = "decision IS NULL AND decide_by > booking_clock()"
+_NEWEST = "ORDER BY requested_position DESC LIMIT %s"
+
+
 def read_approvals(select: Select, *, open_only: bool, limit: int) -> list[ApprovalRow]:
     """The newest requests, or those that can still be decided."""
-    where = "WHERE decision IS NULL AND decide_by > booking_clock() " if open_only else ""
-    rows = select(
-        f"SELECT {', '.join(ApprovalRow._fields)} FROM {APPROVALS.view} {where}"
-        "ORDER BY requested_position DESC LIMIT %s",
-        [limit],
-    )
-    return [ApprovalRow(*row) for row in rows]
+    if open_only:
+        query = f"SELECT {_COLUMNS} FROM {APPROVALS.view} WHERE {_OPEN} {_NEWEST}"
+    else:
+        query = f"SELECT {_COLUMNS} FROM {APPROVALS.view} {_NEWEST}"
+    return [ApprovalRow(*row) for row in select(query, [limit])]

@@ -148,6 +148,18 @@ MEANINGS = {
         "No project of this id is the organisation's, or the caller's; or it was archived.",
         "`GET /organisations/{id}/projects` lists them.",
     ),
+    "approval_not_found": (
+        "There is no request of this id.",
+        "`GET /admin/approvals?status=all` lists them.",
+    ),
+    "approval_over": (
+        "The request was decided otherwise, or its time is over.",
+        "Ask anew, with another `Idempotency-Key`.",
+    ),
+    "own_request": (
+        "Nobody decides about their own request.",
+        "Another admin has to; what was asked for at a shell is decided over HTTP.",
+    ),
     "coupon_already_redeemed": (
         "The caller has used this coupon; it can be used once.",
         "`GET /coupons/history` tells when.",

@@ -50,6 +50,8 @@ CHANGING = {
     "grant": ["ann@example.com", "5"],
     "debit": ["ann@example.com", "5", "--reason", "test"],
     "transfer": ["ann@example.com", str(UUID(int=7)), "5", "--reason", "test"],
+    "approvals approve": [str(UUID(int=7))],
+    "approvals decline": [str(UUID(int=7)), "--reason", "test"],
     "rerate": ["--model", "m", "--from", "2026-01-01", "--price-version", "p/m@0"],
     "call correct": [str(UUID(int=7)), "--amount", "1", "--reason", "test"],
     "org create": ["Example", "--owner", "ann@example.com"],
