@@ -8,6 +8,7 @@ from projections.audit.audit_log import AuditLog
 from projections.catalog.catalog_offers import CatalogOffers
 from projections.catalog.provider_health import ProviderHealth
 from projections.money.account_balances import AccountBalances
+from projections.money.approvals import Approvals
 from projections.money.credit_statement import CreditStatement
 from projections.money.journal import Journal
 from projections.usage.activity_log import ActivityLog
@@ -35,6 +36,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     CatalogOffers(),
     AuditLog(),
     RateLimitAlerts(),
+    Approvals(),
 )
 
 

@@ -14,11 +14,13 @@ from command_api.cli.base import (
     DAY_CHARACTERS,
     Home,
     Json,
+    fail,
     instant,
     opened,
     opened_to_read,
     show,
 )
+from command_api.cli.money.second_person import OPERATOR, asked_second, rule_of
 from command_api.composition import place_of_secret, vault_of
 from command_api.identity.known_users import list_users, show_user
 from command_api.identity.users import Users
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 users = typer.Typer(no_args_is_help=True, help="Users.")
 
-ACTOR = "operator:cli"
+ACTOR = OPERATOR
 
 
 @contextmanager
@@ -66,6 +68,8 @@ def user_create(
         amount = parse_usd(grant)
         if amount:
             check_grant(amount)
+            if rule_of(home).wants(amount):
+                fail("so much needs a second admin: create the user, then `gatewayz grant`")
         user = known.create_user(email)
         if amount:
             given = Grant(
@@ -162,6 +166,8 @@ def grant(
             expires_at=_expiry(expires_at),
             idempotency_key=idempotency_key,
         )
+        if asked_second(home, known, given, as_json=as_json):
+            return
         lot_id, first = asyncio.run(grants.give(given))
         show(
             {

@@ -36,6 +36,9 @@ PLACES = {
     "finance": "books.finance.app",
     "payments": "money.payments.app",
     "reconcile": "money.payments.reconciling",
+    "approvals": "money.approvals.app",
+    "call": "money.corrections.calls",
+    "rerate": "money.corrections.rerate",
     "projections": "projections.app",
     "relay": "streams.relay",
     "worker": "streams.worker",
@@ -46,7 +49,10 @@ PLACES = {
 """In the order of the help: a function, or a group of verbs, by its place in this room."""
 
 
-MORE = {"user": {"reset-second-factors": "people.second_factors.reset"}}
+MORE = {
+    "user": {"reset-second-factors": "people.second_factors.reset"},
+    "reconcile": {"provider": "money.invoices.provider_"},
+}
 """Verbs of a group that stand in another module than the group."""
 
 

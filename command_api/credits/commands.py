@@ -51,21 +51,11 @@ class Credits:
             raise ApiError(404, "api_key_not_found", message)
         return Owner(*row)
 
-    async def give(
-        self, caller: Caller, owner: Owner, amount: int, *, reason: str, key: str | None
-    ) -> tuple[str, bool]:
-        """Give nano-USD; returns the lot, and whether this was the first time with this key.
+    async def give(self, caller: Caller, grant: Grant) -> tuple[str, bool]:
+        """Give credits; returns the lot, and whether this was the first time with this key.
 
-        A key is the admin's own: another one's of the same text is another. Raises ApiError 400,
-        422 or 503.
+        Raises ApiError 400, 422 or 503.
         """
-        grant = Grant(
-            account_id=owner.account_id,
-            amount=amount,
-            kind=GrantKind.ADMIN_CREDIT,
-            reason=reason,
-            idempotency_key=key and f"admin {caller.user_id} {key}",
-        )
         try:
             return await append_grant(self._committer, grant, actor=caller.actor)
         except GrantKeyReusedError:
@@ -79,6 +69,20 @@ class Credits:
                 "Send the same again with the same Idempotency-Key; without one, look first."
             )
             raise unavailable("ledger_unavailable", message) from None
+
+
+def grant_of(caller: Caller, owner: Owner, amount: int, *, reason: str, key: str | None) -> Grant:
+    """The grant of an admin, in nano-USD.
+
+    A key is the admin's own: another one's of the same text is another.
+    """
+    return Grant(
+        account_id=owner.account_id,
+        amount=amount,
+        kind=GrantKind.ADMIN_CREDIT,
+        reason=reason,
+        idempotency_key=key and f"admin {caller.user_id} {key}",
+    )
 
 
 def balance_of(connects: Connects, account_id: UUID) -> int | None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from command_api.credits.commands import balance_of
+from command_api.credits.approval_routes import told
+from command_api.credits.commands import balance_of, grant_of
 from command_api.credits.schemas import BODY_BYTES_MAX, decode_credits
+from domain.approvals.requests import Status
 from domain.identity.permissions import Permission
 from domain.pricing.money import format_usd
 from edge.access import Needs
@@ -19,7 +21,9 @@ from edge.replies import json_reply, usd
 from query_api.parts import Parts  # noqa: TC001 - FastAPI reads annotations at run time.
 
 if TYPE_CHECKING:
-    from command_api.credits.commands import Credits
+    from command_api.credits.approvals import Approvals
+    from command_api.credits.commands import Credits, Owner
+    from command_api.money.grants import Grant
 
 NAMED_CHARACTERS_MAX = 512
 """Of what names the API key."""
@@ -35,7 +39,11 @@ async def add_credits(request: Request, parts: Parts, caller: CreditsKeeper) -> 
     amount, reason, key = body.amount, body.said, idempotency_key_of(request.scope)
     credits_: Credits = request.app.state.credits
     owner = await parts.account.run(credits_.owner_of, body.api_key[:NAMED_CHARACTERS_MAX])
-    lot_id, first = await credits_.give(caller, owner, amount, reason=reason, key=key)
+    grant = grant_of(caller, owner, amount, reason=reason, key=key)
+    approvals: Approvals = request.app.state.approvals
+    if approvals.rule.wants(amount):
+        return await _requested(request, approvals, caller, owner, grant)
+    lot_id, first = await credits_.give(caller, grant)
     try:
         available = await parts.account.run(balance_of, owner.account_id)
     except ApiError:  # The credits are given, whoever has no time to look.
@@ -51,3 +59,20 @@ async def add_credits(request: Request, parts: Parts, caller: CreditsKeeper) -> 
             "repeated": not first,
         }
     )
+
+
+async def _requested(
+    request: Request, approvals: Approvals, caller: Caller, owner: Owner, grant: Grant
+) -> Response:
+    """What waits for a second admin; what one has approved is given, once."""
+    found = await approvals.request(request, caller, grant)
+    amount, values = format_usd(grant.amount), told(found)
+    match values["status"]:
+        case Status.PENDING:
+            message, status = f"{amount} USD wait for a second admin.", 202
+        case Status.APPROVED:
+            message, status = f"{amount} USD were approved, and added.", 200
+        case other:
+            message = f"This request is {other}: ask anew, with another Idempotency-Key."
+            raise ApiError(409, "approval_over", message)
+    return json_reply({**values, "message": message, "user_id": str(owner.user_id)}, status=status)

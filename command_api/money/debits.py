@@ -34,11 +34,13 @@ class _Taking:
     debit_key: str
     amount: int
     reason: str
+    made_id: UUID | None = None
+    """The debit's id, where it was named before; the key counts for nothing then."""
 
     @property
     def debit_id(self) -> UUID:
-        """The debit's id: of the account and the key."""
-        return uuid5(self.account_id, f"debit {self.debit_key}")
+        """The debit's id: as it was named, else of the account and the key."""
+        return self.made_id or uuid5(self.account_id, f"debit {self.debit_key}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,16 @@ class Grant:
     limits: dict[str, int] | None = None
     payment_id: str | None = None
     """The payment that bought them."""
+    made_id: UUID | None = None
+    """The id of the lot, where it was named before; a key counts for nothing then."""
+
+    @property
+    def lot_id(self) -> UUID:
+        """The lot's id: as it was named, of the account and the key, or a new one."""
+        if self.made_id is not None:
+            return self.made_id
+        key = self.idempotency_key
+        return uuid5(self.account_id, f"grant {key}") if key else new_uuid7()
 
 
 class GrantKeyReusedError(InvalidCommandError):
@@ -54,7 +64,7 @@ async def append_grant(committer: Committer, grant: Grant, *, actor: str) -> tup
     """Give credits through a running append; returns and raises as `Grants.give`."""
     check_grant(grant.amount)
     key = grant.idempotency_key
-    lot_id = uuid5(grant.account_id, f"grant {key}") if key else new_uuid7()
+    lot_id = grant.lot_id
     fields: dict[str, Any] = {
         **new_envelope(actor),
         "account_id": str(grant.account_id),

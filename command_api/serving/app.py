@@ -20,7 +20,9 @@ from command_api.catalog import routes as catalog_routes
 from command_api.catalog.catalog import Catalog
 from command_api.catalog.modelz_routes import modelz_of
 from command_api.coupons import routes as coupon_routes
+from command_api.credits import approval_routes
 from command_api.credits import routes as credit_routes
+from command_api.gifts import routes as gift_routes
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
@@ -123,12 +125,14 @@ ROUTERS = (
     profile_routes.router,
     organisation_routes.router,
     project_routes.router,
+    gift_routes.router,
     quota_routes.router,
     role_update_routes.router,
     audit_routes.router,  # /admin/roles/audit/log stands before /admin/roles with ids.
     role_routes.router,
     limit_routes.router,
     credit_routes.router,
+    approval_routes.router,
     coupon_read_routes.router,
     coupon_routes.router,
     plan_read_routes.router,

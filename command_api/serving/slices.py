@@ -10,13 +10,16 @@ from command_api.api_keys.commands import KeyCommands
 from command_api.books.commands import BooksDesk
 from command_api.composition import billing_of, logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
+from command_api.credits.approvals import Approvals
 from command_api.credits.commands import Credits
+from command_api.gifts.commands import Gifts
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
 from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
 from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
+from command_api.money.approvals import Rule
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
 from command_api.payments.commands import Buying
@@ -33,6 +36,7 @@ from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 from command_api.subscriptions.commands import Subscriptions
 from command_api.topups.commands import TopUpDesk
+from domain.pricing.money import parse_usd
 from providers.login.remote import Remote
 
 if TYPE_CHECKING:
@@ -52,7 +56,7 @@ class Slices:
         self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
     ) -> None:
         """Nothing is connected yet."""
-        self._planless = planless = settings.plans.planless_limits
+        planless = settings.plans.planless_limits
         self._people = People(
             database,
             vault,
@@ -62,27 +66,48 @@ class Slices:
         self._outbox = Outbox(self._people, mailer_of(settings))
         self.mail_metrics = MailMetrics(self._outbox.ended, lambda: self._outbox.left)
         self._reception = Reception(settings, self._people, self._outbox)
-        self._referrals = Referrals(
-            self._people,
-            self._reception.attempts,
-            settings.referrals.terms,
-            settings.mail.public_url,
-        )
-        refer = self._referrals.at_registration
-        self._sign_in = SignIn(settings, database, self._reception, refer)
-        self._second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
-        self._passkeys = Passkeys(
-            self._reception, settings.mail.public_url, self._second_factor.prove
-        )
         self._remote = Remote()
-        self._identities = Identities(
-            self._reception,
-            logins_of(settings, self._remote),
-            privy_of(settings, self._remote),
-            settings.mail.public_url,
-            self._sign_in.give_trial,
-            refer,
+        self._handed: dict[str, object] = {
+            "planless": planless,
+            "trial": settings.trial.terms,
+            "referral_terms": settings.referrals.terms,
+            "proxies": gateway.calls.proxies,
+        }
+        """What the routes look for on the application's state, by name."""
+        self._let_in(settings, database, gateway)
+        self._let_manage(settings, vault, gateway)
+        self._move_credits(settings, vault, gateway)
+        self._sell(settings, gateway)
+
+    def _let_in(self, settings: Settings, database: Database, gateway: Gateway) -> None:
+        """The ways to a session, and who brought whom."""
+        public_url = settings.mail.public_url
+        referrals = Referrals(
+            self._people, self._reception.attempts, settings.referrals.terms, public_url
         )
+        refer = referrals.at_registration
+        self._sign_in = SignIn(settings, database, self._reception, refer)
+        second_factor = SecondFactor(self._reception, self._sign_in.is_theirs)
+        self._handed |= {
+            "authenticate": Callers(gateway.keys, self._sign_in).authenticate,
+            "sign_in": self._sign_in,
+            "second_factor": second_factor,
+            "passkeys": Passkeys(self._reception, public_url, second_factor.prove),
+            "identities": Identities(
+                self._reception,
+                logins_of(settings, self._remote),
+                privy_of(settings, self._remote),
+                public_url,
+                self._sign_in.give_trial,
+                refer,
+            ),
+            "referrals": referrals,
+            "referral_link": referrals.link,
+            "name_users": referrals.named,
+        }
+
+    def _let_manage(self, settings: Settings, vault: Vault, gateway: Gateway) -> None:
+        """What people do with what is theirs, and admins with what is others'."""
         self._organisations = OrganisationDesk(
             self._people,
             self._outbox,
@@ -90,32 +115,42 @@ class Slices:
             public_url=settings.mail.public_url,
             forget=gateway.keys.forget,
         )
-        self._profiles = Profiles(
-            self._people,
-            self._outbox,
-            self._sign_in.send_verification,
-            self._leaving,
-        )
-        self._keys = KeyCommands(self._people, gateway.keys)
-        self._desk = AdminDesk(self._people, gateway.keys.forget)
-        self.note_read = self._desk.note_read
-        self._limits = LimitParts(
-            gateway.limits, self._people, partial(find_key, self._people, vault)
-        )
-        self._credits = Credits(gateway.committer, vault)
-        self._books = BooksDesk(self._people)
-        self._plans = PlanDesk(self._people, gateway.keys.forget, planless=planless)
-        self._trial = settings.trial.terms
-        self._referral_terms = settings.referrals.terms
-        self._coupons = Coupons(self._people, gateway.committer, self._reception.attempts)
-        self._sell(settings, gateway)
-        self._callers = Callers(gateway.keys, self._sign_in)
-        self._proxies = gateway.calls.proxies
+        desk = AdminDesk(self._people, gateway.keys.forget)
+        self.note_read = desk.note_read
+        find = partial(find_key, self._people, vault)
+        planless = settings.plans.planless_limits
+        self._handed |= {
+            "organisations": self._organisations,
+            "profiles": Profiles(
+                self._people, self._outbox, self._sign_in.send_verification, self._leaving
+            ),
+            "key_commands": KeyCommands(self._people, gateway.keys),
+            "admin_desk": desk,
+            "limits": LimitParts(gateway.limits, self._people, find),
+            "plans": PlanDesk(self._people, gateway.keys.forget, planless=planless),
+            "books": BooksDesk(self._people),
+        }
+
+    def _move_credits(self, settings: Settings, vault: Vault, gateway: Gateway) -> None:
+        """What gives credits, or moves those that are there."""
+        attempts, of = self._reception.attempts, settings.credits
+        self._handed |= {
+            "credits": Credits(gateway.committer, vault),
+            "approvals": Approvals(
+                self._people, gateway.committer, Rule(of.approval_above, of.approval_hours)
+            ),
+            "gifts": Gifts(
+                self._people,
+                gateway.committer,
+                attempts.gift,
+                nano_usd_max=parse_usd(of.gift_usd_max),
+            ),
+            "coupons": Coupons(self._people, gateway.committer, attempts),
+        }
 
     def _sell(self, settings: Settings, gateway: Gateway) -> None:
         """What takes money, once or again and again, and what gives it back."""
         payments, provider = settings.payments, payments_of(settings)
-        self._refunds = Refunds(self._people, gateway.committer, provider)
         return_url = payments.return_url or settings.mail.public_url
         self._subscriptions = Subscriptions(
             self._people,
@@ -132,36 +167,18 @@ class Slices:
             customer_of=self._subscriptions.customer_of,
         )
         self._top_ups = TopUpDesk(self._people)
-        self._webhooks = Webhooks(self._people, payments.webhook_secrets)
+        self._handed |= {
+            "buying": self._buying,
+            "refunds": Refunds(self._people, gateway.committer, provider),
+            "subscriptions": self._subscriptions,
+            "top_ups": self._top_ups,
+            "webhooks": Webhooks(self._people, payments.webhook_secrets),
+        }
 
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""
-        state.authenticate = self._callers.authenticate
-        state.sign_in = self._sign_in
-        state.second_factor = self._second_factor
-        state.passkeys = self._passkeys
-        state.identities = self._identities
-        state.organisations = self._organisations
-        state.profiles = self._profiles
-        state.key_commands = self._keys
-        state.admin_desk = self._desk
-        state.limits = self._limits
-        state.credits = self._credits
-        state.books = self._books
-        state.coupons = self._coupons
-        state.referrals = self._referrals
-        state.referral_terms = self._referral_terms
-        state.referral_link = self._referrals.link
-        state.name_users = self._referrals.named
-        state.plans = self._plans
-        state.planless = self._planless
-        state.trial = self._trial
-        state.buying = self._buying
-        state.refunds = self._refunds
-        state.subscriptions = self._subscriptions
-        state.top_ups = self._top_ups
-        state.webhooks = self._webhooks
-        state.proxies = self._proxies
+        for name, part in self._handed.items():
+            setattr(state, name, part)
 
     def _leaving(self, user_id: UUID) -> list[Event]:
         """What somebody's leaving the house means to these slices. Raises ApiError 409."""

@@ -58,6 +58,8 @@ INVITATIONS_OF_ADDRESS = Limit("invitations-address", 3, HOUR_S)
 COUPONS_OF_USER = Limit("coupons-user", 20, HOUR_S)
 COUPONS_OF_ORIGIN = Limit("coupons", 200, HOUR_S)
 """Codes of coupons that were not good: of the shortest there are 54,872, of the usual far more."""
+GIFTS_OF_USER = Limit("gifts", 20, DAY_S)
+"""More than people give, and an end to what a stolen session could."""
 TOKENS_OF_ORIGIN = Limit("tokens", 60, QUARTER_S)
 CODES_OF_PAIR = Limit("codes", 10, HOUR_S)
 CODES_OF_USER = Limit("codes-user", 30, DAY_S)
@@ -85,6 +87,10 @@ class Attempts:
         """One more invitation of a user to an address; raises ApiError 429."""
         self.count(connection, INVITATIONS_OF_USER, user)
         self.count(connection, INVITATIONS_OF_ADDRESS, email)
+
+    def gift(self, connection: psycopg.Connection[Any], user: str) -> None:
+        """One more gift of a user; raises ApiError 429."""
+        self.count(connection, GIFTS_OF_USER, user)
 
     def coupon(self, connection: psycopg.Connection[Any], origin: str, user: str) -> None:
         """One more code of a coupon shown by a user; raises ApiError 429."""

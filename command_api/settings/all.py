@@ -21,6 +21,7 @@ from command_api.settings.knowledge import CatalogSettings, IdentitySettings, Re
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
 from command_api.settings.offers import (
+    CreditSettings,
     PlanSettings,
     ReferralSettings,
     ReminderSettings,
@@ -53,6 +54,7 @@ GROUPS: dict[str, type[Group]] = {
     "plans": PlanSettings,
     "referrals": ReferralSettings,
     "reminders": ReminderSettings,
+    "credits": CreditSettings,
     "payments": PaymentSettings,
     "database": DatabaseSettings,
     "spool": SpoolSettings,
@@ -96,6 +98,7 @@ class Settings(BaseModel):
     plans: PlanSettings
     referrals: ReferralSettings
     reminders: ReminderSettings
+    credits: CreditSettings
     payments: PaymentSettings
     database: DatabaseSettings
     spool: SpoolSettings

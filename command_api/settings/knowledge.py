@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from command_api.settings.group import Group
+from domain.pricing.money import parse_usd
 
 
 class IdentitySettings(Group):
@@ -134,6 +135,12 @@ class ReadSettings(Group):
         alias="GATEWAYZ_STATEMENT_ISSUER",
         description="Who issues customers' statements; each issuer has numbers of its own.",
     )
+    invoice_tolerance_usd: str = Field(
+        "0.01",
+        alias="GATEWAYZ_INVOICE_TOLERANCE_USD",
+        description="By how much a provider's invoice may differ from what is on record, USD for a "
+        "day and model.",
+    )
     page_max: int = Field(
         1_000, ge=1, alias="GATEWAYZ_PAGE_MAX", description="Most rows on a page."
     )
@@ -150,3 +157,9 @@ class ReadSettings(Group):
         alias="GATEWAYZ_RANKING_DAYS_MAX",
         description="Longest window of a ranking.",
     )
+
+    @field_validator("invoice_tolerance_usd")
+    @classmethod
+    def _an_amount(cls, text: str) -> str:
+        parse_usd(text)
+        return text

@@ -27,6 +27,7 @@ from domain.reminders.lots import TRIAL_DAYS as TRIAL_REMINDER_DAYS
 
 TRIAL_DAYS_MAX = 365
 REFERRAL_USES_MAX = 1_000_000
+APPROVAL_HOURS_MAX = 24 * 90
 
 
 class TrialSettings(Group):
@@ -152,3 +153,39 @@ class ReminderSettings(Group):
     def terms(self) -> ReminderTerms:
         """As the domain has them."""
         return ReminderTerms(self.trial_days, self.credits_days)
+
+
+class CreditSettings(Group):
+    """What people may do with credits that are there."""
+
+    gift_usd_max: str = Field(
+        "100",
+        alias="GATEWAYZ_GIFT_USD_MAX",
+        description="Most credits that a member of an organisation gives another at once, USD; 0 "
+        "allows none.",
+    )
+
+    approval_above_usd: str = Field(
+        "0",
+        alias="GATEWAYZ_APPROVAL_ABOVE_USD",
+        description="Credits that an admin gives or takes back above this wait for a second admin, "
+        "USD; 0 asks for none, as where one person runs it all.",
+    )
+    approval_hours: int = Field(
+        72,
+        ge=1,
+        le=APPROVAL_HOURS_MAX,
+        alias="GATEWAYZ_APPROVAL_HOURS",
+        description="How long a second admin has to decide, hours.",
+    )
+
+    @property
+    def approval_above(self) -> int:
+        """In nano-USD; 0 for never."""
+        return parse_usd(self.approval_above_usd)
+
+    @field_validator("gift_usd_max", "approval_above_usd")
+    @classmethod
+    def _an_amount(cls, text: str) -> str:
+        parse_usd(text)
+        return text

@@ -1227,14 +1227,22 @@ CREATE OR REPLACE FUNCTION public.ledger_take_back(account uuid, need bigint, fi
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
-DECLARE lot record; part bigint; looked_at int := 0;
+DECLARE lot record; part bigint; looked_at int := 0; disputed uuid[] := '{}';
 BEGIN
+  IF movable_only THEN
+    SELECT coalesce(array_agg((d.fact ->> 'lot_id')::uuid), '{}') INTO disputed
+    FROM (
+      SELECT convert_from(e.state, 'UTF8')::jsonb AS fact FROM events e
+      WHERE e.originator_id = account AND e.topic LIKE '%.credits_debited.%'
+    ) d
+    WHERE d.fact ->> 'kind' = 'dispute' AND d.fact ->> 'lot_id' IS NOT NULL;
+  END IF;
   -- Against the burn-down order: what was bought last goes first, and `first` before it.
   ids := '{}'; amounts := '{}'; taken := 0;
   FOR lot IN
     SELECT lot_id, available, kind FROM credit_lot
     WHERE account_id = account AND available > 0 AND expires_at > instant
-      AND NOT (movable_only AND kind = 'trial')
+      AND NOT (movable_only AND (kind = 'trial' OR lot_id = ANY (disputed)))
     ORDER BY lot_id IS NOT DISTINCT FROM first DESC, priority DESC, expires_at DESC, sequence DESC
   LOOP
     EXIT WHEN taken = need OR movable_only AND looked_at = 100;

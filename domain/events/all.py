@@ -29,6 +29,7 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.approvals import ApprovalDeclined, ApprovalGiven, ApprovalRequested
 from domain.events.money.payments import (
     PaymentChanged,
     PaymentCompleted,
@@ -159,6 +160,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ProjectCreated,
     ProjectRenamed,
     ProjectArchived,
+    ApprovalRequested,
+    ApprovalGiven,
+    ApprovalDeclined,
     PeriodClosed,
     CouponCreated,
     CouponChanged,

@@ -30,6 +30,8 @@ class Account:
     owed: int = 0
     house_loss: int = 0
     lots: dict[str, Lot] = field(default_factory=dict)
+    disputed: set[str] = field(default_factory=set)
+    """Lots that a dispute was about: what is left of them is moved nowhere."""
     lots_available: int = 0
     lots_held: int = 0
     """Sums over the lots, kept with each move: an account may have thousands of them."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from domain.errors import InvalidTransitionError
 from domain.events.ledger import ChargeCorrected, CreditsDebited, HoldSettled, LotPart
-from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot, parts_sum
+from domain.ledger.lots import NEVER, PRIORITY, DebitKind, GrantKind, Lot, parts_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +34,23 @@ def take(account: Account, event: CreditsDebited | ReceivablePaid) -> None:
             raise InvalidTransitionError(message)
         account.debited += event.amount_nano_usd
         account.owed += event.owed_nano_usd
+        if event.kind == DebitKind.DISPUTE and event.lot_id is not None:
+            account.disputed.add(event.lot_id)
     else:
         account.owed -= taken
+
+
+def movable(account: Account) -> list[Lot]:
+    """The lots that may be moved to another account, in the order in which they are (rule 16).
+
+    No trial's, for it is one person's; none that a dispute was about, for whoever disputes a
+    payment must not have given away what it bought.
+    """
+    return [
+        lot
+        for lot in sorted(account.lots.values(), key=Lot.burn_order, reverse=True)
+        if lot.available and lot.kind != GrantKind.TRIAL and lot.lot_id not in account.disputed
+    ]
 
 
 def correct(account: Account, event: ChargeCorrected, position: int) -> None:

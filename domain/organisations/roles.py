@@ -27,6 +27,7 @@ class Act(StrEnum):
 
     READ = "see the organisation, its members and projects"
     MONEY = "see its credits and statement"
+    GIVE = "give its credits to members"
     KEYS = "make keys of its projects"
     AUDIT = "see its audit"
     PROJECTS = "make, change and archive projects, and set their quotas"
@@ -40,7 +41,7 @@ ACTS: Mapping[MemberRole, frozenset[Act]] = {
     MemberRole.OWNER: frozenset(Act),
     MemberRole.ADMIN: frozenset(Act) - {Act.CLOSE},
     MemberRole.DEVELOPER: frozenset({Act.READ, Act.MONEY, Act.KEYS}),
-    MemberRole.FINANCE: frozenset({Act.READ, Act.MONEY, Act.AUDIT}),
+    MemberRole.FINANCE: frozenset({Act.READ, Act.MONEY, Act.AUDIT, Act.GIVE}),
     MemberRole.VIEWER: frozenset({Act.READ, Act.MONEY}),
 }
 """What each role may."""

@@ -125,7 +125,7 @@ class Prices:
             yield f"cites the price {event.price_version!r}, which its hold does not state"
             return
         compiled = self.stated(provider, model, price)
-        usage = _usage(event.usage)
+        usage = usage_of(event.usage)
         if isinstance(usage, str):
             yield usage
         elif isinstance(compiled, PriceVersion):
@@ -164,7 +164,8 @@ def _compiled(provider: str, model: str, price: Mapping[str, str]) -> PriceVersi
     )
 
 
-def _usage(stated: Mapping[str, Any]) -> Usage | str:
+def usage_of(stated: Mapping[str, Any]) -> Usage | str:
+    """The usage that an event states, or what is wrong with it."""
     counts = {name: value for name, value in stated.items() if name in COUNTS}
     if any(type(each) is not int or each < 0 for each in counts.values()):
         return f"states a usage that cannot be: {dict(stated)}"

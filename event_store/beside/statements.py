@@ -22,6 +22,20 @@ ZONE_CHARACTERS_MAX = 64
 _COLUMNS = "issuer, number, account_id, month, zone, begins, ends, issued_at, issued_by"
 
 
+ZONES_MAX = 1_000
+_ZONES: set[str] = set()
+"""Zones that a database knew; there are some 600 of them."""
+
+
+_BOUNDS = (
+    "SELECT (%(day)s::timestamp) AT TIME ZONE name, "
+    "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name, "
+    "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name <= booking_clock() FROM "
+)
+_BOUNDS_IN_ANY = _BOUNDS + "pg_timezone_names WHERE name = %(zone)s"
+_BOUNDS_IN_KNOWN = _BOUNDS + "(SELECT %(zone)s::text AS name) AS zone"
+
+
 class Issued(NamedTuple):
     """A statement: whose, of what was booked from `begins` on and before `ends`."""
 
@@ -117,13 +131,13 @@ def _bounds(connection: Connection, wanted: Wanted) -> tuple[datetime, datetime,
     )
     if not wanted.zone.isprintable() or len(wanted.zone) > ZONE_CHARACTERS_MAX:
         raise unknown
+    # The database reads a file for each of its zones to list their names: once for each is enough.
     row = connection.execute(
-        "SELECT (%(day)s::timestamp) AT TIME ZONE name, "
-        "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name, "
-        "(%(day)s::timestamp + interval '1 month') AT TIME ZONE name <= booking_clock() "
-        "FROM pg_timezone_names WHERE name = %(zone)s",
+        _BOUNDS_IN_KNOWN if wanted.zone in _ZONES else _BOUNDS_IN_ANY,
         {"day": f"{wanted.month}-01", "zone": wanted.zone},
     ).fetchone()
     if row is None:
         raise unknown
+    if len(_ZONES) < ZONES_MAX:
+        _ZONES.add(wanted.zone)
     return row[0], row[1], row[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import UnknownAccountError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 READ_EVENTS_MAX = 1_000
 CHANNEL = "events"
+INSTANT = timedelta(microseconds=1)
+"""The shortest time between two instants of the log."""
 _COLUMNS = "notification_id, booked_at, topic, state, originator_id, originator_version"
 
 
@@ -120,6 +123,11 @@ def position_at(connection: psycopg.Connection[Any], instant: datetime) -> int:
     return int(row[0] or 0) if row else 0
 
 
+def position_before(connection: psycopg.Connection[Any], instant: datetime) -> int:
+    """Position of the last event that was booked before an instant; 0 before the first."""
+    return position_at(connection, instant - INSTANT)
+
+
 def read_all(
     connection: psycopg.Connection[Any],
     *,
@@ -210,3 +218,34 @@ def read_entries_at(
         binary=True,
     ).fetchall()
     return [entry_of(row) for row in rows]
+
+
+def read_topics_after(
+    connection: psycopg.Connection[Any],
+    position: int,
+    limit: int,
+    *,
+    to_position: int,
+    topics: Sequence[str],
+) -> list[LogEntry]:
+    """The next events of these types, in order; those that nobody can read come marked."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE notification_id > %s AND notification_id <= %s "
+        "AND topic = ANY (%s) ORDER BY notification_id LIMIT %s",
+        [position, to_position, list(topics), limit],
+        binary=True,
+    ).fetchall()
+    return [entry_of(row) for row in rows]
+
+
+def read_of_streams(
+    connection: psycopg.Connection[Any], streams: Collection[UUID], topic: str
+) -> list[LogEntry]:
+    """Events of a type of these streams, each stream's in order."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE originator_id = ANY (%s) AND topic = %s "
+        "ORDER BY originator_id, originator_version",
+        [list(streams), topic],
+        binary=True,
+    ).fetchall()
+    return [entry_of(row, decode_event) for row in rows]

@@ -33,6 +33,7 @@ from domain.events.ledger import (
     ReceivablePaid,
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
+from domain.events.money.approvals import ApprovalDeclined, ApprovalGiven, ApprovalRequested
 from domain.events.money.payments import (
     PaymentChanged,
     PaymentCompleted,
@@ -320,6 +321,14 @@ TOLD: Mapping[type[Event], Told] = {
     TopUpsSwitchedOff: Told(
         "auto_top_up.switched_off", Subject.ACCOUNT, after=same("reason"), subject_in="account_id"
     ),
+    ApprovalRequested: Told(
+        "approval.requested",
+        Subject.ACCOUNT,
+        after=same("act", "amount_nano_usd", "kind", "decide_by"),
+        subject_in="account_id",
+    ),
+    ApprovalGiven: Told("approval.given", Subject.ACCOUNT, subject_in="account_id"),
+    ApprovalDeclined: Told("approval.declined", Subject.ACCOUNT, subject_in="account_id"),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
 }
 """Event → how it is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.events.catalog import (
     CatalogEvent,
@@ -131,3 +131,39 @@ def read_catalog(select: Select, provider: str) -> tuple[str | None, list[dict[s
         for model, canonical_id, facts, source, effective_at, price in rows
     ]
     return (confirmed[0][0].isoformat() if confirmed else None), found
+
+
+class PublishedPrice(NamedTuple):
+    """A price as it was published; terms in USD as decimal strings."""
+
+    provider: str
+    model: str
+    version: str
+    source: str
+    effective_at: str
+    terms: dict[str, str]
+
+
+def read_price(select: Select, version: str) -> PublishedPrice | None:
+    """The price of this name, which says whose it is; None where none was published."""
+    provider, _, _ = version.partition("/")
+    rows = select(
+        "SELECT provider, model, version, source, effective_at, price "
+        f"FROM {PRICES.view} WHERE provider = %s AND version = %s ORDER BY position LIMIT 1",
+        [provider, version],
+    )
+    for provider_, model, name, source, effective_at, price in rows:
+        return PublishedPrice(
+            provider_, model, name, source or "", effective_at.isoformat(), json.loads(price)
+        )
+    return None
+
+
+def read_offers_named(select: Select, name: str) -> set[tuple[str, str]]:
+    """Offers (provider, model) of a model: its canonical id, or a provider's own one."""
+    rows = select(
+        f"SELECT provider, model FROM {OFFERS.view} "
+        "WHERE canonical_id = %s OR model = %s OR provider || '/' || model = %s",
+        [name, name, name],
+    )
+    return {(provider, model) for provider, model in rows}

@@ -92,6 +92,8 @@ def parts_of(database: Connects, issued: Issued) -> Iterator[Sequence[Line]]:
     after = 0
     while part := part_of(database, issued, after):
         yield part
+        if len(part) < PART_LINES:
+            break
         after = part[-1].position or 0
 
 

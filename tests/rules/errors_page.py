@@ -178,6 +178,18 @@ MEANINGS = {
         "As many have come by the code as may.",
         "Ask for another user's code.",
     ),
+    "approval_not_found": (
+        "There is no request of this id.",
+        "`GET /admin/approvals?status=all` lists them.",
+    ),
+    "approval_over": (
+        "The request was decided otherwise, or its time is over.",
+        "Ask anew, with another `Idempotency-Key`.",
+    ),
+    "own_request": (
+        "Nobody decides about their own request.",
+        "Another admin has to; what was asked for at a shell is decided over HTTP.",
+    ),
     "coupon_already_redeemed": (
         "The caller has used this coupon; it can be used once.",
         "`GET /coupons/history` tells when.",

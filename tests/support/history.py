@@ -68,6 +68,7 @@ from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
+from tests.support.approvals import tell_approvals
 from tests.support.billing import tell_subscriptions
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
@@ -131,6 +132,7 @@ class History:
         tell_organisations(database, made[0].user_id, made[-1].user_id)
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
+        tell_approvals(database, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
         tell_referrals(database, made)
         tell_subscriptions(database, UUID(made[0].user_id), self.callers[0][0])

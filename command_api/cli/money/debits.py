@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import typer
 
 from command_api.cli.base import Home, Json, opened, show
+from command_api.cli.money.second_person import asked_second
 from command_api.cli.users import ACTOR, commands_of
 from command_api.money.debits import Debit, Debits, Transfer
 from domain.ledger.lots import DebitKind
@@ -57,6 +58,8 @@ def debit(
             reason=reason,
             lot_id=lot,
         )
+        if asked_second(home, known, wanted, as_json=as_json):
+            return
         done = asyncio.run(Debits(database, actor=ACTOR).take(wanted))
         show(
             {

@@ -46,11 +46,6 @@ DAYS = 30
 STATEMENT_S = 60.0
 
 
-@reconciling.callback()
-def _only() -> None:
-    """Keep `stripe` a verb of its own: there will be others."""
-
-
 @reconciling.command("stripe")
 def stripe_(
     since: Annotated[

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from domain.events import ledger as ev
-from domain.ledger.adjustments import charge_of, give_back
+from domain.ledger.adjustments import charge_of, give_back, movable
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
     ACCOUNT_OWED_NANO_USD_MAX,
@@ -17,7 +16,7 @@ from domain.ledger.amounts import (
 )
 from domain.ledger.claims import INSUFFICIENT_CREDITS
 from domain.ledger.keys import KEY_REUSED
-from domain.ledger.lots import NEVER, DebitKind, GrantKind, Lot, parts_sum, take_back
+from domain.ledger.lots import NEVER, DebitKind, parts_sum, take_back
 from domain.ledger.model.log import (
     ACCOUNT_FULL,
     OK,
@@ -79,12 +78,7 @@ class ModelAdjustments(ModelLog):
         if other.granted + amount > ACCOUNT_GRANTED_NANO_USD_MAX:
             return ACCOUNT_FULL
         self._book_expiry(account, now)
-        movable = (
-            lot
-            for lot in sorted(account.lots.values(), key=Lot.burn_order, reverse=True)
-            if lot.available and lot.kind != GrantKind.TRIAL
-        )
-        parts = take_back(islice(movable, TRANSFER_LOTS_MAX), amount, now)
+        parts = take_back(movable(account)[:TRANSFER_LOTS_MAX], amount, now)
         if parts_sum(parts) < amount:
             return INSUFFICIENT_CREDITS
         to = {"to_account_id": to_account_id}

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import InvalidAmountError, InvalidTransitionError
 from domain.events import ledger as ev
-from domain.ledger.adjustments import charge_of
+from domain.ledger.adjustments import charge_of, movable
 from domain.ledger.amounts import (
     ACCOUNT_GRANTED_NANO_USD_MAX,
     ACCOUNT_OWED_NANO_USD_MAX,
@@ -176,6 +176,20 @@ def test_a_transfer_moves_lots_as_they_are() -> None:
     assert model.transfer(A, "t1", B, 43, T[1]) == "ok"
     assert model.transfer(A, "t2", B, 3, T[1]) == "insufficient_credits"
     assert model.state.account(B).available == 43
+
+
+def test_what_a_dispute_was_about_is_moved_nowhere() -> None:
+    """Its lot stays with whoever disputed it, the others do not (money rule 16)."""
+    model = bought()
+    assert model.debit(A, "d1", "dispute", 5, T[1], lot_id=SECOND) == "ok"
+    assert [lot.lot_id for lot in movable(model.state.account(A))] == [FIRST]
+    assert model.transfer(A, "t1", B, 21, T[2]) == "insufficient_credits"
+    assert model.transfer(A, "t1", B, 20, T[2]) == "ok"
+    assert lots(model) == {TRIAL: 10, FIRST: 0, SECOND: 15}
+    assert model.debit(A, "d2", "refund", 1, T[3]) == "ok"
+    model.grant(A, RENEWED, "purchase", 7, None)
+    assert model.debit(A, "d3", "dispute", 1, T[3]) == "ok"
+    assert model.transfer(A, "t2", B, 6, T[4]) == "ok"
 
 
 def test_a_transfer_to_who_owes_pays_first() -> None:

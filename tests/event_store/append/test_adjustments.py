@@ -149,3 +149,25 @@ def test_a_repeated_entry_counts_once(database: Database, kind: EntryKind) -> No
     assert codes(append(database, entry, entry, entry)) == [OK, DUPLICATE, DUPLICATE]
     assert codes(append(database, entry)) == [DUPLICATE]
     assert accounts(database)[ACCOUNT] == (95, 0, 5, 0)
+
+
+def test_a_disputed_lot_is_moved_nowhere(database: Database) -> None:
+    """Nor a trial's; a lot that only had to help stays free (money rule 16)."""
+    first, second = new_uuid7(), new_uuid7()
+    append(
+        database,
+        entries.grant(ACCOUNT, 10, kind="trial"),
+        entries.grant(ACCOUNT, 20, lot=first, kind="purchase"),
+        entries.grant(ACCOUNT, 20, lot=second, kind="purchase"),
+        entries.debit(ACCOUNT, 25, kind="dispute", lot=second),
+    )
+    append(database, entries.grant(ACCOUNT, 20, lot=new_uuid7(), kind="purchase"))
+    (refused,) = append(database, entries.transfer(ACCOUNT, OTHER, 36))
+    assert (refused.code, refused.figure) == (LACKING, 35)
+    again = new_uuid7()
+    append(database, entries.grant(ACCOUNT, 20, lot=again, kind="purchase"))
+    append(database, entries.debit(ACCOUNT, 1, kind="dispute", lot=again))
+    (refused,) = append(database, entries.transfer(ACCOUNT, OTHER, 36))
+    assert (refused.code, refused.figure) == (LACKING, 35)
+    assert codes(append(database, entries.transfer(ACCOUNT, OTHER, 35))) == [OK]
+    assert verify(database).differences == []

@@ -584,6 +584,10 @@ CHECKS = {
         ),
     ),
     "0088_auto_top_up": Check((no_table("auto_top_up"),), (table("auto_top_up", never="DELETE"),)),
+    "0090_disputed_lots_stay": Check(
+        (no(function("ledger_take_back", "dispute")),),
+        (function("ledger_take_back", "dispute"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 

@@ -1,0 +1,1 @@
+"""Invoices of providers, beside what is on record."""
