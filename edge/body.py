@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from domain.errors import InvalidAmountError
+from domain.pricing.money import parse_usd
 from edge.asgi import ClientGoneError, header_of, read_body
 from edge.errors import bad_request
 
@@ -19,6 +21,8 @@ NAME_CHARACTERS_MAX = 256
 JSON_BYTES_MAX = 65_536
 """Largest body of a route that is not an inference route's, unless it says otherwise."""
 JSON_TIMEOUT_S = 10.0
+AMOUNT_CHARACTERS_MAX = 40
+"""More than any amount has, and far fewer than would take long to read."""
 T = TypeVar("T")
 
 _BAD_ESCAPE = re.compile(
@@ -27,6 +31,7 @@ _BAD_ESCAPE = re.compile(
 )
 """NUL, the first half of a pair without its second, and the second without its first."""
 _decode_any = msgspec.json.Decoder().decode
+_decode_text = msgspec.json.Decoder(str).decode
 RAW_NULL = msgspec.Raw(b"null")
 
 
@@ -65,6 +70,20 @@ def _refuse_bad_text(raw: bytes) -> None:
     if found is not None:
         message = "The text is not valid Unicode: it holds half a pair of surrogates."
         raise bad_request("invalid_text", message)
+
+
+def amount_of(raw: bytes, name: str) -> int:
+    """An amount of USD, written as a number or a text, in nano-USD, exactly.
+
+    Raises ApiError 400, which names the member.
+    """
+    try:
+        if len(raw) > AMOUNT_CHARACTERS_MAX:
+            message = f"an amount has at most {AMOUNT_CHARACTERS_MAX} characters"
+            raise InvalidAmountError(message)
+        return parse_usd(_decode_text(raw) if raw.startswith(b'"') else raw.decode("ascii"))
+    except (InvalidAmountError, UnicodeDecodeError) as error:
+        raise bad_request("invalid_value", f"{name}: {error}.", name) from None
 
 
 async def read_json(

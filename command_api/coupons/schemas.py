@@ -8,30 +8,14 @@ import msgspec
 
 from domain.coupons.coupon import Changes, NewCoupon
 from domain.coupons.terms import CouponKind, CouponScope  # noqa: TC001 - msgspec reads annotations.
-from domain.errors import InvalidAmountError
-from domain.pricing.money import parse_usd
-from edge.errors import bad_request
+from edge.body import amount_of
 from edge.replies import instant_of
 from event_store.ids import now_iso, to_iso
 
 BODY_BYTES_MAX = 16_384
 TEXT_MAX = 1_000
 """Of any text; the domain's own maxima are lower, and say what they are."""
-AMOUNT_CHARACTERS_MAX = 40
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
-
-_text = msgspec.json.Decoder(str).decode
-
-
-def amount_of(raw: bytes, name: str) -> int:
-    """Nano-USD, exactly as it was written; raises ApiError 400."""
-    try:
-        if len(raw) > AMOUNT_CHARACTERS_MAX:
-            message = f"an amount has at most {AMOUNT_CHARACTERS_MAX} characters"
-            raise InvalidAmountError(message)
-        return parse_usd(_text(raw) if raw.startswith(b'"') else raw.decode("ascii"))
-    except (InvalidAmountError, UnicodeDecodeError) as error:
-        raise bad_request("invalid_value", f"{name}: {error}.", name) from None
 
 
 def _instant(name: str, text: str) -> str:

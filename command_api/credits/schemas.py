@@ -6,17 +6,13 @@ import msgspec
 
 from domain.errors import InvalidAmountError
 from domain.ledger.amounts import check_grant
-from domain.pricing.money import parse_usd
+from edge.body import amount_of
 from edge.errors import bad_request
 
 BODY_BYTES_MAX = 16_384
-AMOUNT_CHARACTERS_MAX = 40
-"""More than any amount has, and far fewer than would take long to read."""
 REASON_CHARACTERS_MAX = 500
 NO_REASON = ""
 """Older clients send none: it is recorded, and shown, as the empty text."""
-
-_text = msgspec.json.Decoder(str).decode
 
 
 class AddCredits(msgspec.Struct, frozen=True):
@@ -29,16 +25,11 @@ class AddCredits(msgspec.Struct, frozen=True):
     @property
     def amount(self) -> int:
         """In nano-USD, exactly as it was written; raises ApiError 400."""
-        raw = bytes(self.credits)
+        found = amount_of(bytes(self.credits), "credits")
         try:
-            if len(raw) > AMOUNT_CHARACTERS_MAX:
-                message = f"an amount has at most {AMOUNT_CHARACTERS_MAX} characters"
-                raise InvalidAmountError(message)
-            found = parse_usd(_text(raw) if raw.startswith(b'"') else raw.decode("ascii"))
             check_grant(found)
-        except (InvalidAmountError, UnicodeDecodeError) as error:
-            message = f"credits: {error}."
-            raise bad_request("invalid_value", message, "credits") from None
+        except InvalidAmountError as error:
+            raise bad_request("invalid_value", f"credits: {error}.", "credits") from None
         return found
 
     @property

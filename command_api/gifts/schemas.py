@@ -9,10 +9,9 @@ import msgspec
 
 from domain.errors import InvalidAmountError
 from domain.ledger.amounts import check_debit
-from domain.pricing.money import parse_usd
+from edge.body import amount_of
 from edge.errors import bad_request
 
-AMOUNT_CHARACTERS_MAX = 40
 REASON_CHARACTERS_MAX = 500
 ID_CHARACTERS_MAX = 64
 
@@ -28,15 +27,15 @@ class Gift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /organisations/{id}/gifts."""
 
     user_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
-    amount: Annotated[str, msgspec.Meta(min_length=1, max_length=AMOUNT_CHARACTERS_MAX)]
+    amount: msgspec.Raw
     source: Source = msgspec.field(name="from", default=Source.ORGANISATION)
     reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARACTERS_MAX)] = ""
 
     @property
     def nano_usd(self) -> int:
         """The amount, exactly; raises ApiError 400."""
+        found = amount_of(bytes(self.amount), "amount")
         try:
-            found = parse_usd(self.amount)
             check_debit(found)
         except InvalidAmountError as error:
             raise bad_request("invalid_value", f"amount: {error}.", "amount") from None

@@ -15,8 +15,11 @@ OURS = "gatewayz_"
 """What names of metadata that are ours begin with."""
 
 
-class RefundAsked(msgspec.Struct, frozen=True):
-    """POST /api/stripe/refund. Without an amount, in minor units, all that is left."""
+class RefundAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /api/stripe/refund. Without an amount, in minor units, all that is left.
+
+    A member that nobody knows is refused: a misspelt amount would give back all.
+    """
 
     payment_intent_id: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
     amount: int | None = None

@@ -102,5 +102,15 @@ def check_url(name: str, given: str | None) -> None:
 
 decode_subscription = msgspec.json.Decoder(SubscriptionAsked).decode
 decode_change = msgspec.json.Decoder(ChangeAsked).decode
-decode_cancel = msgspec.json.Decoder(CancelAsked).decode
-decode_portal = msgspec.json.Decoder(PortalAsked).decode
+_cancel = msgspec.json.Decoder(CancelAsked).decode
+_portal = msgspec.json.Decoder(PortalAsked).decode
+
+
+def decode_cancel(raw: bytes) -> CancelAsked:
+    """All of it may be left out, and so may the body."""
+    return _cancel(raw or b"{}")
+
+
+def decode_portal(raw: bytes) -> PortalAsked:
+    """All of it may be left out, and so may the body."""
+    return _portal(raw or b"{}")

@@ -28,10 +28,13 @@ def parse_usd(text: str) -> int:
     nano-USD, or larger than AMOUNT_NANO_USD_MAX.
     """
     try:
-        value = Decimal(text.strip())
+        # The library also reads digits of other scripts, and underlines between them.
+        value = Decimal(text.strip()) if text.isascii() and "_" not in text else None
     except InvalidOperation:
+        value = None
+    if value is None:
         message = f"{text!r} is not a decimal amount of USD, such as 10 or 0.25"
-        raise InvalidAmountError(message) from None
+        raise InvalidAmountError(message)
     if not value.is_finite() or value < 0:
         message = f"{text!r} is not a finite amount of at least 0 USD"
         raise InvalidAmountError(message)

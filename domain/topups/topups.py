@@ -138,13 +138,13 @@ def check_terms(terms: Terms, *, chargeable: bool) -> None:
     saved way to be.
     """
     if not AMOUNT_LEAST <= terms.amount <= AMOUNT_MAX:
-        message = f"amount is {AMOUNT_LEAST} to {AMOUNT_MAX} cents"
+        message = f"the amount is {AMOUNT_LEAST} to {AMOUNT_MAX} cents"
         raise InvalidCommandError(message)
     if not 0 <= terms.threshold <= AMOUNT_MAX:
-        message = f"threshold is 0 to {AMOUNT_MAX} cents"
+        message = f"the threshold is 0 to {AMOUNT_MAX} cents"
         raise InvalidCommandError(message)
     if not terms.amount <= terms.cap <= CAP_MAX:
-        message = f"monthly_cap is at least the amount, and at most {CAP_MAX} cents"
+        message = f"the monthly cap is at least the amount, and at most {CAP_MAX} cents"
         raise InvalidCommandError(message)
     if terms.enabled and not chargeable:
         message = "no card is saved: POST /api/stripe/subscription-checkout with mode setup first"

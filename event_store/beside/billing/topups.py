@@ -25,7 +25,8 @@ LEASE_S = 60
 """How long who looks after an account may take, before another process does."""
 _AVAILABLE = """coalesce((
   SELECT a.available - coalesce((SELECT sum(l.available) FROM credit_lot l
-    WHERE l.account_id = a.account_id AND l.expires_at <= clock_timestamp()), 0)::bigint
+    WHERE l.account_id = a.account_id AND (l.expires_at <= clock_timestamp() OR l.kind = 'trial')),
+    0)::bigint
   FROM credit_account a WHERE a.account_id = {account}), 0)"""
 _DUE = f"""
 UPDATE auto_top_up t SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)

@@ -31,6 +31,8 @@ REFUSED = [
     ("", "'' is not a decimal amount of USD, such as 10 or 0.25"),
     ("x", "'x' is not a decimal amount"),
     ("1,5", "'1,5' is not a decimal amount"),
+    ("1_000", "'1_000' is not a decimal amount"),
+    ("\u0661", "'\u0661' is not a decimal amount"),
     ("-1", "'-1' is not a finite amount of at least 0 USD"),
     ("NaN", "'NaN' is not a finite amount"),
     ("Infinity", "'Infinity' is not a finite amount"),
