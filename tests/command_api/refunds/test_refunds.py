@@ -154,6 +154,7 @@ def test_who_and_what_is_refused(store: Shop) -> None:
     other = store.double.post("payment_intents", amount="900", currency="usd").json()["id"]
     assert told(store.refund(admin, other)) == (404, "payment_not_found")
     assert told(store.refund(admin, intent, amount=10**15)) == (409, "refund_too_large")
+    assert told(store.refund(admin, intent, amout=300))[0] == 400
     body = {"amount": 900, "currency": "usd"}
     begun = store.post(user, "payment-intent", body).json()["payment_intent_id"]
     assert told(store.refund(admin, begun)) == (409, "payment_not_paid")

@@ -132,6 +132,9 @@ def test_it_ends_with_its_period_or_at_once(pub: Club) -> None:
         got = pub.store.post(user, f"subscriptions/{name}/{act}", {})
         assert (got.status_code, got.json()["cancel_at_period_end"]) == (200, ends)
         eventually(lambda: _ends(pub, user) is ends)  # noqa: B023 - it is asked within the round
+    with pub.store.gateway.client(user) as client:
+        bare = client.post(f"/api/stripe/subscriptions/{name}/cancel")
+    assert (bare.status_code, bare.json()["cancel_at_period_end"]) == (200, True)
     assert pub.tier(user) == "pro"
     pub.until("2027-03-01")
     assert (pub.tier(user), len(pub.allowances())) == ("basic", 1)

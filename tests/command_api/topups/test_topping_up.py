@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from command_api.composition import billing_of, payments_of, vault_of
-from command_api.money.grants import running_committer
+from command_api.money.grants import Grants, running_committer
 from command_api.payments.crediting import Crediting
 from command_api.topups import charging as module
 from command_api.topups.charging import Charging
+from domain.ledger.lots import TrialTerms
 from domain.topups.topups import TopUps, replay_top_ups, top_up_stream
 from event_store.beside.billing.topups import lease_due, release
 from event_store.log.aggregates import Aggregates
@@ -159,6 +160,16 @@ def test_a_lease_keeps_others_away(pub: Club) -> None:
         assert lease_due(connection, 10) == [UUID(user.account_id)]
         assert lease_due(connection, 10) == []
         release(connection, UUID(user.account_id), 0)
+        assert lease_due(connection, 10) == [UUID(user.account_id)]
+
+
+def test_a_trial_keeps_nobody_from_a_top_up(pub: Club) -> None:
+    """Its credits end, and a subscription bars them: nobody can count on them (money rule 10)."""
+    user, gateway = with_card(pub), pub.store.gateway
+    grants = Grants(gateway.database, actor="test")
+    assert asyncio.run(grants.give_trial(UUID(user.account_id), TrialTerms()))
+    put(pub, user)
+    with gateway.database.connect() as connection:
         assert lease_due(connection, 10) == [UUID(user.account_id)]
 
 
