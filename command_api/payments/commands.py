@@ -13,13 +13,13 @@ import psycopg
 from eventsourcing.persistence import PersistenceError
 
 from command_api.payments.book import OtherPaymentError, PaymentsBook, TooManyOpenError
+from command_api.payments.schemas import shown_order, shown_row
 from domain.errors import DomainError, InvalidAmountError
 from domain.payments.fiat import Fiat, check_fiat, credits_for, shown
 from domain.payments.packages import package_named
 from domain.payments.payment import Order, Way
 from domain.pricing.money import format_usd
 from edge.errors import RATE_LIMIT, SERVER, ApiError, bad_request, sentence, unavailable
-from edge.replies import usd
 from event_store.ids import to_iso
 from providers.payments.port import (
     NotThereError,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from command_api.payments.schemas import Asked, CheckoutAsked, IntentAsked
     from domain.payments.payment import Payment
     from edge.caller import Caller
-    from event_store.beside.payments import PaymentRow
     from providers.payments.port import PaymentProvider
 
 T = TypeVar("T")
@@ -87,14 +86,14 @@ class Buying:
             session = await _asked(provider.session(payment.session_id))
         else:
             customer = await self._customer_of(caller, asked.customer_email)
-            wish = _wish(payment, asked, *back, customer=customer)
+            wish = _wish(payment, asked, back, customer=customer)
             session = await _asked(provider.open_session(wish))
             await self.run(self.book.opened, payment.id, caller.actor, session_id=session.id)
         return {
             "session_id": session.id,
             "url": session.url,
             "expires_at": session.expires_at,
-            **_shown_order(payment),
+            **shown_order(payment),
             "status": session.status,
         }
 
@@ -105,14 +104,14 @@ class Buying:
         if payment.intent_id:
             intent = await _asked(provider.intent(payment.intent_id))
         else:
-            wish = _wish(payment, asked, "", "", asked.kinds)
+            wish = _wish(payment, asked, kinds=asked.kinds)
             intent = await _asked(provider.open_intent(wish))
             await self.run(self.book.opened, payment.id, caller.actor, intent_id=intent.id)
         return {
             "payment_intent_id": intent.id,
             "client_secret": intent.client_secret,
             "next_action": intent.next_action,
-            **_shown_order(payment),
+            **shown_order(payment),
             "status": intent.status,
         }
 
@@ -147,14 +146,14 @@ class Buying:
     async def listed(self, caller: Caller, limit: int, offset: int) -> dict[str, Any]:
         """A page of the payments of the caller's account, the newest first."""
         total, rows = await self.run(self.book.listed, caller, limit=limit, offset=offset)
-        found = [_row(row, said) for row, said in rows]
+        found = [shown_row(row, said) for row, said in rows]
         return {"payments": found, "total": total, "limit": limit, "offset": offset}
 
     async def one(self, caller: Caller, payment_id: UUID) -> dict[str, Any]:
         """One of them. Raises ApiError 403 or 404."""
         row, said, returns = await self.run(self.book.one, caller, payment_id)
         return {
-            **_row(row, said),
+            **shown_row(row, said),
             "stripe_session_id": row.session_id or None,
             "stripe_customer_id": None,
             "updated_at": row.updated_at.isoformat(),
@@ -273,10 +272,9 @@ async def _asked(asking: Awaitable[T]) -> T:
 def _wish(
     payment: Payment,
     asked: Asked,
-    success: str,
-    cancel: str,
-    kinds: tuple[str, ...] = (),
+    back: tuple[str, str] = ("", ""),
     *,
+    kinds: tuple[str, ...] = (),
     customer: str = "",
 ) -> Wish:
     bought = format_usd(payment.order.credits_nano_usd).rstrip("0").rstrip(".")
@@ -286,37 +284,9 @@ def _wish(
         name=f"{bought} credits",
         description=asked.description or "",
         email=asked.customer_email or "",
-        success_url=success,
-        cancel_url=cancel,
+        success_url=back[0],
+        cancel_url=back[1],
         method_types=kinds,
         metadata=asked.said,
         customer=customer,
     )
-
-
-def _shown_order(payment: Payment) -> dict[str, Any]:
-    return {
-        "payment_id": str(payment.id),
-        "amount": payment.order.price.minor,
-        "currency": payment.order.price.currency,
-        "credits": usd(payment.order.credits_nano_usd),
-    }
-
-
-def _row(row: PaymentRow, said: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": str(row.payment_id),
-        "amount": row.amount_minor,
-        "currency": row.currency,
-        "credits": usd(row.credits_nano_usd),
-        "credits_nano_usd": row.credits_nano_usd,
-        "package_id": row.package or None,
-        "status": row.shown_status,
-        "refunded": row.refunded_minor,
-        "dispute": row.dispute or None,
-        "payment_method": "stripe",
-        "stripe_payment_intent_id": row.intent_id or None,
-        "created_at": row.created_at.isoformat(),
-        "completed_at": row.completed_at and row.completed_at.isoformat(),
-        "metadata": said.get("metadata", {}),
-    }

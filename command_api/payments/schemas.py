@@ -1,14 +1,23 @@
-"""Bodies of the routes. Members that nobody knows are passed over: existing clients send some."""
+"""Bodies and replies of the routes. Members that nobody knows are passed over in the bodies:
+existing clients send some.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from domain.payments.fiat import USD
 from edge.errors import bad_request
+from edge.replies import usd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from domain.payments.payment import Payment
+    from event_store.beside.payments import PaymentRow
 
 TEXT_MAX = 500
 URL_CHARACTERS_MAX = 2_000
@@ -122,3 +131,33 @@ def _is_url(text: str) -> bool:
 
 decode_checkout = msgspec.json.Decoder(CheckoutAsked).decode
 decode_intent = msgspec.json.Decoder(IntentAsked).decode
+
+
+def shown_order(payment: Payment) -> dict[str, Any]:
+    """What a reply says of what was ordered."""
+    return {
+        "payment_id": str(payment.id),
+        "amount": payment.order.price.minor,
+        "currency": payment.order.price.currency,
+        "credits": usd(payment.order.credits_nano_usd),
+    }
+
+
+def shown_row(row: PaymentRow, said: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment as its owner sees it; `said` is what he said of it."""
+    return {
+        "id": str(row.payment_id),
+        "amount": row.amount_minor,
+        "currency": row.currency,
+        "credits": usd(row.credits_nano_usd),
+        "credits_nano_usd": row.credits_nano_usd,
+        "package_id": row.package or None,
+        "status": row.shown_status,
+        "refunded": row.refunded_minor,
+        "dispute": row.dispute or None,
+        "payment_method": "stripe",
+        "stripe_payment_intent_id": row.intent_id or None,
+        "created_at": row.created_at.isoformat(),
+        "completed_at": row.completed_at and row.completed_at.isoformat(),
+        "metadata": said.get("metadata", {}),
+    }

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from projections.audit.told import TOLD, Subject, object_of
+from projections.audit.telling import Subject, object_of
+from projections.audit.told import TOLD
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, key
 

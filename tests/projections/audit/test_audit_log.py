@@ -21,7 +21,8 @@ from event_store.log.reading import LogEntry
 from projections.audit.audit_log import line_of
 from projections.audit.from_log import audit_from_log
 from projections.audit.queries import Wanted, count_audit, read_audit
-from projections.audit.told import ACTIONS, NOT_AUDITED, TOLD, Subject, Told
+from projections.audit.telling import Subject, Told
+from projections.audit.told import ACTIONS, NOT_AUDITED, TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
