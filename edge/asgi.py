@@ -88,11 +88,11 @@ class Headers:
     )
 
     def __init__(self, scope: Scope) -> None:
-        """Absent ones are b""."""
+        """Absent ones are b""; Idempotency-Key is None, for an empty one is a mistake."""
         given = dict(scope["headers"]).get
         self.authorization: bytes = given(b"authorization", b"")
         self.content_length: bytes = given(b"content-length", b"")
-        self.idempotency_key: bytes = given(b"idempotency-key", b"")
+        self.idempotency_key: bytes | None = given(b"idempotency-key")
         self.request_id: bytes = given(b"x-request-id", b"")
         self.referer: bytes = given(b"http-referer", b"") or given(b"referer", b"")
         self.title: bytes = given(b"x-title", b"")

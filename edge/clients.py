@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 from domain.identity.access import address_of, in_networks, networks_of
 from domain.identity.key_format import KEY_PATTERN
-from edge.asgi import header_of
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
@@ -116,12 +115,16 @@ def without_keys(text: str) -> str:
 
 
 def idempotency_key_of(scope: Scope) -> str | None:
-    """The value of Idempotency-Key; raises ApiError 400 for one that is none."""
-    raw = header_of(scope, b"idempotency-key")
-    if not raw:
+    """The value of Idempotency-Key; raises ApiError 400 for one that is none.
+
+    An empty one is none: it is a variable that was never set, and would protect nobody.
+    """
+    raw: bytes | None = dict(scope["headers"]).get(b"idempotency-key")
+    if raw is None:
         return None
     key = raw.decode("latin-1")
-    if not key.isascii() or not key.isprintable() or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
+    sized = 0 < len(key) <= IDEMPOTENCY_KEY_CHARACTERS_MAX
+    if not (sized and key.isascii() and key.isprintable()):
         most = IDEMPOTENCY_KEY_CHARACTERS_MAX
         message = f"Idempotency-Key must be 1 to {most} printable ASCII characters."
         raise bad_request("invalid_idempotency_key", message)

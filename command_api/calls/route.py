@@ -147,7 +147,7 @@ class InferenceRoute:
             more = request.routing.models if request.routing else ()
             admit_models(caller.limits, (request.model, *more))
         key, cache_name = b"", ""
-        if asked.idempotency_key:
+        if asked.idempotency_key is not None:
             key = await parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )

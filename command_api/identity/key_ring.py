@@ -51,7 +51,9 @@ UNKNOWN_MAX = 10_000
 """Most refused keys that are remembered."""
 UNKNOWN_S = 5.0
 """How long one is, where no notice of a new key comes, seconds."""
-HOW_TO_MAKE_A_KEY = "Make one with `gatewayz user create --email you@example.com`."
+HOW_TO_MAKE_A_KEY = (
+    "POST /auth/register gives one; whoever runs the gateway makes one with `gatewayz user create`."
+)
 
 
 def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:

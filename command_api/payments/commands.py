@@ -20,6 +20,7 @@ from domain.payments.packages import package_named
 from domain.payments.payment import Order, Way
 from domain.pricing.money import format_usd
 from edge.errors import RATE_LIMIT, SERVER, ApiError, bad_request, sentence, unavailable
+from edge.replies import usd
 from event_store.ids import to_iso
 from providers.payments.port import (
     NotThereError,

@@ -71,6 +71,8 @@ def stripe_(
         begins = instant(since) if since else now - timedelta(days=DAYS)
         # A payment that is begun while we ask is on one side alone.
         ends = instant(until) if until else now
+        if ends <= begins:
+            fail("--to is not after --from")
         try:
             compared = asyncio.run(_compared(settings, database, begins, ends, poll=poll))
         except (PaymentsUnavailableError, PaymentRefusedError) as error:

@@ -74,7 +74,8 @@ def test_sent_again_with_its_key_it_is_given_once(gateway: RunningGateway) -> No
     for reserved in ("trial", "creation"):
         assert give(gateway, admin, body, reserved).json()["repeated"] is False
     assert gateway.balance(user)["available_nano_usd"] == 12 * 10**9
-    assert told(give(gateway, admin, body, "x" * 256)) == (400, "invalid_idempotency_key")
+    for unusable in ("x" * 256, ""):
+        assert told(give(gateway, admin, body, unusable)) == (400, "invalid_idempotency_key")
 
 
 BAD: list[tuple[bytes, str]] = [
