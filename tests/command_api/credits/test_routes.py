@@ -20,10 +20,10 @@ PATH = "/admin/add_credits"
 
 
 def give(
-    gateway: RunningGateway, by: NewUser, body: dict[str, Any] | bytes, key: str = ""
+    gateway: RunningGateway, by: NewUser, body: dict[str, Any] | bytes, key: str | None = None
 ) -> httpx.Response:
     """What a grant gets."""
-    headers = {"idempotency-key": key} if key else {}
+    headers = {} if key is None else {"idempotency-key": key}
     with gateway.client(by, **headers) as client:
         if isinstance(body, bytes):
             return client.post(PATH, content=body)
