@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
+from domain.limits.rates import RateLimits
 from domain.plans.catalog import PLANS
 from tests.command_api.plans.test_plans import assign, other_key
 from tests.support.admins import ask, new_admin
@@ -24,51 +28,81 @@ if TYPE_CHECKING:
     from event_store.postgres.database import Database
     from tests.support.harness import RunningGateway, ScriptedUpstream
 
+FEW = {"max_tokens": 5}
 AT_ONCE = 5
 """Calls under way with the plan `free`."""
 HEARD_S = 1.0
 """Within which every process has heard of a plan, seconds."""
 
 
+class Door:
+    """A provider that answers nobody until it is opened."""
+
+    def __init__(self, upstream: ScriptedUpstream) -> None:
+        """It is closed."""
+        self._open, self._lock = threading.Event(), threading.Lock()
+        self.inside = 0
+        """Calls that came to it since it was closed."""
+        upstream.answer = self._answer
+
+    def _answer(self, connection: Any, _: Any) -> None:
+        with self._lock:
+            self.inside += 1
+        self._open.wait(20)
+        reply(connection, completion())
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Nobody is answered within the block."""
+        self.inside = 0
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
+
+    def at_once(self, *calls: tuple[RunningGateway, NewUser, int]) -> list[list[int]]:
+        """The statuses of so many calls of each under way together, sorted."""
+        total = sum(count for *_, count in calls)
+        with ThreadPoolExecutor(total) as pool, self.closed():
+            begun = [
+                [pool.submit(gateway.chat, user, FEW) for _ in range(count)]
+                for gateway, user, count in calls
+            ]
+            every = list(itertools.chain(*begun))
+            eventually(lambda: self.inside + sum(each.done() for each in every) == total)
+            self._open.set()
+            return [sorted(each.result().status_code for each in of) for of in begun]
+
+
+@pytest.fixture
+def door(upstream: ScriptedUpstream) -> Door:
+    """The provider of the gateways."""
+    return Door(upstream)
+
+
 @pytest.fixture(params=["redis", "local"])
 def limited(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> Iterator[RunningGateway]:
-    """A gateway with the shared counters, and one without; its provider takes its time."""
+    """A gateway with the shared counters, and one without."""
     url = request.getfixturevalue("empty_redis") if request.param == "redis" else None
-    upstream.answer = slow
     with running_gateway(database, tmp_path / "home", upstream, redis_url=url) as made:
         yield made
 
 
-def slow(connection: Any, _: Any) -> None:
-    """An answer that lets others begin meanwhile."""
-    time.sleep(0.8)
-    reply(connection, completion())
-
-
-def at_once(*calls: tuple[RunningGateway, NewUser, int]) -> list[list[int]]:
-    """The statuses of so many calls of each at the same time, sorted."""
-    with ThreadPoolExecutor(sum(count for *_, count in calls)) as pool:
-        begun = [
-            [pool.submit(gateway.chat, user, {"max_tokens": 5}) for _ in range(count)]
-            for gateway, user, count in calls
-        ]
-        return [sorted(each.result().status_code for each in of) for of in begun]
-
-
-def test_a_plan_limits_calls_under_way(limited: RunningGateway) -> None:
+def test_a_plan_limits_calls_under_way(limited: RunningGateway, door: Door) -> None:
     """Of all keys of its user together; the refusal names the plan, and costs no event (P1)."""
     user = limited.user()
     second = other_key(limited, user, "live")
-    assert at_once((limited, user, AT_ONCE + 1)) == [[200] * (AT_ONCE + 1)]
+    assert door.at_once((limited, user, AT_ONCE + 1)) == [[200] * (AT_ONCE + 1)]
     assign(limited, new_admin(limited), user)
     time.sleep(HEARD_S)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun = [pool.submit(limited.chat, user, {"max_tokens": 5}) for _ in range(AT_ONCE)]
-        time.sleep(0.4)
-        refused = limited.chat(second, {"max_tokens": 5})
-        assert [each.result().status_code for each in begun] == [200] * AT_ONCE
+    with ThreadPoolExecutor(AT_ONCE) as pool, door.closed():
+        for _ in range(AT_ONCE):
+            pool.submit(limited.chat, user, FEW)
+        eventually(lambda: door.inside == AT_ONCE)
+        refused = limited.chat(second, FEW)
     assert refused.status_code == 429
     error = refused.json()["error"]
     assert error["code"] == "rate_limit_exceeded"
@@ -77,69 +111,71 @@ def test_a_plan_limits_calls_under_way(limited: RunningGateway) -> None:
         "try again in 1 s."
     )
     assert refused.headers["retry-after"] == "1"
-    assert limited.chat(second, {"max_tokens": 5}).status_code == 200
+    assert limited.chat(second, FEW).status_code == 200
     limited.verified()
 
 
 def test_two_gateways_count_together(
-    database: Database, tmp_path: Path, upstream: ScriptedUpstream, empty_redis: str
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream, empty_redis: str, door: Door
 ) -> None:
     """Also one that knew the key before; within a second (money rule 13)."""
-    upstream.answer = slow
     with (
         running_gateway(database, tmp_path / "a", upstream, redis_url=empty_redis) as one,
         running_gateway(database, tmp_path / "b", upstream, redis_url=empty_redis) as two,
     ):
         admin, user = new_admin(one), one.user()
-        assert at_once((one, user, 4), (two, user, 4)) == [[200] * 4] * 2
+        assert door.at_once((one, user, 4), (two, user, 4)) == [[200] * 4] * 2
         assign(one, admin, user)
         time.sleep(HEARD_S)
-        found = at_once((one, user, 4), (two, user, 4))
+        found = door.at_once((one, user, 4), (two, user, 4))
         assert sorted([*found[0], *found[1]]) == [200] * AT_ONCE + [429] * 3
         assert assign(one, admin, user, "dev").status_code == 200
         time.sleep(HEARD_S)
-        assert at_once((one, user, 4), (two, user, 4)) == [[200] * 4] * 2
+        assert door.at_once((one, user, 4), (two, user, 4)) == [[200] * 4] * 2
 
 
-def test_keys_that_are_not_live_get_half(limited: RunningGateway) -> None:
+def test_keys_that_are_not_live_get_half(limited: RunningGateway, door: Door) -> None:
     """Together, rounded down, and what they use counts on the whole plan (money rule 13)."""
     user = limited.user()
     assign(limited, new_admin(limited), user)
     test, staging = other_key(limited, user), other_key(limited, user, "staging")
     time.sleep(HEARD_S)
-    found = at_once((limited, test, 2), (limited, staging, 2))
+    found = door.at_once((limited, test, 2), (limited, staging, 2))
     assert sorted([*found[0], *found[1]]) == [200, 200, 429, 429]
-    with ThreadPoolExecutor(2) as pool:
-        begun = [pool.submit(limited.chat, test, {"max_tokens": 5}) for _ in range(2)]
-        time.sleep(0.4)
-        refused = limited.chat(staging, {"max_tokens": 5})
-        live = at_once((limited, user, 4))
-        assert [each.result().status_code for each in begun] == [200, 200]
-    assert live == [[200, 200, 200, 429]]
+    with ThreadPoolExecutor(AT_ONCE) as pool, door.closed():
+        for _ in range(2):
+            pool.submit(limited.chat, test, FEW)
+        eventually(lambda: door.inside == 2)
+        refused = limited.chat(staging, FEW)
+        for _ in range(3):
+            pool.submit(limited.chat, user, FEW)
+        eventually(lambda: door.inside == AT_ONCE)
+        whole = limited.chat(user, FEW)
+    assert "With the plan free a user may have 5 calls under way" in whole.text
     assert "With the plan free all keys that are not live together may have 2 calls" in refused.text
 
 
-def test_a_plan_that_ends_limits_no_more(limited: RunningGateway) -> None:
+def test_a_plan_that_ends_limits_no_more(limited: RunningGateway, door: Door) -> None:
     """By itself, at its instant, also in a process that knew it (money rule 9, money rule 13)."""
     user = limited.user()
     assign(limited, new_admin(limited), user)
     key = other_key(limited, user)
     with limited.database.connect_as_owner() as connection:
         connection.execute(
-            "UPDATE user_plan SET expires_at = clock_timestamp() + interval '2.5 seconds'"
+            "UPDATE user_plan SET expires_at = clock_timestamp() + interval '4 seconds'"
         )
-    assert at_once((limited, key, 3)) == [[200, 200, 429]]
+    assert door.at_once((limited, key, 3)) == [[200, 200, 429]]
     before = limited.events()
-    time.sleep(2.6)
-    assert at_once((limited, key, 6)) == [[200] * 6]
+    time.sleep(4.1)
+    assert door.at_once((limited, key, 6)) == [[200] * 6]
     assert limited.events() == before + 12
     assert ask(limited, user, "/user/rate-limits").json()["rate_limit_configs"][0]["plan"] is None
 
 
-def test_a_plan_is_looked_for_where_no_notice_came(limited: RunningGateway) -> None:
+def test_a_plan_is_looked_for_where_no_notice_came(limited: RunningGateway, door: Door) -> None:
     """Within a second all the same (rule: bounded)."""
     user = limited.user()
-    assert at_once((limited, user, 6)) == [[200] * 6]
+    assert door.at_once((limited, user, 6)) == [[200] * 6]
     with limited.database.connect_as_owner() as connection:  # No notice goes out with this.
         connection.execute(
             "INSERT INTO user_plan SELECT user_id, account_id, 1, 'free', clock_timestamp(), NULL, "
@@ -147,7 +183,7 @@ def test_a_plan_is_looked_for_where_no_notice_came(limited: RunningGateway) -> N
             [user.user_id],
         )
     time.sleep(HEARD_S)
-    assert at_once((limited, user, 6)) == [[200] * AT_ONCE + [429]]
+    assert door.at_once((limited, user, 6)) == [[200] * AT_ONCE + [429]]
 
 
 def test_who_has_no_plan_is_not_even_counted(
@@ -167,7 +203,7 @@ def test_who_has_no_plan_is_not_even_counted(
             assert client.keys() == []
             bound = gateway.chat(user, {})
             assert bound.headers["x-ratelimit-limit-requests"] == "60"
-            counted = [key.decode() for key in client.keys()]
+            counted = [key.decode() for key in client.scan_iter()]
         assert any(user.user_id in key for key in counted)
         assert not [key for key in counted if other.user_id in key or organisation in key]
 
@@ -240,13 +276,21 @@ def test_routes_tell_the_rates(gateway: RunningGateway) -> None:
         assert found["rate_limits"]["tokens_per_minute"] == tokens
 
 
-def test_tokens_of_a_minute_are_limited(gateway: RunningGateway) -> None:
-    """A request that alone is more says so, with the plan's name (money rule 13)."""
+def test_tokens_of_a_minute_are_limited(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a plan names them; a request that alone is more says so (money rule 13)."""
+    slow = replace(PLANS["free"], rates=RateLimits(tokens_per_minute=1_000))
+    monkeypatch.setitem(PLANS, "free", slow)
     user = gateway.user()
-    assign(gateway, new_admin(gateway), user, "dev")
+    assign(gateway, new_admin(gateway), user)
     key = other_key(gateway, user)
-    eventually(lambda: gateway.chat(key, {"max_tokens": 126_000}).status_code == 429)
-    refused = gateway.chat(key, {"max_tokens": 126_000})
-    assert "Minute token limit exceeded. With the plan dev all keys that" in refused.text
-    assert "may use 125000 tokens a minute" in refused.text
-    assert gateway.chat(key, {"max_tokens": 10}).status_code == 200
+    refused = gateway.chat(key, {"max_tokens": 600})
+    assert refused.status_code == 429
+    assert "Minute token limit exceeded. With the plan free all keys that" in refused.text
+    assert "may use 500 tokens a minute" in refused.text
+    assert "retry-after" not in refused.headers
+    assert gateway.chat(key, {"max_tokens": 400}).status_code == 200
+    assert gateway.chat(user, {"max_tokens": 900}).status_code == 200
+    left = gateway.chat(user, FEW).headers["x-ratelimit-remaining-tokens"]
+    assert 900 < int(left) < 1_000 - 2 * 15
