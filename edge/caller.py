@@ -47,6 +47,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Whether the key is of the environment `live`."""
     plan: bytes = b""
     """The ids of the scopes of the user's plan as entries have them; empty where none binds."""
+    planned: bool = False
+    """Whether the user has a plan, which may limit how fast the key calls."""
 
     @property
     def owner_id(self) -> str:

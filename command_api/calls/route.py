@@ -127,7 +127,9 @@ class InferenceRoute:
 
     async def _tell_limits(self, caller: Caller | None, head: ReplyHeaders) -> None:
         """What is answered without being counted says what the limits leave, too."""
-        if caller is None or not self._parts.limits.book.any or head.limits_told:
+        if caller is None or head.limits_told:
+            return
+        if not (self._parts.limits.book.any or caller.planned):
             return
         with suppress(ApiError):
             await self._parts.limits.tell(caller, head)
@@ -195,7 +197,7 @@ class InferenceRoute:
         """Place the hold; False when its key's first reply was the answer. Raises ApiError."""
         parts = self._parts
         refusal = parts.cashier.refusal_of(call.caller)
-        if parts.limits.book.any and refusal is None:
+        if (parts.limits.book.any or call.caller.planned) and refusal is None:
             refusal = await self._admitted(call, head)
         if refusal is not None and not (
             call.idempotency_key and await parts.idempotency.find(call.idempotency_key)

@@ -26,7 +26,7 @@ from command_api.cli.base import (
 )
 from command_api.composition import vault_of
 from command_api.identity.users import Users
-from command_api.limits.commands import SYSTEM, LimitCommands, list_limits
+from command_api.limits.commands import SYSTEM, LimitCommands, binding_limits, list_limits
 from command_api.limits.simulation import FILE_BYTES_MAX, read_limits, simulate
 from domain.errors import InvalidCommandError
 from domain.limits.rates import BURST_MAX, CONCURRENCY_MAX, LIMIT_MAX, PLANS, LimitScope, SetBy
@@ -189,13 +189,34 @@ def limit_simulate(
     show(told, as_json=False)
 
 
+@app.command("show")
+def limit_show(
+    key: Annotated[str, typer.Option("--key", help="A key's id, or the key itself.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Print everything that binds a key, one a line: its own limits, its user's, his plan's."""
+    with opened_to_read(home) as (settings, database):
+        known = Users(database, vault_of(settings, database), actor=ACTOR)
+        try:
+            found = binding_limits(database, str(known.find_key(key)))
+        finally:
+            known.close()
+    for each in found:
+        _print(each, as_json=as_json)
+
+
 @app.command("list")
 def limit_list(limit: Shown = SHOWN, home: Home = None, as_json: Json = False) -> None:
     """Print the limits in force, one a line: the system's, organisations', users', keys'."""
     with opened_to_read(home) as (_, database):
         found = [each.shown() for each in list_limits(database)]
     for each in shown_of(found, limit):
-        if as_json:
-            show(each, as_json=True)
-        else:
-            sys.stdout.write("  ".join(f"{name} {value}" for name, value in each.items()) + "\n")
+        _print(each, as_json=as_json)
+
+
+def _print(each: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show(each, as_json=True)
+    else:
+        sys.stdout.write("  ".join(f"{name} {value}" for name, value in each.items()) + "\n")

@@ -85,6 +85,7 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
         member=None if key.project_id is None else MemberRole(key.member or ""),
         live=live,
         plan=plan,
+        planned=planned,
     )
 
 

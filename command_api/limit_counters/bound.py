@@ -24,6 +24,8 @@ class Limited(NamedTuple):
     scope: LimitScope
     scope_id: str
     limits: RateLimits
+    plan: str = ""
+    """Whose limits these are, where a plan has them."""
 
     @property
     def name(self) -> str:

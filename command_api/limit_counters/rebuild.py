@@ -22,11 +22,12 @@ from domain.limits.rates import SYSTEM_ID, LimitScope
 from domain.limits.windows import REQUESTS, window_of
 from edge.errors import ApiError
 from event_store.beside.organisations import read_accounts
+from event_store.beside.plans import read_plan_accounts
 from providers.redis.pipe import RedisAwayError
 from providers.redis.replies import RedisReplyError, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from command_api.limit_counters.shared import Correction, SharedCounters
     from edge.lanes import Lane
@@ -100,7 +101,7 @@ def read_counted(database: Database, wanted: Wanted, before_ms: int, looked_at: 
         asked_at = time.monotonic()
         begun = now - before_ms - int((asked_at - looked_at) * 1_000)
         used: dict[Any, int] = {}
-        organisations = _limited_organisations(connection, wanted)
+        payers = _limited_payers(connection, wanted)
         for top in range(head, max(head - EVENTS_MAX, 0), -AT_ONCE):
             rows = connection.execute(
                 "SELECT topic, state, originator_id, "
@@ -116,33 +117,53 @@ def read_counted(database: Database, wanted: Wanted, before_ms: int, looked_at: 
                     used[call] = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
                 elif at < begun:
                     held = fact.input_tokens_bound + fact.output_tokens_bound
-                    organisation = organisations.get(fact.account_id, "")
-                    _add(sums, wanted, fact, organisation, at, used.pop(call, held))
+                    _add(sums, wanted, payers.names(fact), at, used.pop(call, held))
             if rows and rows[-1][3] < now - span - window_of(REQUESTS - 1).bucket:
                 break
     return Counted(now, asked_at, sums)
 
 
-def _limited_organisations(connection: psycopg.Connection[Any], wanted: Wanted) -> dict[str, str]:
-    """By account the organisations that have limits."""
-    scope = f"{LimitScope.ORGANISATION}:"
-    return read_accounts(connection) if any(name.startswith(scope) for name in wanted) else {}
+class _Payers(NamedTuple):
+    """Whose accounts those are that pay for calls."""
+
+    organisations: dict[str, str]
+    """By account the organisation."""
+    planned: dict[str, str]
+    """By account the user that has a plan."""
+    not_live: frozenset[str]
+    """Keys of those users that are not live."""
+
+    def names(self, fact: _Fact) -> Iterator[str]:
+        """The scopes of a call."""
+        yield f"{LimitScope.KEY}:{fact.key_id}"
+        yield f"{LimitScope.USER}:{fact.user_id}"
+        yield f"{LimitScope.ORGANISATION}:{self.organisations.get(fact.account_id, '')}"
+        yield f"{LimitScope.SYSTEM}:{SYSTEM_ID}"
+        user_id = self.planned.get(fact.account_id)
+        if user_id is not None:
+            yield f"{LimitScope.PLAN}:{user_id}"
+            if fact.key_id in self.not_live:
+                yield f"{LimitScope.PLAN_NOT_LIVE}:{user_id}"
+
+
+def _limited_payers(connection: psycopg.Connection[Any], wanted: Wanted) -> _Payers:
+    """Those that have limits."""
+    organisation, plan = f"{LimitScope.ORGANISATION}:", f"{LimitScope.PLAN}:"
+    limited = any(name.startswith(organisation) for name in wanted)
+    users = [name.removeprefix(plan) for name in wanted if name.startswith(plan)]
+    return _Payers(
+        read_accounts(connection) if limited else {}, *read_plan_accounts(connection, users)
+    )
 
 
 def _add(
     sums: dict[tuple[str, int, int], int],
     wanted: Wanted,
-    fact: _Fact,
-    organisation: str,
+    names: Iterable[str],
     at: int,
     tokens: int,
 ) -> None:
-    for name in (
-        f"{LimitScope.KEY}:{fact.key_id}",
-        f"{LimitScope.USER}:{fact.user_id}",
-        f"{LimitScope.ORGANISATION}:{organisation}",
-        f"{LimitScope.SYSTEM}:{SYSTEM_ID}",
-    ):
+    for name in names:
         for gauge in wanted.get(name, ()):
             place = (name, gauge, at // window_of(gauge).bucket)
             sums[place] = sums.get(place, 0) + (1 if gauge < REQUESTS else tokens)

@@ -5,7 +5,7 @@ Each is database work, for a thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsourcing.persistence import IntegrityError
 
@@ -22,6 +22,9 @@ from domain.limits.rates import (
 )
 from domain.limits.settings import Target, clear_limits, replay_limits, set_limits
 from domain.limits.windows import BURST
+from domain.plans.catalog import PLANS
+from domain.plans.rates import rates_of, rates_of_call
+from event_store.beside.plans import read_planned, read_plans_of_keys
 from event_store.ids import new_envelope
 from event_store.log.aggregates import Aggregates
 
@@ -29,11 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from domain.events.base import Event
+    from event_store.beside.plans import PlanOfKey
     from event_store.postgres.database import Connects, Database
 
 LISTED_MAX = 10_000
 """Most limits that are listed at once."""
 ROW = f"scope, scope_id::text, set_by, plan, {', '.join(FIELDS)}"
+BINDING = (
+    f"SELECT {ROW} FROM rate_limit WHERE NOT cleared AND (scope, scope_id) IN "
+    f"(('key', %s::uuid), ('user', %s::uuid), ('system', '{SYSTEM_ID}'::uuid), ('organisation', "
+    "(SELECT organisation_id FROM api_key WHERE key_id = %s AND NOT replaced)))"
+)
+"""What was set that binds a key; given are its id, its user's, and its id again."""
 SYSTEM = Target(LimitScope.SYSTEM, SYSTEM_ID, SetBy.OPERATOR)
 
 
@@ -116,16 +126,32 @@ class InForce:
         return {**found, **self.effective.given()}
 
 
-def limits_of_keys(
-    database: Connects, user_id: str, key_ids: Sequence[str]
-) -> tuple[RateLimits, dict[str, RateLimits], dict[str, RateLimits]]:
-    """The user's limits, and by key those of the operator, and those that are in effect."""
+class OfKeys(NamedTuple):
+    """The limits of a user's keys."""
+
+    user: RateLimits
+    operator: dict[str, RateLimits]
+    """By key, as the operator set them."""
+    effective: dict[str, RateLimits]
+    """By key, those of the operator, the owner and the plan."""
+    plans: dict[str, PlanOfKey]
+    """By key the plan in force."""
+
+    def of_plan(self, key_id: str) -> RateLimits:
+        """What the plan allows a key; no limits where it has none."""
+        plan = self.plans.get(key_id)
+        return NO_LIMITS if plan is None else rates_of(PLANS[plan.plan], live=plan.live)
+
+
+def limits_of_keys(database: Connects, user_id: str, key_ids: Sequence[str]) -> OfKeys:
+    """The limits of a user's keys, as they are now."""
     with database.connect() as connection:
         rows = connection.execute(
             f"SELECT {ROW} FROM rate_limit WHERE NOT cleared AND (scope, scope_id) IN "
             "(SELECT 'key', unnest(%s::uuid[]) UNION ALL SELECT 'user', %s::uuid)",
             [list(key_ids), user_id],
         ).fetchall()
+        plans = read_plans_of_keys(connection, key_ids)
     user = NO_LIMITS
     operator: dict[str, RateLimits] = {}
     effective: dict[str, RateLimits] = {}
@@ -137,15 +163,45 @@ def limits_of_keys(
         if set_by == SetBy.OPERATOR:
             operator[scope_id] = each.limits
         effective[scope_id] = tightest(effective.get(scope_id, NO_LIMITS), each.limits)
-    return user, operator, effective
+    found = OfKeys(user, operator, effective, plans)
+    for key_id in plans:
+        effective[key_id] = tightest(effective.get(key_id, NO_LIMITS), found.of_plan(key_id))
+    return found
+
+
+def binding_limits(database: Connects, key_id: str) -> list[dict[str, Any]]:
+    """Everything that binds a key, by whose it is, for people and programs."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT user_id FROM api_key WHERE key_id = %s AND NOT replaced", [key_id]
+        ).fetchone()
+        rows = connection.execute(BINDING, [key_id, row and row[0], key_id]).fetchall()
+        plan = read_plans_of_keys(connection, [key_id]).get(key_id)
+    found = [each.shown() for each in sorted(map(InForce, rows), key=lambda each: each.target)]
+    if plan is not None:
+        found += [
+            {"scope": str(scope), "id": plan.user_id, "plan": plan.plan, **limits.given()}
+            for scope, limits in rates_of_call(PLANS[plan.plan], live=plan.live)
+        ]
+    return found
 
 
 def limited_windows(database: Connects) -> dict[str, frozenset[int]]:
     """By the name of each scope with limits the gauges of its windows that are limited."""
     found: dict[str, frozenset[int]] = {}
-    for each in list_limits(database):
-        name = f"{each.target.scope}:{each.target.scope_id}"
-        gauges = {gauge for gauge, limit in enumerate(each.effective[:BURST]) if limit is not None}
+    with database.connect() as connection:
+        planned = read_planned(connection, most=LISTED_MAX)
+    named = [
+        *((each.target[:2], each.effective) for each in list_limits(database)),
+        *(
+            ((scope, user_id), limits)
+            for user_id, plan in planned
+            for scope, limits in rates_of_call(PLANS[plan], live=False)
+        ),
+    ]
+    for (scope, scope_id), limits in named:
+        name = f"{scope}:{scope_id}"
+        gauges = {gauge for gauge, limit in enumerate(limits[:BURST]) if limit is not None}
         if gauges:
             found[name] = found.get(name, frozenset()) | gauges
     return found

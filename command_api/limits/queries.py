@@ -18,6 +18,7 @@ from projections.usage.rate_limit_counters import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from command_api.limits.commands import OfKeys
     from domain.limits.rates import RateLimits
     from event_store.postgres.database import Connects
     from projections.engine.sinks.port import Sink
@@ -110,3 +111,11 @@ def alerts(database: Connects, scope_id: str | None, limit: int) -> list[dict[st
 def config_of(limits: RateLimits) -> dict[str, int | None]:
     """Limits as clients know them; null where there is none."""
     return limits._asdict()
+
+
+def plan_of(known: OfKeys, key_id: str) -> dict[str, Any] | None:
+    """The plan that binds a key, with what it allows the key; None where none does."""
+    plan = known.plans.get(key_id)
+    if plan is None:
+        return None
+    return {"name": plan.plan, "rate_limits": config_of(known.of_plan(key_id))}

@@ -39,11 +39,16 @@ WHOSE = {
     LimitScope.ORGANISATION: "This organisation",
     LimitScope.SYSTEM: "The whole gateway",
 }
+OF_A_PLAN = {
+    LimitScope.PLAN: "With the plan {} a user",
+    LimitScope.PLAN_NOT_LIVE: "With the plan {} all keys that are not live together",
+}
 
 
 def refusal_of(limited: Limited, gauge: int, outcome: Outcome, tokens: int) -> ApiError:
     """A 429 that names the limit and says when to try again."""
-    limit, whose = limited.limits[gauge], WHOSE[limited.scope]
+    limit, scope = limited.limits[gauge], limited.scope
+    whose = OF_A_PLAN[scope].format(limited.plan) if limited.plan else WHOSE[scope]
     if gauge == BURST:
         allowed = f"{whose} may make {limit} requests at once"
     elif gauge == CONCURRENCY:

@@ -12,6 +12,7 @@ from command_api.limits.queries import (
     alerts,
     config_of,
     keys_of_user,
+    plan_of,
     system_usage,
     usage_of_keys,
 )
@@ -73,29 +74,39 @@ def _set(people: People, actor: str, targets: Sequence[Target], limits: dict[str
     LimitCommands(people.events, actor=actor).set(targets, limits)
 
 
+def _above(ceiling: dict[str, int], of_plan: dict[str, int], plan: str | None) -> ApiError:
+    """A 403 that says what there may be, and what of it the plan allows."""
+    message = f"That is above what you may have: {_listed(ceiling)} at most. Ask for less."
+    extra: dict[str, Any] = {"ceiling": ceiling}
+    if plan is not None:
+        message += f" The plan {plan} allows this key {_listed(of_plan)}."
+        extra["plan"] = plan
+    return ApiError(403, "limit_above_ceiling", message, kind=PERMISSION, extra=extra)
+
+
+def _listed(limits: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in limits.items())
+
+
 def _set_own(
-    people: People,
-    caller: Caller,
-    key_id: str | None,
-    given: dict[str, int],
+    people: People, caller: Caller, key_id: str | None, given: dict[str, int]
 ) -> tuple[list[OwnKey], dict[str, RateLimits]]:
     """Set a user's own limits of one of his keys, or of all. Raises ApiError 403 and 404.
 
-    None may be above what the operator set for him, or for the key.
+    None may be above what the operator set for him, or for the key, or what his plan allows.
     """
     keys = keys_of_user(people, caller.user_id, key_id)
     key_ids = [each.key_id for each in keys]
-    user, operator, _ = limits_of_keys(people, caller.user_id, key_ids)
+    known, wanted = limits_of_keys(people, caller.user_id, key_ids), RateLimits(**given)
     for each in key_ids:
-        ceiling = above(RateLimits(**given), tightest_of(user, operator.get(each, NO_LIMITS)))
+        operator = tightest_of(known.user, known.operator.get(each, NO_LIMITS))
+        ceiling = above(wanted, tightest_of(operator, known.of_plan(each)))
         if ceiling:
-            most = ", ".join(f"{name} {value}" for name, value in ceiling.items())
-            message = f"That is above what you may have: {most} at most. Ask for less."
-            extra = {"ceiling": ceiling}
-            raise ApiError(403, "limit_above_ceiling", message, kind=PERMISSION, extra=extra)
+            of_plan = above(wanted, known.of_plan(each))
+            raise _above(ceiling, of_plan, known.plans[each].plan if of_plan else None)
     targets = [Target(LimitScope.KEY, each, SetBy.OWNER) for each in key_ids]
     _set(people, caller.actor, targets, given)
-    return keys, limits_of_keys(people, caller.user_id, key_ids)[2]
+    return keys, limits_of_keys(people, caller.user_id, key_ids).effective
 
 
 def _status(held: tuple[Bound, Outcome] | None) -> dict[str, int | None]:
@@ -115,14 +126,15 @@ async def own_limits(parts: Parts, limits: Limits, caller: Reader) -> Response:
     account = parts.account
     keys = await account.run(keys_of_user, caller.user_id)
     key_ids = [each.key_id for each in keys]
-    _, _, effective = await account.run(limits_of_keys, caller.user_id, key_ids)
+    known = await account.run(limits_of_keys, caller.user_id, key_ids)
     usage = await account.run(usage_of_keys, parts.sinks, key_ids)
     configs = [
         {
             "key_id": key.key_id,
             "api_key": key.masked,
             "key_name": key.name,
-            "rate_limit_config": config_of(effective.get(key.key_id, NO_LIMITS)),
+            "rate_limit_config": config_of(known.effective.get(key.key_id, NO_LIMITS)),
+            "plan": plan_of(known, key.key_id),
             "usage_stats": usage[key.key_id],
             "current_status": _status(await limits.gate.peek(key.key_id, caller.user_id)),
         }
@@ -186,7 +198,7 @@ async def own_usage(
     """What one of the caller's keys was used for in the present minute, hour or day (UTC)."""
     account = parts.account
     (key,) = await account.run(keys_of_user, caller.user_id, key_id)
-    _, _, effective = await account.run(limits_of_keys, caller.user_id, [key_id])
+    known = await account.run(limits_of_keys, caller.user_id, [key_id])
     stats = (await account.run(usage_of_keys, parts.sinks, [key_id]))[key_id][time_window]
     seconds = {each.name: each.span // 1_000 for each in WINDOWS}[time_window]
     return json_reply(
@@ -199,7 +211,8 @@ async def own_usage(
                 **stats,
                 "requests_per_second": round(stats["total_requests"] / seconds, 6),
             },
-            "rate_limit_config": config_of(effective.get(key_id, NO_LIMITS)),
+            "rate_limit_config": config_of(known.effective.get(key_id, NO_LIMITS)),
+            "plan": plan_of(known, key_id),
             "timestamp": timestamp(),
         }
     )

@@ -18,6 +18,7 @@ from domain.events.ledger import HoldExpired, HoldPlaced, HoldSettled, HoldVoide
 from domain.limits.rates import (
     FIELDS,
     NO_LIMITS,
+    OF_PLANS,
     SYSTEM_ID,
     LimitScope,
     RateLimits,
@@ -162,6 +163,9 @@ def _read(line: _Line) -> tuple[Place, RateLimits]:
     limits = check_limits(given, line.plan)
     if line.plan is not None and line.scope not in {LimitScope.USER, LimitScope.ORGANISATION}:
         message = "a plan is of a user or an organisation"
+        raise InvalidCommandError(message)
+    if line.scope in OF_PLANS:
+        message = f"the limits of a {line.scope} are no line of the file: take those of its users"
         raise InvalidCommandError(message)
     if line.scope is LimitScope.SYSTEM:
         if line.id not in {None, SYSTEM_ID}:

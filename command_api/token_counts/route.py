@@ -94,7 +94,8 @@ class CountTokensRoute:
         request = parse_count(raw, limits)
         if caller.limits is not None:
             admit_models(caller.limits, (request.model,))
-        admission = await parts.limits.admit(caller, 0, head) if parts.limits.book.any else None
+        limited = parts.limits.book.any or caller.planned
+        admission = await parts.limits.admit(caller, 0, head) if limited else None
         try:
             return await self._asked(caller, request, head)
         finally:

@@ -29,6 +29,14 @@ class LimitScope(StrEnum):
     ORGANISATION = "organisation"
     """Of the keys of its projects."""
     SYSTEM = "system"
+    PLAN = "plan"
+    """Of all keys that a user with a plan pays for himself; the plan alone sets it."""
+    PLAN_NOT_LIVE = "plan_not_live"
+    """Of those of them that are not live."""
+
+
+OF_PLANS = frozenset({LimitScope.PLAN, LimitScope.PLAN_NOT_LIVE})
+"""Scopes whose limits nobody sets: the table of plans has them."""
 
 
 class SetBy(StrEnum):

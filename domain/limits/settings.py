@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from domain.errors import InvalidCommandError
 from domain.events.limits import RateLimitsCleared, RateLimitsSet
-from domain.limits.rates import NO_LIMITS, LimitScope, RateLimits, check_limits
+from domain.limits.rates import NO_LIMITS, OF_PLANS, LimitScope, RateLimits, check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,6 +76,9 @@ def set_limits(
     `envelope` are id, effective_at, actor and correlation_id. Raises InvalidCommandError.
     """
     wanted = check_limits(limits, plan)
+    if target.scope in OF_PLANS:
+        message = "the limits of a plan stand in the table of plans: give the user another plan"
+        raise InvalidCommandError(message)
     if plan is not None and target.scope not in {LimitScope.USER, LimitScope.ORGANISATION}:
         message = (
             "a plan is a user's or an organisation's: give a key or the system their own limits"

@@ -1,4 +1,4 @@
-"""The plans there are, in one place: prices in nano-USD, limits by day and month of UTC.
+"""The plans there are, in one place: prices in nano-USD, limits by day and month of UTC, and rates.
 
 A limit that is None is none. `NO_PLAN` is what binds who has no plan, where the house wants that.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domain.errors import InvalidCommandError
+from domain.limits.rates import NO_LIMITS, RateLimits
 from domain.pricing.money import NANO_PER_USD
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Plan:
     price_per_month: int | None
     yearly_price: int | None
     features: tuple[str, ...]
+    rates: RateLimits = NO_LIMITS
+    """How fast all keys of a user with the plan may call together."""
 
 
 PLANS: Mapping[str, Plan] = {
@@ -57,6 +60,7 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=0,
             yearly_price=0,
             features=(BASIC_MODELS,),
+            rates=RateLimits(requests_per_minute=60, concurrency=5),
         ),
         Plan(
             number=2,
@@ -69,6 +73,13 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=19 * NANO_PER_USD,
             yearly_price=190 * NANO_PER_USD,
             features=(BASIC_MODELS, "advanced_models"),
+            rates=RateLimits(
+                requests_per_minute=600,
+                requests_per_hour=6_000,
+                tokens_per_minute=250_000,
+                tokens_per_hour=750_000,
+                concurrency=25,
+            ),
         ),
         Plan(
             number=3,
@@ -81,6 +92,13 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=99 * NANO_PER_USD,
             yearly_price=990 * NANO_PER_USD,
             features=(BASIC_MODELS, "advanced_models", "priority_support"),
+            rates=RateLimits(
+                requests_per_minute=3_000,
+                requests_per_hour=60_000,
+                tokens_per_minute=2_000_000,
+                tokens_per_hour=10_000_000,
+                concurrency=100,
+            ),
         ),
         Plan(
             number=4,

@@ -1,10 +1,13 @@
-"""Which rate limits bind a key, from the inline state: its own, its user's and the system's."""
+"""Which rate limits bind a key, by the inline state: the key's, user's, plan's, system's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from domain.limits.rates import FIELDS, NO_LIMITS, SYSTEM_ID, RateLimits, tightest, with_plan
+from domain.plans.catalog import PLANS
+from domain.plans.rates import rates_of
+from event_store.beside.plans import read_plans_of_keys
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,4 +25,6 @@ def read_binding_limits(
     found = NO_LIMITS
     for plan, *limits in connection.execute(_BINDING, [key_id, user_id]).fetchall():
         found = tightest(found, with_plan(RateLimits(*limits), plan))
+    for own in read_plans_of_keys(connection, [key_id]).values():
+        found = tightest(found, rates_of(PLANS[own.plan], live=own.live))
     return found

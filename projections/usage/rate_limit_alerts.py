@@ -19,7 +19,12 @@ ALERTS = Table(
     columns=(
         key("position", "bigint"),
         key("reason", "text"),
-        Column("scope", "text", Merge.ONCE, about="key, user, organisation or system"),
+        Column(
+            "scope",
+            "text",
+            Merge.ONCE,
+            about="one of the scopes of limits",
+        ),
         Column("scope_id", "uuid", Merge.ONCE),
         Column("starts_at", "timestamptz", Merge.ONCE),
         Column("booked_at", "timestamptz", Merge.ONCE),

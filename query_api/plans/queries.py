@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.plans.catalog import NO_PLAN, PLANS, Plan
 from domain.plans.limits import PLACES, Allowed, allowed, scope_of
+from domain.plans.rates import rates_of
 from edge.replies import usd
 from event_store.beside.plans import read_plan
 from event_store.beside.quotas import read_quotas
@@ -44,7 +45,8 @@ def told_plan(plan: Plan) -> dict[str, Any]:
         "yearly_price": None if yearly is None else usd(yearly),
         "price_per_token": None,
         "is_pay_as_you_go": monthly is None,
-        "max_concurrent_requests": None,
+        "max_concurrent_requests": plan.rates.concurrency,
+        "rate_limits": plan.rates._asdict(),
         "features": list(plan.features),
         "is_active": True,
     }
@@ -148,11 +150,14 @@ def read_entitlements(
     """What the caller may: the limits of the key, and the features of the plan."""
     own = own_plan(database, caller, planless=planless)
     plan = own.plan or NO_PLAN
+    rates = rates_of(plan, live=caller.live)
     ends = own.now.expires_at if own.now else None
     return {
         "has_plan": own.in_force,
         "plan_name": own.plan.name if own.plan else None,
         **dict(zip(NAMES, own.limits, strict=True)),
+        "max_concurrent_requests": rates.concurrency,
+        "rate_limits": rates._asdict(),
         "features": list(plan.features),
         "can_access_feature": feature is None or feature in plan.features,
         "plan_expires": ends and to_iso(ends),

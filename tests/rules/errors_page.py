@@ -670,7 +670,7 @@ MEANINGS = {
         "`GET /user/rate-limits` lists them.",
     ),
     "limit_above_ceiling": (
-        "The limit is above what the operator set for the user or the key; `ceiling` says it.",
+        "The limit is above what the operator set, or the user's `plan` allows; `ceiling` says it.",
         "Ask for less.",
     ),
     "rate_limit_exceeded": (

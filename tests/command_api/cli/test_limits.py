@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from typer.testing import CliRunner
 
 from command_api.cli.main import app
+from tests.command_api.plans.test_plans import assign
+from tests.support.admins import new_admin
 from tests.support.harness import running_gateway
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def test_limits_are_set_listed_and_cleared(
             assert done.exit_code == status, done.output
             return [json.loads(line) for line in done.stdout.splitlines() if status == 0]
 
+        assign(gateway, new_admin(gateway), user)
         _check(run, user)
 
 
@@ -72,6 +75,16 @@ def _check(run: Any, user: NewUser) -> None:
         "requests_per_minute": 5,
         "burst": 2,
     }
+    shown = run("show", "--key", user.api_key)
+    assert [each["scope"] for each in shown] == ["key", "system", "user", "plan"]
+    assert shown[-1] == {
+        "scope": "plan",
+        "id": user.user_id,
+        "plan": "free",
+        "requests_per_minute": 60,
+        "concurrency": 5,
+    }
+    run("show", "--key", "nobody", status=1)
     assert run("clear", "--system")[0]["cleared"] is True
     assert run("clear", "--system")[0]["cleared"] is False
     for words in (

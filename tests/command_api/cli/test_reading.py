@@ -36,6 +36,7 @@ ARGUMENTS = {
     "org show": [str(UUID(int=7))],
     "coupon show": [str(UUID(int=7))],
     "plan show": ["ann@example.com"],
+    "limit show": ["--key", str(UUID(int=7))],
 }
 OF_A_QUOTA = ["--key", str(UUID(int=7)), "--unit", "tokens", "--window", "day"]
 OF_A_MEMBER = [str(UUID(int=7)), "ann@example.com", "--reason", "test"]

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,10 +14,13 @@ import pytest
 import redis
 
 from command_api.limit_counters.scripts import SINCE
+from command_api.limit_counters.shared import counts_of
 from command_api.limits.commands import LimitCommands
 from domain.limits.rates import LimitScope, SetBy
 from domain.limits.settings import Target
+from tests.command_api.plans.test_plans import assign, other_key
 from tests.servers.provide import local_redis
+from tests.support.admins import new_admin
 from tests.support.harness import ASK, TIMEOUT_S, RunningGateway, eventually, running_gateway
 from tests.support.organisations import with_keys
 
@@ -172,6 +176,28 @@ def test_an_organisations_counts_are_filled_from_the_log_too(
         assert calls(1) == [200]
         eventually(lambda: str(client.get(SINCE)).endswith(":1'"), 10)
     assert calls(1) == [429]
+
+
+def test_a_plans_counts_are_filled_from_the_log_too(
+    limited: RunningGateway, server_of_ours: RedisServer
+) -> None:
+    """Of the user's own account: all its keys, and those of them that are not live (P8)."""
+    user, admin = limited.user(), new_admin(limited)
+    assert assign(limited, admin, user).status_code == 200
+    test = other_key(limited, user)
+    _, keys = with_keys(limited, user, limited.user())
+    assert called(limited, user, 3) + called(limited, test, 2) == [(200, False)] * 5
+    assert called(limited, replace(user, api_key=keys[0]), 1) == [(200, False)]
+    with redis.Redis.from_url(server_of_ours.url) as client:
+        client.flushall()
+        client.script_flush()
+        assert called(limited, user, 1) == [(200, False)]
+        eventually(lambda: str(client.get(SINCE)).endswith(":1'"), 10)
+        names = (f"plan:{user.user_id}", f"plan_not_live:{user.user_id}")
+        for key, left in ((user, "53"), (test, "27")):
+            answer = limited.chat(key, {"max_tokens": 5})
+            assert answer.headers["x-ratelimit-remaining-requests"] == left
+        assert all(client.exists(counts_of(name)) for name in names)
 
 
 def test_a_gateway_without_its_redis_starts(

@@ -138,6 +138,7 @@ BAD: list[tuple[str, str]] = [
     ("\n\n", "has 0 limits"),
     ("{", "line 1"),
     ('{"scope": "system", "burst": 1}\n{"scope": "key"}', "line 2"),
+    ('{"scope": "plan", "id": "*", "burst": 1}', "line 1"),
     ('{"scope": "team", "id": "*", "burst": 1}', "line 1"),
     ('{"scope": "key", "burst": 1}', "id must be that of the key"),
     ('{"scope": "key", "id": "x", "burst": 1}', "id must be that of the key"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidCommandError
-from domain.limits.rates import SYSTEM_ID, LimitScope, RateLimits, SetBy
+from domain.limits.rates import OF_PLANS, SYSTEM_ID, LimitScope, RateLimits, SetBy
 from domain.limits.settings import LimitsState, Target, clear_limits, replay_limits, set_limits
 
 KEY = Target(LimitScope.KEY, "00000000-0000-7000-8000-0000000000a1", SetBy.OPERATOR)
@@ -43,6 +43,14 @@ def test_a_plan_is_a_users() -> None:
     for target in (KEY, SYSTEM):
         with pytest.raises(InvalidCommandError, match="plan"):
             set_limits(LimitsState(), target, limits={}, plan="premium", envelope=ENVELOPE)
+
+
+@pytest.mark.parametrize("scope", sorted(OF_PLANS))
+def test_nobody_sets_the_limits_of_a_plan(scope: LimitScope) -> None:
+    """They stand in the table of plans alone (rule: refuse clearly)."""
+    target = Target(scope, KEY.scope_id, SetBy.OPERATOR)
+    with pytest.raises(InvalidCommandError, match="table of plans"):
+        set_limits(LimitsState(), target, limits={"burst": 1}, plan=None, envelope=ENVELOPE)
 
 
 def test_each_scope_and_setter_has_a_stream_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from domain.errors import InvalidCommandError
 from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.profile import UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
+from domain.limits.rates import NO_LIMITS, LimitScope, RateLimits
 from domain.plans.all import AllPlans
 from domain.plans.assignment import (
     By,
@@ -25,6 +27,7 @@ from domain.plans.assignment import (
 )
 from domain.plans.catalog import NO_PLAN, PLANS, UnknownPlanError, plan_named
 from domain.plans.limits import allowed, quotas_of, scope_of, scopes_of_call
+from domain.plans.rates import rates_of, rates_of_call
 from domain.quotas.orders import QuotaState
 
 USER, ACCOUNT = UUID(int=1), UUID(int=2)
@@ -55,6 +58,38 @@ def test_other_environments_may_use_half(plan: Any) -> None:
     assert other == tuple(None if each is None else each // 2 for each in whole)
     assert live.daily_tokens is None or live.daily_tokens >= 25_000
     assert live._replace(daily_tokens=None) == (*whole[:2], None, whole[3])
+
+
+@pytest.mark.parametrize("plan", [*PLANS.values(), NO_PLAN])
+def test_other_environments_may_call_half_as_fast(plan: Any) -> None:
+    """Rounded down, and counted on the whole too; no limit stays none (money rule 13)."""
+    whole, half = rates_of(plan, live=True), rates_of(plan, live=False)
+    assert whole is plan.rates
+    assert half == tuple(None if each is None else each // 2 for each in whole)
+    live, other = rates_of_call(plan, live=True), rates_of_call(plan, live=False)
+    if plan.rates == NO_LIMITS:
+        assert live == other == ()
+    else:
+        assert live == ((LimitScope.PLAN, whole),)
+        assert other == (*live, (LimitScope.PLAN_NOT_LIVE, half))
+
+
+def test_half_of_one_is_one_and_of_nothing_nothing() -> None:
+    """A limit of a plan shuts nobody out that did not mean to (money rule 13)."""
+    plan = replace(PLANS["free"], rates=RateLimits(requests_per_minute=0, concurrency=1))
+    assert rates_of(plan, live=False) == plan.rates
+
+
+def test_a_better_plan_is_no_slower() -> None:
+    """And none calls faster by the minute than by the hour (rule: refuse clearly)."""
+    plans = [PLANS[name].rates for name in ("free", "dev", "team")]
+    for lower, higher in itertools.pairwise(plans):
+        for less, more in zip(lower, higher, strict=True):
+            assert less is None or (more is not None and less < more)
+    for each in plans:
+        for minute, hour in ((each[0], each[1]), (each[3], each[4])):
+            assert minute is None or hour is None or minute < hour <= 60 * minute
+        assert each.concurrency
 
 
 def test_the_least_is_kept() -> None:
