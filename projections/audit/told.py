@@ -55,6 +55,7 @@ from domain.events.money.subscriptions import (
     CustomerLinked,
     SubscriptionChanged,
     SubscriptionPaid,
+    SubscriptionReturned,
     SubscriptionUnpaid,
 )
 from domain.events.money.topups import (
@@ -297,6 +298,14 @@ TOLD: Mapping[type[Event], Told] = {
         after=same(
             *("invoice_id", "tier", "amount_minor", "tax_minor", "currency", "lot_id"),
             *("allowance_nano_usd", "period_begins", "period_ends"),
+        ),
+    ),
+    SubscriptionReturned: Told(
+        "subscription.returned",
+        Subject.SUBSCRIPTION,
+        after=same(
+            *("invoice_id", "object_id", "kind", "phase", "amount_minor", "currency"),
+            *("credits_nano_usd", "reason"),
         ),
     ),
     SubscriptionUnpaid: Told("subscription.unpaid", Subject.SUBSCRIPTION, after=same("invoice_id")),
