@@ -21,7 +21,7 @@ from domain.ledger.lots import DebitKind
 from event_store.log.aggregates import Aggregates
 from providers.payments.told import read_notice
 from tests.command_api.payments.test_webhooks import event, send
-from tests.support.admins import ask
+from tests.support.admins import ask, new_admin
 from tests.support.harness import USD, eventually
 from tests.support.payments import payment_work
 from tests.support.subscribing import Club, club, second
@@ -304,3 +304,35 @@ def test_an_invoice_that_gave_nothing_takes_nothing(idle: Club) -> None:
         idle.store.settled()
     assert idle.store.debits() == []
     assert left(idle, user) == PRO
+
+
+def test_the_books_have_what_stripe_has_of_invoices(pub: Club) -> None:
+    """The price besides its allowance and its tax; refunded whole, clearing is nought (P4)."""
+    user, admin = pub.store.gateway.user(0), new_admin(pub.store.gateway)
+    pub.double.webhooks.url = None
+    assert pub.double.pay(pub.page(user)["url"]).status_code == 200
+    paid = pub.double.get("events", limit=100)["data"]
+    told = next(each for each in paid if each["type"] == "invoice.paid")
+    told["data"]["object"]["total_taxes"] = [{"amount": 100}]
+    send(pub.store, told)
+    pub.waits(1)
+    charge = charge_of(pub)
+
+    def books() -> dict[str, int]:
+        got = ask(pub.store.gateway, admin, "/finance/trial-balance").json()
+        assert got["total_nano_usd"] == 0
+        return {each["account"]: each["balance_nano_usd"] for each in got["accounts"]}
+
+    cent = USD // 100
+    found = books()
+    assert found["clearing:stripe"] == -charge["amount"] * cent
+    assert found["tax:stripe"] == 100 * cent
+    beyond = charge["amount"] * cent - 100 * cent - PRO
+    side = "revenue:subscriptions" if beyond > 0 else "discounts"
+    assert found.get(side, 0) == beyond
+    refund = refunded(pub, charge)
+    send(pub.store, event("refund.created", refund))
+    eventually(lambda: pub.store.debits() == [("refund", PRO, 0)])
+    found = books()
+    assert found["clearing:stripe"] + found["returned:refund"] == 0
+    assert found["tax:stripe"] == 100 * cent
