@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -122,8 +123,8 @@ class InvoiceReturns:
         for _ in range(TRIES_MAX):
             state = await asyncio.to_thread(self._state, found.subscription_id)
             assert state is not None
-            stamp = new_envelope(ACTOR)
-            events = observe_invoice_return(state, found.invoice_id, seen, stamp)
+            now, stamp = int(datetime.now(UTC).timestamp()), new_envelope(ACTOR)
+            events = observe_invoice_return(state, found.invoice_id, seen, now, stamp)
             if events:
                 try:
                     await asyncio.to_thread(self._events.append, events)

@@ -8,7 +8,6 @@ back is given for the time of a period from then on, because the invoice's own i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from domain.errors import DomainError
@@ -74,11 +73,12 @@ def evolve_bills(
 
 
 def observe_invoice_return(
-    state: Subscription, invoice_id: str, seen: ReturnSeen, stamp: Stamp
+    state: Subscription, invoice_id: str, seen: ReturnSeen, now: int, stamp: Stamp
 ) -> list[SubscriptionReturned]:
     """What follows from a refund or a dispute that is observed; nothing where known, or late.
 
-    Raises UnknownInvoiceError, and AmountDiffersError for what this invoice cannot give back.
+    `now` is Unix time, from which on what comes back lasts. Raises UnknownInvoiceError, and
+    AmountDiffersError for what this invoice cannot give back.
     """
     bill = bill_of(state.bills, invoice_id)
     step = step_of(bill.sold, bill.returns, seen)
@@ -96,14 +96,13 @@ def observe_invoice_return(
             currency=bill.sold.price.currency,
             value_nano_usd=step.value,
             credits_nano_usd=step.credits,
-            credits_end=_ends(bill.period, stamp["effective_at"]) if given else 0,
+            credits_end=_ends(bill.period, now) if given else 0,
             as_of=seen.as_of,
             reason=seen.reason,
         )
     ]
 
 
-def _ends(period: Period, now: str) -> int:
+def _ends(period: Period, now: int) -> int:
     """When credits that are given back end: a period from now on, never before their own did."""
-    again = int(datetime.fromisoformat(now).timestamp()) + period.ends - period.begins
-    return max(period.ends, again)
+    return max(period.ends, now + period.ends - period.begins)

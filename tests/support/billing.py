@@ -58,7 +58,7 @@ def tell_subscriptions(database: Database, user: UUID, account: UUID) -> None:
     refund = ReturnSeen(ReturnKind.REFUND, f"re_{account}", Fiat(500, "usd"), Phase.OUT, 3)
     known_ = replay_subscription(events)
     assert known_ is not None
-    events += observe_invoice_return(known_, "in_1", refund, stamp())
+    events += observe_invoice_return(known_, "in_1", refund, 4, stamp())
     events += fail(replay_subscription(events), "in_2", 3, stamp())
     terms = Terms(enabled=True, threshold=1_000, amount=1_000, cap=5_000)
     events += set_top_ups(TopUps(), account_id, str(user), terms, stamp())

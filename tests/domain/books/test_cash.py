@@ -176,7 +176,7 @@ def test_what_invoices_leave_is_what_stripe_has_of_them(
     assert said == (price - tax) * cent - allowance
     for (kind, phase), name, minor in story:
         seen = ReturnSeen(kind, f"{kind}{name}", Fiat(minor, currency), phase, 1)
-        for returned in observe_invoice_return(state, "in_1", seen, stamp()):
+        for returned in observe_invoice_return(state, "in_1", seen, 1, stamp()):
             after = evolve_subscription(state, returned)
             assert after is not None
             state = after
@@ -200,7 +200,7 @@ def test_an_invoice_of_a_currency_without_a_rate_is_its_allowance() -> None:
     books.book(event)
     assert books.of("clearing:stripe") == -2 * 10**10
     seen = ReturnSeen(REFUND, "re_1", Fiat(1_500, "sek"), Phase.OUT, 1)
-    (returned,) = observe_invoice_return(state, "in_1", seen, stamp())
+    (returned,) = observe_invoice_return(state, "in_1", seen, 1, stamp())
     books.book(returned)
     books.book(debit("refund", returned.credits_nano_usd, 0))
     assert books.of("clearing:stripe", "returned:") == 0

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 REFUND, DISPUTE = ReturnKind.REFUND, ReturnKind.DISPUTE
 ALLOWANCE = 20 * 10**9
-AGAIN = 1_798_761_600
-"""The instant of the stamps."""
+NOW = 1_798_761_600
 stories = st.lists(
     st.tuples(
         st.sampled_from([(REFUND, Phase.OUT), (REFUND, Phase.BACK)])
@@ -62,7 +61,7 @@ def told(
     state: Subscription, said: ReturnSeen, name: str = "in_1"
 ) -> tuple[Subscription, SubscriptionReturned | None]:
     """The state after it, and the event, if any."""
-    events = observe_invoice_return(state, name, said, stamp())
+    events = observe_invoice_return(state, name, said, NOW, stamp())
     if not events:
         return state, None
     (event,) = events
@@ -115,7 +114,7 @@ def test_told_twice_late_or_backwards_changes_nothing() -> None:
 def test_what_comes_back_lasts_for_a_period() -> None:
     """From when it came back; and until the invoice's own ends, if that is later (money rule 9)."""
     far = MONTH._replace(begins=2 * 10**9, ends=2 * 10**9 + 1_000)
-    for period, ends in ((MONTH, AGAIN + 1_000), (far, far.ends)):
+    for period, ends in ((MONTH, NOW + 1_000), (far, far.ends)):
         state, _ = told(paid(period=period), seen(DISPUTE, "du_1", 1_500))
         state, event = told(state, seen(DISPUTE, "du_1", 1_500, Phase.BACK))
         assert event is not None
