@@ -17,6 +17,7 @@ from command_api.payments.handling import Part, Tools, watched_by
 from command_api.payments.worker import PaymentWork
 from command_api.refunds.handler import ReturnHandler, TaxHandler
 from command_api.subscriptions.handling import Subscribing
+from command_api.subscriptions.returning import InvoiceReturns
 from command_api.topups.work import TopUpWork
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7
@@ -56,11 +57,15 @@ def parts_of(settings: Settings) -> tuple[Part, ...]:
     """All rooms that act on what Stripe tells, as these settings have them."""
     offers = settings.payments.offers
 
+    def returning(tools: Tools) -> InvoiceReturns:
+        made = tools.connect, tools.events, tools.committer, tools.provider
+        return InvoiceReturns(*made, offers)
+
     def subscribing(tools: Tools) -> Subscribing:
         made = tools.connect, tools.events, tools.committer, tools.provider
-        return Subscribing(*made, offers)
+        return Subscribing(*made, offers, tools.rates)
 
-    return (*PARTS, Part(SUBSCRIPTIONS, subscribing))
+    return (*PARTS, Part((), returning), Part(SUBSCRIPTIONS, subscribing))
 
 
 def _observing(committer: Committer, events: Aggregates) -> Observe:

@@ -14,11 +14,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
-from command_api.money.debits import Debit, append_debit
-from command_api.money.grants import Grant, append_grant
-from domain.ledger.lots import DebitKind, GrantKind
+from command_api.money.returned import Source, move_credits
+from domain.ledger.lots import GrantKind
 from domain.payments.payment import known_payment, replay_payment
-from domain.payments.returned import ReturnKind
 from domain.payments.returns import observe_cost, observe_return
 from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_envelope
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 TRIES_MAX = 10
 """How often a command is decided anew because somebody else was quicker."""
-DEBITS = {ReturnKind.REFUND: DebitKind.REFUND, ReturnKind.DISPUTE: DebitKind.DISPUTE}
 
 
 class Returning:
@@ -85,26 +82,11 @@ class Returning:
         raise LedgerUnavailableError(message)
 
     async def _move(self, payment: Payment, what: Return) -> None:
-        """Its credits: taken before they are given back, each once."""
-        account, name = UUID(payment.order.account_id), f"{what.kind} {what.id}"
-        if what.taken:
-            debit = Debit(
-                account_id=account,
-                debit_key=name,
-                amount=what.taken,
-                reason=f"{name}: {what.reason}" if what.reason else name,
-                kind=DEBITS[what.kind],
-                lot_id=UUID(payment.lot_id) if payment.lot_id else None,
-                payment_id=str(payment.id),
-            )
-            await append_debit(self._committer, debit, actor=self._actor)
-        if what.given:
-            grant = Grant(
-                account_id=account,
-                amount=what.given,
-                kind=GrantKind.PURCHASE,
-                reason=f"{name} came back",
-                idempotency_key=f"{name} back",
-                payment_id=str(payment.id),
-            )
-            await append_grant(self._committer, grant, actor=self._actor)
+        """Its credits."""
+        source = Source(
+            account_id=UUID(payment.order.account_id),
+            lot_id=payment.lot_id,
+            payment_id=str(payment.id),
+            kind=GrantKind.PURCHASE,
+        )
+        await move_credits(self._committer, source, what, actor=self._actor)

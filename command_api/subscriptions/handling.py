@@ -16,7 +16,7 @@ from eventsourcing.persistence import IntegrityError
 
 from command_api.money.grants import Grant, append_grant
 from domain.ledger.lots import GrantKind
-from domain.payments.fiat import shown
+from domain.payments.fiat import USD, shown
 from domain.subscriptions.allowance import PeriodUnknownError
 from domain.subscriptions.customer import customer_stream, replay_customer, save_card
 from domain.subscriptions.subscription import (
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     Decide = Callable[[Subscription | None], Sequence[Event]]
 
 ACTOR = "system:stripe"
+DOLLARS: Mapping[str, str] = {USD: "1"}
 TRIES_MAX = 5
 """How often a command is decided anew because somebody else was quicker."""
 
@@ -80,12 +81,13 @@ class Subscribing:
         committer: Committer,
         provider: PaymentProvider | None,
         offers: Offers,
+        rates: Mapping[str, str] = DOLLARS,
     ) -> None:
         """Appends events of subscriptions, and their lots. The provider is asked for a period that
-        nothing told of.
+        nothing told of; `rates` are USD for one unit of each currency.
         """
         self._connect, self._events, self._committer = connect, events, committer
-        self._provider, self._offers = provider, offers
+        self._provider, self._offers, self._rates = provider, offers, rates
 
     async def handle(self, notice: Notice, thing: Mapping[str, Any], as_of: int) -> bool:
         """Act on an object of a customer of ours; raises DomainError for what can never be."""
@@ -153,7 +155,14 @@ class Subscribing:
                 return
             lot_id = await self._give(account_id, subscription_id, invoice, due) if due else None
             event = pay(
-                state, subscription_id, account_id, invoice, due, lot_id, new_envelope(ACTOR)
+                state,
+                subscription_id,
+                account_id,
+                invoice,
+                due,
+                lot_id,
+                new_envelope(ACTOR),
+                self._rates.get(invoice.paid.currency, ""),
             )
             if await asyncio.to_thread(self._append, account_id, state, [event]):
                 return

@@ -21,6 +21,7 @@ from domain.events.money.returns import (
     PaymentReturn,
     PayoutTold,
 )
+from domain.events.money.subscriptions import SubscriptionPaid, SubscriptionReturned
 from domain.payments.fiat import USD, Fiat, value_of
 from domain.payments.returned import MEANING, Phase
 from domain.payments.returns import TAX
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 BANK = "bank:stripe"
 DISCOUNTS = "discounts"
+SUBSCRIPTIONS = "revenue:subscriptions"
+"""What a subscription costs beyond the allowance that it gives."""
 BEYOND = "fees:returned"
 """Money that went back without credits that it stood for: a dispute of what was refunded."""
 
@@ -48,6 +51,13 @@ def cash_parts(event: Event) -> Iterator[Part]:
             back = phase is Phase.BACK
             account = STRIPE if back else f"returned:{kind}"
             yield from _beyond(account, event.value_nano_usd - event.credits_nano_usd, back=back)
+        case SubscriptionPaid():
+            yield from _of_invoice(event)
+        case SubscriptionReturned() if event.value_nano_usd:
+            # Of a currency without a rate the books have the allowance alone.
+            back = event.phase == Phase.BACK
+            account = STRIPE if back else f"returned:{event.kind}"
+            yield from _beyond(account, event.value_nano_usd - event.credits_nano_usd, back=back)
         case PaymentCost():
             tax = event.kind == TAX
             yield Part("", "fees:tax" if tax else "fees:stripe", -event.amount_nano_usd)
@@ -58,6 +68,20 @@ def cash_parts(event: Event) -> Iterator[Part]:
             yield Part("", STRIPE, amount)
         case _:
             pass
+
+
+def _of_invoice(event: SubscriptionPaid) -> Iterator[Part]:
+    """What an invoice was paid besides its allowance, which has an entry of its own."""
+    rate = event.rate or ("1" if event.currency == USD else "")
+    if not rate:
+        return
+    worth = value_of(Fiat(event.amount_minor, event.currency), rate)
+    tax = value_of(Fiat(event.tax_minor, event.currency), rate)
+    more = worth - event.allowance_nano_usd
+    yield Part("", STRIPE, -more)
+    yield Part("", "tax:stripe", tax)
+    rest = more - tax
+    yield Part("", DISCOUNTS if rest < 0 else SUBSCRIPTIONS, rest)
 
 
 def _beyond(account: str, more: int, *, back: bool) -> Iterator[Part]:
@@ -82,6 +106,12 @@ CASH: Mapping[type[Event], Sequence[tuple[str, str, str]]] = {
     DisputeLost: _TAKEN,
     PaymentRefundFailed: _BACK,
     DisputeWon: _BACK,
+    SubscriptionPaid: (
+        (STRIPE, SUBSCRIPTIONS, "a subscription costs more than its allowance"),
+        (DISCOUNTS, STRIPE, "an allowance is more than its price"),
+        (STRIPE, "tax:stripe", "a tax on an invoice"),
+    ),
+    SubscriptionReturned: (*_TAKEN, *_BACK),
     PaymentCost: (
         ("fees:stripe", STRIPE, "a fee of Stripe's"),
         ("fees:tax", "tax:stripe", "a tax in the price of credits"),

@@ -47,6 +47,7 @@ class Report(StrEnum):
     TAX = "tax"
     PAYABLE = "payable to providers"
     REVENUE = "usage revenue"
+    SUBSCRIPTIONS = "subscription revenue"
     BREAKAGE = "breakage"
     PROMOTION = "promotional expense"
     HOUSE_LOSS = "house loss"
@@ -138,6 +139,10 @@ CHART: tuple[ChartLine, ...] = (
         "what the customer owed for it",
     ),
     ChartLine(
+        *("revenue:subscriptions", Type.INCOME, _CREDIT, Report.SUBSCRIPTIONS),
+        "what subscriptions cost beyond the allowance of their period, without taxes",
+    ),
+    ChartLine(
         *("breakage:*", Type.INCOME, _CREDIT, Report.BREAKAGE),
         "purchased credits that expired unspent",
     ),
@@ -147,7 +152,7 @@ CHART: tuple[ChartLine, ...] = (
     ),
     ChartLine(
         *("discounts", Type.EXPENSE, _DEBIT, Report.PROMOTION),
-        "credits that packages give beyond their price",
+        "credits that packages and subscriptions give beyond their price",
     ),
     ChartLine(
         *("house_loss", Type.EXPENSE, _DEBIT, Report.HOUSE_LOSS),
@@ -156,7 +161,7 @@ CHART: tuple[ChartLine, ...] = (
     ChartLine(
         *("fees:*", Type.EXPENSE, _DEBIT, Report.FEES),
         "what taking the money cost: `stripe` its fees, `tax` taxes in prices that credits were "
-        "given for in full, `returned` what went back beyond the payment",
+        "given for in full, `returned` what went back beyond the credits",
     ),
     ChartLine(
         *("provider_cost:*", Type.EXPENSE, _DEBIT, Report.PROVIDER_COST),

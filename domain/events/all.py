@@ -51,6 +51,7 @@ from domain.events.money.subscriptions import (
     CustomerLinked,
     SubscriptionChanged,
     SubscriptionPaid,
+    SubscriptionReturned,
     SubscriptionUnpaid,
 )
 from domain.events.money.topups import (
@@ -192,6 +193,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     CardSaved,
     SubscriptionChanged,
     SubscriptionPaid,
+    SubscriptionReturned,
     SubscriptionUnpaid,
     TopUpsSet,
     TopUpBegun,

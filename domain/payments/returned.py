@@ -70,6 +70,8 @@ class Return:
     request_id: str = ""
     taken: int = 0
     given: int = 0
+    ends: int = 0
+    """When what is given back ends, Unix time; 0 for what does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +119,21 @@ def evolve_returns(state: Returns, event: Event) -> Returns:
     if not isinstance(event, PaymentReturn):
         return state
     kind, phase = MEANING[type(event)]
-    known = state.of(event.object_id)
-    changed = replace(
-        known or Return(event.object_id, kind, event.amount_minor, phase, event.reason),
-        phase=phase,
-    )
-    if phase is Phase.BACK:
-        changed = replace(changed, given=changed.given + event.credits_nano_usd)
+    said = Return(event.object_id, kind, event.amount_minor, phase, event.reason)
+    request_id = event.request_id if isinstance(event, PaymentRefunded) else ""
+    return with_return(state, said, event.credits_nano_usd, request_id)
+
+
+def with_return(state: Returns, said: Return, moved: int, request_id: str = "") -> Returns:
+    """The next state after a fact: the return as it was said, and the credits that moved by it."""
+    known = state.of(said.id)
+    changed = replace(known or said, phase=said.phase, ends=said.ends)
+    if said.phase is Phase.BACK:
+        changed = replace(changed, given=changed.given + moved)
     else:
-        changed = replace(changed, taken=changed.taken + event.credits_nano_usd)
-    if isinstance(event, PaymentRefunded):
-        changed = replace(changed, request_id=event.request_id)
+        changed = replace(changed, taken=changed.taken + moved)
+    if request_id:
+        changed = replace(changed, request_id=request_id)
     if known is None:
         return replace(state, items=(*state.items, changed))
     items = tuple(changed if each is known else each for each in state.items)

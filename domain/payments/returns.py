@@ -8,7 +8,7 @@ sum that is gone, so over any number of parts, in any order, it comes to the sam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.errors import DomainError, InvalidAmountError
 from domain.events.money.returns import PaymentCost, PaymentRefunded, PayoutTold
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from domain.events.base import Stamp
     from domain.events.money.returns import PaymentReturn
     from domain.payments.payment import Order
+    from domain.payments.returned import Returns
 
 REFUNDS_MAX = 100
 """Most refunds of one payment that admins may ask for."""
@@ -78,13 +79,49 @@ class PayoutSeen:
     as_of: int
 
 
-def credits_due(order: Order, minor: int) -> int:
+class Sold(NamedTuple):
+    """What money was paid for: the amount, the credits that it gave (nano-USD), and the rate."""
+
+    price: Fiat
+    credits: int
+    rate: str
+
+
+class Step(NamedTuple):
+    """What a return moves: its amount in minor units, that in nano-USD, and credits."""
+
+    minor: int
+    value: int
+    credits: int
+
+
+def credits_due(sold: Sold, minor: int) -> int:
     """The credits that so much of the amount paid stands for, nano-USD.
 
     Rounded once, a tie to the even neighbour; of the whole amount, or more, they are all.
     """
-    gone = min(minor, order.price.minor)
-    return divide_half_even(order.credits_nano_usd * gone, order.price.minor)
+    gone = min(minor, sold.price.minor)
+    return divide_half_even(sold.credits * gone, sold.price.minor)
+
+
+def sold_by(order: Order) -> Sold:
+    """What a payment was for."""
+    return Sold(order.price, order.credits_nano_usd, order.rate)
+
+
+def step_of(sold: Sold, returns: Returns, seen: ReturnSeen) -> Step | None:
+    """What moves by what is observed; None where it is known, or late.
+
+    Raises AmountDiffersError for an amount that cannot go back of this.
+    """
+    known = returns.of(seen.id)
+    if known is not None and ORDER.index(seen.phase) <= ORDER.index(known.phase):
+        return None
+    minor = known.minor if known else _minor_of(sold.price, seen)
+    was, is_ = known is not None and known.phase in GONE, seen.phase in GONE
+    gone = returns.gone_beside(seen.id) + (minor if is_ else 0)
+    value = value_of(Fiat(minor, sold.price.currency), sold.rate) if was is not is_ else 0
+    return Step(minor, value, abs(credits_due(sold, gone) - returns.taken))
 
 
 def observe_return(state: Payment, seen: ReturnSeen, stamp: Stamp) -> list[PaymentReturn]:
@@ -95,13 +132,9 @@ def observe_return(state: Payment, seen: ReturnSeen, stamp: Stamp) -> list[Payme
     if state.status is not Status.COMPLETED:
         message = "the payment is not completed, so nothing can go back"
         raise NotPaidError(message)
-    known = state.returns.of(seen.id)
-    if known is not None and ORDER.index(seen.phase) <= ORDER.index(known.phase):
+    step = step_of(sold_by(state.order), state.returns, seen)
+    if step is None:
         return []
-    minor = known.minor if known else _minor_of(state, seen)
-    was, is_ = known is not None and known.phase in GONE, seen.phase in GONE
-    gone = state.returns.gone_beside(seen.id) + (minor if is_ else 0)
-    moved = credits_due(state.order, gone) - state.returns.taken
     more: dict[str, Any] = {}
     event = CLASSES[seen.kind, seen.phase]
     if event is PaymentRefunded:
@@ -110,10 +143,10 @@ def observe_return(state: Payment, seen: ReturnSeen, stamp: Stamp) -> list[Payme
         event(
             **state.next(stamp),
             object_id=seen.id,
-            amount_minor=minor,
+            amount_minor=step.minor,
             currency=state.order.price.currency,
-            value_nano_usd=_value(state.order, minor) if was is not is_ else 0,
-            credits_nano_usd=abs(moved),
+            value_nano_usd=step.value,
+            credits_nano_usd=step.credits,
             as_of=seen.as_of,
             reason=seen.reason,
             **more,
@@ -121,11 +154,12 @@ def observe_return(state: Payment, seen: ReturnSeen, stamp: Stamp) -> list[Payme
     ]
 
 
-def _minor_of(state: Payment, seen: ReturnSeen) -> int:
+def _minor_of(price: Fiat, seen: ReturnSeen) -> int:
     """An amount that may go back; a bank may dispute more than was paid, nobody refunds more."""
-    price, amount = state.order.price, seen.amount
+    amount = seen.amount
     most = price.minor if seen.kind is ReturnKind.REFUND else MINOR_MAX
-    if amount is None or amount.currency != price.currency or not 0 < amount.minor <= most:
+    fits = amount is not None and amount.currency == price.currency and 0 < amount.minor <= most
+    if amount is None or not fits or not price.minor:
         said = "nothing" if amount is None else f"{amount.minor} ({amount.currency[:20]!r})"
         message = f"a {seen.kind} of {said} is told where {shown(price)} was paid"
         raise AmountDiffersError(message)
@@ -212,7 +246,3 @@ def rate_of(amount: Fiat, rates: Mapping[str, str]) -> str:
         message = f"{amount.minor} of {amount.currency[:20]!r} has no rate here, or is too much"
         raise InvalidAmountError(message)
     return rates[amount.currency]
-
-
-def _value(order: Order, minor: int) -> int:
-    return value_of(Fiat(minor, order.price.currency), order.rate)

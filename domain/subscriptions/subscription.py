@@ -16,9 +16,11 @@ from domain.errors import DomainError
 from domain.events.money.subscriptions import (
     SubscriptionChanged,
     SubscriptionPaid,
+    SubscriptionReturned,
     SubscriptionUnpaid,
 )
 from domain.subscriptions.allowance import Line, Period, allowance_of
+from domain.subscriptions.bills import Bill, evolve_bills
 from domain.subscriptions.tiers import Tier, highest
 
 if TYPE_CHECKING:
@@ -110,6 +112,8 @@ class Subscription:
     """When each whole period that is paid begins, and its invoice."""
     unpaid: str = ""
     """The invoice that could not be paid."""
+    bills: tuple[Bill, ...] = ()
+    """Invoices with what went back of each."""
 
     @property
     def tier(self) -> Tier:
@@ -159,7 +163,11 @@ def evolve_subscription(state: Subscription | None, event: Event) -> Subscriptio
                 if event.full
                 else known.whole,
                 unpaid="" if known.unpaid == event.invoice_id else known.unpaid,
+                bills=evolve_bills(known.bills, event),
             )
+        case SubscriptionReturned() if state:
+            bills = evolve_bills(state.bills, event)
+            return replace(state, version=event.originator_version, bills=bills)
         case SubscriptionUnpaid() if state:
             seen = state.seen
             if seen.status in LIVE:
@@ -237,6 +245,7 @@ def pay(
     allowance: int,
     lot_id: str | None,
     stamp: Stamp,
+    rate: str = "",
 ) -> SubscriptionPaid:
     """An invoice is paid, and what `allowance_due` says is given: the lot, if any."""
     main = invoice.main
@@ -254,6 +263,7 @@ def pay(
         period_begins=main.period.begins,
         period_ends=main.period.ends,
         as_of=invoice.as_of,
+        rate=rate,
     )
 
 

@@ -16,6 +16,11 @@ from domain.books.entries import entries_of, lots_in, lots_made
 from domain.events.ledger import MoneyEvent
 from domain.events.money.payments import PaymentCompleted, PaymentEvent
 from domain.events.money.returns import PaymentCost, PaymentReturn, PayoutTold
+from domain.events.money.subscriptions import (
+    SubscriptionEvent,
+    SubscriptionPaid,
+    SubscriptionReturned,
+)
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, amounts, counts, key, sums
 
@@ -94,9 +99,12 @@ class Journal(Projection):
     name = "journal"
     about = "Double-entry postings, the trial balance, and what as-of balances begin from."
     tables = (JOURNAL, TRIAL_BALANCE, BOOKS_DAY, LOT_KIND)
-    handles = (MoneyEvent, PaymentCompleted, PaymentReturn, PaymentCost, PayoutTold)
-    watches = ("ledger.", "payment.", "payout.")
-    revision = 4
+    handles = (
+        *(MoneyEvent, PaymentCompleted, PaymentReturn, PaymentCost, PayoutTold),
+        *(SubscriptionPaid, SubscriptionReturned),
+    )
+    watches = ("ledger.", "payment.", "payout.", "subscription.")
+    revision = 5
 
     def load(self, fetch: Fetch, entries: Sequence[LogEntry]) -> Known:
         """Kinds of the lots, and balances of the customers, of these events."""
@@ -128,7 +136,7 @@ class Journal(Projection):
         # A payout is of many payments and of no customer: it stands there itself.
         account_id = (
             event.account_id
-            if isinstance(event, MoneyEvent | PaymentEvent)
+            if isinstance(event, MoneyEvent | PaymentEvent | SubscriptionEvent)
             else str(event.originator_id)
         )
         dated_at = dated(event.effective_at, booked_at)

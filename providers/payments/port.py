@@ -135,6 +135,10 @@ class PaymentProvider(Protocol):
         """The refunds of a payment intent as JSON objects, the newest first; a page of them."""
         ...
 
+    async def invoice_paid_by(self, intent_id: str) -> str:
+        """The invoice that a payment intent is for; empty for none."""
+        ...
+
     async def listed(
         self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
     ) -> Page:

@@ -21,7 +21,7 @@ from providers.payments.port import (
     PaymentsUnavailableError,
     Session,
 )
-from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND
+from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND, name_in
 from providers.payments.told import EVENT, INTENT, SESSION, payment_named
 from providers.payments.told_billing import INVOICE, SETUP, SUBSCRIPTION
 
@@ -67,6 +67,7 @@ class Stripe:
             SETUP: client.v1.setup_intents,
         }
         self._refunds = client.v1.refunds
+        self._invoice_payments = client.v1.invoice_payments
 
     async def open_session(self, wish: Wish) -> Session:
         """A page on which somebody can pay; raises PaymentsUnavailableError, PaymentRefusedError.
@@ -131,6 +132,14 @@ class Stripe:
         params: Any = {"payment_intent": intent_id, "limit": PAGE_ROWS}
         with told():
             return [plain(each) for each in (await self._refunds.list_async(params)).data]
+
+    async def invoice_paid_by(self, intent_id: str) -> str:
+        """The invoice that an intent is for, empty for none; raises as `open_session`."""
+        payment = {"type": INTENT, "payment_intent": intent_id}
+        params: Any = {"payment": payment, "limit": 1}
+        with told():
+            found = (await self._invoice_payments.list_async(params)).data
+            return name_in(plain(found[0]).get("invoice")) if found else ""
 
     async def session(self, session_id: str) -> Session:
         """A session as it is now; raises as `open_session`, and NotThereError."""

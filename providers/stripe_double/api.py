@@ -38,6 +38,7 @@ KINDS = {
     "prices": "price",
     "subscriptions": "subscription",
     "invoices": "invoice",
+    "invoice_payments": "invoice_payment",
     "setup_intents": "setup_intent",
     "payment_methods": "payment_method",
 }
@@ -171,6 +172,11 @@ def _fits(thing: Thing, query: dict[str, Any]) -> bool:
         for bound, holds in _BOUNDS.items():
             if bound in created and not holds(thing["created"], int(created[bound])):
                 return False
+    payment = query.get("payment", {})
+    if isinstance(payment, dict) and any(
+        thing.get("payment", {}).get(name) != value for name, value in payment.items()
+    ):
+        return False
     types = query.get("types")
     if types and thing.get("type") not in types:
         return False

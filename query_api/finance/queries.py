@@ -44,7 +44,13 @@ if TYPE_CHECKING:
 JOURNAL = projection_named("journal")
 BEGINNING = Time(0)
 BASIS_POINTS = 10_000
-PROFIT = (Report.REVENUE, Report.PROMOTION, Report.HOUSE_LOSS, Report.BREAKAGE)
+PROFIT = (
+    Report.REVENUE,
+    Report.PROMOTION,
+    Report.HOUSE_LOSS,
+    Report.BREAKAGE,
+    Report.SUBSCRIPTIONS,
+)
 COSTS = (*PROFIT, Report.PROVIDER_COST, Report.FEES)
 
 
@@ -233,7 +239,7 @@ def _times(asked: Range) -> tuple[Time, Time]:
 
 
 def _profit(moved: Sequence[ClassBalance]) -> dict[str, Any]:
-    usage, promotion, lost, breakage = (
+    usage, promotion, lost, breakage, subscriptions = (
         sum(each.balance for each in _of(moved, report)) for report in PROFIT
     )
     return {
@@ -241,7 +247,8 @@ def _profit(moved: Sequence[ClassBalance]) -> dict[str, Any]:
         **money("promotional_expense", -promotion),
         **money("house_loss", -lost),
         **money("breakage", breakage),
-        **money("net_revenue", usage + promotion + lost + breakage),
+        **money("subscriptions", subscriptions),
+        **money("net_revenue", usage + promotion + lost + breakage + subscriptions),
     }
 
 

@@ -6,7 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from domain.payments.fiat import Fiat
+from domain.payments.returned import Phase, ReturnKind
+from domain.payments.returns import ReturnSeen
 from domain.subscriptions.allowance import Line, Period
+from domain.subscriptions.bills import observe_invoice_return
 from domain.subscriptions.customer import link_customer, replay_customer, save_card
 from domain.subscriptions.subscription import (
     Invoice,
@@ -52,6 +55,10 @@ def tell_subscriptions(database: Database, user: UUID, account: UUID) -> None:
     invoice = Invoice("in_1", Fiat(1_500, "usd"), 0, (line,), 2)
     state = replay_subscription(events)
     events.append(pay(state, name, account_id, invoice, 20 * 10**9, None, stamp()))
+    refund = ReturnSeen(ReturnKind.REFUND, f"re_{account}", Fiat(500, "usd"), Phase.OUT, 3)
+    known_ = replay_subscription(events)
+    assert known_ is not None
+    events += observe_invoice_return(known_, "in_1", refund, 4, stamp())
     events += fail(replay_subscription(events), "in_2", 3, stamp())
     terms = Terms(enabled=True, threshold=1_000, amount=1_000, cap=5_000)
     events += set_top_ups(TopUps(), account_id, str(user), terms, stamp())

@@ -70,7 +70,8 @@ class SubscriptionPaid(SubscriptionEvent):
     """An invoice was paid, and its allowance is given: the lot `lot_id`, None for none.
 
     `full` says that it paid for a whole period, which begins at `period_begins`. `tax_minor` is
-    what of the amount is taxes.
+    what of the amount is taxes. `rate` is USD for one unit of the currency, empty where none was
+    known.
     """
 
     TOPIC = "subscription.paid.v1"
@@ -86,6 +87,7 @@ class SubscriptionPaid(SubscriptionEvent):
     period_ends: int
     as_of: int
     lot_id: str | None = None
+    rate: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +98,28 @@ class SubscriptionUnpaid(SubscriptionEvent):
 
     invoice_id: str
     as_of: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionReturned(SubscriptionEvent):
+    """Money of a paid invoice goes back, or came back: a refund or a dispute, how far it is.
+
+    `kind` and `phase` are the words of `domain.payments.returned`, `object_id` is the provider's.
+    `value_nano_usd` is what the amount is worth, `credits_nano_usd` what of the invoice's allowance
+    is taken, or given back where the money came back; both are nought where nothing moves. What is
+    given back ends at the second `credits_end`.
+    """
+
+    TOPIC = "subscription.returned.v1"
+
+    invoice_id: str
+    object_id: str
+    kind: str
+    phase: str
+    amount_minor: int
+    currency: str
+    value_nano_usd: int
+    credits_nano_usd: int
+    credits_end: int
+    as_of: int
+    reason: str = ""

@@ -279,7 +279,7 @@ def test_a_death_between_event_and_debit_changes_nothing(
             raise RuntimeError(message)
         return await append(*what, **how)
 
-    monkeypatch.setattr("command_api.refunds.returning.append_debit", dying)
+    monkeypatch.setattr("command_api.money.returned.append_debit", dying)
     with payment_work(idle.gateway.settings, idle.gateway.database):
         intent = idle.intent(user, made)
         refunded(idle, intent)

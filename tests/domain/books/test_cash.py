@@ -33,12 +33,18 @@ from domain.payments.returns import (
     observe_return,
     tell_payout,
 )
+from domain.subscriptions.allowance import Line, Period
+from domain.subscriptions.bills import observe_invoice_return
+from domain.subscriptions.subscription import Invoice, evolve_subscription, pay
+from domain.subscriptions.tiers import Tier
 from tests.domain.payments.test_payment import ACCOUNT, stamp, started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.events.base import Event
+    from domain.events.money.subscriptions import SubscriptionPaid
+    from domain.subscriptions.subscription import Subscription
 
 REFUND, DISPUTE = ReturnKind.REFUND, ReturnKind.DISPUTE
 CENT = 10**7
@@ -105,6 +111,18 @@ def bought(books: Books, credits_: int) -> Payment:
     return known_payment(evolve_payment(state, event))
 
 
+def subscribed(
+    allowance: int, price: Fiat, tax: int, rate: str
+) -> tuple[Subscription, SubscriptionPaid]:
+    """A subscription whose first invoice is paid, and the event of it."""
+    line = Line(Tier.PRO, Period(1_000, 2_000), prorated=False, sign=1)
+    invoice = Invoice("in_1", price, tax, (line,), 1)
+    event = pay(None, "sub_1", ACCOUNT, invoice, allowance, "lot", stamp(), rate)
+    state = evolve_subscription(None, event)
+    assert state is not None
+    return state, event
+
+
 @given(stories, st.integers(10**10, 2 * 10**10), st.integers(0, 2 * 10**10))
 @example([((REFUND, Phase.OUT), 0, 1_000), ((DISPUTE, Phase.LOST), 0, 900)], 11 * 10**9, 5)
 @example([((DISPUTE, Phase.OUT), 0, 900), ((DISPUTE, Phase.BACK), 0, 900)], 11 * 10**9, 5)
@@ -125,6 +143,68 @@ def test_clearing_is_what_stripe_has_of_ours(
                 books.book(debit(kind, event.credits_nano_usd, there))
         gone = sum(each.minor for each in state.returns.items if each.phase in GONE)
         assert books.of("clearing:stripe", "returned:") == -(1_000 - gone) * CENT
+
+
+@given(
+    stories, st.integers(0, 2 * 10**10), st.integers(1_000, 3_000), st.integers(0, 3_000),
+    st.sampled_from([("usd", ""), ("usd", "1"), ("eur", "1.2")]),
+)  # fmt: skip
+@example(
+    [((REFUND, Phase.OUT), 0, 1_000), ((DISPUTE, Phase.LOST), 0, 900)], 11, 1_000, 3, ("usd", "")
+)
+@example(
+    [((DISPUTE, Phase.OUT), 0, 900), ((DISPUTE, Phase.BACK), 0, 9)], 20**9, 1_500, 0, ("eur", "1.2")
+)
+def test_what_invoices_leave_is_what_stripe_has_of_them(
+    story: Sequence[tuple[tuple[ReturnKind, Phase], int, int]],
+    allowance: int,
+    price: int,
+    tax: int,
+    money: tuple[str, str],
+) -> None:
+    """After any story, for allowances of more or less than the price (P4, money rule 18)."""
+    books = Books()
+    currency, rate = money
+    cent = CENT * (6 if currency == "eur" else 5) // 5
+    state, event = subscribed(allowance, Fiat(price, currency), tax, rate)
+    if allowance:
+        books.book(replace(grant(allowance), kind="allowance"))
+    books.book(event)
+    assert books.of("tax:stripe") == tax * cent
+    assert books.of("clearing:stripe") == -price * cent
+    said = books.of("discounts", "revenue:subscriptions")
+    assert said == (price - tax) * cent - allowance
+    for (kind, phase), name, minor in story:
+        seen = ReturnSeen(kind, f"{kind}{name}", Fiat(minor, currency), phase, 1)
+        for returned in observe_invoice_return(state, "in_1", seen, 1, stamp()):
+            after = evolve_subscription(state, returned)
+            assert after is not None
+            state = after
+            books.book(returned)
+            moved = returned.credits_nano_usd
+            if moved and phase is Phase.BACK:
+                books.book(replace(grant(moved), kind="allowance"))
+            elif moved:
+                books.book(debit(kind, moved, allowance // 2))
+        items = state.bills[0].returns.items
+        gone = sum(each.minor for each in items if each.phase in GONE)
+        assert books.of("clearing:stripe", "returned:") == -(price - gone) * cent
+    assert books.of("tax:stripe") == tax * cent
+
+
+def test_an_invoice_of_a_currency_without_a_rate_is_its_allowance() -> None:
+    """What it is worth is not known: taken back whole it leaves nothing (P4, money rule 18)."""
+    books = Books()
+    state, event = subscribed(2 * 10**10, Fiat(1_500, "sek"), 100, "")
+    books.book(replace(grant(2 * 10**10), kind="allowance"))
+    books.book(event)
+    assert books.of("clearing:stripe") == -2 * 10**10
+    seen = ReturnSeen(REFUND, "re_1", Fiat(1_500, "sek"), Phase.OUT, 1)
+    (returned,) = observe_invoice_return(state, "in_1", seen, 1, stamp())
+    books.book(returned)
+    books.book(debit("refund", returned.credits_nano_usd, 0))
+    assert books.of("clearing:stripe", "returned:") == 0
+    assert books.of("tax:", "discounts", "fees:") == 0
 
 
 def test_given_credits_that_pay_for_a_refund_are_at_their_use() -> None:

@@ -39,6 +39,7 @@ from domain.payments.returns import (
     observe_cost,
     observe_return,
     refundable,
+    sold_by,
     tell_payout,
 )
 from tests.domain.payments.test_payment import ORDER as DOLLARS
@@ -117,7 +118,7 @@ def test_what_is_taken_is_what_the_money_that_is_gone_stands_for(
         each = seen(kind, f"{kind}{name}", minor, phase)
         state = after(state, each)
         gone = sum(item.minor for item in state.returns.items if item.phase in GONE)
-        assert state.returns.taken == credits_due(state.order, gone)
+        assert state.returns.taken == credits_due(sold_by(state.order), gone)
         assert 0 <= state.returns.taken <= credits_
         again = observe_return(state, each, stamp())
         assert again == []
