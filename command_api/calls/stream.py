@@ -131,7 +131,8 @@ class InferenceStream:
 
     def _last_events(self, error: ApiError) -> bytes:
         """How a stream ends that has begun and cannot go on."""
-        return self._envelope.last_events(error, self._head.request_id)
+        assert self._won is not None, "before output a failure is an honest status"
+        return self._won.last_events(self._envelope, error, self._head.request_id)
 
     async def _attempt(self, attempt: Attempt) -> StreamAttempt:
         made = StreamAttempt(self._parts.registry, self._call, attempt)
