@@ -21,6 +21,7 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.kept_replies.responses import KeptResponses
 from command_api.limit_counters.rebuild import Rebuilder
 from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
@@ -101,6 +102,12 @@ class Gateway:
                 vault,
                 ttl_s=settings.kept_replies.response_cache_s,
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
+            ),
+            kept_responses=KeptResponses(
+                lookups,
+                vault,
+                days=settings.kept_replies.response_days,
+                bytes_max=settings.kept_replies.response_bytes_max,
             ),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),

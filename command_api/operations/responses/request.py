@@ -1,9 +1,10 @@
 """Reads a Responses body: what we must know of it, and nothing changed in it.
 
 To a provider that speaks the API the body goes as it came, but for the model's id, what is meant
-for the routing, and what is kept here in the provider's place: responses are stored in this gateway,
-under the owner's data key, so the provider is told to store none, and the chain that a previous
-response stands for is sent to it whole. For any other it is translated to chat's form (`as_chat`).
+for the routing, and what is kept here in the provider's place: responses are stored in this
+gateway, under the owner's data key, so the provider is told to store none, and the chain that a
+previous response stands for is sent to it whole. For any other it is translated to chat's form
+(`as_chat`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edge.body import (
     decode_members,
     replaced_member,
 )
-from edge.errors import ApiError, bad_request
+from edge.errors import bad_request
 from providers.inference.adapters.responses.details import MARK
 from providers.inference.port import Operation
 
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from command_api.operations.message_blocks import Prompt
     from command_api.settings.calls import RequestSettings
     from domain.pricing.usage import Usage
+    from edge.errors import ApiError
     from providers.inference.registry.offers import Model, Provider
 
-ID_CHARACTERS_MAX = 256
 ENCRYPTED = "reasoning.encrypted_content"
 ELSEWHERE = ("conversation", "prompt")
 """Members that stand for what is kept in an account at OpenAI, which callers here have none of."""
@@ -93,19 +94,21 @@ class ResponsesRequest(TokenRequest):
 
     operation = Operation.RESPONSES
 
-    __slots__ = ("_as_chat", "_include", "background", "own_input", "previous_id", "store")
+    __slots__ = ("_as_chat", "_include", "own_items", "previous_id", "store")
 
     def __init__(
         self, raw: bytes, body: ResponsesBody, limits: RequestSettings, chain: Chain | None
     ) -> None:
         """Take over what was checked; raises ApiError 400 for too many parts."""
         self.model = body.model
-        self.own_input = body.input
-        self.previous_id = chain.previous_id if chain else None
+        self.own_items = [] if body.store is False else items_of(body.input)
+        """What is kept beside a stored response."""
+        self.previous_id = body.previous_response_id or None
+        """Of a response that the body goes on from; without a chain it is yet to be looked up."""
         self.raw = _chained(raw, body, chain) if chain else raw
         self._usage_tokens_max = limits.usage_tokens_max
         self.stream, self.max_tokens = bool(body.stream), body.max_output_tokens
-        self.store, self.background = body.store is not False, bool(body.background)
+        self.store = body.store is not False
         self.choices, self.include_usage = 1, True
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools) + cache_extras(self.raw)
@@ -137,8 +140,6 @@ class ResponsesRequest(TokenRequest):
     def let_go(self) -> None:
         """Keep nothing of the body's bytes, but for the input where the response will be stored."""
         self.raw = b""
-        if not self.store:
-            self.own_input = []
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
@@ -153,8 +154,6 @@ class ResponsesRequest(TokenRequest):
                 changed["include"] = msgspec.Raw(_encode([*self._include, ENCRYPTED]))
         if max_tokens is not None:
             changed["max_output_tokens"] = msgspec.Raw(b"%d" % max_tokens)
-        if self.background:
-            changed["background"] = msgspec.Raw(b"false")
         if _MARK in self.raw:
             changed["input"] = msgspec.Raw(_encode(_foreign(members["input"])))
         dropped = {each for each in dropped_members(self, provider) if each in members}
@@ -227,11 +226,6 @@ def _measured(raw: bytes, body: ResponsesBody, before: list[msgspec.Raw]) -> Pro
     return measure.prompt()
 
 
-def previous_of(raw: bytes, limits: RequestSettings) -> str | None:
-    """The response that a body goes on from; raises ApiError 400 for a body that cannot be."""
-    return _checked(decode_body(_decode, raw), limits).previous_response_id or None
-
-
 def parse_responses(
     raw: bytes, limits: RequestSettings, chain: Chain | None = None
 ) -> ResponsesRequest:
@@ -260,23 +254,12 @@ def _checked(body: ResponsesBody, limits: RequestSettings) -> ResponsesBody:
                 "the items themselves, or previous_response_id."
             )
             raise bad_request("unsupported_member", message, name)
-    if body.background and body.store is False:
-        message = "background needs store: a response that is not stored cannot be asked for."
-        raise bad_request("invalid_value", message, "background")
-    if len(body.previous_response_id or "") > ID_CHARACTERS_MAX:
-        raise unknown_previous()
+    if body.background:
+        message = "background is not served here: leave it out, and stream if it takes long."
+        raise bad_request("unsupported_member", message, "background")
     if not isinstance(body.input, str):
         for place, item in enumerate(body.input):
             if b"item_reference" in bytes(item) and _is(item, "item_reference"):
                 message = "an item_reference stands for an item at OpenAI: send the item itself."
                 raise bad_request("unsupported_member", message, f"input[{place}]")
     return body
-
-
-def unknown_previous() -> ApiError:
-    """A 404: nobody has, or the caller has not, a response of this id."""
-    message = (
-        "previous_response_id names no stored response of yours: it was deleted, its time is over, "
-        "or it was made with store: false. Send its items as input."
-    )
-    return ApiError(404, "previous_response_not_found", message, param="previous_response_id")

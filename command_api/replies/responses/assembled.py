@@ -78,8 +78,8 @@ class Assembled:
             items[place] = self._item(place, status)
         return [items[place] for place in sorted(items)]
 
-    def cut(self, usage: dict[str, Any]) -> bytes:
-        """The events that end it at its maximum."""
+    def cut(self, usage: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """The events that end it at its maximum, and the response that they make."""
         out: list[bytes] = []
         for place in sorted(self._open):
             item = self._item(place, "incomplete")
@@ -89,7 +89,7 @@ class Assembled:
         told = {"status": "incomplete", "incomplete_details": details, "usage": usage}
         response = {**self.response, **told, "output": self.output("incomplete")}
         out.append(self._written({"type": "response.incomplete", "response": response}))
-        return b"".join(out)
+        return b"".join(out), response
 
     def failed(self, error: ApiError) -> bytes:
         """The event that ends it where it cannot go on."""

@@ -123,7 +123,8 @@ class TranslatedScanner:
     def cut_short(self, paid: Paid) -> bytes:
         """The events that end the response at its maximum."""
         self._assemble()
-        return self._assembled.cut(told(*paid()))
+        last, self.response = self._assembled.cut(told(*paid()))
+        return last
 
     def broken(self, error: ApiError) -> bytes:
         """The event that ends a response which cannot go on."""

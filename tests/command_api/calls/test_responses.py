@@ -332,13 +332,13 @@ def test_sealed_thoughts_go_round(served: RunningGateway, streamed: bool) -> Non
     thinking = {"type": "thinking", "thinking": "Hm.", "signature": "S"}
     use = {"type": "tool_use", "id": "t1", "name": "roll", "input": {}}
     told = {"input_tokens": 9, "output_tokens": 4}
-    body = {"id": "m", "type": "message", "role": "assistant", "model": "c", "usage": told}
-    body |= {"content": [thinking, use], "stop_reason": "tool_use"}
+    body: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "c"}
+    body |= {"usage": told, "content": [thinking, use], "stop_reason": "tool_use"}
 
     def named(kind: str, **more: Any) -> bytes:
         return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
 
-    deltas = [{"type": "thinking_delta", "thinking": "Hm."}]
+    deltas: list[dict[str, Any]] = [{"type": "thinking_delta", "thinking": "Hm."}]
     deltas += [{"type": "signature_delta", "signature": "S"}]
     begun = {**thinking, "thinking": "", "signature": ""}
     pieces = [

@@ -548,6 +548,9 @@ CHECKS = {
             table("issued_statement", may="SELECT, INSERT", never="UPDATE"),
         ),
     ),
+    "0095_kept_response": Check(
+        (no_table("kept_response"),), (table("kept_response", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -795,6 +798,12 @@ SEEDS = (
         "RETURNING issuer) INSERT INTO issued_statement (issuer, number, account_id, month, zone, "
         "begins, ends, issued_by) SELECT issuer, 1, gen_random_uuid(), '2026-01', 'UTC', "
         "'2026-01-01Z', '2026-02-01Z', 'test' FROM made",
+    ),
+    Seed(
+        NAMES.index("0095_kept_response") + 1,
+        LATEST,
+        "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body) "
+        "VALUES (gen_random_uuid(), 'resp_1', gen_random_uuid(), gen_random_uuid(), now(), 'x')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

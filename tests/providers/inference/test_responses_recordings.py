@@ -38,7 +38,7 @@ OTHERS = recordings((MESSAGES, CHAT, GENERATE))
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-def plays(found: Iterable[Recording]) -> Any:
+def plays(found: Iterable[Recording]) -> pytest.MarkDecorator:
     """Each recording as it was read; streams split at random bytes, too."""
     listed = list(found)
     made: list[tuple[Recording, int | None]] = [(each, None) for each in listed]
@@ -210,7 +210,7 @@ def check_content(recording: Recording, response: dict[str, Any]) -> None:
     """Texts, calls and why it ended, found in the provider's own form."""
     if recording.operation == MESSAGES:
         body = recording.response["body"].encode()
-        sent = message_of(body, ours=False) if recording.response["sse"] else json.loads(body)
+        sent: Any = message_of(body, ours=False) if recording.response["sse"] else json.loads(body)
         texts = "".join(each["text"] for each in sent["content"] if each["type"] == "text")
         calls = [(e["name"], e["input"]) for e in sent["content"] if e["type"] == "tool_use"]
         finish = {"max_tokens": "length", "refusal": "content_filter"}.get(sent["stop_reason"])
