@@ -1,8 +1,8 @@
 """Responses that are stored for their owner, so that the next may go on from them.
 
 The answer and its own input are sealed with the owner's data key (P5): with the key goes what can
-be read of them. A row knows the response before it, and a chain of them is read at once. What is kept
-stands in no event, and is deleted when its time is over, or before.
+be read of them. A row knows the response before it, and a chain of them is read at once. What is
+kept stands in no event, and is deleted when its time is over, or before.
 """
 
 from __future__ import annotations
