@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from command_api.calls.attempts import answer_whole
+from command_api.calls.beside.keeping import keep_answer, read_request
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
-from command_api.calls.beside.keeping import keep_answer, read_request
 from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
 from command_api.limits.gate import ended, never_was

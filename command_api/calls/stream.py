@@ -14,8 +14,8 @@ from uuid import UUID
 
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
-from command_api.calls.failover import Failover
 from command_api.calls.beside.keeping import keep_streamed
+from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.quotas.refusals import stream_uncovered
