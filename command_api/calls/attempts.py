@@ -19,6 +19,7 @@ from command_api.replies.failures import (
     failure_of_exception,
     failure_of_nothing,
 )
+from command_api.replies.scanning import TellsFailure
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
 from command_api.replies.usage_report import parse_usage
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
     from command_api.operations.request import Answer
     from domain.pricing.usage import Usage
+    from edge.envelopes import Envelope
     from providers.inference.port import UpstreamReply
     from providers.inference.registry.registry import Registry
 
@@ -282,6 +284,12 @@ class StreamAttempt:
         """What is charged for the stream as far as it came, and how much, nano-USD."""
         usage = self.attempt.charged(self.usage())
         return usage, self.attempt.offer.price.cost(usage).nano_usd
+
+    def last_events(self, envelope: Envelope, error: ApiError, request_id: str) -> bytes:
+        """How the stream ends, which has begun and cannot go on."""
+        if isinstance(self.scanner, TellsFailure):
+            return self.scanner.broken(error)
+        return envelope.last_events(error, request_id)
 
     def _charge(self, report: Usage) -> tuple[Usage, int]:
         """What is charged for a report, and how much, nano-USD."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from command_api.identity.pseudonyms import Pseudonyms
     from command_api.kept_replies.idempotency import Idempotency
     from command_api.kept_replies.response_cache import ResponseCache
+    from command_api.kept_replies.responses import KeptResponses
     from command_api.limits.gate import RateGate
     from command_api.routing.router import Router
     from command_api.settings import Settings
@@ -27,6 +28,7 @@ class CallParts(NamedTuple):
     cashier: Cashier
     idempotency: Idempotency
     responses: ResponseCache
+    kept_responses: KeptResponses
     pseudonyms: Pseudonyms
     proxies: Proxies
     limits: RateGate

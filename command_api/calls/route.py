@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from command_api.calls.attempts import answer_whole
+from command_api.calls.beside.keeping import keep_answer, read_request
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
-from command_api.kept_replies.response_cache import CachedReply
 from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
 from edge.access import admit_models, admit_request
@@ -80,7 +80,7 @@ class InferenceRoute:
                 bytes_max=self._limits.body_bytes_max,
                 timeout_s=self._limits.body_timeout_s,
             )
-            request = self._route.parse(await body, self._limits)
+            request = await read_request(self._parts, self._route, await body, caller)
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
@@ -287,9 +287,7 @@ class InferenceRoute:
                 kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
                 call.kept_reply = kept
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
-            if call.cache_name:
-                reply = CachedReply(call.id, call.model.provider, answer.raw)
-                await parts.responses.keep(call.caller, call.cache_name, reply)
+            await keep_answer(parts, call, answer.raw)
         except UpstreamFailure as failure:
             await cashier.void(call, failure.code)
             raise failure.error from None

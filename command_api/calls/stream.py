@@ -14,6 +14,7 @@ from uuid import UUID
 
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
+from command_api.calls.beside.keeping import keep_streamed
 from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.kept_replies.idempotency import StoredReply
@@ -131,7 +132,8 @@ class InferenceStream:
 
     def _last_events(self, error: ApiError) -> bytes:
         """How a stream ends that has begun and cannot go on."""
-        return self._envelope.last_events(error, self._head.request_id)
+        assert self._won is not None, "before output it is a status"
+        return self._won.last_events(self._envelope, error, self._head.request_id)
 
     async def _attempt(self, attempt: Attempt) -> StreamAttempt:
         made = StreamAttempt(self._parts.registry, self._call, attempt)
@@ -296,17 +298,11 @@ class InferenceStream:
         call = self._call
         self._keep(last)
         if self._kept is not None:
-            call.kept_reply = await self._parts.idempotency.sealed(
-                call.caller,
-                StoredReply(
-                    UUID(call.id),
-                    OK,
-                    EVENT_STREAM.decode(),
-                    self._call.model.provider,
-                    b"".join(self._kept),
-                ),
-            )
+            kind, made = EVENT_STREAM.decode(), b"".join(self._kept)
+            reply = StoredReply(UUID(call.id), OK, kind, call.model.provider, made)
+            call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
         await self._charge(reason)
+        await keep_streamed(self._parts, call, self._won)
         await self._end(last)
 
     async def _end(self, last: bytes) -> None:

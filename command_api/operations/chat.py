@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from providers.inference.registry.offers import Model, Provider
 
 TOKENS_MAX = 10_000_000
+MAXIMUM_PLAIN = "max_tokens"
+"""What a maximum of output is called where no model has another name for it."""
 EMBEDDING = "embedding"
 """What a model gives that answers with vectors."""
 
@@ -237,7 +239,7 @@ def chat_body(
 
 def maximum_name(model: Model) -> str:
     """What a model's maximum of output is called."""
-    return "max_completion_tokens" if _REASONING.match(model.id) else "max_tokens"
+    return "max_completion_tokens" if _REASONING.match(model.id) else MAXIMUM_PLAIN
 
 
 def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:

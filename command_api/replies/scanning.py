@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from domain.pricing.usage import Usage
+    from edge.errors import ApiError
 
     Paid = Callable[[], tuple[Usage, int]]
     """What of a stream's usage is charged, and how much, in nano-USD."""
@@ -87,3 +88,20 @@ class Scanner(Protocol):
     def cut_short(self, paid: Paid, /) -> bytes:
         """The end of one that was cut behind what was `within`, for it has reached its maximum."""
         ...
+
+
+@runtime_checkable
+class TellsFailure(Protocol):
+    """A scanner of a stream whose failures are no envelope, but an event of its own."""
+
+    def broken(self, error: ApiError, /) -> bytes:
+        """The end of a stream that has begun and cannot go on."""
+        ...
+
+
+@runtime_checkable
+class MakesResponse(Protocol):
+    """A scanner of a stream that ends with the whole of what it made."""
+
+    response: dict[str, Any] | None
+    """The whole, once the stream has ended with it."""

@@ -48,6 +48,7 @@ from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
+from command_api.stored_responses import routes as stored_response_routes
 from command_api.subscriptions import routes as subscription_routes
 from command_api.system import cache_routes, health_routes
 from command_api.system.machinery import Machinery
@@ -133,6 +134,7 @@ ROUTERS = (
     limit_routes.router,
     credit_routes.router,
     approval_routes.router,
+    stored_response_routes.router,
     coupon_read_routes.router,
     coupon_routes.router,
     plan_read_routes.router,

@@ -21,6 +21,7 @@ from command_api.identity.secret import still_in_force
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.kept_replies.responses import KeptResponses
 from command_api.limit_counters.rebuild import Rebuilder
 from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
@@ -102,6 +103,7 @@ class Gateway:
                 ttl_s=settings.kept_replies.response_cache_s,
                 bytes_max=settings.kept_replies.response_cache_bytes_max,
             ),
+            kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
@@ -258,3 +260,8 @@ class Gateway:
             logger.info("house losses could not be shared: %s", str(error).strip())
         except Exception:
             logger.exception("house losses could not be shared; it is tried again")
+
+
+def _kept_responses(settings: Settings, lookups: Lookups, vault: Vault) -> KeptResponses:
+    kept = settings.kept_replies
+    return KeptResponses(lookups, vault, days=kept.response_days, bytes_max=kept.response_bytes_max)

@@ -197,6 +197,19 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_IDEMPOTENCY_KEY_DAYS",
         description="How long an idempotency key is known, days: after it, the key is a new one.",
     )
+    response_days: int = Field(
+        30,
+        ge=0,
+        le=3_650,
+        alias="GATEWAYZ_RESPONSE_DAYS",
+        description="How long a response is stored for its owner, days; 0 stores none.",
+    )
+    response_bytes_max: int = Field(
+        8 * 2**20,
+        ge=0,
+        alias="GATEWAYZ_RESPONSE_BYTES_MAX",
+        description="Largest response that is stored, its own input with it, bytes.",
+    )
     response_cache_s: float = Field(
         0.0,
         ge=0,

@@ -39,6 +39,9 @@ STATEMENT_S = 10.0
 _OLD_REPLIES = (
     "DELETE FROM idempotent_reply WHERE stored_at < clock_timestamp() - make_interval(hours => %s)"
 )
+_OLD_RESPONSES = (
+    "DELETE FROM kept_response WHERE expires_at < clock_timestamp() - make_interval(hours => %s)"
+)
 _OLD_LEASES = (
     "DELETE FROM process_lease WHERE expires_at < clock_timestamp() - make_interval(days => %s)"
 )
@@ -114,12 +117,15 @@ class Sweeper:
         """What cannot be tidied now is tidied by a later sweep: holds come first."""
         for statement, value in (
             (_OLD_REPLIES, self._reply_hours),
+            (_OLD_RESPONSES, 0),
             (_OLD_LEASES, LEASES_KEPT_DAYS),
         ):
             try:
                 await connection.execute(statement, [value])
             except psycopg.errors.QueryCanceled:
-                logger.warning("old replies or leases are locked: a later sweep removes them")
+                logger.warning(
+                    "old replies, responses or leases are locked: a later sweep removes them"
+                )
 
 
 class OwnHolds:

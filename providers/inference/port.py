@@ -34,9 +34,10 @@ FORWARDED: ContextVar[Forwarded] = ContextVar("forwarded", default=Forwarded()) 
 
 
 class Operation(StrEnum):
-    """What an upstream is asked to do: the first three in OpenAI's form, the others in Anthropic's.
+    """What an upstream is asked to do: the first three in the form that OpenAI's kind speaks.
 
-    Only a provider that takes Messages as they are is asked for the latter (`takes_messages`).
+    Only who takes Messages, or Responses, as they are is asked for them (`takes_messages`,
+    `takes_responses`).
     """
 
     CHAT = "chat"
@@ -44,6 +45,7 @@ class Operation(StrEnum):
     IMAGES = "images"
     MESSAGES = "messages"
     COUNT_TOKENS = "count_tokens"
+    RESPONSES = "responses"
 
 
 class UpstreamError(Exception):

@@ -130,6 +130,8 @@ class Victim:
         assert answer.status_code == 200, answer.text
         self.call = answer.headers["x-gatewayz-call-id"]
         self.completion = answer.json()["id"]
+        said = {"model": "simulator/echo", "input": "Hello"}
+        self.response = self.client.post("/v1/responses", json=said).json()["id"]
         self.session = session["session_id"]
         self.organisation = self.posted("/organisations", name="Victims")
         path = f"/organisations/{self.organisation}"
@@ -230,6 +232,12 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
                 *((method, "") for method in ("GET", "PATCH", "DELETE")),
                 ("GET", "/analytics"),
             )
+        },
+        **{
+            f"{name} /v1/responses/{{response_id}}{below}": [
+                {"path": {"response_id": victim.response}}
+            ]
+            for name, below in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"))
         },
         "GET /api/stripe/payments/{payment_id}": [{"path": {"payment_id": victim.payment}}],
         "GET /api/stripe/checkout-session/{session_id}": [{"path": {"session_id": "cs_1"}}],

@@ -413,6 +413,24 @@ MEANINGS = {
         "The provider's model list is too old to be trusted.",
         f"{LATER}; operators: [a provider down](../operating/provider-down.md).",
     ),
+    "previous_response_not_found": (
+        "`previous_response_id`, or a response before it, is no stored one of the caller's.",
+        "Send its items as `input`.",
+    ),
+    "previous_responses_too_large": (
+        "The responses up to `previous_response_id` are larger than a body may be.",
+        "Begin anew, with what matters as `input`.",
+    ),
+    "response_not_found": (
+        "No stored response of this id is the caller's.",
+        "Store it: leave `store` out; its time is `GATEWAYZ_RESPONSE_DAYS`.",
+    ),
+    "too_many_items": ("`input` holds more items than may be.", "Leave out the earliest ones."),
+    "too_many_parts": ("`input` holds more parts than may be.", "Join texts."),
+    "unsupported_member": (
+        "The member that `param` names is not served here.",
+        "See the message for what to send in its place.",
+    ),
     "empty_input": ("`input` has nothing in it.", "Send a text, or leave empty ones out."),
     "empty_messages": ("`messages` has nothing in it.", "Send at least one message."),
     "empty_prompt": ("`prompt` is empty.", "Say what the image shows."),

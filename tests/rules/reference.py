@@ -12,7 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.providers.inference import translations
+from tests.providers.inference import translations, translations_of_responses
 from tests.rules import errors_page, parts
 from tests.support.packages import ROOT
 
@@ -34,6 +34,11 @@ PAGES: dict[str, Made | dict[str, Made]] = {
     "docs/reference/translations.md": {
         "messages": partial(
             translations.table, translations.FROM_MESSAGES, translations.MESSAGES_TO
+        ),
+        "responses": partial(
+            translations.table,
+            translations_of_responses.FROM_RESPONSES,
+            translations_of_responses.RESPONSES_TO,
         ),
         "chat": partial(translations.table, translations.FROM_CHAT, translations.CHAT_TO),
         "ends": translations.ends_table,

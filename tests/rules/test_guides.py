@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -93,6 +94,30 @@ def blocks(page: str, language: str) -> list[str]:
     """The blocks of one language on a page."""
     text = (GUIDES / page).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_responses_run_as_the_guide_says(gateway: RunningGateway, tmp_path: Path) -> None:
+    """Pasted with a key and an address, each prints what was said; what Codex is told is where the
+    gateway is, and the API that it speaks (rule: docs).
+    """
+    page, key, url = "responses.md", gateway.user().api_key, "http://127.0.0.1:8000"
+
+    def printed(command: list[str]) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    for number, block in enumerate(blocks(page, "python")):
+        file = tmp_path / f"snippet_{number}.py"
+        file.write_text(block.replace(url, gateway.url).replace("gw_live_...", key))
+        assert printed([sys.executable, "-W", "error", str(file)]) == "Hello!"
+    (told,) = blocks(page, "toml")
+    provider = tomllib.loads(told)["model_providers"]["gatewayz"]
+    assert (provider["base_url"], provider["wire_api"]) == (f"{url}/v1", "responses")
+    (command,) = blocks(page, "bash")
+    pasted = command.replace(url, gateway.url).replace("gw_live_...", key)
+    found = json.loads(printed(["bash", "-c", pasted]))
+    assert found["output"][0]["content"][0]["text"] == "Hello!"
 
 
 def test_anthropics_clients_run_as_the_guide_says(gateway: RunningGateway, tmp_path: Path) -> None:

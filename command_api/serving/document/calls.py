@@ -54,6 +54,20 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         },
         ("messages",),
     ),
+    Operation.RESPONSES: (
+        "Create a response of OpenAI's Responses API, whole or as a stream of server-sent events.",
+        {
+            "input": {"description": "A text, or items."},
+            "instructions": {"type": ["string", "null"]},
+            "max_output_tokens": {**COUNT, "type": ["integer", "null"]},
+            "previous_response_id": {"type": ["string", "null"]},
+            "store": {"type": ["boolean", "null"], "default": True},
+            "stream": {"type": ["boolean", "null"], "default": False},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "text": {"type": "object"},
+        },
+        ("input",),
+    ),
     Operation.EMBEDDINGS: (
         "Create embeddings.",
         {
@@ -136,7 +150,7 @@ def described(operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
     }
-    if operation in {Operation.CHAT, Operation.MESSAGES}:
+    if operation in {Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES}:
         answer["text/event-stream"] = {"schema": TEXT}
     return {
         "summary": summary,

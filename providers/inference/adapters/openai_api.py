@@ -14,6 +14,7 @@ PATHS = {
     Operation.CHAT: "/chat/completions",
     Operation.EMBEDDINGS: "/embeddings",
     Operation.IMAGES: "/images/generations",
+    Operation.RESPONSES: "/responses",
 }
 
 

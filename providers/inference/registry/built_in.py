@@ -34,7 +34,8 @@ class BuiltIn:
     `key_header` carries the key behind `key_prefix`; `key_env` are further variables that may
     hold it. `env_headers` are headers whose values come from the environment, sent when they are
     set. `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a
-    maximum in every call; `own_routing` that `provider` in a body means something to it.
+    maximum in every call; `own_routing` that `provider` in a body means something to it;
+    `responses` that it speaks OpenAI's Responses API.
     """
 
     name: str
@@ -53,6 +54,7 @@ class BuiltIn:
     drops: tuple[str, ...] = ()
     needs_max_tokens: bool = False
     own_routing: bool = False
+    responses: bool = False
     site_url: str = ""
 
     def variable(self, suffix: str) -> str:
@@ -66,6 +68,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         base_url="https://api.openai.com/v1",
         price_table="openai",
         rules=IdRules(organisation="openai"),
+        responses=True,
         site_url="https://openai.com",
     ),
     BuiltIn(
@@ -100,6 +103,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         list_form="openrouter",
         rules=IdRules(prefix="openrouter/"),
         own_routing=True,
+        responses=True,
         site_url="https://openrouter.ai",
     ),
     BuiltIn(
@@ -142,6 +146,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         list_form="xai",
         price_table="x-ai",
         rules=IdRules(organisation="x-ai"),
+        responses=True,
         site_url="https://x.ai",
     ),
     BuiltIn(

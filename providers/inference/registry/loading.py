@@ -125,7 +125,20 @@ def _provider(
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
+        takes_responses=_speaks_responses(entry, known, address.protocol),
     )
+
+
+def _speaks_responses(
+    entry: FileProvider, known: BuiltIn | None, protocol: Protocol | None
+) -> bool:
+    """As the file says, else as is known; who speaks another protocol than OpenAI's never does."""
+    spoken = known.protocol if known else protocol or Protocol.OPENAI
+    if spoken is not Protocol.OPENAI:
+        return False
+    if entry.responses is not None:
+        return entry.responses
+    return known.responses if known else False
 
 
 def _simulator() -> Provider:

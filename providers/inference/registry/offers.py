@@ -97,6 +97,8 @@ class Provider:
     """Whether `provider` and `models` in a body mean something to it as well."""
     takes_messages: bool = False
     """Whether it speaks Anthropic's API, so that Messages reach it as they are."""
+    takes_responses: bool = False
+    """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
     forms: dict[str, str] = field(default_factory=dict)
     """Other ways to write the ids of the list: lower case, without prefix, without route."""
 

@@ -34,7 +34,8 @@ class ProvidersFileError(ValueError):
 class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One `[[provider]]`. `protocol` is for providers that are not built in.
 
-    `allow_unpriced` names extras that calls may ask for though they have no price.
+    `allow_unpriced` names extras that calls may ask for though they have no price; `responses` says
+    whether it speaks OpenAI's Responses API.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     protocol: str | None = None
     headers: dict[str, str] = {}
     allow_unpriced: list[str] = []
+    responses: bool | None = None
     model: list[dict[str, Any]] = []
 
 

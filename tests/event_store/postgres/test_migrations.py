@@ -588,6 +588,9 @@ CHECKS = {
         (no(function("ledger_take_back", "dispute")),),
         (function("ledger_take_back", "dispute"),),
     ),
+    "0095_kept_response": Check(
+        (no_table("kept_response"),), (table("kept_response", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -883,6 +886,12 @@ SEEDS = (
         LATEST,
         "INSERT INTO auto_top_up (account_id, version, enabled, threshold_minor) "
         "VALUES (gen_random_uuid(), 1, true, 500)",
+    ),
+    Seed(
+        NAMES.index("0095_kept_response") + 1,
+        LATEST,
+        "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body) "
+        "VALUES (gen_random_uuid(), 'resp_1', gen_random_uuid(), gen_random_uuid(), now(), 'x')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

@@ -30,9 +30,15 @@ PRICES = {"input": "0.15", "output": "0.60", "cached": "0.0375", "written": "0.3
 
 @contextmanager
 def playing(
-    server: Database, factory: pytest.TempPathFactory, recordings: Iterable[Recording]
+    server: Database,
+    factory: pytest.TempPathFactory,
+    recordings: Iterable[Recording],
+    more: str = "",
 ) -> Iterator[RunningGateway]:
-    """One gateway for all recordings; its upstream plays every provider."""
+    """One gateway for all recordings; its upstream plays every provider.
+
+    `more` are further lines about each.
+    """
     from tests.conftest import fresh_database
 
     upstream = ScriptedUpstream(lambda connection, _: reply(connection, b'{"data":[]}'))
@@ -43,6 +49,7 @@ name = "{name}"
 base_url = "{upstream.base_url}"
 api_key = "sk-test"
 allow_unpriced = ["web_search", "server_tools"]
+{more}
 [[provider.model]]
 id = "recorded/model"
 input_per_million = "{PRICES["input"]}"

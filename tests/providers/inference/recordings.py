@@ -22,12 +22,14 @@ LISTED = ROOT / "tests/providers/recordings.txt"
 
 CHAT, MESSAGES, GENERATE = "chat", "messages", "generate"
 EMBEDDINGS, IMAGE = "embeddings", "image"
+RESPONSES = "responses"
+"""Of this API only what was sent to create one: it has tests of its own."""
 OPERATIONS = (CHAT, MESSAGES, GENERATE, EMBEDDINGS, IMAGE)
 SERVED_AS = {"gemini-studio": "google-vertex"}
 """Providers whose traffic another one's protocol stands for."""
 NOT_FOUND: dict[str, int] = {}
 """Recordings that the run looked for and lacks, by folder, for the closing line."""
-NOT_CALLS = ("/count_tokens", "/batches", ":batchEmbedContents")
+NOT_CALLS = ("/count_tokens", "/batches", ":batchEmbedContents", "/responses/")
 """Paths of recordings that are no call of the gateway's."""
 
 
@@ -94,7 +96,7 @@ class Recording:
         return [json.loads(line) for line in lines if line and line != "[DONE]"]
 
 
-def recordings() -> list[Recording]:
+def recordings(operations: tuple[str, ...] = OPERATIONS) -> list[Recording]:
     """The hand-written fixtures, and all recordings there are of calls that the gateway serves."""
     found = []
     for path in sorted([*FIXTURES.glob("*/*.json"), *WIRE.glob("*/*.json")]):
@@ -103,7 +105,7 @@ def recordings() -> list[Recording]:
         where = record["request"]["path"]
         if operation == "other" and path.parent.name == "fal" and record["request"]["body"]:
             operation = IMAGE
-        if operation not in OPERATIONS or any(each in where for each in NOT_CALLS):
+        if operation not in operations or any(each in where for each in NOT_CALLS):
             continue
         if path.parent.name == "gemini-studio" and operation == EMBEDDINGS:
             continue  # Google AI Studio's own form, which Vertex AI does not speak.
@@ -155,6 +157,8 @@ def expected_counts(recording: Recording) -> Counts | None:
         return _anthropic(events)
     if recording.operation == GENERATE:
         return _gemini(events)
+    if recording.operation == RESPONSES:
+        return _responses(events)
     reports = [event["usage"] for event in events if event.get("usage")]
     if recording.provider == "google-vertex":
         return _vertex_embeddings(events)
@@ -185,6 +189,22 @@ def _openai(usage: dict[str, Any]) -> Counts | None:
     written = of_prompt.get("cache_write_tokens") or 0
     # Azure was seen with more cached tokens than the prompt has: no more than all are cached.
     return Counts(prompt, output, min(cached, prompt), written, min(output, max(reasoning, hidden)))
+
+
+def _responses(events: list[dict[str, Any]]) -> Counts | None:
+    """OpenAI's of Responses: the whole body's, or the last event's."""
+    last = events[-1].get("response", events[-1])
+    usage = last.get("usage")
+    if not usage:
+        return None
+    of_input, made = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details")
+    return Counts(
+        usage["input_tokens"],
+        usage["output_tokens"],
+        of_input.get("cached_tokens") or 0,
+        of_input.get("cache_write_tokens") or 0,
+        (made or {}).get("reasoning_tokens") or 0,
+    )
 
 
 def _anthropic(events: list[dict[str, Any]]) -> Counts | None:

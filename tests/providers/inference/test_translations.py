@@ -16,6 +16,7 @@ from tests.providers.inference.translations import (
     To,
     outcome,
 )
+from tests.providers.inference.translations_of_responses import FROM_RESPONSES, RESPONSES_TO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 CASES = [
     pytest.param(line, to, translate, id=f"{line.part} to {kind}")
-    for lines, kinds in ((FROM_MESSAGES, MESSAGES_TO), (FROM_CHAT, CHAT_TO))
+    for lines, kinds in (
+        (FROM_MESSAGES, MESSAGES_TO),
+        (FROM_RESPONSES, RESPONSES_TO),
+        (FROM_CHAT, CHAT_TO),
+    )
     for line in lines
     for to, (kind, translate) in zip(line.to, kinds.items(), strict=True)
 ]

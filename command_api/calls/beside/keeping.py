@@ -1,0 +1,52 @@
+"""What of a call is kept beside the log, and what it goes on from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from command_api.kept_replies.response_cache import CachedReply
+from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
+from command_api.replies.scanning import MakesResponse
+
+if TYPE_CHECKING:
+    from command_api.calls.attempts import StreamAttempt
+    from command_api.calls.call import Call
+    from command_api.calls.parts import CallParts
+    from command_api.operations.request import InferenceRequest
+    from command_api.operations.table import Route
+    from edge.caller import Caller
+
+
+async def read_request(
+    parts: CallParts, route: Route, raw: bytes, caller: Caller
+) -> InferenceRequest:
+    """A checked body, with all that a previous response stands for; raises ApiError."""
+    limits = parts.settings.requests
+    request = route.parse(raw, limits)
+    if not isinstance(request, ResponsesRequest) or request.previous_id is None:
+        return request
+    previous = request.previous_id
+    items = await parts.kept_responses.chain(caller, previous, limits.body_bytes_max)
+    return parse_responses(raw, limits, Chain(previous, items))
+
+
+async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:
+    """Keep a whole answer that was charged, where it is asked for again."""
+    if call.cache_name:
+        reply = CachedReply(call.id, call.model.provider, raw)
+        await parts.responses.keep(call.caller, call.cache_name, reply)
+    request = call.request
+    if isinstance(request, ResponsesRequest) and request.store:
+        response = msgspec.json.decode(raw, type=dict)
+        await parts.kept_responses.keep(call.caller, call.id, request, response)
+
+
+async def keep_streamed(parts: CallParts, call: Call, won: StreamAttempt | None) -> None:
+    """The same for a stream that has ended."""
+    if won is None or not isinstance(call.request, ResponsesRequest):
+        return
+    scanner = won.scanner
+    if isinstance(scanner, MakesResponse):
+        await parts.kept_responses.keep(call.caller, call.id, call.request, scanner.response)
