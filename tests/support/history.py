@@ -253,7 +253,7 @@ def tell_payments(database: Database, user: UUID, account: UUID) -> None:
         aggregates.append(events)
         aggregates.append([start_payment(new_uuid7(), order, new_envelope("test"))])
         for is_paid in (True, False):
-            seen = PayoutSeen("po_1", Fiat(500, "usd"), is_paid, 9)
+            seen = PayoutSeen(f"po_{account}", Fiat(500, "usd"), is_paid, 9)
             stream = uuid5(account, "payout")
             known = [each for each in aggregates.events_of(stream) if isinstance(each, PayoutTold)]
             aggregates.append(tell_payout(known, stream, seen, {"usd": "1"}, stamp()))
@@ -267,17 +267,17 @@ def tell_returns(
     """Refunds, one of which failed, disputes that were won and lost, a fee and a tax."""
     refund, dispute = ReturnKind.REFUND, ReturnKind.DISPUTE
     for kind, name, minor, phase in (
-        (refund, "re_1", 300, Phase.OUT),
-        (refund, "re_2", 100, Phase.OUT),
-        (refund, "re_1", 300, Phase.BACK),
-        (dispute, "du_1", 500, Phase.OPENED),
-        (dispute, "du_1", 500, Phase.OUT),
-        (dispute, "du_1", 500, Phase.BACK),
-        (dispute, "du_2", 500, Phase.LOST),
+        (refund, f"re_1_{state.id}", 300, Phase.OUT),
+        (refund, f"re_2_{state.id}", 100, Phase.OUT),
+        (refund, f"re_1_{state.id}", 300, Phase.BACK),
+        (dispute, f"du_1_{state.id}", 500, Phase.OPENED),
+        (dispute, f"du_1_{state.id}", 500, Phase.OUT),
+        (dispute, f"du_1_{state.id}", 500, Phase.BACK),
+        (dispute, f"du_2_{state.id}", 500, Phase.LOST),
     ):
         seen = ReturnSeen(kind, name, Fiat(minor, "usd"), phase, 3, reason="for tests")
         state = add(*observe_return(state, seen, stamp()))
-    for sort, source in ((FEE, "txn_1"), (TAX, "cs_1")):
+    for sort, source in ((FEE, f"txn_1_{state.id}"), (TAX, f"cs_{state.id}")):
         cost = CostSeen(sort, source, Fiat(59, "usd"))
         state = add(*observe_cost(state, cost, stamp()))
     return state

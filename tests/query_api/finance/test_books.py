@@ -150,8 +150,9 @@ def test_revenue_and_margin_add_up(gateway: RunningGateway, books: NewUser) -> N
     assert found["net_revenue_nano_usd"] == sum(moved.values())
     assert found["usage_usd"].count(".") == 1
     costs = look(gateway, books, "/finance/margin").json()
-    left = costs["net_revenue_nano_usd"] - costs["provider_cost_nano_usd"]
+    left = costs["net_revenue_nano_usd"] - costs["provider_cost_nano_usd"] - costs["fees_nano_usd"]
     assert costs["margin_nano_usd"] == left
+    assert costs["fees_nano_usd"] > 0
     assert costs["margin_basis_points"] is None
 
 
