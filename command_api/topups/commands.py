@@ -24,8 +24,9 @@ from event_store.ids import new_envelope, now_iso
 
 if TYPE_CHECKING:
     from command_api.identity.people import People
+    from command_api.topups.schemas import TopUpsAsked
     from domain.events.base import Event
-    from domain.topups.topups import Terms, TopUps
+    from domain.topups.topups import TopUps
     from edge.caller import Caller
 
 TRIES_MAX = 5
@@ -39,10 +40,10 @@ class TopUpDesk:
         """Through the connections of people."""
         self._people = people
 
-    async def set(self, caller: Caller, terms: Terms) -> dict[str, Any]:
+    async def set(self, caller: Caller, asked: TopUpsAsked) -> dict[str, Any]:
         """What is wanted from now on. Raises ApiError."""
         try:
-            return await self._people.run(self._set, caller, terms)
+            return await self._people.run(self._set, caller, asked)
         except NothingToTopUpByError as error:
             raise ApiError(409, "no_saved_card", sentence(error)) from None
         except InvalidCommandError as error:
@@ -70,16 +71,13 @@ class TopUpDesk:
         stamp = new_envelope(f"user:{user_id}")
         return [*set_top_ups(state, str(account_id), str(user_id), off, stamp)]
 
-    def _set(self, caller: Caller, terms: Terms) -> dict[str, Any]:
-        check_terms(terms, chargeable=self._chargeable(caller))
+    def _set(self, caller: Caller, asked: TopUpsAsked) -> dict[str, Any]:
+        chargeable = self._chargeable(caller)
         for tried in range(1, TRIES_MAX + 1):
-            events = set_top_ups(
-                self._state(caller),
-                caller.account_id,
-                caller.user_id,
-                terms,
-                new_envelope(caller.actor),
-            )
+            state = self._state(caller)
+            terms, stamp = asked.over(state.terms), new_envelope(caller.actor)
+            check_terms(terms, chargeable=chargeable)
+            events = set_top_ups(state, caller.account_id, caller.user_id, terms, stamp)
             try:
                 if events:
                     self._people.events.append(events)

@@ -36,4 +36,4 @@ async def wanted(request: Request, caller: Writer) -> Response:
     """What it wants from now on, in US cents."""
     asked = await read_json(request, decode_top_ups)
     desk: TopUpDesk = request.app.state.top_ups
-    return json_reply(await desk.set(caller, asked.terms), headers=NO_STORE)
+    return json_reply(await desk.set(caller, asked), headers=NO_STORE)

@@ -8,17 +8,21 @@ from domain.topups.topups import Terms
 
 
 class TopUpsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /user/auto-top-up."""
+    """PUT /user/auto-top-up. What is left out stays as it is."""
 
     enabled: bool
-    threshold: int
-    amount: int
-    monthly_cap: int
+    threshold: int | None = None
+    amount: int | None = None
+    monthly_cap: int | None = None
 
-    @property
-    def terms(self) -> Terms:
-        """The same as the domain has it."""
-        return Terms(self.enabled, self.threshold, self.amount, self.monthly_cap)
+    def over(self, known: Terms) -> Terms:
+        """What is wanted from now on, given what was wanted before."""
+        return Terms(
+            self.enabled,
+            known.threshold if self.threshold is None else self.threshold,
+            known.amount if self.amount is None else self.amount,
+            known.cap if self.monthly_cap is None else self.monthly_cap,
+        )
 
 
 decode_top_ups = msgspec.json.Decoder(TopUpsAsked).decode

@@ -137,6 +137,8 @@ def check_terms(terms: Terms, *, chargeable: bool) -> None:
     """Raise InvalidCommandError for what nobody can be charged by, NothingToTopUpByError without a
     saved way to be.
     """
+    if terms == NOTHING:
+        return
     if not AMOUNT_LEAST <= terms.amount <= AMOUNT_MAX:
         message = f"the amount is {AMOUNT_LEAST} to {AMOUNT_MAX} cents"
         raise InvalidCommandError(message)
@@ -155,7 +157,7 @@ def set_top_ups(
     state: TopUps, account_id: str, user_id: str, terms: Terms, stamp: Stamp
 ) -> list[TopUpsSet]:
     """What an account wants from now on; nothing where that is so already."""
-    if state.version and (state.terms, state.user_id) == (terms, user_id):
+    if state.terms == terms and state.user_id in ({user_id} if state.version else {""}):
         return []
     return [
         TopUpsSet(

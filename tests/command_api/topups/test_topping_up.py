@@ -297,7 +297,13 @@ def test_hostile_settings_are_refused(pub: Club) -> None:
     for members in HOSTILE:
         got = put(pub, user, **members)
         assert got.status_code == 400, (members, got.text)
+    with pub.store.gateway.client(user) as client:
+        never = client.put(PATH, json={"enabled": False})
+    assert (never.status_code, state_of(pub, user).version) == (200, 0)
     off = put(pub, user, enabled=False)
     assert (off.status_code, off.json()["enabled"]) == (200, False)
+    with pub.store.gateway.client(user) as client:
+        again = client.put(PATH, json={"enabled": False, "threshold": 600})
+    assert (again.json()["threshold"], again.json()["amount"]) == (600, 2_000)
     look_after(pub, user)
     assert state_of(pub, user).under_way is None

@@ -18,6 +18,7 @@ from domain.topups.topups import (
     FAILURES_MAX,
     HOPELESS,
     NANO_PER_CENT,
+    NOTHING,
     NothingToTopUpByError,
     Terms,
     TopUps,
@@ -148,6 +149,8 @@ def test_terms_are_bounded() -> None:
     """Nothing negative, nothing endless, no cap below an amount (rule: bounded)."""
     check_terms(TERMS, chargeable=True)
     check_terms(TERMS._replace(enabled=False), chargeable=False)
+    check_terms(NOTHING, chargeable=False)
+    assert set_top_ups(TopUps(), ACCOUNT, USER, NOTHING, stamp()) == []
     with pytest.raises(NothingToTopUpByError):
         check_terms(TERMS, chargeable=False)
     for absurd in (
