@@ -20,9 +20,11 @@ from command_api.cli.base import (
     show,
     shown_of,
 )
+from command_api.composition import registry_of
 from command_api.invoices.reconcile import compare, usd
 from domain.errors import InvalidAmountError
 from domain.pricing.money import EXACT, format_usd, parse_usd
+from providers.invoices.formats import FORMATS
 from providers.invoices.reading import InvoiceError, read_invoice
 
 if TYPE_CHECKING:
@@ -58,13 +60,20 @@ def provider_(
         fail(f"--tolerance: {error}")
     except (InvoiceError, OSError) as error:
         fail(str(error), NOT_CHECKED)
+    if name != invoice.format and name in {each.name for each in FORMATS}:
+        fail(f"this is an export of {invoice.format}, and not of {name}", NOT_CHECKED)
     with opened_to_read(home) as (settings, database):
+        registry = registry_of(settings)
         within = parse_usd(settings.reads.invoice_tolerance_usd) if given is None else given
         try:
             with progress_bar("reading the log", quiet=as_json) as report:
                 found = compare(database, name, invoice, within, report)
         except InvoiceError as error:
             fail(str(error), NOT_CHECKED)
+    if not found.on_record and name not in {*registry.providers, *registry.unconfigured}:
+        fail(
+            f"there is no provider {name!r}, and no call was made at one of this name", NOT_CHECKED
+        )
     _print(name, invoice, found, within, limit, as_json=as_json)
     if found.lines or invoice.faulty:
         raise typer.Exit(MISTAKE)

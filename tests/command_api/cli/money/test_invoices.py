@@ -50,6 +50,9 @@ def test_an_invoice_is_laid_beside_the_log(database: Database, tmp_path: Path) -
         app, [*asked, "--tolerance", "0", "--home", str(tmp_path)], env=environment
     )
     assert f"UNMATCHED  amount_differs  {day} claude-haiku-4-5" in told.stdout
+    for other, said in (("openai", "an export of anthropic"), ("nope", "no provider 'nope'")):
+        elsewhere = ("reconcile", "provider", other, "--file", str(file))
+        assert said in gatewayz(tmp_path, *elsewhere, status=3, **environment)
     file.write_bytes(b"\xff")
     assert "no text in UTF-8" in run(status=3)
     file.unlink()
