@@ -70,7 +70,7 @@ class Gifts:
             to_account_id=ends.taker,
             debit_key=f"gift {caller.user_id} {key or uuid4()}",
             amount=amount,
-            reason=reason,
+            reason=": ".join(each for each in (f"gift of user {caller.user_id}", reason) if each),
         )
         return await self._moved(transfer, caller.actor)
 

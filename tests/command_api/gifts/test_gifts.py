@@ -76,9 +76,10 @@ def test_an_organisation_gives_to_its_members(gateway: RunningGateway) -> None:
     assert lots(gateway, account_of(bob)) == [(GrantKind.PURCHASE, 30, "infinity", 2 * USD + 1)]
     assert lots(gateway, account) == [(GrantKind.PURCHASE, 30, "infinity", 3 * USD - 1)]
     (mine,) = bob.ask("GET", "/audit?action=credits.granted&limit=1")["logs"]
-    assert mine["reason"] == "well done"
+    told = f"gift of user {ann.user_id}: well done"
+    assert mine["reason"] == told
     (theirs,) = ann.ask("GET", f"/organisations/{of}/audit?action=credits.debited")["logs"]
-    assert (theirs["reason"], theirs["actor"]) == ("well done", mine["actor"])
+    assert (theirs["reason"], theirs["actor"]) == (told, mine["actor"])
     assert verify(gateway.database).differences == []
 
 
