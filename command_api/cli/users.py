@@ -162,7 +162,7 @@ def grant(
             account_id=known.find_account(user),
             amount=nano,
             kind=kind,
-            reason=reason,
+            reason=reason or "granted at a shell",
             expires_at=_expiry(expires_at),
             idempotency_key=idempotency_key,
         )
