@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-BODY_BYTES_MAX = 4_096
+BODY_BYTES_MAX = 16_384
 CODE_CHARACTERS_MAX = 100
 """Of any text that is shown as a code; the domain says what a code is."""
 

@@ -242,6 +242,18 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
         "GET /api/stripe/payments/{payment_id}": [{"path": {"payment_id": victim.payment}}],
         "GET /api/stripe/checkout-session/{session_id}": [{"path": {"session_id": "cs_1"}}],
         "GET /api/stripe/payment-intent/{intent_id}": [{"path": {"intent_id": "pi_1"}}],
+        **{
+            f"POST /api/stripe/subscriptions/{{subscription_id}}/{act}": [
+                {"path": {"subscription_id": "sub_1"}, "json": {"price_id": "price_1"}}
+            ]
+            for act in ("change", "cancel", "resume")
+        },
+        **{
+            f"POST /admin/approvals/{{approval_id}}/{act}": [
+                {"path": {"approval_id": victim.session}, "json": {}}
+            ]
+            for act in ("approve", "decline")
+        },
         "POST /admin/assign-plan": [{"json": {"user_id": user, "plan_id": "free"}}],
         **objects_of_organisations(victim),
     }
@@ -286,6 +298,7 @@ def objects_of_organisations(victim: Victim) -> dict[str, list[dict[str, Any]]]:
         f"GET {one}/balance": {},
         f"GET {one}/credit-transactions": {},
         f"GET {one}/audit": {},
+        f"POST {one}/gifts": {"user_id": victim.made["user_id"], "amount": "1"},
     }
     return {name: [{"path": ids, "json": body or None}] for name, body in asked.items()}
 
@@ -293,8 +306,12 @@ def objects_of_organisations(victim: Victim) -> dict[str, list[dict[str, Any]]]:
 AT_STRIPE = {
     "GET /api/stripe/checkout-session/{session_id}",
     "GET /api/stripe/payment-intent/{intent_id}",
+    *(f"POST /api/stripe/subscriptions/{{subscription_id}}/{act}" for act in ("change", "cancel")),
+    "POST /api/stripe/subscriptions/{subscription_id}/resume",
 }
-"""What Stripe is asked for, which is not set up here: whose they are, `test_buying.py` asks."""
+"""What Stripe is asked for, which is not set up here: whose they are, `test_buying.py` and
+`test_subscribing.py` ask.
+"""
 BODIES_WITH_IDS = {
     "POST /admin/roles/update",
     "POST /admin/limit",
