@@ -167,7 +167,7 @@ def test_headers_are_found_or_empty() -> None:
     given_ = [(b"authorization", b"Bearer k"), (b"referer", b"b"), (b"x-title", b"t")]
     headers = Headers({"headers": given_})
     assert (headers.authorization, headers.referer, headers.title) == (b"Bearer k", b"b", b"t")
-    assert (headers.content_length, headers.idempotency_key, headers.request_id) == (b"", b"", b"")
+    assert (headers.content_length, headers.idempotency_key, headers.request_id) == (b"", None, b"")
     assert Headers({"headers": [*given_, (b"http-referer", b"a")]}).referer == b"a"
     assert header_of({"headers": given_}, b"x-title") == b"t"
     assert header_of({"headers": given_}, b"absent") == b""
