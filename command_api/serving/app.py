@@ -246,12 +246,9 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     app.state.metrics = _metrics_of(gateway, slices)
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
+    lists, keep_s = gateway.model_lists, settings.reads.ranking_cache_s
     app.state.catalog = Catalog(
-        gateway.registry,
-        gateway.router,
-        gateway.model_lists,
-        reads.public,
-        keep_s=settings.reads.ranking_cache_s,
+        gateway.registry, gateway.router, lists, reads.public, keep_s=keep_s
     )
     app.state.modelz = modelz_of(settings)
     app.state.machinery = Machinery(

@@ -17,7 +17,8 @@ from domain.subscriptions.subscription import LIVE, OVER
 from domain.subscriptions.tiers import RANK, Tier, highest
 from edge.errors import SERVER, ApiError, bad_request, sentence, unavailable
 from edge.replies import usd
-from event_store.beside.billing.subscriptions import account_of, read_subscriptions
+from event_store.beside.billing.subscriptions import read_subscriptions
+from event_store.beside.users import account_of
 from event_store.ids import new_uuid7
 from providers.payments.billing import SessionWish
 from providers.payments.port import (

@@ -19,7 +19,8 @@ from domain.topups.topups import (
     top_up_stream,
 )
 from edge.errors import ApiError, bad_request, ledger_unavailable, sentence
-from event_store.beside.billing.subscriptions import account_of, read_customer
+from event_store.beside.billing.subscriptions import read_customer
+from event_store.beside.users import account_of
 from event_store.ids import new_envelope, now_iso
 
 if TYPE_CHECKING:

@@ -99,6 +99,14 @@ def count_users(connection: Connection) -> UserCounts:
     return UserCounts(*map(int, row))
 
 
+def account_of(connection: Connection, user_id: UUID) -> UUID | None:
+    """A user's own account; None for nobody's."""
+    row = connection.execute(
+        "SELECT account_id FROM user_secret WHERE user_id = %s", [user_id]
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def read_available(connection: Connection, account_id: UUID) -> int:
     """What an account can spend, nano-USD; nought for one without credits."""
     row = connection.execute(

@@ -10,7 +10,7 @@ from event_store.beside.referrals.reading import (
     referral_of,
     referrals_by,
 )
-from event_store.beside.users import read_available
+from event_store.beside.users import account_of, read_available
 from event_store.ids import to_iso
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class Found(NamedTuple):
 def own_referrals(database: Connects, user_id: UUID) -> Found:
     """A user's code, the code they came by, and who came by theirs; with their own account's."""
     with database.connect() as connection:
-        row = connection.execute(
-            "SELECT account_id FROM user_secret WHERE user_id = %s", [user_id]
-        ).fetchone()
+        account = account_of(connection, user_id)
         own = code_of_user(connection, user_id)
         by = referral_of(connection, user_id)
         of_referrer = None if by is None else code_of_user(connection, by.referrer)
@@ -47,7 +45,7 @@ def own_referrals(database: Connects, user_id: UUID) -> Found:
             own.code if own else None,
             of_referrer.code if of_referrer else None,
             referrals_by(connection, user_id, LISTED_MAX),
-            read_available(connection, row[0]) if row else 0,
+            0 if account is None else read_available(connection, account),
         )
 
 

@@ -142,11 +142,3 @@ def read_trial_lots(connection: Connection, account_id: UUID) -> list[tuple[UUID
         "AND unit = 'requests' AND NOT removed AND quota_limit > 0 ORDER BY number LIMIT %s",
         [account_id, LISTED_MAX],
     ).fetchall()
-
-
-def account_of(connection: Connection, user_id: UUID) -> UUID | None:
-    """A user's own account; None for nobody's."""
-    row = connection.execute(
-        "SELECT account_id FROM user_secret WHERE user_id = %s", [user_id]
-    ).fetchone()
-    return None if row is None else row[0]
