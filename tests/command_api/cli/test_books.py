@@ -14,6 +14,7 @@ from command_api.cli.main import app
 from event_store.ids import new_uuid7
 from projections.all import PROJECTIONS
 from projections.engine.runner import Runner
+from tests.providers.invoices.test_reading import OPENROUTER, openrouter
 from tests.support import entries
 from tests.support.history import History
 from tests.support.packages import ROOT
@@ -65,8 +66,13 @@ def finance(database: Database, tmp_path: Path) -> Finance:
     return made
 
 
-def test_a_month_is_closed_as_the_guide_says(finance: Finance) -> None:
+def test_a_month_is_closed_as_the_guide_says(
+    finance: Finance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each line of it runs, in its order, and the month is closed (rule: docs)."""
+    billed = OPENROUTER + openrouter(1, "2025-01-01 10:00:00.000", "0")
+    (tmp_path / "openrouter_activity.csv").write_text(billed)
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     assert len(lines) > 8
