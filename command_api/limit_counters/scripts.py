@@ -37,6 +37,11 @@ local function read(hash)
   local raw = call('HGET', hash, 'h')
   return raw and {struct.unpack(HEAD, raw)}
 end
+local function read_or_begin(hash)
+  local head = read(hash) or {}
+  for place = #head + 1, 26 do head[place] = 0 end
+  return head
+end
 local function write(hash, head)
   call('HSET', hash, 'h', struct.pack(HEAD, unpack(head, 1, 26)))
 end
@@ -110,11 +115,7 @@ for at = 2, last - 3, 3 do
   local scope, gauge, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local hash, head, wait, holds = KEYS[2 * scope + 2], heads[scope], 0, 0
   if not head then
-    head = read(hash)
-    if not head then
-      head = {}
-      for place = 1, 26 do head[place] = 0 end
-    end
+    head = read_or_begin(hash)
     heads[scope], lives[scope] = head, 0
   end
   if gauge < 6 then
@@ -212,16 +213,12 @@ return 'settled'
 """
 
 _CARRY = """
-local carried, heads = 0, {}
+local carried, heads, lives = 0, {}, {}
 for at = 1, #ARGV, 4 do
   local key, gauge = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
   local age, amount = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local kind = gauge % 3 + 1
-  local width, head = WIDTH[kind], heads[key] or read(key)
-  if not head then
-    head = {}
-    for place = 1, 26 do head[place] = 0 end
-  end
+  local width, head = WIDTH[kind], heads[key] or read_or_begin(key)
   heads[key] = head
   local current, oldest = floor(now / width), 4 * gauge + 2
   local first, bucket = current - BUCKETS[kind], floor((now - age) / width)
@@ -232,11 +229,13 @@ for at = 1, #ARGV, 4 do
       head[oldest] = bucket
     end
     add(key, head, gauge, bucket, amount)
-    write(key, head)
-    local life = SPAN[kind] + 2 * width
-    if call('PTTL', key) < life then call('PEXPIRE', key, life) end
+    lives[key] = max(lives[key] or 0, SPAN[kind] + 2 * width)
     carried = carried + 1
   end
+end
+for key, life in pairs(lives) do
+  write(key, heads[key])
+  if call('PTTL', key) < life then call('PEXPIRE', key, life) end
 end
 return text(carried)
 """
