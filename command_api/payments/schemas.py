@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from command_api.money.metadata import check_metadata, texts_of
 from domain.payments.fiat import USD
 from edge.errors import bad_request
 from edge.replies import usd
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 TEXT_MAX = 500
 URL_CHARACTERS_MAX = 2_000
 EMAIL_CHARACTERS_MAX = 254
-METADATA_MAX, METADATA_NAME_MAX, METADATA_VALUE_MAX = 20, 40, 500
 METHOD_TYPES_MAX = 10
 
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
@@ -49,31 +49,12 @@ class Asked(msgspec.Struct, frozen=True):
         _check_text("description", self.description)
         if self.customer_email and "@" not in self.customer_email[1:-1]:
             raise bad_request("invalid_value", "customer_email is no address.", "customer_email")
-        self._check_metadata()
-
-    def _check_metadata(self) -> None:
-        given = self.metadata or {}
-        for name, value in given.items():
-            fits = isinstance(value, str | int | bool) or value is None
-            if not fits or len(name) > METADATA_NAME_MAX or len(str(value)) > METADATA_VALUE_MAX:
-                message = (
-                    f"metadata has names of at most {METADATA_NAME_MAX} characters, and texts or "
-                    f"whole numbers of at most {METADATA_VALUE_MAX} as values."
-                )
-                raise bad_request("invalid_value", message, "metadata")
-            if not (name.isprintable() and name) or "[" in name or "]" in name:
-                message = "a name in metadata is empty, or holds a bracket or a control character."
-                raise bad_request("invalid_value", message, "metadata")
-        if len(given) > METADATA_MAX:
-            message = f"metadata has at most {METADATA_MAX} members."
-            raise bad_request("invalid_value", message, "metadata")
+        check_metadata(self.metadata)
 
     @property
     def said(self) -> dict[str, str]:
         """The metadata as texts."""
-        return {
-            name: str(value) for name, value in (self.metadata or {}).items() if value is not None
-        }
+        return texts_of(self.metadata)
 
 
 class CheckoutAsked(Asked, frozen=True):

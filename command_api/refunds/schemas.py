@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from command_api.money.metadata import check_metadata, texts_of
 from edge.errors import bad_request
 
 NAME_CHARACTERS_MAX = 255
 REASON_CHARACTERS_MAX = 250
-METADATA_MAX, METADATA_NAME_MAX, METADATA_VALUE_MAX = 20, 40, 500
 OURS = "gatewayz_"
 """What names of metadata that are ours begin with."""
 
@@ -38,21 +38,12 @@ class RefundAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def kept(self) -> dict[str, str]:
         """The metadata as texts; raises ApiError 400."""
-        given = self.metadata or {}
-        for name, value in given.items():
-            fits = isinstance(value, str | int | bool) or value is None
-            sized = 0 < len(name) <= METADATA_NAME_MAX and len(str(value)) <= METADATA_VALUE_MAX
-            plain = name.isprintable() and not {"[", "]"} & set(name) and not name.startswith(OURS)
-            if not (fits and sized and plain):
-                message = (
-                    f"metadata has names of at most {METADATA_NAME_MAX} characters, without "
-                    f"brackets, and texts or whole numbers of at most {METADATA_VALUE_MAX}."
-                )
-                raise bad_request("invalid_value", message, "metadata")
-        if len(given) > METADATA_MAX:
-            message = f"metadata has at most {METADATA_MAX} members."
+        check_metadata(self.metadata)
+        found = texts_of(self.metadata)
+        if any(name.startswith(OURS) for name in self.metadata or {}):
+            message = f"names of metadata that begin with {OURS} are ours: choose another."
             raise bad_request("invalid_value", message, "metadata")
-        return {name: str(value) for name, value in given.items() if value is not None}
+        return found
 
 
 decode_refund = msgspec.json.Decoder(RefundAsked).decode

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from command_api.money.metadata import check_metadata, texts_of
 from edge.errors import bad_request
 
-METADATA_MAX, METADATA_NAME_MAX, METADATA_VALUE_MAX = 20, 40, 500
 SUBSCRIPTION, PAYMENT, SETUP = "subscription", "payment", "setup"
 
 Name = Annotated[str, msgspec.Meta(max_length=255)]
@@ -44,28 +44,12 @@ class SubscriptionAsked(msgspec.Struct, frozen=True):
             raise bad_request("invalid_value", "customer_email is no address.", "customer_email")
         for name in ("success_url", "cancel_url"):
             check_url(name, getattr(self, name))
-        for name, value in (self.metadata or {}).items():
-            fits = isinstance(value, str | int | bool) or value is None
-            plain = name.isprintable() and 0 < len(name) <= METADATA_NAME_MAX
-            if (
-                not (fits and plain)
-                or set("[]") & set(name)
-                or len(str(value)) > METADATA_VALUE_MAX
-            ):
-                message = (
-                    f"metadata has names of at most {METADATA_NAME_MAX} characters without "
-                    f"brackets, and texts or whole numbers of at most {METADATA_VALUE_MAX}."
-                )
-                raise bad_request("invalid_value", message, "metadata")
-        if len(self.metadata or {}) > METADATA_MAX:
-            message = f"metadata has at most {METADATA_MAX} members."
-            raise bad_request("invalid_value", message, "metadata")
+        check_metadata(self.metadata)
 
     @property
     def said(self) -> dict[str, str]:
         """The metadata as texts."""
-        given = self.metadata or {}
-        return {name: str(value) for name, value in given.items() if value is not None}
+        return texts_of(self.metadata)
 
 
 class ChangeAsked(msgspec.Struct, frozen=True):
