@@ -162,8 +162,8 @@ def test_who_left_earns_nothing(store: Shop) -> None:
     settled(store)
     assert bob.credits() == 10 * USD
     with store.gateway.database.connect() as connection:
-        rows = connection.execute("SELECT state FROM referral").fetchall()
-    assert rows == [("refused",)]
+        state = "SELECT state FROM referral"
+        eventually(lambda: connection.execute(state).fetchall() == [("refused",)])
 
 
 @pytest.mark.parametrize("step", ["first grant", "second grant", "mails"])
