@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 class Bound:
     """All scopes of a caller."""
 
-    __slots__ = ("_shortest", "calls", "gauges", "limited", "seen", "seen_at", "shared")
+    __slots__ = ("_shortest", "calls", "gauges", "limited", "names", "seen", "seen_at", "shared")
 
     def __init__(self, limited: Sequence[Limited], *, lease_ms: int) -> None:
         """At least one scope has limits."""
@@ -75,6 +75,7 @@ class Bound:
             for gauge, limit in enumerate(each.limits)
             if limit is not None
         )
+        self.names = frozenset(each.name for each in self.limited)
         self.calls = tuple(
             each.name for each in self.limited if each.limits.concurrency is not None
         )
@@ -85,7 +86,7 @@ class Bound:
         ]
         values = [lease_ms, *(part for each in self.gauges for part in each)]
         parts = command(len(keys), *keys, *values)
-        self.shared = (len(keys) + len(values) + 6, parts[parts.index(b"\r\n") + 2 :])
+        self.shared = (len(keys) + len(values) + 7, parts[parts.index(b"\r\n") + 2 :])
         """Of the command to Redis: how many parts it has, and those that are always the same."""
         self.seen: Sequence[int] = ()
         """What the shared counters held, when this process heard of them last."""

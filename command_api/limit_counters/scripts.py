@@ -1,12 +1,13 @@
 """The scripts that Redis runs: the rule of `domain/limits/windows.py`, on counters that all share.
 
-One script decides and counts for all scopes of a request, so that nothing comes between. A scope
-is a hash. Its head (`h`) is 26 doubles, exact up to 2^53, because one packed field is read and
-written many times faster than as many fields: of each of six windows the sum, the oldest bucket in
-it, the newest that was counted in and what that one holds; then what is left of the burst, and when
-it was. Beside it stand the buckets that are not the newest (`0:1700000000`); calls under way are a
-sorted set. All keys share one hash tag: the key of the system belongs to every request, so in a
-cluster all of them must lie in one slot. The time is Redis' own.
+One script decides and counts for all scopes of a request, so that nothing comes between; with it
+comes what the caller's calls that ended since have used in the end. A scope is a hash. Its head
+(`h`) is 26 doubles, exact up to 2^53, because one packed field is read and written many times
+faster than as many fields: of each of six windows the sum, the oldest bucket in it, the newest that
+was counted in and what that one holds; then what is left of the burst, and when it was. Beside it
+stand the buckets that are not the newest (`0:1700000000`); calls under way are a sorted set. All
+keys share one hash tag: the key of the system belongs to every request, so in a cluster all of them
+must lie in one slot. The time is Redis' own.
 """
 
 from __future__ import annotations
@@ -105,13 +106,17 @@ if not since then
   call('SET', KEYS[1], since, 'PX', 172800000)
 end
 local last = #ARGV
+local ended = {}
+for at, requests, tokens, lease in string.gmatch(ARGV[last - 3], '(%S+) (%S+) (%S+) (%S+)') do
+  ended[#ended + 1] = {tonumber(at), tonumber(requests), tonumber(tokens), lease}
+end
 local requests, tokens, lease = tonumber(ARGV[last - 2]), tonumber(ARGV[last - 1]), ARGV[last]
 local counting = requests + tokens > 0
 local CURRENT = {floor(now / 1000), floor(now / 60000), floor(now / 900000)}
 local heads, changed, lives, used = {}, {}, {}, {}
 local longest, scope_refusing, gauge_refusing = 0, 0, 0
 
-for at = 2, last - 3, 3 do
+for at = 2, last - 4, 3 do
   local scope, gauge, limit = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local hash, head, wait, holds = KEYS[2 * scope + 2], heads[scope], 0, 0
   if not head then
@@ -121,11 +126,19 @@ for at = 2, last - 3, 3 do
   if gauge < 6 then
     local kind, place = gauge % 3 + 1, 4 * gauge + 1
     local first, amount = CURRENT[kind] - BUCKETS[kind], gauge < 3 and requests or tokens
-    if head[place + 1] == 0 then
+    local known = head[place + 1] > 0
+    if not known then
       head[place + 1] = first
     elseif head[place + 1] < first then
       roll(hash, gauge, head, first)
       changed[scope] = true
+    end
+    for _, each in ipairs(known and ended or {}) do
+      local bucket, change = floor(each[1] / WIDTH[kind]), each[gauge < 3 and 2 or 3]
+      if change ~= 0 and bucket >= head[place + 1] then
+        add(hash, head, gauge, bucket, change)
+        changed[scope] = true
+      end
     end
     holds = head[place]
     local excess = holds + amount - limit
@@ -143,6 +156,7 @@ for at = 2, last - 3, 3 do
     lives[scope] = max(lives[scope], 120000)
   else
     local calls = KEYS[2 * scope + 3]
+    for _, each in ipairs(ended) do call('ZREM', calls, each[4]) end
     call('ZREMRANGEBYSCORE', calls, '-inf', now)
     holds = call('ZCARD', calls)
     if requests > 0 and holds >= limit then wait = limit > 0 and 1000 or -1 end
@@ -155,7 +169,7 @@ end
 
 if longest == 0 and counting then
   local place = 0
-  for at = 2, last - 3, 3 do
+  for at = 2, last - 4, 3 do
     local scope, gauge = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
     local head, amount = heads[scope], gauge < 3 and requests or tokens
     place = place + 1
@@ -186,30 +200,13 @@ return table.concat({
 }, ' ')
 """
 
-_SETTLE = """
-local heads = {}
+_RENEW = """
 for at = 1, #ARGV, 4 do
-  local key, gauge = KEYS[tonumber(ARGV[at])], tonumber(ARGV[at + 1])
-  local what, delta = ARGV[at + 2], tonumber(ARGV[at + 3])
-  if gauge == 7 then
-    if delta == 0 then
-      call('ZREM', key, what)
-    else
-      call('ZADD', key, text(now + delta), what)
-      call('PEXPIRE', key, 2 * delta)
-    end
-  else
-    if heads[key] == nil then heads[key] = read(key) or false end
-    local head = heads[key]
-    if head and head[4 * gauge + 2] > 0 and tonumber(what) >= head[4 * gauge + 2] then
-      add(key, head, gauge, tonumber(what), delta)
-    end
-  end
+  local key, lease, life = KEYS[tonumber(ARGV[at])], ARGV[at + 2], tonumber(ARGV[at + 3])
+  call('ZADD', key, text(now + life), lease)
+  call('PEXPIRE', key, 2 * life)
 end
-for key, head in pairs(heads) do
-  if head then write(key, head) end
-end
-return 'settled'
+return 'renewed'
 """
 
 _CARRY = """
@@ -258,5 +255,5 @@ class Script:
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
 
-ADMIT, SETTLE, CARRY, REBUILT = (Script(body) for body in (_ADMIT, _SETTLE, _CARRY, _REBUILT))
-SCRIPTS = (ADMIT, SETTLE, CARRY, REBUILT)
+ADMIT, RENEW, CARRY, REBUILT = (Script(body) for body in (_ADMIT, _RENEW, _CARRY, _REBUILT))
+SCRIPTS = (ADMIT, RENEW, CARRY, REBUILT)

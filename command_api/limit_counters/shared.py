@@ -1,19 +1,19 @@
 """The counters that all gateways share, in Redis: one round trip decides for all scopes.
 
-What is corrected afterwards (tokens that were not used, calls that ended) goes out in one command
-with the next turn of the event loop, and always before the next request is decided: who waits for
-his reply and then asks again finds his own call ended.
+What a call that ended did not use goes out with its caller's next request, or in a moment,
+whichever comes first, and always before a request of the same scope is decided: who waits for his
+reply and then asks again finds his own call ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.limit_counters.bound import Outcome
-from command_api.limit_counters.scripts import ADMIT, CARRY, PREFIX, SCRIPTS, SETTLE
-from domain.limits.windows import CONCURRENCY
+from command_api.limit_counters.scripts import ADMIT, CARRY, PREFIX, RENEW, SCRIPTS
+from domain.limits.windows import CONCURRENCY, Asked
 from providers.redis.pipe import RedisAwayError, RedisPipe
 from providers.redis.replies import RedisReplyError, command
 
@@ -22,19 +22,35 @@ if TYPE_CHECKING:
 
     from command_api.limit_counters.bound import Bound
     from command_api.limit_counters.scripts import Script
-    from domain.limits.windows import Asked
 
     Ask = Callable[[bytes], asyncio.Future[Any]]
 
 logger = logging.getLogger("gatewayz.limits")
 
-CORRECTIONS_MAX = 10_000
-"""Most corrections that wait; more are left out, and what they free is freed by time."""
+ENDINGS_MAX = 10_000
+"""Most calls whose end waits to be told; more are left out, and what they free is freed by time."""
+BOUNDS_MAX = 100
+"""Most callers whose calls' ends wait; then all of them are told."""
 AT_ONCE = 200
-"""Most of them in one command: Redis does nothing else meanwhile."""
+"""Most endings or corrections in one command: Redis does nothing else meanwhile."""
+TOLD_AFTER_S = 0.002
+"""How long the end of a call waits for its caller's next request, to be told with it, seconds."""
+PEEK = Asked(0, 0)
 
 Correction = tuple[str, int, "int | bytes", int]
-"""A key, a gauge, a bucket (of calls under way: the call), and what is added."""
+"""A key, a gauge, an age in milliseconds (of calls under way: the call), and what is added."""
+
+
+class Ending(NamedTuple):
+    """What is corrected as a call ends."""
+
+    at: int
+    """When it was admitted, by the shared counters' clock, milliseconds."""
+    requests: int
+    """-1 where it was none."""
+    tokens: int
+    """Less, or more, than it was admitted with."""
+    lease: bytes
 
 
 def script_command(
@@ -72,25 +88,17 @@ class SharedCounters:
         self.pipe = RedisPipe(url, timeout_s=timeout_s, greeting=lambda: load)
         self.blank = asyncio.Event()
         """Set when Redis counts since a moment ago, and nobody told it what the log says."""
-        self._corrections: list[Correction] = []
+        self._ended: dict[Bound, list[Ending]] = {}
+        self._waiting = 0
+        self._timed = False
 
     async def admit(self, bound: Bound, asked: Asked, lease: bytes) -> Outcome:
         """Decide and count. Raises RedisAwayError: then nobody knows whether it was counted."""
-        if self._corrections:
-            self.flush()
-        last = b"$%d\r\n%d\r\n$%d\r\n%d\r\n$%d\r\n%b\r\n" % (
-            len(str(asked.requests)),
-            asked.requests,
-            len(str(asked.tokens)),
-            asked.tokens,
-            len(lease),
-            lease,
-        )
+        endings = self._ended_before(bound) if self._ended else ()
         parts, constant = bound.shared
+        last = _last(endings, asked, lease)
         try:
-            raw = await self.pipe.ask(
-                b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n%b%b" % (parts, ADMIT.sha, constant, last)
-            )
+            raw = await self.pipe.ask(_ADMIT_COMMAND % (parts, ADMIT.sha, constant, last))
         except RedisReplyError as error:
             if not str(error).startswith("NOSCRIPT"):
                 raise self._refused(error) from None
@@ -121,23 +129,51 @@ class SharedCounters:
         self.pipe.hang_up(str(error))
         return RedisAwayError(str(error))
 
-    def correct(self, items: Sequence[Correction]) -> None:
-        """Correct what was counted, soon."""
-        if not self.pipe.ready or len(self._corrections) + len(items) > CORRECTIONS_MAX:
+    def ended(self, bound: Bound, ending: Ending) -> None:
+        """Correct what was counted for a call, soon."""
+        if not self.pipe.ready or self._waiting >= ENDINGS_MAX:
             return
-        if not self._corrections:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._corrections += items
+        if not self._timed:
+            self._timed = True
+            asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._timer)
+        self._ended.setdefault(bound, []).append(ending)
+        self._waiting += 1
+        if len(self._ended) > BOUNDS_MAX:
+            self.flush()
 
-    def renew(self, items: Sequence[Correction]) -> None:
-        """Send these at once, for as long as commands are taken."""
-        for begin in range(0, len(items), AT_ONCE):
-            self._send(batch(SETTLE, items[begin : begin + AT_ONCE]))
+    def _timer(self) -> None:
+        self._timed = False
+        self.flush()
 
     def flush(self) -> None:
-        """Send the corrections that wait; nobody waits for the answers."""
-        waiting, self._corrections = self._corrections, []
-        self.renew(waiting)
+        """Tell of all calls that ended; nobody waits for the answers."""
+        for bound in list(self._ended):
+            self._tell(bound, keep=0)
+
+    def _ended_before(self, bound: Bound) -> Sequence[Ending]:
+        """A caller's calls that ended since, to be told with his request; others' go ahead of it.
+
+        They do where they count for what he counts for.
+        """
+        for other in [each for each in self._ended if each is not bound]:
+            if not bound.names.isdisjoint(other.names):
+                self._tell(other, keep=0)
+        return self._tell(bound, keep=AT_ONCE) if bound in self._ended else ()
+
+    def _tell(self, bound: Bound, *, keep: int) -> Sequence[Ending]:
+        """Send a caller's endings, but for the last so many, which are returned."""
+        endings = self._ended.pop(bound)
+        self._waiting -= len(endings)
+        parts, constant = bound.shared
+        while len(endings) > keep:
+            some, endings = endings[:AT_ONCE], endings[AT_ONCE:]
+            self._send(_ADMIT_COMMAND % (parts, ADMIT.sha, constant, _last(some, PEEK, b"")))
+        return endings
+
+    def renew(self, items: Sequence[Correction]) -> None:
+        """Say of calls under way that they live on."""
+        for begin in range(0, len(items), AT_ONCE):
+            self._send(batch(RENEW, items[begin : begin + AT_ONCE]))
 
     def load(self) -> None:
         """Tell Redis the scripts: somebody may have emptied its list of them."""
@@ -162,6 +198,25 @@ class SharedCounters:
             self.pipe.hang_up(str(error))
 
 
+_ADMIT_COMMAND = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n%b%b"
+
+
+def _last(endings: Sequence[Ending], asked: Asked, lease: bytes) -> bytes:
+    """The last parts of the command, which are another request's each time."""
+    ended = b" ".join([b"%d %d %d %b" % (*each[:3], each.lease or b"-") for each in endings])
+    requests, tokens = b"%d" % asked.requests, b"%d" % asked.tokens
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+        len(ended),
+        ended,
+        len(requests),
+        requests,
+        len(tokens),
+        tokens,
+        len(lease),
+        lease,
+    )
+
+
 async def carry(ask: Ask, items: Sequence[Correction]) -> None:
     """Add what was admitted elsewhere: of each item the third is its age in milliseconds."""
     for begin in range(0, len(items), AT_ONCE):
@@ -169,5 +224,5 @@ async def carry(ask: Ask, items: Sequence[Correction]) -> None:
 
 
 def leases(names: Sequence[str], lease: bytes, life_ms: int) -> list[Correction]:
-    """A call under way in each of its scopes for so long from now; 0 ends it."""
+    """A call under way in each of its scopes for so long from now."""
     return [(calls_of(name), CONCURRENCY, lease, life_ms) for name in names]

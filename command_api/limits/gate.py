@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from command_api.limit_counters.bound import sums
 from command_api.limit_counters.local import LocalCounters, clock_ms
-from command_api.limit_counters.scripts import MARK_LIFE_MS, SETTLE, SINCE
+from command_api.limit_counters.scripts import MARK_LIFE_MS, RENEW, SINCE
 from command_api.limit_counters.shared import (
     AT_ONCE,
+    PEEK,
+    Ending,
     SharedCounters,
     batch,
     carry,
-    counts_of,
     leases,
 )
 from command_api.limits.metrics import LimitMetrics
 from command_api.limits.refusals import Refusals, refusal_of
-from domain.limits.windows import REQUESTS, Asked, window_of
+from domain.limits.windows import REQUESTS, Asked
 from providers.redis.pipe import RedisAwayError
 from providers.redis.replies import RedisReplyError, command
 
@@ -46,7 +47,6 @@ LOCAL = (b"x-gatewayz-limits", b"local")
 LEASE_MS = 30_000
 """How long a call under way counts after its process was last heard of, milliseconds."""
 RENEW_S = LEASE_MS / 3_000
-PEEK = Asked(0, 0)
 
 
 class Admitted(Protocol):
@@ -137,7 +137,7 @@ class RateGate:
         await self.refusals.stop()
         if self.shared is not None:
             self.shared.flush()
-            await asyncio.sleep(0)  # What was flushed is written in the next turn.
+            await asyncio.sleep(0)  # What was told is written in the next turn.
             await self.shared.pipe.stop()
         await self.book.stop()
 
@@ -218,20 +218,15 @@ class RateGate:
             for name in bound.calls:
                 self._local.ended(name, admission.lease)
         if admission.shared and self.shared is not None:
-            items = leases(bound.calls, admission.lease, 0) if admission.lease else []
-            for scope, gauge, _ in bound.gauges:
-                change = requests if gauge < REQUESTS else tokens
-                if change and sums(gauge):
-                    bucket = at // window_of(gauge).bucket
-                    items.append((counts_of(bound.limited[scope].name), gauge, bucket, change))
-            self.shared.correct(items)
+            if requests or tokens or admission.lease:
+                self.shared.ended(bound, Ending(at, requests, tokens, admission.lease))
             return
         for scope, gauge, _ in bound.gauges:
             change = requests if gauge < REQUESTS else tokens
             if change and sums(gauge):
                 self._local.correct(bound.limited[scope].name, gauge, at, change)
         if bound.calls and self.shared is not None:  # It may have been carried over meanwhile.
-            self.shared.correct(leases(bound.calls, admission.lease, 0))
+            self.shared.ended(bound, Ending(at, 0, 0, admission.lease))
 
     async def _came_back(self, ask: Callable[[bytes], asyncio.Future[Any]]) -> None:
         """Tell the shared counters what was admitted without them, unless they were emptied.
@@ -240,7 +235,7 @@ class RateGate:
         """
         open_calls = self._leases_of_open()
         for begin in range(0, len(open_calls), AT_ONCE):
-            await ask(batch(SETTLE, open_calls[begin : begin + AT_ONCE]))
+            await ask(batch(RENEW, open_calls[begin : begin + AT_ONCE]))
         if not self._alone:
             return
         since = await ask(command("GET", SINCE))

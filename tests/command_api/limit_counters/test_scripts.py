@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_api.limit_counters.bound import Bound, Limited
-from command_api.limit_counters.scripts import ADMIT, CARRY, SETTLE, TIME, Script
-from command_api.limit_counters.shared import SharedCounters, batch, calls_of, counts_of, leases
+from command_api.limit_counters.scripts import ADMIT, CARRY, TIME, Script
+from command_api.limit_counters.shared import PEEK, SharedCounters, calls_of, counts_of
 from domain.limits.rates import LimitScope as Scope
 from domain.limits.rates import RateLimits
 from domain.limits.windows import (
@@ -83,12 +83,15 @@ def parts_of(raw: bytes) -> list[bytes]:
     return [each for each in pieces if each and each[:1] not in (b"$", b"*")]
 
 
-def asked(bound: Bound, request: Asked, lease: bytes) -> tuple[list[str], list[bytes | str | int]]:
-    """Keys and values of a request, as they are sent."""
+def asked(
+    bound: Bound, request: Asked, lease: bytes, ended: bytes = b""
+) -> tuple[list[str], list[bytes | str | int]]:
+    """Keys and values of a request, as they are sent, with calls that ended."""
     count, constant = bound.shared
     parts = parts_of(constant)
     keys = int(parts[0])
-    values: list[bytes | str | int] = [*parts[1 + keys :], request.requests, request.tokens, lease]
+    counted = (request.requests, request.tokens)
+    values: list[bytes | str | int] = [*parts[1 + keys :], ended, *counted, lease]
     assert count == 3 + keys + len(values)
     return [each.decode() for each in parts[1 : 1 + keys]], values
 
@@ -98,20 +101,30 @@ def asked(bound: Bound, request: Asked, lease: bytes) -> tuple[list[str], list[b
 def test_redis_decides_as_the_rule_does(
     client: redis.Redis, first: RateLimits, second: RateLimits, steps: list[tuple[int, ...]]
 ) -> None:
-    """At random times and amounts, corrections included, also of a peek (money rule 13)."""
+    """At random times and amounts, with calls that ended since, also of a peek (money rule 13)."""
     client.flushall()
     if first.empty and second.empty:
         return
     limited = [Limited(Scope.KEY, KEY, first), Limited(Scope.USER, USER, second)]
     bound = Bound(limited, lease_ms=LEASE_MS)
     scopes = [(first, Counters()), (second, Counters())]
-    admits, settles = Timed(client, ADMIT), Timed(client, SETTLE)
-    now, admitted = BEGIN, list[tuple[int, int, bytes]]()
+    admits = Timed(client, ADMIT)
+    now, admitted, ended = BEGIN, list[tuple[int, int, int]](), list[tuple[int, int, int, int]]()
     for number, (pause, requests, tokens, then) in enumerate(steps):
         now += pause
         request = Asked(requests, tokens if requests else 0)
         lease = f"call{number}".encode() if requests else b""
-        answer = admits.run(now, *asked(bound, request, lease))
+        told_with_it = b" ".join(b"%d %d %d call%d" % each for each in ended)
+        answer = admits.run(now, *asked(bound, request, lease, told_with_it))
+        for scope, gauge, _ in bound.gauges:
+            for at, less_requests, less_tokens, call in ended:
+                change = (less_requests, less_tokens)[gauge >= 3]
+                if gauge < 6 and gauge in scopes[scope][1].windows:
+                    window = scopes[scope][1].window(gauge, now)
+                    window.add(at // window_of(gauge).bucket, change)
+                elif gauge == CONCURRENCY:
+                    scopes[scope][1].leases.pop(b"call%d" % call, None)
+        ended.clear()
         found = admit(scopes, request, now=now, lease=lease, lease_until=now + LEASE_MS)
         told = Verdict(
             admitted=answer[0] == b"1",
@@ -121,25 +134,11 @@ def test_redis_decides_as_the_rule_does(
         )
         assert told == found
         if found.admitted and requests:
-            admitted.append((now, tokens, lease))
-        if then and admitted:
-            at, held, ended = admitted.pop(0)
-            items = []
-            for scope, gauge, _ in bound.gauges:
-                name, counters = bound.limited[scope].name, scopes[scope][1]
-                if gauge == CONCURRENCY:
-                    items += leases([name], ended, 0)
-                    counters.leases.pop(ended, None)
-                elif 3 <= gauge < 6:
-                    bucket = at // window_of(gauge).bucket
-                    items.append((counts_of(name), gauge, bucket, then - held))
-                    counters.window(gauge, now).add(bucket, then - held)
-            if items:
-                # The script forgets when it is asked next, and so the rule was rolled above.
-                admits.run(now, *asked(bound, Asked(0, 0), b""))
-                raw = parts_of(batch(SETTLE, items))
-                keys = int(raw[2])
-                settles.run(now, [each.decode() for each in raw[3 : 3 + keys]], [*raw[3 + keys :]])
+            admitted.append((now, tokens, number))
+        for _ in range(then):
+            if admitted:
+                at, held, call = admitted.pop(0)
+                ended.append((at, -(then == 3), then - held, call))
 
 
 def test_what_was_admitted_elsewhere_is_added(client: redis.Redis) -> None:
@@ -149,7 +148,7 @@ def test_what_was_admitted_elsewhere_is_added(client: redis.Redis) -> None:
     bound = Bound([Limited(Scope.KEY, KEY, RateLimits(requests_per_minute=10))], lease_ms=1)
     items: list[bytes | str | int] = [1, 0, 0, 3, 1, 0, 59_000, 2, 1, 0, 70_000, 90]
     assert carry.run(BEGIN, [counts_of(name)], items) == [b"2"]
-    peek = asked(bound, Asked(0, 0), b"")
+    peek = asked(bound, PEEK, b"")
     assert admits.run(BEGIN, *peek)[6] == b"5"
     assert admits.run(BEGIN + 2_000, *peek)[6] == b"3"
     assert carry.run(BEGIN + 2_000, [counts_of(name)], [1, 0, 10_000, 4]) == [b"1"]

@@ -10,11 +10,12 @@ import redis
 from command_api.limit_counters.bound import Bound, Limited
 from command_api.limit_counters.scripts import SCRIPTS
 from command_api.limit_counters.shared import (
-    CORRECTIONS_MAX,
+    BOUNDS_MAX,
+    ENDINGS_MAX,
+    PEEK,
+    Ending,
     SharedCounters,
     calls_of,
-    counts_of,
-    leases,
 )
 from domain.limits.rates import LimitScope, RateLimits
 from domain.limits.windows import Asked
@@ -22,7 +23,14 @@ from providers.redis.pipe import RedisAwayError
 
 KEY = "00000000-0000-7000-8000-0000000000a1"
 LIMITS = RateLimits(requests_per_minute=5, tokens_per_minute=1_000, concurrency=3)
-BOUND = Bound([Limited(LimitScope.KEY, KEY, LIMITS)], lease_ms=30_000)
+
+
+def bound_of(scope_id: str) -> Bound:
+    """The limits of a key."""
+    return Bound([Limited(LimitScope.KEY, scope_id, LIMITS)], lease_ms=30_000)
+
+
+BOUND = bound_of(KEY)
 NAME = f"key:{KEY}"
 GREETING = len(SCRIPTS) + 1
 ASKED = Asked(1, 100)
@@ -81,9 +89,8 @@ def test_scripts_that_were_forgotten_are_told_again(empty_redis: str) -> None:
             client.script_flush()
             answer = await shared.admit(BOUND, ASKED, b"lease")
             assert answer.admitted and list(answer.used) == [1, 100, 1]
-            bucket = answer.now // 1_000
-            shared.correct([(counts_of(NAME), 3, bucket, -60), *leases([NAME], b"lease", 0)])
-            peeked = await shared.admit(BOUND, Asked(0, 0), b"")
+            shared.ended(BOUND, Ending(answer.now, 0, -60, b"lease"))
+            peeked = await shared.admit(BOUND, PEEK, b"")
             assert list(peeked.used) == [1, 40, 0]
             assert client.zcard(calls_of(NAME)) == 0
         await shared.pipe.stop()
@@ -91,19 +98,46 @@ def test_scripts_that_were_forgotten_are_told_again(empty_redis: str) -> None:
     asyncio.run(run())
 
 
-def test_corrections_that_wait_are_bounded(empty_redis: str) -> None:
+def test_endings_that_wait_are_bounded(empty_redis: str) -> None:
     """More are left out, and time frees what they would have (rule: bounded)."""
 
     async def run() -> None:
         shared = SharedCounters(empty_redis, timeout_s=5.0)
-        shared.correct(leases([NAME], b"away", 0))
-        assert shared._corrections == []
+        shared.ended(BOUND, Ending(0, 0, 0, b"away"))
+        assert shared._waiting == 0
         await shared.pipe.start()
-        for number in range(CORRECTIONS_MAX + 5):
-            shared.correct(leases([NAME], b"%d" % number, 0))
-        assert len(shared._corrections) == CORRECTIONS_MAX
+        for number in range(ENDINGS_MAX + 5):
+            shared.ended(BOUND, Ending(0, 0, 0, b"%d" % number))
+        assert shared._waiting == ENDINGS_MAX
         assert (await shared.admit(BOUND, ASKED, b"")).admitted
-        assert shared._corrections == []
+        assert (shared._waiting, shared._ended) == (0, {})
+        for number in range(BOUNDS_MAX + 1):
+            shared.ended(bound_of(f"k{number}"), Ending(0, 0, 0, b"call"))
+        assert shared._waiting == 0
+        await shared.pipe.stop()
+
+    asyncio.run(run())
+
+
+def test_what_ended_is_told_in_a_moment(empty_redis: str) -> None:
+    """Also where its caller never asks again, and before anybody of the scope (money rule 13)."""
+
+    async def run() -> None:
+        shared = SharedCounters(empty_redis, timeout_s=5.0)
+        await shared.pipe.start()
+        first = await shared.admit(BOUND, ASKED, b"one")
+        shared.ended(BOUND, Ending(first.now, 0, -60, b"one"))
+        other = bound_of(KEY)
+        assert list((await shared.admit(other, PEEK, b"")).used) == [1, 40, 0]
+        assert shared._waiting == 0
+        await shared.admit(BOUND, ASKED, b"two")
+        shared.ended(BOUND, Ending(first.now, -1, -100, b"two"))
+        assert list((await shared.admit(bound_of("another"), PEEK, b"")).used) == [0, 0, 0]
+        assert shared._waiting == 1
+        async with asyncio.timeout(5):
+            while shared._waiting:
+                await asyncio.sleep(0.001)
+        assert list((await shared.admit(other, PEEK, b"")).used) == [1, 40, 0]
         await shared.pipe.stop()
 
     asyncio.run(run())
