@@ -9,6 +9,7 @@ import msgspec
 
 from domain.identity.permissions import ROLES, Permission, Role
 from domain.organisations.roles import KEY_PERMISSIONS, MemberRole
+from domain.overload.priorities import Priority
 
 if TYPE_CHECKING:
     from domain.identity.access import Access
@@ -49,6 +50,8 @@ class Caller(msgspec.Struct, frozen=True):
     """The ids of the scopes of the user's plan as entries have them; empty where none binds."""
     planned: bool = False
     """Whether the user has a plan, which may limit how fast the key calls."""
+    priority: Priority = Priority.MEDIUM
+    """Whose calls come first where there are too many."""
 
     @property
     def owner_id(self) -> str:

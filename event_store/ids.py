@@ -48,6 +48,11 @@ def new_uuid7_text() -> str:
     )
 
 
+def id_bytes(event_id: str) -> bytes:
+    """An id's 16 bytes, of its text."""
+    return bytes.fromhex(event_id.replace("-", ""))
+
+
 def new_uuid7() -> UUID:
     """A UUIDv7 as an object."""
     return UUID(new_uuid7_text())

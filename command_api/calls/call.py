@@ -9,7 +9,7 @@ from command_api.quotas.refusals import owing
 from domain.pricing.money import ENTRY_NANO_USD_MAX, format_usd
 from domain.pricing.usage import Usage
 from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
-from event_store.ids import now_iso
+from event_store.ids import id_bytes, now_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +125,7 @@ class Call:
         "model",
         "out_of_quota",
         "plan",
+        "queued_ms",
         "request",
         "started_at",
         "tokens",
@@ -149,16 +150,15 @@ class Call:
         `available` is what can be spent beside the hold, once that is placed, in nano-USD.
         """
         self.id, self.correlation_id = call_id, correlation_id
-        self.id_bytes = bytes.fromhex(call_id.replace("-", ""))
+        self.id_bytes = id_bytes(call_id)
         self.caller, self.request, self._holds = caller, request, holds
         self.app, self.idempotency_key, self.cache_name = app, idempotency_key, cache_name
         self.started_at = now_iso()
-        self.attempts: list[dict[str, Any]] = []
-        self._tried = False
+        self.attempts, self._tried = list[dict[str, Any]](), False
         self.give_back: Callable[[], None] | None = None
         """Called once a large body is not kept any more."""
         self.hold_event_id, self.follows = "", ""
-        self.available, self.kept_reply = 0, b""
+        self.available, self.queued_ms, self.kept_reply = 0, 0, b""
         self.unresolved = self.out_of_quota = False
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
@@ -214,7 +214,7 @@ class Call:
 
     def continue_as(self, call_id: str, follows: str) -> None:
         """Be another attempt of the call that has the key; `follows` ended the one before."""
-        self.id, self.id_bytes = call_id, bytes.fromhex(call_id.replace("-", ""))
+        self.id, self.id_bytes = call_id, id_bytes(call_id)
         self.follows = follows
 
     def begin(self, offer: Model) -> Attempt:

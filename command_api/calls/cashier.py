@@ -21,7 +21,7 @@ from edge.errors import SERVER, ApiError, ledger_unavailable
 from event_store.append.committer import AppendInDoubtError
 from event_store.append.entries import AppendAnswer, AppendCode, Entry, EntryKind
 from event_store.errors import EventStoreError, LedgerUnavailableError
-from event_store.ids import new_uuid7_text, now_iso
+from event_store.ids import id_bytes, new_uuid7_text, now_iso
 
 if TYPE_CHECKING:
     from command_api.calls.call import Attempt, Call
@@ -78,15 +78,11 @@ def _provider_id(given: str | None) -> str | None:
     return given if given.isprintable() else "".join(filter(str.isprintable, given))
 
 
-def _id_bytes(event_id: str) -> bytes:
-    return bytes.fromhex(event_id.replace("-", ""))
-
-
 def _entry_of(
     call: Call, kind: EntryKind, amount: int, state: bytes, reply: bytes = b"", tokens: int = 0
 ) -> Entry:
     """An entry that is of the call's hold, and of no other of the same call."""
-    hold, tokens = _id_bytes(call.hold_event_id), min(tokens, ENTRY_TOKENS_MAX)
+    hold, tokens = id_bytes(call.hold_event_id), min(tokens, ENTRY_TOKENS_MAX)
     account = call.caller.account
     return Entry(kind, call.id_bytes, account, amount, state, 0, b"", hold, reply, tokens)
 
@@ -164,7 +160,7 @@ class Cashier:
         state = (
             b'{"id":"%b","effective_at":"%b",%b%b"correlation_id":%b,%b"amount_nano_usd":%d,'
             b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'
-            b'"stream_reply":%b%b%b'
+            b'"stream_reply":%b%b%b%b'
             % (
                 call.hold_event_id.encode(),
                 call.started_at.encode(),
@@ -178,6 +174,7 @@ class Cashier:
                 call.bound.output_tokens,
                 b"true" if call.request.stream else b"false",
                 self._alternatives(call) if len(call.plan.offers) > 1 else b"",
+                b',"queued_ms":%d' % call.queued_ms if call.queued_ms else b"",
                 key,
             )
         )
@@ -189,7 +186,7 @@ class Cashier:
             state,
             call.estimated_cost,
             call.idempotency_key,
-            _id_bytes(call.follows) if call.follows else b"",
+            id_bytes(call.follows) if call.follows else b"",
             tokens=min(call.tokens, ENTRY_TOKENS_MAX),
             key_id=caller.key,
             user_id=caller.user,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from command_api.limits.gate import RateGate
     from command_api.routing.router import Router
     from command_api.settings import Settings
+    from command_api.shedding.queue import CallQueue
     from edge.clients import Proxies
     from providers.inference.registry.registry import Registry
 
@@ -32,3 +33,4 @@ class CallParts(NamedTuple):
     pseudonyms: Pseudonyms
     proxies: Proxies
     limits: RateGate
+    queue: CallQueue

@@ -9,14 +9,13 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from command_api.calls.attempts import answer_whole
-from command_api.calls.beside.keeping import keep_answer, read_request
+from command_api.calls.beside.keeping import keep_answer, read_request, reply_to_store
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
-from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
+from command_api.kept_replies.idempotency import KEY_TAKEN, key_taken
 from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
 from edge.access import admit_models, admit_request
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from command_api.calls.attempts import WholeAttempt
     from command_api.calls.parts import CallParts
     from command_api.kept_replies.idempotency import KnownKey
-    from command_api.operations.request import Answer, InferenceRequest
+    from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
     from edge.asgi import Receive, Scope, Send
     from edge.caller import Caller
@@ -65,6 +64,7 @@ class InferenceRoute:
         head = ReplyHeaders(self._route.envelope.id_headers)
         call: Call | None = None
         caller: Caller | None = None
+        waited_ms: int | None = None
         try:
             asked = self._heard(scope, head)
             caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
@@ -73,6 +73,7 @@ class InferenceRoute:
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
             admit_request(caller, self._route.needs, scope, self._parts.proxies)
+            waited_ms = await self._parts.queue.enter(caller.priority)
             body = read_body(
                 scope,
                 asked.content_length,
@@ -84,6 +85,7 @@ class InferenceRoute:
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
+            call.queued_ms = waited_ms
             call.give_back = scope.get(LET_GO)
             scope[CALL] = call
             if not await self._placed(call, head, send):
@@ -110,8 +112,14 @@ class InferenceRoute:
             charged = call is not None and call.charged is not None
             await self._refuse(send, internal_error(charged=charged), head)
         finally:
-            if call is not None:
-                ended(call, 0)
+            self._left(call, entered=waited_ms is not None)
+
+    def _left(self, call: Call | None, *, entered: bool) -> None:
+        """Whatever became of it, it is under way no more."""
+        if entered:
+            self._parts.queue.leave()
+        if call is not None:
+            ended(call, 0)
 
     def _heard(self, scope: Scope, head: ReplyHeaders) -> Headers:
         """What the request's headers say; raises ApiError 400."""
@@ -127,12 +135,9 @@ class InferenceRoute:
 
     async def _tell_limits(self, caller: Caller | None, head: ReplyHeaders) -> None:
         """What is answered without being counted says what the limits leave, too."""
-        if caller is None or head.limits_told:
-            return
-        if not (self._parts.limits.book.any or caller.planned):
-            return
-        with suppress(ApiError):
-            await self._parts.limits.tell(caller, head)
+        if caller and not head.limits_told and (self._parts.limits.book.any or caller.planned):
+            with suppress(ApiError):
+                await self._parts.limits.tell(caller, head)
 
     async def _call(
         self,
@@ -284,8 +289,8 @@ class InferenceRoute:
             made.attempt.record(status=OK)
             call.let_go_body()
             if call.idempotency_key:
-                kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
-                call.kept_reply = kept
+                stored = reply_to_store(call, answer.raw)
+                call.kept_reply = await parts.idempotency.sealed(call.caller, stored)
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             await keep_answer(parts, call, answer.raw)
         except UpstreamFailure as failure:
@@ -312,7 +317,3 @@ class InferenceRoute:
         await cashier.settle(
             call, made.attempt, usage, request_id=request_id, reason="gateway_stopped"
         )
-
-
-def _stored(call: Call, answer: Answer) -> StoredReply:
-    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, answer.raw)

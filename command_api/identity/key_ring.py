@@ -18,8 +18,11 @@ import psycopg
 
 from domain.identity.access import access_of, scopes_in
 from domain.identity.key_format import Environment
+from domain.identity.permissions import Role
 from domain.identity.roles import role_of
 from domain.organisations.roles import MemberRole
+from domain.overload.priorities import priority_of
+from domain.plans.catalog import PLANS
 from domain.plans.limits import scopes_of_call
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
@@ -60,7 +63,7 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
     """Who calls with it; with `planless` limits bind who has no plan too."""
     limits = key.limits or {}
     live, planned = key.environment == Environment.LIVE, (key.plan_left_s or 0) > 0
-    plan = b""
+    plan, role = b"", role_of(key.role)
     if planned or (planless and key.personal):
         plan = scopes_of_call(key.user_id, planned=planned, live=live)
     return Caller(
@@ -73,7 +76,7 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
             f'"actor":"api_key:{key.key_id}","account_id":"{key.account_id}",'
             f'"user_id":"{key.user_id}","key_id":"{key.key_id}",'
         ).encode(),
-        role=role_of(key.role),
+        role=role,
         scopes=scopes_in(limits),
         limits=access_of(limits),
         key=key.key_id.bytes,
@@ -86,6 +89,11 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
         live=live,
         plan=plan,
         planned=planned,
+        priority=priority_of(
+            PLANS[key.plan].priority if planned and key.plan else None,
+            admin=role is Role.ADMIN,
+            live=live,
+        ),
     )
 
 

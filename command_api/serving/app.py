@@ -258,6 +258,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         gateway.cache,
         gateway.calls.responses,
         app.state.modelz,
+        gateway.calls.queue,
     )
     add_error_handlers(app)
     for router in ROUTERS:
@@ -276,6 +277,7 @@ def _metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
         )
     )
     found.register(gateway.limits.metrics())
+    found.register(gateway.calls.queue.metrics())
     found.register(slices.mail_metrics)
     return found
 

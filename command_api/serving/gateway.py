@@ -30,6 +30,7 @@ from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
 from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.router import Router
+from command_api.shedding.queue import CallQueue
 from edge.clients import Proxies
 from edge.lanes import Lane
 from event_store.append.leases import Lease, home_identity
@@ -76,14 +77,7 @@ class Gateway:
         self._figures = DatabaseFigures(database)
         refusals = QuotaRefusals(self._figures)
         self.cashier = Cashier(self.committer, self.spool, self._losses, refusals)
-        self.keys = KeyRing(
-            database,
-            vault,
-            cache_s=settings.identity.key_cache_s,
-            cache_max=settings.identity.key_cache_max,
-            wrong_per_s=settings.identity.wrong_keys_per_s,
-            planless=settings.plans.planless_limits,
-        )
+        self.keys = _key_ring(settings, database, vault)
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
         self.limits = self._limits_of(settings, database)
         lookups = Lookups(database)
@@ -107,6 +101,7 @@ class Gateway:
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
+            queue=CallQueue(settings.queue),
         )
         self.registry = registry
         self.catalog_log = CatalogLog(
@@ -153,6 +148,7 @@ class Gateway:
         await self._share_losses()
         self.keys.start()
         await self.limits.start()
+        self.calls.queue.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
@@ -171,6 +167,7 @@ class Gateway:
         self.spool.keep_remembered()
         if self._losses.unshared:
             await self._share_losses()
+        await self.calls.queue.stop()
         await self.model_lists.stop()
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
@@ -260,6 +257,18 @@ class Gateway:
             logger.info("house losses could not be shared: %s", str(error).strip())
         except Exception:
             logger.exception("house losses could not be shared; it is tried again")
+
+
+def _key_ring(settings: Settings, database: Database, vault: Vault) -> KeyRing:
+    identity = settings.identity
+    return KeyRing(
+        database,
+        vault,
+        cache_s=identity.key_cache_s,
+        cache_max=identity.key_cache_max,
+        wrong_per_s=identity.wrong_keys_per_s,
+        planless=settings.plans.planless_limits,
+    )
 
 
 def _kept_responses(settings: Settings, lookups: Lookups, vault: Vault) -> KeptResponses:

@@ -12,6 +12,7 @@ from command_api.settings.calls import (
     CallSettings,
     HoldSettings,
     KeptReplySettings,
+    QueueSettings,
     RequestSettings,
     RoutingSettings,
     UpstreamSettings,
@@ -62,6 +63,7 @@ GROUPS: dict[str, type[Group]] = {
     "limits": LimitSettings,
     "requests": RequestSettings,
     "holds": HoldSettings,
+    "queue": QueueSettings,
     "calls": CallSettings,
     "upstream": UpstreamSettings,
     "routing": RoutingSettings,
@@ -106,6 +108,7 @@ class Settings(BaseModel):
     limits: LimitSettings
     requests: RequestSettings
     holds: HoldSettings
+    queue: QueueSettings
     calls: CallSettings
     upstream: UpstreamSettings
     routing: RoutingSettings

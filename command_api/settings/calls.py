@@ -90,6 +90,30 @@ class HoldSettings(Group):
     )
 
 
+class QueueSettings(Group):
+    """How many calls are made at once, and who waits for how long."""
+
+    calls_max: int = Field(
+        5_000,
+        ge=1,
+        alias="GATEWAYZ_CALLS_MAX",
+        description="Most calls under way in a process; fewer while it is overloaded.",
+    )
+    waiting_max: int = Field(
+        1_000,
+        ge=0,
+        alias="GATEWAYZ_QUEUE_MAX",
+        description="Most calls that wait for their turn in a process; beyond it the lowest class "
+        "is refused.",
+    )
+    wait_s: float = Field(
+        5.0,
+        gt=0,
+        alias="GATEWAYZ_QUEUE_WAIT_S",
+        description="Longest wait of a call for its turn, seconds.",
+    )
+
+
 class CallSettings(Group):
     """How long a call may take, and what a hang-up does to it."""
 

@@ -17,11 +17,6 @@ from edge.replies import json_reply, timestamp
 from providers.inference.lists.model_list import has_list
 
 COLUMNS = ("status", "latency_ms", "models", "last_check", "error")
-PRIORITIZATION = {
-    "enabled": False,
-    "message": "Calls are served as they come: none is put before another.",
-}
-
 router = APIRouter()
 one_gateway = APIRouter()
 """Its path would take those of all others below /health: it stands last of all."""
@@ -93,7 +88,7 @@ async def optimizations(system: System, _: Keeper) -> Response:
             "status": "healthy",
             "connection_pools": system.pools(),
             "response_cache": system.kept_replies(),
-            "request_prioritization": PRIORITIZATION,
+            "request_prioritization": system.queue.told(),
             "timestamp": timestamp(),
         }
     )
@@ -112,9 +107,9 @@ async def kept_replies(system: System, _: Keeper) -> Response:
 
 
 @router.get("/health/optimizations/prioritization")
-async def prioritization(_: Keeper) -> Response:
-    """Whose calls come first: nobody's."""
-    return json_reply({"status": "healthy", **PRIORITIZATION, "timestamp": timestamp()})
+async def prioritization(system: System, _: Keeper) -> Response:
+    """Calls of this process under way, waiting and refused, by class."""
+    return json_reply({"status": "healthy", **system.queue.told(), "timestamp": timestamp()})
 
 
 @router.post("/health/optimizations/cache/clear")

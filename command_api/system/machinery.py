@@ -16,6 +16,7 @@ from providers.inference.registry.trouble import TroubleKind
 if TYPE_CHECKING:
     from command_api.kept_replies.response_cache import ResponseCache
     from command_api.routing.router import Router
+    from command_api.shedding.queue import CallQueue
     from providers.inference.lists.model_list import ModelLists
     from providers.inference.lists.modelz import Modelz
     from providers.inference.registry.offers import Provider
@@ -41,8 +42,10 @@ class Machinery:
         cache: Cache,
         responses: ResponseCache,
         modelz: Modelz,
+        queue: CallQueue,
     ) -> None:
         """All of them are the process's own."""
+        self.queue = queue
         self.registry, self.router, self.lists, self.modelz = registry, router, lists, modelz
         self.cache, self.responses = cache, responses
         self._flights = Flights()

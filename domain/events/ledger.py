@@ -134,6 +134,7 @@ class HoldRequested(CallEvent):
     """What a hold was asked for.
 
     `alternatives` are the offers that are tried when the first fails: provider, model, price.
+    `queued_ms` is how long the call waited for its turn before, milliseconds.
     """
 
     user_id: str
@@ -148,6 +149,7 @@ class HoldRequested(CallEvent):
     price: dict[str, str]
     idempotency: dict[str, str] | None = None
     alternatives: list[dict[str, Any]] = field(default_factory=list)
+    queued_ms: int = 0
 
     @property
     def key(self) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from domain.errors import InvalidCommandError
 from domain.limits.rates import NO_LIMITS, RateLimits
+from domain.overload.priorities import Priority
 from domain.pricing.money import NANO_PER_USD
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Plan:
     price_per_month: int | None
     yearly_price: int | None
     features: tuple[str, ...]
+    priority: Priority
+    """Which class of calls it makes."""
     rates: RateLimits = NO_LIMITS
     """How fast all keys of a user with the plan may call together."""
 
@@ -60,6 +63,7 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=0,
             yearly_price=0,
             features=(BASIC_MODELS,),
+            priority=Priority.LOW,
             rates=RateLimits(requests_per_minute=60, concurrency=5),
         ),
         Plan(
@@ -73,6 +77,7 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=19 * NANO_PER_USD,
             yearly_price=190 * NANO_PER_USD,
             features=(BASIC_MODELS, "advanced_models"),
+            priority=Priority.MEDIUM,
             rates=RateLimits(
                 requests_per_minute=600,
                 requests_per_hour=6_000,
@@ -92,6 +97,7 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=99 * NANO_PER_USD,
             yearly_price=990 * NANO_PER_USD,
             features=(BASIC_MODELS, "advanced_models", "priority_support"),
+            priority=Priority.HIGH,
             rates=RateLimits(
                 requests_per_minute=3_000,
                 requests_per_hour=60_000,
@@ -111,6 +117,7 @@ PLANS: Mapping[str, Plan] = {
             price_per_month=None,
             yearly_price=None,
             features=(BASIC_MODELS, "advanced_models", "priority_support", "custom_limits"),
+            priority=Priority.HIGH,
         ),
     )
 }
@@ -125,6 +132,7 @@ NO_PLAN = Plan(
     price_per_month=None,
     yearly_price=None,
     features=(BASIC_MODELS,),
+    priority=Priority.MEDIUM,
 )
 
 

@@ -21,7 +21,9 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
       coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END
     FROM user_plan p
     WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id),
-  coalesce(organisation_id = user_id, true)
+  coalesce(organisation_id = user_id, true),
+  (SELECT p.plan FROM user_plan p
+    WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id)
 FROM api_key WHERE key_hash = ANY(%s)
 """
 _WATCHED = (
@@ -62,6 +64,8 @@ class StoredKey(NamedTuple):
     """How long the user's plan still counts, seconds; None where the account never had one."""
     personal: bool | None
     """Whether the account that pays is the user's own."""
+    plan: str | None
+    """The user's plan, which counts while `plan_left_s` says so."""
 
     @property
     def closed(self) -> str:

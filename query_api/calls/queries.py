@@ -131,6 +131,7 @@ def _story(
         "provider": settled.provider if settled else placed.provider,
         "stream": placed.stream_reply,
         "correlation_id": placed.correlation_id,
+        "queued_ms": placed.queued_ms,
         "held_nano_usd": held,
         "held_usd": format_usd(held),
         "settled_nano_usd": amount,

@@ -455,6 +455,10 @@ MEANINGS = {
         "The process that served the call ends; the message says whether anything was charged.",
         "Repeat after `Retry-After`: another process answers.",
     ),
+    "overloaded": (
+        "There are more calls than the process can serve, and calls of other plans come first.",
+        "Repeat after `Retry-After`; nothing was held or charged.",
+    ),
     "house_loss_limit": (
         "The account's calls cost more today than it could pay.",
         "Try again tomorrow (UTC); set a `max_tokens`, or add credits.",

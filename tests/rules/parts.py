@@ -16,6 +16,9 @@ from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics
 from command_api.settings.all import GROUPS
+from command_api.settings.calls import QueueSettings
+from command_api.shedding.metrics import QueueMetrics
+from command_api.shedding.queue import CallQueue
 from domain.books.chart import CHART
 from domain.books.entries import EVENTS
 from domain.events.all import EVENT_CLASSES
@@ -79,10 +82,11 @@ def metrics_table() -> str:
     host.lag = dict  # type: ignore[method-assign]
     ledger = LedgerMetrics(Spool(Path("none"), UUID(int=0)), lambda: True, lambda: 0)
     limits = LimitMetrics(Counter(), lambda: True, lambda: 0)
+    queue = QueueMetrics(CallQueue(QueueSettings()))
     mails = MailMetrics(Counter(), lambda: 0)
     others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
     managers = ManagerMetrics(list)
-    for collector in (ledger, limits, mails, managers, *others):
+    for collector in (ledger, limits, queue, mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
+from command_api.kept_replies.idempotency import StoredReply
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
     from edge.caller import Caller
+
+OK = 200
 
 
 async def read_request(
@@ -30,6 +34,11 @@ async def read_request(
     previous = request.previous_id
     items = await parts.kept_responses.chain(caller, previous, limits.body_bytes_max)
     return parse_responses(raw, limits, Chain(previous, items))
+
+
+def reply_to_store(call: Call, raw: bytes) -> StoredReply:
+    """What a whole answer's idempotency key is answered with again."""
+    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, raw)
 
 
 async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:

@@ -37,6 +37,11 @@ def test_the_spool_and_the_ledger_are_metrics(
     before = scraped(gateway)
     assert before == {
         "gatewayz_ledger_reachable": 1,
+        "gatewayz_calls_limit": 5_000,
+        "gatewayz_calls_under_way": 0,
+        "gatewayz_calls_waited_seconds_count": 0,
+        "gatewayz_calls_waited_seconds_sum": 0,
+        "gatewayz_calls_waiting": 0,
         "gatewayz_limits_shared": 0,
         "gatewayz_limits_decided_alone_total": 0,
         "gatewayz_spool_files": 0,

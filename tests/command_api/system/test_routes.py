@@ -217,7 +217,7 @@ def test_kept_replies_are_counted_and_forgotten(
     assert (kept["enabled"], kept["hits"], kept["misses"], kept["sets"]) == (True, 2, 1, 1)
     assert kept["hit_rate_percent"] == 66
     assert found["connection_pools"]["connections_open"] >= 1
-    assert found["request_prioritization"]["enabled"] is False
+    assert found["request_prioritization"]["enabled"] is True
     made = sum(each.method == "POST" for each in upstream.requests)
     assert do(serving, admin, "POST", "/health/optimizations/cache/clear").json()["cleared"] == 1
     assert serving.chat(user, {}).headers["x-gatewayz-cache"] == "miss"

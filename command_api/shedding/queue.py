@@ -1,0 +1,197 @@
+"""The queue before the calls of one process.
+
+A call that finds room goes on at once. Else it waits behind those of its own class and of higher
+ones, for a bounded time, before its body is read. Where the queue is full, the youngest of the
+lowest class is refused: it waited least.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from command_api.shedding.metrics import QueueMetrics
+from domain.overload.adaptive import AdaptiveLimit
+from domain.overload.priorities import Priority
+from edge.errors import unavailable
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from command_api.settings.calls import QueueSettings
+    from edge.errors import ApiError
+
+logger = logging.getLogger("gatewayz.shedding")
+
+LEAST = 32
+"""Calls that may be under way however late the process is."""
+SAMPLE_S, IDLE_S = 0.025, 0.25
+"""Time between looks at how late the event loop is, and while nothing is under way, seconds."""
+MS_PER_S, US_PER_S = 1_000, 1_000_000
+FULL, LATE = "full", "late"
+
+
+def overloaded() -> ApiError:
+    """A 503: there are more calls than can be served now."""
+    message = "The gateway has more calls than it can serve now. Nothing was charged: try again."
+    return unavailable("overloaded", message)
+
+
+class _Waiting:
+    """One call that waits."""
+
+    __slots__ = ("began", "turn")
+
+    def __init__(self, turn: asyncio.Future[bool]) -> None:
+        self.turn, self.began = turn, time.monotonic()
+
+
+class CallQueue:
+    """One for each process."""
+
+    def __init__(self, settings: QueueSettings) -> None:
+        """Nothing is under way."""
+        self.limit = AdaptiveLimit(least=LEAST, most=settings.calls_max)
+        self.under_way = 0
+        self._waiting_max, self._wait_s = settings.waiting_max, settings.wait_s
+        self._queues: tuple[deque[_Waiting], ...] = tuple(deque() for _ in Priority)
+        self.waiting = 0
+        self.admitted_late, self.waited_s = 0, 0.0
+        """Calls that waited before they went on, and how long in all."""
+        self.shed: Counter[tuple[str, str]] = Counter()
+        """Refusals by class and reason."""
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look how late the process is."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def metrics(self) -> QueueMetrics:
+        """What Prometheus is told."""
+        return QueueMetrics(self)
+
+    async def enter(self, priority: Priority) -> int:
+        """Go on once there is room: how long that took, milliseconds. Raises ApiError 503.
+
+        Whoever went on leaves.
+        """
+        if self.under_way < self.limit.limit and not self.waiting:
+            self.under_way += 1
+            return 0
+        return await self._wait(priority)
+
+    def leave(self) -> None:
+        """A call has ended, and another may go on."""
+        self.under_way -= 1
+        if self.waiting:
+            self._call_next()
+
+    async def _wait(self, priority: Priority) -> int:
+        if self.waiting >= self._waiting_max:
+            self._make_room(priority)
+        loop = asyncio.get_running_loop()
+        one = _Waiting(loop.create_future())
+        self._queues[priority].append(one)
+        self.waiting += 1
+        timer = loop.call_later(self._wait_s, self._refuse, one, priority, LATE)
+        try:
+            may_go_on = await one.turn
+        except asyncio.CancelledError:
+            if one.turn.done() and not one.turn.cancelled() and one.turn.result():
+                self.leave()
+            else:
+                self._forget(one, priority)
+            raise
+        finally:
+            timer.cancel()
+        if not may_go_on:
+            raise overloaded()
+        waited_s = time.monotonic() - one.began
+        self.admitted_late += 1
+        self.waited_s += waited_s
+        return max(1, round(waited_s * MS_PER_S))
+
+    def _make_room(self, priority: Priority) -> None:
+        """Refuse the youngest of a lower class. Raises ApiError 503 where there is none."""
+        for lower in range(len(self._queues) - 1, priority, -1):
+            if self._queues[lower]:
+                self._refuse(self._queues[lower][-1], Priority(lower), FULL)
+                return
+        self.shed[priority.name.lower(), FULL] += 1
+        raise overloaded()
+
+    def _refuse(self, one: _Waiting, priority: Priority, reason: str) -> None:
+        if not one.turn.done():
+            self._forget(one, priority)
+            self.shed[priority.name.lower(), reason] += 1
+            one.turn.set_result(False)
+
+    def _forget(self, one: _Waiting, priority: Priority) -> None:
+        with suppress(ValueError):
+            self._queues[priority].remove(one)
+            self.waiting -= 1
+
+    def _call_next(self) -> None:
+        """Let those go on for whom there is room, the highest class and the oldest first."""
+        for queue in self._queues:
+            while queue:
+                if self.under_way >= self.limit.limit:
+                    return
+                one = queue.popleft()
+                self.waiting -= 1
+                if not one.turn.done():
+                    self.under_way += 1
+                    one.turn.set_result(True)
+
+    def told(self) -> dict[str, Any]:
+        """What admins see."""
+        return {
+            "enabled": True,
+            "under_way": self.under_way,
+            "limit": self.limit.limit,
+            "limit_max": self.limit.most,
+            "waiting": {
+                each.name.lower(): len(queue)
+                for each, queue in zip(Priority, self._queues, strict=True)
+            },
+            "waiting_max": self._waiting_max,
+            "admitted_after_waiting": self.admitted_late,
+            "shed": {
+                each.name.lower(): sum(self.shed[each.name.lower(), why] for why in (FULL, LATE))
+                for each in Priority
+            },
+        }
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        low = False
+        while True:
+            pause = SAMPLE_S if self.under_way or self.waiting else IDLE_S
+            due = loop.time() + pause
+            await asyncio.sleep(pause)
+            self.sampled(int((loop.time() - due) * US_PER_S))
+            if low != (self.limit.limit < self.limit.most):
+                low = not low
+                logger.log(
+                    logging.WARNING if low else logging.INFO,
+                    "overloaded: at most %s calls at once"
+                    if low
+                    else "not overloaded any more: %s calls at once may be made",
+                    self.limit.limit,
+                )
+
+    def sampled(self, late_us: int) -> None:
+        """The event loop came so much later than it was to, microseconds."""
+        if self.limit.sampled(late_us, self.under_way) and self.waiting:
+            self._call_next()

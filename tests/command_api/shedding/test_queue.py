@@ -1,0 +1,231 @@
+"""The queue before the calls of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from command_api.settings.calls import QueueSettings
+from command_api.shedding.queue import LEAST, CallQueue
+from domain.overload.adaptive import LATE_US, SAMPLES
+from domain.overload.priorities import Priority
+from edge.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+def queue_of(calls_max: int = 1, waiting_max: int = 100, wait_s: float = 30.0) -> CallQueue:
+    """A queue that is not looked after."""
+    return CallQueue(
+        QueueSettings(
+            GATEWAYZ_CALLS_MAX=calls_max,
+            GATEWAYZ_QUEUE_MAX=waiting_max,
+            GATEWAYZ_QUEUE_WAIT_S=wait_s,
+        )
+    )
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    """Once it is so."""
+    async with asyncio.timeout(20):
+        while not check():
+            await asyncio.sleep(0.001)
+
+
+async def all_wait(queue: CallQueue, count: int) -> None:
+    """Once so many wait."""
+    await eventually(lambda: queue.waiting == count)
+
+
+def ran(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The test's coroutine, run."""
+    asyncio.run(test())
+
+
+def test_a_call_that_finds_room_does_not_wait() -> None:
+    """It takes no turn of the event loop (rule: calls first)."""
+    queue = queue_of(calls_max=1)
+    entering = queue.enter(Priority.BACKGROUND)
+    with pytest.raises(StopIteration) as found:
+        entering.send(None)
+    assert (found.value.value, queue.under_way) == (0, 1)
+    queue.leave()
+    assert (queue.under_way, queue.waiting) == (0, 0)
+
+
+def test_the_highest_class_and_the_oldest_goes_first() -> None:
+    """Whoever came before or after (rule: calls first)."""
+
+    async def run() -> None:
+        queue, went = queue_of(), list[tuple[Priority, int]]()
+        await queue.enter(Priority.LOW)
+
+        async def call(priority: Priority, number: int) -> None:
+            waited = await queue.enter(priority)
+            assert waited >= 1
+            went.append((priority, number))
+            queue.leave()
+
+        order = [(each, number) for number in range(4) for each in reversed(Priority)]
+        tasks = [asyncio.create_task(call(*each)) for each in order]
+        await all_wait(queue, len(order))
+        queue.leave()
+        await asyncio.gather(*tasks)
+        assert went == sorted(order)
+        assert (queue.under_way, queue.waiting, queue.admitted_late) == (0, 0, len(order))
+        assert queue.waited_s > 0
+
+    ran(run)
+
+
+async def outcome(queue: CallQueue, priority: Priority) -> Any:
+    """What became of a call: how long it waited, or how it was refused."""
+    try:
+        return await queue.enter(priority)
+    except ApiError as error:
+        return error.status, error.code, error.headers["retry-after"]
+
+
+REFUSED = (503, "overloaded", "2")
+
+
+def test_the_lowest_class_is_refused_first() -> None:
+    """The youngest of it, at once; where nobody is lower, whoever came (rule: bounded)."""
+
+    async def run() -> None:
+        queue = queue_of(waiting_max=3)
+        await queue.enter(Priority.LOW)
+        tasks = []
+        for number, each in enumerate((Priority.LOW, Priority.LOW, Priority.MEDIUM)):
+            tasks.append(asyncio.create_task(outcome(queue, each)))
+            await all_wait(queue, number + 1)
+        assert await outcome(queue, Priority.LOW) == REFUSED
+        assert await outcome(queue, Priority.BACKGROUND) == REFUSED
+        high = asyncio.create_task(outcome(queue, Priority.HIGH))
+        assert await tasks[1] == REFUSED
+        more = asyncio.create_task(outcome(queue, Priority.CRITICAL))
+        assert await tasks[0] == REFUSED
+        assert await outcome(queue, Priority.MEDIUM) == REFUSED
+        assert queue.waiting == 3
+        for _ in range(4):
+            queue.leave()
+        assert REFUSED not in await asyncio.gather(high, more, tasks[2])
+        assert (queue.under_way, queue.waiting) == (0, 0)
+        assert queue.told()["shed"] == {
+            "critical": 0,
+            "high": 0,
+            "medium": 1,
+            "low": 3,
+            "background": 1,
+        }
+
+    ran(run)
+
+
+def test_nobody_waits_for_ever() -> None:
+    """503 after the time that is set, and the place is free again (rule: bounded)."""
+
+    async def run() -> None:
+        queue = queue_of(wait_s=0.05)
+        await queue.enter(Priority.LOW)
+        assert await outcome(queue, Priority.CRITICAL) == REFUSED
+        assert (queue.under_way, queue.waiting) == (1, 0)
+        assert queue.shed == {("critical", "late"): 1}
+
+    ran(run)
+
+
+def test_who_goes_away_takes_no_turn() -> None:
+    """While waiting, and in the moment in which the turn came (rule: calls first)."""
+
+    async def run() -> None:
+        queue = queue_of()
+        await queue.enter(Priority.LOW)
+        gone = asyncio.create_task(outcome(queue, Priority.LOW))
+        late = asyncio.create_task(outcome(queue, Priority.LOW))
+        await all_wait(queue, 2)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert queue.waiting == 1
+        queue.leave()
+        assert queue.under_way == 1
+        late.cancel()
+        await asyncio.wait([late])
+        assert (queue.under_way, queue.waiting) == (0, 0)
+
+    ran(run)
+
+
+def test_the_limit_follows_how_late_the_process_is() -> None:
+    """Those that wait go on as it grows (rule: calls first)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=LEAST + 10)
+        for _ in range(LEAST + 10):
+            await queue.enter(Priority.LOW)
+        for _ in range(SAMPLES):
+            queue.sampled(LATE_US)
+        assert queue.limit.limit == (LEAST + 10) * 80 // 100
+        for _ in range(9):
+            queue.leave()
+        waiting = asyncio.create_task(outcome(queue, Priority.LOW))
+        await all_wait(queue, 1)
+        for _ in range(2 * SAMPLES):
+            queue.sampled(0)
+        assert await waiting >= 1
+        assert queue.under_way == LEAST + 2
+
+    ran(run)
+
+
+def test_it_says_when_it_is_overloaded(caplog: pytest.LogCaptureFixture) -> None:
+    """As it begins and as it is over (rule: observable)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=LEAST + 1)
+        await queue.enter(Priority.LOW)
+        queue.start()
+        for _ in range(SAMPLES):
+            queue.sampled(LATE_US)
+        assert queue.limit.limit == LEAST
+        await eventually(lambda: "overloaded: at most 32 calls" in caplog.text)
+        await eventually(lambda: "not overloaded any more: 33 calls" in caplog.text)
+        await queue.stop()
+
+    caplog.set_level("INFO", "gatewayz.shedding")
+    ran(run)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_place_is_ever_lost(seed: int) -> None:
+    """Calls come, leave and go away at random: in the end all is free (rule: bounded)."""
+
+    async def run() -> None:
+        dice = random.Random(seed)
+        queue = queue_of(calls_max=3, waiting_max=8, wait_s=0.02)
+
+        async def call() -> None:
+            await asyncio.sleep(dice.random() / 50)
+            try:
+                await queue.enter(Priority(dice.randrange(5)))
+            except ApiError:
+                return
+            assert queue.under_way <= 3
+            try:
+                await asyncio.sleep(dice.random() / 100)
+            finally:
+                queue.leave()
+
+        tasks = [asyncio.create_task(call()) for _ in range(100)]
+        for each in tasks:
+            if dice.random() < 0.3:
+                await asyncio.sleep(0)
+                each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (queue.under_way, queue.waiting) == (0, 0)
+
+    ran(run)
