@@ -18,6 +18,7 @@ from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, key_taken
 from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
+from command_api.shedding.queue import NO_TURN
 from edge.access import admit_models, admit_request
 from edge.asgi import (
     CALL,
@@ -64,7 +65,7 @@ class InferenceRoute:
         head = ReplyHeaders(self._route.envelope.id_headers)
         call: Call | None = None
         caller: Caller | None = None
-        waited_ms: int | None = None
+        turn = NO_TURN
         try:
             asked = self._heard(scope, head)
             caller = self._keys.cached(asked.authorization) or await self._keys.authenticate(
@@ -73,7 +74,7 @@ class InferenceRoute:
             head.call_id = new_uuid7_text()
             head.request_id = request_id_of(asked.request_id, head.call_id)
             admit_request(caller, self._route.needs, scope, self._parts.proxies)
-            waited_ms = await self._parts.queue.enter(caller.priority)
+            turn = await self._parts.queue.enter(caller.priority)
             body = read_body(
                 scope,
                 asked.content_length,
@@ -85,12 +86,13 @@ class InferenceRoute:
             call = await self._call(scope, asked, caller, request, head, send)
             if call is None:
                 return
-            call.queued_ms = waited_ms
+            call.queued_ms = turn.waited_ms
             call.give_back = scope.get(LET_GO)
             scope[CALL] = call
             if not await self._placed(call, head, send):
                 del scope[CALL]  # It was answered as its first one, and is no call.
                 return
+            turn.admitted()
             if request.stream:
                 envelope = self._route.envelope
                 await InferenceStream(self._parts, call, head, receive, send, envelope).run()
@@ -112,14 +114,9 @@ class InferenceRoute:
             charged = call is not None and call.charged is not None
             await self._refuse(send, internal_error(charged=charged), head)
         finally:
-            self._left(call, entered=waited_ms is not None)
-
-    def _left(self, call: Call | None, *, entered: bool) -> None:
-        """Whatever became of it, it is under way no more."""
-        if entered:
-            self._parts.queue.leave()
-        if call is not None:
-            ended(call, 0)
+            turn.leave()
+            if call is not None:
+                ended(call, 0)
 
     def _heard(self, scope: Scope, head: ReplyHeaders) -> Headers:
         """What the request's headers say; raises ApiError 400."""

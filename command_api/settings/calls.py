@@ -97,7 +97,7 @@ class QueueSettings(Group):
         5_000,
         ge=1,
         alias="GATEWAYZ_CALLS_MAX",
-        description="Most calls under way in a process; fewer while it is overloaded.",
+        description="Most calls under way in a process.",
     )
     waiting_max: int = Field(
         1_000,

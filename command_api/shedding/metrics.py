@@ -30,8 +30,10 @@ class QueueMetrics:
         queue = self._queue
         about = "Calls that this process is making."
         yield GaugeMetricFamily("gatewayz_calls_under_way", about, queue.under_way)
-        about = "How many may be under way: fewer while the process is late."
-        yield GaugeMetricFamily("gatewayz_calls_limit", about, queue.limit.limit)
+        about = "Calls of them that have no hold yet."
+        yield GaugeMetricFamily("gatewayz_calls_admitting", about, queue.admitting)
+        about = "How many of those there may be: fewer while the process is late."
+        yield GaugeMetricFamily("gatewayz_calls_admitting_limit", about, queue.limit.limit)
         about = "Calls that wait for their turn."
         yield GaugeMetricFamily("gatewayz_calls_waiting", about, queue.waiting)
         about = "Seconds that calls waited before they went on."

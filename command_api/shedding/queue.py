@@ -2,7 +2,8 @@
 
 A call that finds room goes on at once. Else it waits behind those of its own class and of higher
 ones, for a bounded time, before its body is read. Where the queue is full, the youngest of the
-lowest class is refused: it waited least.
+lowest class is refused: it waited least. Room is taken until the call's hold is placed: from then
+on the call waits for its provider, which takes no CPU, and counts among those under way alone.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.shedding")
 
-LEAST = 32
-"""Calls that may be under way however late the process is."""
+LEAST = 8
+"""Calls that may be admitted at once however late the process is."""
 SAMPLE_S, IDLE_S = 0.025, 0.25
 """Time between looks at how late the event loop is, and while nothing is under way, seconds."""
 MS_PER_S, US_PER_S = 1_000, 1_000_000
@@ -39,6 +40,36 @@ def overloaded() -> ApiError:
     """A 503: there are more calls than can be served now."""
     message = "The gateway has more calls than it can serve now. Nothing was charged: try again."
     return unavailable("overloaded", message)
+
+
+class Turn:
+    """A call's way through the process; whoever has one leaves."""
+
+    __slots__ = ("_admitted", "_queue", "waited_ms")
+
+    def __init__(self, queue: CallQueue | None, waited_ms: int = 0) -> None:
+        """It goes on after so long a wait, milliseconds."""
+        self._queue, self.waited_ms = queue, waited_ms
+        self._admitted = False
+
+    def admitted(self) -> None:
+        """Its hold is placed: another call may be admitted."""
+        if self._queue is not None and not self._admitted:
+            self._admitted = True
+            self._queue.admitting -= 1
+            self._queue.call_next()
+
+    def leave(self) -> None:
+        """It has ended, with a hold or without."""
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.under_way -= 1
+            queue.admitting -= not self._admitted
+            queue.call_next()
+
+
+NO_TURN = Turn(None)
+"""Of a call that did not come so far."""
 
 
 class _Waiting:
@@ -56,7 +87,8 @@ class CallQueue:
     def __init__(self, settings: QueueSettings) -> None:
         """Nothing is under way."""
         self.limit = AdaptiveLimit(least=LEAST, most=settings.calls_max)
-        self.under_way = 0
+        self.admitting = self.under_way = 0
+        """Calls without a hold yet, and all."""
         self._waiting_max, self._wait_s = settings.waiting_max, settings.wait_s
         self._queues: tuple[deque[_Waiting], ...] = tuple(deque() for _ in Priority)
         self.waiting = 0
@@ -81,23 +113,19 @@ class CallQueue:
         """What Prometheus is told."""
         return QueueMetrics(self)
 
-    async def enter(self, priority: Priority) -> int:
-        """Go on once there is room: how long that took, milliseconds. Raises ApiError 503.
-
-        Whoever went on leaves.
-        """
-        if self.under_way < self.limit.limit and not self.waiting:
+    async def enter(self, priority: Priority) -> Turn:
+        """Go on once there is room. Raises ApiError 503."""
+        if self._room and not self.waiting:
+            self.admitting += 1
             self.under_way += 1
-            return 0
+            return Turn(self)
         return await self._wait(priority)
 
-    def leave(self) -> None:
-        """A call has ended, and another may go on."""
-        self.under_way -= 1
-        if self.waiting:
-            self._call_next()
+    @property
+    def _room(self) -> bool:
+        return self.admitting < self.limit.limit and self.under_way < self.limit.most
 
-    async def _wait(self, priority: Priority) -> int:
+    async def _wait(self, priority: Priority) -> Turn:
         if self.waiting >= self._waiting_max:
             self._make_room(priority)
         loop = asyncio.get_running_loop()
@@ -109,7 +137,7 @@ class CallQueue:
             may_go_on = await one.turn
         except asyncio.CancelledError:
             if one.turn.done() and not one.turn.cancelled() and one.turn.result():
-                self.leave()
+                Turn(self).leave()
             else:
                 self._forget(one, priority)
             raise
@@ -120,7 +148,7 @@ class CallQueue:
         waited_s = time.monotonic() - one.began
         self.admitted_late += 1
         self.waited_s += waited_s
-        return max(1, round(waited_s * MS_PER_S))
+        return Turn(self, max(1, round(waited_s * MS_PER_S)))
 
     def _make_room(self, priority: Priority) -> None:
         """Refuse the youngest of a lower class. Raises ApiError 503 where there is none."""
@@ -142,15 +170,18 @@ class CallQueue:
             self._queues[priority].remove(one)
             self.waiting -= 1
 
-    def _call_next(self) -> None:
+    def call_next(self) -> None:
         """Let those go on for whom there is room, the highest class and the oldest first."""
+        if not self.waiting:
+            return
         for queue in self._queues:
             while queue:
-                if self.under_way >= self.limit.limit:
+                if not self._room:
                     return
                 one = queue.popleft()
                 self.waiting -= 1
                 if not one.turn.done():
+                    self.admitting += 1
                     self.under_way += 1
                     one.turn.set_result(True)
 
@@ -159,8 +190,9 @@ class CallQueue:
         return {
             "enabled": True,
             "under_way": self.under_way,
-            "limit": self.limit.limit,
-            "limit_max": self.limit.most,
+            "under_way_max": self.limit.most,
+            "admitting": self.admitting,
+            "admitting_max": self.limit.limit,
             "waiting": {
                 each.name.lower(): len(queue)
                 for each, queue in zip(Priority, self._queues, strict=True)
@@ -185,13 +217,13 @@ class CallQueue:
                 low = not low
                 logger.log(
                     logging.WARNING if low else logging.INFO,
-                    "overloaded: at most %s calls at once"
+                    "overloaded: at most %s calls are admitted at once"
                     if low
-                    else "not overloaded any more: %s calls at once may be made",
+                    else "not overloaded any more: %s calls may be admitted at once",
                     self.limit.limit,
                 )
 
     def sampled(self, late_us: int) -> None:
         """The event loop came so much later than it was to, microseconds."""
-        if self.limit.sampled(late_us, self.under_way) and self.waiting:
-            self._call_next()
+        if self.limit.sampled(late_us, self.admitting):
+            self.call_next()

@@ -1,4 +1,4 @@
-"""How many calls may be under way: fewer while a process is late all the time, else more.
+"""How many calls may be admitted at once: fewer while a process is late all the time, else more.
 
 Additive increase, multiplicative decrease, as TCP does it (RFC 5681, 3.1). What counts is the
 smallest delay of an interval, as in CoDel (RFC 8289, 3.1): a burst that passes makes some samples
@@ -26,10 +26,10 @@ class AdaptiveLimit:
         self.limit = most
         self._samples, self._earliest = 0, LATE_US
 
-    def sampled(self, late_us: int, under_way: int) -> bool:
-        """Take in how late the process was; true where the limit changed.
+    def sampled(self, late_us: int, admitting: int) -> bool:
+        """Take in how late the process was, microseconds; true where the limit changed.
 
-        It falls from what is under way, which may be far less than it allowed.
+        It falls from what is being admitted, which may be far less than it allowed.
         """
         self._earliest = late_us if not self._samples else min(self._earliest, late_us)
         self._samples += 1
@@ -37,7 +37,7 @@ class AdaptiveLimit:
             return False
         before, self._samples = self.limit, 0
         if self._earliest >= LATE_US:
-            kept = min(self.limit, under_way) * KEPT_PERCENT // 100
+            kept = min(self.limit, admitting) * KEPT_PERCENT // 100
             self.limit = max(self.least, kept)
         else:
             more = max(GROWTH_LEAST, self.limit * GROWTH_PERCENT // 100)

@@ -37,7 +37,8 @@ def test_the_spool_and_the_ledger_are_metrics(
     before = scraped(gateway)
     assert before == {
         "gatewayz_ledger_reachable": 1,
-        "gatewayz_calls_limit": 5_000,
+        "gatewayz_calls_admitting": 0,
+        "gatewayz_calls_admitting_limit": 5_000,
         "gatewayz_calls_under_way": 0,
         "gatewayz_calls_waited_seconds_count": 0,
         "gatewayz_calls_waited_seconds_sum": 0,

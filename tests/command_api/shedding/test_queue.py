@@ -52,9 +52,11 @@ def test_a_call_that_finds_room_does_not_wait() -> None:
     entering = queue.enter(Priority.BACKGROUND)
     with pytest.raises(StopIteration) as found:
         entering.send(None)
-    assert (found.value.value, queue.under_way) == (0, 1)
-    queue.leave()
-    assert (queue.under_way, queue.waiting) == (0, 0)
+    turn = found.value.value
+    assert (turn.waited_ms, queue.under_way, queue.admitting) == (0, 1, 1)
+    for _ in range(2):
+        turn.leave()
+    assert (queue.under_way, queue.admitting, queue.waiting) == (0, 0, 0)
 
 
 def test_the_highest_class_and_the_oldest_goes_first() -> None:
@@ -62,18 +64,18 @@ def test_the_highest_class_and_the_oldest_goes_first() -> None:
 
     async def run() -> None:
         queue, went = queue_of(), list[tuple[Priority, int]]()
-        await queue.enter(Priority.LOW)
+        first = await queue.enter(Priority.LOW)
 
         async def call(priority: Priority, number: int) -> None:
-            waited = await queue.enter(priority)
-            assert waited >= 1
+            turn = await queue.enter(priority)
+            assert turn.waited_ms >= 1
             went.append((priority, number))
-            queue.leave()
+            turn.leave()
 
         order = [(each, number) for number in range(4) for each in reversed(Priority)]
         tasks = [asyncio.create_task(call(*each)) for each in order]
         await all_wait(queue, len(order))
-        queue.leave()
+        first.leave()
         await asyncio.gather(*tasks)
         assert went == sorted(order)
         assert (queue.under_way, queue.waiting, queue.admitted_late) == (0, 0, len(order))
@@ -83,7 +85,7 @@ def test_the_highest_class_and_the_oldest_goes_first() -> None:
 
 
 async def outcome(queue: CallQueue, priority: Priority) -> Any:
-    """What became of a call: how long it waited, or how it was refused."""
+    """What became of a call: its turn, or how it was refused."""
     try:
         return await queue.enter(priority)
     except ApiError as error:
@@ -98,7 +100,7 @@ def test_the_lowest_class_is_refused_first() -> None:
 
     async def run() -> None:
         queue = queue_of(waiting_max=3)
-        await queue.enter(Priority.LOW)
+        first = await queue.enter(Priority.LOW)
         tasks = []
         for number, each in enumerate((Priority.LOW, Priority.LOW, Priority.MEDIUM)):
             tasks.append(asyncio.create_task(outcome(queue, each)))
@@ -111,9 +113,9 @@ def test_the_lowest_class_is_refused_first() -> None:
         assert await tasks[0] == REFUSED
         assert await outcome(queue, Priority.MEDIUM) == REFUSED
         assert queue.waiting == 3
-        for _ in range(4):
-            queue.leave()
-        assert REFUSED not in await asyncio.gather(high, more, tasks[2])
+        first.leave()
+        for task in (more, high, tasks[2]):
+            (await task).leave()
         assert (queue.under_way, queue.waiting) == (0, 0)
         assert queue.told()["shed"] == {
             "critical": 0,
@@ -144,40 +146,67 @@ def test_who_goes_away_takes_no_turn() -> None:
 
     async def run() -> None:
         queue = queue_of()
-        await queue.enter(Priority.LOW)
+        first = await queue.enter(Priority.LOW)
         gone = asyncio.create_task(outcome(queue, Priority.LOW))
         late = asyncio.create_task(outcome(queue, Priority.LOW))
         await all_wait(queue, 2)
         gone.cancel()
         await asyncio.wait([gone])
         assert queue.waiting == 1
-        queue.leave()
-        assert queue.under_way == 1
+        first.leave()
+        assert (queue.under_way, queue.admitting) == (1, 1)
         late.cancel()
         await asyncio.wait([late])
-        assert (queue.under_way, queue.waiting) == (0, 0)
+        assert (queue.under_way, queue.admitting, queue.waiting) == (0, 0, 0)
 
     ran(run)
+
+
+def test_a_call_with_a_hold_makes_room() -> None:
+    """It waits for its provider, and counts among those under way alone (rule: calls first)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=LEAST + 2)
+        turns = [await queue.enter(Priority.LOW) for _ in range(LEAST + 2)]
+        late(queue)
+        for each in turns[:3]:
+            each.admitted()
+            each.admitted()
+        assert (queue.admitting, queue.under_way) == (LEAST - 1, LEAST + 2)
+        waiting = asyncio.create_task(outcome(queue, Priority.LOW))
+        await all_wait(queue, 1)
+        turns[0].leave()
+        turns.append(await waiting)
+        assert (queue.admitting, queue.under_way) == (LEAST, LEAST + 2)
+        for each in turns:
+            each.leave()
+        assert (queue.admitting, queue.under_way) == (0, 0)
+
+    ran(run)
+
+
+def late(queue: CallQueue) -> None:
+    """The process was late all the time."""
+    for _ in range(SAMPLES):
+        queue.sampled(LATE_US)
 
 
 def test_the_limit_follows_how_late_the_process_is() -> None:
     """Those that wait go on as it grows (rule: calls first)."""
 
     async def run() -> None:
-        queue = queue_of(calls_max=LEAST + 10)
-        for _ in range(LEAST + 10):
-            await queue.enter(Priority.LOW)
-        for _ in range(SAMPLES):
-            queue.sampled(LATE_US)
-        assert queue.limit.limit == (LEAST + 10) * 80 // 100
-        for _ in range(9):
-            queue.leave()
+        queue = queue_of(calls_max=50)
+        turns = [await queue.enter(Priority.LOW) for _ in range(50)]
+        late(queue)
+        assert queue.limit.limit == 40
+        for each in turns[:10]:
+            each.leave()
         waiting = asyncio.create_task(outcome(queue, Priority.LOW))
         await all_wait(queue, 1)
-        for _ in range(2 * SAMPLES):
+        for _ in range(SAMPLES):
             queue.sampled(0)
-        assert await waiting >= 1
-        assert queue.under_way == LEAST + 2
+        assert (await waiting).waited_ms >= 1
+        assert (queue.under_way, queue.limit.limit) == (41, 44)
 
     ran(run)
 
@@ -189,11 +218,10 @@ def test_it_says_when_it_is_overloaded(caplog: pytest.LogCaptureFixture) -> None
         queue = queue_of(calls_max=LEAST + 1)
         await queue.enter(Priority.LOW)
         queue.start()
-        for _ in range(SAMPLES):
-            queue.sampled(LATE_US)
+        late(queue)
         assert queue.limit.limit == LEAST
-        await eventually(lambda: "overloaded: at most 32 calls" in caplog.text)
-        await eventually(lambda: "not overloaded any more: 33 calls" in caplog.text)
+        await eventually(lambda: "overloaded: at most 8 calls are admitted" in caplog.text)
+        await eventually(lambda: "not overloaded any more: 9 calls" in caplog.text)
         await queue.stop()
 
     caplog.set_level("INFO", "gatewayz.shedding")
@@ -211,14 +239,16 @@ def test_no_place_is_ever_lost(seed: int) -> None:
         async def call() -> None:
             await asyncio.sleep(dice.random() / 50)
             try:
-                await queue.enter(Priority(dice.randrange(5)))
+                turn = await queue.enter(Priority(dice.randrange(5)))
             except ApiError:
                 return
-            assert queue.under_way <= 3
+            assert queue.admitting <= queue.under_way <= 3
             try:
                 await asyncio.sleep(dice.random() / 100)
+                turn.admitted()
+                await asyncio.sleep(dice.random() / 100)
             finally:
-                queue.leave()
+                turn.leave()
 
         tasks = [asyncio.create_task(call()) for _ in range(100)]
         for each in tasks:
@@ -226,6 +256,6 @@ def test_no_place_is_ever_lost(seed: int) -> None:
                 await asyncio.sleep(0)
                 each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (queue.under_way, queue.waiting) == (0, 0)
+        assert (queue.under_way, queue.admitting, queue.waiting) == (0, 0, 0)
 
     ran(run)

@@ -1,0 +1,160 @@
+"""What a process does with four times what it can serve: `python -m bench.overload`.
+
+A few connections of the highest class call now and then, first alone, then beside a flood of a
+lower class that asks four times as often as one process can answer. The built-in simulator answers,
+so that the process itself is what is short. Clients, gateway and database share the machine: the
+flood takes CPU of what it floods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from bench.gate import BODY, PROGRAM, SERVING, verb
+from bench.run import WAIT_S, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PORT = 9_816
+CALM, CALM_PAUSE_S = 4, 0.05
+"""Connections of the highest class, and the pause of each between two calls, seconds."""
+FULL = 32
+"""Connections that find out how much the process can serve."""
+FLOOD, TIMES = 800, 4
+"""Connections of the flood, and how many times as much as can be served they ask for."""
+
+
+class Client:
+    """One connection, and what became of its calls."""
+
+    def __init__(self, key: str) -> None:
+        """Not connected yet."""
+        self._request = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}"
+            f"\r\ncontent-type: application/json\r\ncontent-length: {len(BODY)}\r\n\r\n"
+        ).encode() + BODY
+        self.answered, self.shed = list[float](), list[float]()
+
+    async def connect(self) -> None:
+        """One connection for all calls."""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", PORT)
+
+    async def call(self) -> None:
+        """One call, whole."""
+        began = time.perf_counter()
+        self._writer.write(self._request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        body = await self._reader.readexactly(int(length))
+        took = time.perf_counter() - began
+        if head.startswith(b"HTTP/1.1 200"):
+            self.answered.append(took)
+        elif b'"overloaded"' in body:
+            self.shed.append(took)
+        else:
+            raise RuntimeError(body)
+
+    async def every(self, pause_s: float, until: float) -> None:
+        """Call again and again, as often as the pause says, or as the replies come."""
+        due = time.perf_counter() + pause_s * (id(self) % 97) / 97
+        while due < until:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await self.call()
+            due = max(due + pause_s, time.perf_counter())
+
+
+async def load(clients: Iterable[Client], pause_s: float, seconds: float) -> None:
+    """All of them for so long."""
+    until = time.perf_counter() + seconds
+    await asyncio.gather(*(each.every(pause_s, until) for each in clients))
+
+
+def told(name: str, took: list[float], seconds: float) -> None:
+    """A row of the table."""
+    ordered = sorted(took) or [0.0]
+    p50, p99 = (ordered[int(len(ordered) * share)] * 1e3 for share in (0.5, 0.99))
+    print(f"| {name} | {len(took) / seconds:,.0f} | {p50:.1f} ms | {p99:.1f} ms |", flush=True)
+
+
+def memory_mib(supervisor: int) -> int:
+    """What the serving process takes."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == supervisor and f"\0{SERVING}\0" in (folder / "cmdline").read_text():
+                lines = (folder / "status").read_text().splitlines()
+                return int(next(each for each in lines if "VmRSS" in each).split()[1]) >> 10
+        except OSError:
+            continue
+    return 0
+
+
+async def measure(calm_key: str, flood_key: str, seconds: float, supervisor: int) -> None:
+    """Alone, as much as can be served, and beside the flood."""
+    calm = [Client(calm_key) for _ in range(CALM)]
+    flood = [Client(flood_key) for _ in range(FLOOD)]
+    for each in (*calm, *flood):
+        await each.connect()
+    await load(calm, CALM_PAUSE_S, 2)
+    for each in calm:
+        each.answered.clear()
+    await load(calm, CALM_PAUSE_S, seconds)
+    told("highest class, alone", [took for each in calm for took in each.answered], seconds)
+    await load(flood[:FULL], 0, seconds)
+    served = [took for each in flood for took in each.answered]
+    told(f"lower class, {FULL} connections", served, seconds)
+    before = memory_mib(supervisor)
+    for each in (*calm, *flood):
+        each.answered, each.shed = [], []
+    pause_s = FLOOD / (TIMES * len(served) / seconds)
+    await asyncio.gather(load(calm, CALM_PAUSE_S, seconds), load(flood, pause_s, seconds))
+    after = memory_mib(supervisor)
+    told("highest class, beside the flood", [t for each in calm for t in each.answered], seconds)
+    told("lower class, answered", [t for each in flood for t in each.answered], seconds)
+    told("lower class, refused", [t for each in flood for t in each.shed], seconds)
+    print(f"\nRefused of the highest class: {sum(len(each.shed) for each in calm)}.")
+    print(f"Memory of the process: {before} MiB before the flood, {after} MiB after it.")
+
+
+def main() -> None:
+    """Print the rows of a table."""
+    parser = argparse.ArgumentParser(description="Four times what a process can serve")
+    parser.add_argument("--seconds", type=float, default=20, help="of each load")
+    parser.add_argument("--queue", type=int, help="most calls that wait (GATEWAYZ_QUEUE_MAX)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
+        environment = {**os.environ, "GATEWAYZ_HOME": home}
+        environment.pop("GATEWAYZ_REDIS_URL", None)
+        if arguments.queue is not None:
+            environment["GATEWAYZ_QUEUE_MAX"] = str(arguments.queue)
+        command = [str(PROGRAM), "up", "--port", str(PORT)]
+        served = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            wait_for(PORT, "/health")
+            made = {
+                name: verb(environment, "user", "create", "--email", name, "--grant", "1000000")
+                for name in ("calm@example.com", "flood@example.com")
+            }
+            calm, flood = made.values()
+            options = ("customize", "--reason", "measured")
+            verb(environment, "plan", "assign", calm["user_id"], *options)
+            print("| | a second | p50 | p99 |\n|---|--:|--:|--:|", flush=True)
+            keys = (calm["api_key"], flood["api_key"])
+            uvloop.run(measure(*keys, arguments.seconds, served.pid))
+        finally:
+            served.terminate()
+            served.wait(WAIT_S)
+
+
+if __name__ == "__main__":
+    main()
