@@ -9,14 +9,13 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from command_api.calls.attempts import answer_whole
-from command_api.calls.beside.keeping import keep_answer, read_request
+from command_api.calls.beside.keeping import keep_answer, read_request, stored_reply
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
-from command_api.kept_replies.idempotency import KEY_TAKEN, StoredReply, key_taken
+from command_api.kept_replies.idempotency import KEY_TAKEN, key_taken
 from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
 from edge.access import admit_models, admit_request
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from command_api.calls.attempts import WholeAttempt
     from command_api.calls.parts import CallParts
     from command_api.kept_replies.idempotency import KnownKey
-    from command_api.operations.request import Answer, InferenceRequest
+    from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
     from edge.asgi import Receive, Scope, Send
     from edge.caller import Caller
@@ -89,12 +88,8 @@ class InferenceRoute:
             if not await self._placed(call, head, send):
                 del scope[CALL]  # It was answered as its first one, and is no call.
                 return
-            if request.stream:
-                envelope = self._route.envelope
-                await InferenceStream(self._parts, call, head, receive, send, envelope).run()
-            else:
-                await self._whole(call, head, send)
-            self._keep_name(call)
+            if not await self._answered(call, head, receive, send):
+                call = None  # It goes on without its caller, and ends by itself.
         except ApiError as error:
             if call is not None:
                 head.provider = call.model.provider
@@ -112,6 +107,16 @@ class InferenceRoute:
         finally:
             if call is not None:
                 ended(call, 0)
+
+    async def _answered(self, call: Call, head: ReplyHeaders, receive: Receive, send: Send) -> bool:
+        """Make the call and answer with what it gives; False where it goes on behind its answer."""
+        if call.request.stream:
+            envelope = self._route.envelope
+            await InferenceStream(self._parts, call, head, receive, send, envelope).run()
+        else:
+            await self._whole(call, head, send)
+        self._keep_name(call)
+        return True
 
     def _heard(self, scope: Scope, head: ReplyHeaders) -> Headers:
         """What the request's headers say; raises ApiError 400."""
@@ -284,7 +289,7 @@ class InferenceRoute:
             made.attempt.record(status=OK)
             call.let_go_body()
             if call.idempotency_key:
-                kept = await parts.idempotency.sealed(call.caller, _stored(call, answer))
+                kept = await parts.idempotency.sealed(call.caller, stored_reply(call, answer.raw))
                 call.kept_reply = kept
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             await keep_answer(parts, call, answer.raw)
@@ -312,7 +317,3 @@ class InferenceRoute:
         await cashier.settle(
             call, made.attempt, usage, request_id=request_id, reason="gateway_stopped"
         )
-
-
-def _stored(call: Call, answer: Answer) -> StoredReply:
-    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, answer.raw)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from command_api.background.following import Background
+from command_api.background.runs import Runs
 from command_api.calls.cashier import Cashier
 from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
@@ -18,6 +20,7 @@ from command_api.composition import committer_of, registry_of
 from command_api.identity.key_ring import KeyRing
 from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
+from command_api.kept_replies.background import BackgroundRows
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
@@ -108,6 +111,16 @@ class Gateway:
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
         )
+        kept = settings.kept_replies
+        rows = BackgroundRows(
+            lookups,
+            vault,
+            self.owner_id,
+            days=kept.response_days,
+            bytes_max=kept.response_bytes_max,
+        )
+        self.runs = Runs(self.calls, rows)
+        self.background = Background(self.calls.kept_responses, self.runs)
         self.registry = registry
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
@@ -161,6 +174,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
+        await self.runs.stop()
         for task in (self._sharing, self._reconciling, self._drain, self._catalog):
             if task is not None:
                 task.cancel()

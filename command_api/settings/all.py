@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from command_api.settings.calls import (
+    BackgroundSettings,
     CallSettings,
     HoldSettings,
     KeptReplySettings,
@@ -63,6 +64,7 @@ GROUPS: dict[str, type[Group]] = {
     "requests": RequestSettings,
     "holds": HoldSettings,
     "calls": CallSettings,
+    "background": BackgroundSettings,
     "upstream": UpstreamSettings,
     "routing": RoutingSettings,
     "kept_replies": KeptReplySettings,
@@ -107,6 +109,7 @@ class Settings(BaseModel):
     requests: RequestSettings
     holds: HoldSettings
     calls: CallSettings
+    background: BackgroundSettings
     upstream: UpstreamSettings
     routing: RoutingSettings
     kept_replies: KeptReplySettings

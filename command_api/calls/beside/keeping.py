@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
+from command_api.kept_replies.idempotency import StoredReply
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
     from edge.caller import Caller
+
+OK = 200
+
+
+def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> StoredReply:
+    """What a call's idempotency key is answered with from now on."""
+    return StoredReply(UUID(call.id), OK, kind, call.model.provider, body)
 
 
 async def read_request(
@@ -45,8 +54,9 @@ async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:
 
 async def keep_streamed(parts: CallParts, call: Call, won: StreamAttempt | None) -> None:
     """The same for a stream that has ended."""
-    if won is None or not isinstance(call.request, ResponsesRequest):
-        return
+    request = call.request
+    if won is None or not isinstance(request, ResponsesRequest) or request.background:
+        return  # What runs in the background is kept by who runs it, however it ends.
     scanner = won.scanner
     if isinstance(scanner, MakesResponse):
-        await parts.kept_responses.keep(call.caller, call.id, call.request, scanner.response)
+        await parts.kept_responses.keep(call.caller, call.id, request, scanner.response)
