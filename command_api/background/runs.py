@@ -48,7 +48,8 @@ class Runs:
         self._bytes_max = max(settings.requests.bodies_bytes_max, settings.requests.body_bytes_max)
         self.run_s = min(self._bounds.run_s, settings.calls.deadline_s)
         self.tasks: set[asyncio.Task[None]] = set()
-        """What the server waits for before it stops, as for requests."""
+        """The server's own: what it waits for before it stops, requests with them."""
+        self._own: set[asyncio.Task[None]] = set()
         self._rooms: dict[Call, int] = {}
         self._runs: dict[UUID, Run] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -60,7 +61,7 @@ class Runs:
 
     async def stop(self) -> None:
         """End what the server did not wait for."""
-        running = {each for each in self.tasks if not each.done()}
+        running = set(self._own)
         for task in running:
             task.cancel()
         if running:
@@ -115,8 +116,9 @@ class Runs:
         await run.keep(self._bounds.account_runs_max)
         self._runs[UUID(call.id)] = run
         task = asyncio.get_running_loop().create_task(self._run(run, done))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        for tasks in (self._own, self.tasks):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
         return run

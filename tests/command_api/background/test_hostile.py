@@ -46,6 +46,16 @@ async def _many(gateway: RunningGateway, user: NewUser, many: int) -> list[httpx
         return await asyncio.gather(*(client.post("/v1/responses", json=BODY) for _ in range(many)))
 
 
+def placed(gateway: RunningGateway) -> int:
+    """Holds that were ever placed."""
+    with gateway.database.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM events WHERE topic = 'ledger.hold_placed.v1'"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_a_thousand_at_once_are_bounded(
     server: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -72,7 +82,7 @@ def test_a_thousand_at_once_are_bounded(
         others = asyncio.run(_many(served, other, 20))
         more = [each.json() for each in others if each.status_code == 200]
         assert len(more) == 4
-        assert served.open_holds() == 12
+        assert served.open_holds() == placed(served) == 12
         provider.go_on.set()
         for whose, made in [(user, each) for each in taken] + [(other, each) for each in more]:
             assert ended(served, whose, made["id"])["status"] == "completed"
