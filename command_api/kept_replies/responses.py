@@ -16,9 +16,10 @@ import psycopg
 from cryptography.exceptions import InvalidTag
 
 from command_api.kept_replies.lookups import DATA_KEY
+from command_api.replies.responses.assembled import error_of
 from domain.events.ledger import HoldExpired, HoldSettled, HoldVoided
 from domain.pricing.money import format_usd
-from edge.errors import ApiError, ledger_unavailable
+from edge.errors import SERVER, ApiError, ledger_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,12 +249,9 @@ def lost(outcome: str | None) -> dict[str, Any]:
         charge = "Nothing was charged."
         if paid:
             charge = f"What was made until then is charged: {format_usd(paid)} USD."
-    error = {
-        "code": "server_error",
-        "message": f"The process that made this response ended before it was done. {charge}",
-        "gatewayz_code": "background_lost",
-    }
-    return {"status": "failed", "error": error}
+    message = f"The process that made this response ended before it was done. {charge}"
+    error = ApiError(500, "background_lost", message, kind=SERVER)
+    return {"status": "failed", "error": error_of(error)}
 
 
 def _again(output: Any) -> list[bytes]:

@@ -89,38 +89,27 @@ class Gateway:
         )
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
         self.limits = self._limits_of(settings, database)
-        lookups = Lookups(database)
+        lookups, kept = Lookups(database), settings.kept_replies
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
             registry=registry,
             router=self.router,
             cashier=self.cashier,
-            idempotency=Idempotency(
-                lookups, vault, body_bytes_max=settings.kept_replies.idempotency_body_bytes_max
-            ),
+            idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
             responses=ResponseCache(
                 self.cache,
                 lookups,
                 vault,
-                ttl_s=settings.kept_replies.response_cache_s,
-                bytes_max=settings.kept_replies.response_cache_bytes_max,
+                ttl_s=kept.response_cache_s,
+                bytes_max=kept.response_cache_bytes_max,
             ),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
         )
-        kept = settings.kept_replies
-        rows = BackgroundRows(
-            lookups,
-            vault,
-            self.owner_id,
-            days=kept.response_days,
-            bytes_max=kept.response_bytes_max,
-        )
-        self.runs = Runs(self.calls, rows)
-        self.background = Background(self.calls.kept_responses, self.runs)
+        self.runs, self.background = self._background_of(lookups)
         self.registry = registry
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
@@ -144,6 +133,13 @@ class Gateway:
         self._reconciling: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
+
+    def _background_of(self, lookups: Lookups) -> tuple[Runs, Background]:
+        kept = self.settings.kept_replies
+        days, bytes_max = kept.response_days, kept.response_bytes_max
+        rows = BackgroundRows(lookups, self._vault, self.owner_id, days=days, bytes_max=bytes_max)
+        runs = Runs(self.calls, rows)
+        return runs, Background(self.calls.kept_responses, runs)
 
     def _limits_of(self, settings: Settings, database: Database) -> RateGate:
         url, limits = settings.redis.url, settings.limits

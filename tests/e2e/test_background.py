@@ -1,4 +1,4 @@
-"""A response in the background outlives its caller, and what becomes of it is told, whatever dies."""
+"""A response in the background outlives its caller, and its end is told, whatever dies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_a_killed_process_leaves_no_response_behind(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     """kill -9 of supervisor and worker while it runs: after the next start it is told as failed,
-    and its hold is swept as any other, so that the customer has everything back (P2, money rule 11).
+    and its hold is swept as any other, so that the customer has all of it back
+    (P2, money rule 11).
     """
     provider = upstream.answer = Waiting()
     server = start(tmp_path, upstream, "2")

@@ -10,6 +10,9 @@ import httpx
 import psycopg
 import pytest
 
+from command_api.limits.commands import LimitCommands
+from domain.limits.rates import LimitScope, SetBy
+from domain.limits.settings import Target
 from tests.command_api.background.playing import (
     Waiting,
     begin,
@@ -20,9 +23,9 @@ from tests.command_api.background.playing import (
     texts_of,
     told,
 )
-from tests.command_api.calls.responses import GPT, call, plays, serving, stream_of
+from tests.command_api.calls.responses import GPT, call, plays, says, serving, stream_of
 from tests.conftest import fresh_database
-from tests.support.harness import ScriptedUpstream, eventually, running_gateway
+from tests.support.harness import ScriptedUpstream, completion, eventually, running_gateway
 from tests.support.outages import away
 
 if TYPE_CHECKING:
@@ -250,4 +253,34 @@ def test_a_stop_ends_what_runs(server: Database, tmp_path: Path) -> None:
             assert again.open_holds() == 0
             again.verified()
     slow.go_on.set()
+    upstream.close()
+
+
+def test_it_is_under_way_until_it_ends(server: Database, tmp_path: Path) -> None:
+    """For its caller's limits (money rule 13)."""
+    provider = Waiting()
+    upstream = ScriptedUpstream(provider)
+    with (
+        fresh_database(server) as database,
+        running_gateway(database, tmp_path / "home", upstream) as served,
+    ):
+        user = served.user()
+        commands = LimitCommands(database, actor="test")
+        target = Target(LimitScope.KEY, user.key_id, SetBy.OPERATOR)
+        commands.set([target], {"concurrency": 1}, None)
+        commands.close()
+        body = {**BODY, "model": "local/m"}
+
+        def beside() -> int:
+            return call(served, user, {**body, "background": False}).status_code
+
+        time.sleep(0.3)  # The gateway hears of the limit.
+        made = begin(served, user, model="local/m")
+        assert provider.begun.acquire(timeout=20)
+        assert beside() == 429
+        assert call(served, user, body).json()["error"]["code"] == "rate_limit_exceeded"
+        provider.go_on.set()
+        ended(served, user, made["id"])
+        upstream.answer = says(completion("Hello."))
+        assert eventually(beside) == 200
     upstream.close()

@@ -154,7 +154,7 @@ def test_background(served: RunningGateway, client: openai.OpenAI) -> None:
     for _ in range(2):
         cancelled = client.responses.cancel(made.id)
         assert (cancelled.id, cancelled.status) == (made.id, "cancelled")
-    assert cancelled.output_text == "one "
+        assert cancelled.output_text == "one "
     plain = client.responses.create(model=ECHO, input="x")
     with pytest.raises(openai.BadRequestError) as refused:
         client.responses.cancel(plain.id)
