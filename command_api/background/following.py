@@ -37,21 +37,25 @@ class Background:
     async def find(self, caller: Caller, response_id: str) -> Found:
         """As `KeptResponses.find`; of one that ended here and is not stored yet, its end."""
         found = await self._kept.find(caller, response_id)
-        run = self._runs.find(caller, response_id) if found.runs else None
-        if run is None or not run.feed.closed or run.feed.response is None:
+        run = self._runs.find(caller, response_id) if found.unfinished else None
+        if run is None:
             return found
-        return found._replace(response=run.feed.response, runs=False)
+        if run.feed.closed and run.feed.response is not None:
+            return found._replace(response=run.feed.response, runs=False)
+        # Whatever became of the lease meanwhile: it runs here.
+        running = {**found.response, "status": "in_progress", "error": None}
+        return found._replace(response=running, runs=True)
 
     async def cancel(self, caller: Caller, response_id: str) -> dict[str, Any]:
         """End it, and tell it as it is then; raises ApiError 400, 404 or 503."""
+        run = self._runs.find(caller, response_id)
+        if run is not None:
+            run.stream.cancel()  # Also while the database is away.
         found = await self.find(caller, response_id)
         if not found.background:
             message = "Only a response that was made with background: true can be cancelled."
             raise bad_request("response_not_in_background", message)
-        run = self._runs.find(caller, response_id)
-        if run is not None:
-            run.stream.cancel()
-        elif found.runs:
+        if run is None and found.runs:
             await self._runs.rows.cancel(caller, response_id)
         until = time.monotonic() + CANCEL_WAIT_S
         while found.runs and time.monotonic() < until:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from command_api.background.following import Background
-    from command_api.background.run import Run
     from command_api.background.runs import Runs
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.kept_replies.idempotency import KnownKey
     from command_api.operations.table import Route
-    from edge.asgi import Receive, ReplyHeaders, Send
+    from edge.asgi import Receive, ReplyHeaders, Scope, Send
     from edge.caller import Caller
 
 logger = logging.getLogger("gatewayz.background")
@@ -38,6 +38,8 @@ OK = 200
 LAST_WORDS_S = 1.0
 """How long a process that stops goes on telling a run's end, seconds."""
 IN_PROGRESS = "idempotency_in_progress"
+_RECEIVE: ContextVar[Receive] = ContextVar("receive")
+"""Of the request that is being answered: by it is known that its caller leaves."""
 
 
 class BackgroundRoute(InferenceRoute):
@@ -47,6 +49,11 @@ class BackgroundRoute(InferenceRoute):
         """Of one process."""
         super().__init__(parts, route)
         self._runs, self._background = runs, background
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, and know when its caller leaves."""
+        _RECEIVE.set(receive)
+        await super().__call__(scope, receive, send)
 
     async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
         """With room for it; a key whose response runs is answered with that response."""
@@ -107,7 +114,7 @@ class BackgroundRoute(InferenceRoute):
         self, caller: Caller, response_id: str, head: ReplyHeaders, send: Send
     ) -> None:
         pieces = await self._background.follow(caller, response_id, -1)
-        await _tell(pieces, head, send)
+        await _tell_live(pieces, head, _RECEIVE.get(), send)
 
     async def _answered(self, call: Call, head: ReplyHeaders, receive: Receive, send: Send) -> bool:
         request = call.request
@@ -126,7 +133,7 @@ class BackgroundRoute(InferenceRoute):
         head.provider = call.model.provider
         try:
             if request.streamed:
-                await self._tell_live(run, head, receive, send)
+                await _tell_live(run.feed.follow(-1), head, receive, send)
             else:
                 await send_whole(send, OK, msgspec.json.encode(run.queued), head.listed())
         except asyncio.CancelledError:
@@ -136,20 +143,24 @@ class BackgroundRoute(InferenceRoute):
             logger.exception("call %s met a defect in its answer", call.id)
         return False
 
-    @staticmethod
-    async def _tell_live(run: Run, head: ReplyHeaders, receive: Receive, send: Send) -> None:
-        """Its events, until it ends or its caller leaves."""
-        telling = asyncio.ensure_future(_tell(run.feed.follow(-1), head, send))
-        leaving = asyncio.ensure_future(_left(receive))
-        try:
-            await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            # The process stops: its runs are ended, and their callers hear of it.
-            await asyncio.wait({telling}, timeout=LAST_WORDS_S)
-        finally:
-            telling.cancel()
-            leaving.cancel()
-            await asyncio.gather(telling, leaving, return_exceptions=True)
+
+async def _tell_live(
+    pieces: AsyncIterator[bytes], head: ReplyHeaders, receive: Receive, send: Send
+) -> None:
+    """Answer with events as they come, until they end or the caller leaves."""
+    telling = asyncio.ensure_future(_tell(pieces, head, send))
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if telling.done():
+            telling.result()
+    except asyncio.CancelledError:
+        # The process stops: its runs are ended, and who follows them hears of it.
+        await asyncio.wait({telling}, timeout=LAST_WORDS_S)
+    finally:
+        telling.cancel()
+        leaving.cancel()
+        await asyncio.gather(telling, leaving, return_exceptions=True)
 
 
 async def _left(receive: Receive) -> None:

@@ -113,11 +113,8 @@ class Run:
         finally:
             ended(self.call, 0)
             self.call.let_go_body()
-        try:
-            self._conclude(error)
-            await self.save()
-        finally:
-            self.feed.close()
+        self._conclude(error)
+        await self.save()
 
     def _conclude(self, error: ApiError | None) -> None:
         """Say how it ended, where its stream did not."""

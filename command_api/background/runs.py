@@ -70,6 +70,11 @@ class Runs:
             self._looking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._looking
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                for run in self._runs.values():
+                    if run.feed.closed and not run.saved:
+                        await run.save()
 
     async def reserve(self, call: Call, size: int) -> ApiError | None:
         """Take room for a run whose body has so many bytes, or say why there is none."""
@@ -137,6 +142,7 @@ class Runs:
         try:
             await run.run()
         finally:
+            run.feed.close()
             if run.saved or run.feed.response is None:
                 self._forget(run)
             done(run.call)

@@ -105,7 +105,9 @@ class Found(NamedTuple):
     items: list[dict[str, Any]]
     call_id: UUID
     runs: bool = False
-    """Whether it runs in the background, at this process or at another one."""
+    """Whether it runs in the background, at a process that lives."""
+    unfinished: bool = False
+    """Whether its end is not stored, yet or for ever."""
     streamed: bool = False
 
     @property
@@ -212,7 +214,9 @@ class KeptResponses:
             response["status"] = "in_progress"
         elif unfinished:
             response |= lost(outcome)
-        return Found(response, _decode_items(stored.input), call_id, runs, stored.streamed)
+        return Found(
+            response, _decode_items(stored.input), call_id, runs, unfinished, stored.streamed
+        )
 
     async def delete(self, caller: Caller, response_id: str) -> None:
         """Forget a response of the caller's; raises ApiError 404, 503."""

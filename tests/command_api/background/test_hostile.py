@@ -198,29 +198,36 @@ def _unfinished(gateway: RunningGateway) -> int:
 
 @pytest.mark.parametrize("outcome", ["held", "settled"])
 def test_a_process_that_is_gone_is_told(
-    server: Database, tmp_path_factory: pytest.TempPathFactory, outcome: str
+    server: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    outcome: str,
 ) -> None:
     """Nobody waits for ever for what its process left behind; it can be cancelled and deleted
     (P2, rule: contract).
     """
-    with serving(server, tmp_path_factory) as served:
+    with (
+        serving(server, tmp_path_factory) as served,
+        running_gateway(served.database, tmp_path / "other", served.upstream) as other,
+    ):
         provider = served.upstream.answer = Waiting()
         user = served.user()
         made = begin(served, user)
         assert provider.begun.acquire(timeout=20)
         with psycopg.connect(served.database.owner, autocommit=True) as connection:
-            connection.execute("UPDATE kept_response SET runner_id = gen_random_uuid()")
+            change = "run_until = now()" if outcome == "held" else "runner_id = gen_random_uuid()"
+            connection.execute(f"UPDATE kept_response SET {change}".encode())
         if outcome == "settled":
-            # Its row is another's, so here it is one that was deleted.
+            # Its row is another's, so for its own process it is one that was deleted.
             assert story_of(served, user, made["id"])["reason"] == "cancelled"
-        found = got(served, user, made["id"]).json()
+        found = got(other, user, made["id"]).json()
         assert (found["status"], found["error"]["code"]) == ("failed", "server_error")
         assert found["error"]["gatewayz_code"] == "background_lost"
         told_charge = "is charged: 0.0" if outcome == "settled" else "charged so far"
         assert told_charge in found["error"]["message"]
-        cancelled = got(served, user, f"{made['id']}/cancel", "POST")
+        cancelled = got(other, user, f"{made['id']}/cancel", "POST")
         assert (cancelled.status_code, cancelled.json()["status"]) == (200, "failed")
-        assert got(served, user, made["id"], "DELETE").status_code == 200
+        assert got(other, user, made["id"], "DELETE").status_code == 200
         provider.go_on.set()
 
 
@@ -284,3 +291,48 @@ def test_it_is_under_way_until_it_ends(server: Database, tmp_path: Path) -> None
         upstream.answer = says(completion("Hello."))
         assert eventually(beside) == 200
     upstream.close()
+
+
+def test_it_runs_here_whatever_became_of_the_lease(
+    server: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its own process knows better than its row (rule: contract)."""
+    with serving(server, tmp_path_factory) as served:
+        provider = served.upstream.answer = Waiting()
+        user = served.user()
+        made = begin(served, user)
+        assert provider.begun.acquire(timeout=20)
+        with psycopg.connect(served.database.owner, autocommit=True) as connection:
+            connection.execute("UPDATE kept_response SET run_until = now() - interval '1 s'")
+        found = got(served, user, made["id"]).json()
+        assert (found["status"], found["error"]) == ("in_progress", None)
+        provider.go_on.set()
+        assert ended(served, user, made["id"])["status"] == "completed"
+
+
+def test_it_ends_however_its_callers_leave(
+    server: Database, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The first one at its first event, others who ask again with its key; nobody is waited for
+    (rule: bounded, P3).
+    """
+    with serving(server, tmp_path_factory, shutdown_grace_s=20) as served:
+        provider = served.upstream.answer = Waiting(before=0)
+        user = served.user()
+        body = {**BODY, "stream": True}
+        seen: set[str] = set()
+        for _ in range(5):
+            with (
+                served.client(user, **{"idempotency-key": "k"}) as client,
+                client.stream("POST", "/v1/responses", json=body) as answer,
+            ):
+                line = next(each for each in answer.iter_lines() if each.startswith("data: "))
+                seen.add(told(line)[0]["response"]["id"])
+        (response_id,) = seen
+        assert provider.begun.acquire(timeout=20)
+        assert len(provider.bodies) == 1
+        assert got(served, user, response_id).json()["status"] == "in_progress"
+        provider.go_on.set()
+        assert texts_of(ended(served, user, response_id)) == "one two three"
+        before = time.monotonic()
+    assert time.monotonic() - before < 15
