@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from command_api.calls.attempts import answer_whole
-from command_api.calls.beside.keeping import keep_answer, read_request, reply_to_store
+from command_api.calls.beside.keeping import keep_answer, read_request, stored_reply
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
 from command_api.calls.stream import InferenceStream
@@ -93,12 +93,8 @@ class InferenceRoute:
                 del scope[CALL]  # It was answered as its first one, and is no call.
                 return
             turn.admitted()
-            if request.stream:
-                envelope = self._route.envelope
-                await InferenceStream(self._parts, call, head, receive, send, envelope).run()
-            else:
-                await self._whole(call, head, send)
-            self._keep_name(call)
+            if not await self._answered(call, head, receive, send):
+                call = None  # It goes on without its caller, and ends by itself.
         except ApiError as error:
             if call is not None:
                 head.provider = call.model.provider
@@ -117,6 +113,16 @@ class InferenceRoute:
             turn.leave()
             if call is not None:
                 ended(call, 0)
+
+    async def _answered(self, call: Call, head: ReplyHeaders, receive: Receive, send: Send) -> bool:
+        """Make the call and answer with what it gives; False where it goes on behind its answer."""
+        if call.request.stream:
+            parts, envelope = self._parts, self._route.envelope
+            await InferenceStream(parts, call, head, receive, send, envelope).run()
+        else:
+            await self._whole(call, head, send)
+        self._keep_name(call)
+        return True
 
     def _heard(self, scope: Scope, head: ReplyHeaders) -> Headers:
         """What the request's headers say; raises ApiError 400."""
@@ -207,8 +213,7 @@ class InferenceRoute:
             raise refusal
         if call.idempotency_key:
             parts.idempotency.ask_ahead(call.caller)
-        answer = await parts.cashier.place(call)
-        if answer.code not in KEY_TAKEN:
+        if (answer := await parts.cashier.place(call)).code not in KEY_TAKEN:
             return True
         known = await parts.idempotency.admitted(call.idempotency_key)
         if known is None:
@@ -223,8 +228,7 @@ class InferenceRoute:
         if refusal is not None:
             raise refusal
         call.continue_as(head.call_id, known.ended_by or "")
-        answer = await parts.cashier.place(call)
-        if answer.code in KEY_TAKEN:
+        if (answer := await parts.cashier.place(call)).code in KEY_TAKEN:
             # Another request with this key came between our look and the append.
             raise key_taken(answer.code, call.id)
         return True
@@ -286,8 +290,8 @@ class InferenceRoute:
             made.attempt.record(status=OK)
             call.let_go_body()
             if call.idempotency_key:
-                stored = reply_to_store(call, answer.raw)
-                call.kept_reply = await parts.idempotency.sealed(call.caller, stored)
+                kept = await parts.idempotency.sealed(call.caller, stored_reply(call, answer.raw))
+                call.kept_reply = kept
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             await keep_answer(parts, call, answer.raw)
         except UpstreamFailure as failure:

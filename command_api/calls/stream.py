@@ -14,10 +14,9 @@ from uuid import UUID
 
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
-from command_api.calls.beside.keeping import keep_streamed
+from command_api.calls.beside.keeping import keep_streamed, stored_reply
 from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
-from command_api.kept_replies.idempotency import StoredReply
 from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
@@ -53,6 +52,10 @@ class InferenceStream:
         envelope: Envelope = OPENAI,
     ) -> None:
         """The hold stands already. `envelope` is what errors come in."""
+        settings = parts.settings.calls
+        self._limit_s, self._margin_s = settings.deadline_s, DEADLINE_MARGIN_S
+        self._stays = settings.on_disconnect == "drain" or bool(call.idempotency_key)
+        """Whether it runs to its end when its caller has gone."""
         self._parts, self._call, self._envelope = parts, call, envelope
         self._head, self._receive, self._send = head, receive, send
         self._trying: list[StreamAttempt] = []
@@ -77,9 +80,8 @@ class InferenceStream:
 
     async def _concluded(self) -> None:
         """Relay, and bring whatever ends it to its outcome."""
-        limit_s = self._parts.settings.calls.deadline_s + DEADLINE_MARGIN_S
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(self._limit_s + self._margin_s):
                 await self._relay()
         except TimeoutError:
             # The client stopped reading; the provider's own limit is the deadline itself.
@@ -105,11 +107,15 @@ class InferenceStream:
         message = await self._receive()
         while message["type"] != "http.disconnect":
             message = await self._receive()
-        drain = self._parts.settings.calls.on_disconnect == "drain"
-        if not drain and not self._call.idempotency_key:
+        if not self._stays:
             self._gone = True
             for each in self._trying:
                 each.interrupt()
+
+    @property
+    def _left(self) -> str:
+        """Why a call ended that neither its provider nor its bound has ended."""
+        return "client_disconnected"
 
     async def _stopped(self) -> None:
         """The process is stopping: charge what was made, void what was not, and say so.
@@ -153,7 +159,7 @@ class InferenceStream:
         failover = Failover(
             self._parts.router,
             call,
-            deadline_s=settings.deadline_s,
+            deadline_s=self._limit_s,
             first_output_s=settings.first_output_s,
         )
         won = self._won = await failover.first(self._attempt)
@@ -259,11 +265,11 @@ class InferenceStream:
         call, cashier = self._call, self._parts.cashier
         if self._won is None:
             for each in self._trying:
-                each.attempt.record(status=None, error="client_disconnected")
-            await cashier.void(call, "client_disconnected")
+                each.attempt.record(status=None, error=self._left)
+            await cashier.void(call, self._left)
             return
-        self._record("client_disconnected")
-        await self._charge("client_disconnected")
+        self._record(self._left)
+        await self._charge(self._left)
 
     async def _begin(self) -> None:
         self._begun = True
@@ -299,7 +305,7 @@ class InferenceStream:
         self._keep(last)
         if self._kept is not None:
             kind, made = EVENT_STREAM.decode(), b"".join(self._kept)
-            reply = StoredReply(UUID(call.id), OK, kind, call.model.provider, made)
+            reply = stored_reply(call, made, kind)
             call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
         await self._charge(reason)
         await keep_streamed(self._parts, call, self._won)

@@ -16,7 +16,10 @@ import psycopg
 from cryptography.exceptions import InvalidTag
 
 from command_api.kept_replies.lookups import DATA_KEY
-from edge.errors import ApiError, ledger_unavailable
+from command_api.replies.responses.assembled import error_of
+from domain.events.ledger import HoldExpired, HoldSettled, HoldVoided
+from domain.pricing.money import format_usd
+from edge.errors import SERVER, ApiError, ledger_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,25 +42,39 @@ ON CONFLICT DO NOTHING RETURNING true
 """
 _CHAIN = f"""
 WITH RECURSIVE chain AS (
-  SELECT k.response_id, k.previous_id, k.body, 1 AS depth, ARRAY[k.response_id] AS path
+  SELECT k.response_id, k.previous_id, k.body, k.runner_id IS NOT NULL AS unfinished, 1 AS depth,
+    ARRAY[k.response_id] AS path
   FROM kept_response k WHERE k.account_id = %(account)s AND k.response_id = %(id)s
     AND k.owner_id = %(owner)s AND k.expires_at > clock_timestamp()
   UNION ALL
-  SELECT k.response_id, k.previous_id, k.body, c.depth + 1, c.path || k.response_id
+  SELECT k.response_id, k.previous_id, k.body, k.runner_id IS NOT NULL, c.depth + 1,
+    c.path || k.response_id
   FROM chain c JOIN kept_response k ON k.account_id = %(account)s
     AND k.response_id = c.previous_id AND k.owner_id = %(owner)s
     AND k.expires_at > clock_timestamp()
   WHERE c.depth < %(most)s AND NOT k.response_id = ANY (c.path)
 )
 SELECT CASE WHEN sum(octet_length(body)) <= %(bytes)s THEN array_agg(body ORDER BY depth DESC) END,
-  coalesce(bool_or(previous_id IS NULL), false), (SELECT wrapped_key FROM ({DATA_KEY}) o LIMIT 1)
+  coalesce(bool_or(previous_id IS NULL), false), bool_or(unfinished),
+  (SELECT wrapped_key FROM ({DATA_KEY}) o LIMIT 1)
 FROM chain
 """
-_FIND = (
-    "SELECT k.body, o.wrapped_key, k.previous_id FROM kept_response k "
-    f"JOIN ({DATA_KEY}) o ON true WHERE k.account_id = %(account)s AND k.response_id = %(id)s "
-    "AND k.owner_id = %(owner)s AND k.expires_at > clock_timestamp()"
-)
+RUNS = """(k.runner_id IS NOT NULL AND k.run_until > clock_timestamp() AND EXISTS (
+  SELECT FROM process_lease p WHERE p.owner_id = k.runner_id AND p.expires_at > clock_timestamp()
+))"""
+"""Whether somebody who lives runs a response `k` in the background."""
+_FIND = f"""
+SELECT k.body, o.wrapped_key, k.call_id, {RUNS}, k.runner_id IS NOT NULL, CASE
+  WHEN k.runner_id IS NOT NULL THEN (
+    SELECT convert_from(e.state, 'UTF8') FROM events e
+    WHERE e.originator_id = k.call_id AND e.topic = ANY (%(ends)s)
+    ORDER BY e.originator_version DESC LIMIT 1
+  ) END
+FROM kept_response k JOIN ({DATA_KEY}) o ON true
+WHERE k.account_id = %(account)s AND k.response_id = %(id)s
+  AND k.owner_id = %(owner)s AND k.expires_at > clock_timestamp()
+"""
+ENDS = [each.TOPIC for each in (HoldSettled, HoldVoided, HoldExpired)]
 _DELETE = (
     "DELETE FROM kept_response WHERE account_id = %(account)s AND response_id = %(id)s "
     "AND owner_id = %(owner)s AND expires_at > clock_timestamp() RETURNING true"
@@ -69,6 +86,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     response: bytes
     input: bytes
+    streamed: bool = False
+    """Whether its events are told again; of those alone that run in the background."""
 
 
 class Asked(Protocol):
@@ -84,6 +103,17 @@ class Found(NamedTuple):
 
     response: dict[str, Any]
     items: list[dict[str, Any]]
+    call_id: UUID
+    runs: bool = False
+    """Whether it runs in the background, at a process that lives."""
+    unfinished: bool = False
+    """Whether its end is not stored, yet or for ever."""
+    streamed: bool = False
+
+    @property
+    def background(self) -> bool:
+        """Whether it was made to run in the background."""
+        return self.response.get("background") is True
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -129,7 +159,7 @@ class KeptResponses:
             row = await self._lookups.fetch(
                 _KEEP,
                 {
-                    **_named(caller, response_id),
+                    **named(caller, response_id),
                     "call": UUID(call_id),
                     "previous": asked.previous_id,
                     "days": self._days,
@@ -148,11 +178,13 @@ class KeptResponses:
     async def chain(self, caller: Caller, response_id: str, bytes_max: int) -> list[msgspec.Raw]:
         """All items up to a response, its output with them; raises ApiError 404, 413, 503."""
         row = await self._fetch(
-            _CHAIN, {**_named(caller, response_id), "most": CHAIN_MAX, "bytes": bytes_max}
+            _CHAIN, {**named(caller, response_id), "most": CHAIN_MAX, "bytes": bytes_max}
         )
-        bodies, is_whole, wrapped = row if row is not None else (None, False, None)
+        bodies, is_whole, unfinished, wrapped = row or (None, False, False, None)
         if not is_whole or wrapped is None:
             raise previous_not_found()
+        if unfinished:
+            raise previous_unfinished()
         if bodies is None:
             message = (
                 f"The responses up to previous_response_id hold more than {bytes_max} bytes: begin "
@@ -170,17 +202,25 @@ class KeptResponses:
 
     async def find(self, caller: Caller, response_id: str) -> Found:
         """A stored response of the caller's; raises ApiError 404, 503."""
-        row = await self._fetch(_FIND, _named(caller, response_id))
+        row = await self._fetch(_FIND, {**named(caller, response_id), "ends": ENDS})
         if row is None or row[1] is None:
             raise response_not_found()
-        stored = self._opened(bytes(row[1]), bytes(row[0]))
+        body, wrapped, call_id, runs, unfinished, outcome = row
+        stored = self._opened(bytes(wrapped), bytes(body))
         if stored is None:
             raise response_not_found()
-        return Found(_decode_object(stored.response), _decode_items(stored.input))
+        response = _decode_object(stored.response)
+        if runs:
+            response["status"] = "in_progress"
+        elif unfinished:
+            response |= lost(outcome)
+        return Found(
+            response, _decode_items(stored.input), call_id, runs, unfinished, stored.streamed
+        )
 
     async def delete(self, caller: Caller, response_id: str) -> None:
         """Forget a response of the caller's; raises ApiError 404, 503."""
-        if await self._fetch(_DELETE, _named(caller, response_id)) is None:
+        if await self._fetch(_DELETE, named(caller, response_id)) is None:
             raise response_not_found()
 
     def _opened(self, wrapped: bytes, body: bytes) -> Stored | None:
@@ -196,9 +236,26 @@ class KeptResponses:
             raise ledger_unavailable() from None
 
 
-def _named(caller: Caller, response_id: str) -> dict[str, Any]:
+def named(caller: Caller, response_id: str) -> dict[str, Any]:
+    """What names a response in a statement."""
     account, owner = UUID(caller.account_id), UUID(caller.owner_id)
     return {"account": account, "owner": owner, "id": response_id}
+
+
+def lost(outcome: str | None) -> dict[str, Any]:
+    """What is told of a response whose process ended without it, by the event that ended its call.
+
+    Its outcome may yet come out of that process's spool.
+    """
+    charge = "Nothing has been charged so far, and what is held for it is released by itself."
+    if outcome is not None:
+        paid = _decode_object(outcome).get("cost_nano_usd", 0)
+        charge = "Nothing was charged."
+        if paid:
+            charge = f"What was made until then is charged: {format_usd(paid)} USD."
+    message = f"The process that made this response ended before it was done. {charge}"
+    error = ApiError(500, "background_lost", message, kind=SERVER)
+    return {"status": "failed", "error": error_of(error)}
 
 
 def _again(output: Any) -> list[bytes]:
@@ -226,6 +283,15 @@ def response_not_found() -> ApiError:
         "with store: false."
     )
     return ApiError(404, "response_not_found", message)
+
+
+def previous_unfinished() -> ApiError:
+    """A 409 for a response to go on from that runs in the background, or was lost there."""
+    message = (
+        "previous_response_id names a response, or goes on from one, that is not done: wait until "
+        "GET tells that it is completed. From one that failed begin anew, with its items as input."
+    )
+    return ApiError(409, "previous_response_unfinished", message, param="previous_response_id")
 
 
 def previous_not_found() -> ApiError:

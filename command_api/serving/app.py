@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from command_api.api_keys import routes as key_routes
+from command_api.background.route import BackgroundRoute
 from command_api.books import routes as books_routes
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
@@ -26,6 +27,7 @@ from command_api.gifts import routes as gift_routes
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
+from command_api.operations.table import Route as OperationRoute
 from command_api.organisations import project_routes, quota_routes
 from command_api.organisations import routes as organisation_routes
 from command_api.passkeys import routes as passkey_routes
@@ -41,7 +43,7 @@ from command_api.serving.docs_page import add_docs_page
 from command_api.serving.error_handlers import add_error_handlers
 from command_api.serving.gateway import Gateway
 from command_api.serving.gzipped import Gzipped
-from command_api.serving.metrics import SCRAPE_KEPT_S, LedgerMetrics, metrics, registry_with
+from command_api.serving.metrics import SCRAPE_KEPT_S, metrics, metrics_of
 from command_api.serving.openapi import completed
 from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
@@ -64,6 +66,7 @@ from edge.lanes import Flights
 from edge.replies import json_reply
 from edge.security import more_headers
 from event_store.ids import new_uuid7
+from providers.inference.port import Operation
 from query_api.account import routes as account_routes
 from query_api.admin import routes as admin_routes
 from query_api.api_keys import routes as key_read_routes
@@ -80,8 +83,6 @@ from query_api.trials import routes as trial_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from prometheus_client import CollectorRegistry
 
     from command_api.front.protocol import Endpoint
     from command_api.identity.vault import Vault
@@ -165,6 +166,10 @@ class GatewayApp(FastAPI):
     """All the rest, from its outermost handler of errors inwards."""
     request_log: RequestLog | None = None
 
+    def wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
+        """What runs in the background ends with the requests."""
+        self.state.gateway.runs.tasks = tasks
+
     def openapi(self) -> dict[str, Any]:
         """The framework's document, completed; made once."""
         return self.openapi_schema or completed(super().openapi(), ROUTERS)
@@ -232,7 +237,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         docs_url=None,  # Ours needs no network.
         redoc_url=None,
     )
-    app.inference = {route.path: InferenceRoute(gateway.calls, route) for route in ROUTES}
+    app.inference = {route.path: _serving(gateway, route) for route in ROUTES}
     app.inference[COUNT_TOKENS] = CountTokensRoute(gateway.calls)
     app.framework = packer = Gzipped(partial(FastAPI.__call__, app))
     allow_origins(app, settings.server.origins)
@@ -243,7 +248,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway
     app.state.scrapes = Flights(keep_s=SCRAPE_KEPT_S)
-    app.state.metrics = _metrics_of(gateway, slices)
+    app.state.metrics = metrics_of(gateway, slices)
     slices.hand_to(app.state)
     app.state.read_parts = reads.parts(gateway, slices.note_read)
     lists, keep_s = gateway.model_lists, settings.reads.ranking_cache_s
@@ -268,18 +273,10 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     return app
 
 
-def _metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
-    found = registry_with(
-        LedgerMetrics(
-            gateway.spool,
-            lambda: gateway.healthy,
-            lambda: gateway.calls.idempotency.replies_not_kept,
-        )
-    )
-    found.register(gateway.limits.metrics())
-    found.register(gateway.calls.queue.metrics())
-    found.register(slices.mail_metrics)
-    return found
+def _serving(gateway: Gateway, route: OperationRoute) -> InferenceRoute:
+    if route.operation is Operation.RESPONSES:
+        return BackgroundRoute(gateway.calls, route, gateway.runs, gateway.background)
+    return InferenceRoute(gateway.calls, route)
 
 
 def allow_origins(app: GatewayApp, origins: list[str]) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from command_api.background.following import Background
+from command_api.background.runs import Runs
 from command_api.calls.cashier import Cashier
 from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
@@ -18,6 +20,7 @@ from command_api.composition import committer_of, registry_of
 from command_api.identity.key_ring import KeyRing
 from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
+from command_api.kept_replies.background import BackgroundRows
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
@@ -80,22 +83,20 @@ class Gateway:
         self.keys = _key_ring(settings, database, vault)
         self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
         self.limits = self._limits_of(settings, database)
-        lookups = Lookups(database)
+        lookups, kept = Lookups(database), settings.kept_replies
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
             registry=registry,
             router=self.router,
             cashier=self.cashier,
-            idempotency=Idempotency(
-                lookups, vault, body_bytes_max=settings.kept_replies.idempotency_body_bytes_max
-            ),
+            idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
             responses=ResponseCache(
                 self.cache,
                 lookups,
                 vault,
-                ttl_s=settings.kept_replies.response_cache_s,
-                bytes_max=settings.kept_replies.response_cache_bytes_max,
+                ttl_s=kept.response_cache_s,
+                bytes_max=kept.response_cache_bytes_max,
             ),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
@@ -103,6 +104,7 @@ class Gateway:
             limits=self.limits,
             queue=CallQueue(settings.queue),
         )
+        self.runs, self.background = self._background_of(lookups)
         self.registry = registry
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
@@ -126,6 +128,13 @@ class Gateway:
         self._reconciling: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
+
+    def _background_of(self, lookups: Lookups) -> tuple[Runs, Background]:
+        kept = self.settings.kept_replies
+        days, bytes_max = kept.response_days, kept.response_bytes_max
+        rows = BackgroundRows(lookups, self._vault, self.owner_id, days=days, bytes_max=bytes_max)
+        runs = Runs(self.calls, rows)
+        return runs, Background(self.calls.kept_responses, runs)
 
     def _limits_of(self, settings: Settings, database: Database) -> RateGate:
         url, limits = settings.redis.url, settings.limits
@@ -157,6 +166,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
+        await self.runs.stop()
         for task in (self._sharing, self._reconciling, self._drain, self._catalog):
             if task is not None:
                 task.cancel()

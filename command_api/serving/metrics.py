@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from command_api.serving.gateway import Gateway
+    from command_api.serving.slices import Slices
     from event_store.append.spool import Spool
 
 SCRAPE_KEPT_S = 1.0
@@ -65,6 +67,35 @@ class LedgerMetrics:
             yield GaugeMetricFamily(f"gatewayz_{name}", about, value)
         about = "Replies of this process that a repeated idempotency key will not get."
         yield CounterMetricFamily("gatewayz_replies_not_kept", about, self._not_kept())
+
+
+class RunMetrics:
+    """What this process runs in the background."""
+
+    def __init__(self, running: Callable[[], int]) -> None:
+        """It is asked at each scrape."""
+        self._running = running
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric of this moment."""
+        about = "Responses that run in the background in this process."
+        yield GaugeMetricFamily("gatewayz_background_responses", about, self._running())
+
+
+def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
+    """What the parts of a serving process tell."""
+    found = registry_with(
+        LedgerMetrics(
+            gateway.spool,
+            lambda: gateway.healthy,
+            lambda: gateway.calls.idempotency.replies_not_kept,
+        )
+    )
+    found.register(gateway.limits.metrics())
+    found.register(gateway.calls.queue.metrics())
+    found.register(slices.mail_metrics)
+    found.register(RunMetrics(lambda: gateway.runs.running))
+    return found
 
 
 def registry_with(collector: LedgerMetrics) -> CollectorRegistry:

@@ -20,6 +20,7 @@ PARAMETERS_MAX = 100
 CALLBACK = frozenset({"iss", "scope", "authuser", "prompt", "hd", "session_state"})
 IGNORED: dict[str, frozenset[str]] = {
     "/v1/models": frozenset({"include_huggingface"}),
+    "/v1/responses/{response_id}": frozenset({"include_obfuscation"}),
     "/v1/models/{model_id:path}": frozenset({"include_huggingface"}),
     "/models/{model_id:path}": frozenset({"include_huggingface"}),
     "/auth/oidc/{provider}/callback": CALLBACK | frozenset({"error_description", "error_uri"}),

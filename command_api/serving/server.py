@@ -35,6 +35,10 @@ class Application(Protocol):
         """Those endpoints, by their paths."""
         ...
 
+    def wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Put what a stop waits for beside requests into `tasks`, which is the server's own."""
+        ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
         """Serve all that the endpoints do not."""
         ...
@@ -87,7 +91,7 @@ def make_server(
     bodies = Bodies(max(requests.bodies_bytes_max, requests.body_bytes_max))
     replies = WaitingReplies(server.replies_bytes_max)
     front = {"endpoints": targets, "limits": limits, "bodies": bodies, "replies": replies}
-    return Server(
+    made = Server(
         uvicorn.Config(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -106,3 +110,5 @@ def make_server(
         ),
         grace_s=server.shutdown_grace_s,
     )
+    app.wait_for(made.server_state.tasks)
+    return made

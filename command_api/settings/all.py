@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from command_api.settings.calls import (
+    BackgroundSettings,
     CallSettings,
     HoldSettings,
     KeptReplySettings,
@@ -65,6 +66,7 @@ GROUPS: dict[str, type[Group]] = {
     "holds": HoldSettings,
     "queue": QueueSettings,
     "calls": CallSettings,
+    "background": BackgroundSettings,
     "upstream": UpstreamSettings,
     "routing": RoutingSettings,
     "kept_replies": KeptReplySettings,
@@ -110,6 +112,7 @@ class Settings(BaseModel):
     holds: HoldSettings
     queue: QueueSettings
     calls: CallSettings
+    background: BackgroundSettings
     upstream: UpstreamSettings
     routing: RoutingSettings
     kept_replies: KeptReplySettings

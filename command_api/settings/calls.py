@@ -136,6 +136,37 @@ class CallSettings(Group):
     )
 
 
+class BackgroundSettings(Group):
+    """Responses that run in the background, in the memory of their process until they end."""
+
+    runs_max: int = Field(
+        100,
+        ge=0,
+        alias="GATEWAYZ_BACKGROUND_RUNS_MAX",
+        description="Most responses that run in the background in a process.",
+    )
+    account_runs_max: int = Field(
+        20,
+        ge=0,
+        alias="GATEWAYZ_BACKGROUND_RUNS_PER_ACCOUNT_MAX",
+        description="Most responses that run in the background for an account.",
+    )
+    run_s: float = Field(
+        600.0,
+        gt=0,
+        alias="GATEWAYZ_BACKGROUND_RUN_S",
+        description="Longest time that a response runs in the background, seconds; never longer "
+        "than a call lives.",
+    )
+    events_bytes_max: int = Field(
+        8 * 2**20,
+        ge=0,
+        alias="GATEWAYZ_BACKGROUND_EVENTS_BYTES_MAX",
+        description="Most bytes of events that are kept of a streamed one; of a longer one the "
+        "last event has what the others had.",
+    )
+
+
 class UpstreamSettings(Group):
     """The providers, and what is waited for and taken from them."""
 

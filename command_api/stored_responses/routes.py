@@ -1,10 +1,11 @@
-"""GET and DELETE /v1/responses/{id}, and its input items, as in OpenAI's API."""
+"""GET and DELETE /v1/responses/{id}, its input items, and its cancel, as in OpenAI's API."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from domain.identity.permissions import Permission
 from edge.access import Needs
@@ -13,10 +14,13 @@ from edge.errors import bad_request
 from edge.replies import json_reply
 
 if TYPE_CHECKING:
+    from command_api.background.following import Background
     from command_api.kept_replies.responses import KeptResponses
 
 ONE = "/v1/responses/{response_id}"
 ITEMS_MAX = 100
+NUMBER_MAX = 2**31
+"""No stream has so many events."""
 
 router = APIRouter()
 Owner = Annotated[Caller, Depends(Needs(Permission.WRITE_CHAT).caller)]
@@ -27,18 +31,44 @@ def _kept(request: Request) -> KeptResponses:
     return found
 
 
+def _background(request: Request) -> Background:
+    found: Background = request.app.state.gateway.background
+    return found
+
+
 @router.get(ONE)
-async def response(response_id: str, request: Request, caller: Owner) -> Response:
-    """A stored response, as it was answered."""
-    found = await _kept(request).find(caller, response_id)
+async def response(
+    response_id: str,
+    request: Request,
+    caller: Owner,
+    *,
+    stream: bool = False,
+    starting_after: Annotated[int | None, Query(ge=0, le=NUMBER_MAX)] = None,
+) -> Response:
+    """A stored response, as it was answered; one in the background as it is now, or its events."""
+    if stream:
+        after = -1 if starting_after is None else starting_after
+        pieces = await _background(request).follow(caller, response_id, after)
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
+    if starting_after is not None:
+        message = "starting_after names an event, and events are told with stream=true."
+        raise bad_request("invalid_value", message, "starting_after")
+    found = await _background(request).find(caller, response_id)
     return json_reply(found.response)
 
 
 @router.delete(ONE)
 async def delete(response_id: str, request: Request, caller: Owner) -> Response:
     """Forget a response; those that went on from it cannot be gone on from, either."""
-    await _kept(request).delete(caller, response_id)
+    await _background(request).delete(caller, response_id)
     return json_reply({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.post(ONE + "/cancel")
+async def cancel(response_id: str, request: Request, caller: Owner) -> Response:
+    """End a response that runs in the background; what was made is charged."""
+    return json_reply(await _background(request).cancel(caller, response_id))
 
 
 @router.get(ONE + "/input_items")

@@ -237,7 +237,10 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
             f"{name} /v1/responses/{{response_id}}{below}": [
                 {"path": {"response_id": victim.response}}
             ]
-            for name, below in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"))
+            for name, below in (
+                *((method, "") for method in ("GET", "DELETE")),
+                *(("GET", "/input_items"), ("POST", "/cancel")),
+            )
         },
         "GET /api/stripe/payments/{payment_id}": [{"path": {"payment_id": victim.payment}}],
         "GET /api/stripe/checkout-session/{session_id}": [{"path": {"session_id": "cs_1"}}],

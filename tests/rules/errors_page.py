@@ -421,6 +421,38 @@ MEANINGS = {
         "The responses up to `previous_response_id` are larger than a body may be.",
         "Begin anew, with what matters as `input`.",
     ),
+    "previous_response_unfinished": (
+        "`previous_response_id`, or one before it, runs in the background, or was lost there.",
+        "Wait until `GET` tells that it is completed; begin anew where it failed.",
+    ),
+    "background_lost": (
+        "The process that ran the response in the background ended before it was done.",
+        "Read in the message what was charged; make it again.",
+    ),
+    "background_not_stored": (
+        "A response can run in the background only where it is stored.",
+        "Leave `store` out; operators: `GATEWAYZ_RESPONSE_DAYS` above 0.",
+    ),
+    "background_too_large": (
+        "The response in the background, with its input, is longer than what is stored.",
+        "Shorten it, or stream it without `background`; operators: `GATEWAYZ_RESPONSE_BYTES_MAX`.",
+    ),
+    "background_too_long": (
+        "The response in the background took longer than it may.",
+        "Lower `max_output_tokens`; operators: `GATEWAYZ_BACKGROUND_RUN_S`.",
+    ),
+    "too_many_background_responses": (
+        "As many responses run in the background as may, of the account or in the process.",
+        "Wait for `Retry-After`, or cancel one.",
+    ),
+    "response_not_in_background": (
+        "Only a response that was made with `background: true` can be cancelled.",
+        "End any other by closing its connection.",
+    ),
+    "response_not_streamed": (
+        "Only a response made with `background: true` and `stream: true` is streamed again.",
+        "Get it without `stream`.",
+    ),
     "response_not_found": (
         "No stored response of this id is the caller's.",
         "Store it: leave `store` out; its time is `GATEWAYZ_RESPONSE_DAYS`.",

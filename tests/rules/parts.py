@@ -14,7 +14,7 @@ from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
 from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
-from command_api.serving.metrics import LedgerMetrics
+from command_api.serving.metrics import LedgerMetrics, RunMetrics
 from command_api.settings.all import GROUPS
 from command_api.settings.calls import QueueSettings
 from command_api.shedding.metrics import QueueMetrics
@@ -86,7 +86,8 @@ def metrics_table() -> str:
     mails = MailMetrics(Counter(), lambda: 0)
     others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
     managers = ManagerMetrics(list)
-    for collector in (ledger, limits, queue, mails, managers, *others):
+    runs = RunMetrics(lambda: 0)
+    for collector in (ledger, limits, queue, runs, mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

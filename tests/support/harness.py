@@ -304,6 +304,7 @@ def running_gateway(
             "shutdown_grace_s": 1,
             "log_level": "info",
             "spool_reserve_files": 8,
+            "queue_wait_s": 60,  # A busy machine sheds nothing that a test did not mean.
             "secret_key": SECRET.decode(),
             **overrides,
         },

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 OK = 200
 
 
+def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> StoredReply:
+    """What a call's idempotency key is answered with from now on."""
+    return StoredReply(UUID(call.id), OK, kind, call.model.provider, body)
+
+
 async def read_request(
     parts: CallParts, route: Route, raw: bytes, caller: Caller
 ) -> InferenceRequest:
@@ -34,11 +39,6 @@ async def read_request(
     previous = request.previous_id
     items = await parts.kept_responses.chain(caller, previous, limits.body_bytes_max)
     return parse_responses(raw, limits, Chain(previous, items))
-
-
-def reply_to_store(call: Call, raw: bytes) -> StoredReply:
-    """What a whole answer's idempotency key is answered with again."""
-    return StoredReply(UUID(call.id), OK, "application/json", call.model.provider, raw)
 
 
 async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:
@@ -54,8 +54,9 @@ async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:
 
 async def keep_streamed(parts: CallParts, call: Call, won: StreamAttempt | None) -> None:
     """The same for a stream that has ended."""
-    if won is None or not isinstance(call.request, ResponsesRequest):
-        return
+    request = call.request
+    if won is None or not isinstance(request, ResponsesRequest) or request.background:
+        return  # What runs in the background is kept by who runs it, however it ends.
     scanner = won.scanner
     if isinstance(scanner, MakesResponse):
-        await parts.kept_responses.keep(call.caller, call.id, call.request, scanner.response)
+        await parts.kept_responses.keep(call.caller, call.id, request, scanner.response)

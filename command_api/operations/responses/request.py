@@ -94,7 +94,9 @@ class ResponsesRequest(TokenRequest):
 
     operation = Operation.RESPONSES
 
-    __slots__ = ("_as_chat", "_include", "own_items", "previous_id", "store")
+    __slots__ = (
+        *("_as_chat", "_include", "background", "own_items", "previous_id", "store", "streamed"),
+    )
 
     def __init__(
         self, raw: bytes, body: ResponsesBody, limits: RequestSettings, chain: Chain | None
@@ -107,7 +109,11 @@ class ResponsesRequest(TokenRequest):
         """Of a response that the body goes on from; without a chain it is yet to be looked up."""
         self.raw = _chained(raw, body, chain) if chain else raw
         self._usage_tokens_max = limits.usage_tokens_max
-        self.stream, self.max_tokens = bool(body.stream), body.max_output_tokens
+        self.background, self.streamed = bool(body.background), bool(body.stream)
+        """Whether it runs without its caller, and whether that one wants its events."""
+        # What runs in the background can be ended, and charged for what was made, as a stream can.
+        self.stream = self.streamed or self.background
+        self.max_tokens = body.max_output_tokens
         self.store = body.store is not False
         self.choices, self.include_usage = 1, True
         self.routing: Routing | None = read_routing(body) if body.routes else None
@@ -136,6 +142,13 @@ class ResponsesRequest(TokenRequest):
         """It was counted when the body was measured."""
         assert self._input_tokens is not None, "a body is measured when it is read"
         return self._input_tokens
+
+    def run_here(self) -> None:
+        """Its background is ours: to its provider it is a call as any other, streamed."""
+        members = decode_members(self.raw)
+        members.pop("background", None)
+        members["stream"] = msgspec.Raw(b"true")
+        self.raw = _encode(members)
 
     def let_go(self) -> None:
         """Keep nothing of the body's bytes, but for the input where the response will be stored."""
@@ -254,9 +267,9 @@ def _checked(body: ResponsesBody, limits: RequestSettings) -> ResponsesBody:
                 "the items themselves, or previous_response_id."
             )
             raise bad_request("unsupported_member", message, name)
-    if body.background:
-        message = "background is not served here: leave it out, and stream if it takes long."
-        raise bad_request("unsupported_member", message, "background")
+    if body.background and body.store is False:
+        message = "A background response is stored, so that it can be got: leave store out."
+        raise bad_request("background_not_stored", message, "background")
     if not isinstance(body.input, str):
         for place, item in enumerate(body.input):
             if b"item_reference" in bytes(item) and _is(item, "item_reference"):

@@ -58,6 +58,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         "Create a response of OpenAI's Responses API, whole or as a stream of server-sent events.",
         {
             "input": {"description": "A text, or items."},
+            "background": {"type": ["boolean", "null"], "default": False},
             "instructions": {"type": ["string", "null"]},
             "max_output_tokens": {**COUNT, "type": ["integer", "null"]},
             "previous_response_id": {"type": ["string", "null"]},

@@ -37,6 +37,9 @@ class Toy:
         self.hold = threading.Event()
         self.waiting = self.flooding = self.active = 0
 
+    def wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Nothing of it runs beside requests."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None:
         """The long way."""
         if scope["type"] == "lifespan":

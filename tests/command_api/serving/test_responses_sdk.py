@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.command_api.background.playing import Waiting
 from tests.command_api.calls.responses import (
     GPT,
     LOCAL,
@@ -127,11 +129,69 @@ def test_errors_are_the_sdks_own(served: RunningGateway, client: openai.OpenAI) 
         client.responses.create(model=ECHO, input="x", tools=[{"type": "web_search"}])
     assert (refused.value.code, refused.value.param) == ("extra_unpriced", "tools")
     with pytest.raises(openai.BadRequestError) as waited:
-        client.responses.create(model=ECHO, input="x", background=True)
-    assert (waited.value.code, waited.value.param) == ("unsupported_member", "background")
+        client.responses.create(model=ECHO, input="x", background=True, store=False)
+    assert (waited.value.code, waited.value.param) == ("background_not_stored", "background")
     served.upstream.answer = plays(*stream_of("one ")[:3])
     kinds = [each.type for each in client.responses.create(model=GPT, input="x", stream=True)]
     assert kinds[-1] == "response.failed"
+
+
+def test_background(served: RunningGateway, client: openai.OpenAI) -> None:
+    """Made, polled until it is done, and cancelled twice (rule: contract)."""
+    made = client.responses.create(model=ECHO, input="one two three", background=True)
+    assert made.status == "queued"
+    assert made.background
+    found = made
+    while found.status in {"queued", "in_progress"}:
+        time.sleep(0.05)
+        found = client.responses.retrieve(made.id)
+    assert (found.status, found.output_text) == ("completed", "one two three")
+    assert client.responses.cancel(made.id).status == "completed"
+    provider = served.upstream.answer = Waiting()
+    made = client.responses.create(model=GPT, input="x", background=True)
+    assert provider.begun.acquire(timeout=20)
+    assert client.responses.retrieve(made.id).status == "in_progress"
+    for _ in range(2):
+        cancelled = client.responses.cancel(made.id)
+        assert (cancelled.id, cancelled.status) == (made.id, "cancelled")
+        assert cancelled.output_text == "one "
+    plain = client.responses.create(model=ECHO, input="x")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.cancel(plain.id)
+    assert refused.value.code == "response_not_in_background"
+
+
+@pytest.mark.parametrize("model", [ECHO, GPT])
+def test_background_stream(served: RunningGateway, client: openai.OpenAI, model: str) -> None:
+    """Left after its first text, and taken up again where that was (rule: contract)."""
+    served.upstream.answer = plays(*stream_of("one ", "two ", "three"))
+    seen: list[Any] = []
+    with client.responses.stream(model=model, input="one two three", background=True) as first:
+        for each in first:
+            seen.append(each)
+            if each.type == "response.output_text.delta":
+                break
+    response_id, last = seen[0].response.id, seen[-1].sequence_number
+    rest: list[Any] = list(client.responses.retrieve(response_id, stream=True, starting_after=last))
+    numbers = [each.sequence_number for each in [*seen, *rest]]
+    assert numbers == list(range(len(numbers)))
+    assert rest[-1].response.output_text == "one two three"
+    with client.responses.stream(response_id=response_id, starting_after=last) as again:
+        told = [each.sequence_number for each in again]
+        assert again.get_final_response().output_text == "one two three"
+    assert told == [each.sequence_number for each in rest]
+
+
+def test_a_cancelled_stream_ends(served: RunningGateway, client: openai.OpenAI) -> None:
+    """The SDK takes the last event, which OpenAI's document does not have (rule: contract)."""
+    served.upstream.answer = Waiting()
+    seen: list[Any] = []
+    for each in client.responses.create(model=GPT, input="x", background=True, stream=True):
+        seen.append(each)
+        if each.type == "response.output_text.delta":
+            client.responses.cancel(seen[0].response.id)
+    assert seen[-1].type == "response.cancelled"
+    assert seen[-1].response["status"] == "cancelled"
 
 
 def turn(client: Any, body: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -591,6 +591,14 @@ CHECKS = {
     "0095_kept_response": Check(
         (no_table("kept_response"),), (table("kept_response", may=EVERY_RIGHT),)
     ),
+    "0100_background_response": Check(
+        ("to_regclass('kept_response_runner_id_idx') IS NULL",),
+        (
+            table("kept_response", may=EVERY_RIGHT),
+            "to_regclass('kept_response_runner_id_idx') IS NOT NULL",
+            "to_regclass('kept_response_running_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -892,6 +900,13 @@ SEEDS = (
         LATEST,
         "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body) "
         "VALUES (gen_random_uuid(), 'resp_1', gen_random_uuid(), gen_random_uuid(), now(), 'x')",
+    ),
+    Seed(
+        NAMES.index("0100_background_response") + 1,
+        LATEST,
+        "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body, "
+        "runner_id, run_until, cancel_asked_at, events) VALUES (gen_random_uuid(), 'resp_2', "
+        "gen_random_uuid(), gen_random_uuid(), now(), 'x', gen_random_uuid(), now(), now(), 'y')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
