@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 PROCESSES_LEAST, PROCESSES_MOST = 2, 4
 """Processes of a whole run: beyond four their servers want more memory than they save time."""
+MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - a folder is made in it.
+"""Each process's PostgreSQL takes some 500 MB of it."""
 # How long an example takes says how busy the machine is, and no test is about that.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -58,12 +61,19 @@ def server() -> Iterator[Database]:
             yield database
             return
     with (
-        tempfile.TemporaryDirectory(prefix="gw-") as home,
+        tempfile.TemporaryDirectory(prefix="gw-", dir=_memory()) as home,
         EmbeddedPostgres(Path(home)).running() as database,
     ):
         _without_disk(database)
         migrate_all(database)
         yield database
+
+
+def _memory() -> str | None:
+    """A folder that is in memory, where there is one with room; else that for temporary files."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
+        return str(MEMORY)
+    return None
 
 
 def _without_disk(database: Database) -> None:
@@ -72,8 +82,8 @@ def _without_disk(database: Database) -> None:
     What outlives a killed server is tested on servers of those tests' own.
     """
     with database.with_name("postgres").connect_as_owner() as connection:
-        for name in ("fsync", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
+        for setting in ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'"):
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
         connection.execute("SELECT pg_reload_conf()")
 
 

@@ -245,8 +245,8 @@ def broken() -> dict[Rule, list[str]]:
         if name.startswith(("tests/", "bench/")):
             continue
         tree = ast.parse(path.read_text())
-        for rule, told in found.items():
-            told += rule(tree, name)
+        for rule in found:
+            found[rule] += rule(tree, name)
     return found
 
 
