@@ -1,6 +1,7 @@
 """What the settings describe, made here and nowhere else: database, secrets, append, providers.
 
-Serving processes, background work and the command line are put together from the same parts.
+Serving processes, background work and the command line are put together from the same parts. What
+most verbs do not need is loaded by whoever asks for it, for each verb is a process that starts.
 """
 
 from __future__ import annotations
@@ -19,15 +20,6 @@ from event_store.postgres.migrate import require_ledger
 from projections.engine.runner import FOLLOWER
 from projections.engine.sinks.redis import sinks_of
 from projections.hosting.install import migrate_all
-from providers.inference.adapters.http1.limits import ClientLimits
-from providers.inference.registry.loading import load_registry
-from providers.login.github import GithubProvider
-from providers.login.oidc import GOOGLE, OidcProvider
-from providers.login.privy import PrivyTokens
-from providers.login.tokens import Keys, OneKey
-from providers.mail.folder import FolderMailer
-from providers.mail.resend import ResendMailer
-from providers.mail.smtp import SmtpMailer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +30,7 @@ if TYPE_CHECKING:
     from command_api.settings import Settings
     from providers.inference.registry.registry import Registry
     from providers.login.port import LoginProvider
+    from providers.login.privy import PrivyTokens
     from providers.login.remote import Remote
     from providers.mail.port import Mailer
     from providers.payments.billing import BillingProvider
@@ -128,6 +121,9 @@ def committer_of(settings: Settings, database: Database, owner_id: UUID) -> Comm
 
 def registry_of(settings: Settings) -> Registry:
     """The providers that settings and environment describe. Raises ProvidersFileError."""
+    from providers.inference.adapters.http1.limits import ClientLimits
+    from providers.inference.registry.loading import load_registry
+
     upstream = settings.upstream
     file = upstream.providers_file
     changed = file.stat().st_mtime if file and file.exists() else 0
@@ -146,6 +142,10 @@ def registry_of(settings: Settings) -> Registry:
 
 def mailer_of(settings: Settings) -> Mailer:
     """Who carries mails. Raises ValueError for a mail server's URL that cannot be one."""
+    from providers.mail.folder import FolderMailer
+    from providers.mail.resend import ResendMailer
+    from providers.mail.smtp import SmtpMailer
+
     mail = settings.mail
     if mail.resend_api_key:
         return ResendMailer(mail.resend_api_key, mail.sender)
@@ -156,6 +156,9 @@ def mailer_of(settings: Settings) -> Mailer:
 
 def logins_of(settings: Settings, remote: Remote) -> dict[str, LoginProvider]:
     """The login providers that have an id and a secret, by their names."""
+    from providers.login.github import GithubProvider
+    from providers.login.oidc import GOOGLE, OidcProvider
+
     login = settings.login
     found: dict[str, LoginProvider] = {}
     if login.google_client_id and login.google_client_secret:
@@ -178,6 +181,9 @@ def privy_of(settings: Settings, remote: Remote) -> PrivyTokens | None:
     login = settings.login
     if not login.privy_app_id:
         return None
+    from providers.login.privy import PrivyTokens
+    from providers.login.tokens import Keys, OneKey
+
     if login.privy_verification_key:
         return PrivyTokens(login.privy_app_id, OneKey(login.privy_verification_key))
     if login.privy_jwks_url:

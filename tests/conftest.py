@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from tests.servers.provide import (
     kafka_bootstrap,
     redis_url,
 )
+from tests.support.clients import share_certificates
 from tests.support.event_schemas import check_events
 from tests.support.harness import (
     RunningGateway,
@@ -39,9 +41,12 @@ if TYPE_CHECKING:
 
 PROCESSES_LEAST, PROCESSES_MOST = 2, 4
 """Processes of a whole run: beyond four their servers want more memory than they save time."""
+MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - a folder is made in it.
+"""Each process's PostgreSQL takes some 500 MB of it."""
 # How long an example takes says how busy the machine is, and no test is about that.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+share_certificates()
 
 _numbers = itertools.count(1)
 
@@ -56,11 +61,30 @@ def server() -> Iterator[Database]:
             yield database
             return
     with (
-        tempfile.TemporaryDirectory(prefix="gw-") as home,
+        tempfile.TemporaryDirectory(prefix="gw-", dir=_memory()) as home,
         EmbeddedPostgres(Path(home)).running() as database,
     ):
+        _without_disk(database)
         migrate_all(database)
         yield database
+
+
+def _memory() -> str | None:
+    """A folder that is in memory, where there is one with room; else that for temporary files."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
+        return str(MEMORY)
+    return None
+
+
+def _without_disk(database: Database) -> None:
+    """Wait for no disk: only a crash of the machine would lose what is not there yet.
+
+    What outlives a killed server is tested on servers of those tests' own.
+    """
+    with database.with_name("postgres").connect_as_owner() as connection:
+        for setting in ("fsync = off", "full_page_writes = off", "max_wal_size = '256MB'"):
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +205,10 @@ class fresh_database:
         """Create the copy."""
         template = self.template or self.server.parts()["dbname"]
         with self.server.with_name("postgres").connect_as_owner() as connection:
-            connection.execute(f"CREATE DATABASE {self.name} TEMPLATE {template}")
+            # Where nothing waits for the disk, files are copied faster than written to the WAL.
+            waits = connection.execute("SHOW fsync").fetchone() == ("on",)
+            how = "" if waits else "STRATEGY file_copy"
+            connection.execute(f"CREATE DATABASE {self.name} TEMPLATE {template} {how}".encode())
         return self.server.with_name(self.name)
 
     def __exit__(self, *_: object) -> None:

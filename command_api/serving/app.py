@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
@@ -52,18 +54,15 @@ from command_api.serving.slices import Slices
 from command_api.sign_in import routes as sign_in_routes
 from command_api.stored_responses import routes as stored_response_routes
 from command_api.subscriptions import routes as subscription_routes
-from command_api.system import cache_routes, health_routes
+from command_api.system import cache_routes, health_routes, status_routes
 from command_api.system.machinery import Machinery
 from command_api.token_counts.route import PATH as COUNT_TOKENS
 from command_api.token_counts.route import CountTokensRoute
 from command_api.topups import routes as top_up_routes
-from edge.access import OPEN
 from edge.asgi import REQUEST_ID, header_of, request_id_of, send_error
 from edge.clients import key_in_url
 from edge.envelopes import envelope_of
-from edge.errors import RETRY_AFTER_S
 from edge.lanes import Flights
-from edge.replies import json_reply
 from edge.security import more_headers
 from event_store.ids import new_uuid7
 from providers.inference.port import Operation
@@ -83,6 +82,8 @@ from query_api.trials import routes as trial_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from starlette.routing import BaseRoute
 
     from command_api.front.protocol import Endpoint
     from command_api.identity.vault import Vault
@@ -108,9 +109,8 @@ EXPOSED = [
     "x-request-id",
 ]
 """Headers of replies that a page may read."""
-status = APIRouter(dependencies=[OPEN])
 ROUTERS = (
-    status,
+    status_routes.router,
     metrics,
     traffic_routes.router,  # Fixed paths below /v1/models stand before those with ids.
     catalog_routes.router,
@@ -266,9 +266,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         gateway.calls.queue,
     )
     add_error_handlers(app)
-    for router in ROUTERS:
-        checks = [] if router is status else [Depends(check_parameters)]
-        app.include_router(router, dependencies=checks)
+    app.router.routes.extend(_routes())
     add_docs_page(app)
     return app
 
@@ -277,6 +275,21 @@ def _serving(gateway: Gateway, route: OperationRoute) -> InferenceRoute:
     if route.operation is Operation.RESPONSES:
         return BackgroundRoute(gateway.calls, route, gateway.runs, gateway.background)
     return InferenceRoute(gateway.calls, route)
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """All routers, composed once in a process.
+
+    What the framework reads from each function's signature it would read while it answers the
+    first request, and the calls beside that would wait a quarter of a second for it.
+    """
+    whole = APIRouter()
+    for router in ROUTERS:
+        checks = [] if router is status_routes.router else [Depends(check_parameters)]
+        whole.include_router(router, dependencies=checks)
+    deque(iter_route_contexts(whole.routes), maxlen=0)
+    return whole.routes
 
 
 def allow_origins(app: GatewayApp, origins: list[str]) -> None:
@@ -296,22 +309,3 @@ def allow_origins(app: GatewayApp, origins: list[str]) -> None:
     app.inference = {
         path: CORSMiddleware(endpoint, **options) for path, endpoint in app.inference.items()
     }
-
-
-@status.get("/health")
-async def health(request: Request) -> Response:
-    """200 once calls can be served."""
-    gateway: Gateway = request.app.state.gateway
-    if gateway.healthy:
-        return json_reply({"status": "healthy"})
-    ending = gateway.orphaned
-    detail = "this process is about to end" if ending else "the ledger is unreachable"
-    body = {"status": "unhealthy", "detail": detail}
-    return json_reply(body, status=503, headers={"retry-after": str(RETRY_AFTER_S)})
-
-
-@status.get("/")
-async def root() -> Response:
-    """Say what this is."""
-    message = "Gatewayz: an OpenAI-compatible gateway"
-    return json_reply({"message": message, "status": "operational"})

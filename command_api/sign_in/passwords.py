@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
@@ -37,14 +38,25 @@ def common_passwords() -> Container[str]:
     return _common
 
 
+@cache
+def _hasher() -> PasswordHasher:
+    return PasswordHasher(TIME_COST, MEMORY_KIB, LANES)
+
+
+@cache
+def _nobody() -> str:
+    """A hash that takes as long to compare with as any; made once, for it takes long to make."""
+    return _hasher().hash("the password of nobody")
+
+
 class Passwords:
     """Hashes and compares; one for each process."""
 
     def __init__(self, threads: int) -> None:
         """So many at once."""
-        self._hasher = PasswordHasher(TIME_COST, MEMORY_KIB, LANES)
+        self._hasher = _hasher()
         self._lane = Lane("passwords", threads=threads, waiting_max=WAITING_MAX)
-        self._nobody = self._hasher.hash("the password of nobody")
+        self._nobody = _nobody()
 
     async def hashed(self, password: str) -> str:
         """The hash, with its parameters and salt. Raises ApiError 503 when too many wait."""

@@ -1,6 +1,6 @@
 """How providers and the machinery are doing: /health/gateways, /health/optimizations, /health/{g}.
 
-GET /health itself is open, and stands elsewhere.
+GET /health itself is open (`status_routes.py`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ itself.
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +42,8 @@ logger = logging.getLogger("gatewayz.follower")
 
 BATCH_EVENTS_MAX = 5_000
 IDLE_S = 1.0
+STOP_S = 0.1
+"""An idle follower hears so soon that it is to end."""
 GATHER_S = 0.3
 """Pause after a batch that did not fill, or of a backlog that is worked off beside calls."""
 RETRY_S = 0.5
@@ -126,7 +129,7 @@ class Follower:
         while not stop.is_set():
             turn = self.advance()
             if turn.events == 0 and listening:
-                _wait(self._connection, IDLE_S)
+                _wait(self._connection, IDLE_S, stop)
             elif turn.events == 0:
                 # Listen first and look once more: what came in between would wake nobody.
                 listen(self._connection)
@@ -136,7 +139,7 @@ class Follower:
                     # While events come anyway, being woken for each commit is waste.
                     unlisten(self._connection)
                     listening = False
-                _wait(self._wanted, GATHER_S)
+                _wait(self._wanted, GATHER_S, stop)
 
     def advance(self) -> Turn:
         """One batch for each lane; what is cancelled is tried again, with more time."""
@@ -244,9 +247,12 @@ class Lane:
         return most
 
 
-def _wait(connection: Connection, timeout_s: float) -> None:
-    for _ in connection.notifies(timeout=timeout_s, stop_after=1):
-        pass
+def _wait(connection: Connection, timeout_s: float, stop: threading.Event) -> None:
+    """Until something is notified, the time is over, or an end is asked for."""
+    until = time.monotonic() + timeout_s
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        if list(connection.notifies(timeout=min(left, STOP_S), stop_after=1)):
+            return
 
 
 def _lock(connection: Connection) -> bool:

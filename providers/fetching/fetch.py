@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from providers.fetching.addresses import is_public
+from providers.fetching.tls import authorities
 
 if TYPE_CHECKING:
     import ssl
@@ -67,7 +68,7 @@ async def fetch(
     try:
         async with (
             asyncio.timeout(rules.total_s),
-            httpx.AsyncClient(verify=tls or True, timeout=rules.wait_s) as client,
+            httpx.AsyncClient(verify=tls or authorities(), timeout=rules.wait_s) as client,
         ):
             return await _follow(client, httpx.URL(url, params=query or None), headers, rules)
     except TimeoutError:

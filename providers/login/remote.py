@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from providers.fetching.tls import authorities
 from providers.login.port import LoginUnavailableError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Remote:
         self._reply_s = reply_s
         self._client = httpx.AsyncClient(
             timeout=reply_s,
+            verify=authorities(),
             # What is not compressed cannot grow while it is read.
             headers={"accept": "application/json", "accept-encoding": "identity"},
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from providers.fetching.tls import authorities
 from providers.mail.port import (
     SEND_TIMEOUT_S,
     MailRefusedError,
@@ -30,7 +31,9 @@ class ResendMailer:
         """Nothing is connected before the first mail."""
         self._sender = sender
         headers = {"authorization": f"Bearer {api_key}"}
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=SEND_TIMEOUT_S)
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=SEND_TIMEOUT_S, verify=authorities()
+        )
 
     async def send(self, mail: Mail) -> None:
         """Hand it over; raises MailRefusedError or MailUnavailableError, without the address."""

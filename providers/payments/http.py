@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import stripe
 
+from providers.fetching.tls import authorities
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,15 +20,19 @@ REPLY_S = 20.0
 CONNECTIONS_MAX = 20
 
 
-class BoundedHttp(stripe.HTTPXClient):
-    """The SDK's own client for httpx, but for what it leaves without a maximum."""
+class BoundedHttp(stripe.HTTPClient):
+    """A client for httpx in place of the SDK's own, which leaves much without a maximum."""
+
+    name = "httpx"
 
     def __init__(self, reply_s: float = REPLY_S) -> None:
         """Nothing is connected yet."""
-        super().__init__(timeout=reply_s)
+        super().__init__()
         self._reply_s = reply_s
         self._bounded = httpx.AsyncClient(
-            timeout=reply_s, limits=httpx.Limits(max_connections=CONNECTIONS_MAX)
+            timeout=reply_s,
+            verify=authorities(),
+            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
         )
 
     async def request_async(
@@ -47,10 +53,13 @@ class BoundedHttp(stripe.HTTPXClient):
             message = f"Stripe cannot be reached ({type(error).__name__})"
             raise stripe.APIConnectionError(message, should_retry=True) from None  # type: ignore[no-untyped-call]
 
+    async def sleep_async(self, secs: float) -> None:
+        """Between two tries."""
+        await asyncio.sleep(secs)
+
     async def close_async(self) -> None:
         """Close the connections."""
         await self._bounded.aclose()
-        await super().close_async()  # type: ignore[no-untyped-call]
 
 
 async def _body(answer: httpx.Response) -> bytes:

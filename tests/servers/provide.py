@@ -127,7 +127,8 @@ def database_url() -> Iterator[str | None]:
     elif docker_runs():
         from testcontainers.postgres import PostgresContainer  # Only where there is Docker.
 
-        with PostgresContainer(POSTGRES_IMAGE, driver=None) as container:
+        unsafe = "-c fsync=off -c full_page_writes=off"
+        with PostgresContainer(POSTGRES_IMAGE, driver=None).with_command(unsafe) as container:
             yield container.get_connection_url()
     else:
         yield None

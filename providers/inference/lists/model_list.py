@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import httpx
@@ -21,6 +21,7 @@ import msgspec
 
 from domain.catalog import ModelFacts
 from providers.fetching.fetch import Rules, fetch
+from providers.fetching.tls import authorities
 from providers.inference.lists.forms import FORMS
 from providers.inference.lists.listings import read_list
 from providers.inference.lists.price_table import (
@@ -36,7 +37,6 @@ from providers.inference.registry.paced import paced
 from providers.inference.registry.trouble import trouble_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from providers.inference.registry.built_in import BuiltIn
@@ -232,16 +232,10 @@ class ModelLists:
         return await self._fetch(provider, entry), name
 
     async def _fetch(self, provider: Provider, entry: BuiltIn) -> FetchedList:
-        url, tls = list_url(provider, entry), await self._work(_tls)
+        url, tls = list_url(provider, entry), await self._work(authorities)
         rules = Rules(bytes_max=LIST_BYTES_MAX, wait_s=FETCH_TIMEOUT_S, total_s=FETCH_TOTAL_S)
         body = await fetch(url, rules, headers=dict(provider.list_headers), tls=tls)
         return FetchedList(int(time.time()), body)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the authorities' certificates anew for each list would stall the loop each time."""
-    return httpx.create_ssl_context()
 
 
 def _trouble_of(error: Exception) -> Trouble | None:

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from command_api.operations.table import ROUTES
-from command_api.serving import app
 from command_api.serving.document.calls import ABOUT
+from command_api.system import status_routes
 from providers.inference.port import Operation
 from tests.support.harness import running_gateway
 
@@ -106,7 +106,7 @@ def test_a_page_may_read_of_a_defect_too(
         message = "a defect"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(app, "json_reply", broken)
+    monkeypatch.setattr(status_routes, "json_reply", broken)
     with running_gateway(database, tmp_path, upstream, cors_origins=ORIGIN) as gateway:
         got = httpx.get(f"{gateway.url}/", headers={"origin": ORIGIN})
     assert (got.status_code, got.json()["code"]) == (500, "internal_error")

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from command_api.serving.app import ROUTERS, status
+from command_api.serving.app import ROUTERS
 from command_api.serving.parameters import IGNORED, PARAMETER_CHARACTERS_MAX, PARAMETERS_MAX
+from command_api.system.status_routes import router as status
 from tests.support.admins import new_admin
 from tests.support.harness import USD
 

@@ -77,6 +77,17 @@ def test_it_is_closed_to_others(tmp_path: Path) -> None:
             psycopg.connect(database.application, password="wrong")
 
 
+def test_passwords_are_random_and_cheap_to_check(tmp_path: Path) -> None:
+    """They are 256 random bits, which nobody guesses however cheap a try is (rule: access)."""
+    with EmbeddedPostgres(tmp_path).running() as database, database.connect_as_owner() as owner:
+        rows = owner.execute(
+            "SELECT rolpassword FROM pg_authid WHERE rolcanlogin ORDER BY rolname"
+        ).fetchall()
+        assert [str(each).split(":")[0] for (each,) in rows] == ["SCRAM-SHA-256$1"] * 2
+    for role in ("gatewayz_app", "gatewayz_owner"):
+        assert len((tmp_path / "postgres" / f"{role}.password").read_text().strip()) >= 43
+
+
 def test_users_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
     """Two at once see the same server; it goes on until both have left (rule: two commands)."""
     first, second = EmbeddedPostgres(tmp_path), EmbeddedPostgres(tmp_path)

@@ -185,6 +185,18 @@ def soon(condition: Callable[[], bool], within_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+def test_it_ends_when_it_is_told_to(database: Database) -> None:
+    """Idle as it is, it does not sleep to the end of its pause (rule: bounded)."""
+    slowest = 0.0
+    for _ in range(3):
+        with hosted(database):
+            soon(lambda: behind(database) == set())
+            time.sleep(2 * follower.GATHER_S)
+            began = time.monotonic()
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < follower.IDLE_S
+
+
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower that waits no longer than a moment."""

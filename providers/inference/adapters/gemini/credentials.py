@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from providers.fetching.tls import authorities
 from providers.inference.port import UpstreamConnectError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class ServiceAccount:
     async def _fetch(self) -> None:
         form = {"grant_type": GRANT_TYPE, "assertion": self.assertion(int(time.time()))}
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=authorities()) as client:
                 reply = await client.post(self._key.token_uri, data=form)
                 reply.raise_for_status()
             found = msgspec.json.decode(reply.content, type=_Token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +20,12 @@ from providers.inference.port import TRACE, UpstreamBrokenError, UpstreamConnect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Reading the machine's certificates takes long, and seventy providers may be there."""
+    return ssl.create_default_context()
 
 
 class HttpClient:
@@ -41,7 +48,7 @@ class HttpClient:
         self._room.clients.append(self._connections)
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = _authorities() if parts.scheme == "https" else None
         lines = {
             "host": parts.netloc.rpartition("@")[2],
             "content-type": "application/json",
