@@ -29,6 +29,7 @@ from command_api.limits.commands import limited_windows
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
 from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
+from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from edge.clients import Proxies
 from edge.lanes import Lane
@@ -70,6 +71,7 @@ class Gateway:
         self._vault = vault
         registry = registry_of(settings)
         self.router = Router(registry, settings.routing)
+        self._maintenance = MaintenanceBook(database, self.router.closed)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
         self._losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
@@ -153,6 +155,7 @@ class Gateway:
         await self._share_losses()
         self.keys.start()
         await self.limits.start()
+        await self._maintenance.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
@@ -175,6 +178,7 @@ class Gateway:
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
         await self.limits.stop()
+        await self._maintenance.stop()
         await self.calls.idempotency.close()
         await self._figures.close()
         await self.committer.stop()
