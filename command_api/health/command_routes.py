@@ -10,9 +10,10 @@ from fastapi import APIRouter, Request, Response
 
 from command_api.health.checks import is_checkable
 from command_api.health.desk import LASTS_MIN, Desk, Keeper
+from command_api.health.ends import end_of
 from command_api.health.schemas import decode_check
 from command_api.health.shapes import check_line, instant, window_line
-from domain.availability.maintenance import By, NoMaintenanceError, end_after, end_of
+from domain.availability.maintenance import By, NoMaintenanceError, end_after
 from domain.errors import InvalidCommandError
 from edge.body import read_json
 from edge.clients import client_of

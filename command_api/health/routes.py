@@ -18,8 +18,9 @@ from command_api.health.shapes import (
     system_line,
     uptime_line,
 )
-from edge.errors import ApiError, bad_request
+from edge.errors import ApiError
 from edge.replies import check_page, json_reply, timestamp
+from providers.inference.registry.built_in import OTHER_NAMES
 
 if TYPE_CHECKING:
     from command_api.health.desk import HealthDesk
@@ -147,11 +148,8 @@ def _leading(board: Board) -> dict[str, Any]:
 
 def _provider_named(desk: HealthDesk, name: str) -> str:
     """Raises ApiError 404, for what stands in the path."""
-    try:
-        found = desk.gateway(name)
-    except ApiError as error:
-        raise ApiError(404, error.code, error.message) from None
-    if found is None:
-        message = "Name one gateway: GET /v1/provider lists them."
-        raise bad_request("unknown_gateway", message, "provider")
+    found = OTHER_NAMES.get(name, name)
+    if found not in desk.registry.providers:
+        message = f"There is no gateway {name[:64]!r} here: GET /v1/provider lists them."
+        raise ApiError(404, "unknown_gateway", message)
     return found

@@ -69,7 +69,7 @@ class Gateway:
         self.orphaned = False
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
-        registry = registry_of(settings)
+        registry = self.registry = registry_of(settings)
         self.router = Router(registry, settings.routing)
         self._maintenance = MaintenanceBook(database, self.router.closed)
         self.committer = committer_of(settings, database, self.owner_id)
@@ -110,7 +110,6 @@ class Gateway:
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
         )
-        self.registry = registry
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
 from domain.errors import DomainError, InvalidCommandError
 from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
+from domain.quotas.windows import iso_of, seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 SPACE = UUID("6a5c8a0e-52b5-5c0d-9d0c-3b1f3a6f7e21")
 MONITOR = uuid5(SPACE, "the monitor")
 """The stream of the one monitor of an installation."""
-LASTS_MAX = timedelta(days=90)
-"""Longest that a window lasts from the moment at which it is set."""
+LASTS_DAYS_MAX = 90
+"""Longest that a window lasts from the moment at which it is set, days."""
+DAY_S, MINUTE_S = 86_400, 60
 NAME_CHARACTERS_MAX = 256
 REASON_CHARACTERS_MAX = 200
 
@@ -62,26 +63,9 @@ class Monitor(NamedTuple):
     running: bool = True
 
 
-def end_of(text: str) -> str:
-    """An instant of ISO 8601 with a zone, as events write it. Raises InvalidCommandError."""
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            message = f"until: {text[:64]!r} has no time zone: write it as 2027-01-01T00:00:00Z"
-            raise InvalidCommandError(message)
-        found = found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        message = (
-            f"until: {text[:64]!r} is no instant: write it as 2027-01-01T00:00:00Z "
-            "(in a URL a + is written %2B)"
-        )
-        raise InvalidCommandError(message) from None
-    return found.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def end_after(instant: str, minutes: int) -> str:
     """The end of a window that lasts so many minutes from an instant on."""
-    return end_of((datetime.fromisoformat(instant) + timedelta(minutes=minutes)).isoformat())
+    return iso_of(seconds_of(instant) + minutes * MINUTE_S)
 
 
 def replay_window(events: Iterable[Event]) -> Window:
@@ -96,7 +80,7 @@ def replay_window(events: Iterable[Event]) -> Window:
 def set_window(
     state: Window, place: Place, until: str, reason: str, by: By, stamp: Stamp
 ) -> list[Event]:
-    """Let nothing be sent there until an instant of `end_of`; nothing where it is so already.
+    """Let nothing be sent there until an instant in UTC; nothing where it is so already.
 
     Raises InvalidCommandError for an end that is past or far, and for names without end.
     """
@@ -105,8 +89,8 @@ def set_window(
     if until <= now:
         message = f"until: {until} is past already: give an instant to come"
         raise InvalidCommandError(message)
-    if datetime.fromisoformat(until) > datetime.fromisoformat(now) + LASTS_MAX:
-        message = f"until: {until} is more than {LASTS_MAX.days} days from now"
+    if seconds_of(until) > seconds_of(now) + LASTS_DAYS_MAX * DAY_S:
+        message = f"until: {until} is more than {LASTS_DAYS_MAX} days from now"
         raise InvalidCommandError(message)
     if state.until == until:
         return []

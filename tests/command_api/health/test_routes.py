@@ -236,7 +236,9 @@ def test_nothing_is_sent_where_maintenance_is(
     assert do(serving, admin, "DELETE", f"{MAINTENANCE}/m").status_code == 200
     assert serving.chat(admin, {"model": "local/m"}).status_code == 200
     assert told(do(serving, admin, "DELETE", f"{MAINTENANCE}/m")) == (404, "no_maintenance")
-    actions = [each["action"] for each in get(serving, admin, "/admin/audit/logs").json()["logs"]]
+    actions = [
+        each["action"] for each in get(serving, admin, "/audit", user_id="all").json()["logs"]
+    ]
     assert {"maintenance.set", "maintenance.cleared"} <= {*actions}
     serving.verified()
 
@@ -271,15 +273,13 @@ def test_another_gateway_hears_of_it(
     upstream: ScriptedUpstream,
     server: Database,
 ) -> None:
-    """Within seconds, and goes on by what it knows while the database is away (P12)."""
+    """Within seconds; what needs the database says that it is away, and comes back (P12)."""
     text = OTHER.format(base_url=upstream.base_url)
     with running_gateway(serving.database, tmp_path / "other", upstream, providers=text) as other:
         assert other.chat(admin, {}).status_code == 200
         do(serving, admin, "POST", f"{MAINTENANCE}/m", gateway="local", until=later(hours=1))
         eventually(lambda: other.chat(admin, {}).status_code == 503, 4.0)
         with away(serving.database, server):
-            refused = other.chat(admin, {})
-            assert refused.json()["error"]["code"] == "model_in_maintenance"
             for path in ("/health/system", "/availability/check/m"):
                 answer = get(other, admin, path)
                 assert told(answer) == (503, "ledger_unavailable"), path
@@ -319,7 +319,13 @@ def test_what_there_is_not_is_refused(serving: RunningGateway, admin: NewUser) -
     assert get(serving, admin, "/health/models", limit=1_001).status_code == 422
     assert get(serving, admin, "/health/models", status="fine").status_code == 422
     with serving.client(admin) as client:
-        for body in ({"models": ["x"] * 101}, {"providers": "all"}, {"gateways": ["nope"]}, []):
+        bodies: list[Any] = [
+            {"models": ["x"] * 101},
+            {"providers": "all"},
+            {"gateways": ["nope"]},
+            [],
+        ]
+        for body in bodies:
             assert client.post("/health/check", json=body).status_code == 400, body
 
 
