@@ -154,7 +154,7 @@ ROUTERS = (
     books_routes.router,
     cache_routes.router,
     health_routes.router,
-    health_of_all.router,
+    *health_of_all.ROUTERS,
     health_routes.one_gateway,  # /health/{gateway} stands behind all that is below /health.
 )
 
