@@ -43,6 +43,7 @@ PLACES = {
     "relay": "streams.relay",
     "worker": "streams.worker",
     "managers": "managers.verbs.app",
+    "health": "upkeep.health.app",
     "secrets": "secrets.app",
     "database": "database.app",
 }

@@ -24,6 +24,7 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.coupons.grants import complete_uses
+from command_api.health.monitor import keep_monitoring
 from command_api.identity.secret import SecretError
 from command_api.processes.demo import run_double
 from command_api.processes.managing import keep_managing
@@ -120,6 +121,7 @@ async def _work(settings: Settings, database: Database, stop: threading.Event) -
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_sweeping(settings, database, stop))
         group.create_task(keep_managing(settings, database, stop))
+        group.create_task(keep_monitoring(settings, database, stop))
         if settings.payments.takes_part:
             group.create_task(keep_paying(settings, database, stop))
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from command_api.routing.closed import Closed, in_maintenance
 from domain.routing import (
     BreakerLimits,
     Choice,
@@ -72,6 +73,7 @@ class Router:
             successes=settings.breaker_successes,
         )
         self._health: dict[tuple[str, str], OfferHealth] = {}
+        self.closed = Closed()
 
     def plan(self, request: Routed, account: str, allowed: frozenset[str] | None = None) -> Plan:
         """The offers for a request, of the providers that its key is limited to.
@@ -84,7 +86,10 @@ class Router:
             if allowed:
                 offers = _within(allowed, request.model, offers)
             if len(offers) == 1:
-                return Plan((self._sold(request, offers)[0],))
+                sold = self._sold(request, offers)
+                if self.closed and (left_s := self.closed.left_s(sold[0])):
+                    raise in_maintenance(request.model, [(left_s, sold[0])])
+                return Plan((sold[0],))
         return self._arranged(request, routing, account, allowed)
 
     def _sold(self, request: Routed, offers: list[Model]) -> list[Model]:
@@ -111,6 +116,7 @@ class Router:
         self._check_names(wishes)
         found: dict[str, Model] = {}
         hedge: int | None = None
+        away: list[tuple[float, Model]] = []
         for name in dict.fromkeys((model, *(routing.models if routing else ()))):
             policy = self._registry.policy_of(name)
             offers = self._registry.offers(name)
@@ -122,10 +128,13 @@ class Router:
             if allowed:
                 offers = _within(allowed, name, offers)
             offers = self._sold(request, offers)
-            for each in self._ordered(name, offers, policy, routing, account):
+            ordered = self._ordered(name, offers, policy, routing, account)
+            for each in self.closed.admitted(ordered, away) if self.closed else ordered:
                 found.setdefault(each.public_id, each)
             hedge = hedge or policy.hedge_after_ms
         if not found:
+            if away:
+                raise in_maintenance(model, away)
             message = (
                 f"No provider of {model!r} fits `provider`: allow others, or raise max_price. "
                 f"GET /v1/models lists who offers what."
@@ -208,6 +217,15 @@ class Router:
                 self._health.clear()
             found = self._health[key] = OfferHealth(self._limits)
         return found
+
+    def known(self, model: Model) -> OfferHealth | None:
+        """How an offer has been doing, where it was tried here or told of."""
+        return self._health.get((model.provider, model.id))
+
+    def in_order(self, name: str) -> list[Model]:
+        """The offers of a model in the order in which a call without wishes would try them."""
+        offers, policy = self._registry.offers(name), self._registry.policy_of(name)
+        return list(self._ordered(name, offers, policy, None, ""))
 
     def tried(self, provider: str) -> list[OfferHealth]:
         """How those offers of a provider have been doing of which anything is known."""

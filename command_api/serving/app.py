@@ -26,6 +26,7 @@ from command_api.coupons import routes as coupon_routes
 from command_api.credits import approval_routes
 from command_api.credits import routes as credit_routes
 from command_api.gifts import routes as gift_routes
+from command_api.health import all_routes as health_of_all
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
 from command_api.operations.table import ROUTES
@@ -154,6 +155,7 @@ ROUTERS = (
     books_routes.router,
     cache_routes.router,
     health_routes.router,
+    *health_of_all.ROUTERS,
     health_routes.one_gateway,  # /health/{gateway} stands behind all that is below /health.
 )
 
@@ -213,7 +215,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     """Compose a serving process. Raises ProvidersFileError for a bad providers file."""
     gateway = Gateway(settings, database, vault)
     reads = ReadSide(settings, database)
-    slices = Slices(settings, database, vault, gateway)
+    slices = Slices(settings, database, vault, gateway, reads.account)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

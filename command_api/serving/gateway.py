@@ -32,6 +32,7 @@ from command_api.limits.commands import limited_windows
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
 from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
+from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from command_api.shedding.queue import CallQueue
 from edge.clients import Proxies
@@ -72,8 +73,9 @@ class Gateway:
         self.orphaned = False
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
-        registry = registry_of(settings)
+        registry = self.registry = registry_of(settings)
         self.router = Router(registry, settings.routing)
+        self._maintenance = MaintenanceBook(database, self.router.closed)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
         self._losses = HouseLosses(settings.holds.house_loss_day_max_nano_usd)
@@ -105,7 +107,6 @@ class Gateway:
             queue=CallQueue(settings.queue),
         )
         self.runs, self.background = self._background_of(lookups)
-        self.registry = registry
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
         )
@@ -158,6 +159,7 @@ class Gateway:
         self.keys.start()
         await self.limits.start()
         self.calls.queue.start()
+        await self._maintenance.start()
         self._catalog = asyncio.get_running_loop().create_task(self._keep_catalog())
         await asyncio.to_thread(self.spool.reserve.fill, self.settings.spool.reserve_files)
         self._drain = asyncio.get_running_loop().create_task(self._drain_spool())
@@ -182,6 +184,7 @@ class Gateway:
         await asyncio.to_thread(self.catalog_log.close)
         await self.keys.stop()
         await self.limits.stop()
+        await self._maintenance.stop()
         await self.calls.idempotency.close()
         await self._figures.close()
         await self.committer.stop()

@@ -13,6 +13,8 @@ from command_api.coupons.commands import Coupons
 from command_api.credits.approvals import Approvals
 from command_api.credits.commands import Credits
 from command_api.gifts.commands import Gifts
+from command_api.health.commands import Upkeep
+from command_api.health.desk import HealthDesk
 from command_api.identities.commands import Identities
 from command_api.identity.people import People
 from command_api.identity.users import find_key
@@ -47,13 +49,19 @@ if TYPE_CHECKING:
     from command_api.settings import Settings
     from domain.events.base import Event
     from event_store.postgres.database import Database
+    from query_api.parts import Reads
 
 
 class Slices:
     """Made with the application; begun and ended with it."""
 
     def __init__(
-        self, settings: Settings, database: Database, vault: Vault, gateway: Gateway
+        self,
+        settings: Settings,
+        database: Database,
+        vault: Vault,
+        gateway: Gateway,
+        reads: Reads,
     ) -> None:
         """Nothing is connected yet."""
         planless = settings.plans.planless_limits
@@ -78,6 +86,7 @@ class Slices:
         self._let_manage(settings, vault, gateway)
         self._move_credits(settings, vault, gateway)
         self._sell(settings, gateway)
+        self._watch(settings, gateway, reads)
 
     def _let_in(self, settings: Settings, database: Database, gateway: Gateway) -> None:
         """The ways to a session, and who brought whom."""
@@ -175,6 +184,19 @@ class Slices:
             "webhooks": Webhooks(self._people, payments.webhook_secrets),
         }
 
+    def _watch(self, settings: Settings, gateway: Gateway, reads: Reads) -> None:
+        """How providers are doing, and what is done about it."""
+        self._health = HealthDesk(
+            gateway.registry,
+            gateway.router,
+            reads,
+            self._people,
+            Upkeep(self._people),
+            interval_s=settings.health.interval_s,
+            timeout_s=settings.health.check_timeout_s,
+        )
+        self._handed["health"] = self._health
+
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""
         for name, part in self._handed.items():
@@ -196,6 +218,7 @@ class Slices:
 
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
+        self._health.close()
         await self._remote.close()
         await self._buying.close()
         await self._subscriptions.close()

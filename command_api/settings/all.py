@@ -19,7 +19,12 @@ from command_api.settings.calls import (
     UpstreamSettings,
 )
 from command_api.settings.group import PREFIX, Group
-from command_api.settings.knowledge import CatalogSettings, IdentitySettings, ReadSettings
+from command_api.settings.knowledge import (
+    CatalogSettings,
+    HealthSettings,
+    IdentitySettings,
+    ReadSettings,
+)
 from command_api.settings.login import LoginSettings
 from command_api.settings.mail import MailSettings, SignInSettings
 from command_api.settings.offers import (
@@ -72,6 +77,7 @@ GROUPS: dict[str, type[Group]] = {
     "kept_replies": KeptReplySettings,
     "leases": LeaseSettings,
     "catalog": CatalogSettings,
+    "health": HealthSettings,
     "reads": ReadSettings,
     "kafka": KafkaSettings,
     "relay": RelaySettings,
@@ -118,6 +124,7 @@ class Settings(BaseModel):
     kept_replies: KeptReplySettings
     leases: LeaseSettings
     catalog: CatalogSettings
+    health: HealthSettings
     reads: ReadSettings
     kafka: KafkaSettings
     relay: RelaySettings

@@ -68,6 +68,26 @@ class CatalogSettings(Group):
     )
 
 
+class HealthSettings(Group):
+    """The monitor, which asks providers for their lists of models."""
+
+    interval_s: float = Field(
+        300.0,
+        ge=10,
+        le=86_400,
+        alias="GATEWAYZ_HEALTH_INTERVAL_S",
+        description="Time between two rounds of the monitor, which one process makes for all "
+        "gateways, seconds; a tenth more or less.",
+    )
+    check_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=60,
+        alias="GATEWAYZ_HEALTH_CHECK_TIMEOUT_S",
+        description="Longest wait for a provider's answer to a check, seconds.",
+    )
+
+
 class ReadSettings(Group):
     """The read models, and the routes over them."""
 

@@ -101,6 +101,7 @@ from domain.events.second_factors import (
     TotpEnabled,
 )
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
+from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -199,5 +200,8 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     TopUpBegun,
     TopUpEnded,
     TopUpsSwitchedOff,
+    MaintenanceSet,
+    MaintenanceCleared,
+    MonitoringSwitched,
 )
 """Every event type there is, newest version of each."""

@@ -33,6 +33,7 @@ from domain.limits.rates import FIELDS
 from event_store.beside import channels, coupons, organisations, payments, plans, quotas
 from event_store.beside.billing import subscriptions, topups
 from event_store.beside.referrals import handlers as referrals
+from event_store.beside.upkeep import handlers as upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -272,6 +273,7 @@ HANDLERS: Mapping[str, Handler] = {
     **referrals.HANDLERS,
     **subscriptions.HANDLERS,
     **topups.HANDLERS,
+    **upkeep.HANDLERS,
 }
 
 

@@ -24,6 +24,8 @@ class Subject(StrEnum):
     COUPON = "coupon"
     PAYMENT = "payment"
     SUBSCRIPTION = "subscription"
+    PROVIDER = "provider"
+    MONITOR = "monitor"
 
 
 def same(*names: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ from domain.events.second_factors import (
     TotpEnabled,
 )
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
+from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
 from projections.audit.telling import Subject, Told, same
 from projections.audit.told_money import TOLD_OF_MONEY
 
@@ -135,6 +136,19 @@ TOLD: Mapping[type[Event], Told] = {
     ProjectArchived: Told("project.archived", Subject.PROJECT),
     PeriodClosed: Told("books.period_closed", Subject.BOOKS, after=same("until")),
     AdminRead: Told("data.read", Subject.USER, after=same("route"), subject_in="user_id"),
+    MaintenanceSet: Told(
+        "maintenance.set",
+        Subject.PROVIDER,
+        after=same("model", "until", "reason"),
+        subject_in="provider",
+    ),
+    MaintenanceCleared: Told(
+        "maintenance.cleared",
+        Subject.PROVIDER,
+        before=same("model", "until"),
+        subject_in="provider",
+    ),
+    MonitoringSwitched: Told("monitoring.switched", Subject.MONITOR, after=same("running")),
     **TOLD_OF_MONEY,
 }
 """Event → how it is told."""

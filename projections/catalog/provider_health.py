@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.events.ledger import HoldResolved
+from domain.routing import Verdict, verdict_of
 from projections.call_facts import UNKNOWN, minute_of
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, counts, key, sums
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
     from projections.engine.tables import Changes
 
 ERROR_CHARACTERS_MAX = 500
+OURS = frozenset(
+    {"cancelled", "client_disconnected", "gateway_stopped", "hedge_lost", "internal_error"}
+)
+"""Errors of attempts that were given up, or that we failed ourselves."""
+TRIED_MAX = 50_000
+"""Most models of which it is read what was tried."""
 
 ATTEMPTS = Table(
     name="provider_attempt",
-    about="Attempts in a minute; times in milliseconds.",
+    about="Attempts in a minute; times in milliseconds, those of `neutral` attempts left out.",
     columns=(
         key("minute", "timestamptz"),
         key("provider", "text"),
@@ -29,6 +36,7 @@ ATTEMPTS = Table(
         *counts("attempts", "successes", "failures", "rate_limited"),
         *sums("total_latency_ms", "total_first_output_ms"),
         *counts("first_outputs"),
+        Column("neutral", "bigint", Merge.SUM, about="Attempts that say nothing of the provider."),
     ),
     time="minute",
     keep_days=30,
@@ -55,7 +63,7 @@ class ProviderHealth(Projection):
     about = "Success, latency and last error of each provider's models."
     tables = (ATTEMPTS, LAST_OUTCOME)
     handles = (HoldResolved,)
-    revision = 3
+    revision = 4
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count each attempt of a call that ended."""
@@ -70,16 +78,20 @@ def _count(entry: LogEntry, attempt: dict[str, Any], changes: Changes) -> None:
     where = (attempt.get("provider", UNKNOWN), attempt.get("model", UNKNOWN))
     error, status = attempt.get("error"), attempt.get("status")
     first = attempt.get("first_output_ms")
+    neutral = error is not None and _is_neutral(str(error), status)
     figures = (
         1,
         1 if error is None else 0,
         0 if error is None else 1,
         1 if status == HTTPStatus.TOO_MANY_REQUESTS else 0,
-        attempt.get("duration_ms") or 0,
+        0 if neutral else attempt.get("duration_ms") or 0,
         first or 0,
         0 if first is None else 1,
+        1 if neutral else 0,
     )
     changes.merge(ATTEMPTS, (minute_of(at), *where), figures)
+    if neutral:
+        return
     if error is None:
         last: tuple[Any, ...] = (at, None, None, None, 0)
     else:
@@ -87,14 +99,24 @@ def _count(entry: LogEntry, attempt: dict[str, Any], changes: Changes) -> None:
     changes.merge(LAST_OUTCOME, where, last)
 
 
+def _is_neutral(error: str, status: int | None) -> bool:
+    """Whether a failure is the caller's or ours: it says nothing of how the provider is doing."""
+    if error in OURS:
+        return True
+    return status is not None and verdict_of(status) in {Verdict.CALLER, Verdict.SKIPPED}
+
+
 def read_provider_health(select: Select, *, since: datetime) -> list[dict[str, Any]]:
-    """Success rate (parts per million) and mean latency since an instant, by provider, model."""
+    """Success rate (parts per million) and mean latency since an instant, by provider, model.
+
+    What says nothing of the provider does not count.
+    """
     rows = select(
-        "SELECT a.provider, a.model, sum(a.attempts), sum(a.successes), "
+        "SELECT a.provider, a.model, sum(a.attempts - a.neutral), sum(a.successes), "
         "sum(a.rate_limited), sum(a.total_latency_ms), max(o.last_error), "
         "max(o.last_error_at) "
         f"FROM {ATTEMPTS.view} a LEFT JOIN {LAST_OUTCOME.view} o USING (provider, model) "
-        "WHERE a.minute >= %s GROUP BY 1, 2 ORDER BY 1, 2",
+        "WHERE a.minute >= %s GROUP BY 1, 2 HAVING sum(a.attempts - a.neutral) > 0 ORDER BY 1, 2",
         [since],
     )
     return [
@@ -104,9 +126,47 @@ def read_provider_health(select: Select, *, since: datetime) -> list[dict[str, A
             "attempts": attempts,
             "success_ppm": successes * 1_000_000 // attempts,
             "rate_limited": limited,
-            "latency_ms": latency // attempts,
+            "latency_ms": int(latency // attempts),
             "last_error": error,
             "last_error_at": at,
         }
         for provider, model, attempts, successes, limited, latency, error, at in rows
     ]
+
+
+class Tried(NamedTuple):
+    """Attempts at a provider's model: of late, and over a longer time; their ends. Milliseconds.
+
+    Of `minutes` with attempts that say something, `up` had a success.
+    """
+
+    provider: str
+    model: str
+    late_attempts: int
+    late_successes: int
+    late_latency_ms: int
+    attempts: int
+    successes: int
+    latency_ms: int
+    minutes: int
+    up: int
+    last_success_at: datetime | None
+    last_error_at: datetime | None
+    last_error: str | None
+
+
+def read_attempts(select: Select, *, late: datetime, since: datetime) -> list[Tried]:
+    """What was tried since an instant, and since a later one; those asked most come first."""
+    rows = select(
+        "SELECT t.*, o.last_success_at, o.last_error_at, o.last_error FROM ("
+        "SELECT provider, model, "
+        "coalesce(sum(attempts - neutral) FILTER (WHERE minute >= %s), 0)::bigint, "
+        "coalesce(sum(successes) FILTER (WHERE minute >= %s), 0)::bigint, "
+        "coalesce(sum(total_latency_ms) FILTER (WHERE minute >= %s), 0)::bigint, "
+        "sum(attempts - neutral)::bigint, sum(successes)::bigint, sum(total_latency_ms)::bigint, "
+        "count(*) FILTER (WHERE attempts > neutral), count(*) FILTER (WHERE successes > 0) "
+        f"FROM {ATTEMPTS.view} WHERE minute >= %s GROUP BY 1, 2 ORDER BY 6 DESC LIMIT %s"
+        f") t LEFT JOIN {LAST_OUTCOME.view} o USING (provider, model)",
+        [late, late, late, since, TRIED_MAX],
+    )
+    return [Tried(*row) for row in rows]

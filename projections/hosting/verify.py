@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventsourcing.persistence import MapperDeserialisationError
 
+from domain.availability.all import AllMaintenance
 from domain.coupons.all import AllCoupons
 from domain.errors import DomainError
 from domain.identity.key_writings import KeyWritings
@@ -41,6 +42,7 @@ from projections.hosting.payments import (
     top_up_differences,
 )
 from projections.hosting.plans import plan_differences
+from projections.hosting.upkeep.maintenance import maintenance_differences
 from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class Beside(NamedTuple):
     referrals: AllReferrals
     subscriptions: AllSubscriptions
     top_ups: AllTopUps
+    maintenance: AllMaintenance
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -124,6 +127,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
                 *(KeyWritings(), UserRoles(), Memberships()),
                 *(AllCoupons(), AllPlans(), PaymentBook()),
                 *(AllReferrals(), AllSubscriptions(), AllTopUps()),
+                AllMaintenance(),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -136,6 +140,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*referral_differences(connection, beside.referrals))
             report.differ(*subscription_differences(connection, beside.subscriptions))
             report.differ(*top_up_differences(connection, beside.top_ups))
+            report.differ(*maintenance_differences(connection, beside.maintenance))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -175,6 +180,7 @@ def _replay(
             beside.referrals.apply(entry.event)
             beside.subscriptions.apply(entry.event)
             beside.top_ups.apply(entry.event)
+            beside.maintenance.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

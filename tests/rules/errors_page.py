@@ -623,6 +623,18 @@ MEANINGS = {
         "The model is listed, but nobody knows its price.",
         "Take another; operators: give its price in [the providers file](../guides/providers.md).",
     ),
+    "model_in_maintenance": (
+        "Everybody who could be asked for the model is in maintenance, which an operator set.",
+        f"{LATER}, or name another model ([maintenance](../operating/health.md)).",
+    ),
+    "no_maintenance": (
+        "There is no maintenance of this model or gateway to clear, or it is over.",
+        "`GET /availability/status` lists what lasts; `*` with `gateway` is a whole gateway.",
+    ),
+    "maintenance_changed": (
+        "Somebody else changes maintenance, or the monitor, at this moment.",
+        "Try again.",
+    ),
     "no_model_list": (
         "The provider has no list of models that could be fetched.",
         "Its models stand in the providers file.",

@@ -74,6 +74,7 @@ from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
 from tests.support.referrals import tell_referrals
+from tests.support.upkeep import tell_upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +133,7 @@ class History:
         tell_organisations(database, made[0].user_id, made[-1].user_id)
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
+        tell_upkeep(database)
         tell_approvals(database, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
         tell_referrals(database, made)

@@ -599,6 +599,21 @@ CHECKS = {
             "to_regclass('kept_response_running_idx') IS NOT NULL",
         ),
     ),
+    "0103_maintenance": Check(
+        (no_table("maintenance_window"),),
+        (
+            table("maintenance_window", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "to_regclass('maintenance_window_until_idx') IS NOT NULL",
+        ),
+    ),
+    "0104_health_monitor": Check(
+        (no_table("health_monitor"), no_table("provider_check")),
+        (
+            table("health_monitor", may="SELECT, UPDATE", never="INSERT"),
+            table("provider_check", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "(SELECT count(*) = 1 FROM health_monitor WHERE running)",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -907,6 +922,16 @@ SEEDS = (
         "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body, "
         "runner_id, run_until, cancel_asked_at, events) VALUES (gen_random_uuid(), 'resp_2', "
         "gen_random_uuid(), gen_random_uuid(), now(), 'x', gen_random_uuid(), now(), now(), 'y')",
+    ),
+    Seed(
+        NAMES.index("0103_maintenance") + 1,
+        LATEST,
+        "INSERT INTO maintenance_window VALUES (gen_random_uuid()::text, 'm', 1, now())",
+    ),
+    Seed(
+        NAMES.index("0104_health_monitor") + 1,
+        LATEST,
+        "INSERT INTO provider_check VALUES (gen_random_uuid()::text, now(), 12, 3, NULL)",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

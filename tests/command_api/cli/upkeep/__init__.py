@@ -1,0 +1,1 @@
+"""Tests of the verbs about the house's upkeep."""
