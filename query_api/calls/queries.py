@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 ACTIVITY = projection_named("activity_log")
-OWN_PREFIX = "chatcmpl-"
-"""Before the call's id, where the gateway makes the `id` of a reply."""
+OWN_PREFIXES = ("chatcmpl-", "cmpl-")
+"""Before the call's id, where the gateway makes the `id` of a reply: of chat, of completions."""
 
 
 def story_of_completion(
@@ -57,8 +57,8 @@ def story_of_completion(
 def _own_call(completion_id: str) -> UUID | None:
     """The call of an `id` that the gateway gave, because the provider gave none."""
     with suppress(ValueError):
-        if completion_id.startswith(OWN_PREFIX):
-            return UUID(completion_id.removeprefix(OWN_PREFIX))
+        if completion_id.startswith(OWN_PREFIXES):
+            return UUID(completion_id.partition("-")[2])
     return None
 
 
