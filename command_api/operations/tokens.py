@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from command_api.operations.extras import priced_extras
 from domain.ledger.holds import CallBound, output_bound
+from domain.pricing.extras import LONG_CACHE
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import estimated_usage
 
@@ -81,6 +82,8 @@ class TokenRequest(ABC):
         usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
         if self._extras:
             usage = usage._replace(extras=priced_extras(self._extras, offer))
+        if usage.cache_write_1h_tokens and LONG_CACHE.name not in usage.extras:
+            usage = usage._replace(cache_write_1h_tokens=0)  # Nobody asked for an hour of it.
         return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def estimated_input_tokens(self) -> int:
