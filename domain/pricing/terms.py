@@ -174,8 +174,8 @@ class PriceTerms:
     @property
     def prices_long_cache(self) -> bool:
         """Whether what is written to a cache for an hour has a price of its own, at any tier."""
-        every = (self, *(each.terms for each in self.tiers))
-        return any(each.cache_write_1h_per_million is not None for each in every)
+        stated = [each.terms.cache_write_1h_per_million for each in self.tiers]
+        return any(each is not None for each in (self.cache_write_1h_per_million, *stated))
 
     def at(self, input_tokens: int) -> dict[str, Decimal]:
         """Every token term of a call with so much input, fallbacks applied, USD per million."""

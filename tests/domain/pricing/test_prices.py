@@ -127,11 +127,13 @@ def test_what_is_kept_for_an_hour_has_a_price_of_its_own(
     )
     cost = priced.cost(usage)
     assert Decimal(cost.exact_nano_usd) == exact
-    most = {"input_tokens": usage.input_tokens, "output_tokens": 0}
-    assert priced.bound(**most, extras=(LONG,)) >= int(exact.to_integral_value(ROUND_CEILING))
+    tokens = usage.input_tokens
+    asked = priced.bound(input_tokens=tokens, output_tokens=0, extras=(LONG,))
+    assert asked >= int(exact.to_integral_value(ROUND_CEILING))
     dearest = max(Decimal(price_in), Decimal(price_written))
-    plain = 1_000 * usage.input_tokens * dearest
-    assert priced.bound(**most) == int(plain.to_integral_value(ROUND_CEILING))
+    plain = 1_000 * tokens * dearest
+    least = priced.bound(input_tokens=tokens, output_tokens=0)
+    assert least == int(plain.to_integral_value(ROUND_CEILING))
 
 
 def test_an_hour_is_priced_by_its_term_alone() -> None:
