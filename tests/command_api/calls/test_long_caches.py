@@ -81,7 +81,7 @@ def start(usage: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_each_lifetime_is_charged_at_its_price(served: RunningGateway, stream: bool) -> None:
-    """Told term by term, within what was held (money rules 1, 2 and 6)."""
+    """Told term by term, within what was held (money rule 1, money rule 2, money rule 6)."""
     served.upstream.answer = (
         plays(start(WRITTEN), OPEN, delta("Hello."), END, STOP)
         if stream

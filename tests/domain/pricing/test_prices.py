@@ -108,7 +108,7 @@ LONG = "cache_write_1h"
 def test_what_is_kept_for_an_hour_has_a_price_of_its_own(
     price_in: str, price_written: str, price_long: str, fresh: int, written: int, long: int
 ) -> None:
-    """What Decimals say, within the bound of a call that asks for it (P4, money rules 1 and 2)."""
+    """What Decimals say, bounded where it is asked for (P4, money rule 1, money rule 2)."""
     priced = version(
         input_per_million=price_in,
         output_per_million="0",
