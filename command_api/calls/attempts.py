@@ -52,7 +52,7 @@ def open_upstream(
     provider = registry.providers[offer.provider]
     limit = call.output_limit(provider)
     attempt.limit = call.answer_limit(limit)
-    asked = call.request.at(provider)
+    asked = call.request.at(provider, offer)
     body = asked.upstream_body(offer, provider, max_tokens=limit)
     return provider.upstream.send(asked.operation, body, stream=stream)
 
@@ -103,7 +103,7 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
-        asked = call.request.at(registry.providers[offer.provider])
+        asked = call.request.at(registry.providers[offer.provider], offer)
         return WholeAttempt(attempt, asked.judge(raw, offer, call.id, attempt.charged))
     except UpstreamFailure:
         raise
@@ -118,8 +118,9 @@ class StreamAttempt:
     def __init__(self, registry: Registry, call: Call, attempt: Attempt) -> None:
         """Nothing is sent yet."""
         self._registry, self._call, self.attempt = registry, call, attempt
-        asked = call.request.at(registry.providers[attempt.offer.provider])
-        self.scanner = asked.scanner(attempt.offer, call.id, self._charge)
+        offer = attempt.offer
+        asked = call.request.at(registry.providers[offer.provider], offer)
+        self.scanner = asked.scanner(offer, call.id, self._charge)
         self.reply: UpstreamReply | None = None
         self._asking: asyncio.Task[Any] | None = None
         """Whoever waits for the provider's head; None before and after."""

@@ -164,9 +164,9 @@ class ChatRequest(TokenRequest):
         asked = decode_any(self.body.modalities)
         return isinstance(asked, list) and all(each in ("text", "audio") for each in asked)
 
-    def at(self, provider: Provider) -> ChatRequest:
+    def at(self, provider: Provider, offer: Model) -> ChatRequest:
         """Every provider is asked in OpenAI's form."""
-        del provider
+        del provider, offer
         return self
 
     def scanner(
@@ -226,15 +226,21 @@ def chat_body(
     request: Asked, model: Model, provider: Provider, *, max_tokens: int | None = None
 ) -> bytes:
     """A Chat Completions body as a provider gets it, with a maximum where we set one."""
+    members = counted_members(request, model, provider)
+    if max_tokens is not None:
+        members[maximum_name(model)] = msgspec.Raw(b"%d" % max_tokens)
+    return _encode(members)
+
+
+def counted_members(request: Asked, model: Model, provider: Provider) -> dict[str, msgspec.Raw]:
+    """A body's members as a provider gets them, with usage asked for in streams."""
     members = members_for(request, model, provider)
     if request.stream and not request.include_usage:
         raw = members.get("stream_options", RAW_NULL)
         options: dict[str, Any] = dict(decode_any(raw) or {})
         options["include_usage"] = True
         members["stream_options"] = msgspec.Raw(_encode(options))
-    if max_tokens is not None:
-        members[maximum_name(model)] = msgspec.Raw(b"%d" % max_tokens)
-    return _encode(members)
+    return members
 
 
 def maximum_name(model: Model) -> str:

@@ -127,8 +127,9 @@ class MessagesRequest(TokenRequest):
         self._size, self._input_tokens = _measured(raw, body)
         self._as_chat: MessagesAsChat | None = None
 
-    def at(self, provider: Provider) -> MessagesRequest | MessagesAsChat:
+    def at(self, provider: Provider, offer: Model) -> MessagesRequest | MessagesAsChat:
         """As it is where it is understood, else in OpenAI's form."""
+        del offer
         if provider.takes_messages:
             return self
         if self._as_chat is None:

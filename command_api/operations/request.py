@@ -82,8 +82,8 @@ class InferenceRequest(Protocol):
     choices: int
     max_tokens: int | None
 
-    def at(self, provider: Provider, /) -> AskedInForm:
-        """The request in the form in which a provider is asked."""
+    def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
+        """The request in the form in which a provider is asked for an offer of its."""
         ...
 
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
@@ -202,9 +202,9 @@ class MediaRequest(ABC):
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""
 
-    def at(self, provider: Provider) -> Self:
+    def at(self, provider: Provider, offer: Model) -> Self:
         """Every provider is asked in OpenAI's form."""
-        del provider
+        del provider, offer
         return self
 
     def scanner(

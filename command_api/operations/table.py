@@ -9,6 +9,7 @@ from command_api.operations.embeddings import parse_embeddings
 from command_api.operations.images import parse_images
 from command_api.operations.messages import forward, parse_messages
 from command_api.operations.responses.request import parse_responses
+from command_api.operations.texts.request import parse_completions
 from domain.identity.permissions import Permission
 from edge.envelopes import ANTHROPIC, OPENAI, Envelope
 from providers.inference.port import Operation
@@ -38,6 +39,7 @@ class Route(NamedTuple):
 
 ROUTES = (
     Route("/v1/chat/completions", Operation.CHAT, parse_chat, Permission.WRITE_CHAT),
+    Route("/v1/completions", Operation.COMPLETIONS, parse_completions, Permission.WRITE_CHAT),
     Route("/v1/responses", Operation.RESPONSES, parse_responses, Permission.WRITE_CHAT),
     Route("/v1/embeddings", Operation.EMBEDDINGS, parse_embeddings, Permission.WRITE_EMBEDDINGS),
     Route("/v1/images/generations", Operation.IMAGES, parse_images, Permission.WRITE_IMAGES),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from command_api.operations.extras import priced_extras
 from domain.ledger.holds import CallBound, output_bound
+from domain.pricing.extras import LONG_CACHE
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import estimated_usage
 
@@ -36,6 +37,8 @@ class TokenRequest(ABC):
     """Tokens of a prediction, which are output too where they are not used."""
     _usage_tokens_max: int
     _input_tokens: int | None
+    prompts: int = 1
+    """Prompts of one body, each of which may fill the model's context."""
 
     def bound(self, model: Model, holds: HoldSettings) -> CallBound:
         """The most that this call can use at an offer (money rule 2)."""
@@ -46,12 +49,16 @@ class TokenRequest(ABC):
             model_max_tokens=model.max_output_tokens,
         )
         return CallBound(
-            input_tokens=self._size.tokens_bound(model.context_length),
+            input_tokens=self.input_bound(model.context_length),
             output_tokens=output.tokens + self._predicted * self.choices,
             extendable=output.extendable and self.stream,
             input_images=self._size.images,
             extras=priced_extras(self._extras, model) if self._extras else (),
         )
+
+    def input_bound(self, context_length: int | None) -> int:
+        """The most input tokens that the call can be."""
+        return self._size.tokens_bound(context_length)
 
     def estimated(self, output_tokens: int) -> Usage:
         """Our own count of the call, when the provider gave none (money rule 6)."""
@@ -69,11 +76,14 @@ class TokenRequest(ABC):
             max_output_tokens=offer.max_output_tokens,
             requested=None if self.max_tokens is None else self.max_tokens + self._predicted,
             unknown_tokens=self._usage_tokens_max,
+            prompts=self.prompts,
             choices=self.choices,
         )
         usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
         if self._extras:
             usage = usage._replace(extras=priced_extras(self._extras, offer))
+        if usage.cache_write_1h_tokens and LONG_CACHE.name not in usage.extras:
+            usage = usage._replace(cache_write_1h_tokens=0)  # Nobody asked for an hour of it.
         return usage.with_input_images(self._size.images) if self._size.images else usage
 
     def estimated_input_tokens(self) -> int:

@@ -40,9 +40,9 @@ SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
 
 def mend_chunk(value: dict[str, Any], *, call_id: str, model: str) -> dict[str, Any]:
     """The chunk as OpenAI would have written it."""
-    mended = _mend_top(value, "chat.completion.chunk", call_id, model)
+    mended = mend_top(value, "chat.completion.chunk", call_id, model)
     for place, choice in enumerate(mended["choices"]):
-        _mend_choice(choice, place)
+        mend_choice(choice, place)
         delta = choice.get("delta")
         choice["delta"] = delta if isinstance(delta, dict) else _delta_of(choice)
         _mend_message(choice["delta"])
@@ -54,9 +54,9 @@ def mend_chunk(value: dict[str, Any], *, call_id: str, model: str) -> dict[str, 
 
 def mend_completion(value: dict[str, Any], *, call_id: str, model: str) -> dict[str, Any]:
     """The whole reply as OpenAI would have written it."""
-    mended = _mend_top(value, "chat.completion", call_id, model)
+    mended = mend_top(value, "chat.completion", call_id, model)
     for place, choice in enumerate(mended["choices"]):
-        _mend_choice(choice, place)
+        mend_choice(choice, place)
         choice["finish_reason"] = choice.get("finish_reason") or "stop"
         message = choice.get("message")
         choice["message"] = message if isinstance(message, dict) else _delta_of(choice)
@@ -82,7 +82,8 @@ def _delta_of(choice: dict[str, Any]) -> dict[str, Any]:
     return {"content": text} if isinstance(text, str) else {}
 
 
-def _mend_top(value: dict[str, Any], kind: str, call_id: str, model: str) -> dict[str, Any]:
+def mend_top(value: dict[str, Any], kind: str, call_id: str, model: str) -> dict[str, Any]:
+    """What stands around the choices."""
     mended = dict(value)
     if not isinstance(mended.get("id"), str):
         mended["id"] = f"chatcmpl-{call_id}"
@@ -141,7 +142,8 @@ def _count(value: Any) -> int:
     return int(value) if isinstance(value, (int, float)) and value >= 0 else 0
 
 
-def _mend_choice(choice: dict[str, Any], place: int) -> None:
+def mend_choice(choice: dict[str, Any], place: int) -> None:
+    """What stands in a choice beside what was made; `place` is its index, if it tells none."""
     if not isinstance(choice.get("index"), int):
         choice["index"] = place
     reason = choice.get("finish_reason")

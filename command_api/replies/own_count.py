@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from command_api.replies.shapes import UNREADABLE, Chunk, Delta, Function, decode_chunk
 from domain.pricing.usage import TextCount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Choices(msgspec.Struct):
@@ -70,25 +73,27 @@ class OutputCount:
                 self.whole.add(text)
 
 
-def answer_tokens(block: bytes) -> int:
+def answer_tokens(block: bytes, decode: Callable[[bytes], Chunk] = decode_chunk) -> int:
     """Our own count of the answer in some lines of a stream."""
     count = OutputCount()
     for line in block.splitlines():
-        _add_line(count, line)
+        _add_line(count, line, decode)
     return count.answer.tokens
 
 
-def _add_line(count: OutputCount, line: bytes) -> None:
+def _add_line(count: OutputCount, line: bytes, decode: Callable[[bytes], Chunk]) -> None:
     if line.startswith(b"data:"):
         with suppress(*UNREADABLE):
-            count.add(decode_chunk(line[5:].strip()))
+            count.add(decode(line[5:].strip()))
 
 
-def lines_within(block: bytes, tokens: int) -> bytes:
+def lines_within(
+    block: bytes, tokens: int, decode: Callable[[bytes], Chunk] = decode_chunk
+) -> bytes:
     """The lines of a stream up to so many tokens of answer."""
     count, end = OutputCount(), 0
     for line in block.splitlines(keepends=True):
-        _add_line(count, line)
+        _add_line(count, line, decode)
         if count.answer.tokens > tokens:
             break
         end += len(line)

@@ -9,7 +9,7 @@ durable. Once output flows, a block without a suspicious word is passed on whole
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -57,6 +57,16 @@ class StreamErrorChunk(Exception):
         self.error, self.passed = error, passed
 
 
+class Form(NamedTuple):
+    """What a stream's chunks are, and how those that are not become so."""
+
+    decode: Callable[[bytes], Chunk]
+    mend: Callable[..., dict[str, Any]]
+
+
+CHAT = Form(decode_chunk, mend_chunk)
+
+
 class StreamScanner:
     """Feed it what arrives; it returns what may be passed on."""
 
@@ -65,6 +75,7 @@ class StreamScanner:
         "_charge",
         "_counted",
         "_dropping",
+        "_form",
         "_full",
         "_keep_usage",
         "_like",
@@ -89,13 +100,14 @@ class StreamScanner:
         model: str = "",
         full_name: str = "",
         charge: Callable[[Usage], tuple[Usage, int]] | None = None,
+        form: Form = CHAT,
     ) -> None:
         """`keep_usage`: the caller asked for the usage chunk. Id and model fill in what lacks.
 
         `full_name` is what chunks call the model; `charge` says what is charged for a report, and
         how much in nano-USD.
         """
-        self._keep_usage = keep_usage
+        self._keep_usage, self._form = keep_usage, form
         self._full, self._charge = FullName(full_name), charge
         self._call_id, self._model = call_id, model
         self._like = Likeness()
@@ -155,7 +167,7 @@ class StreamScanner:
             for line in block.split(b"\n"):
                 if line.startswith(b"data:"):
                     try:
-                        chunk = decode_chunk(line[5:].strip())
+                        chunk = self._form.decode(line[5:].strip())
                     except UNREADABLE:
                         continue
                     self._counted.add(chunk)
@@ -249,7 +261,7 @@ class StreamScanner:
     ) -> tuple[bytes, Chunk, Usage | None]:
         """A chunk: the line that may be passed on, what it says, and its report of usage."""
         try:
-            chunk = decode_chunk(payload)
+            chunk = self._form.decode(payload)
         except msgspec.ValidationError:
             return self._mended(payload, out)
         except UNREADABLE as error:
@@ -264,8 +276,8 @@ class StreamScanner:
             if value.get("error") is not None:
                 raise StreamErrorChunk(value["error"], b"".join(out))
             usage = parse_usage(value["usage"]) if value.get("usage") is not None else None
-            mended = _encode(mend_chunk(value, call_id=self._call_id, model=self._model))
-            return b"data: %b\n" % mended, decode_chunk(mended), usage
+            mended = _encode(self._form.mend(value, call_id=self._call_id, model=self._model))
+            return b"data: %b\n" % mended, self._form.decode(mended), usage
         except (*UNREADABLE, AttributeError, TypeError) as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None

@@ -21,6 +21,7 @@ class Details(msgspec.Struct):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
 
 _NO_DETAILS = Details()
@@ -69,6 +70,7 @@ class ReportedUsage(msgspec.Struct):
                 reasoning_tokens=made.reasoning_tokens or 0,
                 audio_input_tokens=of_prompt.audio_tokens or 0,
                 audio_output_tokens=made.audio_tokens or 0,
+                cache_write_1h_tokens=of_prompt.cache_write_1h_tokens,
             )
         )
 

@@ -45,6 +45,12 @@ class RequestSettings(Group):
         alias="GATEWAYZ_EMBEDDING_INPUTS_MAX",
         description="Most inputs of one embeddings request.",
     )
+    completion_prompts_max: int = Field(
+        2_048,
+        ge=1,
+        alias="GATEWAYZ_COMPLETION_PROMPTS_MAX",
+        description="Most prompts of one completions request.",
+    )
     embedding_dimensions_max: int = Field(
         16_384,
         ge=1,

@@ -66,8 +66,8 @@ IMAGES_TABLE: dict[str, _Rule] = {
 }
 """The same for members of an images body, where the price of an image cannot tell them apart."""
 LONG_CACHE = Extra("cache_control", "cache_write_1h")
-"""A cache for an hour is written at twice the price of input, and a price has one cache-write term
-(Anthropic, "Prompt caching")."""
+"""A cache for an hour is written at twice the price of input (Anthropic, "Prompt caching").
+`cache_write_1h_per_million` prices it by its tokens."""
 PLUGINS = {"web": "web_search"}
 """Plugins with a price name of their own, by OpenRouter's id."""
 OWN_TOOLS = frozenset({"function", "custom"})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from domain.pricing.extras import LONG_CACHE
 from domain.pricing.money import divide_half_even, divide_up
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Rates(NamedTuple):
     reasoning: int
     heard: int
     spoken: int
+    kept_long: int
 
     @property
     def dearest(self) -> tuple[int, int]:
@@ -84,6 +86,8 @@ class PriceVersion:
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
         )
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
+        if terms.prices_long_cache:
+            extras.setdefault(LONG_CACHE.name, zero)  # It is priced by its tokens.
         every = [value for rates in nano for value in rates] + [*units, *extras.values()]
         digits = max(max(0, -int(value.as_tuple().exponent)) for value in every)
         scale = 10**digits
@@ -124,20 +128,25 @@ class PriceVersion:
                 rates = own
         return rates
 
-    def _dearest(self, input_tokens: int) -> tuple[int, int]:
+    def _dearest(self, input_tokens: int, *, kept_long: bool = False) -> tuple[int, int]:
         """The dearest input and output rate that a call of at most so much input could pay.
 
-        A tier may be cheaper than the one below it, so every tier in reach counts.
+        A tier may be cheaper than the one below it, so every tier in reach counts. What is written
+        to a cache for an hour counts for a call that asks for that.
         """
-        if not self._tiers:
+        if not (self._tiers or kept_long):
             return self._base_dearest
         reach = [self._base, *(own for above, own in self._tiers if input_tokens > above)]
-        return max(r.dearest[0] for r in reach), max(r.dearest[1] for r in reach)
+        inputs, outputs = zip(*(each.dearest for each in reach), strict=True)
+        dearest_input = max(inputs)
+        if kept_long:
+            dearest_input = max(dearest_input, *(each.kept_long for each in reach))
+        return dearest_input, max(outputs)
 
     def cost(self, usage: Usage) -> Cost:
         """The exact cost of a usage, rounded once, half to even, to nano-USD."""
         rates = self._rates(usage.input_tokens) if self._tiers else self._base
-        in_, cached, written, out, reasoning, heard, spoken = rates
+        in_, cached, written, out, reasoning, heard, spoken, kept_long = rates
         total = (
             (usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens) * in_
             + usage.cached_input_tokens * cached
@@ -149,6 +158,8 @@ class PriceVersion:
         if usage.audio_input_tokens or usage.audio_output_tokens:
             total += usage.audio_input_tokens * (heard - in_)
             total += usage.audio_output_tokens * (spoken - out)
+        if usage.cache_write_1h_tokens:
+            total += usage.cache_write_1h_tokens * (kept_long - written)
         if usage.input_images or usage.images:
             total += usage.input_images * self._units.input_image
             total += usage.images * self._units.image + usage.image_pixels * self._units.pixel
@@ -169,7 +180,9 @@ class PriceVersion:
         extras: tuple[str, ...] = (),
     ) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
-        dearest_input, dearest_output = self._dearest(input_tokens)
+        dearest_input, dearest_output = self._dearest(
+            input_tokens, kept_long=LONG_CACHE.name in extras
+        )
         total = input_tokens * dearest_input + output_tokens * dearest_output + self._request
         if input_images or images:
             total += input_images * self._units.input_image

@@ -68,12 +68,14 @@ class TokenTerms:
     reasoning_per_million: Decimal | None = None
     audio_input_per_million: Decimal | None = None
     audio_output_per_million: Decimal | None = None
+    cache_write_1h_per_million: Decimal | None = None
 
 
 RATE_TERMS = (
     *("input_per_million", "cached_input_per_million", "cache_write_per_million"),
     *("output_per_million", "reasoning_per_million"),
     *("audio_input_per_million", "audio_output_per_million"),
+    "cache_write_1h_per_million",
 )
 """The terms in the order of `Rates`."""
 
@@ -103,12 +105,12 @@ class Tier:
 class PriceTerms:
     """What an offer costs: USD per million tokens, and USD for other units.
 
-    A missing optional term falls back: cached, cache-write and audio input to input; reasoning
-    and audio output to output. `per_request` is USD for one request, `per_input_image` for an
-    image of the prompt, `per_image` for one that is made, `per_megapixel` for a million pixels
-    of those; `extras` are USD for a call that asks for one. A call whose input exceeds a tier's
-    threshold pays that tier's terms for all of its tokens, as OpenAI, Google and Anthropic bill
-    long prompts.
+    A missing optional term falls back: cached, cache-write and audio input to input; what is
+    written to a cache for an hour to cache-write; reasoning and audio output to output.
+    `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
+    for one that is made, `per_megapixel` for a million pixels of those; `extras` are USD for a call
+    that asks for one. A call whose input exceeds a tier's threshold pays that tier's terms for all
+    of its tokens, as OpenAI, Google and Anthropic bill long prompts.
     """
 
     input_per_million: Decimal
@@ -118,6 +120,7 @@ class PriceTerms:
     reasoning_per_million: Decimal | None = None
     audio_input_per_million: Decimal | None = None
     audio_output_per_million: Decimal | None = None
+    cache_write_1h_per_million: Decimal | None = None
     per_request: Decimal | None = None
     per_input_image: Decimal | None = None
     per_image: Decimal | None = None
@@ -168,6 +171,12 @@ class PriceTerms:
         own = tuple(sorted(extras.items()))
         return cls(**found, tiers=tuple(tiers), extras=own, tokens_stated=stated)
 
+    @property
+    def prices_long_cache(self) -> bool:
+        """Whether what is written to a cache for an hour has a price of its own, at any tier."""
+        stated = [each.terms.cache_write_1h_per_million for each in self.tiers]
+        return any(each is not None for each in (self.cache_write_1h_per_million, *stated))
+
     def at(self, input_tokens: int) -> dict[str, Decimal]:
         """Every token term of a call with so much input, fallbacks applied, USD per million."""
         reached = [rates for above, rates in self.nano_rates() if input_tokens > above]
@@ -207,7 +216,7 @@ def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
     input_, output = terms["input_per_million"], terms["output_per_million"]
     assert input_ is not None
     assert output is not None
-    cached, written, reasoning, heard, spoken = (
+    cached, written, reasoning, heard, spoken, kept_long = (
         terms[name]
         for name in (
             "cached_input_per_million",
@@ -215,15 +224,18 @@ def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
             "reasoning_per_million",
             "audio_input_per_million",
             "audio_output_per_million",
+            "cache_write_1h_per_million",
         )
     )
+    written = input_ if written is None else written
     chosen = (
         input_,
         input_ if cached is None else cached,
-        input_ if written is None else written,
+        written,
         output,
         output if reasoning is None else reasoning,
         input_ if heard is None else heard,
         output if spoken is None else spoken,
+        written if kept_long is None else kept_long,
     )
     return tuple(value * NANO_PER_TOKEN_FROM_USD_PER_MILLION for value in chosen)

@@ -21,9 +21,10 @@ REPORTED_TOKENS_MAX = 100_000_000
 class Usage(NamedTuple):
     """Counts of one call; `source` says whether the provider or we counted.
 
-    Audio tokens are part of the input and output tokens. `input_images` are those of the prompt,
-    `images` those that were made, `image_pixels` their pixels altogether. `implausible` marks our
-    own count where the provider's cannot be. `extras` are those that the call pays for.
+    Audio tokens are part of the input and output tokens; of the cache-written ones
+    `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
+    those that were made, `image_pixels` their pixels altogether. `implausible` marks our own count
+    where the provider's cannot be. `extras` are those that the call pays for.
     """
 
     input_tokens: int
@@ -39,6 +40,7 @@ class Usage(NamedTuple):
     image_pixels: int = 0
     implausible: bool = False
     extras: tuple[str, ...] = ()
+    cache_write_1h_tokens: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -47,7 +49,8 @@ class Usage(NamedTuple):
             found["implausible"] = True
         if self.extras:
             found["extras"] = list(self.extras)
-        if self.audio_input_tokens or self.audio_output_tokens or self.input_images or self.images:
+        heard = self.audio_input_tokens or self.audio_output_tokens
+        if heard or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
 
@@ -82,6 +85,7 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels"),
+    "cache_write_1h_tokens",
 )
 """Counts that an event carries only when they are not 0."""
 
@@ -101,6 +105,8 @@ class Report(NamedTuple):
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    cache_write_1h_tokens: int | None = None
+    """None where the provider does not say for how long it writes."""
 
 
 def reported_usage(report: Report) -> Usage:
@@ -113,7 +119,8 @@ def reported_usage(report: Report) -> Usage:
     output: Gemini in OpenAI's form counts its thoughts nowhere but in the total. A total of
     prompt + completion says that the parts are inside, however large they claim to be (measured
     at OpenRouter and Vercel). Parts never exceed their whole, so that no term is ever charged a
-    negative count; a negative whole makes the report unreadable.
+    negative count; a negative whole makes the report unreadable. Where nobody says for how long
+    a cache was written, all of it may be kept for an hour: who did not ask for that pays none.
     """
     prompt, completion = report.prompt_tokens, report.completion_tokens
     if prompt < 0 or completion < 0:
@@ -133,6 +140,7 @@ def reported_usage(report: Report) -> Usage:
             reasoning = max(reasoning, beyond)
     cached = min(cached, prompt)
     written = min(max(report.cache_write_tokens, 0), prompt - cached)
+    told_long = report.cache_write_1h_tokens
     reasoning = min(reasoning, completion)
     return Usage(
         audio_input_tokens=min(heard, prompt - cached - written),
@@ -142,6 +150,7 @@ def reported_usage(report: Report) -> Usage:
         cached_input_tokens=cached,
         cache_write_tokens=written,
         reasoning_tokens=reasoning,
+        cache_write_1h_tokens=written if told_long is None else min(max(told_long, 0), written),
     )
 
 

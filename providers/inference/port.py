@@ -36,8 +36,8 @@ FORWARDED: ContextVar[Forwarded] = ContextVar("forwarded", default=Forwarded()) 
 class Operation(StrEnum):
     """What an upstream is asked to do: the first three in the form that OpenAI's kind speaks.
 
-    Only who takes Messages, or Responses, as they are is asked for them (`takes_messages`,
-    `takes_responses`).
+    Only who takes Messages, Responses or completions as they are is asked for them
+    (`takes_messages`, `takes_responses`, `takes_completions`).
     """
 
     CHAT = "chat"
@@ -46,6 +46,7 @@ class Operation(StrEnum):
     MESSAGES = "messages"
     COUNT_TOKENS = "count_tokens"
     RESPONSES = "responses"
+    COMPLETIONS = "completions"
 
 
 class UpstreamError(Exception):

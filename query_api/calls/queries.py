@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 ACTIVITY = projection_named("activity_log")
-OWN_PREFIX = "chatcmpl-"
-"""Before the call's id, where the gateway makes the `id` of a reply."""
+OWN_PREFIXES = ("chatcmpl-", "cmpl-")
+"""Before the call's id, where the gateway makes the `id` of a reply: of chat, of completions."""
 
 
 def story_of_completion(
@@ -57,8 +57,8 @@ def story_of_completion(
 def _own_call(completion_id: str) -> UUID | None:
     """The call of an `id` that the gateway gave, because the provider gave none."""
     with suppress(ValueError):
-        if completion_id.startswith(OWN_PREFIX):
-            return UUID(completion_id.removeprefix(OWN_PREFIX))
+        if completion_id.startswith(OWN_PREFIXES):
+            return UUID(completion_id.partition("-")[2])
     return None
 
 
@@ -203,12 +203,14 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     stated = PriceTerms.parse({k: v for k, v in price.items() if k not in PRICE_LABELS})
     at = stated.at(usage["input_tokens"])
     cached, written = usage["cached_input_tokens"], usage.get("cache_write_tokens", 0)
+    kept_long = usage.get("cache_write_1h_tokens", 0)
     heard, spoken = usage.get("audio_input_tokens", 0), usage.get("audio_output_tokens", 0)
     reasoning = usage["reasoning_tokens"]
     tokens = (
         ("input", usage["input_tokens"] - cached - written - heard),
         ("cached_input", cached),
-        ("cache_write", written),
+        ("cache_write", written - kept_long),
+        ("cache_write_1h", kept_long),
         ("audio_input", heard),
         ("output", usage["output_tokens"] - reasoning - spoken),
         ("reasoning", reasoning),
@@ -231,7 +233,7 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
     )
     extras = dict(stated.extras)
-    others += tuple((name, 1, extras[name], 1) for name in usage.get("extras", ()))
+    others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))
     terms += [
         {
             "term": name,

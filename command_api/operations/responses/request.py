@@ -124,8 +124,9 @@ class ResponsesRequest(TokenRequest):
         self._size, self._input_tokens = _measured(raw, body, before)
         self._as_chat: ResponsesAsChat | None = None
 
-    def at(self, provider: Provider) -> ResponsesRequest | ResponsesAsChat:
+    def at(self, provider: Provider, offer: Model) -> ResponsesRequest | ResponsesAsChat:
         """As it is where it is understood, else in chat's form."""
+        del offer
         if provider.takes_responses:
             return self
         if self._as_chat is None:

@@ -54,6 +54,23 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         },
         ("messages",),
     ),
+    Operation.COMPLETIONS: (
+        "Complete prompts (OpenAI's older API), whole or as a stream of server-sent events.",
+        {
+            "prompt": {"description": "A text, a list of texts, tokens, or a list of tokens."},
+            "suffix": {"type": ["string", "null"]},
+            "max_tokens": {"type": ["integer", "null"], "minimum": 0},
+            "n": {**COUNT, "type": ["integer", "null"], "default": 1},
+            "best_of": {**COUNT, "type": ["integer", "null"], "default": 1},
+            "echo": {"type": ["boolean", "null"], "default": False},
+            "logprobs": {"type": ["integer", "null"], "minimum": 0},
+            "stop": {"description": "A text, or a list of texts."},
+            "seed": {"type": ["integer", "null"]},
+            "stream": {"type": ["boolean", "null"], "default": False},
+            "stream_options": {"type": ["object", "null"]},
+        },
+        ("prompt",),
+    ),
     Operation.RESPONSES: (
         "Create a response of OpenAI's Responses API, whole or as a stream of server-sent events.",
         {
@@ -95,6 +112,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 """What each operation is: its summary, its members, those of them that are required."""
+STREAMED = {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES}
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
 OF_COUNTS = tuple(status for status in OF_CALLS if status not in {402, 409})
 REQUEST_ID = {
@@ -151,7 +169,7 @@ def described(operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
     }
-    if operation in {Operation.CHAT, Operation.MESSAGES, Operation.RESPONSES}:
+    if operation in STREAMED:
         answer["text/event-stream"] = {"schema": TEXT}
     return {
         "summary": summary,

@@ -15,6 +15,7 @@ PATHS = {
     Operation.EMBEDDINGS: "/embeddings",
     Operation.IMAGES: "/images/generations",
     Operation.RESPONSES: "/responses",
+    Operation.COMPLETIONS: "/completions",
 }
 
 

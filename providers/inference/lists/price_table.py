@@ -22,6 +22,7 @@ TERMS = {
     "output_mtok": "output_per_million",
     "cache_read_mtok": "cached_input_per_million",
     "cache_write_mtok": "cache_write_per_million",
+    "cache_write_1h_mtok": "cache_write_1h_per_million",
     "output_reasoning_mtok": "reasoning_per_million",
     "input_audio_mtok": "audio_input_per_million",
     "output_audio_mtok": "audio_output_per_million",
@@ -29,12 +30,7 @@ TERMS = {
 REQUESTS = "requests_kcount"
 THOUSAND = 1_000
 EMBEDDING = "embed"
-NOT_COUNTED = frozenset(
-    {
-        *("web_searches_kcount", "storage_searches_kcount"),
-        *("cache_audio_read_mtok", "cache_write_1h_mtok"),
-    }
-)
+NOT_COUNTED = frozenset({"web_searches_kcount", "storage_searches_kcount", "cache_audio_read_mtok"})
 """Prices of extras that a call has only when it asks for them; their base term covers them."""
 
 

@@ -35,7 +35,8 @@ class BuiltIn:
     hold it. `env_headers` are headers whose values come from the environment, sent when they are
     set. `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a
     maximum in every call; `own_routing` that `provider` in a body means something to it;
-    `responses` that it speaks OpenAI's Responses API.
+    `responses` that it speaks OpenAI's Responses API; `completions` how the ids of the models begin
+    that it completes a bare prompt with.
     """
 
     name: str
@@ -55,12 +56,16 @@ class BuiltIn:
     needs_max_tokens: bool = False
     own_routing: bool = False
     responses: bool = False
+    completions: tuple[str, ...] = ()
     site_url: str = ""
 
     def variable(self, suffix: str) -> str:
         """The environment variable of this provider: its name in capitals, `_` for `-`."""
         return f"{self.name.upper().replace('-', '_')}_{suffix}"
 
+
+ALL = ("",)
+"""Ids of any model."""
 
 BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
@@ -69,6 +74,10 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         price_table="openai",
         rules=IdRules(organisation="openai"),
         responses=True,
+        completions=(
+            *("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002"),
+            *("ft:davinci-002", "ft:babbage-002"),
+        ),
         site_url="https://openai.com",
     ),
     BuiltIn(
@@ -104,6 +113,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         rules=IdRules(prefix="openrouter/"),
         own_routing=True,
         responses=True,
+        completions=ALL,
         site_url="https://openrouter.ai",
     ),
     BuiltIn(
@@ -137,6 +147,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         name="cerebras",
         base_url="https://api.cerebras.ai/v1",
         price_table="cerebras",
+        completions=ALL,
         site_url="https://cerebras.ai",
     ),
     BuiltIn(
@@ -154,6 +165,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         base_url="https://api.fireworks.ai/inference/v1",
         price_table="fireworks",
         rules=IdRules(prefix="accounts/fireworks/models/", points_as_p=True),
+        completions=ALL,
         site_url="https://fireworks.ai",
     ),
     BuiltIn(
@@ -161,6 +173,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         base_url="https://api.together.xyz/v1",
         list_form="together",
         price_table="together",
+        completions=ALL,
         site_url="https://www.together.ai",
     ),
     BuiltIn(
@@ -168,6 +181,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         base_url="https://api.deepinfra.com/v1/openai",
         list_path="https://api.deepinfra.com/models/list",
         list_form="deepinfra",
+        completions=ALL,
         site_url="https://deepinfra.com",
     ),
     BuiltIn(
@@ -181,6 +195,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
     BuiltIn(
         name="featherless",
         base_url="https://api.featherless.ai/v1",
+        completions=ALL,
         site_url="https://featherless.ai",
     ),
     BuiltIn(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from domain.catalog import IdRules, ModelFacts
 from providers.inference.adapters.simulator.upstream import Simulator
-from providers.inference.registry.built_in import BUILT_IN, BY_NAME, NAMES, SIMULATOR, Protocol
+from providers.inference.registry.built_in import ALL, BUILT_IN, BY_NAME, NAMES, SIMULATOR, Protocol
 from providers.inference.registry.offers import MODELS_MAX, Listed, Provider, offer
 from providers.inference.registry.providers_file import (
     FileProvider,
@@ -126,6 +126,7 @@ def _provider(
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
         takes_responses=_speaks_responses(entry, known, address.protocol),
+        completions=_completing(entry, known, address.protocol),
     )
 
 
@@ -139,6 +140,18 @@ def _speaks_responses(
     if entry.responses is not None:
         return entry.responses
     return known.responses if known else False
+
+
+def _completing(
+    entry: FileProvider, known: BuiltIn | None, protocol: Protocol | None
+) -> tuple[str, ...]:
+    """As the file says, else as is known; who speaks another protocol than OpenAI's has none."""
+    spoken = known.protocol if known else protocol or Protocol.OPENAI
+    if spoken is not Protocol.OPENAI or entry.completions is False:
+        return ()
+    if entry.completions:
+        return ALL
+    return known.completions if known else ()
 
 
 def _simulator() -> Provider:

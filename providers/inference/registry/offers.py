@@ -99,6 +99,8 @@ class Provider:
     """Whether it speaks Anthropic's API, so that Messages reach it as they are."""
     takes_responses: bool = False
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
+    completions: tuple[str, ...] = ()
+    """How the ids begin of models that it completes a bare prompt with; "" is all of them."""
     forms: dict[str, str] = field(default_factory=dict)
     """Other ways to write the ids of the list: lower case, without prefix, without route."""
 
@@ -113,6 +115,10 @@ class Provider:
             self.trouble = trouble
         elif answered and self.trouble is not None and self.trouble.kind is TroubleKind.UNREACHABLE:
             self.trouble = None
+
+    def takes_completions(self, model_id: str) -> bool:
+        """Whether one of its models completes a bare prompt, so that completions pass."""
+        return model_id.startswith(self.completions)
 
     def find(self, model_id: str) -> Model | None:
         """A model by the provider's id, or another way to write it."""

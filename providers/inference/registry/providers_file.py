@@ -35,7 +35,8 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One `[[provider]]`. `protocol` is for providers that are not built in.
 
     `allow_unpriced` names extras that calls may ask for though they have no price; `responses` says
-    whether it speaks OpenAI's Responses API.
+    whether it speaks OpenAI's Responses API, and `completions` whether its models complete a bare
+    prompt.
     """
 
     name: str
@@ -46,6 +47,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     allow_unpriced: list[str] = []
     responses: bool | None = None
+    completions: bool | None = None
     model: list[dict[str, Any]] = []
 
 

@@ -207,9 +207,9 @@ def test_a_long_context_wants_a_tier() -> None:
 def test_a_body_is_read_in_the_form_of_its_provider() -> None:
     """As it is, or translated when it is sent, and not before (rule: translation)."""
     request = parsed(model="m", container="c")
-    assert request.at(provider()) is request
-    elsewhere = request.at(provider(native=False))
-    assert elsewhere is request.at(provider(native=False))
+    assert request.at(provider(), offer()) is request
+    elsewhere = request.at(provider(native=False), offer())
+    assert elsewhere is request.at(provider(native=False), offer())
     with pytest.raises(UnsupportedError, match="container"):
         elsewhere.upstream_body(offer(), provider(native=False))
     assert json.loads(request.upstream_body(offer(), provider()))["container"] == "c"

@@ -101,6 +101,62 @@ def test_cost_equals_decimal_arithmetic(
     assert bound >= int(exact.to_integral_value(ROUND_CEILING))
 
 
+LONG = "cache_write_1h"
+
+
+@given(prices, prices, prices, counts, counts, counts)
+def test_what_is_kept_for_an_hour_has_a_price_of_its_own(
+    price_in: str, price_written: str, price_long: str, fresh: int, written: int, long: int
+) -> None:
+    """What Decimals say, bounded where it is asked for (P4, money rule 1, money rule 2)."""
+    priced = version(
+        input_per_million=price_in,
+        output_per_million="0",
+        cache_write_per_million=price_written,
+        cache_write_1h_per_million=price_long,
+    )
+    usage = Usage(
+        input_tokens=fresh + written + long,
+        output_tokens=0,
+        cache_write_tokens=written + long,
+        cache_write_1h_tokens=long,
+        extras=(LONG,),
+    )
+    exact = 1_000 * (
+        fresh * Decimal(price_in) + written * Decimal(price_written) + long * Decimal(price_long)
+    )
+    cost = priced.cost(usage)
+    assert Decimal(cost.exact_nano_usd) == exact
+    tokens = usage.input_tokens
+    asked = priced.bound(input_tokens=tokens, output_tokens=0, extras=(LONG,))
+    assert asked >= int(exact.to_integral_value(ROUND_CEILING))
+    dearest = max(Decimal(price_in), Decimal(price_written))
+    plain = 1_000 * tokens * dearest
+    least = priced.bound(input_tokens=tokens, output_tokens=0)
+    assert least == int(plain.to_integral_value(ROUND_CEILING))
+
+
+def test_an_hour_is_priced_by_its_term_alone() -> None:
+    """At any tier; without one it falls back, and an extra's price is no term's (money rule 1)."""
+    written = {**BASE, "cache_write_per_million": "0.30"}
+    usage = Usage(input_tokens=10, output_tokens=0, cache_write_tokens=4, cache_write_1h_tokens=3)
+    assert version(**BASE).cost(usage).nano_usd == 10 * 150
+    assert version(**written).cost(usage).nano_usd == 6 * 150 + 4 * 300
+    long = version(**written, cache_write_1h_per_million="0.60")
+    assert long.cost(usage).nano_usd == 6 * 150 + 300 + 3 * 600
+    assert long.prices_extra(LONG)
+    assert not version(**written).prices_extra(LONG)
+    tiered = version(**BASE, cache_write_1h_per_million_above_5="2")
+    assert tiered.prices_extra(LONG)
+    assert tiered.cost(usage._replace(extras=(LONG,))).nano_usd == 7 * 150 + 3 * 2_000
+    assert tiered.bound(input_tokens=5, output_tokens=1, extras=(LONG,)) == 5 * 150 + 600
+    assert tiered.bound(input_tokens=6, output_tokens=1, extras=(LONG,)) == 6 * 2_000 + 600
+    assert tiered.bound(input_tokens=6, output_tokens=1) == 6 * 150 + 600
+    both = version(**BASE, cache_write_1h_per_million="0.60", extra_cache_write_1h="0.01")
+    assert both.cost(usage._replace(extras=(LONG,))).nano_usd == 7 * 150 + 3 * 600 + 10_000_000
+    assert both.terms.as_strings()["cache_write_1h_per_million"] == "0.60"
+
+
 @given(st.integers(0, 10**12), st.integers(0, 10**5))
 def test_what_is_affordable_is_covered(available: int, input_tokens: int) -> None:
     """The largest output named in a refusal fits, and one token more does not

@@ -72,6 +72,7 @@ def test_reports(report: tuple[int, ...], expected: tuple[int, ...]) -> None:
         cached_input_tokens=expected[2],
         cache_write_tokens=expected[3],
         reasoning_tokens=expected[4],
+        cache_write_1h_tokens=expected[3],
     )
 
 
@@ -126,6 +127,15 @@ def test_audio_beside_the_prompt_is_input() -> None:
     assert usage.as_dict()["audio_input_tokens"] == 375
 
 
+@pytest.mark.parametrize(("told", "kept"), [(None, 7), (0, 0), (3, 3), (9, 7), (-1, 0)])
+def test_what_is_kept_for_an_hour_lies_in_what_is_written(told: int | None, kept: int) -> None:
+    """As the provider splits it; where nobody does, all of it may be (P4, money rule 6)."""
+    report = Report(10, 5, 15, cache_write_tokens=7, cache_write_1h_tokens=told)
+    usage = reported_usage(report)
+    assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (7, kept)
+    assert usage.as_dict().get("cache_write_1h_tokens", 0) == kept
+
+
 def test_rare_counts_are_told_only_where_there_are_any() -> None:
     """An event carries the counts that its cost can be reckoned from (money rule 6)."""
     plain = Usage(3, 2)
@@ -149,7 +159,14 @@ def test_parts_leave_each_other_room() -> None:
     """Audio is none of the cached, written or reasoning tokens, however much is claimed (P4)."""
     report = Report(10, 5, 15, 4, 3, 2, audio_input_tokens=99, audio_output_tokens=99)
     assert reported_usage(report) == Usage(
-        10, 5, 4, 3, 2, audio_input_tokens=3, audio_output_tokens=3
+        10,
+        5,
+        4,
+        3,
+        2,
+        audio_input_tokens=3,
+        audio_output_tokens=3,
+        cache_write_1h_tokens=3,
     )
     usage = reported_usage(report._replace(audio_input_tokens=1, audio_output_tokens=1))
     assert (usage.audio_input_tokens, usage.audio_output_tokens) == (1, 1)

@@ -24,6 +24,8 @@ CHAT, MESSAGES, GENERATE = "chat", "messages", "generate"
 EMBEDDINGS, IMAGE = "embeddings", "image"
 RESPONSES = "responses"
 """Of this API only what was sent to create one: it has tests of its own."""
+COMPLETIONS = "completions"
+"""Of bare prompts, by their path; tests of their own, too."""
 OPERATIONS = (CHAT, MESSAGES, GENERATE, EMBEDDINGS, IMAGE)
 SERVED_AS = {"gemini-studio": "google-vertex"}
 """Providers whose traffic another one's protocol stands for."""
@@ -105,6 +107,8 @@ def recordings(operations: tuple[str, ...] = OPERATIONS) -> list[Recording]:
         where = record["request"]["path"]
         if operation == "other" and path.parent.name == "fal" and record["request"]["body"]:
             operation = IMAGE
+        if operation == "other" and where.endswith("/completions") and "/chat/" not in where:
+            operation = COMPLETIONS
         if operation not in operations or any(each in where for each in NOT_CALLS):
             continue
         if path.parent.name == "gemini-studio" and operation == EMBEDDINGS:

@@ -31,11 +31,14 @@ def usage_of(report: dict[str, Any]) -> dict[str, Any]:
     completion = report.get("output_tokens") or 0
     thought = (report.get("output_tokens_details") or {}).get("thinking_tokens") or 0
     made = {"completion_tokens_details": {"reasoning_tokens": thought}} if thought else {}
+    lives = report.get("cache_creation") or {}
+    long = lives.get("ephemeral_1h_input_tokens")
+    by_life = {} if long is None else {"cache_write_1h_tokens": long}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written, **by_life},
         **made,
     }
 

@@ -19,6 +19,10 @@ def test_the_price_table_prices_what_lists_do_not() -> None:
         "cached_input_per_million": "0.075",
         "output_per_million": "0.6",
     }
+    claude = table_terms("anthropic", "claude-sonnet-4-5", NOW)
+    assert claude is not None
+    assert claude["cache_write_1h_per_million"] == "6"
+    assert claude["cache_write_1h_per_million_above_200000"] == "12"
     assert table_terms("groq", "canopylabs/orpheus-arabic-saudi", NOW) is None
     fireworks = "accounts/fireworks/models/deepseek-v3p2"
     assert table_terms("fireworks", fireworks, NOW) is not None

@@ -43,6 +43,32 @@ def test_a_built_in_needs_a_key_and_may_be_overridden(tmp_path: Path) -> None:
     )
 
 
+def test_which_models_complete_a_bare_prompt(tmp_path: Path) -> None:
+    """By the table, or as the file says; nobody who speaks another protocol (rule: translation)."""
+    keys = {f"{name}_API_KEY": "k" for name in ("OPENAI", "TOGETHER", "GROQ", "ANTHROPIC")}
+    known = load(None, **keys).providers
+    takes = known["openai"].takes_completions
+    for model in ("gpt-3.5-turbo-instruct-0914", "davinci-002", "ft:babbage-002:org::id"):
+        assert takes(model)
+    for model in ("gpt-4o", "gpt-3.5-turbo", "ft:gpt-4o:org::id", ""):
+        assert not takes(model)
+    assert known["together"].takes_completions("any/model")
+    assert not known["groq"].takes_completions("m")
+    assert not known["anthropic"].takes_completions("m")
+    entry = '[[provider]]\nname = "{0}"\nbase_url = "http://y/v1"\n{1}\n' + MODEL
+    said = [
+        ("vllm", "completions = true", True),
+        ("other", "", False),
+        ("together", "completions = false", False),
+        ("openai", "completions = true", True),
+        ("near", 'protocol = "anthropic"\ncompletions = true', True),
+        ("claudes", 'protocol = "anthropic"\ncompletions = true', False),
+    ]
+    text = "".join(entry.format(name, more) for name, more, _ in said)
+    made = load(tmp_path / "p.toml", text, **keys).providers
+    assert [made[name].takes_completions("m") for name, _, _ in said] == [x for *_, x in said]
+
+
 WRONG = [
     ("not toml [", "line 1"),
     ('[[provider]]\nname = "a"\n' + MODEL, "base_url"),
