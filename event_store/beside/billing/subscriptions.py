@@ -13,6 +13,7 @@ from domain.events.money.subscriptions import (
     SubscriptionPaid,
     SubscriptionUnpaid,
 )
+from event_store.beside.billing.invoices import INVOICE_HANDLERS, keep_invoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +49,19 @@ def _apply(statement: str) -> Handler:
     return handle
 
 
+def _paid(statement: str) -> Handler:
+    """A handler of what is paid: the subscription stands well, and the invoice is there."""
+    stands = _apply(statement)
+
+    def handle(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+        stands(cursor, stored)
+        keep_invoice(cursor, stored)
+
+    return handle
+
+
 HANDLERS: Mapping[str, Handler] = {
+    **INVOICE_HANDLERS,
     CustomerLinked.TOPIC: _apply(
         "INSERT INTO payment_customer (account_id, customer_id) "
         "VALUES (%(account_id)s, %(customer_id)s)"
@@ -65,7 +78,7 @@ HANDLERS: Mapping[str, Handler] = {
         "period_ends = excluded.period_ends, cancels_at_end = excluded.cancels_at_end, "
         "as_of = excluded.as_of, updated_at = excluded.updated_at"
     ),
-    SubscriptionPaid.TOPIC: _apply(
+    SubscriptionPaid.TOPIC: _paid(
         _INSERT + "VALUES (%(stream)s, %(account_id)s, %(subscription_id)s, 'active', %(tier)s, "
         "'', '', %(period_begins)s, %(period_ends)s, false, 0, %(effective_at)s) "
         "ON CONFLICT (stream) DO UPDATE SET updated_at = excluded.updated_at, "

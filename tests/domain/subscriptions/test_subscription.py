@@ -37,7 +37,6 @@ from domain.subscriptions.subscription import (
     observe,
     pay,
     replay_subscription,
-    tier_of,
 )
 from domain.subscriptions.tiers import Tier, offers_of
 from domain.subscriptions.trial import end_trial
@@ -174,7 +173,7 @@ def tier_at(status: Status) -> Tier:
     """The tier that a status leaves."""
     told = Told()
     told.stands(seen(status, 1))
-    return tier_of([told.now])
+    return told.now.tier
 
 
 def test_a_period_is_paid_by_one_invoice() -> None:
