@@ -142,3 +142,24 @@ def read_invoice_fees(
         [list(names), since, until, most],
     ).fetchall()
     return [InvoiceCostRow(*row) for row in rows]
+
+
+def read_invoices_named(connection: Connection, names: Sequence[str]) -> list[InvoiceRow]:
+    """Those of these names."""
+    rows = connection.execute(
+        "SELECT invoice_id, account_id, amount_minor, currency, lot_id FROM subscription_invoice "
+        "WHERE invoice_id = ANY (%s)",
+        [list(names)],
+    ).fetchall()
+    return [InvoiceRow(*row) for row in rows]
+
+
+def read_not_given(connection: Connection, names: Sequence[str]) -> list[str]:
+    """Of these invoices those whose lot the ledger does not have."""
+    rows = connection.execute(
+        "SELECT i.invoice_id FROM subscription_invoice i WHERE i.invoice_id = ANY (%s) "
+        "AND i.lot_id IS NOT NULL "
+        "AND NOT EXISTS (SELECT FROM grant_key g WHERE g.lot_id = i.lot_id) ORDER BY 1",
+        [list(names)],
+    ).fetchall()
+    return [str(name) for (name,) in rows]

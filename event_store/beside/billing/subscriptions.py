@@ -16,7 +16,7 @@ from domain.events.money.subscriptions import (
 from event_store.beside.billing.invoices import INVOICE_HANDLERS, keep_invoice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     import psycopg
@@ -136,6 +136,14 @@ def read_customer_named(connection: Connection, customer_id: str) -> CustomerRow
     """The account of a customer of the provider's, if it is one of ours."""
     row = connection.execute(_CUSTOMER + "customer_id = %s", [customer_id]).fetchone()
     return None if row is None else CustomerRow(*row)
+
+
+def read_customers_among(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of the provider's customers that are accounts here."""
+    rows = connection.execute(
+        "SELECT customer_id FROM payment_customer WHERE customer_id = ANY (%s)", [list(names)]
+    ).fetchall()
+    return {str(name) for (name,) in rows}
 
 
 def read_subscriptions(connection: Connection, account_id: UUID) -> list[SubscriptionRow]:
