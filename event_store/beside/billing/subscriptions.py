@@ -156,10 +156,11 @@ def read_subscriptions(connection: Connection, account_id: UUID) -> list[Subscri
     return [SubscriptionRow(*row) for row in rows]
 
 
-def read_trial_lots(connection: Connection, account_id: UUID) -> list[tuple[UUID, UUID]]:
-    """The trials of an account that have requests left: each lot, and the stream of that quota."""
-    return connection.execute(
-        "SELECT scope_id, quota_id FROM quota WHERE account_id = %s AND scope_kind = 'trial_lot' "
-        "AND unit = 'requests' AND NOT removed AND quota_limit > 0 ORDER BY number LIMIT %s",
+def read_trial_lots(connection: Connection, account_id: UUID) -> list[UUID]:
+    """The trials of an account that are not over, as the append has them."""
+    rows = connection.execute(
+        "SELECT lot_id FROM credit_lot WHERE account_id = %s AND kind = 'trial' "
+        "AND expires_at > booking_clock() ORDER BY sequence LIMIT %s",
         [account_id, LISTED_MAX],
     ).fetchall()
+    return [lot for (lot,) in rows]

@@ -607,6 +607,14 @@ CHECKS = {
             filled("subscription_return"),
         ),
     ),
+    "0097_close_lot": Check(
+        (no(function("ledger_append_in_order", "ledger_close_lot")),),
+        (
+            function("ledger_append_in_order", "ledger_close_lot"),
+            function("ledger_lot_again", "lot_expired"),
+            function("ledger_close_lot", "lot_until"),
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
