@@ -53,7 +53,8 @@ def list_(
             waits = ", not carried out" if undone else ""
             sys.stdout.write(
                 f"{line['approval_id']}  {line['status']}{waits}  {line['act']} "
-                f"{line['amount_usd']} USD  account {line['account_id']}  by {line['requested_by']}  until "
+                f"{line['amount_usd']} USD  account {line['account_id']}  "
+                f"by {line['requested_by']}  until "
                 f"{line['decide_by']}  {line['reason']}\n"
             )
 

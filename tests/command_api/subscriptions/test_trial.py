@@ -35,7 +35,7 @@ def pub(database: Database, tmp_path: Path, upstream: ScriptedUpstream) -> Itera
 
 
 def test_a_subscription_ends_the_trial(pub: Club) -> None:
-    """What is left of it expires at once, and is available no more (money rule 9, money rule 10)."""
+    """What is left expires at once, and is available no more (money rule 9, money rule 10)."""
     gateway = pub.store.gateway
     user = gateway.user(0)
     grants = Grants(gateway.database, actor="test")
