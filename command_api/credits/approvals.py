@@ -120,6 +120,7 @@ def shown(row: Any) -> dict[str, Any]:
         "decide_by": decide_by,
         "decided_by": row.decided_by,
         "decided_at": row.decided_at and to_iso(row.decided_at),
+        "carried_out": row.carried_out,
     }
 
 

@@ -103,6 +103,16 @@ def with_double(settings: Settings) -> Settings:
     return settings.model_copy(update={"payments": payments.model_copy(update=found)})
 
 
+def away(settings: Settings) -> str:
+    """What to do where Stripe cannot be reached, if it is the double of this home; else nothing."""
+    if with_double(settings) is settings:
+        return ""
+    return (
+        ". This is a demo home: its double of Stripe runs as long as `gatewayz up --demo` does, so "
+        "start that first; to compare with Stripe itself, set GATEWAYZ_STRIPE_API_KEY"
+    )
+
+
 def returning_to(settings: Settings, url: str) -> Settings:
     """The settings, with the page to which people come back where none is set."""
     if settings.payments.return_url or settings.mail.public_url:

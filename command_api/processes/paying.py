@@ -59,7 +59,7 @@ def parts_of(settings: Settings) -> tuple[Part, ...]:
 
     def returning(tools: Tools) -> InvoiceReturns:
         made = tools.connect, tools.events, tools.committer, tools.provider
-        return InvoiceReturns(*made, offers)
+        return InvoiceReturns(*made, offers, tools.rates)
 
     def subscribing(tools: Tools) -> Subscribing:
         made = tools.connect, tools.events, tools.committer, tools.provider

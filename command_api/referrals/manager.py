@@ -21,7 +21,7 @@ from domain.errors import DomainError
 from domain.events.ledger import CreditsDebited
 from domain.events.money.payments import PaymentCompleted
 from domain.ledger.lots import DebitKind, GrantKind
-from domain.pricing.money import format_usd
+from domain.pricing.money import shown_usd
 from domain.referrals.referral import ReferralState, replay, stream_of
 from domain.referrals.rewarding import (
     REWARD,
@@ -124,7 +124,7 @@ class ReferralManager:
         if completed is None or completed.payment_id != bought.payment_id:
             return Done()
         await self._grant(completed)
-        amount = format_usd(completed.bonus_nano_usd)
+        amount = shown_usd(completed.bonus_nano_usd)
         return await self._told(
             pair,
             lambda address: texts.referral_bonus(address, amount, brought=True),
@@ -155,7 +155,7 @@ class ReferralManager:
                 lot_id=lot_id,
             )
             await append_debit(self._committer, debit, actor=ACTOR)
-        amount = format_usd(completed.bonus_nano_usd)
+        amount = shown_usd(completed.bonus_nano_usd)
 
         def told(address: str) -> Mail:
             return texts.referral_taken_back(address, amount)

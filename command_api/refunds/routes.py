@@ -1,4 +1,4 @@
-"""POST /api/stripe/refund: an admin gives a payment back, whole or in part."""
+"""POST /api/stripe/refund: an admin gives back what was paid, whole or in part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CreditsKeeper = Annotated[Caller, Depends(Needs(Permission.ADMIN_CREDITS).caller
 
 @router.post("/api/stripe/refund")
 async def refund(request: Request, caller: CreditsKeeper) -> Response:
-    """Refund a payment by its intent, and take its credits back; once for an Idempotency-Key."""
+    """Refund a payment or an invoice, and take its credits back; once for an Idempotency-Key."""
     asked = await read_json(request, decode_refund)
     refunds: Refunds = request.app.state.refunds
     made = await refunds.refund(caller, asked, idempotency_key_of(request.scope))

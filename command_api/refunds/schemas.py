@@ -15,16 +15,36 @@ OURS = "gatewayz_"
 """What names of metadata that are ours begin with."""
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+
+
 class RefundAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /api/stripe/refund. Without an amount, in minor units, all that is left.
 
-    A member that nobody knows is refused: a misspelt amount would give back all.
+    What was paid is named in one way: by Stripe's intent or charge, our payment, or the invoice of
+    a subscription. A member that nobody knows is refused: a misspelt amount would give back all.
     """
 
-    payment_intent_id: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
+    payment_intent_id: Name | None = None
+    charge_id: Name | None = None
+    payment_id: Name | None = None
+    invoice_id: Name | None = None
     amount: int | None = None
     reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARACTERS_MAX)] | None = None
     metadata: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        """Raise ApiError 400 where nothing is named, or more than one, or no id."""
+        named = [self.payment_intent_id, self.charge_id, self.payment_id, self.invoice_id]
+        given = [each for each in named if each is not None]
+        if len(given) != 1:
+            message = (
+                "What is to be refunded is named in one way: payment_intent_id, charge_id, "
+                "payment_id or invoice_id."
+            )
+            raise bad_request("invalid_value", message, "payment_intent_id")
+        if not given[0].replace("_", "").replace("-", "").isalnum() or not given[0].isascii():
+            raise bad_request("invalid_value", "This is no id of what was paid.")
 
     @property
     def said(self) -> str:

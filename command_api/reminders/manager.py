@@ -9,7 +9,7 @@ from uuid import UUID
 from command_api.mails import texts
 from command_api.managers.manager import Done
 from domain.events.ledger import CreditsGranted
-from domain.pricing.money import format_usd
+from domain.pricing.money import shown_usd
 from domain.reminders.lots import TRIAL_ENDED, TRIAL_ENDING, react
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ReminderManager:
             return texts.trial_ended(address, self._public_url)
         if taken.kind == TRIAL_ENDING:
             return texts.trial_ending(address, day, self._public_url)
-        return texts.credits_ending(address, format_usd(left.nano_usd), day)
+        return texts.credits_ending(address, shown_usd(left.nano_usd), day)
 
 
 def _left(connection: psycopg.Connection[Any], taken: Taken) -> Left | None:

@@ -37,6 +37,7 @@ from command_api.sessions.reception import Reception
 from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 from command_api.subscriptions.commands import Subscriptions
+from command_api.subscriptions.refunding import InvoiceRefunds
 from command_api.topups.commands import TopUpDesk
 from domain.pricing.money import parse_usd
 from providers.login.remote import Remote
@@ -178,7 +179,12 @@ class Slices:
         self._top_ups = TopUpDesk(self._people)
         self._handed |= {
             "buying": self._buying,
-            "refunds": Refunds(self._people, gateway.committer, provider),
+            "refunds": Refunds(
+                self._people,
+                gateway.committer,
+                provider,
+                InvoiceRefunds(self._people, gateway.committer, provider, payments.offers),
+            ),
             "subscriptions": self._subscriptions,
             "top_ups": self._top_ups,
             "webhooks": Webhooks(self._people, payments.webhook_secrets),

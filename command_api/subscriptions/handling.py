@@ -14,6 +14,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
+from command_api.money.closing import append_close
 from command_api.money.grants import Grant, append_grant
 from domain.ledger.lots import GrantKind
 from domain.payments.fiat import USD, shown
@@ -30,7 +31,6 @@ from domain.subscriptions.subscription import (
     replay_subscription,
     subscription_stream,
 )
-from domain.subscriptions.trial import end_trial
 from event_store.beside.billing.subscriptions import read_customer_named, read_trial_lots
 from event_store.errors import LedgerUnavailableError
 from event_store.ids import new_envelope, to_iso
@@ -164,7 +164,7 @@ class Subscribing:
                 new_envelope(ACTOR),
                 self._rates.get(invoice.paid.currency, ""),
             )
-            if await asyncio.to_thread(self._append, account_id, state, [event]):
+            if await self._append(account_id, state, [event]):
                 return
         raise _busy(subscription_id)
 
@@ -196,36 +196,33 @@ class Subscribing:
         for _ in range(TRIES_MAX):
             state = await asyncio.to_thread(self._state, subscription_id)
             events = decide(state)
-            if not events or await asyncio.to_thread(self._append, account_id, state, events):
+            if not events or await self._append(account_id, state, events):
                 return
         raise _busy(subscription_id)
 
-    def _append(self, account_id: str, state: Subscription | None, events: Sequence[Event]) -> bool:
-        """Save, and end the trial with what begins to be in force. False for who came second."""
+    async def _append(
+        self, account_id: str, state: Subscription | None, events: Sequence[Event]
+    ) -> bool:
+        """End the trial with what begins to be in force, then save. False for who came second.
+
+        Who dies in between ends it again, which changes nothing.
+        """
         after = state
         for each in events:
             after = evolve_subscription(after, each)
         was = state is not None and state.seen.status in LIVE
         begins = after is not None and after.seen.status in LIVE and not was
-        ends = self._trial_ends(account_id) if begins else []
+        for lot_id in await asyncio.to_thread(self._trials, account_id) if begins else ():
+            await append_close(self._committer, UUID(account_id), lot_id, actor=ACTOR)
         try:
-            self._events.append([*events, *ends])
+            await asyncio.to_thread(self._events.append, events)
         except IntegrityError:
             return False
         return True
 
-    def _trial_ends(self, account_id: str) -> list[Event]:
+    def _trials(self, account_id: str) -> list[UUID]:
         with self._connect() as connection:
-            lots = read_trial_lots(connection, UUID(account_id))
-        return [
-            end_trial(
-                account_id,
-                str(lot),
-                len(self._events.events_of(stream)),
-                new_envelope(ACTOR),
-            )
-            for lot, stream in lots
-        ]
+            return read_trial_lots(connection, UUID(account_id))
 
     def _save_card(self, account_id: str, method_id: str, as_of: int) -> None:
         stream = customer_stream(account_id)

@@ -509,6 +509,7 @@ BEGIN
         instant, topics);
       WHEN 9 THEN answer := ledger_correct(streams[i], accounts[ix[i]], amounts[i], states[i],
         instant, topics);
+      WHEN 10 THEN answer := ledger_close_lot(streams[i], accounts[ix[i]], states[i], instant, topics);
       ELSE RAISE EXCEPTION 'there is no entry of kind %', kinds[i];
     END CASE;
     codes[i] := answer.code; figures[i] := coalesce(answer.figure, 0);
@@ -1696,12 +1697,55 @@ BEGIN
     LIMIT 1
   ) g ON true
   WHERE k.lot_id = lot;
-  IF origin.position IS NULL OR origin.expires_at <= instant THEN RETURN false; END IF;
+  IF origin.position IS NULL OR origin.expires_at <= instant OR EXISTS (
+    -- It was closed before its end: what comes back finds it so.
+    SELECT FROM events e WHERE e.originator_id = account AND e.topic LIKE '%.lot_expired.%'
+      AND position('"lot_id":"' || lot || '"' IN convert_from(e.state, 'UTF8')) > 0
+  ) THEN
+    RETURN false;
+  END IF;
   INSERT INTO credit_lot VALUES (lot, account, origin.kind, origin.priority, origin.expires_at,
     origin.position, amount, 0, origin.bound);
   UPDATE credit_account SET next_expiry = least(next_expiry, origin.expires_at)
   WHERE account_id = account;
   RETURN true;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.ledger_close_lot(lot uuid, account uuid, state_ bytea, instant timestamp with time zone, topics text[], OUT code smallint, OUT figure bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE fact jsonb; known record; stream_version bigint;
+BEGIN
+  IF (SELECT next_expiry <= instant FROM credit_account WHERE account_id = account) THEN
+    PERFORM ledger_book_expiry(account, instant, topics[7]);
+  END IF;
+  SELECT l.available, l.expires_at INTO known FROM credit_lot l
+  WHERE l.lot_id = lot AND l.account_id = account;
+  -- Used up, at its end, closed before, or never there: nothing is left to close.
+  IF known.expires_at IS NULL OR known.expires_at <= instant THEN
+    code := 2; figure := 0; RETURN;
+  END IF;
+  fact := convert_from(state_ || '\x7d'::bytea, 'UTF8')::jsonb;
+  -- What calls hold of it is theirs; what they leave finds the lot at its end.
+  UPDATE credit_lot SET available = 0, expires_at = instant WHERE lot_id = lot;
+  UPDATE open_hold SET lot_until = instant
+  WHERE account_id = account AND lot_until > instant AND lot = ANY (lot_ids);
+  UPDATE credit_account
+  SET version = version + 1, available = available - known.available,
+      breakage = breakage + known.available
+  WHERE account_id = account RETURNING version INTO stream_version;
+  INSERT INTO events (originator_id, originator_version, topic, state, booked_at)
+  VALUES (account, stream_version, topics[7], convert_to(
+    '{"id":' || (fact -> 'id')::text || ',"effective_at":"' || iso_instant(instant)
+    || '","actor":' || (fact -> 'actor')::text || ',"correlation_id":'
+    || (fact -> 'correlation_id')::text || ',"account_id":"' || account || '","lot_id":"' || lot
+    || '","breakage_nano_usd":' || known.available || '}', 'UTF8'), instant);
+  DELETE FROM credit_lot WHERE account_id = account AND available = 0 AND held = 0;
+  UPDATE credit_account SET next_expiry = coalesce((
+    SELECT min(expires_at) FROM credit_lot WHERE account_id = account AND expires_at > instant
+  ), 'infinity') WHERE account_id = account;
+  code := 0; figure := known.available;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse_change_of_events()

@@ -21,7 +21,11 @@ from domain.events.money.returns import (
     PaymentReturn,
     PayoutTold,
 )
-from domain.events.money.subscriptions import SubscriptionPaid, SubscriptionReturned
+from domain.events.money.subscriptions import (
+    SubscriptionCost,
+    SubscriptionPaid,
+    SubscriptionReturned,
+)
 from domain.payments.fiat import USD, Fiat, value_of
 from domain.payments.returned import MEANING, Phase
 from domain.payments.returns import TAX
@@ -62,6 +66,9 @@ def cash_parts(event: Event) -> Iterator[Part]:
             tax = event.kind == TAX
             yield Part("", "fees:tax" if tax else "fees:stripe", -event.amount_nano_usd)
             yield Part("", "tax:stripe" if tax else STRIPE, event.amount_nano_usd)
+        case SubscriptionCost():
+            yield Part("", "fees:stripe", -event.amount_nano_usd)
+            yield Part("", STRIPE, event.amount_nano_usd)
         case PayoutTold():
             amount = event.amount_nano_usd if event.paid else -event.amount_nano_usd
             yield Part("", BANK, -amount)
@@ -116,6 +123,7 @@ CASH: Mapping[type[Event], Sequence[tuple[str, str, str]]] = {
         ("fees:stripe", STRIPE, "a fee of Stripe's"),
         ("fees:tax", "tax:stripe", "a tax in the price of credits"),
     ),
+    SubscriptionCost: (("fees:stripe", STRIPE, "a fee of Stripe's on an invoice's money"),),
     PayoutTold: (
         (BANK, STRIPE, "Stripe pays out"),
         (STRIPE, BANK, "a payout came back"),

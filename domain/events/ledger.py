@@ -113,7 +113,10 @@ class ReceivablePaid(MoneyEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class LotExpired(MoneyEvent):
-    """A lot's unspent rest stopped counting; effective at the lot's own expiry (rule 9)."""
+    """A lot's unspent rest stopped counting; effective at the lot's own expiry (rule 9).
+
+    Effective before that, the lot was closed: it ended then.
+    """
 
     TOPIC = "ledger.lot_expired.v1"
     CATEGORY = "credit_account"

@@ -177,7 +177,8 @@ class LedgerState:
         account.available -= event.breakage_nano_usd
         account.breakage += event.breakage_nano_usd
         expired = LotPart(lot_id=event.lot_id, amount_nano_usd=event.breakage_nano_usd)
-        account.move(expired, available=-1)
+        lot = account.move(expired, available=-1)
+        lot.expires_at = min(lot.expires_at, event.effective_at)
 
     def _call(self, event: CallEvent, position: int) -> None:
         call_id = str(event.originator_id)

@@ -174,15 +174,22 @@ def refundable(state: Payment, asked: int | None) -> int:
     if state.status is not Status.COMPLETED:
         message = "the payment is not completed, so there is nothing to refund"
         raise NotPaidError(message)
-    price = state.order.price
-    left = price.minor - state.returns.refunded
+    return left_of(state.order.price, state.returns, asked)
+
+
+def left_of(price: Fiat, returns: Returns, asked: int | None) -> int:
+    """How much may be refunded of what was paid: what is asked for, or all that is left.
+
+    Raises InvalidAmountError, and RefundTooLargeError for more than is left.
+    """
+    left = price.minor - returns.refunded
     if asked is not None and asked <= 0:
         message = f"a refund is at least 1 minor unit (a cent), not {asked}"
         raise InvalidAmountError(message)
     if left <= 0 or (asked or 0) > left:
         message = f"{shown(Fiat(max(left, 0), price.currency))} of {shown(price)} can be refunded"
         raise RefundTooLargeError(message)
-    if len(state.returns.items) >= REFUNDS_MAX:
+    if len(returns.items) >= REFUNDS_MAX:
         message = f"the payment has {REFUNDS_MAX} refunds and disputes already"
         raise RefundTooLargeError(message)
     return asked or left

@@ -12,6 +12,7 @@ from domain.errors import InvalidAmountError
 
 NANO_PER_USD = 1_000_000_000
 USD_DECIMALS = 9
+CENTS_DECIMALS = 2
 AMOUNT_NANO_USD_MAX = 2**62
 """Largest single amount, in nano-USD; sums of two still fit a signed 64-bit integer."""
 ENTRY_NANO_USD_MAX = 10**15
@@ -57,6 +58,13 @@ def format_usd(nano_usd: int) -> str:
     sign = "-" if nano_usd < 0 else ""
     whole, rest = divmod(abs(nano_usd), NANO_PER_USD)
     return f"{sign}{whole}.{rest:0{USD_DECIMALS}d}"
+
+
+def shown_usd(nano_usd: int) -> str:
+    """Write nano-USD for people, exactly: with two decimals, or as many more as it needs."""
+    text = format_usd(nano_usd)
+    cents = len(text) - USD_DECIMALS + CENTS_DECIMALS
+    return text[:cents] + text[cents:].rstrip("0")
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

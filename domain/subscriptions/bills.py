@@ -11,17 +11,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from domain.errors import DomainError
-from domain.events.money.subscriptions import SubscriptionPaid, SubscriptionReturned
-from domain.payments.fiat import USD, Fiat
-from domain.payments.returned import Phase, Return, ReturnKind, Returns, with_return
-from domain.payments.returns import Sold, step_of
+from domain.events.money.subscriptions import (
+    SubscriptionCost,
+    SubscriptionPaid,
+    SubscriptionReturned,
+)
+from domain.payments.fiat import USD, Fiat, value_of
+from domain.payments.returned import Phase, Return, ReturnKind, Returns, cost_key, with_return
+from domain.payments.returns import NotPaidError, Sold, left_of, rate_of, step_of
 from domain.subscriptions.allowance import Period
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from domain.events.base import Stamp
-    from domain.payments.returns import ReturnSeen
+    from domain.payments.returns import CostSeen, ReturnSeen
     from domain.subscriptions.subscription import Subscription
 
 NOTHING = Returns()
@@ -68,7 +72,8 @@ def evolve_bills(
     minor, ends = event.amount_minor, event.credits_end
     said = Return(event.object_id, kind, minor, phase, event.reason, ends=ends)
     bill = bill_of(bills, event.invoice_id)
-    changed = replace(bill, returns=with_return(bill.returns, said, event.credits_nano_usd))
+    moved, asked = event.credits_nano_usd, event.request_id
+    changed = replace(bill, returns=with_return(bill.returns, said, moved, asked))
     return tuple(changed if each is bill else each for each in bills)
 
 
@@ -99,6 +104,53 @@ def observe_invoice_return(
             credits_end=_ends(bill.period, now) if given else 0,
             as_of=seen.as_of,
             reason=seen.reason,
+            request_id=seen.request_id,
+            by_user_id=seen.by_user_id,
+        )
+    ]
+
+
+def refundable_of(state: Subscription, invoice_id: str, asked: int | None) -> int:
+    """How much of an invoice an admin may refund, in minor units; by the rule of payments.
+
+    Raises NotPaidError, InvalidAmountError, and RefundTooLargeError for more than is left.
+    """
+    if invoice_id not in state.paid:
+        message = f"{invoice_id} is not noted as paid here, so there is nothing to refund"
+        raise NotPaidError(message)
+    bill = bill_of(state.bills, invoice_id)
+    return left_of(bill.sold.price, bill.returns, asked)
+
+
+def observe_invoice_cost(
+    state: Subscription,
+    invoice_id: str,
+    seen: CostSeen,
+    rates: Mapping[str, str],
+    stamp: Stamp,
+) -> list[SubscriptionCost]:
+    """What follows from a fee of an invoice, paid yet or not; nothing where known, or nought.
+
+    A fee in the invoice's own currency is worth what the invoice is, by its rate. One in a currency
+    without a rate is worth nothing in the books. Raises InvalidAmountError for what is too much.
+    """
+    amount = seen.amount
+    if amount.minor == 0 or cost_key(seen.kind, seen.source_id) in state.costs:
+        return []
+    own = {
+        bill.sold.price.currency: bill.sold.rate for bill in state.bills if bill.id == invoice_id
+    }
+    rate = rate_of(amount, {amount.currency: NO_RATE, USD: "1", **rates, **own})
+    return [
+        SubscriptionCost(
+            **state.next(stamp),
+            invoice_id=invoice_id,
+            source_id=seen.source_id,
+            kind=seen.kind,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            rate=rate,
+            amount_nano_usd=value_of(amount, rate),
         )
     ]
 

@@ -15,13 +15,15 @@ from uuid import UUID, uuid5
 from domain.errors import DomainError
 from domain.events.money.subscriptions import (
     SubscriptionChanged,
+    SubscriptionCost,
     SubscriptionPaid,
     SubscriptionReturned,
     SubscriptionUnpaid,
 )
+from domain.payments.returned import cost_key
 from domain.subscriptions.allowance import Line, Period, allowance_of
 from domain.subscriptions.bills import Bill, evolve_bills
-from domain.subscriptions.tiers import Tier, highest
+from domain.subscriptions.tiers import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,6 +116,8 @@ class Subscription:
     """The invoice that could not be paid."""
     bills: tuple[Bill, ...] = ()
     """Invoices with what went back of each."""
+    costs: frozenset[str] = frozenset()
+    """What its invoices' fees came of."""
 
     @property
     def tier(self) -> Tier:
@@ -128,11 +132,6 @@ class Subscription:
 def subscription_stream(subscription_id: str) -> UUID:
     """The stream of a subscription, by the provider's id."""
     return uuid5(SPACE, subscription_id)
-
-
-def tier_of(states: Iterable[Subscription]) -> Tier:
-    """The tier of an account that has these."""
-    return highest(each.tier for each in states)
 
 
 def evolve_subscription(state: Subscription | None, event: Event) -> Subscription | None:
@@ -168,6 +167,9 @@ def evolve_subscription(state: Subscription | None, event: Event) -> Subscriptio
         case SubscriptionReturned() if state:
             bills = evolve_bills(state.bills, event)
             return replace(state, version=event.originator_version, bills=bills)
+        case SubscriptionCost() if state:
+            costs = state.costs | {cost_key(event.kind, event.source_id)}
+            return replace(state, version=event.originator_version, costs=costs)
         case SubscriptionUnpaid() if state:
             seen = state.seen
             if seen.status in LIVE:

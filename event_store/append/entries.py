@@ -29,6 +29,7 @@ class EntryKind(IntEnum):
     DEBIT = 7
     TRANSFER = 8
     CORRECT = 9
+    CLOSE = 10
 
 
 TOPICS: tuple[str, ...] = (

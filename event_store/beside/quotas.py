@@ -97,10 +97,11 @@ WHERE NOT q.removed AND """
 BY_NUMBER = _NOW + "q.number = %s"
 """The quota that a refusal of the append names by its figure."""
 TRIAL = """
-SELECT g.ends, coalesce(g.ends <= booking_clock(), false), NOT EXISTS (
+SELECT least(g.ends, g.lapsed), coalesce(least(g.ends, g.lapsed) <= booking_clock(), false),
+  NOT EXISTS (
     SELECT FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
       AND position('"kind":"trial"'::bytea IN e.state) = 0),
-  coalesce(l.available, 0), q.tokens, q.requests
+  coalesce(l.available, 0), q.tokens, q.requests, coalesce(g.lapsed < g.ends, false)
 FROM (
   SELECT q.scope_id AS lot,
     min(greatest(q.quota_limit - (w.used + w.held), 0))
@@ -113,9 +114,17 @@ FROM (
 ) q
 LEFT JOIN credit_lot l ON l.lot_id = q.lot
 LEFT JOIN LATERAL (
-  SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'expires_at')::timestamptz AS ends
-  FROM events e WHERE e.originator_id = %s AND e.topic LIKE '%%.credits_granted.%%'
-    AND position(convert_to(q.lot::text, 'UTF8') IN e.state) > 0 LIMIT 1
+  SELECT (
+      SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'expires_at')::timestamptz
+      FROM events e WHERE e.originator_id = a.id AND e.topic LIKE '%%.credits_granted.%%'
+        AND position(convert_to(q.lot::text, 'UTF8') IN e.state) > 0 LIMIT 1
+    ) AS ends, (
+      SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'effective_at')::timestamptz
+      FROM events e WHERE e.originator_id = a.id AND e.topic LIKE '%%.lot_expired.%%'
+        AND position(convert_to(q.lot::text, 'UTF8') IN e.state) > 0
+      ORDER BY e.originator_version LIMIT 1
+    ) AS lapsed
+  FROM (SELECT %s::uuid AS id) a
 ) g ON true"""
 """The last trial of an account, whose id it is given three times."""
 _OF_ACCOUNT = (
@@ -126,7 +135,9 @@ _OF_ACCOUNT = (
 
 
 class Trial(NamedTuple):
-    """What is left of a trial; `alone` where the account was never given other credits."""
+    """What is left of a trial; `alone` where the account was never given other credits, `closed`
+    where it ended before its time: a subscription began.
+    """
 
     ends: datetime | None
     ended: bool
@@ -134,6 +145,7 @@ class Trial(NamedTuple):
     credits_nano_usd: int
     tokens: int | None
     requests: int | None
+    closed: bool = False
 
 
 def read_trial(connection: psycopg.Connection[Any], account_id: UUID) -> Trial | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from projections.engine.tables import Changes
 
 BY_KEY = "api_key:"
+BY_USER = "user:"
 BY_OPERATOR = "operator:"
 API_KEY, SYSTEM = "api_key", "system"
 
@@ -38,7 +39,7 @@ AUDIT = Table(
         _once("booked_at", "timestamptz"),
         _once("actor", "text", "As the event names it, such as api_key:ID or operator:cli."),
         _once("actor_kind", "text", "api_key, operator:cli, or system."),
-        _once("actor_user_id", "uuid", "The user who did it, where the event says so."),
+        _once("actor_user_id", "uuid", "Who did it, where the event says so."),
         _once("action", "text"),
         _once(
             "subject_kind",
@@ -141,6 +142,11 @@ def _kind_of(actor: str) -> str:
     if actor.startswith(BY_KEY):
         return API_KEY
     return actor if actor.startswith(BY_OPERATOR) else SYSTEM
+
+
+def acting(line: Line, prefix: str) -> str | None:
+    """The id that a line's actor is named by, behind a prefix; None for any other actor."""
+    return _uuid(line.actor.removeprefix(prefix)) if line.actor.startswith(prefix) else None
 
 
 def _uuid(told: str | None) -> str | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.upcasters import older_topics
 from event_store.log.codec import decode_event
 from event_store.log.reading import entry_of, read_all_rows
-from projections.audit.audit_log import line_of
+from projections.audit.audit_log import BY_KEY, BY_USER, acting, line_of
 from projections.audit.told import TOLD
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def audit_from_log(connection: psycopg.Connection[Any], wanted: Wanted) -> Itera
             user = owner("SELECT user_id FROM api_key WHERE key_id = %s LIMIT 1", line.key_id)
         if user is None and line.account_id is not None:
             user = owner("SELECT user_id FROM user_secret WHERE account_id = %s", line.account_id)
-        return line._replace(user_id=user)
+        by = line.actor_user_id or acting(line, BY_USER)
+        if by is None and (key_id := acting(line, BY_KEY)) is not None:
+            by = owner("SELECT user_id FROM api_key WHERE key_id = %s LIMIT 1", key_id)
+        return line._replace(user_id=user, actor_user_id=by)
 
     for row in read_all_rows(connection, topics=TOPICS):
         line = line_of(entry_of(row, decode_event))

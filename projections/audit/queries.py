@@ -1,13 +1,14 @@
 """What routes ask of the audit: the lines about a user, or all; newest first.
 
-An event of a key or an account need not name the user. Who that is, the inline state knows.
+An event of a key or an account need not name the user, nor what a key did whose key it is. Who that
+is, the inline state knows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projections.audit.audit_log import AUDIT, Line
+from projections.audit.audit_log import AUDIT, BY_KEY, BY_USER, Line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,18 +34,27 @@ class Wanted(NamedTuple):
     """Of an organisation: what concerns it, its projects and their keys."""
 
 
+_ID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
+
+def _id_in_actor(prefix: str) -> str:
+    """The id that an actor is named by, behind a prefix; null for any other actor."""
+    return f"CASE WHEN a.actor ~ '^{prefix}{_ID}' THEN substr(a.actor, {len(prefix) + 1})::uuid END"
+
+
+_OF_WHOM = {
+    "user_id": "coalesce(a.user_id, k.user_id, u.user_id)::text",
+    "actor_user_id": f"coalesce(a.actor_user_id, by.user_id, {_id_in_actor(BY_USER)})::text",
+}
 _COLUMNS = ", ".join(
-    "coalesce(a.user_id, k.user_id, u.user_id)::text"
-    if name == "user_id"
-    else f"a.{name}::text"
-    if name.endswith("_id")
-    else f"a.{name}"
+    _OF_WHOM.get(name, f"a.{name}::text" if name.endswith("_id") else f"a.{name}")
     for name in Line._fields
 )
 _LINES = f"""
 SELECT {_COLUMNS} FROM {AUDIT.view} a
 LEFT JOIN api_key k ON k.key_id = a.key_id AND NOT k.replaced
 LEFT JOIN user_secret u ON u.account_id = a.account_id
+LEFT JOIN api_key by ON by.key_id = {_id_in_actor(BY_KEY)} AND NOT by.replaced
 """
 
 

@@ -29,6 +29,7 @@ from domain.events.ledger import (
 )
 from domain.events.limits import RateLimitsCleared, RateLimitsRefused, RateLimitsSet
 from domain.events.money.returns import PaymentCost, PayoutTold
+from domain.events.money.subscriptions import SubscriptionCost
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -159,7 +160,9 @@ NOT_AUDITED: Mapping[type[Event], str] = {
         "a call's life is told by GET /v1/calls/{id} and the statement",
     ),
     LotExpired: "nobody did it; it stands on the statement",
-    **dict.fromkeys((PaymentCost, PayoutTold), "nobody did it; it stands in the books"),
+    **dict.fromkeys(
+        (PaymentCost, SubscriptionCost, PayoutTold), "nobody did it; it stands in the books"
+    ),
     ReceivablePaid: "nobody did it; it stands on the statement",
     RateLimitsRefused: "a count by the hour, which GET /admin/rate-limits/alerts shows",
     CatalogEvent: "what providers list and charge is the catalog's",

@@ -138,7 +138,7 @@ TOLD_OF_MONEY: Mapping[type[Event], Told] = {
         Subject.SUBSCRIPTION,
         after=same(
             *("invoice_id", "object_id", "kind", "phase", "amount_minor", "currency"),
-            *("credits_nano_usd", "reason"),
+            *("credits_nano_usd", "reason", "by_user_id"),
         ),
     ),
     SubscriptionUnpaid: Told("subscription.unpaid", Subject.SUBSCRIPTION, after=same("invoice_id")),

@@ -34,6 +34,15 @@ SUBSCRIPTIONS = (
     "SELECT stream::text, account_id::text, subscription_id, status, tier, product_id, price_id, "
     "period_begins, period_ends, cancels_at_end, as_of, unpaid FROM subscription"
 )
+INVOICES = (
+    "SELECT invoice_id, stream::text, account_id::text, amount_minor, currency, "
+    "allowance_nano_usd, coalesce(lot_id::text, '') FROM subscription_invoice"
+)
+INVOICE_RETURNS = (
+    "SELECT object_id, invoice_id, kind, phase, amount_minor, currency, credits_nano_usd "
+    "FROM subscription_return"
+)
+INVOICE_COSTS = "SELECT kind || ' ' || source_id, stream::text FROM subscription_cost"
 TOP_UPS = (
     "SELECT account_id::text, version, enabled, threshold_minor, "
     "coalesce(under_way::text, '') FROM auto_top_up"
@@ -86,13 +95,35 @@ def _row_of(payment: Payment) -> tuple[object, ...]:
 def subscription_differences(
     connection: psycopg.Connection[Any], logged: AllSubscriptions
 ) -> Iterator[str]:
-    """Every customer and every subscription that differs."""
+    """Every customer, subscription and invoice that differs; what went back, and what it cost."""
     customers = {
         name: (each.customer_id, each.method_id) for name, each in logged.customers.items()
     }
     yield from _differences("customer of account", connection, CUSTOMERS, customers)
     subscriptions = {name: _stands(each) for name, each in logged.subscriptions.items()}
     yield from _differences("subscription", connection, SUBSCRIPTIONS, subscriptions)
+    states = logged.subscriptions.items()
+    bills = {
+        bill.id: (
+            *(stream, each.account_id, bill.sold.price.minor, bill.sold.price.currency),
+            *(bill.sold.credits, bill.lot_id or ""),
+        )
+        for stream, each in states
+        for bill in each.bills
+    }
+    yield from _differences("invoice", connection, INVOICES, bills)
+    returns = {
+        back.id: (
+            *(bill.id, back.kind.value, back.phase.value, back.minor, bill.sold.price.currency),
+            back.taken - back.given,
+        )
+        for _, each in states
+        for bill in each.bills
+        for back in bill.returns.items
+    }
+    yield from _differences("what went back as", connection, INVOICE_RETURNS, returns)
+    costs = {cost: (stream,) for stream, each in states for cost in each.costs}
+    yield from _differences("an invoice's", connection, INVOICE_COSTS, costs)
 
 
 def top_up_differences(connection: psycopg.Connection[Any], logged: AllTopUps) -> Iterator[str]:

@@ -81,15 +81,29 @@ class ApprovalRow(NamedTuple):
     decision: str | None
     decided_by: str | None
     decided_at: datetime | None
+    carried_out: bool
+    """Whether the ledger has the lot or the debit that it was to become."""
 
 
-_COLUMNS = ", ".join(ApprovalRow._fields)
-_OPEN = "decision IS NULL AND decide_by > booking_clock()"
+# Who dies between an approval and the append leaves one that is approved, and moved nothing.
+_CARRIED_OUT = """decision IS NOT DISTINCT FROM 'approved' AND EXISTS (
+SELECT FROM events e CROSS JOIN LATERAL (
+  SELECT (convert_from(e.state, 'UTF8')::jsonb ->> 'made_id')::uuid AS id) AS made
+WHERE e.originator_id = approval_id AND e.originator_version = 1
+  AND (EXISTS (SELECT FROM grant_key g WHERE g.lot_id = made.id)
+    OR EXISTS (SELECT FROM debit_key d WHERE d.debit_id = made.id)))"""
+_COLUMNS = ", ".join(
+    _CARRIED_OUT if name == "carried_out" else name for name in ApprovalRow._fields
+)
+_OPEN = (
+    "(decision IS NULL AND decide_by > booking_clock()) "
+    f"OR (decision = 'approved' AND NOT ({_CARRIED_OUT}))"
+)
 _NEWEST = "ORDER BY requested_position DESC LIMIT %s"
 
 
 def read_approvals(select: Select, *, open_only: bool, limit: int) -> list[ApprovalRow]:
-    """The newest requests, or those that can still be decided."""
+    """The newest requests, or those that can still be decided or are to be carried out yet."""
     if open_only:
         query = f"SELECT {_COLUMNS} FROM {APPROVALS.view} WHERE {_OPEN} {_NEWEST}"
     else:

@@ -17,6 +17,7 @@ from domain.events.ledger import MoneyEvent
 from domain.events.money.payments import PaymentCompleted, PaymentEvent
 from domain.events.money.returns import PaymentCost, PaymentReturn, PayoutTold
 from domain.events.money.subscriptions import (
+    SubscriptionCost,
     SubscriptionEvent,
     SubscriptionPaid,
     SubscriptionReturned,
@@ -101,7 +102,7 @@ class Journal(Projection):
     tables = (JOURNAL, TRIAL_BALANCE, BOOKS_DAY, LOT_KIND)
     handles = (
         *(MoneyEvent, PaymentCompleted, PaymentReturn, PaymentCost, PayoutTold),
-        *(SubscriptionPaid, SubscriptionReturned),
+        *(SubscriptionPaid, SubscriptionReturned, SubscriptionCost),
     )
     watches = ("ledger.", "payment.", "payout.", "subscription.")
     revision = 5

@@ -139,6 +139,10 @@ class PaymentProvider(Protocol):
         """The invoice that a payment intent is for; empty for none."""
         ...
 
+    async def intent_paying(self, invoice_id: str) -> str:
+        """The payment intent that paid an invoice; empty for none."""
+        ...
+
     async def listed(
         self, kind: str, since: int, until: int, after: str = "", types: Sequence[str] = ()
     ) -> Page:

@@ -21,7 +21,7 @@ from providers.payments.port import (
     PaymentsUnavailableError,
     Session,
 )
-from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND, name_in
+from providers.payments.returns import BALANCE, CHARGE, DISPUTE, PAYOUT, REFUND, intent_in, name_in
 from providers.payments.told import EVENT, INTENT, SESSION, payment_named
 from providers.payments.told_billing import INVOICE, SETUP, SUBSCRIPTION
 
@@ -140,6 +140,14 @@ class Stripe:
         with told():
             found = (await self._invoice_payments.list_async(params)).data
             return name_in(plain(found[0]).get("invoice")) if found else ""
+
+    async def intent_paying(self, invoice_id: str) -> str:
+        """The intent that paid an invoice, empty for none; raises as `open_session`."""
+        params: Any = {"invoice": invoice_id, "status": "paid", "limit": 1}
+        with told():
+            found = (await self._invoice_payments.list_async(params)).data
+            payment = plain(found[0]).get("payment") if found else None
+            return intent_in(payment) if isinstance(payment, dict) else ""
 
     async def session(self, session_id: str) -> Session:
         """A session as it is now; raises as `open_session`, and NotThereError."""

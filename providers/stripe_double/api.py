@@ -42,7 +42,7 @@ KINDS = {
     "setup_intents": "setup_intent",
     "payment_methods": "payment_method",
 }
-FILTERS = ("payment_intent", "charge", "customer", "subscription")
+FILTERS = ("payment_intent", "charge", "customer", "subscription", "invoice", "status")
 _PATH = re.compile(
     r"/v1/(checkout/sessions|billing_portal/sessions|[a-z_]+)(?:/([A-Za-z0-9_]+))?(?:/([a-z]+))?"
 )

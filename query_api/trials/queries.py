@@ -84,6 +84,8 @@ def analytics(database: Connects, *, wait_s: float) -> dict[str, Any]:
 
 def _over(trial: Trial) -> str | None:
     """Why nothing can be called on a trial any more."""
+    if trial.closed:
+        return "The trial ended when the subscription began. What was left of it has expired."
     if trial.ended:
         return "The trial has ended."
     if trial.credits_nano_usd <= 0:

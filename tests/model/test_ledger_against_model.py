@@ -125,6 +125,7 @@ command = st.one_of(
         st.sampled_from(range(len(ACCOUNTS))),
         st.one_of(st.integers(1, 150), st.integers(1, 150), debit_bounds),
     ),
+    st.tuples(st.just("close"), st.sampled_from(range(len(ACCOUNTS))), st.sampled_from(LOTS)),
     st.tuples(st.just("correct"), calls, amounts, st.sampled_from("abc")),
     st.tuples(st.just("correct"), calls, st.integers(0, 9), st.sampled_from("abc")),
 )
@@ -339,6 +340,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 answer = self.model.transfer(
                     str(ACCOUNTS[account]), str(made), str(ACCOUNTS[other]), amount, now
                 )
+            case ("close", account, lot):
+                entry = entries.close(ACCOUNTS[account], lot_of(lot))
+                answer = self.model.close(str(ACCOUNTS[account]), str(lot_of(lot)), now)
             case ("correct", call, cost, version):
                 account, renewed = self.account_of(call), corrected_lot(call, version)
                 entry = entries.correct(CALLS[call], account, cost, version=version, lot=renewed)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from domain.payments.fiat import Fiat
 from domain.payments.returned import Phase, ReturnKind
-from domain.payments.returns import ReturnSeen
+from domain.payments.returns import FEE, CostSeen, ReturnSeen
 from domain.subscriptions.allowance import Line, Period
-from domain.subscriptions.bills import observe_invoice_return
+from domain.subscriptions.bills import observe_invoice_cost, observe_invoice_return
 from domain.subscriptions.customer import link_customer, replay_customer, save_card
 from domain.subscriptions.subscription import (
     Invoice,
@@ -49,16 +49,20 @@ def tell_subscriptions(database: Database, user: UUID, account: UUID) -> None:
     linked = link_customer(account_id, f"cus_{account}", stamp())
     known = known_customer([linked])
     seen = Seen(Status.ACTIVE, Tier.PRO, "prod_pro", "price_pro", period, False, 1)
-    name = f"sub_{account}"
+    name, first = f"sub_{account}", f"in_{account}"
     events: list[Event] = [*observe(None, name, account_id, seen, stamp())]
     line = Line(Tier.PRO, period, prorated=False, sign=1)
-    invoice = Invoice("in_1", Fiat(1_500, "usd"), 0, (line,), 2)
+    invoice = Invoice(first, Fiat(1_500, "usd"), 0, (line,), 2)
     state = replay_subscription(events)
     events.append(pay(state, name, account_id, invoice, 20 * 10**9, None, stamp()))
     refund = ReturnSeen(ReturnKind.REFUND, f"re_{account}", Fiat(500, "usd"), Phase.OUT, 3)
     known_ = replay_subscription(events)
     assert known_ is not None
-    events += observe_invoice_return(known_, "in_1", refund, 4, stamp())
+    events += observe_invoice_return(known_, first, refund, 4, stamp())
+    known_ = replay_subscription(events)
+    assert known_ is not None
+    fee = CostSeen(FEE, f"txn_{account}", Fiat(73, "usd"))
+    events += observe_invoice_cost(known_, first, fee, {}, stamp())
     events += fail(replay_subscription(events), "in_2", 3, stamp())
     terms = Terms(enabled=True, threshold=1_000, amount=1_000, cap=5_000)
     events += set_top_ups(TopUps(), account_id, str(user), terms, stamp())

@@ -201,6 +201,12 @@ def transfer(account: UUID, to: UUID, amount: int, *, debit_id: UUID | None = No
     return Entry(EntryKind.TRANSFER, made.bytes, account.bytes, amount, state(**fields))
 
 
+def close(account: UUID, lot: UUID) -> Entry:
+    """End a lot at once."""
+    fields = {"account_id": str(account), "lot_id": str(lot)}
+    return Entry(EntryKind.CLOSE, lot.bytes, account.bytes, 0, state(**fields))
+
+
 def correct(
     call: UUID, account: UUID, cost: int, *, version: str = "2", lot: UUID | None = None
 ) -> Entry:

@@ -41,7 +41,7 @@ def list_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Print the requests that can be decided now, the newest first."""
+    """Print the requests that can be decided or carried out now, the newest first."""
     with opened_to_read(home) as (_, database), database.connect() as connection:
         found = read_approvals(select_on(connection), open_only=not every, limit=limit + 1)
     for each in shown_of(found, limit):
@@ -49,9 +49,12 @@ def list_(
         if as_json:
             show(line, as_json=True)
         else:
+            undone = line["status"] == "approved" and not line["carried_out"]
+            waits = ", not carried out" if undone else ""
             sys.stdout.write(
-                f"{line['approval_id']}  {line['status']}  {line['act']} {line['amount_usd']} USD  "
-                f"account {line['account_id']}  by {line['requested_by']}  until "
+                f"{line['approval_id']}  {line['status']}{waits}  {line['act']} "
+                f"{line['amount_usd']} USD  account {line['account_id']}  "
+                f"by {line['requested_by']}  until "
                 f"{line['decide_by']}  {line['reason']}\n"
             )
 

@@ -24,18 +24,21 @@ from command_api.cli.base import (
     shown_of,
 )
 from command_api.composition import payments_of, vault_of
+from command_api.money.compared import Lists
 from command_api.payments.inbox import FAILED, WAITING, Inbox, entries, replay
 from command_api.payments.poll import Poll
 from command_api.payments.reconcile import Reconciled, Reconciliation
-from command_api.processes.demo import with_double
+from command_api.processes.demo import away, with_double
 from command_api.processes.paying import WATCHED
 from command_api.refunds.reconcile import Reconciled as ReturnsReconciled
 from command_api.refunds.reconcile import ReturnsReconciliation
+from command_api.subscriptions.reconcile import InvoiceReconciliation
+from command_api.subscriptions.reconcile import Reconciled as InvoicesReconciled
 from providers.payments.port import PaymentRefusedError, PaymentsUnavailableError
 
 if TYPE_CHECKING:
+    from command_api.money.compared import Line as ReturnLine
     from command_api.payments.reconcile import Line
-    from command_api.refunds.reconcile import Line as ReturnLine
     from command_api.settings import Settings
     from event_store.postgres.database import Database
 
@@ -60,7 +63,7 @@ def stripe_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List each payment, refund, dispute, fee and payout that does not match Stripe's, with why.
+    """List each payment, invoice, refund, dispute, fee and payout that does not match Stripe's.
 
     It proposes, and makes no entry.
 
@@ -75,30 +78,38 @@ def stripe_(
             fail("--to is not after --from")
         try:
             compared = asyncio.run(_compared(settings, database, begins, ends, poll=poll))
-        except (PaymentsUnavailableError, PaymentRefusedError) as error:
+        except PaymentRefusedError as error:
             fail(str(error), NOT_CHECKED)
+        except PaymentsUnavailableError as error:
+            fail(f"{error}{away(settings)}", NOT_CHECKED)
     _print(compared, as_json=as_json)
     if not compared.ok:
         raise typer.Exit(MISTAKE)
 
 
 class _Compared(NamedTuple):
-    """Payments, what went back of them, and how many events were new."""
+    """Payments, what went back of them, subscriptions' invoices; whether all was looked at, and
+    how many events were new.
+    """
 
     paid: Reconciled
     back: ReturnsReconciled
+    billed: InvoicesReconciled
+    cut_short: bool
     new: int
 
     @property
     def ok(self) -> bool:
         """Whether all matches, and all was looked at."""
-        return not any(each.lines or each.cut_short for each in (self.paid, self.back))
+        lines = (each.lines for each in (self.paid, self.back, self.billed))
+        return not self.cut_short and not any(lines)
 
 
 async def _compared(
     settings: Settings, database: Database, since: datetime, until: datetime, *, poll: bool
 ) -> _Compared:
-    provider = payments_of(with_double(settings))
+    paying = with_double(settings)
+    provider = payments_of(paying)
     if provider is None:
         fail("there is no key of Stripe's: set GATEWAYZ_STRIPE_API_KEY", NOT_CHECKED)
 
@@ -111,15 +122,19 @@ async def _compared(
             vault = await asyncio.to_thread(vault_of, settings, database)
             new = await Poll(connect, Inbox(vault), provider, WATCHED).whole(since)
         paid = await Reconciliation(connect, provider).compare(since, until)
-        back = await ReturnsReconciliation(connect, provider, since, until).compare()
-        return _Compared(paid, back, new)
+        lists = Lists(provider, since, until)
+        back = await ReturnsReconciliation(connect, lists).compare()
+        offers = paying.payments.offers
+        billed = await InvoiceReconciliation(connect, lists, offers).compare()
+        cut_short = paid.cut_short or billed.cut_short or lists.cut_short
+        return _Compared(paid, back, billed, cut_short, new)
     finally:
         await provider.close()
 
 
 def _print(compared: _Compared, *, as_json: bool) -> None:
-    found, back, new = compared
-    lines: list[Line | ReturnLine] = [*found.lines, *back.lines]
+    found, back, billed, cut_short, new = compared
+    lines: list[Line | ReturnLine] = [*found.lines, *back.lines, *billed.lines]
     values: dict[str, Any] = {
         "ok": compared.ok,
         "payments": found.payments,
@@ -128,10 +143,11 @@ def _print(compared: _Compared, *, as_json: bool) -> None:
         "not_ours": found.not_ours,
         "refunds": back.refunds,
         "disputes": back.disputes,
-        "fees": back.fees,
+        "fees": back.fees + billed.fees,
+        "invoices": billed.invoices,
         "payouts": back.payouts,
         "new_events": new,
-        "cut_short": found.cut_short or back.cut_short,
+        "cut_short": cut_short,
     }
     if as_json:
         show({**values, "lines": [each._asdict() for each in lines]}, as_json=True)

@@ -107,7 +107,8 @@ class SubscriptionReturned(SubscriptionEvent):
     `kind` and `phase` are the words of `domain.payments.returned`, `object_id` is the provider's.
     `value_nano_usd` is what the amount is worth, `credits_nano_usd` what of the invoice's allowance
     is taken, or given back where the money came back; both are nought where nothing moves. What is
-    given back ends at the second `credits_end`.
+    given back ends at the second `credits_end`. `request_id` is ours for a refund that an admin
+    asked for here, `by_user_id` who that was; without them it was made at the provider.
     """
 
     TOPIC = "subscription.returned.v1"
@@ -123,3 +124,24 @@ class SubscriptionReturned(SubscriptionEvent):
     credits_end: int
     as_of: int
     reason: str = ""
+    request_id: str = ""
+    by_user_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionCost(SubscriptionEvent):
+    """What taking an invoice's money, or losing it in a dispute, cost: a fee of the provider's.
+
+    `source_id` is the provider's balance transaction, `kind` is `fee`. `amount_nano_usd` is the
+    amount by `rate`, USD for one unit of its currency; nought where none was known.
+    """
+
+    TOPIC = "subscription.cost.v1"
+
+    invoice_id: str
+    source_id: str
+    kind: str
+    amount_minor: int
+    currency: str
+    rate: str
+    amount_nano_usd: int

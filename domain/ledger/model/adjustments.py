@@ -65,6 +65,17 @@ class ModelAdjustments(ModelLog):
         self._debited(account_id, debit_id, kind, amount, parts, lot_id=lot_id)
         return OK
 
+    def close(self, account_id: str, lot_id: str, now: str) -> str:
+        """A lot ends at once: what is left of it expires. One that is at its end stays as it is."""
+        account = self.state.account(account_id)
+        self._book_expiry(account, now)
+        lot = account.lots.get(lot_id)
+        if lot is None or not lot.available + lot.held or not lot.counts_at(now):
+            return OK
+        stream = {**self._account_stream(account_id), "effective_at": now}
+        self._append(ev.LotExpired(**stream, lot_id=lot_id, breakage_nano_usd=lot.available))
+        return OK
+
     def transfer(
         self, account_id: str, debit_id: str, to_account_id: str, amount: int, now: str
     ) -> str:

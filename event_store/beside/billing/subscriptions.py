@@ -13,9 +13,10 @@ from domain.events.money.subscriptions import (
     SubscriptionPaid,
     SubscriptionUnpaid,
 )
+from event_store.beside.billing.invoices import INVOICE_HANDLERS, keep_invoice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     import psycopg
@@ -48,7 +49,19 @@ def _apply(statement: str) -> Handler:
     return handle
 
 
+def _paid(statement: str) -> Handler:
+    """A handler of what is paid: the subscription stands well, and the invoice is there."""
+    stands = _apply(statement)
+
+    def handle(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+        stands(cursor, stored)
+        keep_invoice(cursor, stored)
+
+    return handle
+
+
 HANDLERS: Mapping[str, Handler] = {
+    **INVOICE_HANDLERS,
     CustomerLinked.TOPIC: _apply(
         "INSERT INTO payment_customer (account_id, customer_id) "
         "VALUES (%(account_id)s, %(customer_id)s)"
@@ -65,7 +78,7 @@ HANDLERS: Mapping[str, Handler] = {
         "period_ends = excluded.period_ends, cancels_at_end = excluded.cancels_at_end, "
         "as_of = excluded.as_of, updated_at = excluded.updated_at"
     ),
-    SubscriptionPaid.TOPIC: _apply(
+    SubscriptionPaid.TOPIC: _paid(
         _INSERT + "VALUES (%(stream)s, %(account_id)s, %(subscription_id)s, 'active', %(tier)s, "
         "'', '', %(period_begins)s, %(period_ends)s, false, 0, %(effective_at)s) "
         "ON CONFLICT (stream) DO UPDATE SET updated_at = excluded.updated_at, "
@@ -125,6 +138,14 @@ def read_customer_named(connection: Connection, customer_id: str) -> CustomerRow
     return None if row is None else CustomerRow(*row)
 
 
+def read_customers_among(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of the provider's customers that are accounts here."""
+    rows = connection.execute(
+        "SELECT customer_id FROM payment_customer WHERE customer_id = ANY (%s)", [list(names)]
+    ).fetchall()
+    return {str(name) for (name,) in rows}
+
+
 def read_subscriptions(connection: Connection, account_id: UUID) -> list[SubscriptionRow]:
     """The subscriptions of an account, the latest first."""
     rows = connection.execute(
@@ -135,10 +156,11 @@ def read_subscriptions(connection: Connection, account_id: UUID) -> list[Subscri
     return [SubscriptionRow(*row) for row in rows]
 
 
-def read_trial_lots(connection: Connection, account_id: UUID) -> list[tuple[UUID, UUID]]:
-    """The trials of an account that have requests left: each lot, and the stream of that quota."""
-    return connection.execute(
-        "SELECT scope_id, quota_id FROM quota WHERE account_id = %s AND scope_kind = 'trial_lot' "
-        "AND unit = 'requests' AND NOT removed AND quota_limit > 0 ORDER BY number LIMIT %s",
+def read_trial_lots(connection: Connection, account_id: UUID) -> list[UUID]:
+    """The trials of an account that are not over, as the append has them."""
+    rows = connection.execute(
+        "SELECT lot_id FROM credit_lot WHERE account_id = %s AND kind = 'trial' "
+        "AND expires_at > booking_clock() ORDER BY sequence LIMIT %s",
         [account_id, LISTED_MAX],
     ).fetchall()
+    return [lot for (lot,) in rows]

@@ -180,3 +180,32 @@ def test_a_shell_and_an_admin_decide_for_each_other(
     )
     assert run("grant", user.user_id, "9", above="0")["amount_nano_usd"] == 9 * USD
     gateway.verified()
+
+
+def test_what_a_crash_left_undone_is_offered_again(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Approved, and dead before the append: it is listed among what waits until it is done (P2)."""
+    ann, bob, user = new_admin(gateway), new_admin(gateway), gateway.user(0)
+    named = give(gateway, ann, user, 6).json()["approval_id"]
+
+    def waiting() -> list[tuple[str, str, bool]]:
+        rows = ask(gateway, ann, "/admin/approvals").json()["approvals"]
+        return [(each["approval_id"], each["status"], each["carried_out"]) for each in rows]
+
+    eventually(lambda: waiting() == [(named, "pending", False)])
+
+    async def dying(*_: Any, **__: Any) -> Any:
+        message = "killed"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("command_api.money.approvals.append_grant", dying)
+        assert decide(gateway, bob, named).status_code == 500
+    eventually(lambda: waiting() == [(named, "approved", False)])
+    assert granted(gateway, user) == 0
+    assert decide(gateway, bob, named).status_code == 200
+    eventually(lambda: waiting() == [])
+    assert granted(gateway, user) == 6 * USD
+    rows = ask(gateway, ann, "/admin/approvals", status="all").json()["approvals"]
+    assert [each["carried_out"] for each in rows if each["approval_id"] == named] == [True]

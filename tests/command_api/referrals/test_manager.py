@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.harness import ScriptedUpstream
 
 OTHER_CARD = "5555555555554444"
-ADDED, BACK = "10.000000000 USD were added", "A referral's credits were taken back"
+ADDED, BACK = "10.00 USD were added", "A referral's credits were taken back"
 
 
 @pytest.fixture

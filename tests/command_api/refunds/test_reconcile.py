@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from command_api.composition import payments_of
+from command_api.money.compared import Lists
 from command_api.refunds.reconcile import Reconciled, ReturnsReconciliation
 from tests.command_api.payments.test_missed import verb
 from tests.command_api.refunds.test_told import charge_of, refunded
@@ -42,7 +43,7 @@ def compared(store: Shop) -> Reconciled:
             now = datetime.now(UTC)
             connect = partial(store.gateway.database.connect, statement_s=10)
             since, until = now - timedelta(hours=1), now + timedelta(seconds=5)
-            return await ReturnsReconciliation(connect, provider, since, until).compare()
+            return await ReturnsReconciliation(connect, Lists(provider, since, until)).compare()
         finally:
             await provider.close()
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pytest
 
-from command_api.money.grants import Grants
-from domain.ledger.lots import TrialTerms
 from providers.stripe_double.handler import Outage
 from tests.doubles.stripe import DECLINED
 from tests.support.admins import ask
@@ -174,19 +170,6 @@ def _leave(client: httpx.Client) -> httpx.Response:
 def _ends(pub: Club, user: object) -> bool:
     found: bool = pub.shown(user)["subscriptions"][0]["cancel_at_period_end"]  # type: ignore[arg-type]
     return found
-
-
-def test_a_subscription_ends_the_trial(pub: Club) -> None:
-    """Its credits are taken by no call any more, at once (money rule 10)."""
-    gateway = pub.store.gateway
-    user = gateway.user(0)
-    grants = Grants(gateway.database, actor="test")
-    assert asyncio.run(grants.give_trial(UUID(user.account_id), TrialTerms()))
-    before = ask(gateway, user, "/trial/status").json()["trial_status"]
-    assert (before["is_valid"], before["is_trial"]) == (True, True)
-    pub.join(user)
-    now = ask(gateway, user, "/trial/status").json()["trial_status"]
-    assert (now["is_valid"], now["is_trial"], now["remaining_requests"]) == (False, False, 0)
 
 
 HOSTILE: list[tuple[dict[str, Any], str]] = [

@@ -34,7 +34,7 @@ from domain.payments.returns import (
     tell_payout,
 )
 from domain.subscriptions.allowance import Line, Period
-from domain.subscriptions.bills import observe_invoice_return
+from domain.subscriptions.bills import observe_invoice_cost, observe_invoice_return
 from domain.subscriptions.subscription import Invoice, evolve_subscription, pay
 from domain.subscriptions.tiers import Tier
 from tests.domain.payments.test_payment import ACCOUNT, stamp, started
@@ -174,6 +174,7 @@ def test_what_invoices_leave_is_what_stripe_has_of_them(
     assert books.of("clearing:stripe") == -price * cent
     said = books.of("discounts", "revenue:subscriptions")
     assert said == (price - tax) * cent - allowance
+    fees: dict[str, int] = {}
     for (kind, phase), name, minor in story:
         seen = ReturnSeen(kind, f"{kind}{name}", Fiat(minor, currency), phase, 1)
         for returned in observe_invoice_return(state, "in_1", seen, 1, stamp()):
@@ -188,7 +189,16 @@ def test_what_invoices_leave_is_what_stripe_has_of_them(
                 books.book(debit(kind, moved, allowance // 2))
         items = state.bills[0].returns.items
         gone = sum(each.minor for each in items if each.phase in GONE)
-        assert books.of("clearing:stripe", "returned:") == -(price - gone) * cent
+        # Each is told of its fee too, some again and again, in the account's own currency.
+        cost = CostSeen(FEE, f"txn{name}", Fiat(minor, "usd"))
+        for fee in observe_invoice_cost(state, "in_1", cost, {}, stamp()):
+            after = evolve_subscription(state, fee)
+            assert after is not None
+            state, fees[cost.source_id] = after, minor * CENT
+            books.book(fee)
+        there = -(price - gone) * cent + sum(fees.values())
+        assert books.of("clearing:stripe", "returned:") == there
+        assert books.of("fees:stripe") == -sum(fees.values())
     assert books.of("tax:stripe") == tax * cent
 
 
@@ -203,6 +213,11 @@ def test_an_invoice_of_a_currency_without_a_rate_is_its_allowance() -> None:
     (returned,) = observe_invoice_return(state, "in_1", seen, 1, stamp())
     books.book(returned)
     books.book(debit("refund", returned.credits_nano_usd, 0))
+    assert books.of("clearing:stripe", "returned:") == 0
+    (fee,) = observe_invoice_cost(
+        state, "in_1", CostSeen(FEE, "x", Fiat(50, "sek")), {"sek": "0.1"}, stamp()
+    )
+    books.book(fee)
     assert books.of("clearing:stripe", "returned:") == 0
     assert books.of("tax:", "discounts", "fees:") == 0
 

@@ -16,6 +16,7 @@ from domain.pricing.money import (
     divide_up,
     format_usd,
     parse_usd,
+    shown_usd,
     usd_number,
 )
 
@@ -96,3 +97,18 @@ def test_ties_go_to_the_even_neighbour() -> None:
     """Half a nano-USD goes to the even neighbour, below zero too (P4, money rule 1)."""
     assert [divide_half_even(n, 2) for n in (1, 3, 5, -1)] == [0, 2, 2, 0]
     assert round(Decimal("2.5")) == 2
+
+
+def test_people_read_two_decimals_or_as_many_as_it_needs() -> None:
+    """Nothing is rounded away (P4)."""
+    shown = {
+        0: "0.00",
+        20 * 10**9: "20.00",
+        1_500_000_000: "1.50",
+        1: "0.000000001",
+        -2_505_000_000: "-2.505",
+        10**18: "1000000000.00",
+    }
+    for amount, text in shown.items():
+        assert shown_usd(amount) == text
+        assert parse_usd(text.removeprefix("-")) == abs(amount)

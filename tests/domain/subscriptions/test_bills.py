@@ -10,11 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.errors import InvalidAmountError
 from domain.payments.fiat import Fiat
 from domain.payments.payment import AmountDiffersError
 from domain.payments.returned import GONE, ORDER, Phase, ReturnKind
-from domain.payments.returns import ReturnSeen, credits_due
-from domain.subscriptions.bills import UnknownInvoiceError, bill_of, observe_invoice_return
+from domain.payments.returns import (
+    FEE,
+    MINOR_MAX,
+    CostSeen,
+    NotPaidError,
+    RefundTooLargeError,
+    ReturnSeen,
+    credits_due,
+)
+from domain.subscriptions.bills import (
+    UnknownInvoiceError,
+    bill_of,
+    observe_invoice_cost,
+    observe_invoice_return,
+    refundable_of,
+)
 from domain.subscriptions.subscription import evolve_subscription, pay
 from tests.domain.subscriptions.test_subscription import ACCOUNT, MONTH, NEXT, SUB, invoice, stamp
 
@@ -162,3 +177,54 @@ def test_events_of_nobody_change_nothing() -> None:
     _, event = told(paid(), seen(REFUND, "re_1", 1))
     assert event is not None
     assert evolve_subscription(None, event) is None
+
+
+def test_a_fee_is_one_fact_paid_yet_or_not() -> None:
+    """By the invoice's own rate in its currency; told again it is nothing (money rule 18)."""
+    state = paid(price=Fiat(1_500, "eur"), rate="1.2")
+    rates = {"eur": "2", "gbp": "3"}
+
+    def fee(minor: int, currency: str, name: str = "in_1") -> list[tuple[str, int]]:
+        cost = CostSeen(FEE, "txn_1", Fiat(minor, currency))
+        found = observe_invoice_cost(state, name, cost, rates, stamp())
+        return [(each.rate, each.amount_nano_usd) for each in found]
+
+    assert fee(100, "eur") == [("1.2", 12 * 10**8)]
+    assert fee(100, "eur", "in_unknown_yet") == [("2", 2 * 10**9)]
+    assert fee(-100, "gbp") == [("3", -3 * 10**9)]
+    assert fee(100, "usd") == [("1", 10**9)]
+    assert fee(100, "xxx") == [("0", 0)]
+    assert fee(0, "usd") == []
+    with pytest.raises(InvalidAmountError):
+        fee(MINOR_MAX + 1, "usd")
+    cost = CostSeen(FEE, "txn_1", Fiat(100, "usd"))
+    (event,) = observe_invoice_cost(state, "in_1", cost, rates, stamp())
+    after = evolve_subscription(state, event)
+    assert after is not None
+    assert after.version == state.version + 1
+    assert observe_invoice_cost(after, "in_1", cost, rates, stamp()) == []
+    assert evolve_subscription(None, event) is None
+
+
+def test_an_admin_refunds_what_is_left_of_an_invoice() -> None:
+    """Whole, in part, never more than was paid; a request is known by its id (money rule 15)."""
+    state = paid()
+    assert refundable_of(state, "in_1", None) == 1_500
+    assert refundable_of(state, "in_1", 1) == 1
+    for absurd in (0, -1):
+        with pytest.raises(InvalidAmountError):
+            refundable_of(state, "in_1", absurd)
+    for much in (1_501, 10**30):
+        with pytest.raises(RefundTooLargeError):
+            refundable_of(state, "in_1", much)
+    with pytest.raises(NotPaidError):
+        refundable_of(state, "in_2", 1)
+    asked = replace(seen(REFUND, "re_1", 500), request_id="ours", by_user_id="ann")
+    (event,) = observe_invoice_return(state, "in_1", asked, NOW, stamp())
+    assert (event.request_id, event.by_user_id) == ("ours", "ann")
+    after = evolve_subscription(state, event)
+    assert after is not None
+    known = bill_of(after.bills, "in_1").returns.asked("ours")
+    assert known is not None
+    assert (known.id, known.minor) == ("re_1", 500)
+    assert refundable_of(after, "in_1", None) == 1_000

@@ -11,7 +11,6 @@ import pytest
 from domain.errors import InvalidCommandError
 from domain.events.ledger import LotExpired
 from domain.payments.fiat import Fiat
-from domain.quotas.terms import lot_quota_id
 from domain.subscriptions.all import AllSubscriptions
 from domain.subscriptions.allowance import Line, Period
 from domain.subscriptions.customer import (
@@ -37,10 +36,8 @@ from domain.subscriptions.subscription import (
     observe,
     pay,
     replay_subscription,
-    tier_of,
 )
 from domain.subscriptions.tiers import Tier, offers_of
-from domain.subscriptions.trial import end_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,7 +171,7 @@ def tier_at(status: Status) -> Tier:
     """The tier that a status leaves."""
     told = Told()
     told.stands(seen(status, 1))
-    return tier_of([told.now])
+    return told.now.tier
 
 
 def test_a_period_is_paid_by_one_invoice() -> None:
@@ -230,14 +227,6 @@ def test_a_customer_is_one_and_its_last_card_counts() -> None:
     for absurd in ("", "c" * 256, "cus\n"):
         with pytest.raises(InvalidCommandError):
             link_customer(ACCOUNT, absurd, stamp())
-
-
-def test_a_trial_ends_by_its_requests() -> None:
-    """Nothing of its lot is taken any more, whatever is left (money rule 10)."""
-    lot = str(UUID(int=5))
-    ended = end_trial(ACCOUNT, lot, 2, stamp())
-    assert (ended.scope_kind, ended.scope_id, ended.limit) == ("trial_lot", lot, 0)
-    assert (ended.originator_version, ended.originator_id) == (3, lot_quota_id(lot, "requests"))
 
 
 def test_all_are_folded_from_the_log() -> None:

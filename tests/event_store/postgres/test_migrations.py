@@ -62,6 +62,11 @@ def reads(name: str) -> str:
     return f"({rights[0]} AND NOT {rights[1]})"
 
 
+def filled(name: str) -> str:
+    """A table has rows, or had some; false where there is no table yet."""
+    return f"coalesce(pg_relation_size(to_regclass('{name}')), 0) > 0"
+
+
 def no_table(name: str) -> str:
     """The table is not there."""
     return f"to_regclass('{name}') IS NULL"
@@ -591,6 +596,25 @@ CHECKS = {
     "0095_kept_response": Check(
         (no_table("kept_response"),), (table("kept_response", may=EVERY_RIGHT),)
     ),
+    "0096_subscription_invoice": Check(
+        tuple(no_table(f"subscription_{name}") for name in ("invoice", "return", "cost")),
+        (
+            *(
+                table(f"subscription_{name}", may="SELECT, INSERT, UPDATE", never="DELETE")
+                for name in ("invoice", "return", "cost")
+            ),
+            filled("subscription_invoice"),
+            filled("subscription_return"),
+        ),
+    ),
+    "0097_close_lot": Check(
+        (no(function("ledger_append_in_order", "ledger_close_lot")),),
+        (
+            function("ledger_append_in_order", "ledger_close_lot"),
+            function("ledger_lot_again", "lot_expired"),
+            function("ledger_close_lot", "lot_until"),
+        ),
+    ),
     "0100_background_response": Check(
         ("to_regclass('kept_response_runner_id_idx') IS NULL",),
         (
@@ -915,6 +939,32 @@ SEEDS = (
         LATEST,
         "INSERT INTO kept_response (account_id, response_id, call_id, owner_id, expires_at, body) "
         "VALUES (gen_random_uuid(), 'resp_1', gen_random_uuid(), gen_random_uuid(), now(), 'x')",
+    ),
+    Seed(
+        NAMES.index("0087_subscription") + 1,
+        NAMES.index("0095_kept_response") + 1,
+        "WITH made AS (SELECT gen_random_uuid() AS stream), "
+        "kept AS (INSERT INTO subscription (stream, account_id, subscription_id, status, tier, "
+        "product_id, price_id, period_begins, period_ends, cancels_at_end, as_of, updated_at) "
+        "SELECT stream, stream, stream::text, 'active', 'pro', '', '', 1, 2, false, 0, now() "
+        "FROM made) INSERT INTO events (originator_id, originator_version, topic, state, "
+        "booked_at) SELECT stream, version, 'subscription.' || topic || '.v1', "
+        "convert_to((jsonb_build_object('id', 'x', 'actor', 'x', 'correlation_id', 'x', "
+        "'effective_at', '2026-01-01T00:00:00.000000Z', 'account_id', stream, "
+        "'subscription_id', stream, 'invoice_id', stream, 'amount_minor', 5, 'currency', 'usd', "
+        "'as_of', 1) || more)::text, 'UTF8'), clock_timestamp() FROM made, (VALUES "
+        '(1, \'paid\', \'{"allowance_nano_usd":7,"tax_minor":0,"tier":"pro","full":true,'
+        '"period_begins":1,"period_ends":2}\'::jsonb), '
+        "(2, 'returned', '{\"phase\":\"out\"}'), (3, 'returned', '{\"phase\":\"back\"}')) "
+        "AS told (version, topic, said), LATERAL (SELECT CASE topic WHEN 'paid' THEN said ELSE "
+        "said || jsonb_build_object('object_id', stream, 'kind', 'refund', 'value_nano_usd', 5, "
+        "'credits_nano_usd', 7, 'credits_end', 0) END AS more) members",
+    ),
+    Seed(
+        NAMES.index("0096_subscription_invoice") + 1,
+        LATEST,
+        "INSERT INTO subscription_cost VALUES (gen_random_uuid()::text, 'fee', gen_random_uuid(), "
+        "'in_1', 1, 'usd', 1, now())",
     ),
     Seed(
         NAMES.index("0100_background_response") + 1,

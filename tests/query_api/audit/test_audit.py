@@ -312,3 +312,14 @@ def test_an_export_of_many_lines_takes_little_memory(
     assert count == LINES + 3 + 1
     assert size > PEAK_BYTES_MAX
     assert peak < PEAK_BYTES_MAX
+
+
+def test_what_a_key_did_its_user_did(gateway: RunningGateway, admin: NewUser) -> None:
+    """Of an event that names nobody but the key (rule: observable)."""
+    user = gateway.user(0)
+    with gateway.client(admin) as client:
+        body = {"api_key": user.api_key, "credits": 3, "reason": "thanks"}
+        got = client.post("/admin/add_credits", json=body)
+        assert got.status_code == 200, got.text
+    found = logs(ask(gateway, admin, user_id=user.user_id, action="credits.granted"))
+    assert (found[0]["actor_kind"], found[0]["actor_user_id"]) == ("api_key", admin.user_id)
