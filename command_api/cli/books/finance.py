@@ -21,7 +21,7 @@ from command_api.cli.base import (
     opened_to_read,
     show,
 )
-from command_api.cli.books.statements import issue, statement, statements
+from command_api.cli.books.statements import issue, statement, statements, write
 from command_api.cli.users import ACTOR
 from edge.errors import ApiError
 from projections.engine.freshness import ProjectionLaggingError
@@ -38,6 +38,7 @@ app = typer.Typer(no_args_is_help=True, help="The books.")
 app.command()(issue)
 app.command()(statement)
 app.command()(statements)
+app.command()(write)
 
 AsOf = Annotated[
     str | None, typer.Option(help="Before an instant, or up to a position of the log.")

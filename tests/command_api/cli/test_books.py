@@ -83,7 +83,7 @@ def test_a_month_is_closed_as_the_guide_says(
     assert found["open_since"] == "2026-02-01T00:00:00.000000Z"
 
 
-def test_statements_are_issued_and_written(finance: Finance) -> None:
+def test_statements_are_issued_and_written(finance: Finance, tmp_path: Path) -> None:
     """One of an account, once; in each form (P3, rule: contract)."""
     account = finance.told("gatewayz user list --limit 1")["account_id"]
     line = f"gatewayz finance issue 2026-01 --account {account}"
@@ -95,6 +95,14 @@ def test_statements_are_issued_and_written(finance: Finance) -> None:
     assert finance.told("gatewayz finance statement 1")["closing_nano_usd"] == 0
     assert "closing" in finance.run("gatewayz finance statement 1")
     assert finance.run("gatewayz finance statement 1 --format pdf").startswith("%PDF-")
+    folder = tmp_path / "all"
+    for form in ("csv", "json"):
+        written = finance.told(f"gatewayz finance write 2026-01 {folder} --format {form}")
+        assert written["written"] == 1
+        (file,) = folder.glob(f"*.{form}")
+        alone = finance.run(f"gatewayz finance statement 1 --format {form}")
+        assert (file.stem, file.read_text()) == ("statement-00000001", alone)
+    assert finance.told(f"gatewayz finance write 2025-12 {folder}")["written"] == 0
     assert finance.run("gatewayz finance export 2026-01").startswith("position,line,")
 
 
