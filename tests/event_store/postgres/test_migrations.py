@@ -607,6 +607,10 @@ CHECKS = {
         ),
         adds=("manager_wish", "process_manager"),
     ),
+    "0099_inbox_by_object": Check(
+        (no(column("stripe_inbox", "about")),),
+        (column("stripe_inbox", "about"), "to_regclass('stripe_inbox_about_idx') IS NOT NULL"),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
