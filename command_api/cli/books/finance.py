@@ -20,6 +20,7 @@ from command_api.cli.base import (
     opened,
     opened_to_read,
     show,
+    show_none,
 )
 from command_api.cli.books.statements import issue, statement, statements, write
 from command_api.cli.users import ACTOR
@@ -252,6 +253,8 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
     figures = {}
     for name, value in found.items():
         if isinstance(value, list):
+            if not value:
+                show_none(name.replace("_", " "), as_json=False)
             for row in value:
                 sys.stdout.write(_row(row) + "\n")
         elif isinstance(value, dict):

@@ -22,6 +22,7 @@ from command_api.cli.base import (
     opened,
     opened_to_read,
     show,
+    show_none,
 )
 from command_api.cli.users import ACTOR
 from domain.books.periods import bounds_of
@@ -81,6 +82,8 @@ def statements(
         found = read_issued(
             connection, settings.reads.issuer, account_id=account, after=after, limit=limit
         )
+    if not found:
+        show_none("more statements" if after else "statements", as_json=as_json)
     for each in found:
         line = documents.shown(each)
         if as_json:

@@ -106,6 +106,20 @@ def test_statements_are_issued_and_written(finance: Finance, tmp_path: Path) -> 
     assert finance.run("gatewayz finance export 2026-01").startswith("position,line,")
 
 
+def test_an_empty_list_says_so(finance: Finance) -> None:
+    """To people by one line; to programs by the empty list itself (rule: contract)."""
+    for verb, said in (
+        ("finance statements", "no statements\n"),
+        ("finance statements --after 7", "no more statements\n"),
+        ("coupon list --offset 7", "no more coupons\n"),
+    ):
+        assert finance.run(f"gatewayz {verb}") == said
+        assert finance.run(f"gatewayz {verb} --json") == ""
+    journal = "gatewayz finance journal --account receivable"
+    assert finance.run(journal).startswith("no lines\n")
+    assert finance.told(journal)["lines"] == []
+
+
 def test_figures_are_those_of_the_routes(finance: Finance) -> None:
     """In JSON as there; for people a line for each class (P4, rule: contract)."""
     found = finance.told("gatewayz finance trial-balance")
