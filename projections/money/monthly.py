@@ -70,6 +70,9 @@ _EDGE = f"""(SELECT l.balance_after FROM {STATEMENT_LINE.view} l
   WHERE l.account_id = s.account_id AND l.booked_at < {{edge}}
   ORDER BY l.account_id DESC, l.booked_at DESC, l.position DESC LIMIT 1)"""
 _SPANS = "unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS s (account_id, begins, ends)"
+_THEIR_LINES = f"""CROSS JOIN LATERAL (SELECT * FROM {STATEMENT_LINE.view}
+  WHERE account_id = s.account_id AND booked_at >= s.begins AND booked_at < s.ends OFFSET 0) l"""
+"""By the index, account by account: without OFFSET 0 all lines that there are would be read."""
 _ENDS = f"""
 SELECT s.account_id, coalesce({_EDGE.format(edge="s.begins")}, 0),
   coalesce({_EDGE.format(edge="s.ends")}, 0),
@@ -78,9 +81,7 @@ SELECT s.account_id, coalesce({_EDGE.format(edge="s.begins")}, 0),
 FROM {_SPANS}"""
 _LINES = f"""
 SELECT l.account_id, {", ".join(f"l.{name}" for name in Line._fields)}
-FROM {_SPANS} JOIN {STATEMENT_LINE.view} l
-  ON l.account_id = s.account_id AND l.booked_at >= s.begins AND l.booked_at < s.ends
-ORDER BY l.account_id, l.booked_at, l.position"""
+FROM {_SPANS} {_THEIR_LINES} ORDER BY l.account_id, l.booked_at, l.position"""
 
 
 def read_ends_of(select: Select, spans: Sequence[Span]) -> dict[UUID, Ends]:
@@ -126,9 +127,7 @@ SELECT l.account_id,
   {_usd("amount")} || ',' || {_usd("balance_after")} || ',' || l.amount || ',' || l.balance_after
     || ',' || coalesce(l.call_id::text, ''),
   l.payment_id, l.event_id || ',' || l.position
-FROM {_SPANS} JOIN {STATEMENT_LINE.view} l
-  ON l.account_id = s.account_id AND l.booked_at >= s.begins AND l.booked_at < s.ends
-ORDER BY l.account_id, l.booked_at, l.position"""
+FROM {_SPANS} {_THEIR_LINES} ORDER BY l.account_id, l.booked_at, l.position"""
 
 
 def read_written_of(select: Select, spans: Sequence[Span]) -> dict[UUID, list[Written]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500
 """Statements whose ends are asked for together."""
-LINES_AT_ONCE = 5_000
+LINES_AT_ONCE = 20_000
 """Most lines that are read together, of several accounts."""
 
 

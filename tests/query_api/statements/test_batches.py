@@ -71,7 +71,7 @@ def all_at_once(database: Database, issued: Sequence[Issued]) -> list[tuple[str,
     return list(zip(csv, json, strict=True))
 
 
-@pytest.mark.parametrize(("at_once", "lines"), [(500, 5_000), (3, 8), (2, 5), (1, 1)])
+@pytest.mark.parametrize(("at_once", "lines"), [(500, 20_000), (3, 8), (2, 5), (1, 1)])
 def test_all_are_the_same_as_one_by_one(
     database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int, lines: int
 ) -> None:
