@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.workloads import call_entries, committer_of, funded_accounts
-from command_api.books.commands import issue_statement
+from command_api.books.commands import issue_statements
 from event_store.beside.statements import Issued, Wanted
 from event_store.postgres.database import ReadPool
 from event_store.postgres.embedded import EmbeddedPostgres
@@ -30,6 +30,7 @@ from projections.money.books import read_class_balances
 from projections.money.credit_statement import STATEMENT_LINE, CreditStatement
 from projections.money.journal import JOURNAL, Journal
 from query_api.statements import documents
+from query_api.statements.batches import csv_of_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,11 +85,19 @@ def trial_balance(database: Connects) -> int:
         return len(balances)
 
 
-def statements(database: Connects, accounts: Sequence[UUID]) -> int:
-    """Bytes of every customer's statement as CSV, of all that was booked."""
-    size, now = 0, datetime.now(UTC)
-    for number, account in enumerate(accounts, 1):
-        issued = Issued("Bench", number, account, "2020-01", "UTC", AGO, now + AHEAD, now, "bench")
+def issued_to(accounts: Sequence[UUID]) -> list[Issued]:
+    """A statement for each, of all that was booked."""
+    now = datetime.now(UTC)
+    return [
+        Issued("Bench", number, account, "2020-01", "UTC", AGO, now + AHEAD, now, "bench")
+        for number, account in enumerate(accounts, 1)
+    ]
+
+
+def one_by_one(database: Connects, accounts: Sequence[UUID]) -> int:
+    """Bytes of every customer's statement as CSV, each asked for by itself."""
+    size = 0
+    for issued in issued_to(accounts):
         ends = documents.ends_of(database, issued)
         size += len(documents.csv_head(issued, ends))
         for part in documents.parts_of(database, issued):
@@ -97,12 +106,16 @@ def statements(database: Connects, accounts: Sequence[UUID]) -> int:
     return size
 
 
+def statements(database: Connects, accounts: Sequence[UUID]) -> int:
+    """The same, as all statements of a month are written."""
+    found = csv_of_all(database, issued_to(accounts))
+    return sum(len(piece) for _, pieces in found for piece in pieces)
+
+
 def issue(database: Connects, accounts: Sequence[UUID]) -> int:
     """A number for the statement of each customer, of the month before this one."""
     month = (datetime.now(UTC).replace(day=1) - AHEAD).strftime("%Y-%m")
-    for account in accounts:
-        issue_statement(database, Wanted("Bench", account, month, "UTC", "bench"))
-    return len(accounts)
+    return issue_statements(database, Wanted("Bench", accounts[0], month, "UTC", "bench"), accounts)
 
 
 def project(database: Database) -> int:
@@ -130,6 +143,7 @@ def measure(database: Database, accounts: Sequence[UUID]) -> None:
         for name, work, beside in (
             ("trial balance", lambda: trial_balance(pool), journal),
             ("all statements, as CSV", lambda: statements(pool, accounts), written),
+            ("the same, one by one", lambda: one_by_one(pool, accounts), written),
             ("numbers of statements", lambda: issue(pool, accounts), written),
         ):
             took, many = timed(work)

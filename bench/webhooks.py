@@ -1,7 +1,8 @@
 """How many webhooks a second are kept, and how many become commands on payments.
 
 `python -m bench.webhooks --payments 2000`: each payment is told of twice, as Stripe does; the first
-gives the credits, the second changes nothing. Kept is what a webhook waits for; handled is what the
+gives the credits, the second changes nothing. First one entry is handled after the other, then
+several side by side. Kept is what a webhook waits for; handled is what the
 background process does with it, in the order of what happened.
 """
 
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.workloads import committer_of
 from command_api.identity.vault import Vault
+from command_api.payments import worker
 from command_api.payments.inbox import Inbox, counts
-from command_api.payments.worker import PaymentWork
+from command_api.payments.worker import LANES_MAX, PaymentWork
 from command_api.processes.paying import PARTS
 from domain.payments.fiat import Fiat
 from domain.payments.payment import Order, Way, start_payment
@@ -59,13 +61,17 @@ def bodies(payments: list[UUID]) -> list[bytes]:
         for place, kind in enumerate(TOLD):
             thing = {
                 "object": "payment_intent",
-                "id": f"pi_{number}",
+                "id": f"pi_{payment}",
                 "status": "succeeded",
                 "amount_received": 1_000,
                 "currency": "usd",
                 "metadata": {PAYMENT_KEY: str(payment)},
             }
-            event: dict[str, Any] = {"object": "event", "id": f"evt_{number}_{place}", "type": kind}
+            event: dict[str, Any] = {
+                "object": "event",
+                "id": f"evt_{payment}_{place}",
+                "type": kind,
+            }
             event |= {"created": 1_700_000_000 + number, "data": {"object": thing}}
             found.append(json.dumps(event).encode())
     return found
@@ -106,20 +112,29 @@ def main() -> None:
         EmbeddedPostgres(Path(home)).running() as database,
     ):
         migrate_all(database)
-        vault = Vault(SECRET)
-        told = bodies(start(database, payments))
-        begun = time.perf_counter()
-        keep(database, Inbox(vault), told)
-        kept = time.perf_counter()
-        asyncio.run(drain(database, vault))
-        for name, took in (("kept", kept - begun), ("handled", time.perf_counter() - kept)):
-            print(f"{name:<8} {len(told):>8} webhooks  {len(told) / took:9,.0f} a second")
-        with database.connect() as connection:
-            row = connection.execute(
-                "SELECT count(*) FILTER (WHERE state = 'done'), (SELECT count(*) FROM grant_key) "
-                "FROM stripe_inbox"
-            ).fetchone()
-        assert row == (len(told), payments), row
+        for lanes in (1, LANES_MAX):
+            worker.LANES_MAX = lanes
+            print(f"{lanes} side by side")
+            measure(database, payments)
+
+
+def measure(database: Database, payments: int) -> None:
+    """Of payments that were begun just now."""
+    vault = Vault(SECRET)
+    told = bodies(start(database, payments))
+    begun = time.perf_counter()
+    keep(database, Inbox(vault), told)
+    kept = time.perf_counter()
+    asyncio.run(drain(database, vault))
+    for name, took in (("kept", kept - begun), ("handled", time.perf_counter() - kept)):
+        print(f"{name:<8} {len(told):>8} webhooks  {len(told) / took:9,.0f} a second", flush=True)
+    with database.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FILTER (WHERE state <> 'done'), count(*) FROM stripe_inbox"
+        ).fetchone()
+        granted = connection.execute("SELECT count(*) FROM grant_key").fetchone()
+    assert row is not None and granted is not None
+    assert (row[0], row[1]) == (0, 2 * granted[0]), (row, granted)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,23 @@ from domain.books.periods import Wish, bounds_of, close_month
 from domain.errors import InvalidCommandError
 from domain.events.access import BOOKS, PeriodClosed
 from edge.errors import unavailable
-from event_store.beside.statements import Issued, Wanted, issue
+from event_store.beside.statements import Issued, Wanted, issue, issue_many
 from event_store.ids import new_uuid7, to_iso
 from event_store.log.aggregates import Aggregates
 from event_store.log.reading import booking_now, require_account
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from command_api.identity.people import People
     from edge.caller import Caller
     from event_store.postgres.database import Connects, Database
 
 TRIES_MAX = 5
 """How often a close is decided anew because another one came between."""
+ISSUED_AT_ONCE = 1_000
+"""Statements that one transaction numbers, while others who issue wait."""
 
 
 class Closer(NamedTuple):
@@ -88,6 +93,20 @@ def issue_statement(database: Connects, wanted: Wanted) -> tuple[Issued, bool]:
     with database.connect() as connection:
         require_account(connection, wanted.account_id)
         return issue(connection, wanted)
+
+
+def issue_statements(database: Connects, wanted: Wanted, accounts: Sequence[UUID]) -> int:
+    """The statements of accounts that are known here, as `wanted` of one; how many are new.
+
+    `ISSUED_AT_ONCE` of them by a transaction. Raises InvalidCommandError; what was issued before
+    it stays, and is passed over by the next try.
+    """
+    bounds_of(wanted.month)
+    new = 0
+    with database.connect() as connection:
+        for begin in range(0, len(accounts), ISSUED_AT_ONCE):
+            new += issue_many(connection, wanted, accounts[begin : begin + ISSUED_AT_ONCE])
+    return new
 
 
 class BooksDesk:

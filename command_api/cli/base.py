@@ -186,6 +186,12 @@ def show(value: dict[str, Any], *, as_json: bool) -> None:
             sys.stdout.write(f"{name.replace('_', ' '):{width}}  {item}\n")
 
 
+def show_none(what: str, *, as_json: bool) -> None:
+    """Say to people that a list has nothing in it; to programs an empty list says so itself."""
+    if not as_json:
+        sys.stdout.write(f"no {what}\n")
+
+
 @contextmanager
 def opened(
     home: Path | None, *, create: bool = True, prepare: bool = True, **overrides: Any

@@ -160,7 +160,9 @@ class ManagerHost:
         until = min(head, before + SPAN_MAX)
         with connection.transaction():
             topics = _topics(manager.hears)
-            log = read_all_rows(connection, after=before, to_position=until, topics=topics)
+            log = read_all_rows(
+                connection, after=before, to_position=until, topics=topics, only=manager.only
+            )
             with closing(log) as rows:
                 heard = [_reaction(manager, entry_of(row)) for row in islice(rows, EVENTS_MAX)]
             if heard and not table.room_for(connection, name):

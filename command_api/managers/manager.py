@@ -56,6 +56,12 @@ class Manager(Protocol):
     from_the_beginning: bool
     """Whether a new one hears the whole log; else it begins at the log's end as it is then."""
 
+    only: str
+    """A condition in SQL on an event `e` of these classes, for who is concerned by few of many;
+    else empty. It may look at the state of the moment: what it passes over now has to follow from a
+    later event where it comes to matter.
+    """
+
     def react(self, event: Event) -> Sequence[Wish]:
         """What follows from an event: pure, and the same whenever it is asked."""
         ...

@@ -17,7 +17,13 @@ from cryptography.exceptions import InvalidTag
 from command_api.payments.inbox import DONE, IGNORED
 from domain.errors import DomainError
 from providers.payments.port import NotThereError, PaymentRefusedError
-from providers.payments.told import EVENT, UnreadableEventError, notice_of, read_notice
+from providers.payments.told import (
+    EVENT,
+    UnreadableEventError,
+    notice_of,
+    payment_named,
+    read_notice,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,6 +86,34 @@ def watched_by(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind for part in parts for kind in part.watched))
 
 
+def marks_of(notice: Notice) -> frozenset[str]:
+    """What an event has in common with others that are about the same."""
+    thing = notice.thing or {}
+    found = {f"{notice.kind} {notice.name}"}
+    for name in ("customer", "payment_intent", "invoice", "subscription", "charge"):
+        if isinstance(value := thing.get(name), str) and value:
+            found.add(f"{name} {value}")
+    if payment := payment_named(thing):
+        found.add(f"payment {payment}")
+    return frozenset(found)
+
+
+def lanes_of(marked: Sequence[tuple[Taken, frozenset[str]]]) -> list[list[Taken]]:
+    """Entries that have a mark in common, also by way of others, in their order: a lane each."""
+    lanes: list[tuple[set[str], list[int]]] = []
+    for place, (_, marks) in enumerate(marked):
+        joined, places = set(marks), [place]
+        apart = []
+        for lane in lanes:
+            if lane[0].isdisjoint(marks):
+                apart.append(lane)
+            else:
+                joined |= lane[0]
+                places += lane[1]
+        lanes = [*apart, (joined, places)]
+    return [[marked[place][0] for place in sorted(places)] for _, places in lanes]
+
+
 class Handling:
     """One for each process that handles."""
 
@@ -92,6 +126,13 @@ class Handling:
         for each in handlers:
             for kind in each.kinds:
                 self._by_kind.setdefault(kind, []).append(each)
+
+    def marks(self, taken: Taken) -> frozenset[str]:
+        """What an entry has in common with others; blocks. One that cannot be read has itself."""
+        try:
+            return marks_of(read_notice(self._inbox.opened(taken)))
+        except (InvalidTag, ValueError, UnreadableEventError):
+            return frozenset({f"event {taken.event_id}"})
 
     async def handle(self, taken: Taken) -> str:
         """Handle an entry; returns the state in which it ends.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from event_store.locks import Lock
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -29,16 +31,18 @@ PRUNED_MAX = 10_000
 LISTED_MAX = 1_000
 ERROR_CHARACTERS_MAX = 500
 _KEEP = """
-INSERT INTO stripe_inbox (event_id, kind, told_by, sealed, happened_at)
-SELECT %(id)s, %(kind)s, %(by)s, %(sealed)s, %(at)s
+INSERT INTO stripe_inbox (event_id, kind, told_by, sealed, happened_at, about)
+SELECT %(id)s, %(kind)s, %(by)s, %(sealed)s, %(at)s, %(about)s
 WHERE (SELECT count(*) FROM (SELECT FROM stripe_inbox WHERE state = 'waiting' LIMIT %(most)s) w)
   < %(most)s
 ON CONFLICT (event_id) DO NOTHING RETURNING true
 """
 _LEASE = """
-UPDATE stripe_inbox i SET tries = i.tries + 1,
+UPDATE stripe_inbox i SET tries = i.tries + 1, error = '',
   due_at = clock_timestamp() + make_interval(secs => %s)
-FROM (SELECT event_id FROM stripe_inbox WHERE state = 'waiting' AND due_at <= clock_timestamp()
+FROM (SELECT event_id FROM stripe_inbox w WHERE state = 'waiting' AND due_at <= clock_timestamp()
+  AND NOT EXISTS (SELECT FROM stripe_inbox o WHERE o.state = 'waiting' AND o.tries > 0
+    AND o.about = w.about AND o.about <> '' AND o.error = '' AND o.due_at > clock_timestamp())
   ORDER BY happened_at, event_id LIMIT %s FOR UPDATE SKIP LOCKED) d
 WHERE i.event_id = d.event_id
 RETURNING i.event_id, i.kind, i.sealed, i.tries, i.happened_at
@@ -104,6 +108,7 @@ class Inbox:
             "by": told_by,
             "sealed": self._vault.seal_note(body),
             "at": datetime.fromtimestamp(notice.happened_at, UTC),
+            "about": f"{notice.kind} {notice.name}" if notice.name else "",
             "most": WAITING_MAX,
         }
         if connection.execute(_KEEP, row).fetchone():
@@ -122,8 +127,14 @@ class Inbox:
 
 
 def lease(connection: Connection, most: int) -> list[Taken]:
-    """What is due, the oldest first, which no other process takes for `LEASE_S` seconds."""
-    rows = connection.execute(_LEASE, [LEASE_S, most]).fetchall()
+    """What is due, the oldest first, which no other process takes for `LEASE_S` seconds.
+
+    Nothing about an object of which another process works on an entry: who is put off has an error,
+    and keeps none waiting. One process leases at a time, so that each sees what others took.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.INBOX])
+        rows = connection.execute(_LEASE, [LEASE_S, most]).fetchall()
     return sorted((Taken(*row) for row in rows), key=lambda each: (each.happened_at, each.event_id))
 
 

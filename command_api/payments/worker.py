@@ -17,7 +17,7 @@ import psycopg_pool
 from eventsourcing.persistence import PersistenceError
 
 from command_api.payments import inbox as table
-from command_api.payments.handling import FailedError, Handling, Tools, watched_by
+from command_api.payments.handling import FailedError, Handling, Tools, lanes_of, watched_by
 from command_api.payments.inbox import FAILED, Inbox, InboxFullError
 from command_api.payments.poll import Poll
 from event_store.errors import EventStoreError
@@ -38,10 +38,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.payments")
 
-AT_ONCE = 20
+AT_ONCE = 64
+LANES_MAX = 8
+"""Entries that are handled side by side, each about something else."""
 WAIT_S = 0.25
 PRUNE_S = 3_600.0
-CONNECTIONS_MAX = 2
+CONNECTIONS_MAX = 4
 STATEMENT_S = 10.0
 WAITS_S = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Between the tries of one entry; the last goes on until TRIES_MAX."""
@@ -105,10 +107,23 @@ class PaymentWork:
             await asyncio.to_thread(pool.close)
 
     async def drain(self, handling: Handling) -> bool:
-        """Handle what is due, in its order; whether there may be more."""
+        """Handle what is due; whether there may be more.
+
+        What is about the same is in the order of what happened, each after the try before it has
+        ended. One that is put off holds up no other: a handler judges by when a thing was so.
+        """
         found = await asyncio.to_thread(self._lease)
-        for each in found:
-            await self._one(handling, each)
+        marked = await asyncio.to_thread(lambda: [(e, handling.marks(e)) for e in found])
+        beside = asyncio.Semaphore(LANES_MAX)
+
+        async def run(lane: Sequence[Taken]) -> None:
+            async with beside:
+                for each in lane:
+                    await self._one(handling, each)
+
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes_of(marked):
+                group.create_task(run(lane))
         return len(found) == AT_ONCE
 
     async def _one(self, handling: Handling, taken: Taken) -> None:

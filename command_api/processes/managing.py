@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
-from command_api.composition import committer_of, payments_of, vault_of
+from command_api.composition import billing_of, committer_of, payments_of, vault_of
 from command_api.identity.people import People
 from command_api.mails.to_users import MailsToUsers
 from command_api.mails.waiting import Waiting
 from command_api.managers import table
 from command_api.managers.host import ManagerHost
+from command_api.payments.crediting import Crediting
 from command_api.referrals.manager import ReferralManager
 from command_api.referrals.store import Store
 from command_api.reminders.manager import ReminderManager
+from command_api.topups.charging import Charging
+from command_api.topups.manager import TopUpManager
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7
 from event_store.log.reading import head_position
@@ -30,15 +33,17 @@ if TYPE_CHECKING:
     from command_api.settings import Settings
     from event_store.append.committer import Committer
     from event_store.postgres.database import Database
+    from providers.payments.billing import BillingProvider
     from providers.payments.port import PaymentProvider
 
 logger = logging.getLogger("gatewayz.managers")
 
 RETRY_S = 1.0
 DEFECT_S = 10.0
-KINDS: tuple[type[ReferralManager | ReminderManager], ...] = (
+KINDS: tuple[type[ReferralManager | ReminderManager | TopUpManager], ...] = (
     ReferralManager,
     ReminderManager,
+    TopUpManager,
 )
 """Every process manager that there is."""
 
@@ -52,20 +57,27 @@ def begin_managers(database: Database) -> None:
 
 
 def managers_of(
-    settings: Settings, people: People, committer: Committer, provider: PaymentProvider | None
+    settings: Settings,
+    people: People,
+    committer: Committer,
+    provider: PaymentProvider | None,
+    billing: BillingProvider | None,
 ) -> list[Manager]:
     """Made of open people and a started append."""
+    observe = Crediting(people.events, committer).observe
+    charging = Charging(people.connect, people.events, people.vault, billing, provider, observe)
     mails = MailsToUsers(people, Waiting(people.vault))
     terms = settings.referrals.terms
     return [
         ReferralManager(Store(people, terms), people, committer, provider, mails, terms),
         ReminderManager(people, mails, settings.reminders.terms, settings.mail.public_url),
+        TopUpManager(people.connect, charging),
     ]
 
 
 async def keep_managing(settings: Settings, database: Database, stop: threading.Event) -> None:
     """Run the managers until told to stop; never raises."""
-    provider = payments_of(settings)
+    provider, billing = payments_of(settings), billing_of(settings)
     vault = await asyncio.to_thread(vault_of, settings, database)
     try:
         while not stop.is_set():
@@ -74,7 +86,7 @@ async def keep_managing(settings: Settings, database: Database, stop: threading.
             try:
                 await asyncio.to_thread(people.open)
                 await committer.start()
-                made = managers_of(settings, people, committer, provider)
+                made = managers_of(settings, people, committer, provider, billing)
                 await ManagerHost(database, made).run(stop)
             except* (psycopg.Error, PersistenceError, EventStoreError) as errors:
                 logger.warning("managers wait for the database: %s", _line(errors))
@@ -89,8 +101,9 @@ async def keep_managing(settings: Settings, database: Database, stop: threading.
                 with suppress(Exception):
                     await asyncio.to_thread(people.close)
     finally:
-        if provider is not None:
-            await provider.close()
+        for each in (provider, billing):
+            if each is not None:
+                await each.close()
 
 
 def _line(errors: BaseExceptionGroup) -> str:

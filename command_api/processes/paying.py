@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
-from command_api.composition import billing_of, committer_of, payments_of, vault_of
+from command_api.composition import committer_of, payments_of, vault_of
 from command_api.payments.crediting import Crediting
 from command_api.payments.handling import Part, Tools, watched_by
 from command_api.payments.worker import PaymentWork
 from command_api.refunds.handler import ReturnHandler, TaxHandler
 from command_api.subscriptions.handling import Subscribing
 from command_api.subscriptions.returning import InvoiceReturns
-from command_api.topups.work import TopUpWork
 from event_store.errors import EventStoreError
 from event_store.ids import new_uuid7
 from providers.payments.returns import WATCHED as RETURNS
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     import threading
 
     from command_api.settings import Settings
-    from command_api.topups.charging import Observe
-    from event_store.append.committer import Committer
-    from event_store.log.aggregates import Aggregates
     from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.payments")
@@ -68,11 +63,6 @@ def parts_of(settings: Settings) -> tuple[Part, ...]:
     return (*PARTS, Part((), returning), Part(SUBSCRIPTIONS, subscribing))
 
 
-def _observing(committer: Committer, events: Aggregates) -> Observe:
-    """What makes of a payment what is seen of it, with its credits."""
-    return Crediting(events, committer).observe
-
-
 async def keep_paying(settings: Settings, database: Database, stop: threading.Event) -> None:
     """Drain the inbox and ask what was missed, until told to stop; never raises."""
     provider = payments_of(settings)
@@ -86,20 +76,12 @@ async def keep_paying(settings: Settings, database: Database, stop: threading.Ev
         rates=payments.rates_by_currency,
         poll_s=payments.stripe_poll_s,
     )
-    billing = billing_of(settings)
-    top_ups = None
-    if billing is not None and provider is not None:
-        top_ups = TopUpWork(database, vault, billing, provider)
     try:
         while not stop.is_set():
             committer = committer_of(settings, database, new_uuid7())
             try:
                 await committer.start()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(work.keep_working(committer, stop))
-                    if top_ups is not None:
-                        observing = partial(_observing, committer)
-                        group.create_task(top_ups.keep_working(observing, stop))
+                await work.keep_working(committer, stop)
             except* (psycopg.Error, PersistenceError, EventStoreError) as errors:
                 said = "; ".join(" ".join(str(each).split()) for each in errors.exceptions)
                 logger.warning("payments wait for the database: %s", said)
@@ -112,6 +94,5 @@ async def keep_paying(settings: Settings, database: Database, stop: threading.Ev
                 with suppress(Exception):
                     await committer.stop()
     finally:
-        for each in (provider, billing):
-            if each is not None:
-                await each.close()
+        if provider is not None:
+            await provider.close()

@@ -81,6 +81,7 @@ class ReferralManager:
     name = "referrals"
     hears: Sequence[type[Event]] = (PaymentCompleted, CreditsDebited)
     from_the_beginning = False
+    only = ""
 
     def __init__(
         self,

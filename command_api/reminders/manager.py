@@ -41,6 +41,7 @@ class ReminderManager:
     name = "reminders"
     hears: Sequence[type[Event]] = (CreditsGranted,)
     from_the_beginning = False
+    only = ""
 
     def __init__(
         self, people: People, mails: MailsToUsers, terms: ReminderTerms, public_url: str | None

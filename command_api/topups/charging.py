@@ -1,4 +1,4 @@
-"""The command: top up this account because of this cause.
+"""The commands: begin the top-up of an account because of a cause, and bring it to its end.
 
 It is begun in the log before Stripe is asked, in the version that was seen: of all who see too
 little at once one begins. Stripe is asked under a key that is made of the payment: who asks again
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
@@ -37,11 +38,17 @@ from domain.topups.topups import (
     replay_top_ups,
     top_up_stream,
 )
+from domain.topups.waking import NO_CARD_S, asleep_until
 from event_store.beside.billing.subscriptions import read_customer
-from event_store.beside.billing.topups import read_available
-from event_store.ids import new_envelope, now_iso, to_iso
+from event_store.beside.billing.topups import read_available, read_next_lapse
+from event_store.ids import new_envelope, to_iso
+from event_store.log.reading import booking_now
 from providers.payments.billing import OffSession
-from providers.payments.port import OtherRequestError, PaymentRefusedError
+from providers.payments.port import (
+    OtherRequestError,
+    PaymentRefusedError,
+    PaymentsUnavailableError,
+)
 from providers.payments.told import INTENT, observed
 
 if TYPE_CHECKING:
@@ -68,8 +75,17 @@ WAITS_S = (3_600, 86_400)
 """After a charge that failed, until the next; then it is switched off."""
 KEPT_HOURS = 23
 """How long Stripe is sure to answer the same for an idempotency key: it says 24 hours at least."""
-ASK_AGAIN_S = 30.0
-"""Until a payment that Stripe still works on is asked for again."""
+
+
+class Looked(NamedTuple):
+    """What a look came to, in a version of the account's top-ups: a charge that was begun, or none.
+
+    Then nothing can be begun before `asleep_until`, or a lot (its id, its end) lapses next.
+    """
+
+    version: int
+    asleep_until: str = ""
+    lapse: tuple[str, str] | None = None
 
 
 class Charging:
@@ -80,56 +96,74 @@ class Charging:
         connect: Connect,
         events: Aggregates,
         vault: Vault,
-        billing: BillingProvider,
-        provider: PaymentProvider,
+        billing: BillingProvider | None,
+        provider: PaymentProvider | None,
         observe: Observe,
     ) -> None:
-        """`observe` makes what is seen of a payment so, with its credits."""
+        """`observe` makes what is seen of a payment so, with its credits.
+
+        Without providers nothing is begun, and what was begun waits.
+        """
         self._connect, self._events = connect, events
-        self._billing, self._provider, self._observe = billing, provider, observe
+        self._observe = observe
+        self._providers = None if billing is None or provider is None else (billing, provider)
         self._credentials, self._waiting = Credentials(vault), Waiting(vault)
 
-    async def look_after(self, account_id: str) -> float | None:
-        """Begin what is due, and bring to an end what is under way; again after so many seconds.
+    def look(self, account_id: str) -> Looked:
+        """Begin a charge where one is due; else when to look again. Blocks.
 
-        None where the rest of the lease is soon enough. Raises PaymentsUnavailableError,
-        PersistenceError, psycopg.Error, EventStoreError: then somebody does it again.
+        Raises PersistenceError, psycopg.Error: then somebody does it again.
         """
-        state = await asyncio.to_thread(self._state, account_id)
-        if state.under_way is None:
-            if not await asyncio.to_thread(self._begin, account_id, state):
-                return None
-            state = await asyncio.to_thread(self._state, account_id)
-        if state.under_way is None:
-            return None
-        failure = await self._charged(state.under_way)
-        if failure is None:
-            return ASK_AGAIN_S
-        await asyncio.to_thread(self._end, account_id, state.under_way.payment_id, failure)
-        return 0.0
-
-    def _begin(self, account_id: str, state: TopUps) -> bool:
-        """Begin a charge where one is due; False where none is, or somebody was quicker."""
+        account = UUID(account_id)
+        state = self._state(account_id)
+        if not state.terms.enabled or state.under_way is not None:
+            return Looked(state.version)
         with self._connect() as connection:
-            available = read_available(connection, UUID(account_id))
-            customer = read_customer(connection, UUID(account_id))
+            available = read_available(connection, account)
+            customer = read_customer(connection, account)
             # Nobody is charged for who has left, of an organisation neither.
             gone = not state.user_id or self._has_left(connection, state.user_id)
-        now = now_iso()
-        if gone or customer is None or not customer.method_id or not is_due(state, available, now):
-            return False
+            gone = gone or self._providers is None
+            lapse = read_next_lapse(connection, account)
+            clock = booking_now(connection)
+        now = to_iso(clock)
+        if asleep := asleep_until(state, now):
+            return Looked(state.version, asleep_until=asleep)
+        if gone or customer is None or not customer.method_id:
+            again_at = to_iso(clock + timedelta(seconds=NO_CARD_S))
+            return Looked(state.version, asleep_until=again_at)
+        if not is_due(state, available, now):
+            found = None if lapse is None else (str(lapse[0]), to_iso(lapse[1]))
+            return Looked(state.version, lapse=found)
+        self._begin(state, account_id, customer.method_id, now)
+        return Looked(state.version)
+
+    def _begin(self, state: TopUps, account_id: str, method_id: str, now: str) -> None:
+        """Nothing where somebody was quicker: then what they began is under way."""
         begun = begin_top_up(
-            state, account_id, cause_of(state), customer.method_id, now, new_envelope(ACTOR)
+            state, account_id, cause_of(state), method_id, now, new_envelope(ACTOR)
         )
         price = Fiat(begun.amount_minor, USD)
         order = Order(
             account_id, state.user_id, Way.OFF_SESSION, price, "1", credits_for(price, "1")
         )
         started = start_payment(UUID(begun.payment_id), order, new_envelope(ACTOR))
-        try:
+        with suppress(IntegrityError):
             self._events.append([begun, started])
-        except IntegrityError:
+
+    async def charge(self, account_id: str, payment_id: str) -> bool:
+        """Bring a charge that was begun to its end; False where Stripe still works on it.
+
+        Raises PaymentsUnavailableError, PersistenceError, psycopg.Error, EventStoreError: then
+        somebody does it again.
+        """
+        state = await asyncio.to_thread(self._state, account_id)
+        if state.under_way is None or state.under_way.payment_id != payment_id:
+            return True
+        failure = await self._charged(state.under_way)
+        if failure is None:
             return False
+        await asyncio.to_thread(self._end, account_id, payment_id, failure)
         return True
 
     def _has_left(self, connection: psycopg.Connection[Any], user_id: str) -> bool:
@@ -140,18 +174,21 @@ class Charging:
         payment = await asyncio.to_thread(self._payment, way.payment_id)
         if payment.status is Status.COMPLETED:
             return ""
+        if self._providers is None:
+            message = "there is no key of Stripe's"
+            raise PaymentsUnavailableError(message)
         if payment.intent_id:
-            thing = await self._provider.thing(INTENT, payment.intent_id)
+            thing = await self._providers[1].thing(INTENT, payment.intent_id)
             return await self._seen(payment, thing)
         oldest = to_iso(datetime.now(UTC) - timedelta(hours=KEPT_HOURS))
-        return "unresolved" if payment.started_at < oldest else await self._asked(payment, way)
+        if payment.started_at < oldest:
+            return "unresolved"
+        return await self._asked(self._providers[0], payment, way)
 
-    async def _asked(self, payment: Payment, way: UnderWay) -> str | None:
-        account_id = payment.order.account_id
+    async def _asked(self, billing: BillingProvider, payment: Payment, way: UnderWay) -> str | None:
+        wish = await asyncio.to_thread(self._wish, way, payment.order.account_id)
         try:
-            charge = await self._billing.charge(
-                await asyncio.to_thread(self._wish, way, account_id)
-            )
+            charge = await billing.charge(wish)
         except OtherRequestError:
             return "unresolved"
         except PaymentRefusedError:

@@ -178,7 +178,12 @@ def is_due(state: TopUps, available_nano_usd: int, now: str) -> bool:
         return False
     if available_nano_usd >= terms.threshold * NANO_PER_CENT:
         return False
-    return state.charged.get(month_of(now), 0) + terms.amount <= terms.cap
+    return has_room(state, now)
+
+
+def has_room(state: TopUps, now: str) -> bool:
+    """Whether the month's cap allows another charge."""
+    return state.charged.get(month_of(now), 0) + state.terms.amount <= state.terms.cap
 
 
 def cause_of(state: TopUps) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from domain.errors import InvalidCommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -105,21 +106,78 @@ def issue(connection: Connection, wanted: Wanted) -> tuple[Issued, bool]:
         return Issued(*row), True
 
 
+_KNOWN_IN_OTHER_ZONE = (
+    "SELECT account_id, zone FROM issued_statement "
+    "WHERE issuer = %(issuer)s AND account_id = ANY (%(accounts)s) AND zone <> %(zone)s LIMIT 1"
+)
+_ISSUE_MANY = """
+WITH wanted AS (
+  SELECT u.account_id, row_number() OVER (ORDER BY u.place) AS place
+  FROM unnest(%(accounts)s::uuid[]) WITH ORDINALITY AS u (account_id, place)
+  WHERE NOT EXISTS (SELECT FROM issued_statement i WHERE i.issuer = %(issuer)s
+    AND i.account_id = u.account_id AND i.month = %(month)s)
+), moved AS (
+  UPDATE statement_issuer SET last_number = last_number + (SELECT count(*) FROM wanted)
+  WHERE issuer = %(issuer)s RETURNING last_number - (SELECT count(*) FROM wanted) AS before
+)
+INSERT INTO issued_statement
+  (issuer, number, account_id, month, zone, begins, ends, issued_by)
+SELECT %(issuer)s, before + place, account_id, %(month)s, %(zone)s, %(begins)s, %(ends)s, %(by)s
+FROM wanted, moved
+"""
+
+
+def issue_many(connection: Connection, wanted: Wanted, accounts: Sequence[UUID]) -> int:
+    """The statements of many accounts, each named once, for the month that is wanted of one.
+
+    Numbered in their order by one transaction, all or none; returns how many are new. Raises
+    InvalidCommandError as `issue` does.
+    """
+    begins, ends, over = _bounds(connection, wanted)
+    given = {
+        "issuer": wanted.issuer,
+        "accounts": list(accounts),
+        "month": wanted.month,
+        "zone": wanted.zone,
+        "begins": begins,
+        "ends": ends,
+        "by": wanted.issued_by,
+    }
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO statement_issuer (issuer) VALUES (%s) ON CONFLICT DO NOTHING",
+            [wanted.issuer],
+        )
+        connection.execute(
+            "SELECT FROM statement_issuer WHERE issuer = %s FOR UPDATE", [wanted.issuer]
+        )
+        other = connection.execute(_KNOWN_IN_OTHER_ZONE, given).fetchone()
+        if other is not None:
+            message = f"the statements of account {other[0]} are of months in {other[1]}"
+            raise InvalidCommandError(message)
+        new = connection.execute(_ISSUE_MANY, given).rowcount
+        if new and not over:
+            message = f"{wanted.month} is not over in {wanted.zone} before {ends.isoformat()}"
+            raise InvalidCommandError(message)
+    return new
+
+
 def read_issued(
     connection: Connection,
     issuer: str,
     *,
     account_id: UUID | None = None,
     number: int | None = None,
+    month: str | None = None,
     after: int = 0,
     limit: int = 1,
 ) -> list[Issued]:
-    """Statements in the order of their numbers, from behind one on; of an account, or of all."""
+    """Statements by number, from behind one on; of an account, a month, or all."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM issued_statement WHERE issuer = %s AND number > %s "
         "AND (%s::uuid IS NULL OR account_id = %s) AND (%s::bigint IS NULL OR number = %s) "
-        "ORDER BY number LIMIT %s",
-        [issuer, after, account_id, account_id, number, number, limit],
+        "AND (%s::text IS NULL OR month = %s) ORDER BY number LIMIT %s",
+        [issuer, after, account_id, account_id, number, number, month, month, limit],
     ).fetchall()
     return [Issued(*row) for row in rows]
 

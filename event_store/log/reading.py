@@ -148,11 +148,13 @@ def read_all_rows(
     stream: UUID | None = None,
     account: UUID | None = None,
     topics: Sequence[str] | None = None,
+    only: str = "",
 ) -> Generator[StoredRow]:
     """Stream the log from behind a position; inside a transaction, through a server-side cursor.
 
     With `account`, only the events that name it as theirs; with `topics`, only those of these
-    types, older versions not among them unless they are named.
+    types, older versions not among them unless they are named; with `only`, a condition in SQL on
+    the event `e`, those that meet it.
     """
     conditions, values = ["notification_id > %s"], list[Any]([after])
     if to_position is not None:
@@ -167,10 +169,12 @@ def read_all_rows(
     if topics is not None:
         conditions.append("topic = ANY (%s)")
         values.append(list(topics))
+    if only:
+        conditions.append(only)
     with connection.cursor("log", binary=True) as cursor:
         cursor.itersize = READ_EVENTS_MAX
         cursor.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(conditions)} "
+            f"SELECT {_COLUMNS} FROM events e WHERE {' AND '.join(conditions)} "
             "ORDER BY notification_id",
             values,
         )

@@ -1,5 +1,5 @@
 -- Responses that run in the background: who runs one until when, whether it is to be ended, and its events.
--- depends: 0097_close_lot
+-- depends: 0099_inbox_by_object
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

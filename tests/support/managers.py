@@ -39,6 +39,7 @@ class Giver:
     """Whoever is given credits by an admin gets a small bonus too: one for each."""
 
     hears: Sequence[type[Event]] = (CreditsGranted,)
+    only = ""
 
     def __init__(
         self, database: Database, *, name: str = "giver", from_the_beginning: bool = False

@@ -20,8 +20,9 @@ from command_api.cli.base import (
     opened,
     opened_to_read,
     show,
+    show_none,
 )
-from command_api.cli.books.statements import issue, statement, statements
+from command_api.cli.books.statements import issue, statement, statements, write
 from command_api.cli.users import ACTOR
 from edge.errors import ApiError
 from projections.engine.freshness import ProjectionLaggingError
@@ -38,6 +39,7 @@ app = typer.Typer(no_args_is_help=True, help="The books.")
 app.command()(issue)
 app.command()(statement)
 app.command()(statements)
+app.command()(write)
 
 AsOf = Annotated[
     str | None, typer.Option(help="Before an instant, or up to a position of the log.")
@@ -251,6 +253,8 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
     figures = {}
     for name, value in found.items():
         if isinstance(value, list):
+            if not value:
+                show_none(name.replace("_", " "), as_json=False)
             for row in value:
                 sys.stdout.write(_row(row) + "\n")
         elif isinstance(value, dict):

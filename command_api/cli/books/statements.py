@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import typer
 
-from command_api.books.commands import issue_statement
+from command_api.books.commands import issue_statement, issue_statements
 from command_api.cli.base import (
     NOT_CHECKED,
     SHOWN,
@@ -21,6 +22,7 @@ from command_api.cli.base import (
     opened,
     opened_to_read,
     show,
+    show_none,
 )
 from command_api.cli.users import ACTOR
 from domain.books.periods import bounds_of
@@ -30,8 +32,14 @@ from projections.engine.freshness import ProjectionLaggingError, await_own_write
 from projections.engine.projection import select_on
 from projections.money.monthly import read_stated
 from query_api.statements import documents
+from query_api.statements.batches import csv_of_all, json_of_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+    from event_store.beside.statements import Issued
     from event_store.postgres.database import Database
 
 PAGE = 1_000
@@ -51,13 +59,14 @@ def issue(
     as_json: Json = False,
 ) -> None:
     """Issue the statements of all accounts for a month; what was issued stays as it is."""
-    issued = old = 0
     with opened(home, create=False, prepare=False) as (settings, database):
+        wanted = Wanted(settings.reads.issuer, account or UUID(int=0), month, zone, ACTOR)
         accounts = [account] if account else _accounts(database, month)
-        for each in accounts:
-            wanted = Wanted(settings.reads.issuer, each, month, zone, ACTOR)
-            _, new = issue_statement(database, wanted)
-            issued, old = issued + new, old + (not new)
+        if account:
+            issued = int(issue_statement(database, wanted)[1])
+        else:
+            issued = issue_statements(database, wanted, accounts)
+        old = len(accounts) - issued
     show({"month": month, "issued": issued, "issued_before": old}, as_json=as_json)
 
 
@@ -73,6 +82,8 @@ def statements(
         found = read_issued(
             connection, settings.reads.issuer, account_id=account, after=after, limit=limit
         )
+    if not found:
+        show_none("more statements" if after else "statements", as_json=as_json)
     for each in found:
         line = documents.shown(each)
         if as_json:
@@ -95,10 +106,7 @@ def statement(
             found = read_issued(connection, settings.reads.issuer, number=number)
             if not found:
                 fail(f"there is no statement {number}: `gatewayz finance statements` lists them")
-            try:
-                await_own_writes(connection, STATEMENT, WAIT_S)
-            except ProjectionLaggingError as error:
-                fail(f"{error}: start the gateway, or wait until it has caught up", NOT_CHECKED)
+            _await_lines(connection)
         (issued,) = found
         ends = documents.ends_of(database, issued)
         out = sys.stdout.buffer
@@ -116,6 +124,47 @@ def statement(
             if ends.lines > documents.PDF_LINES_MAX:
                 fail(f"a PDF has at most {documents.PDF_LINES_MAX} lines: use --format csv")
             out.write(documents.pdf_of(issued, ends, documents.parts_of(database, issued)))
+
+
+def write(
+    month: Annotated[str, typer.Argument(help="Of the statements that were issued, as 2026-01.")],
+    folder: Annotated[Path, typer.Argument(help="Where a file for each goes; it is made.")],
+    form: Annotated[Literal["json", "csv"], typer.Option("--format", help="Of the files.")] = "csv",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write every statement of a month into a folder; one that is there already is written anew."""
+    bounds_of(month)
+    count = after = 0
+    with opened_to_read(home) as (settings, database):
+        folder.mkdir(parents=True, exist_ok=True)
+        with database.connect() as connection:
+            _await_lines(connection)
+        while True:
+            with database.connect() as connection:
+                some = read_issued(
+                    connection, settings.reads.issuer, month=month, after=after, limit=PAGE
+                )
+            written: Iterator[tuple[Issued, Iterator[bytes]]]
+            if form == "json":
+                written = json_of_all(database, some)
+            else:
+                written = ((each, map(str.encode, t)) for each, t in csv_of_all(database, some))
+            for issued, pieces in written:
+                with (folder / f"statement-{issued.number:08}.{form}").open("wb") as file:
+                    file.writelines(pieces)
+            count += len(some)
+            if len(some) < PAGE:
+                break
+            after = some[-1].number
+    show({"month": month, "written": count, "folder": str(folder)}, as_json=as_json)
+
+
+def _await_lines(connection: Connection[Any]) -> None:
+    try:
+        await_own_writes(connection, STATEMENT, WAIT_S)
+    except ProjectionLaggingError as error:
+        fail(f"{error}: start the gateway, or wait until it has caught up", NOT_CHECKED)
 
 
 def _accounts(database: Database, month: str) -> list[UUID]:

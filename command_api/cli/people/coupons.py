@@ -9,7 +9,15 @@ from uuid import UUID
 
 import typer
 
-from command_api.cli.base import Home, Json, fail, instant, opened_to_read, show
+from command_api.cli.base import (
+    Home,
+    Json,
+    fail,
+    instant,
+    opened_to_read,
+    show,
+    show_none,
+)
 from command_api.cli.people.opening import people_of
 from command_api.cli.users import ACTOR
 from command_api.coupons.store import Store
@@ -80,6 +88,8 @@ def list_(
     """Print coupons, newest first, one a line."""
     with opened_to_read(home) as (_, database), database.connect() as connection:
         found, _total = read_coupons(connection, limit=limit, offset=offset)
+    if not found:
+        show_none("more coupons" if offset else "coupons", as_json=as_json)
     for each in found:
         told = _told(each)
         if as_json:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
@@ -83,7 +84,7 @@ def test_a_month_is_closed_as_the_guide_says(
     assert found["open_since"] == "2026-02-01T00:00:00.000000Z"
 
 
-def test_statements_are_issued_and_written(finance: Finance) -> None:
+def test_statements_are_issued_and_written(finance: Finance, tmp_path: Path) -> None:
     """One of an account, once; in each form (P3, rule: contract)."""
     account = finance.told("gatewayz user list --limit 1")["account_id"]
     line = f"gatewayz finance issue 2026-01 --account {account}"
@@ -95,7 +96,29 @@ def test_statements_are_issued_and_written(finance: Finance) -> None:
     assert finance.told("gatewayz finance statement 1")["closing_nano_usd"] == 0
     assert "closing" in finance.run("gatewayz finance statement 1")
     assert finance.run("gatewayz finance statement 1 --format pdf").startswith("%PDF-")
+    folder = tmp_path / "all"
+    for form in ("csv", "json"):
+        written = finance.told(f"gatewayz finance write 2026-01 {folder} --format {form}")
+        assert written["written"] == 1
+        (file,) = folder.glob(f"*.{form}")
+        alone = finance.run(f"gatewayz finance statement 1 --format {form}")
+        assert (file.stem, file.read_text()) == ("statement-00000001", alone)
+    assert finance.told(f"gatewayz finance write 2025-12 {folder}")["written"] == 0
     assert finance.run("gatewayz finance export 2026-01").startswith("position,line,")
+
+
+def test_an_empty_list_says_so(finance: Finance) -> None:
+    """To people by one line; to programs by the empty list itself (rule: contract)."""
+    for verb, said in (
+        ("finance statements", "no statements\n"),
+        ("finance statements --after 7", "no more statements\n"),
+        ("coupon list --offset 7", "no more coupons\n"),
+    ):
+        assert finance.run(f"gatewayz {verb}") == said
+        assert finance.run(f"gatewayz {verb} --json") == ""
+    journal = f"gatewayz finance journal --account-id {UUID(int=7)}"
+    assert finance.run(journal).startswith("no lines\n")
+    assert finance.told(journal)["lines"] == []
 
 
 def test_figures_are_those_of_the_routes(finance: Finance) -> None:

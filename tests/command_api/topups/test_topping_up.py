@@ -16,13 +16,13 @@ from command_api.topups import charging as module
 from command_api.topups.charging import Charging
 from domain.ledger.lots import TrialTerms
 from domain.topups.topups import TopUps, replay_top_ups, top_up_stream
-from event_store.beside.billing.topups import lease_due, release
 from event_store.log.aggregates import Aggregates
 from providers.payments.port import PaymentsUnavailableError
 from providers.stripe_double.handler import Outage
 from tests.command_api.payments.test_missed import whys
 from tests.doubles.stripe import CARD
 from tests.support.harness import USD, eventually
+from tests.support.managers import managing
 from tests.support.payments import payment_work
 from tests.support.subscribing import Club, club
 
@@ -94,9 +94,17 @@ def look_after(pub: Club, user: NewUser, times: int = 1) -> None:
     async def run() -> None:
         async with charging(pub) as one:
             for _ in range(times):
-                await one.look_after(user.account_id)
+                await once(one, user)
 
     asyncio.run(run())
+
+
+async def once(one: Charging, user: NewUser) -> None:
+    """Look at the account, and charge what is under way then."""
+    await asyncio.to_thread(one.look, user.account_id)
+    state = await asyncio.to_thread(one._state, user.account_id)
+    if state.under_way is not None:
+        await one.charge(user.account_id, state.under_way.payment_id)
 
 
 def state_of(pub: Club, user: NewUser) -> TopUps:
@@ -112,7 +120,10 @@ def test_too_little_is_topped_up_to_the_cap(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     """By the process in the background: twice 20 USD, and the third would pass 50 (P4)."""
-    with club(database, tmp_path / "home", upstream) as pub:
+    with (
+        club(database, tmp_path / "home", upstream) as pub,
+        managing(pub.store.gateway.settings, database),
+    ):
         user = pub.store.gateway.user(0)
         assert shown(pub, user)["enabled"] is False
         pub.double.pay(pub.page(user, "", mode="setup")["url"])
@@ -138,7 +149,7 @@ def test_many_processes_charge_once(pub: Club) -> None:
 
     async def one() -> None:
         async with charging(pub) as each:
-            await each.look_after(user.account_id)
+            await once(each, user)
 
     async def run() -> None:
         await asyncio.gather(*(one() for _ in range(8)))
@@ -152,25 +163,14 @@ def test_many_processes_charge_once(pub: Club) -> None:
     assert pub.store.granted(user) == 40 * USD
 
 
-def test_a_lease_keeps_others_away(pub: Club) -> None:
-    """Who looks after an account does it alone, until the lease ends (P3)."""
-    user = with_card(pub)
-    put(pub, user)
-    with pub.store.gateway.database.connect() as connection:
-        assert lease_due(connection, 10) == [UUID(user.account_id)]
-        assert lease_due(connection, 10) == []
-        release(connection, UUID(user.account_id), 0)
-        assert lease_due(connection, 10) == [UUID(user.account_id)]
-
-
 def test_a_trial_keeps_nobody_from_a_top_up(pub: Club) -> None:
     """Its credits end, and a subscription bars them: nobody can count on them (money rule 10)."""
     user, gateway = with_card(pub), pub.store.gateway
     grants = Grants(gateway.database, actor="test")
     assert asyncio.run(grants.give_trial(UUID(user.account_id), TrialTerms()))
     put(pub, user)
-    with gateway.database.connect() as connection:
-        assert lease_due(connection, 10) == [UUID(user.account_id)]
+    look_after(pub, user)
+    assert pub.store.granted(user) == TrialTerms().nano_usd + 20 * USD
 
 
 @pytest.mark.parametrize("where", ["charge", "observe", "end"])
@@ -190,19 +190,20 @@ def test_who_dies_leaves_what_the_next_ends(
     async def run() -> None:
         async with charging(pub) as one:
             if where == "charge":
-                taken = one._billing.charge
+                assert one._providers is not None
+                billing, taken = one._providers[0], one._providers[0].charge
 
                 async def charge(wish: Any) -> Any:
                     await taken(wish)
                     raise Died
 
-                monkeypatch.setattr(one._billing, "charge", charge)
+                monkeypatch.setattr(billing, "charge", charge)
             elif where == "observe":
                 monkeypatch.setattr(one, "_observe", gone)
             else:
                 monkeypatch.setattr(one, "_end", lambda *_: (_ for _ in ()).throw(Died))
             with pytest.raises(BaseException):  # noqa: B017, PT011 - a thread wraps it
-                await one.look_after(user.account_id)
+                await once(one, user)
 
     asyncio.run(run())
     assert state_of(pub, user).under_way
