@@ -83,7 +83,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     (ask(conversation="conv_1"), "unsupported_member", "conversation"),
     (ask(prompt={"id": "pmpt_1"}), "unsupported_member", "prompt"),
     (ask(input=[SAID, REFERENCE]), "unsupported_member", "input[1]"),
-    (ask(background=True), "unsupported_member", "background"),
+    (ask(background=True), "background_not_stored", "background"),
     (ask(input="\0"), "invalid_text", ""),
     (b"{", "invalid_json", ""),
     (b"[]", "invalid_type", ""),
