@@ -152,11 +152,17 @@ def managing(settings: Settings, database: Database) -> Iterator[None]:
         assert not work.is_alive(), "the managers did not end"
 
 
-def all_done(database: Database) -> bool:
-    """Whether every manager has heard all, and done what is due and did not fail."""
+def all_done(database: Database, name: str) -> bool:
+    """Whether a manager began, and all have heard everything, done what is due and did not fail,
+    and do nothing now.
+    """
     with database.connect() as connection:
         found = table.standings(connection)
-    return bool(found) and not any(each.lag_events or each.due for each in found)
+        doing = "SELECT FROM manager_wish WHERE tries > 0 AND NOT failed LIMIT 1"
+        if connection.execute(doing).fetchall():
+            return False
+    began = name in {each.name for each in found}
+    return began and not any(each.lag_events or each.due for each in found)
 
 
 def _die(*_: Any) -> None:

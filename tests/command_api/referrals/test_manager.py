@@ -73,7 +73,7 @@ def refund(store: Shop, friend: Friend, payment_id: str, amount: int) -> None:
 
 def settled(store: Shop) -> None:
     """All that follows is done."""
-    eventually(lambda: all_done(store.gateway.database))
+    eventually(lambda: all_done(store.gateway.database, "referrals"))
 
 
 def test_both_get_the_bonus_once(store: Shop) -> None:

@@ -91,7 +91,7 @@ def test_a_trial_has_two_mails(house: RunningGateway) -> None:
     eventually(lambda: subjects(person) == [ENDING, ENDED])
     for projection in PROJECTIONS:
         rebuild(house.database, projection)
-    assert eventually(lambda: all_done(house.database))
+    assert eventually(lambda: all_done(house.database, "reminders"))
     assert subjects(person) == [ENDING, ENDED]
     person.client.close()
 
@@ -115,7 +115,7 @@ def test_credits_that_are_used_up_or_have_ended_need_no_mail(house: RunningGatew
         )
         connection.execute("DROP TABLE kept")
     give(house, made["account_id"], GrantKind.BONUS, 3)
-    assert eventually(lambda: all_done(house.database))
+    assert eventually(lambda: all_done(house.database, "reminders"))
     assert timers(house) == []
     assert subjects(person) == [EXPIRING]
     person.client.close()

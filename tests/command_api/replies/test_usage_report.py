@@ -71,6 +71,7 @@ def test_parts_of_prompt_and_completion() -> None:
         input_tokens=9,
         output_tokens=4,
         cache_write_tokens=2,
+        cache_write_1h_tokens=2,
         reasoning_tokens=1,
         audio_input_tokens=3,
         audio_output_tokens=2,

@@ -89,9 +89,7 @@ def charges(pub: Club) -> int:
 
 def quiet(pub: Club) -> bool:
     """All is heard and done, and nothing is being done."""
-    with pub.store.gateway.database.connect() as connection:
-        taken = connection.execute("SELECT FROM manager_wish WHERE tries > 0").fetchall()
-    return all_done(pub.store.gateway.database) and not taken
+    return all_done(pub.store.gateway.database, "top_ups")
 
 
 def test_a_call_that_leaves_too_little_wakes_it(pub: Club) -> None:
