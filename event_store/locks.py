@@ -36,9 +36,9 @@ class Lock(IntEnum):
     """Commands on the plan of one user, one after the other; the second key is the user's hash."""
     MANAGERS = 4716291
     """One host runs a process manager; the second key is the hash of its name."""
-    MAINTENANCE = 4716311
-    """Commands on maintenance windows and on the monitor, one after the other."""
-    INBOX = 4716293
-    """One process takes what Stripe told at a time, so that no two have one object's events."""
     REFERRALS = 4716292
     """Claims of referral codes, one after the other: none may close a circle that another opens."""
+    INBOX = 4716293
+    """One process takes what Stripe told at a time, so that no two have one object's events."""
+    MAINTENANCE = 4716294
+    """Commands on maintenance windows and on the monitor, one after the other."""
