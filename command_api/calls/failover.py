@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from command_api.calls.attempt_log import tell_failure
 from command_api.replies.failures import UpstreamFailure, failure_of_exception
 from command_api.routing.router import now_ms
-from domain.routing import Verdict
+from domain.routing.verdicts import Verdict
 from providers.inference.port import UpstreamError, UpstreamTimeoutError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from domain.availability.standing import (
     health_of,
     line_of,
 )
-from domain.routing import BreakerState
+from domain.routing.health import BreakerState
 from event_store.beside.upkeep.reading import read_checks, read_monitor, read_windows
 from projections.catalog.provider_health import read_attempts
 from projections.engine.projection import select_on

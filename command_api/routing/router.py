@@ -7,16 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.routing.closed import Closed, in_maintenance
-from domain.routing import (
-    BreakerLimits,
-    Choice,
-    OfferHealth,
-    Policy,
-    Verdict,
-    Wishes,
-    arrange,
-    verdict_of,
-)
+from domain.routing.health import BreakerLimits, OfferHealth
+from domain.routing.order import Choice, Policy, Wishes, arrange
+from domain.routing.verdicts import Verdict, verdict_of
 from edge.errors import PERMISSION, SERVER, ApiError, bad_request
 from providers.inference.registry.names import ModelName
 from providers.inference.registry.offers import price_rank

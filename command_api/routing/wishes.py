@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from domain.routing import Sort, Wishes
+from domain.routing.order import Sort, Wishes
 from edge.body import RAW_NULL, check_names, decode_members
 from edge.errors import bad_request
 from providers.inference.registry.built_in import OTHER_NAMES

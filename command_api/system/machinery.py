@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from command_api.routing.router import now_ms
-from domain.routing import BreakerState
+from domain.routing.health import BreakerState
 from edge.errors import bad_request
 from edge.lanes import Flights
 from providers.inference.lists.model_list import has_list, iso_of

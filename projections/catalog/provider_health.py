@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.events.ledger import HoldResolved
-from domain.routing import Verdict, verdict_of
+from domain.routing.verdicts import Verdict, verdict_of
 from projections.call_facts import UNKNOWN, minute_of
 from projections.engine.projection import Projection
 from projections.engine.tables import Column, Merge, Table, counts, key, sums

@@ -11,7 +11,7 @@ from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
 from domain.pricing.extras import EXTRA_NAMES
 from domain.pricing.terms import EXTRA, PriceTerms
-from domain.routing import WEIGHT_MAX, Policy, Sort
+from domain.routing.order import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol
 from providers.inference.registry.offers import Listed
 

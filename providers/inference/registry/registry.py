@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from domain.catalog import canonical_of_request
-from domain.routing import Policy
+from domain.routing.order import Policy
 from providers.inference.adapters.http1.pool import ConnectionRoom
 from providers.inference.registry.names import ModelName
 

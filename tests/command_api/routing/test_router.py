@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from command_api.operations.chat import parse_chat
 from command_api.routing.router import Router, now_ms
 from command_api.settings import Settings
-from domain.routing import BreakerState
+from domain.routing.health import BreakerState
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 

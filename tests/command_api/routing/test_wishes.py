@@ -12,7 +12,7 @@ from command_api.operations.chat import ChatRequest, parse_chat
 from command_api.routing.wishes import MODELS_MAX, NAMES_MAX, RoutingMembers, read_routing
 from command_api.settings import Settings
 from domain.catalog import NO_FACTS, PLAIN
-from domain.routing import Sort, Wishes
+from domain.routing.order import Sort, Wishes
 from edge.body import NAME_CHARACTERS_MAX
 from edge.errors import ApiError
 from providers.inference.adapters.simulator.upstream import Simulator

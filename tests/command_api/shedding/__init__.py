@@ -1,1 +1,1 @@
-"""Tests of command_api/limits."""
+"""Tests of command_api/shedding."""

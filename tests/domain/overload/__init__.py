@@ -1,1 +1,1 @@
-"""Tests of domain/plans."""
+"""Tests of domain/overload."""

@@ -10,19 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.routing import (
-    BreakerLimits,
-    BreakerState,
-    Choice,
-    OfferHealth,
-    Policy,
-    Sort,
-    Standing,
-    Verdict,
-    Wishes,
-    arrange,
-    verdict_of,
-)
+from domain.routing.health import BreakerLimits, OfferHealth
+from domain.routing.order import Choice, Policy, Sort, Wishes, arrange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +64,62 @@ def test_what_was_never_tried_is_tried_first_by_the_fastest() -> None:
     assert found == [1, 0]
 
 
+def test_the_least_busy_has_the_fewest_tries_without_output() -> None:
+    """A try counts until it gave output, failed, was limited or was given up; what other gateways
+    tell of theirs counts for nothing (rule: routing).
+    """
+    offers = [choice("a"), choice("b"), choice("c")]
+    policy = Policy(sort=Sort.LEAST_BUSY)
+
+    def first() -> str:
+        found = arrange(offers, policy, Wishes(), now_ms=0, dice=0, caller="x")
+        return offers[found[0]].provider
+
+    a, b, c = (each.health for each in offers)
+    a.failed(0)
+    assert a.waiting == 0
+    for each in (a, a, b):
+        each.begin(0)
+    assert first() == "c"
+    c.begin(0)
+    c.begin(0)
+    assert first() == "b"
+    a.succeeded(5)
+    a.neutral()
+    assert (a.waiting, first()) == (0, "a")
+    c.limited(0, 0)
+    c.failed(0)
+    assert c.waiting == 0
+
+
+def test_of_two_drawn_the_one_with_less_to_wait_for_is_first() -> None:
+    """The slowest is never first while nobody waits, and each of the others is (rule: routing)."""
+    offers = [choice("a", latency=10), choice("b", latency=900), choice("c", latency=11)]
+    policy = Policy(sort=Sort.LOWEST_LATENCY)
+
+    def firsts() -> Counter[str]:
+        found = (
+            arrange(offers, policy, Wishes(), now_ms=0, dice=dice, caller="x")
+            for dice in range(600)
+        )
+        return Counter(offers[each[0]].provider for each in found)
+
+    quiet = firsts()
+    assert quiet["b"] == 0
+    assert quiet["a"] > 300 and quiet["c"] > 150
+    for _ in range(200):
+        offers[0].health.begin(0)
+    busy = firsts()
+    assert busy["a"] == 0 and busy["b"] > 150
+    offers[1].health.latency_ms = None
+    assert firsts()["b"] > 300, "what was never tried is tried"
+    for _ in range(LIMITS.failures):
+        offers[2].health.failed(0)
+    assert firsts()["c"] == 0
+    only_c = Wishes(only=("c",))
+    assert arrange(offers, policy, only_c, now_ms=0, dice=1, caller="x") == [2]
+
+
 def test_weights_are_shares() -> None:
     """Of many calls each provider gets its share; weight 0 comes last (rule: routing)."""
     policy = Policy(sort=Sort.WEIGHTED, weights={"a": 3, "b": 1, "c": 0})
@@ -93,63 +138,6 @@ def test_sticky_sticks_to_the_caller() -> None:
     assert len({order(policy, caller=str(number))[0] for number in range(60)}) == 3
 
 
-def test_a_breaker_opens_probes_and_closes() -> None:
-    """Open after so many failures, one probe at a time, closed by successes (rule: routing)."""
-    health = OfferHealth(LIMITS)
-    for _ in range(2):
-        health.failed(0)
-    assert health.standing(0) is Standing.GOOD
-    health.failed(0)
-    assert (health.state(0), health.standing(999)) == (BreakerState.OPEN, Standing.BROKEN)
-    assert (health.state(1_000), health.standing(1_000)) == (
-        BreakerState.HALF_OPEN,
-        Standing.GOOD,
-    )
-    health.begin(1_000)
-    assert health.standing(1_000) is Standing.BROKEN, "others wait for the probe"
-    health.failed(1_100)
-    assert health.state(2_000) is BreakerState.OPEN
-    for at in (2_100, 2_200):
-        health.begin(at)
-        health.succeeded(5)
-    assert health.state(2_200) is BreakerState.CLOSED
-
-
-def test_a_probe_that_ends_by_somebody_elses_fault_frees_its_place() -> None:
-    """The next caller probes; a closed breaker has no probe at all (P12)."""
-    health = OfferHealth(LIMITS)
-    health.begin(0)
-    assert health.standing(0) is Standing.GOOD
-    for _ in range(3):
-        health.failed(0)
-    health.begin(1_000)
-    assert health.standing(1_000) is Standing.BROKEN
-    health.neutral()
-    assert (health.state(1_000), health.standing(1_000)) == (
-        BreakerState.HALF_OPEN,
-        Standing.GOOD,
-    )
-
-
-def test_success_forgets_earlier_failures() -> None:
-    """Only consecutive failures open a breaker (rule: routing)."""
-    health = OfferHealth(LIMITS)
-    for _ in range(5):
-        health.failed(0)
-        health.failed(0)
-        health.succeeded(5)
-    assert health.untroubled
-
-
-def test_a_cool_down_lasts_as_long_as_the_provider_says() -> None:
-    """429 with Retry-After, without it, and with a foolish one (rule: routing, rule: bounded)."""
-    for told, until in ((2_000, 2_000), (None, 500), (10**12, LIMITS.cool_down_max_ms)):
-        health = OfferHealth(LIMITS)
-        health.limited(0, told)
-        assert health.standing(until - 1) is Standing.COOLING
-        assert health.standing(until) is Standing.GOOD
-
-
 def test_an_offer_in_trouble_comes_last_and_stays_in() -> None:
     """Better a try than a refusal: broken after cooling after good (rule: routing)."""
     offers = [choice("a"), choice("b"), choice("c")]
@@ -158,28 +146,6 @@ def test_an_offer_in_trouble_comes_last_and_stays_in() -> None:
     offers[1].health.limited(0, 1_000)
     found = arrange(offers, Policy(), Wishes(order=("a",)), now_ms=1, dice=0, caller="x")
     assert found == [2, 1, 0]
-
-
-def test_latency_is_an_average_that_follows() -> None:
-    """An eighth of the distance a time, in whole milliseconds (rule: routing)."""
-    health = OfferHealth(LIMITS)
-    health.succeeded(100)
-    health.succeeded(180)
-    assert health.latency_ms == 110
-
-
-VERDICTS = [
-    *((status, Verdict.CALLER) for status in (400, 413, 422)),
-    (429, Verdict.LIMITED),
-    (409, Verdict.SKIPPED),
-    *((status, Verdict.PROVIDER) for status in (None, 200, 401, 402, 403, 404, 408, 500, 503, 529)),
-]
-
-
-@pytest.mark.parametrize(("status", "verdict"), VERDICTS)
-def test_verdicts(status: int | None, verdict: Verdict) -> None:
-    """What fails over, and what is held against the provider (rule: routing)."""
-    assert verdict_of(status) is verdict
 
 
 @given(
