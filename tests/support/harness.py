@@ -65,6 +65,11 @@ class ScriptedUpstream:
         """What goes into the providers file."""
         return f"http://127.0.0.1:{self.port}/v1"
 
+    @property
+    def calls(self) -> int:
+        """How many calls came; the lists of models are asked for in the background."""
+        return sum(each.method == "POST" for each in self.requests)
+
     def close(self) -> None:
         """Stop accepting; only a shutdown wakes who waits for the next connection."""
         with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.availability.maintenance import (
+    MONITOR,
     By,
     Monitor,
     Place,
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
     from domain.events.base import Stamp
     from event_store.postgres.database import Database
 
+TOLD = "SELECT FROM events WHERE originator_id = %s LIMIT 1"
+
 
 def tell_upkeep(database: Database) -> None:
-    """A window that was set and cleared, and one that lasts; the monitor stopped, and started."""
+    """A window that was set and cleared, and one that lasts; the monitor stopped, and started.
+
+    Once in a database: the monitor is one.
+    """
+    with database.connect() as connection:
+        if connection.execute(TOLD, [MONITOR]).fetchall():
+            return
     by, until = By(None, "origin-0012"), end_after(now_iso(), 60)
 
     def stamp() -> Stamp:

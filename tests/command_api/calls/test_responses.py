@@ -492,11 +492,11 @@ def test_what_has_no_counterpart_is_refused_by_name(served: RunningGateway, numb
     """Nothing is sent, and nothing charged (P10)."""
     served.upstream.answer = says(completion())
     user = served.user()
-    before = len(served.upstream.requests)
+    before = served.upstream.calls
     got = call(served, user, ask(model=LOCAL, **ELSEWHERE[number]))
     error = got.json()["error"]
     assert (got.status_code, error["code"]) == (400, "unsupported_by_provider")
-    assert len(served.upstream.requests) == before
+    assert served.upstream.calls == before
     assert served.story(user, got)["status"] == "voided"
 
 
