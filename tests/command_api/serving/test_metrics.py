@@ -37,6 +37,7 @@ def test_the_spool_and_the_ledger_are_metrics(
     before = scraped(gateway)
     assert before == {
         "gatewayz_ledger_reachable": 1,
+        "gatewayz_background_responses": 0,
         "gatewayz_calls_admitting": 0,
         "gatewayz_calls_admitting_limit": 5_000,
         "gatewayz_calls_under_way": 0,

@@ -79,7 +79,7 @@ def test_an_account_takes_grants_up_to_its_most(database: Database) -> None:
 
 
 BAD = {
-    "kind": Entry(10, b"s" * 16, ACCOUNT.bytes, 0, b'{"id":"x"'),
+    "kind": Entry(max(EntryKind) + 1, b"s" * 16, ACCOUNT.bytes, 0, b'{"id":"x"'),
     "absurd kind": Entry(2**20, b"s" * 16, ACCOUNT.bytes, 0, b'{"id":"x"'),
     "short id": Entry(EntryKind.SETTLE, b"short", ACCOUNT.bytes, 0, b'{"id":"x"'),
     "state": Entry(EntryKind.GRANT, b"s" * 16, ACCOUNT.bytes, 5, b'{"id":"x","kind":"\xff"'),
