@@ -63,7 +63,7 @@ def test_who_brings_somebody_gets_a_bonus(tmp_path: Path) -> None:
         stats = ask(server, "GET", "/referral/stats", keys[0])
         assert (stats["completed_bonuses"], stats["total_earned"]) == (1, 10)
         found = gatewayz(home, "managers", "list")
-        assert {each["name"] for each in found["managers"]} == {"referrals", "reminders"}
+        assert {each["name"] for each in found["managers"]} == {"referrals", "reminders", "top_ups"}
         assert found["troubled"] == []
         gatewayz(home, "projections", "rebuild", "all")
         assert [granted(server, each) for each in keys] == wanted

@@ -217,7 +217,9 @@ def test_a_new_manager_begins_at_the_end_unless_it_says_otherwise(database: Data
 def quiet_all(database: Database) -> bool:
     """Whether every manager has heard and done all."""
     with database.connect() as connection:
-        return not any(each.lag_events or each.due for each in table.standings(connection))
+        # The migrations know of a manager that no host of these tests runs.
+        found = [each for each in table.standings(connection) if each.name != "top_ups"]
+    return not any(each.lag_events or each.due for each in found)
 
 
 def test_all_is_heard_in_pieces(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
