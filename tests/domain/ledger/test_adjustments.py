@@ -86,6 +86,36 @@ def test_a_debit_never_takes_what_is_not_there() -> None:
     assert model.state.account(B).owed == 5
 
 
+def test_a_lot_that_is_closed_ends_at_once() -> None:
+    """What is left of it expires; what a call holds stays the call's, and what that leaves is
+    breakage, too. Closed again, used up, at its end or unknown it stays as it is (money rule 9).
+    """
+    model = bought()
+    assert model.hold(CALL, A, 4, T[1]) == "ok"
+    assert model.close(A, TRIAL, T[2]) == "ok"
+    event = last(model)
+    assert isinstance(event, ev.LotExpired)
+    assert (event.lot_id, event.breakage_nano_usd, event.effective_at) == (TRIAL, 6, T[2])
+    account = model.state.account(A)
+    assert (account.available, account.held, account.breakage) == (40, 4, 6)
+    assert model.settle(CALL, 3, T[3]) == "ok"
+    assert (account.available, account.held, account.breakage) == (40, 0, 7)
+    told = len(model.log)
+    for lot_id, now in ((TRIAL, T[4]), ("b9", T[4])):
+        assert model.close(A, lot_id, now) == "ok"
+    assert len(model.log) == told
+    late = bought()
+    assert late.close(A, TRIAL, T[20]) == "ok"
+    expired = [each for each in late.log if isinstance(each, ev.LotExpired)]
+    assert [(each.lot_id, each.effective_at) for each in expired] == [(TRIAL, T[10])]
+    spent = bought()
+    assert spent.hold(CALL, A, 10, T[1]) == "ok"
+    assert spent.settle(CALL, 10, T[2]) == "ok"
+    told = len(spent.log)
+    assert spent.close(A, TRIAL, T[3]) == "ok"
+    assert len(spent.log) == told
+
+
 def test_a_debit_counts_once() -> None:
     """The same key with anything else is refused (money rule 15)."""
     model = bought()
