@@ -10,6 +10,7 @@ from uuid import UUID
 from command_api.money.grants import Grant, Grants
 from domain.ledger.lots import GrantKind, TrialTerms
 from tests.support.admins import ask, new_admin, told
+from tests.support.harness import eventually
 
 if TYPE_CHECKING:
     from command_api.identity.users import NewUser
@@ -41,11 +42,11 @@ def end_trials(gateway: RunningGateway, *users: NewUser) -> None:
         ((table,),) = connection.execute(
             "SELECT relname FROM pg_class WHERE relname LIKE 'read_credit_lot_v%' AND relkind = 'r'"
         ).fetchall()
-        connection.execute(
+        ending = (
             f"UPDATE {table} SET expires_at = booking_clock() "
-            "WHERE kind = 'trial' AND account_id = ANY (%s::uuid[])".encode(),
-            [accounts],
-        )
+            "WHERE kind = 'trial' AND account_id = ANY (%s::uuid[])"
+        ).encode()
+        eventually(lambda: connection.execute(ending, [accounts]).rowcount == len(accounts))
 
 
 def status(gateway: RunningGateway, user: NewUser) -> dict[str, Any]:
