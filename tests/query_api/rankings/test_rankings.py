@@ -31,8 +31,11 @@ def test_rankings_are_served_to_anybody(gateway: RunningGateway) -> None:
     gateway.chat(user, {"model": "local/org/long/name"})
 
     def read_in() -> bool:
-        rows = read_model_ranking(gateway.database, {}, days=1, order="requests", limit=9)
-        return sum(each["requests"] for each in rows) == 4
+        models, apps = (
+            read(gateway.database, {}, days=1, order="requests", limit=9)
+            for read in (read_model_ranking, read_app_ranking)
+        )
+        return [each["requests"] for each in (*models, *apps)] == [3, 1, 3]
 
     eventually(read_in)  # What is served is kept for a while.
     query = "order=requests&days=1&limit=10"
