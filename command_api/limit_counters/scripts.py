@@ -201,8 +201,8 @@ return table.concat({
 """
 
 _RENEW = """
-for at = 1, #ARGV, 4 do
-  local key, lease, life = KEYS[tonumber(ARGV[at])], ARGV[at + 2], tonumber(ARGV[at + 3])
+for at = 1, #ARGV, 3 do
+  local key, lease, life = KEYS[tonumber(ARGV[at])], ARGV[at + 1], tonumber(ARGV[at + 2])
   call('ZADD', key, text(now + life), lease)
   call('PEXPIRE', key, 2 * life)
 end

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.limit_counters.bound import Outcome
 from command_api.limit_counters.scripts import ADMIT, CARRY, PREFIX, RENEW, SCRIPTS
-from domain.limits.windows import CONCURRENCY, Asked
+from domain.limits.windows import Asked
 from providers.redis.pipe import RedisAwayError, RedisPipe
 from providers.redis.replies import RedisReplyError, command
 
@@ -37,8 +37,10 @@ TOLD_AFTER_S = 0.002
 """How long the end of a call waits for its caller's next request, to be told with it, seconds."""
 PEEK = Asked(0, 0)
 
-Correction = tuple[str, int, "int | bytes", int]
-"""A key, a gauge, an age in milliseconds (of calls under way: the call), and what is added."""
+Correction = tuple[str, int, int, int]
+"""A key, a gauge, an age in milliseconds, and what is added."""
+Renewal = tuple[str, bytes, int]
+"""A key of calls under way, the call, and how long it still counts, milliseconds."""
 
 
 class Ending(NamedTuple):
@@ -60,8 +62,8 @@ def script_command(
     return command("EVALSHA", script.sha, len(keys), *keys, *values)
 
 
-def batch(script: Script, items: Sequence[Correction]) -> bytes:
-    """A call of a script that takes a list of corrections."""
+def batch(script: Script, items: Sequence[Correction] | Sequence[Renewal]) -> bytes:
+    """A call of a script that takes a list of corrections, or of renewals."""
     keys = {item[0]: 0 for item in items}
     for place, key in enumerate(keys):
         keys[key] = place + 1
@@ -170,7 +172,7 @@ class SharedCounters:
             self._send(_ADMIT_COMMAND % (parts, ADMIT.sha, constant, _last(some, PEEK, b"")))
         return endings
 
-    def renew(self, items: Sequence[Correction]) -> None:
+    def renew(self, items: Sequence[Renewal]) -> None:
         """Say of calls under way that they live on."""
         for begin in range(0, len(items), AT_ONCE):
             self._send(batch(RENEW, items[begin : begin + AT_ONCE]))
@@ -223,6 +225,6 @@ async def carry(ask: Ask, items: Sequence[Correction]) -> None:
         await ask(batch(CARRY, items[begin : begin + AT_ONCE]))
 
 
-def leases(names: Sequence[str], lease: bytes, life_ms: int) -> list[Correction]:
+def leases(names: Sequence[str], lease: bytes, life_ms: int) -> list[Renewal]:
     """A call under way in each of its scopes for so long from now."""
-    return [(calls_of(name), CONCURRENCY, lease, life_ms) for name in names]
+    return [(calls_of(name), lease, life_ms) for name in names]

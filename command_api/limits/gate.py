@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from command_api.limit_counters.bound import Bound, Outcome
     from command_api.limit_counters.rebuild import Rebuilder
-    from command_api.limit_counters.shared import Correction
+    from command_api.limit_counters.shared import Renewal
     from command_api.limits.book import LimitBook
     from edge.asgi import ReplyHeaders
     from edge.caller import Caller
@@ -253,7 +253,7 @@ class RateGate:
                 with suppress(RedisAwayError, RedisReplyError):
                     await self.shared.pipe.ask(command("PEXPIRE", SINCE, MARK_LIFE_MS))
 
-    def _leases_of_open(self) -> list[Correction]:
+    def _leases_of_open(self) -> list[Renewal]:
         """Calls under way live on."""
         return [
             item

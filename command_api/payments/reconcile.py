@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from command_api.money.compared import Line
 from command_api.payments.inbox import FAILED, entries
 from domain.payments.fiat import Fiat, shown
 from domain.payments.payment import Status
@@ -34,16 +35,6 @@ INTENTS_MAX = 100_000
 """Most intents of one reconciliation: give a shorter time for more."""
 PAGES_MAX = INTENTS_MAX // 100
 _LOTS = "SELECT lot_id FROM grant_key WHERE lot_id = ANY (%s)"
-
-
-class Line(NamedTuple):
-    """What does not match."""
-
-    why: str
-    payment_id: str
-    intent_id: str
-    said: str
-    proposal: str
 
 
 @dataclass

@@ -47,10 +47,14 @@ class Turn:
 
     __slots__ = ("_admitted", "_queue", "waited_ms")
 
-    def __init__(self, queue: CallQueue | None, waited_ms: int = 0) -> None:
-        """It goes on after so long a wait, milliseconds."""
-        self._queue, self.waited_ms = queue, waited_ms
-        self._admitted = False
+    def __init__(self, queue: CallQueue | None) -> None:
+        """It goes on, and takes its room."""
+        self._queue, self._admitted = queue, False
+        self.waited_ms = 0
+        """How long it waited before."""
+        if queue is not None:
+            queue.admitting += 1
+            queue.under_way += 1
 
     def admitted(self) -> None:
         """Its hold is placed: another call may be admitted."""
@@ -77,7 +81,8 @@ class _Waiting:
 
     __slots__ = ("began", "turn")
 
-    def __init__(self, turn: asyncio.Future[bool]) -> None:
+    def __init__(self, turn: asyncio.Future[Turn | None]) -> None:
+        """The turn is none for a call that is refused."""
         self.turn, self.began = turn, time.monotonic()
 
 
@@ -91,7 +96,6 @@ class CallQueue:
         """Calls without a hold yet, and all."""
         self._waiting_max, self._wait_s = settings.waiting_max, settings.wait_s
         self._queues: tuple[deque[_Waiting], ...] = tuple(deque() for _ in Priority)
-        self.waiting = 0
         self.admitted_late, self.waited_s = 0, 0.0
         """Calls that waited before they went on, and how long in all."""
         self.shed: Counter[tuple[str, str]] = Counter()
@@ -116,10 +120,13 @@ class CallQueue:
     async def enter(self, priority: Priority) -> Turn:
         """Go on once there is room. Raises ApiError 503."""
         if self._room and not self.waiting:
-            self.admitting += 1
-            self.under_way += 1
             return Turn(self)
         return await self._wait(priority)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return sum(map(len, self._queues))
 
     @property
     def _room(self) -> bool:
@@ -131,24 +138,24 @@ class CallQueue:
         loop = asyncio.get_running_loop()
         one = _Waiting(loop.create_future())
         self._queues[priority].append(one)
-        self.waiting += 1
         timer = loop.call_later(self._wait_s, self._refuse, one, priority, LATE)
         try:
-            may_go_on = await one.turn
+            turn = await one.turn
         except asyncio.CancelledError:
-            if one.turn.done() and not one.turn.cancelled() and one.turn.result():
-                Turn(self).leave()
+            if one.turn.done() and not one.turn.cancelled() and (came := one.turn.result()):
+                came.leave()
             else:
                 self._forget(one, priority)
             raise
         finally:
             timer.cancel()
-        if not may_go_on:
+        if turn is None:
             raise overloaded()
         waited_s = time.monotonic() - one.began
         self.admitted_late += 1
         self.waited_s += waited_s
-        return Turn(self, max(1, round(waited_s * MS_PER_S)))
+        turn.waited_ms = max(1, round(waited_s * MS_PER_S))
+        return turn
 
     def _make_room(self, priority: Priority) -> None:
         """Refuse the youngest of a lower class. Raises ApiError 503 where there is none."""
@@ -163,27 +170,21 @@ class CallQueue:
         if not one.turn.done():
             self._forget(one, priority)
             self.shed[priority.name.lower(), reason] += 1
-            one.turn.set_result(False)
+            one.turn.set_result(None)
 
     def _forget(self, one: _Waiting, priority: Priority) -> None:
         with suppress(ValueError):
             self._queues[priority].remove(one)
-            self.waiting -= 1
 
     def call_next(self) -> None:
         """Let those go on for whom there is room, the highest class and the oldest first."""
-        if not self.waiting:
-            return
         for queue in self._queues:
             while queue:
                 if not self._room:
                     return
                 one = queue.popleft()
-                self.waiting -= 1
                 if not one.turn.done():
-                    self.admitting += 1
-                    self.under_way += 1
-                    one.turn.set_result(True)
+                    one.turn.set_result(Turn(self))
 
     def told(self) -> dict[str, Any]:
         """What admins see."""

@@ -17,14 +17,14 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
       WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
       AND NOT o.closed) END,
   (SELECT archived FROM project p WHERE p.project_id = api_key.project_id), environment,
-  (SELECT CASE WHEN p.plan IS NULL THEN 0 ELSE
-      coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END
-    FROM user_plan p
-    WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id),
-  coalesce(organisation_id = user_id, true),
-  (SELECT p.plan FROM user_plan p
-    WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id)
-FROM api_key WHERE key_hash = ANY(%s)
+  planned.left_s, coalesce(organisation_id = user_id, true), planned.plan
+FROM api_key LEFT JOIN LATERAL (
+  SELECT p.plan, CASE WHEN p.plan IS NULL THEN 0 ELSE
+      coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END AS left_s
+  FROM user_plan p
+  WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id
+) planned ON true
+WHERE key_hash = ANY(%s)
 """
 _WATCHED = (
     *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),

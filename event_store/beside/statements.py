@@ -61,6 +61,14 @@ class Wanted(NamedTuple):
     issued_by: str
 
 
+def _take_turn(connection: Connection, issuer: str) -> None:
+    """Until the transaction ends nobody else gives numbers of this issuer."""
+    connection.execute(
+        "INSERT INTO statement_issuer (issuer) VALUES (%s) ON CONFLICT DO NOTHING", [issuer]
+    )
+    connection.execute("SELECT FROM statement_issuer WHERE issuer = %s FOR UPDATE", [issuer])
+
+
 def issue(connection: Connection, wanted: Wanted) -> tuple[Issued, bool]:
     """The statement of an account for a month, and whether it is new.
 
@@ -69,13 +77,7 @@ def issue(connection: Connection, wanted: Wanted) -> tuple[Issued, bool]:
     """
     begins, ends, over = _bounds(connection, wanted)
     with connection.transaction():
-        connection.execute(
-            "INSERT INTO statement_issuer (issuer) VALUES (%s) ON CONFLICT DO NOTHING",
-            [wanted.issuer],
-        )
-        connection.execute(
-            "SELECT FROM statement_issuer WHERE issuer = %s FOR UPDATE", [wanted.issuer]
-        )
+        _take_turn(connection, wanted.issuer)
         others = connection.execute(
             f"SELECT {_COLUMNS} FROM issued_statement WHERE issuer = %s AND account_id = %s "
             "ORDER BY month = %s DESC LIMIT 1",
@@ -144,13 +146,7 @@ def issue_many(connection: Connection, wanted: Wanted, accounts: Sequence[UUID])
         "by": wanted.issued_by,
     }
     with connection.transaction():
-        connection.execute(
-            "INSERT INTO statement_issuer (issuer) VALUES (%s) ON CONFLICT DO NOTHING",
-            [wanted.issuer],
-        )
-        connection.execute(
-            "SELECT FROM statement_issuer WHERE issuer = %s FOR UPDATE", [wanted.issuer]
-        )
+        _take_turn(connection, wanted.issuer)
         other = connection.execute(_KNOWN_IN_OTHER_ZONE, given).fetchone()
         if other is not None:
             message = f"the statements of account {other[0]} are of months in {other[1]}"

@@ -37,8 +37,8 @@ from command_api.subscriptions.reconcile import Reconciled as InvoicesReconciled
 from providers.payments.port import PaymentRefusedError, PaymentsUnavailableError
 
 if TYPE_CHECKING:
+    from command_api.money.compared import Line
     from command_api.money.compared import Line as ReturnLine
-    from command_api.payments.reconcile import Line
     from command_api.settings import Settings
     from event_store.postgres.database import Database
 

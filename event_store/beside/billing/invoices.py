@@ -44,6 +44,11 @@ VALUES (%(source_id)s, %(kind)s, %(stream)s, %(invoice_id)s, %(amount_minor)s, %
 """
 
 
+_INVOICES = (
+    "SELECT invoice_id, account_id, amount_minor, currency, lot_id FROM subscription_invoice"
+)
+
+
 def keep_invoice(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     """An invoice was paid."""
     _execute(cursor, stored, _INVOICE)
@@ -108,8 +113,7 @@ def read_invoices(
 ) -> list[InvoiceRow]:
     """Those of these names, and those noted in a time, the oldest first; at most so many."""
     rows = connection.execute(
-        "SELECT invoice_id, account_id, amount_minor, currency, lot_id FROM subscription_invoice "
-        "WHERE invoice_id = ANY (%s) OR (created_at >= %s AND created_at < %s) "
+        f"{_INVOICES} WHERE invoice_id = ANY (%s) OR (created_at >= %s AND created_at < %s) "
         "ORDER BY created_at, invoice_id LIMIT %s",
         [list(names), since, until, most],
     ).fetchall()
@@ -147,8 +151,7 @@ def read_invoice_fees(
 def read_invoices_named(connection: Connection, names: Sequence[str]) -> list[InvoiceRow]:
     """Those of these names."""
     rows = connection.execute(
-        "SELECT invoice_id, account_id, amount_minor, currency, lot_id FROM subscription_invoice "
-        "WHERE invoice_id = ANY (%s)",
+        f"{_INVOICES} WHERE invoice_id = ANY (%s)",
         [list(names)],
     ).fetchall()
     return [InvoiceRow(*row) for row in rows]
