@@ -116,6 +116,9 @@ class Aggregates(Application[UUID]):
         }
         factory = LedgerFactory(Environment(env.name, {**env, **settings}))
         pool_arguments = cast("dict[str, Any]", factory.datastore.pool.kwargs)
+        # What the driver prepares behind a refused statement of a pipeline is never made, and the
+        # library ends that transaction unseen by it: the next save would name what isn't there.
+        pool_arguments["prepare_threshold"] = None
         for name in ("options", "sslmode", "sslrootcert", "connect_timeout"):
             if name in parts:
                 pool_arguments[name] = parts[name]

@@ -40,10 +40,13 @@ def pasted(page: str) -> str:
 
 
 def module_of(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of this source."""
+    """A module of this source.
+
+    Its file is named in the way of what is no file, or a report of what tests cover looks for it.
+    """
     made = ModuleType(name)
     monkeypatch.setitem(sys.modules, name, made)
-    exec(compile(source, f"{name}.py", "exec"), made.__dict__)  # noqa: S102 - it is our own page.
+    exec(compile(source, f"<{name}>", "exec"), made.__dict__)  # noqa: S102 - it is our own page.
     return made
 
 
