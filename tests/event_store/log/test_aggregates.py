@@ -46,10 +46,10 @@ def revoked(key: UUID, version: int) -> ApiKeyRevoked:
 
 
 def test_a_refused_save_spoils_none_after_it(aggregates: Aggregates) -> None:
-    """A statement that the driver would prepare while a save fails is whole in the next (P7).
+    """A statement that the driver would prepare while a save fails is whole in the next.
 
     The driver prepares what it has sent five times. What it prepares behind a refused statement
-    is never made, and the library ends the transaction in a way that the driver doesn't see.
+    is never made, and the library ends the transaction in a way that the driver doesn't see (P2).
     """
     for _ in range(8):
         key = new_uuid7()
