@@ -42,8 +42,9 @@ WITH RECURSIVE halved (low, high) AS (
           ORDER BY notification_id DESC LIMIT 1) AS each
   ) AS later
 )
-SELECT max(notification_id) FROM events
+SELECT notification_id FROM events
 WHERE notification_id <= (SELECT low FROM halved WHERE low >= high)
+ORDER BY notification_id DESC LIMIT 1
 """
 
 
@@ -122,7 +123,7 @@ def position_at(connection: psycopg.Connection[Any], instant: datetime) -> int:
     Found by halving, in one statement: `booked_at` never goes back, and has no index.
     """
     row = connection.execute(_POSITION_AT, [instant]).fetchone()
-    return int(row[0] or 0) if row else 0
+    return int(row[0]) if row else 0
 
 
 def position_before(connection: psycopg.Connection[Any], instant: datetime) -> int:
