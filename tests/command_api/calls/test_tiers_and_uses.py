@@ -111,7 +111,7 @@ def line_of(story: dict[str, Any], term: str) -> dict[str, Any] | None:
 def sums_up(story: dict[str, Any]) -> bool:
     """Whether the lines come to what was charged, and that to what was held at most."""
     total = sum(Decimal(each["nano_usd"]) for each in story["arithmetic"]["terms"])
-    return total == story["settled_nano_usd"] <= story["held_nano_usd"]
+    return bool(total == story["settled_nano_usd"] <= story["held_nano_usd"])
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -144,9 +144,12 @@ def test_a_chat_pays_the_tier_that_was_served(
     story = served.story(user, got)
     assert (story["settled_nano_usd"], story["usage"].get("service_tier")) == (cost, tier)
     line = line_of(story, "service_tier")
-    assert (line and (line["service_tier"], Decimal(line["nano_usd"]))) == (
-        tier and (tier, cost - PLAIN)
-    )
+    if tier is None:
+        assert line is None
+    else:
+        assert line is not None
+        assert line["service_tier"] == tier
+        assert Decimal(line["nano_usd"]) == Decimal(cost - PLAIN)
     assert sums_up(story)
 
 
@@ -179,7 +182,7 @@ def test_a_response_pays_its_tier_and_what_its_output_shows(
     served: RunningGateway, stream: bool
 ) -> None:
     """Searches, files and containers by their calls (money rules 1 and 6)."""
-    output = [
+    output: list[dict[str, Any]] = [
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "web_search_call", "id": "ws_2", "action": {"type": "open_page"}},
         {"type": "file_search_call", "id": "fs_1"},
@@ -230,7 +233,7 @@ def test_claude_pays_by_its_own_count(
 ) -> None:
     """By the blocks where there is none, never beyond what it allowed (money rule 6, P1)."""
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    usage = {"input_tokens": 10, "output_tokens": 5}
+    usage: dict[str, Any] = {"input_tokens": 10, "output_tokens": 5}
     if told is not None:
         usage["server_tool_use"] = {"web_search_requests": told}
     if stream:
