@@ -187,17 +187,10 @@ class Call:
     @staticmethod
     def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
         """The most that a use of this bound costs at an offer, nano-USD."""
-        if not (bound.input_images or bound.images or bound.extras):
-            return offer.price.bound(
-                input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
-            )
         return offer.price.bound(
             input_tokens=bound.input_tokens,
             output_tokens=bound.output_tokens + more_tokens,
-            input_images=bound.input_images,
-            images=bound.images,
-            image_pixels=bound.image_pixels,
-            extras=bound.extras,
+            **bound.beside_tokens,
         )
 
     def narrow(self, available: int) -> bool:
@@ -244,6 +237,8 @@ class Call:
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
             implausible=True,
             extras=usage.extras,
+            uses=usage.uses,
+            service_tier=usage.service_tier,
         )
 
     def settle_with(self, offer: Model) -> None:
@@ -299,8 +294,12 @@ def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError
     """A 402 that says what was needed, what is there or owed, and what could be afforded."""
     if available < 0:
         return owing(needed=needed, owed=-available)
-    most = call.model.price.affordable_output_tokens
-    affordable = most(input_tokens=call.bound.input_tokens, available_nano_usd=available)
+    bound = call.bound
+    affordable = call.model.price.affordable_output_tokens(
+        input_tokens=bound.input_tokens,
+        available_nano_usd=available,
+        **bound.beside_tokens,
+    )
     affordable //= call.request.choices
     message = (
         f"This call could cost up to {format_usd(needed)} USD and {format_usd(available)} USD "

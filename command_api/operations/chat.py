@@ -33,6 +33,7 @@ from command_api.replies.sse import StreamScanner
 from command_api.replies.told import tell
 from command_api.routing.wishes import Routing, WithBody, members_for, read_routing
 from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, PromptSize
+from domain.pricing.extras import HEARD
 from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Operation
@@ -133,7 +134,7 @@ class ChatRequest(TokenRequest):
     def __init__(self, raw: bytes, body: ChatBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
         self.raw, self.body = raw, body
-        self._usage_tokens_max = limits.usage_tokens_max
+        self._usage_tokens_max, self._uses_max = limits.usage_tokens_max, limits.uses_max
         self.model = body.model
         self.stream = bool(body.stream)
         self.choices = 1 if body.n is None else body.n
@@ -144,9 +145,12 @@ class ChatRequest(TokenRequest):
         self.include_usage = bool(options and options.include_usage)
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools) + cache_extras(raw)
+        self._asked = body.asked(self._extras, raw, self.choices)
         # What was predicted and not used is output too (OpenAI, "Predicted outputs").
         self._predicted = -(-raw_size(body.prediction) // BYTES_PER_TOKEN_BOUND)
         self._size = self.prompt_size()
+        if self._size.audio_minutes:
+            self._extras += (HEARD,)
         self._input_tokens: int | None = None
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:

@@ -32,7 +32,8 @@ def priced_extras(extras: tuple[Extra, ...], offer: Model) -> tuple[str, ...]:
     """The extras of a call that an offer has a price for, by the name of that price."""
     price = offer.price
     names = (
-        next((name for name in each[::-1] if price.prices_extra(name)), None) for each in extras
+        next((name for name in (each.name, each.member) if price.prices_extra(name)), None)
+        for each in extras
     )
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
@@ -42,7 +43,7 @@ def unpriced_extra(extras: tuple[Extra, ...], offer: Model, provider: Provider) 
     for each in extras:
         if each.member in provider.drops or not provider.allow_unpriced.isdisjoint(each):
             continue
-        if not priced_extras((each,), offer):
+        if not priced_extras((each,), offer) and not offer.price.prices_term(each.term):
             message = (
                 f"{each.member!r} costs extra at {offer.provider}, and {offer.public_id!r} has no "
                 "price for it: leave it out, or ask whoever runs this gateway to price it."

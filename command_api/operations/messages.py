@@ -116,11 +116,12 @@ class MessagesRequest(TokenRequest):
     def __init__(self, raw: bytes, body: MessagesBody, limits: RequestSettings) -> None:
         """Take over what was checked; raises ApiError 400 for too many blocks."""
         self.raw, self.model = raw, body.model
-        self._usage_tokens_max = limits.usage_tokens_max
+        self._usage_tokens_max, self._uses_max = limits.usage_tokens_max, limits.uses_max
         self.stream, self.max_tokens = bool(body.stream), body.max_tokens
         self.choices, self.include_usage = 1, True
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools) + cache_extras(raw)
+        self._asked = body.asked(self._extras, raw)
         self._predicted = 0
         betas = FORWARDED.get().betas
         self._long_context = LONG_CONTEXT_BETA in betas

@@ -15,6 +15,7 @@ from command_api.replies.usage_report import parse_usage
 from command_api.routing.wishes import Routing, RoutingMembers, members_for, read_routing
 from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
 from domain.pricing.extras import TABLE, extras_of
+from domain.pricing.uses import AUTO, USE_OF_TERM, Asked, tier_term, uses_asked
 from edge.body import RAW_NULL, decode_any, utf8_size
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from providers.inference.registry.offers import Model, Provider
 
 UNKNOWN_TOOL = "unknown"
+NOTHING_ASKED = Asked()
+"""Of nearly all bodies."""
 _encode = msgspec.json.encode
 
 
@@ -132,6 +135,18 @@ class CommonBody(RoutingMembers, kw_only=True):
             return ()
         return extras_of(given, _kinds(tools))
 
+    def asked(self, extras: tuple[Extra, ...], raw: bytes, choices: int = 1) -> Asked:
+        """What of it is charged by what is used of it: searches and the like, a service tier."""
+        tier = "" if self.service_tier is RAW_NULL else decode_any(self.service_tier)
+        asks = tier if tier == AUTO or tier_term(tier) else ""
+        names = [USE_OF_TERM[each.term] for each in extras if each.term in USE_OF_TERM]
+        if not names:
+            return Asked(tier=asks) if asks else NOTHING_ASKED
+        body = decode_any(raw)
+        listed = body.get("tools")
+        tools = listed if isinstance(listed, list) else []
+        return Asked(uses_asked(body, tools, dict.fromkeys(names), choices), asks)
+
 
 class _Tool(msgspec.Struct):
     """A tool, as far as it tells who runs it."""
@@ -195,7 +210,8 @@ class MediaRequest(ABC):
         """Take over what was checked."""
         self.raw, self.model = raw, body.model
         self._usage_tokens_max = limits.usage_tokens_max
-        self._extras = body.extras()
+        # Nothing here is counted by uses or told its tier: only a price of the whole call counts.
+        self._extras = tuple(each._replace(term="") for each in body.extras())
         self.routing: Routing | None = read_routing(body) if body.routes else None
 
     @abstractmethod
@@ -234,6 +250,8 @@ class MediaRequest(ABC):
         if not isinstance(reply.data, list) or not (reply.data or self.empty_answers):
             raise failure_of_nothing(provider, "no data")
         report = parse_usage(reply.usage) if reply.usage is not None else None
+        if report is not None and (report.uses or report.service_tier):
+            report = report._replace(uses=(), service_tier="")
         usage = self.used(report, offer, lambda: len(reply.data))
         request_id = reply.id if isinstance(reply.id, str) else None
         try:

@@ -10,6 +10,7 @@ from domain.ledger.holds import CallBound, output_bound
 from domain.pricing.extras import LONG_CACHE
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import estimated_usage
+from domain.pricing.uses import uses_paid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from domain.ledger.holds import PromptSize
     from domain.pricing.extras import Extra
     from domain.pricing.usage import Usage
+    from domain.pricing.uses import Asked
     from providers.inference.registry.offers import Model
 
 
@@ -26,13 +28,17 @@ class TokenRequest(ABC):
 
     __slots__ = (
         *("choices", "include_usage", "max_tokens", "model", "raw", "routing", "stream"),
-        *("_extras", "_input_tokens", "_predicted", "_size", "_usage_tokens_max"),
+        *("_asked", "_extras", "_input_tokens", "_predicted", "_size", "_usage_tokens_max"),
+        "_uses_max",
     )
     choices: int
     max_tokens: int | None
     stream: bool
     _size: PromptSize
     _extras: tuple[Extra, ...]
+    _asked: Asked
+    _uses_max: int
+    """The most uses of one kind where the caller allows any number."""
     _predicted: int
     """Tokens of a prediction, which are output too where they are not used."""
     _usage_tokens_max: int
@@ -42,6 +48,7 @@ class TokenRequest(ABC):
 
     def bound(self, model: Model, holds: HoldSettings) -> CallBound:
         """The most that this call can use at an offer (money rule 2)."""
+        asked = self._asked
         output = output_bound(
             requested=self.max_tokens,
             choices=self.choices,
@@ -54,6 +61,8 @@ class TokenRequest(ABC):
             extendable=output.extendable and self.stream,
             input_images=self._size.images,
             extras=priced_extras(self._extras, model) if self._extras else (),
+            uses=asked.most_uses(model.price.uses, self._uses_max) if asked.uses else (),
+            service_tiers=asked.tiers(model.price.service_tiers) if asked.tier else (),
         )
 
     def input_bound(self, context_length: int | None) -> int:
@@ -79,12 +88,27 @@ class TokenRequest(ABC):
             prompts=self.prompts,
             choices=self.choices,
         )
+        told = report
+        if report is not None and (report.uses or report.service_tier):
+            report = report._replace(uses=(), service_tier="")  # What of it is paid follows.
         usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
+        if self._asked.uses or self._asked.tier:
+            usage = self._counted(usage, told, offer)
         if self._extras:
             usage = usage._replace(extras=priced_extras(self._extras, offer))
         if usage.cache_write_1h_tokens and LONG_CACHE.name not in usage.extras:
             usage = usage._replace(cache_write_1h_tokens=0)  # Nobody asked for an hour of it.
         return usage.with_input_images(self._size.images) if self._size.images else usage
+
+    def _counted(self, usage: Usage, told: Usage | None, offer: Model) -> Usage:
+        """A usage with the uses and the service tier that it pays, as its provider told them."""
+        most = self._asked.most_uses(offer.price.uses, self._uses_max)
+        counts = {} if told is None else dict(told.uses)
+        tier = "" if told is None else told.service_tier
+        return usage._replace(
+            uses=uses_paid(most, counts),
+            service_tier=self._asked.served(tier, offer.price.service_tiers),
+        )
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt, for when the provider gives none (money rule 6)."""

@@ -9,7 +9,7 @@ import msgspec
 from command_api.replies.failures import failure_of_error, failure_of_nothing
 from command_api.replies.mending import mend_completion
 from command_api.replies.shapes import UNREADABLE, decode_completion
-from command_api.replies.usage_report import parse_usage
+from command_api.replies.usage_report import at_tier, parse_usage
 
 if TYPE_CHECKING:
     from domain.pricing.usage import Usage
@@ -23,6 +23,7 @@ class Reply(msgspec.Struct):
     data: Any = None
     usage: Any = None
     error: Any = None
+    service_tier: Any = None
 
 
 _decode = msgspec.json.Decoder(Reply).decode
@@ -59,7 +60,10 @@ def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> C
     except UNREADABLE:
         return _misfit(provider, raw, call_id, model)
     if fit.error is None and fit.choices and fit.usage is not None:
-        return ChatAnswer(raw, fit.id, fit.usage.usage())
+        usage = fit.usage.usage()
+        if fit.service_tier and usage is not None:
+            usage = at_tier(usage, fit.service_tier)
+        return ChatAnswer(raw, fit.id, usage)
     return _misfit(provider, raw, call_id, model)
 
 
@@ -75,8 +79,14 @@ def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> ChatAnswer:
     return ChatAnswer(
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
-        usage=parse_usage(reply.usage) if reply.usage is not None else None,
+        usage=usage_in(reply),
     )
+
+
+def usage_in(reply: Reply) -> Usage | None:
+    """What a reply reports, and the service tier that it says it was served at."""
+    usage = parse_usage(reply.usage) if reply.usage is not None else None
+    return usage if usage is None or not reply.service_tier else at_tier(usage, reply.service_tier)
 
 
 def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:

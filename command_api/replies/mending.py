@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.usage_report import Details, FullUsage
+from command_api.replies.usage_report import COUNTED_BESIDE, Details, FullUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +122,11 @@ def _mend_usage(usage: Any) -> dict[str, Any] | None:
             del mended[name]
         elif name in mended:
             mended[name] = _whole_numbers(mended[name], Details.__struct_fields__)
-    counts = [name for name in FullUsage.__struct_fields__ if name not in DETAILS]
+    counts = [
+        name
+        for name in FullUsage.__struct_fields__
+        if name not in DETAILS and name not in COUNTED_BESIDE
+    ]
     return _whole_numbers(mended, counts)
 
 

@@ -19,7 +19,7 @@ from command_api.replies.own_count import OutputCount, has_output, lines_within
 from command_api.replies.own_count import answer_tokens as tokens_of_answer
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.told import FullName, tell
-from command_api.replies.usage_report import parse_usage
+from command_api.replies.usage_report import at_tier, parse_usage
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
@@ -267,7 +267,10 @@ class StreamScanner:
         except UNREADABLE as error:
             message = f"a chunk of the stream is not valid: {error}"
             raise BrokenStreamError(message, b"".join(out)) from None
-        return line, chunk, None if chunk.usage is None else chunk.usage.usage()
+        usage = None if chunk.usage is None else chunk.usage.usage()
+        if usage is not None and chunk.service_tier:
+            usage = at_tier(usage, chunk.service_tier)
+        return line, chunk, usage
 
     def _mended(self, payload: bytes, out: list[bytes]) -> tuple[bytes, Chunk, Usage | None]:
         """A chunk that does not fit OpenAI's types, written anew so that it does."""
@@ -276,6 +279,8 @@ class StreamScanner:
             if value.get("error") is not None:
                 raise StreamErrorChunk(value["error"], b"".join(out))
             usage = parse_usage(value["usage"]) if value.get("usage") is not None else None
+            if usage is not None:
+                usage = at_tier(usage, value.get("service_tier"))
             mended = _encode(self._form.mend(value, call_id=self._call_id, model=self._model))
             return b"data: %b\n" % mended, self._form.decode(mended), usage
         except (*UNREADABLE, AttributeError, TypeError) as error:

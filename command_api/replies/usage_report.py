@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from domain.pricing.usage import UNREADABLE, Report, Usage, reported_usage
+from domain.pricing.uses import WEB_SEARCH
 
 
 class Details(msgspec.Struct):
@@ -25,6 +26,17 @@ class Details(msgspec.Struct):
 
 
 _NO_DETAILS = Details()
+UNCOUNTED = -1
+"""A count of uses that cannot be."""
+COUNTED_BESIDE = frozenset(
+    {"server_tool_use", "num_sources_used", "num_search_queries", "service_tier"}
+)
+"""Members of a report that are no counts of tokens."""
+
+
+def at_tier(usage: Usage, told: Any) -> Usage:
+    """The same usage, of a call of which its provider says that it was served at this tier."""
+    return usage._replace(service_tier=told) if isinstance(told, str) else usage
 
 
 class ReportedUsage(msgspec.Struct):
@@ -41,6 +53,10 @@ class ReportedUsage(msgspec.Struct):
     num_cached_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    server_tool_use: Any = None
+    num_sources_used: Any = None
+    num_search_queries: Any = None
+    service_tier: Any = None
 
     def usage(self) -> Usage | None:
         """The report in our convention; None when it names no prompt and no completion."""
@@ -60,7 +76,7 @@ class ReportedUsage(msgspec.Struct):
             or self.cached_tokens
             or self.num_cached_tokens
         )
-        return reported_usage(
+        usage = reported_usage(
             Report(
                 prompt_tokens=prompt or 0,
                 completion_tokens=completion or 0,
@@ -73,6 +89,24 @@ class ReportedUsage(msgspec.Struct):
                 cache_write_1h_tokens=of_prompt.cache_write_1h_tokens,
             )
         )
+        if usage is UNREADABLE:
+            return usage
+        searches = self._searches()
+        if searches is not None:
+            usage = usage._replace(uses=((WEB_SEARCH, searches),))
+        return at_tier(usage, self.service_tier) if self.service_tier else usage
+
+    def _searches(self) -> int | None:
+        """The searches of the web that were counted, by whichever name; None for no count.
+
+        Anthropic's and OpenRouter's, xAI's, Perplexity's. What is no whole number cannot be.
+        """
+        told = self.server_tool_use
+        if told is not None:
+            told = told.get("web_search_requests") if isinstance(told, dict) else UNCOUNTED
+        for other in (self.num_sources_used, self.num_search_queries):
+            told = other if told is None else told
+        return None if told is None else told if type(told) is int else UNCOUNTED
 
 
 class FullUsage(ReportedUsage, kw_only=True):

@@ -65,6 +65,14 @@ class RequestSettings(Group):
         description="Most tokens that a provider's report is believed where neither the model's "
         "length nor the request says more.",
     )
+    uses_max: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        alias="GATEWAYZ_USES_MAX",
+        description="Most searches of one kind that a call is held for and pays where it states "
+        "no maximum of its own and its price is by their uses.",
+    )
 
 
 class HoldSettings(Group):

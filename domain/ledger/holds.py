@@ -7,7 +7,7 @@ compares states. Keeps P1, P2 and P3; money rules 2, 3, 4 and 11.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from domain.errors import InvalidTransitionError
 
@@ -102,7 +102,11 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, pixels, extras with a price."""
+    """The most that a call can use at one offer: tokens, images, pixels, extras with a price.
+
+    `uses` are the most of each that is priced by its uses, `service_tiers` the tiers that the call
+    may be served at beside the plain one.
+    """
 
     input_tokens: int
     output_tokens: int = 0
@@ -111,6 +115,21 @@ class CallBound(NamedTuple):
     images: int = 0
     image_pixels: int = 0
     extras: tuple[str, ...] = ()
+    uses: tuple[tuple[str, int], ...] = ()
+    service_tiers: tuple[str, ...] = ()
+
+    @property
+    def beside_tokens(self) -> dict[str, Any]:
+        """What else than tokens makes its price, by its names there; nearly always nothing."""
+        if not any(self[TOKEN_FIELDS:]):
+            return {}
+        found = self._asdict()
+        return {name: found[name] for name in BESIDE_TOKENS}
+
+
+TOKEN_FIELDS = CallBound._fields.index("input_images")
+BESIDE_TOKENS = CallBound._fields[TOKEN_FIELDS:]
+"""Fields of a bound that are none of its tokens."""
 
 
 class OutputBound(NamedTuple):

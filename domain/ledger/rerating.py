@@ -104,7 +104,7 @@ def _cost(settled: HoldSettled, offer: tuple[str, str], price: PriceVersion) -> 
 
 def _unpriced(usage: Usage, price: PriceVersion) -> Iterator[str]:
     """What was used and has no term; a term that falls back to another has one."""
-    yield from (each for each in usage.extras if not price.prices_extra(each))
+    yield from price.lacks(usage)
     if usage.images and not price.counts_images:
         yield "images"
     if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or usage.images):

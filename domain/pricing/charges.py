@@ -39,7 +39,7 @@ CALLER = "api_key:"
 SYSTEM = "system:"
 """How an actor begins that is a process of our own."""
 ABOUT_A_PRICE = frozenset({"version", "source", "effective_at"})
-COUNTS = frozenset(Usage._fields) - {"source", "implausible", "extras"}
+COUNTS = frozenset(Usage._fields) - {"source", "implausible", "extras", "uses", "service_tier"}
 
 
 def version_of(provider: str, model: str, source: str, terms: Mapping[str, str]) -> str:
@@ -129,7 +129,7 @@ class Prices:
         if isinstance(usage, str):
             yield usage
         elif isinstance(compiled, PriceVersion):
-            unpriced = [each for each in usage.extras if not compiled.prices_extra(each)]
+            unpriced = compiled.lacks(usage)
             if unpriced:
                 yield f"charges for {', '.join(unpriced)}, which its price does not have"
                 return
@@ -174,7 +174,11 @@ def usage_of(stated: Mapping[str, Any]) -> Usage | str:
     extras = stated.get("extras", [])
     if not isinstance(extras, list) or not all(isinstance(each, str) for each in extras):
         return f"states extras that cannot be: {extras}"
-    return Usage(**counts, extras=tuple(extras))
+    uses, tier = stated.get("uses", {}), stated.get("service_tier", "")
+    good = isinstance(uses, dict) and all(type(each) is int and each > 0 for each in uses.values())
+    if not good or not isinstance(tier, str):
+        return f"states uses or a service tier that cannot be: {uses}, {tier!r}"
+    return Usage(**counts, extras=tuple(extras), uses=tuple(uses.items()), service_tier=tier)
 
 
 def _void_faults(event: HoldVoided) -> Iterator[str]:

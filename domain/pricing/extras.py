@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from domain.pricing.uses import TERM_OF_USE, WEB_SEARCH, tier_term, use_of_tool
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,10 +20,15 @@ EXTRAS_MAX = 32
 
 
 class Extra(NamedTuple):
-    """Something of a body that costs extra: the member that asks for it, and its name in prices."""
+    """Something of a body that costs extra: the member that asks for it, and its name in prices.
+
+    `term` is what else may price it, by what of it is used: the term of its uses (`domain.pricing.
+    uses`), or a service tier's.
+    """
 
     member: str
     name: str
+    term: str = ""
 
 
 class _Rule(NamedTuple):
@@ -68,6 +75,8 @@ IMAGES_TABLE: dict[str, _Rule] = {
 LONG_CACHE = Extra("cache_control", "cache_write_1h")
 """A cache for an hour is written at twice the price of input (Anthropic, "Prompt caching").
 `cache_write_1h_per_million` prices it by its tokens."""
+HEARD = Extra("input_audio", "audio_input", "audio_input_per_million")
+"""Audio of a prompt costs up to sixteen times what text does (OpenAI, "Pricing": gpt-4o-audio)."""
 PLUGINS = {"web": "web_search"}
 """Plugins with a price name of their own, by OpenRouter's id."""
 OWN_TOOLS = frozenset({"function", "custom"})
@@ -83,7 +92,8 @@ LONG_CONTEXT_BETA = "context-1m-"
 
 EXTRA_NAMES = frozenset(
     {rule.name for rule in TABLE.values()}
-    | {*TABLE, *IMAGES_TABLE, SERVER_TOOLS, "tools", *LONG_CACHE, *LONG_CONTEXT}
+    | {*TABLE, *IMAGES_TABLE, SERVER_TOOLS, "tools", *LONG_CACHE[:2], *LONG_CONTEXT[:2]}
+    | set(HEARD[:2])
 )
 """What a price or an allowance may name: an extra, or the member that asks for it."""
 
@@ -121,11 +131,15 @@ def extras_of(members: Mapping[str, Any], tools: tuple[str, ...] = ()) -> tuple[
         if member == "plugins" and isinstance(value, list):
             for each in value[:EXTRAS_MAX]:
                 plugin = each.get("id") if isinstance(each, dict) else None
-                found[Extra(member, PLUGINS.get(str(plugin), rule.name))] = None
+                name = PLUGINS.get(str(plugin), rule.name)
+                found[Extra(member, name, TERM_OF_USE.get(name, ""))] = None
+        elif member == "service_tier":
+            found[Extra(member, rule.name, tier_term(value))] = None
         else:
-            found[Extra(member, rule.name)] = None
+            found[Extra(member, rule.name, TERM_OF_USE.get(rule.name, ""))] = None
     for kind in tools:
         if kind not in OWN_TOOLS and not kind.startswith(OWN_TOOLS_OF_DATE):
-            searches = kind.removeprefix("openrouter:").startswith("web_search")
-            found[Extra("tools", "web_search" if searches else SERVER_TOOLS)] = None
+            use = use_of_tool(kind)
+            name = WEB_SEARCH if use == WEB_SEARCH else SERVER_TOOLS
+            found[Extra("tools", name, TERM_OF_USE.get(use, ""))] = None
     return tuple(found)

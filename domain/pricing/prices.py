@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from domain.pricing.extras import LONG_CACHE
+from domain.pricing.extras import HEARD, LONG_CACHE
 from domain.pricing.money import divide_half_even, divide_up
+from domain.pricing.uses import TERM_OF_USE, TIER_TERM
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from domain.pricing.terms import PriceTerms
     from domain.pricing.usage import Usage
 
 NANO_PER_UNIT_FROM_USD = 1_000_000_000
 NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
+NANO_PER_USE_FROM_USD_PER_THOUSAND = 1_000_000
 
 
 class Cost(NamedTuple):
@@ -49,6 +53,43 @@ class Rates(NamedTuple):
         )
 
 
+class Schedule(NamedTuple):
+    """The rates of one service tier: its base, and what counts above so many input tokens."""
+
+    base: Rates
+    tiers: tuple[tuple[int, Rates], ...]
+
+    @classmethod
+    def of(cls, terms: PriceTerms, scale: int) -> Schedule:
+        """The token terms in units of 1/scale nano-USD."""
+        (_, base), *above = (
+            (threshold, Rates(*(int(value * scale) for value in nano)))
+            for threshold, nano in terms.nano_rates()
+        )
+        return cls(base, tuple(above))
+
+    def rates(self, input_tokens: int) -> Rates:
+        """The rates of a call with so much input."""
+        rates = self.base
+        for above, own in self.tiers:
+            if input_tokens > above:
+                rates = own
+        return rates
+
+    def dearest(self, input_tokens: int, *, kept_long: bool) -> tuple[int, int]:
+        """The dearest input and output rate that a call of at most so much input could pay.
+
+        A tier may be cheaper than the one below it, so every tier in reach counts. What is written
+        to a cache for an hour counts for a call that asks for that.
+        """
+        reach = [self.base, *(own for above, own in self.tiers if input_tokens > above)]
+        inputs, outputs = zip(*(each.dearest for each in reach), strict=True)
+        dearest_input = max(inputs)
+        if kept_long:
+            dearest_input = max(dearest_input, *(each.kept_long for each in reach))
+        return dearest_input, max(outputs)
+
+
 class UnitRates(NamedTuple):
     """Prices of what is not tokens: an image of the prompt, one made, one pixel made."""
 
@@ -67,17 +108,19 @@ class PriceVersion:
     terms: PriceTerms
     _scale: int = field(init=False, repr=False)
     _digits: int = field(init=False, repr=False)
+    _plain: Schedule = field(init=False, repr=False)
     _base: Rates = field(init=False, repr=False)
     _base_dearest: tuple[int, int] = field(init=False, repr=False)
     _request: int = field(init=False, repr=False)
     _tiers: tuple[tuple[int, Rates], ...] = field(init=False, repr=False)
     _units: UnitRates = field(init=False, repr=False)
     _extras: dict[str, int] = field(init=False, repr=False)
+    _uses: dict[str, int] = field(init=False, repr=False)
+    _services: dict[str, Schedule] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Compile the decimals to integers of 1/scale nano-USD."""
         terms = self.terms
-        thresholds, nano = zip(*terms.nano_rates(), strict=True)
         zero = Decimal(0)
         units = (
             (terms.per_request or zero) * NANO_PER_UNIT_FROM_USD,
@@ -88,21 +131,26 @@ class PriceVersion:
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
         if terms.prices_long_cache:
             extras.setdefault(LONG_CACHE.name, zero)  # It is priced by its tokens.
-        every = [value for rates in nano for value in rates] + [*units, *extras.values()]
+        uses = {name: price * NANO_PER_USE_FROM_USD_PER_THOUSAND for name, price in terms.uses}
+        priced = [terms, *(own for _, own in terms.service_tiers)]
+        every = [value for own in priced for _, rates in own.nano_rates() for value in rates]
+        every += [*units, *extras.values(), *uses.values()]
         digits = max(max(0, -int(value.as_tuple().exponent)) for value in every)
         scale = 10**digits
-        rates = [Rates(*(int(value * scale) for value in each)) for each in nano]
+        plain = Schedule.of(terms, scale)
         request, *others = (int(value * scale) for value in units)
-        tiers = tuple(zip(thresholds[1:], rates[1:], strict=True))
         for name, value in (
             ("_scale", scale),
             ("_digits", digits),
-            ("_base", rates[0]),
-            ("_base_dearest", rates[0].dearest),
+            ("_plain", plain),
+            ("_base", plain.base),
+            ("_base_dearest", plain.base.dearest),
             ("_request", request),
-            ("_tiers", tiers),
+            ("_tiers", plain.tiers),
             ("_units", UnitRates(*others)),
             ("_extras", {name: int(value * scale) for name, value in extras.items()}),
+            ("_uses", {name: int(value * scale) for name, value in uses.items()}),
+            ("_services", {name: Schedule.of(own, scale) for name, own in terms.service_tiers}),
         ):
             object.__setattr__(self, name, value)
 
@@ -120,32 +168,47 @@ class PriceVersion:
         """Whether an extra has a price."""
         return name in self._extras
 
-    def _rates(self, input_tokens: int) -> Rates:
-        """The rates of a call with so much input."""
-        rates = self._base
-        for above, own in self._tiers:
-            if input_tokens > above:
-                rates = own
-        return rates
+    @property
+    def uses(self) -> Collection[str]:
+        """What is priced by its uses."""
+        return self._uses.keys()
 
-    def _dearest(self, input_tokens: int, *, kept_long: bool = False) -> tuple[int, int]:
-        """The dearest input and output rate that a call of at most so much input could pay.
+    @property
+    def service_tiers(self) -> Collection[str]:
+        """The service tiers that have a price."""
+        return self._services.keys()
 
-        A tier may be cheaper than the one below it, so every tier in reach counts. What is written
-        to a cache for an hour counts for a call that asks for that.
-        """
-        if not (self._tiers or kept_long):
+    def prices_term(self, term: str) -> bool:
+        """Whether it states a term of uses, of audio that is heard, or of a service tier."""
+        if term == HEARD.term:
+            return self.terms.audio_input_per_million is not None
+        if term.startswith(TIER_TERM):
+            return term.removeprefix(TIER_TERM) in self._services
+        return any(TERM_OF_USE[name] == term for name in self._uses)
+
+    def lacks(self, usage: Usage) -> list[str]:
+        """What a usage names and has no term here; a term that falls back to another has one."""
+        lacking = [each for each in usage.extras if each not in self._extras]
+        lacking += [name for name, _ in usage.uses if name not in self._uses]
+        if usage.service_tier and usage.service_tier not in self._services:
+            lacking.append(f"{TIER_TERM}{usage.service_tier}")
+        return lacking
+
+    def _dearest(
+        self, input_tokens: int, *, kept_long: bool = False, service_tiers: tuple[str, ...] = ()
+    ) -> tuple[int, int]:
+        """The dearest input and output rate of a call that may be served at these tiers, too."""
+        if not (self._tiers or kept_long or service_tiers):
             return self._base_dearest
-        reach = [self._base, *(own for above, own in self._tiers if input_tokens > above)]
-        inputs, outputs = zip(*(each.dearest for each in reach), strict=True)
-        dearest_input = max(inputs)
-        if kept_long:
-            dearest_input = max(dearest_input, *(each.kept_long for each in reach))
-        return dearest_input, max(outputs)
+        schedules = (self._plain, *(self._services[each] for each in service_tiers))
+        found = [each.dearest(input_tokens, kept_long=kept_long) for each in schedules]
+        return max(input_ for input_, _ in found), max(output for _, output in found)
 
     def cost(self, usage: Usage) -> Cost:
         """The exact cost of a usage, rounded once, half to even, to nano-USD."""
-        rates = self._rates(usage.input_tokens) if self._tiers else self._base
+        rates = self._plain.rates(usage.input_tokens) if self._tiers else self._base
+        if usage.service_tier:
+            rates = self._services[usage.service_tier].rates(usage.input_tokens)
         in_, cached, written, out, reasoning, heard, spoken, kept_long = rates
         total = (
             (usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens) * in_
@@ -161,10 +224,9 @@ class PriceVersion:
         if usage.cache_write_1h_tokens:
             total += usage.cache_write_1h_tokens * (kept_long - written)
         if usage.input_images or usage.images:
-            total += usage.input_images * self._units.input_image
-            total += usage.images * self._units.image + usage.image_pixels * self._units.pixel
-        if usage.extras:
-            total += sum(self._extras[name] for name in usage.extras)
+            total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
+        if usage.extras or usage.uses:
+            total += self._beside_tokens(usage.extras, usage.uses)
         if self._scale == 1:
             return Cost(total, str(total))
         return Cost(divide_half_even(total, self._scale), _decimal(total, self._digits))
@@ -178,23 +240,49 @@ class PriceVersion:
         images: int = 0,
         image_pixels: int = 0,
         extras: tuple[str, ...] = (),
+        uses: tuple[tuple[str, int], ...] = (),
+        service_tiers: tuple[str, ...] = (),
     ) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
         dearest_input, dearest_output = self._dearest(
-            input_tokens, kept_long=LONG_CACHE.name in extras
+            input_tokens, kept_long=LONG_CACHE.name in extras, service_tiers=service_tiers
         )
         total = input_tokens * dearest_input + output_tokens * dearest_output + self._request
         if input_images or images:
-            total += input_images * self._units.input_image
-            total += images * self._units.image + image_pixels * self._units.pixel
-        if extras:
-            total += sum(self._extras[name] for name in extras)
+            total += self._of_images(input_images, images, image_pixels)
+        if extras or uses:
+            total += self._beside_tokens(extras, uses)
         return divide_up(total, self._scale)
 
-    def affordable_output_tokens(self, *, input_tokens: int, available_nano_usd: int) -> int:
-        """The largest output that `available_nano_usd` covers after the input bound."""
-        dearest_input, dearest_output = self._dearest(input_tokens)
-        rest = available_nano_usd * self._scale - input_tokens * dearest_input - self._request
+    def _of_images(self, given: int, made: int, pixels: int) -> int:
+        """What images of the prompt cost, and those that are made."""
+        units = self._units
+        return given * units.input_image + made * units.image + pixels * units.pixel
+
+    def _beside_tokens(self, extras: tuple[str, ...], uses: tuple[tuple[str, int], ...]) -> int:
+        """What extras and uses cost."""
+        counted = sum(self._uses[name] * count for name, count in uses)
+        return counted + sum(self._extras[name] for name in extras)
+
+    def affordable_output_tokens(
+        self,
+        *,
+        input_tokens: int,
+        available_nano_usd: int,
+        input_images: int = 0,
+        images: int = 0,
+        image_pixels: int = 0,
+        extras: tuple[str, ...] = (),
+        uses: tuple[tuple[str, int], ...] = (),
+        service_tiers: tuple[str, ...] = (),
+    ) -> int:
+        """The largest output that `available_nano_usd` covers after all else that is held for."""
+        dearest_input, dearest_output = self._dearest(
+            input_tokens, kept_long=LONG_CACHE.name in extras, service_tiers=service_tiers
+        )
+        beside = self._request + self._beside_tokens(extras, uses)
+        beside += self._of_images(input_images, images, image_pixels)
+        rest = available_nano_usd * self._scale - input_tokens * dearest_input - beside
         if rest <= 0 or dearest_output == 0:
             return 0
         return rest // dearest_output

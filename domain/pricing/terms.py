@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from domain.errors import InvalidPriceError
+from domain.pricing.uses import PLAIN_TIERS, TERM_OF_USE, TIER, USE_OF_TERM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ PRICE_USD_MAX = 1_000_000
 
 
 TIERS_MAX = 8
+"""Most tiers of long prompts, and most service tiers."""
 
 
 BASE_ABOVE = -1
@@ -35,6 +37,10 @@ BASE_ABOVE = -1
 
 ABOVE = "_above_"
 """`input_per_million_above_200000` is the input price of calls with more input tokens."""
+
+
+AT_TIER = "_at_"
+"""`input_per_million_at_flex` is the input price of calls that are served at that service tier."""
 
 
 def parse_price(name: str, text: str) -> Decimal:
@@ -83,6 +89,9 @@ RATE_TERMS = (
 TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
 
 
+REQUIRED_TERMS = ("input_per_million", "output_per_million")
+
+
 UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel")
 
 
@@ -109,8 +118,9 @@ class PriceTerms:
     written to a cache for an hour to cache-write; reasoning and audio output to output.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
     for one that is made, `per_megapixel` for a million pixels of those; `extras` are USD for a call
-    that asks for one. A call whose input exceeds a tier's threshold pays that tier's terms for all
-    of its tokens, as OpenAI, Google and Anthropic bill long prompts.
+    that asks for one, `uses` for a thousand uses. `service_tiers` are whole token prices: what one
+    does not state falls back within it. A call whose input exceeds a tier's threshold pays that
+    tier's terms for all of its tokens, as OpenAI, Google and Anthropic bill long prompts.
     """
 
     input_per_million: Decimal
@@ -127,6 +137,8 @@ class PriceTerms:
     per_megapixel: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
     extras: tuple[tuple[str, Decimal], ...] = ()
+    uses: tuple[tuple[str, Decimal], ...] = ()
+    service_tiers: tuple[tuple[str, PriceTerms], ...] = ()
     tokens_stated: bool = field(default=True, compare=False)
     """Whether both token prices were stated; where they were not, 0 stands in."""
 
@@ -136,14 +148,19 @@ class PriceTerms:
 
         A missing input or output price is refused, but where made images are priced: there a
         missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
-        `_above_` and a number of tokens.
+        `_above_` and a number of tokens, those of a service tier end in `_at_` and its name.
         """
         found: dict[str, Decimal] = {}
         above: dict[int, dict[str, Decimal]] = {}
         extras: dict[str, Decimal] = {}
-        for name, text in terms.items():
+        uses: dict[str, Decimal] = {}
+        plain, at_tiers = _by_service_tier(terms)
+        for name, text in plain.items():
             if name.startswith(EXTRA):
                 extras[name.removeprefix(EXTRA)] = parse_price(name, text)
+                continue
+            if name in USE_OF_TERM:
+                uses[USE_OF_TERM[name]] = parse_price(name, text)
                 continue
             base, found_above, threshold = name.partition(ABOVE)
             if base not in TOKEN_TERMS and (found_above or base not in UNIT_TERMS):
@@ -156,20 +173,22 @@ class PriceTerms:
             else:
                 message = f"{name} needs a number of tokens behind `{ABOVE}`"
                 raise InvalidPriceError(message)
-        required_terms = ("input_per_million", "output_per_million")
-        stated = all(name in found for name in required_terms)
+        stated = all(name in found for name in REQUIRED_TERMS)
         if any(name in found for name in PRICED_IMAGES):
-            found = {"input_per_million": Decimal(0), "output_per_million": Decimal(0)} | found
-        for required in required_terms:
-            if required not in found:
-                message = f"{required} is missing: a model without it is unpriced and refused"
-                raise InvalidPriceError(message)
+            found = dict.fromkeys(REQUIRED_TERMS, Decimal(0)) | found
+        _check_required(found)
         if len(above) > TIERS_MAX:
             message = f"there are more than {TIERS_MAX} tiers"
             raise InvalidPriceError(message)
         tiers = (Tier(above=each, terms=TokenTerms(**above[each])) for each in sorted(above))
-        own = tuple(sorted(extras.items()))
-        return cls(**found, tiers=tuple(tiers), extras=own, tokens_stated=stated)
+        return cls(
+            **found,
+            tiers=tuple(tiers),
+            extras=tuple(sorted(extras.items())),
+            uses=tuple(sorted(uses.items())),
+            service_tiers=tuple((each, _tier_terms(each, at_tiers[each])) for each in at_tiers),
+            tokens_stated=stated,
+        )
 
     @property
     def prices_long_cache(self) -> bool:
@@ -208,7 +227,49 @@ class PriceTerms:
             for name in TOKEN_TERMS:
                 if (value := getattr(tier.terms, name)) is not None:
                     stated[f"{name}{ABOVE}{tier.above}"] = format(value, "f")
-        return stated | {f"{EXTRA}{name}": format(price, "f") for name, price in self.extras}
+        stated |= {f"{EXTRA}{name}": format(price, "f") for name, price in self.extras}
+        stated |= {TERM_OF_USE[name]: format(price, "f") for name, price in self.uses}
+        for served, terms in self.service_tiers:
+            own = terms.as_strings()
+            stated |= {f"{name}{AT_TIER}{served}": text for name, text in own.items()}
+        return stated
+
+
+def _check_required(found: Mapping[str, Decimal]) -> None:
+    for required in REQUIRED_TERMS:
+        if required not in found:
+            message = f"{required} is missing: a model without it is unpriced and refused"
+            raise InvalidPriceError(message)
+
+
+def _by_service_tier(
+    terms: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The plain terms, and those of each service tier without its name; tiers by their names."""
+    plain: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}
+    for name, text in terms.items():
+        base, at_tier, tier = name.partition(AT_TIER)
+        if not at_tier or name.startswith(EXTRA):
+            plain[name] = text
+        elif tier in PLAIN_TIERS or not TIER.fullmatch(tier):
+            message = f"{name} needs the name of a service tier behind `{AT_TIER}`, such as flex"
+            raise InvalidPriceError(message)
+        else:
+            found.setdefault(tier, {})[base] = text
+    if len(found) > TIERS_MAX:
+        message = f"there are more than {TIERS_MAX} service tiers"
+        raise InvalidPriceError(message)
+    return plain, dict(sorted(found.items()))
+
+
+def _tier_terms(tier: str, stated: Mapping[str, str]) -> PriceTerms:
+    """The token price of a service tier; raises InvalidPriceError for any other term."""
+    for name in stated:
+        if name.partition(ABOVE)[0] not in TOKEN_TERMS:
+            message = f"{name}{AT_TIER}{tier} is not a price term: a service tier prices tokens"
+            raise InvalidPriceError(message)
+    return PriceTerms.parse(stated)
 
 
 def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:

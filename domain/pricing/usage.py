@@ -24,7 +24,9 @@ class Usage(NamedTuple):
     Audio tokens are part of the input and output tokens; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
     those that were made, `image_pixels` their pixels altogether. `implausible` marks our own count
-    where the provider's cannot be. `extras` are those that the call pays for.
+    where the provider's cannot be. `extras` are those that the call pays for, `uses` the counts of
+    what it pays by its uses, `service_tier` the tier whose token prices it pays, empty for the
+    plain ones. In a provider's report the last two are what it says, be it what it may.
     """
 
     input_tokens: int
@@ -41,6 +43,8 @@ class Usage(NamedTuple):
     implausible: bool = False
     extras: tuple[str, ...] = ()
     cache_write_1h_tokens: int = 0
+    uses: tuple[tuple[str, int], ...] = ()
+    service_tier: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -49,6 +53,10 @@ class Usage(NamedTuple):
             found["implausible"] = True
         if self.extras:
             found["extras"] = list(self.extras)
+        if self.uses:
+            found["uses"] = dict(self.uses)
+        if self.service_tier:
+            found["service_tier"] = self.service_tier
         heard = self.audio_input_tokens or self.audio_output_tokens
         if heard or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}

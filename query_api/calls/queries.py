@@ -226,14 +226,27 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         for name, count in tokens
         if count
     ]
+    if tier := usage.get("service_tier"):
+        served = dict(stated.service_tiers)[tier].at(usage["input_tokens"])
+        more = sum(
+            count * (served[f"{name}_per_million"] - at[f"{name}_per_million"])
+            for name, count in tokens
+        )
+        terms.append(
+            {"term": "service_tier", "service_tier": tier, "nano_usd": format(more * 1_000, "f")}
+        )
     others: tuple[tuple[str, int, Decimal | None, int], ...] = (
         ("request", 1, stated.per_request, 1),
         ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
         ("image", usage.get("images", 0), stated.per_image, 1),
         ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
     )
-    extras = dict(stated.extras)
+    extras, uses = dict(stated.extras), dict(stated.uses)
     others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))
+    others += tuple(
+        (name, count, uses.get(name), USES_PER_PRICE)
+        for name, count in usage.get("uses", {}).items()
+    )
     terms += [
         {
             "term": name,
@@ -253,6 +266,7 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
 
 
 PIXELS_PER_MEGAPIXEL = 1_000_000
+USES_PER_PRICE = 1_000
 
 
 # The moves are named so that a new one cannot be forgotten here.

@@ -125,6 +125,19 @@ def test_the_provider_example_of_the_book_works(tmp_path: Path) -> None:
     assert read_providers_file(file).provider[0].model[0]["id"] == "small"
 
 
+def test_the_table_of_prices_has_every_term() -> None:
+    """And none that is no term (rule: docs)."""
+    from domain.pricing.terms import ABOVE, AT_TIER, EXTRA, TOKEN_TERMS, UNIT_TERMS
+    from domain.pricing.uses import USE_OF_TERM
+
+    text = (DOCS / "guides/providers.md").read_text()
+    table = text.partition("### All price terms")[2].partition("**Service tiers.**")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    families = {f"…{ABOVE}N", f"…{AT_TIER}TIER", f"{EXTRA}NAME"}
+    assert told == {*TOKEN_TERMS, *UNIT_TERMS, *USE_OF_TERM, *families}
+
+
 TYPED = re.compile(r"(?:^|`)(gatewayz [^`\n#|]+)", re.MULTILINE)
 """A command as a page tells it, in a code span or at the start of a line of a block."""
 

@@ -22,6 +22,7 @@ from command_api.operations.responses.measure import Measure
 from command_api.operations.tokens import TokenRequest
 from command_api.replies.responses.native import ResponsesScanner, read_response
 from command_api.routing.wishes import Routing, dropped_members, read_routing
+from domain.pricing.extras import HEARD
 from edge.body import (
     RAW_NULL,
     check_model,
@@ -108,7 +109,7 @@ class ResponsesRequest(TokenRequest):
         self.previous_id = body.previous_response_id or None
         """Of a response that the body goes on from; without a chain it is yet to be looked up."""
         self.raw = _chained(raw, body, chain) if chain else raw
-        self._usage_tokens_max = limits.usage_tokens_max
+        self._usage_tokens_max, self._uses_max = limits.usage_tokens_max, limits.uses_max
         self.background, self.streamed = bool(body.background), bool(body.stream)
         """Whether it runs without its caller, and whether that one wants its events."""
         # What runs in the background can be ended, and charged for what was made, as a stream can.
@@ -118,10 +119,13 @@ class ResponsesRequest(TokenRequest):
         self.choices, self.include_usage = 1, True
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools) + cache_extras(self.raw)
+        self._asked = body.asked(self._extras, raw)
         self._predicted = 0
         self._include = tuple(body.include or ())
         before = chain.items if chain else []
         self._size, self._input_tokens = _measured(raw, body, before)
+        if self._size.audio_minutes:
+            self._extras += (HEARD,)
         self._as_chat: ResponsesAsChat | None = None
 
     def at(self, provider: Provider, offer: Model) -> ResponsesRequest | ResponsesAsChat:

@@ -89,7 +89,7 @@ class CompletionsRequest(TokenRequest):
     ) -> None:
         """Take over what was checked."""
         self.raw, self.model = raw, body.model
-        self._usage_tokens_max = limits.usage_tokens_max
+        self._usage_tokens_max, self._uses_max = limits.usage_tokens_max, limits.uses_max
         self.stream = bool(body.stream)
         self.include_usage = bool(body.stream_options and body.stream_options.include_usage)
         self.prompts = len(prompts)
@@ -98,6 +98,7 @@ class CompletionsRequest(TokenRequest):
         self.max_tokens = None if body.max_tokens is None else max(body.max_tokens, 1)
         self.routing: Routing | None = read_routing(body) if body.routes else None
         self._extras = body.extras(body.tools) + cache_extras(raw)
+        self._asked = body.asked(self._extras, raw, self.choices)
         self._predicted = 0
         more = utf8_size(body.suffix or "") + unknown_bytes(raw, KNOWN)
         self._bounds = [_bound(each, more) for each in prompts]

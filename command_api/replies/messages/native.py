@@ -32,6 +32,7 @@ from command_api.replies.sse import (
     BrokenStreamError,
     StreamErrorChunk,
 )
+from providers.inference.adapters.anthropic.reply import searches_of
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def read_message(provider: str, raw: bytes) -> MessageAnswer:
     if not isinstance(found.content, list):
         raise failure_of_nothing(provider, "no content")
     request_id = found.id if isinstance(found.id, str) else None
-    return MessageAnswer(request_id, reported(found.usage), found.content)
+    usage = reported(found.usage, searches_of(found.content))
+    return MessageAnswer(request_id, usage, found.content)
 
 
 class MessagesScanner:
@@ -84,7 +86,16 @@ class MessagesScanner:
 
     __slots__ = (
         *("_count", "_event", "_event_bytes", "_kept", "_last", "_lines", "_open", "_open_before"),
-        *("_pending", "_pending_bytes", "_report", "done", "finished", "request_id", "started"),
+        *(
+            "_pending",
+            "_pending_bytes",
+            "_report",
+            "_searches",
+            "done",
+            "finished",
+            "request_id",
+            "started",
+        ),
         *("uncounted_bytes", "usage"),
     )
 
@@ -101,6 +112,7 @@ class MessagesScanner:
         self._kept = Kept(b"", None, told=False)
         self._report: dict[str, Any] = {}
         self._last = b""
+        self._searches = 0
         self.uncounted_bytes = 0
         self.started = self.finished = self.done = False
         self.usage: Usage | None = None
@@ -216,10 +228,11 @@ class MessagesScanner:
             self.finished = True
             self._add_report(event.usage)
             # Before it the output is not counted.
-            self.usage = reported(self._report) if self._report else None
+            self.usage = reported(self._report, self._searches) if self._report else None
         else:
             self._open = opened(event, self._open)
             add_to(self._count, event.part)
+            self._searches += searches_of([event.part])
 
     def _add_report(self, report: Any) -> None:
         """Later counts stand for earlier ones; they are never added up."""

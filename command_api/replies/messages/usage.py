@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from domain.pricing.usage import Usage
 
 
-def reported(report: Any) -> Usage | None:
+def reported(report: Any, searches: int = 0) -> Usage | None:
     """What Anthropic reports; None for no report. What cannot be read is a report that cannot be.
 
-    It goes the way that it goes when chat is translated, so that both cost the same.
+    It goes the way that it goes when chat is translated, so that both cost the same. `searches` are
+    those that the message shows.
     """
     if report is None:
         return None
     try:
-        return parse_usage(usage_of(report))
+        return parse_usage(usage_of(report, searches))
     except (AttributeError, TypeError):
         return UNREADABLE
 

@@ -23,7 +23,7 @@ from command_api.replies.responses.events import (
     decode_event,
     is_output,
 )
-from command_api.replies.responses.usage import reported, told
+from command_api.replies.responses.usage import reported_in, told
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import (
     LINE_BYTES_MAX,
@@ -67,7 +67,7 @@ def read_response(provider: str, raw: bytes) -> ResponseAnswer:
         raise failure_of_nothing(provider, "no output")
     told_id = found.get("id")
     request_id = told_id if isinstance(told_id, str) else None
-    return ResponseAnswer(request_id, reported(found.get("usage")), found)
+    return ResponseAnswer(request_id, reported_in(found), found)
 
 
 class ResponsesScanner:
@@ -220,7 +220,7 @@ class ResponsesScanner:
         if isinstance(response.get("id"), str):
             self.request_id = response["id"]
         if kind in ENDS or kind == FAILED:
-            self.usage = reported(response.get("usage"))
+            self.usage = reported_in(response)
             if kind == FAILED:
                 raise StreamErrorChunk(response.get("error") or {}, b"".join(out))
             self.done = self.finished = True

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.usage_report import parse_usage
+from command_api.replies.usage_report import at_tier, parse_usage
 from domain.pricing.money import usd_number
 from domain.pricing.usage import UNREADABLE
+from domain.pricing.uses import counted_uses
 
 if TYPE_CHECKING:
     from domain.pricing.usage import Usage
@@ -19,6 +20,7 @@ NAMES = {
     "total_tokens": "total_tokens",
     "input_tokens_details": "prompt_tokens_details",
     "output_tokens_details": "completion_tokens_details",
+    "num_sources_used": "num_sources_used",
 }
 """The same counts by the names of Chat Completions."""
 
@@ -33,6 +35,17 @@ def reported(report: Any) -> Usage | None:
     if not isinstance(report, dict):
         return UNREADABLE
     return parse_usage({NAMES[name]: told for name, told in report.items() if name in NAMES})
+
+
+def reported_in(response: dict[str, Any]) -> Usage | None:
+    """The same of a whole response: with the uses that its output shows, and its service tier."""
+    usage = reported(response.get("usage"))
+    if usage is None:
+        return None
+    output = response.get("output")
+    if not usage.uses and isinstance(output, list):
+        usage = usage._replace(uses=tuple(counted_uses(output).items()))
+    return at_tier(usage, response.get("service_tier"))
 
 
 def told(usage: Usage, nano_usd: int) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from command_api.replies.completions import ChatAnswer, read_reply
+from command_api.replies.completions import ChatAnswer, read_reply, usage_in
 from command_api.replies.failures import failure_of_nothing
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.texts.mending import mend_text
 from command_api.replies.texts.shapes import decode_text
-from command_api.replies.usage_report import parse_usage
 from domain.pricing.usage import TextCount
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def read_text(provider: str, raw: bytes, *, call_id: str, model: str) -> ChatAns
     return ChatAnswer(
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
-        usage=parse_usage(reply.usage) if reply.usage is not None else None,
+        usage=usage_in(reply),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from decimal import Inexact
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
 from domain.pricing.extras import EXTRA_NAMES
-from domain.pricing.terms import EXTRA, PriceTerms
+from domain.pricing.money import EXACT
+from domain.pricing.terms import ABOVE, AT_TIER, EXTRA, TOKEN_TERMS, PriceTerms, parse_price
 from domain.routing.order import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol
 from providers.inference.registry.offers import Listed
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOURCE = "providers_file"
+SERVICE_TIERS = "service_tiers"
 PRICE_HINT = 'prices are decimal strings in USD, such as "0.15"'
 COUNTS = ("context_length", "max_output_tokens", "created")
 TEXTS = ("name", "description")
@@ -137,6 +140,39 @@ def _extra_prices(where: str, value: Any) -> dict[str, str]:
     return {f"{EXTRA}{name}": text for name, text in value.items()}
 
 
+def _service_tiers(where: str, item: dict[str, Any]) -> dict[str, str]:
+    """The price terms of `service_tiers`: for each its own, or a factor on all token prices."""
+    value = item.get(SERVICE_TIERS, {})
+    if not isinstance(value, dict):
+        message = f"{where}: {SERVICE_TIERS} is {value!r}: a table of tiers, {PRICE_HINT}"
+        raise ProvidersFileError(message)
+    terms: dict[str, str] = {}
+    for tier, stated in value.items():
+        own = _times(where, item, stated) if isinstance(stated, str) else stated
+        good = isinstance(own, dict) and all(isinstance(each, str) for each in own.values())
+        if not good or not own:
+            message = f"{where}: {SERVICE_TIERS}: {tier} is {stated!r}: {PRICE_HINT}"
+            raise ProvidersFileError(message)
+        terms |= {f"{name}{AT_TIER}{tier}": text for name, text in own.items()}
+    return terms
+
+
+def _times(where: str, item: dict[str, Any], factor: str) -> dict[str, str]:
+    """Every token price that a model states, times a factor, exactly."""
+    try:
+        times = parse_price("a factor", factor)
+        prices = {
+            name: parse_price(name, text)
+            for name, text in item.items()
+            if name.partition(ABOVE)[0] in TOKEN_TERMS and isinstance(text, str)
+        }
+        own = {name: EXACT.multiply(each, times) for name, each in prices.items()}
+        return {name: format(each.normalize(EXACT), "f") for name, each in own.items()}
+    except (InvalidPriceError, Inexact) as error:
+        message = f"{where}: {SERVICE_TIERS}: {error}"
+        raise ProvidersFileError(message) from None
+
+
 def file_models(entry: FileProvider, path: Path) -> list[Listed]:
     """The models of one provider; raises ProvidersFileError naming the model."""
     return [_file_model(entry.name, item, path) for item in entry.model]
@@ -150,8 +186,9 @@ def _file_model(provider: str, item: dict[str, Any], path: Path) -> Listed:
         raise ProvidersFileError(message)
     facts: dict[str, Any] = {}
     terms = _extra_prices(where, item.get("extra_prices", {}))
+    terms |= _service_tiers(where, item)
     for name, value in item.items():
-        if name in ("id", "extra_prices"):
+        if name in ("id", "extra_prices", SERVICE_TIERS):
             continue
         if name in COUNTS:
             good = isinstance(value, int) and not isinstance(value, bool) and value > 0

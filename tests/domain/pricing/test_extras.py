@@ -70,7 +70,7 @@ TOOLS = [
     (("web_search_preview",), ["web_search"]),
     (("web_search_20250305", "function"), ["web_search"]),
     (("openrouter:web_search",), ["web_search"]),
-    (("code_interpreter", "mcp"), ["server_tools"]),
+    (("image_generation", "mcp"), ["server_tools"]),
     (("bash_20250124", "text_editor_20250728", "computer_20251124", "memory_20250818"), []),
     (("code_execution_20250825", "mcp_toolset", "bash"), ["server_tools"]),
 ]
@@ -79,7 +79,30 @@ TOOLS = [
 @pytest.mark.parametrize(("kinds", "names"), TOOLS)
 def test_tools_that_the_provider_runs_cost_extra(kinds: tuple[str, ...], names: list[str]) -> None:
     """The caller's own functions do not (P10)."""
-    assert extras_of({}, kinds) == tuple(Extra("tools", name) for name in names)
+    found = extras_of({}, kinds)
+    assert [each.name for each in found] == names
+    assert {each.member for each in found} <= {"tools"}
+
+
+@pytest.mark.parametrize(
+    ("members", "kinds", "terms"),
+    [
+        ({"service_tier": "flex"}, (), ["service_tier:flex"]),
+        ({"service_tier": "Flex"}, (), [""]),
+        ({"service_tier": "a" * 33}, (), [""]),
+        ({"service_tier": ["flex"]}, (), [""]),
+        ({"web_search_options": {}}, (), ["web_search_per_thousand"]),
+        ({"plugins": [WEB, {"id": "x"}]}, (), ["web_search_per_thousand", ""]),
+        ({"speed": "fast"}, (), [""]),
+        ({}, ("code_interpreter", "mcp"), ["code_interpreter_per_thousand", ""]),
+        ({}, ("file_search",), ["file_search_per_thousand"]),
+    ],
+)
+def test_what_is_counted_has_a_term(
+    members: dict[str, Any], kinds: tuple[str, ...], terms: list[str]
+) -> None:
+    """Beside a price of the whole call; what is no name of a tier has none (P10)."""
+    assert [each.term for each in extras_of(members, kinds)] == terms
 
 
 HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}

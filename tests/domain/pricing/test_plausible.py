@@ -193,6 +193,8 @@ def test_the_dearest_call_that_is_believed_can_be_charged() -> None:
         st.integers(0, REPORTED_TOKENS_MAX),
         st.integers(0, REPORTED_TOKENS_MAX),
         extras=st.just(()),
+        uses=st.just(()),
+        service_tier=st.just(""),
     ),
 )
 def test_every_allowed_cost_is_exact(price: str, usage: Usage) -> None:

@@ -21,10 +21,24 @@ FINISH = {
     "refusal": "content_filter",
 }
 """Anthropic's stop reasons and OpenAI's."""
+BESIDE = ("server_tool_use", "service_tier")
+"""What a report says beside tokens: how often Anthropic ran a tool, and the tier it served."""
 
 
-def usage_of(report: dict[str, Any]) -> dict[str, Any]:
-    """Anthropic's usage in OpenAI's form: cached tokens lie beside its input_tokens."""
+def searches_of(blocks: Any) -> int:
+    """The searches of the web that blocks show (Anthropic, "Web search tool")."""
+    known = [each for each in blocks if isinstance(each, dict)]
+    return sum((each.get("type"), each.get("name")) == SEARCH for each in known)
+
+
+SEARCH = ("server_tool_use", "web_search")
+
+
+def usage_of(report: dict[str, Any], searches: int = 0) -> dict[str, Any]:
+    """Anthropic's usage in OpenAI's form: cached tokens lie beside its input_tokens.
+
+    `searches` are those that the message shows, which count where the report tells none.
+    """
     read = report.get("cache_read_input_tokens") or 0
     written = report.get("cache_creation_input_tokens") or 0
     prompt = (report.get("input_tokens") or 0) + read + written
@@ -34,12 +48,15 @@ def usage_of(report: dict[str, Any]) -> dict[str, Any]:
     lives = report.get("cache_creation") or {}
     long = lives.get("ephemeral_1h_input_tokens")
     by_life = {} if long is None else {"cache_write_1h_tokens": long}
+    shown = {"server_tool_use": {"web_search_requests": searches}}
+    beside = shown | {name: told for name in BESIDE if (told := report.get(name)) is not None}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written, **by_life},
         **made,
+        **beside,
     }
 
 
@@ -54,6 +71,7 @@ class AnthropicTranslator:
         self._calls: dict[int, int | None] = {}
         """Number of the call that a block is; None for the block that is the answer."""
         self._thoughts: list[str] = []
+        self._searches = 0
         self._ended = False
 
     @property
@@ -76,7 +94,8 @@ class AnthropicTranslator:
             "finish_reason": self._finish(body.get("stop_reason")),
         }
         report = body.get("usage")
-        return self._make.completion([choice], usage_of(report) if report else None)
+        told = usage_of(report, searches_of(body["content"])) if report else None
+        return self._make.completion([choice], told)
 
     def _message(self, blocks: list[dict[str, Any]]) -> dict[str, Any]:
         texts: list[str] = []
@@ -128,7 +147,7 @@ class AnthropicTranslator:
             if reason:
                 yield self._make.chunk({}, self._finish(reason))
             if told:
-                yield self._make.usage_chunk(usage_of(self._usage))
+                yield self._make.usage_chunk(usage_of(self._usage, self._searches))
         elif kind == "message_stop":
             self._ended = True
         elif kind == "error":
@@ -143,6 +162,7 @@ class AnthropicTranslator:
 
     def _block_start(self, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         block = data.get("content_block") or {}
+        self._searches += searches_of([block])
         if block.get("type") == "tool_use" and self._is_answer(block):
             self._calls[data.get("index", 0)] = None
         elif block.get("type") == "tool_use":

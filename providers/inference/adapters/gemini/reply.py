@@ -62,6 +62,7 @@ class GeminiTranslator:
         self._make = ChunkMaker(model, created)
         self._calls: dict[int, int] = {}
         self._finished = False
+        self._searches = 0
         self._usage: dict[str, Any] | None = None
 
     @property
@@ -121,12 +122,22 @@ class GeminiTranslator:
         if self._usage:
             yield self._make.usage_chunk(self._usage)
 
+    def _note_searches(self, candidates: Any) -> None:
+        """Google's searches for a grounded answer, by its queries; those of a stream come once."""
+        for each in candidates or ():
+            queries = (each.get("groundingMetadata") or {}).get("webSearchQueries")
+            if isinstance(queries, list):
+                self._searches = max(self._searches, len(queries))
+
     def _note(self, body: dict[str, Any]) -> None:
         self._make.id = body.get("responseId") or self._make.id or "gemini"
         self._make.model = body.get("modelVersion") or self._make.model
         report = body.get("usageMetadata")
         if isinstance(report, dict):
             self._usage = usage_of(report) or self._usage
+        self._note_searches(body.get("candidates"))
+        if self._usage:
+            self._usage["server_tool_use"] = {"web_search_requests": self._searches}
 
     def _deltas(self, candidate: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
         for part in (candidate.get("content") or {}).get("parts") or ():
