@@ -167,9 +167,13 @@ def instant(text: str) -> datetime:
 
     Raises ValueError.
     """
-    if len(text) == DAY_CHARACTERS:
-        return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC))
-    found = datetime.fromisoformat(text)
+    try:
+        if len(text) == DAY_CHARACTERS:
+            return datetime.combine(date.fromisoformat(text), time(tzinfo=UTC))
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is no day or instant, such as 2027-01-01 or 2027-01-01T00:00:00Z"
+        raise ValueError(message) from None
     if found.tzinfo is None:
         message = f"{text!r} has no time zone: write it as 2027-01-01T00:00:00Z"
         raise ValueError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +15,10 @@ from domain.events.identity import UserRegistered
 from domain.events.profile import EmailChanged, ProfileChanged, UserDeleted
 from domain.identity.addresses import check_address
 from domain.identity.api_keys import replay_api_key, revoke_api_key
+from domain.subscriptions.subscription import LIVE
+from domain.subscriptions.tiers import Tier, highest
 from edge.errors import bad_request
+from event_store.beside.billing.subscriptions import read_subscriptions
 from event_store.ids import new_envelope, to_iso
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class Profiles:
         credentials = self._people.credentials
         with self._people.connect() as connection:
             known = self._people.known(connection, user_id)
+            subscriptions = read_subscriptions(connection, known.account_id)
             address = credentials.address_of(connection, known)
             facts = connection.execute(_FACTS, [user_id]).fetchone()
             times = connection.execute(
@@ -97,7 +102,10 @@ class Profiles:
         username = credentials.opened(known, bytes.fromhex(sealed)) if sealed else None
         available, trial_ends, masked = facts
         began, changed = (to_iso(each) for each in times)
-        status = "trial" if trial_ends else "active" if available > 0 else "inactive"
+        live = [each for each in subscriptions if each.status in LIVE]
+        tier = highest(Tier(each.tier) for each in live)
+        paid_until = max((each.period_ends for each in live), default=None)
+        status = "trial" if trial_ends else "active" if available > 0 or live else "inactive"
         return {
             "user_id": str(user_id),
             "api_key": masked,
@@ -107,10 +115,10 @@ class Profiles:
             "email_verified": known.verified,
             "auth_method": "email",
             "subscription_status": status,
-            "tier": "basic",
-            "tier_display_name": "Basic",
+            "tier": tier,
+            "tier_display_name": tier.title(),
             "trial_expires_at": to_iso(trial_ends) if trial_ends else None,
-            "subscription_end_date": None,
+            "subscription_end_date": paid_until and to_iso(datetime.fromtimestamp(paid_until, UTC)),
             "is_active": True,
             "registration_date": began,
             "created_at": began,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from domain.identity.access import scopes_in
 from domain.identity.permissions import lists_of
 from edge.replies import usd
+from event_store.beside.billing.subscriptions import count_tiers
 from event_store.beside.users import count_users, read_user, read_users
 from event_store.ids import to_iso
 from projections.all import projection_named
@@ -20,6 +21,7 @@ from projections.usage.usage_by_hour import read_system_use, read_top_accounts
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from domain.subscriptions.tiers import Tier
     from event_store.beside.users import UserCounts, UserNow
     from event_store.postgres.database import Connects
     from projections.usage.activity_log import Happened
@@ -42,6 +44,12 @@ def counts_of_users(database: Connects) -> UserCounts:
     """How many users there are, of what kind; one pass, which the time-out of reads bounds."""
     with database.connect() as connection:
         return count_users(connection)
+
+
+def tiers_of_users(database: Connects) -> dict[Tier, int]:
+    """How many users have each tier by what they subscribed to."""
+    with database.connect() as connection:
+        return count_tiers(connection)
 
 
 def one_user(database: Connects, user_id: UUID, *, wait_s: float) -> dict[str, Any] | None:

@@ -10,12 +10,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from domain.errors import InvalidAmountError
 from domain.identity.permissions import Permission
 from domain.pricing.money import parse_usd
+from domain.subscriptions.tiers import Tier
 from edge.access import Needs
 from edge.caller import Caller
 from edge.errors import ApiError, bad_request
 from edge.replies import check_page, instant_of, json_reply, timestamp, usd
 from projections.money.all_statements import LinesWanted
-from query_api.admin.queries import counts_of_users, monitored, one_user, page_of_users
+from query_api.admin.queries import (
+    counts_of_users,
+    monitored,
+    one_user,
+    page_of_users,
+    tiers_of_users,
+)
 from query_api.admin.transactions import Asked, account_of, read_transactions
 from query_api.parts import Parts, ReadParts  # noqa: TC001 - FastAPI reads annotations.
 
@@ -85,19 +92,22 @@ async def users(
     await parts.admin_reads(request, caller, None)
     page = await _page(parts, limit, after)
     counts = await _counts(parts)
+    tiers = await parts.flights.get("tiers", lambda: parts.account.run(tiers_of_users))
+    staying = counts.total - counts.left
+    paid = [count for tier, count in tiers.items() if tier is not Tier.BASIC]
     return json_reply(
         {
             "status": "success",
             "total_users": counts.total,
             "statistics": {
-                "active_users": counts.total - counts.left,
+                "active_users": staying,
                 "inactive_users": counts.left,
                 "admin_users": counts.admins,
                 "developer_users": counts.developers,
                 "regular_users": counts.total - counts.admins - counts.developers,
                 "total_credits": usd(counts.available),
                 "average_credits": usd(counts.available // max(counts.total, 1)),
-                "subscription_breakdown": {},
+                "subscription_breakdown": {**tiers, Tier.BASIC: staying - sum(paid)},
             },
             **page,
             "timestamp": timestamp(),

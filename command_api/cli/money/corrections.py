@@ -21,6 +21,7 @@ from command_api.cli.base import (
     progress_bar,
     show,
     shown_of,
+    telling,
 )
 from command_api.cli.users import ACTOR
 from command_api.money.corrections import Correction, append_correction
@@ -65,7 +66,8 @@ def rerate(  # noqa: PLR0913, PLR0917 - the options are the verb's contract.
     """
     if yes:
         check_reason(reason)
-    begins, ends = instant(since), instant(until) if until else datetime.now(UTC)
+    with telling():
+        begins, ends = instant(since), instant(until) if until else datetime.now(UTC)
     if begins >= ends:
         fail("--from must lie before --to")
     with opened(home, create=False, prepare=False) as (_, database):

@@ -17,6 +17,7 @@ from command_api.cli.base import (
     opened_to_read,
     show,
     show_none,
+    telling,
 )
 from command_api.cli.people.opening import people_of
 from command_api.cli.users import ACTOR
@@ -126,12 +127,13 @@ def change(
     as_json: Json = False,
 ) -> None:
     """Change its end, its uses, its description, or whether it is active."""
-    wanted = Changes(
-        valid_until=to_iso(instant(until)) if until else None,
-        max_uses=max_uses,
-        is_active=active,
-        description=description,
-    )
+    with telling():
+        wanted = Changes(
+            valid_until=to_iso(instant(until)) if until else None,
+            max_uses=max_uses,
+            is_active=active,
+            description=description,
+        )
     _changed(coupon, wanted, home, as_json=as_json)
 
 

@@ -13,6 +13,8 @@ from domain.events.money.subscriptions import (
     SubscriptionPaid,
     SubscriptionUnpaid,
 )
+from domain.subscriptions.subscription import LIVE
+from domain.subscriptions.tiers import RANK, Tier
 from event_store.beside.billing.invoices import INVOICE_HANDLERS, keep_invoice
 
 if TYPE_CHECKING:
@@ -154,6 +156,19 @@ def read_subscriptions(connection: Connection, account_id: UUID) -> list[Subscri
         [account_id, LISTED_MAX],
     ).fetchall()
     return [SubscriptionRow(*row) for row in rows]
+
+
+def count_tiers(connection: Connection) -> dict[Tier, int]:
+    """How many users have each tier by a subscription of their own that is in force."""
+    rows = connection.execute(
+        "SELECT tier, count(*) FROM (SELECT DISTINCT ON (s.account_id) s.tier FROM subscription s "
+        "JOIN user_secret u USING (account_id) WHERE s.status = ANY (%s) "
+        "AND u.wrapped_key IS NOT NULL "
+        "ORDER BY s.account_id, array_position(%s::text[], s.tier) DESC) t GROUP BY tier",
+        [[str(each) for each in LIVE], [str(each) for each in RANK]],
+    ).fetchall()
+    found = {Tier(tier): int(count) for tier, count in rows}
+    return {tier: found.get(tier, 0) for tier in RANK}
 
 
 def read_trial_lots(connection: Connection, account_id: UUID) -> list[UUID]:

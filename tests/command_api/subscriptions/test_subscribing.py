@@ -10,7 +10,7 @@ import pytest
 
 from providers.stripe_double.handler import Outage
 from tests.doubles.stripe import DECLINED
-from tests.support.admins import ask
+from tests.support.admins import ask, new_admin
 from tests.support.harness import USD, eventually
 from tests.support.payments import BACK, payment_work
 from tests.support.subscribing import Club, club, second
@@ -271,3 +271,30 @@ def test_while_stripe_is_away_what_it_told_is_handled(
             made.store.settled()
         assert made.tier(user) == "pro"
         made.store.gateway.verified()
+
+
+def test_the_tier_is_told_wherever_it_is_asked_for(pub: Club) -> None:
+    """By the profile, and to an admin by the count of users; until it is over (rule: contract)."""
+    gateway = pub.store.gateway
+    user, admin = gateway.user(0), new_admin(gateway)
+    gateway.user(0)
+
+    def told() -> tuple[Any, ...]:
+        seen = ask(gateway, user, "/user/profile").json()
+        count = ask(gateway, admin, "/admin/users").json()["statistics"]["subscription_breakdown"]
+        names = ("tier", "tier_display_name", "subscription_status", "subscription_end_date")
+        return (*(seen[name] for name in names), count)
+
+    assert told() == ("basic", "Basic", "inactive", None, {"basic": 3, "pro": 0, "max": 0})
+    name = pub.join(user)
+    ends = "2027-02-28T12:00:00.000000Z"
+    assert told() == ("pro", "Pro", "active", ends, {"basic": 2, "pro": 1, "max": 0})
+    path = f"subscriptions/{name}"
+    assert pub.store.post(user, f"{path}/change", {"price_id": "price_max"}).status_code == 200
+    pub.store.settled()
+    assert told() == ("max", "Max", "active", ends, {"basic": 2, "pro": 0, "max": 1})
+    ended = pub.store.post(user, f"{path}/cancel", {"at_period_end": False})
+    assert ended.status_code == 200, ended.text
+    pub.store.settled()
+    assert told()[0] == "basic"
+    assert told()[3:] == (None, {"basic": 3, "pro": 0, "max": 0})

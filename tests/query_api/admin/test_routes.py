@@ -88,7 +88,7 @@ def test_users_come_in_pages(gateway: RunningGateway) -> None:
         "regular_users": 4,
         "total_credits": 6.0,
         "average_credits": 1.2,
-        "subscription_breakdown": {},
+        "subscription_breakdown": {"basic": 4, "pro": 0, "max": 0},
     }
     balance = ask(gateway, admin, "/admin/balance", limit=1_000).json()
     assert (balance["status"], balance["total_users"]) == ("success", 5)

@@ -65,6 +65,9 @@ def test_a_price_is_corrected_when_confirmed(database: Database, tmp_path: Path)
     assert counted(database) == (0, 0)
     assert "--reason must say why" in said(*RERATE, "--yes")
     assert "--from must lie before --to" in said(*RERATE, "--to", "2019-01-01")
+    for absurd in ("", "2026-02-30"):
+        assert "is no day or instant" in said(*RERATE, "--from", absurd)
+    assert "has no time zone" in said(*RERATE, "--to", "2027-01-01T00:00:00")
     done = run(*CONFIRMED)
     assert (done["corrected"], done["to_correct"]) == (1, shown["to_correct"])
     assert run(*CONFIRMED)["corrected_before"] == 1

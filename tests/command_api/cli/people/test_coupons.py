@@ -59,6 +59,10 @@ def test_an_operator_keeps_coupons(shell: Shell, database: Database) -> None:
         (("create", "CODE", "--value", "5", "--user", "bob@example.com", *UNTIL), "no user"),
         (("show", "00000000-0000-7000-8000-000000000007"), "no coupon"),
         (("deactivate", "00000000-0000-7000-8000-000000000007"), "no coupon"),
+        (
+            ("change", "00000000-0000-7000-8000-000000000007", "--until", "soon"),
+            "no day or instant",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
