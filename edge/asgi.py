@@ -83,8 +83,8 @@ class Headers:
     """The request headers that the hot path asks for."""
 
     __slots__ = (
-        *("authorization", "content_length", "idempotency_key", "referer", "request_id"),
-        *("title", "traceparent"),
+        *("authorization", "cache", "cache_control", "content_length", "idempotency_key"),
+        *("referer", "request_id", "title", "traceparent"),
     )
 
     def __init__(self, scope: Scope) -> None:
@@ -96,6 +96,8 @@ class Headers:
         self.request_id: bytes = given(b"x-request-id", b"")
         self.referer: bytes = given(b"http-referer", b"") or given(b"referer", b"")
         self.title: bytes = given(b"x-title", b"")
+        self.cache: bytes = given(b"x-gatewayz-cache", b"")
+        self.cache_control: bytes = given(b"cache-control", b"")
         trace: bytes = given(b"traceparent", b"")
         self.traceparent = trace_of(trace) if trace else b""
 

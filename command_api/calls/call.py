@@ -14,6 +14,7 @@ from event_store.ids import id_bytes, now_iso
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.calls.beside.caching import Caching
     from command_api.limits.gate import Admission
     from command_api.operations.request import InferenceRequest
     from command_api.routing.router import Plan
@@ -109,8 +110,7 @@ class Call:
         "available",
         "bound",
         "bound_tokens",
-        "cache_name",
-        "caller",
+        *("caching", "caller"),
         "charged",
         "correlation_id",
         "estimated_cost",
@@ -143,7 +143,7 @@ class Call:
         holds: HoldSettings,
         app: str = "",
         idempotency_key: bytes = b"",
-        cache_name: str = "",
+        caching: Caching | None = None,
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet.
 
@@ -152,7 +152,7 @@ class Call:
         self.id, self.correlation_id = call_id, correlation_id
         self.id_bytes = id_bytes(call_id)
         self.caller, self.request, self._holds = caller, request, holds
-        self.app, self.idempotency_key, self.cache_name = app, idempotency_key, cache_name
+        self.app, self.idempotency_key, self.caching = app, idempotency_key, caching
         self.started_at = now_iso()
         self.attempts, self._tried = list[dict[str, Any]](), False
         self.give_back: Callable[[], None] | None = None

@@ -252,6 +252,8 @@ class Cashier:
         )
         if call.app:
             state += b',"app":' + _encode(call.app)
+        if call.caching is not None and (answer := call.caching.answer) is not None:
+            state += b',"cached_from":"%b"' % answer.reply.call_id.encode()
         tokens = usage.input_tokens + usage.output_tokens
         entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state, call.kept_reply, tokens)
         await self._resolve(call, entry)

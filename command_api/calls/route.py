@@ -11,6 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from command_api.calls.attempts import answer_whole
+from command_api.calls.beside.cached import answer_cached, look_up
+from command_api.calls.beside.caching import caching_of, failed_as, over
 from command_api.calls.beside.keeping import keep_answer, read_request, stored_reply
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
@@ -18,7 +20,7 @@ from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, key_taken
 from command_api.limits.gate import ended, never_was
 from command_api.replies.failures import UpstreamFailure
-from command_api.shedding.queue import NO_TURN
+from command_api.shedding.queue import NO_TURN, Turn
 from edge.access import admit_models, admit_request
 from edge.asgi import (
     CALL,
@@ -27,7 +29,6 @@ from edge.asgi import (
     Headers,
     ReplyHeaders,
     app_of,
-    header_of,
     read_body,
     request_id_of,
     send_error,
@@ -35,7 +36,7 @@ from edge.asgi import (
 )
 from edge.errors import ApiError, gateway_stopping, internal_error
 from event_store.ids import new_uuid7_text
-from providers.inference.port import FORWARDED, TRACE
+from providers.inference.port import TRACE
 
 if TYPE_CHECKING:
     from command_api.calls.attempts import WholeAttempt
@@ -83,21 +84,21 @@ class InferenceRoute:
                 timeout_s=self._limits.body_timeout_s,
             )
             request = await read_request(self._parts, self._route, await body, caller)
-            call = await self._call(scope, asked, caller, request, head, send)
+            call = await self._call(asked, caller, request, head, send)
             if call is None:
                 return
             call.queued_ms = turn.waited_ms
             call.give_back = scope.get(LET_GO)
             scope[CALL] = call
-            if not await self._placed(call, head, send):
+            if not await self._admit(call, head, receive, send, turn):
                 del scope[CALL]  # It was answered as its first one, and is no call.
                 return
-            turn.admitted()
             if not await self._answered(call, head, receive, send):
                 call = None  # It goes on without its caller, and ends by itself.
         except ApiError as error:
             if call is not None:
                 head.provider = call.model.provider
+                failed_as(call, error)
             await self._tell_limits(caller, head)
             await self._refuse(send, error, head)
         except ClientGoneError:
@@ -113,10 +114,24 @@ class InferenceRoute:
             turn.leave()
             if call is not None:
                 ended(call, 0)
+                over(call)
+
+    async def _admit(
+        self, call: Call, head: ReplyHeaders, receive: Receive, send: Send, turn: Turn
+    ) -> bool:
+        """Look for its answer where it is opted in, and place the hold; see `_placed`."""
+        if call.caching is not None:
+            await look_up(self._parts, call, head, receive, turn)
+        if not await self._placed(call, head, send):
+            return False
+        turn.admitted()
+        return True
 
     async def _answered(self, call: Call, head: ReplyHeaders, receive: Receive, send: Send) -> bool:
         """Make the call and answer with what it gives; False where it goes on behind its answer."""
-        if call.request.stream:
+        if call.caching is not None and call.caching.answer is not None:
+            await answer_cached(self._parts, call, call.caching.answer, head, send)
+        elif call.request.stream:
             parts, envelope = self._parts, self._route.envelope
             await InferenceStream(parts, call, head, receive, send, envelope).run()
         else:
@@ -144,7 +159,6 @@ class InferenceRoute:
 
     async def _call(
         self,
-        scope: Scope,
         asked: Headers,
         caller: Caller,
         request: InferenceRequest,
@@ -156,7 +170,7 @@ class InferenceRoute:
         if caller.limits is not None:
             more = request.routing.models if request.routing else ()
             admit_models(caller.limits, (request.model, *more))
-        key, cache_name = b"", ""
+        key = b""
         if asked.idempotency_key is not None:
             key = await parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
@@ -171,13 +185,7 @@ class InferenceRoute:
                 return None
             raise
         head.provider = plan.offers[0].provider
-        if not key and parts.responses.enabled and not request.stream:
-            control = header_of(scope, b"cache-control")
-            # What the caller asks of the provider by headers makes another answer.
-            route = self._scope_name + FORWARDED.get().betas
-            cache_name = await parts.responses.name_of(caller, request.raw, control, route=route)
-            if await self._cached(caller, cache_name, head, send):
-                return None
+        cached = asked.cache or asked.cache_control or parts.responses.always
         return Call(
             call_id=head.call_id,
             correlation_id=self._correlation_of(caller, asked, head),
@@ -187,7 +195,9 @@ class InferenceRoute:
             holds=parts.settings.holds,
             app=parts.pseudonyms.of_app(app_of(asked.referer, asked.title)),
             idempotency_key=key,
-            cache_name=cache_name,
+            caching=await caching_of(parts, asked, caller, request, self._route)
+            if cached
+            else None,
         )
 
     def _keep_name(self, call: Call) -> None:
@@ -262,20 +272,6 @@ class InferenceRoute:
         head.more.append((b"idempotent-replayed", b"true"))
         await self._tell_limits(caller, head)
         await send_whole(send, reply.status, reply.body, head.listed(), reply.content_type.encode())
-
-    async def _cached(self, caller: Caller, name: str, head: ReplyHeaders, send: Send) -> bool:
-        """Answer as the same request was answered before; False when it was not."""
-        found = await self._parts.responses.find(caller, name) if name else None
-        limits = caller.limits
-        if found and limits and limits.providers and found.provider not in limits.providers:
-            found = None  # Another key of the account was answered by a provider that this may not.
-        head.more.append((b"x-gatewayz-cache", b"hit" if found else b"miss"))
-        if found is None:
-            return False
-        head.call_id, head.provider = found.call_id, found.provider
-        await self._tell_limits(caller, head)
-        await send_whole(send, OK, found.body, head.listed())
-        return True
 
     async def _whole(self, call: Call, head: ReplyHeaders, send: Send) -> None:
         """A call that is answered whole. A hang-up does not stop it (money rule 5)."""

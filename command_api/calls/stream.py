@@ -60,9 +60,7 @@ class InferenceStream:
         self._head, self._receive, self._send = head, receive, send
         self._trying: list[StreamAttempt] = []
         self._won: StreamAttempt | None = None
-        self._begun = False
-        self._ended = False
-        self._gone = False
+        self._begun = self._ended = self._gone = False
         self._kept: list[bytes] | None = [] if call.idempotency_key else None
         self._kept_bytes = 0
 
@@ -107,7 +105,7 @@ class InferenceStream:
         message = await self._receive()
         while message["type"] != "http.disconnect":
             message = await self._receive()
-        if not self._stays:
+        if not (self._stays or ((caching := self._call.caching) and caching.followed)):
             self._gone = True
             for each in self._trying:
                 each.interrupt()
@@ -291,6 +289,8 @@ class InferenceStream:
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
 
     def _keep(self, out: bytes) -> None:
+        if self._call.caching is not None:
+            self._call.caching.heard(out, self._parts.responses.bytes_max)
         if self._kept is None:
             return
         self._kept.append(out)
@@ -308,7 +308,7 @@ class InferenceStream:
             reply = stored_reply(call, made, kind)
             call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
         await self._charge(reason)
-        await keep_streamed(self._parts, call, self._won)
+        await keep_streamed(self._parts, call, self._won, reason)
         await self._end(last)
 
     async def _end(self, last: bytes) -> None:

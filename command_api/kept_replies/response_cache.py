@@ -1,85 +1,136 @@
-"""Answers of JSON calls, kept for the same account's same request; off unless it is set.
+"""Answers kept for the same account's same request, whole; told whole or as a stream.
 
-A hit makes no provider call, so it costs nothing and is no event: the reply names the call that
-was charged. Replies are encrypted with the user's own data key (P5).
+A hit makes no provider call. Answers are encrypted with the user's own data key (P5), and are for
+the account alone that paid for them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psycopg
+from cryptography.exceptions import InvalidTag
 
+from command_api.kept_replies.cache_wishes import CacheWish, read_wish
 from command_api.kept_replies.digests import digest_of
+from command_api.kept_replies.flights import Flights
+from edge.body import decode_members
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
+    from command_api.settings.calls import KeptReplySettings
     from edge.caller import Caller
     from providers.redis.cache import Cache
 
 NAMED = "response:"
 """How the names of all kept replies begin."""
-BYPASS = (b"no-cache", b"no-store")
+ONLY_THE_FORM = ("stream", "stream_options")
+"""Members of a body that change how an answer is told, and not the answer."""
+UNREADABLE = (InvalidTag, ValueError, msgspec.DecodeError)
+"""What opening an entry raises that was damaged, or that another release wrote."""
+_encode = msgspec.msgpack.encode
 
 
 class CachedReply(msgspec.Struct, frozen=True):
-    """A whole reply, and the call that was charged for it."""
+    """A whole answer, the call that was charged for it, and what that was charged by.
 
+    `made_at` is Unix time in seconds; `price` are the version, its date and its terms.
+    """
+
+    name: str
     call_id: str
     provider: str
+    model: str
     body: bytes
+    made_at: float
+    usage: dict[str, Any]
+    price: dict[str, str]
+
+    @property
+    def age_s(self) -> int:
+        """How old it is, whole seconds."""
+        return max(0, int(time.time() - self.made_at))
 
 
 class ResponseCache:
-    """Looks up and keeps replies; one for each process."""
+    """Looks up and keeps answers; one for each process."""
 
     def __init__(
-        self, cache: Cache, lookups: Lookups, vault: Vault, *, ttl_s: float, bytes_max: int
+        self, cache: Cache, lookups: Lookups, vault: Vault, settings: KeptReplySettings
     ) -> None:
-        """`ttl_s` 0 turns it off."""
+        """Nothing is kept yet."""
         self._cache, self._lookups, self._vault = cache, lookups, vault
-        self._ttl_s, self._bytes_max = ttl_s, bytes_max
-        self.hits = self.misses = self.kept = 0
+        self._ttl_s = settings.response_cache_s
+        self._ttl_max_s = settings.response_cache_ttl_max_s
+        self.bytes_max = settings.response_cache_bytes_max
+        self.percent = settings.response_cache_price_percent
+        self.wait_s = settings.response_cache_wait_s
+        self.flights = Flights[CachedReply](settings.response_cache_waiters_max)
+        self.generation = 0
+        """How often everything was forgotten: what was asked before is not kept after."""
+        self.hits = self.misses = self.kept = self.coalesced = self.bypassed = self.damaged = 0
         """Of this process, since it began."""
 
     @property
-    def enabled(self) -> bool:
-        """Whether replies are kept at all."""
+    def always(self) -> bool:
+        """Whether calls that did not ask for it are opted in."""
         return self._ttl_s > 0
 
-    async def name_of(self, caller: Caller, raw: bytes, cache_control: bytes, *, route: str) -> str:
-        """The name of a request's reply; empty when the caller wants no cached one."""
-        if any(each in cache_control.lower() for each in BYPASS):
-            return ""
+    @property
+    def enabled(self) -> bool:
+        """Whether answers are kept at all, for those who ask or for all."""
+        return self.always or self._ttl_max_s > 0
+
+    def wish_of(self, asked: bytes, control: bytes) -> CacheWish | None:
+        """What a request asks of it; None for one that is not opted in. Raises ApiError 400."""
+        return read_wish(asked, control, default_s=self._ttl_s, ttl_max_s=self._ttl_max_s)
+
+    async def name_of(self, caller: Caller, raw: bytes, *, route: str) -> str:
+        """The name of a request's answer: account, route, and all of the body but its form."""
+        if any(b'"%b"' % each.encode() in raw for each in ONLY_THE_FORM):
+            members = decode_members(raw)
+            for each in ONLY_THE_FORM:
+                members.pop(each, None)
+            raw = msgspec.json.encode(members)
         digest = await digest_of(raw)
-        scope = hashlib.sha256(caller.account_id.encode() + route.encode() + digest)
+        scope = hashlib.sha256(f"{caller.account_id}\n{route}\n".encode() + digest)
         return f"{NAMED}{scope.hexdigest()}"
 
-    async def find(self, caller: Caller, name: str) -> CachedReply | None:
-        """A kept reply that can still be read."""
+    async def find(self, caller: Caller, name: str, max_age_s: int | None) -> CachedReply | None:
+        """A kept answer that can still be read and is not too old; a damaged one is none."""
         sealed = await self._cache.get(name)
         wrapped = await self._data_key(caller) if sealed is not None else None
         if sealed is None or wrapped is None:
-            self.misses += 1
             return None
-        self.hits += 1
-        return msgspec.msgpack.decode(self._vault.decrypt(wrapped, sealed), type=CachedReply)
+        try:
+            opened = self._vault.decrypt(wrapped, sealed)
+            found = msgspec.msgpack.decode(opened, type=CachedReply)
+        except UNREADABLE:
+            self.damaged += 1
+            return None
+        if found.name != name or (max_age_s is not None and found.age_s > max_age_s):
+            return None
+        return found
 
-    async def keep(self, caller: Caller, name: str, reply: CachedReply) -> None:
-        """Keep a reply that is not too large."""
-        if len(reply.body) > self._bytes_max:
+    async def keep(self, caller: Caller, reply: CachedReply, ttl_s: float, generation: int) -> None:
+        """Keep an answer that is not too large, unless all was forgotten since it was asked for."""
+        if len(reply.body) > self.bytes_max or generation != self.generation:
             return
         wrapped = await self._data_key(caller)
-        if wrapped is not None:
-            sealed = self._vault.encrypt(wrapped, msgspec.msgpack.encode(reply))
-            await self._cache.put(name, sealed, ttl_s=self._ttl_s)
-            self.kept += 1
+        if wrapped is None or generation != self.generation:
+            return
+        sealed = self._vault.encrypt(wrapped, _encode(reply))
+        await self._cache.put(reply.name, sealed, ttl_s=ttl_s)
+        self.kept += 1
 
     async def clear(self) -> int:
-        """Forget all kept replies; how many they were."""
+        """Forget all kept answers; how many they were. Calls under way fill it no more."""
+        self.generation += 1
+        self.flights.clear()
         return await self._cache.forget(NAMED)
 
     async def _data_key(self, caller: Caller) -> bytes | None:

@@ -83,7 +83,8 @@ class Gateway:
         refusals = QuotaRefusals(self._figures)
         self.cashier = Cashier(self.committer, self.spool, self._losses, refusals)
         self.keys = _key_ring(settings, database, vault)
-        self.cache = make_cache(settings.redis.url, settings.redis.cache_entries_max)
+        shared = settings.redis
+        self.cache = make_cache(shared.url, shared.cache_entries_max, shared.cache_bytes_max)
         self.limits = self._limits_of(settings, database)
         lookups, kept = Lookups(database), settings.kept_replies
         self.calls = CallParts(
@@ -93,13 +94,7 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
-            responses=ResponseCache(
-                self.cache,
-                lookups,
-                vault,
-                ttl_s=kept.response_cache_s,
-                bytes_max=kept.response_cache_bytes_max,
-            ),
+            responses=ResponseCache(self.cache, lookups, vault, kept),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),

@@ -283,11 +283,38 @@ class KeptReplySettings(Group):
         0.0,
         ge=0,
         alias="GATEWAYZ_RESPONSE_CACHE_S",
-        description="How long a JSON reply answers the same request again; 0 is off.",
+        description="How long an answer answers the same request again, for all calls, seconds; 0: "
+        "only for calls that ask for it.",
     )
     response_cache_bytes_max: int = Field(
         2**20,
         ge=0,
         alias="GATEWAYZ_RESPONSE_CACHE_BYTES_MAX",
         description="Largest reply that is cached, bytes.",
+    )
+    response_cache_ttl_max_s: int = Field(
+        86_400,
+        ge=0,
+        le=31_536_000,
+        alias="GATEWAYZ_RESPONSE_CACHE_TTL_MAX_S",
+        description="Longest that a call may ask its answer to be kept, seconds; 0: none may ask.",
+    )
+    response_cache_price_percent: int = Field(
+        0,
+        ge=0,
+        le=100,
+        alias="GATEWAYZ_RESPONSE_CACHE_PRICE_PERCENT",
+        description="What a cached answer costs, percent of the price it was made for.",
+    )
+    response_cache_waiters_max: int = Field(
+        100,
+        ge=0,
+        alias="GATEWAYZ_RESPONSE_CACHE_WAITERS_MAX",
+        description="Most calls of a process that wait for the answer of an equal one.",
+    )
+    response_cache_wait_s: float = Field(
+        60.0,
+        gt=0,
+        alias="GATEWAYZ_RESPONSE_CACHE_WAIT_S",
+        description="How long they wait before each makes its own, seconds.",
     )

@@ -57,6 +57,12 @@ class RedisSettings(Group):
         alias="GATEWAYZ_CACHE_ENTRIES_MAX",
         description="Most values cached in a process where there is no Redis.",
     )
+    cache_bytes_max: int = Field(
+        128 * 2**20,
+        ge=1,
+        alias="GATEWAYZ_CACHE_BYTES_MAX",
+        description="Most bytes of them, for each process.",
+    )
 
 
 class LimitSettings(Group):

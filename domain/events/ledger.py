@@ -243,7 +243,7 @@ class HoldSettled(HoldResolved):
     """The call is charged: usage, exact cost, price version, and where the money came from.
 
     `app` stands for the app that made the call: a keyed hash of the name that its caller gave, or,
-    in older events, the name.
+    in older events, the name. `cached_from` is the call whose cached answer was given again.
     """
 
     TOPIC = "ledger.hold_settled.v1"
@@ -256,6 +256,7 @@ class HoldSettled(HoldResolved):
     model: str
     provider_request_id: str | None = None
     app: str = ""
+    cached_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ AWAY_S = 5.0
 
 
 FORGOTTEN_AT_ONCE = 500
+BYTES_MAX = 128 * 2**20
+"""Most bytes of values in a process's memory, where nobody says another maximum."""
 
 
 class CacheState(NamedTuple):
@@ -62,9 +64,9 @@ class Cache(Protocol):
 class MemoryCache:
     """The least recently used go first."""
 
-    def __init__(self, entries_max: int) -> None:
-        """Room for so many values."""
-        self._entries_max = entries_max
+    def __init__(self, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
+        """Room for so many values, and so many bytes of them."""
+        self._entries_max, self._bytes_max, self._bytes = entries_max, bytes_max, 0
         self._values: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._evicted = 0
 
@@ -74,25 +76,30 @@ class MemoryCache:
         if found is None:
             return None
         if found[0] < time.monotonic():
-            del self._values[name]
+            self._drop(name)
             return None
         self._values.move_to_end(name)
         return found[1]
 
     async def put(self, name: str, value: bytes, *, ttl_s: float) -> None:
-        """Keep a value for a time."""
+        """Keep a value for a time; one that is larger than all the room is not kept."""
+        if name in self._values:
+            self._drop(name)
         self._values[name] = (time.monotonic() + ttl_s, value)
-        self._values.move_to_end(name)
-        while len(self._values) > self._entries_max:
-            self._values.popitem(last=False)
+        self._bytes += len(value)
+        while len(self._values) > self._entries_max or self._bytes > self._bytes_max:
+            self._drop(next(iter(self._values)))
             self._evicted += 1
 
     async def forget(self, prefix: str) -> int:
         """Forget all values whose names begin so."""
         names = [name for name in self._values if name.startswith(prefix)]
         for name in names:
-            del self._values[name]
+            self._drop(name)
         return len(names)
+
+    def _drop(self, name: str) -> None:
+        self._bytes -= len(self._values.pop(name)[1])
 
     def state(self) -> CacheState:
         """The memory's."""
@@ -101,17 +108,18 @@ class MemoryCache:
     async def close(self) -> None:
         """Forget all."""
         self._values.clear()
+        self._bytes = 0
 
 
 class RedisCache:
     """Values shared by all gateways; those of this process while Redis is away."""
 
-    def __init__(self, url: str, entries_max: int) -> None:
+    def __init__(self, url: str, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
         """Nothing is connected before the first use."""
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
-        self._memory = MemoryCache(entries_max)
+        self._memory = MemoryCache(entries_max, bytes_max)
         self._away_until = 0.0
 
     async def get(self, name: str) -> bytes | None:
@@ -168,6 +176,8 @@ class RedisCache:
         logger.warning("the cache does without Redis for a while: %s", error)
 
 
-def make_cache(redis_url: str | None, entries_max: int) -> Cache:
+def make_cache(redis_url: str | None, entries_max: int, bytes_max: int = BYTES_MAX) -> Cache:
     """The cache for a configuration."""
-    return RedisCache(redis_url, entries_max) if redis_url else MemoryCache(entries_max)
+    if redis_url:
+        return RedisCache(redis_url, entries_max, bytes_max)
+    return MemoryCache(entries_max, bytes_max)

@@ -150,6 +150,7 @@ def _story(
         "lots": [*settled.lots, *settled.beyond_lots] if settled else [],
         "reason": end.reason if end else None,
         "provider_request_id": settled.provider_request_id if settled else None,
+        "cached_from": (settled.cached_from or None) if settled else None,
         "attempts": attempts,
         "events": [
             {

@@ -156,6 +156,14 @@ MEANINGS = {
         "The caller came by a referral code already, and one counts.",
         "`GET /referral/stats` names it.",
     ),
+    "invalid_cache_wish": (
+        "`x-gatewayz-cache` or the `max-age` of `Cache-Control` says nothing that can be done.",
+        "Send `on`, `off`, `refresh` or `ttl=N` ([cached answers](../guides/cached-answers.md)).",
+    ),
+    "not_cached": (
+        "The call asked for a cached answer only, and there is none.",
+        "Ask without `only-if-cached`.",
+    ),
     "own_referral_code": ("The referral code is the caller's own.", "Give it to somebody else."),
     "referral_busy": ("Others use the referral code at this moment.", "Try again."),
     "referral_loop": (

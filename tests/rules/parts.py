@@ -9,6 +9,8 @@ from uuid import UUID
 
 import psycopg
 
+from command_api.kept_replies.metrics import CacheMetrics
+from command_api.kept_replies.response_cache import ResponseCache
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
@@ -16,7 +18,7 @@ from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.serving.metrics import LedgerMetrics, RunMetrics
 from command_api.settings.all import GROUPS
-from command_api.settings.calls import QueueSettings
+from command_api.settings.calls import KeptReplySettings, QueueSettings
 from command_api.shedding.metrics import QueueMetrics
 from command_api.shedding.queue import CallQueue
 from domain.books.chart import CHART
@@ -25,6 +27,7 @@ from domain.events.all import EVENT_CLASSES
 from event_store.append.spool import Spool
 from event_store.relay.relay import RelayStatus
 from projections.all import PROJECTIONS
+from providers.redis.cache import MemoryCache
 from stream_processors.app import WorkerMetrics
 from stream_processors.host import ProjectionHost
 
@@ -87,7 +90,9 @@ def metrics_table() -> str:
     others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
     managers = ManagerMetrics(list)
     runs = RunMetrics(lambda: 0)
-    for collector in (ledger, limits, queue, runs, mails, managers, *others):
+    kept = KeptReplySettings()
+    cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept))  # type: ignore[arg-type]
+    for collector in (ledger, limits, queue, cache, runs, mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -50,6 +50,29 @@ def module_of(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> Module
     return made
 
 
+def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
+    """Its two commands, pasted: a miss, a hit, and the stream of it (rule: docs)."""
+    page = (GUIDES / "cached-answers.md").read_text()
+    first, streamed = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    user = gateway.user()
+
+    def pasted_out(command: str) -> str:
+        command = command.replace("http://127.0.0.1:8000", gateway.url)
+        return subprocess.run(
+            ["/bin/bash", "-c", command],
+            env={"GATEWAYZ_API_KEY": user.api_key, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+
+    told = [pasted_out(first) for _ in range(2)]
+    assert ["x-gatewayz-cache: miss" in told[0], "x-gatewayz-cache: hit" in told[1]] == [True] * 2
+    assert "age: " in told[1]
+    assert pasted_out(streamed).endswith("data: [DONE]\n\n")
+
+
 def test_a_provider_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pasted at the end of the list, its key and its address are read (rule: docs)."""
     source = Path(built_in.__file__).read_text()

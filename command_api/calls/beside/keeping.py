@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from command_api.calls.beside.caching import keep_stream, keep_whole
 from command_api.kept_replies.idempotency import StoredReply
-from command_api.kept_replies.response_cache import CachedReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
 
@@ -43,17 +43,19 @@ async def read_request(
 
 async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:
     """Keep a whole answer that was charged, where it is asked for again."""
-    if call.cache_name:
-        reply = CachedReply(call.id, call.model.provider, raw)
-        await parts.responses.keep(call.caller, call.cache_name, reply)
+    await keep_whole(parts, call, raw)
     request = call.request
     if isinstance(request, ResponsesRequest) and request.store:
         response = msgspec.json.decode(raw, type=dict)
         await parts.kept_responses.keep(call.caller, call.id, request, response)
 
 
-async def keep_streamed(parts: CallParts, call: Call, won: StreamAttempt | None) -> None:
-    """The same for a stream that has ended."""
+async def keep_streamed(
+    parts: CallParts, call: Call, won: StreamAttempt | None, reason: str
+) -> None:
+    """The same for a stream that has ended; for the cache only one that ended well."""
+    if won is not None and reason == "completed":
+        await keep_stream(parts, call, won)
     request = call.request
     if won is None or not isinstance(request, ResponsesRequest) or request.background:
         return  # What runs in the background is kept by who runs it, however it ends.

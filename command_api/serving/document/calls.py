@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from command_api.kept_replies.cache_wishes import HEADER_BYTES_MAX
 from command_api.kept_replies.idempotency import KEY_CHARACTERS_MAX
 from command_api.operations.messages import BETAS_BYTES_MAX
 from command_api.serving.document.refusals import TEXT, refusal
@@ -129,6 +130,13 @@ IDEMPOTENCY_KEY = {
     "schema": {**TEXT, "maxLength": KEY_CHARACTERS_MAX},
     "description": "A request repeated with it is charged and answered once.",
 }
+CACHE = {
+    "name": "X-Gatewayz-Cache",
+    "in": "header",
+    "required": False,
+    "schema": {**TEXT, "maxLength": HEADER_BYTES_MAX},
+    "description": "`on`, `off`, `refresh` or `ttl=N`: whether a cached answer is one.",
+}
 OF_ANTHROPIC = [
     {
         "name": "anthropic-version",
@@ -153,13 +161,13 @@ def described(operation: Operation) -> dict[str, Any]:
     path = "/v1/"
     statuses: tuple[int, ...] = OF_CALLS
     security: list[dict[str, list[str]]] = [{"api_key": []}]
-    parameters: list[dict[str, Any]] = [IDEMPOTENCY_KEY, REQUEST_ID]
+    parameters: list[dict[str, Any]] = [IDEMPOTENCY_KEY, REQUEST_ID, CACHE]
     if operation in {Operation.MESSAGES, Operation.COUNT_TOKENS}:
         path, security = MESSAGES, [{"api_key": []}, {"x_api_key": []}]
         statuses = (*statuses, OVERLOADED)
         parameters += OF_ANTHROPIC
     if operation is Operation.COUNT_TOKENS:
-        statuses, parameters = OF_COUNTS, parameters[1:]
+        statuses, parameters = OF_COUNTS, [REQUEST_ID, *OF_ANTHROPIC]
     body = {
         "type": "object",
         "properties": {"model": MODEL, **members, **ROUTING},

@@ -38,6 +38,10 @@ def test_the_spool_and_the_ledger_are_metrics(
     assert before == {
         "gatewayz_ledger_reachable": 1,
         "gatewayz_background_responses": 0,
+        "gatewayz_cached_answers_damaged_total": 0,
+        "gatewayz_cached_answers_total": 0,
+        "gatewayz_cached_calls_total": 0,
+        "gatewayz_cached_calls_waited_for": 0,
         "gatewayz_calls_admitting": 0,
         "gatewayz_calls_admitting_limit": 5_000,
         "gatewayz_calls_under_way": 0,

@@ -1,0 +1,238 @@
+"""What the response cache is to one call: a hit, an answer of another call, or an answer to keep.
+
+A call that nobody opted in has none of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from command_api.kept_replies.response_cache import CachedReply
+from command_api.replies.replayed.forms import FORMS
+from command_api.replies.replayed.parts import NotWholeError
+from edge.asgi import ClientGoneError
+from providers.inference.port import FORWARDED, Operation
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from command_api.calls.attempts import StreamAttempt
+    from command_api.calls.beside.cached import CachedAnswer
+    from command_api.calls.call import Call
+    from command_api.calls.parts import CallParts
+    from command_api.kept_replies.cache_wishes import CacheWish
+    from command_api.kept_replies.flights import Flight, Flights, Landed
+    from command_api.kept_replies.response_cache import ResponseCache
+    from command_api.operations.request import InferenceRequest
+    from command_api.operations.table import Route
+    from command_api.shedding.queue import Turn
+    from edge.asgi import Headers, Receive
+    from edge.caller import Caller
+    from edge.errors import ApiError
+
+CACHED = frozenset({*FORMS, Operation.EMBEDDINGS})
+"""Operations whose answers are kept; made images are links that end."""
+LEADERS_MAX = 3
+"""So many calls that failed a call waits for, one after the other; then it is answered as they."""
+STREAM_FACTOR = 8
+"""A stream has several times the bytes of its whole answer: so many are read back at most."""
+BESIDE_BYTES = 256 * 1024
+"""What is longer is read back in a thread."""
+FAILED_STATUS = 500
+NOT_WHOLE = (NotWholeError, KeyError, TypeError, ValueError, AttributeError)
+"""What reading a stream back raises for what no API has."""
+
+
+class Caching:
+    """Of one opted-in call."""
+
+    __slots__ = (*("answer", "flight", "form", "generation", "made", "made_bytes", "name", "wish"),)
+
+    def __init__(self, wish: CacheWish, name: str, form: Operation, generation: int) -> None:
+        """Nothing was looked up yet. Without a name the cache has no part in the call."""
+        self.wish, self.name, self.form, self.generation = wish, name, form, generation
+        self.answer: CachedAnswer | None = None
+        """What was found, as this call is answered with it."""
+        self.flight: Flight[CachedReply] | None = None
+        self.made: list[bytes] | None = [] if name and wish.keeps and form in FORMS else None
+        """What its caller was streamed."""
+        self.made_bytes = 0
+
+    @property
+    def followed(self) -> bool:
+        """Whether others wait for its answer, so that it goes on without its own caller."""
+        return self.flight is not None and self.flight.waiting > 0
+
+    def leads(self, flights: Flights[CachedReply]) -> bool:
+        """Whether it is the one that others wait for from now on."""
+        self.flight = flights.lead(self.name) if self.wish.keeps else None
+        return self.flight is not None
+
+    def heard(self, out: bytes, bytes_max: int) -> None:
+        """Its caller was streamed so much more."""
+        if self.made is not None:
+            self.made_bytes += len(out)
+            self.made.append(out)
+            if self.made_bytes > bytes_max * STREAM_FACTOR:
+                self.made = None
+                self.land(None)
+
+    def land(self, reply: CachedReply | None) -> None:
+        """Those who wait have the answer; None is one that is not for them."""
+        if self.flight is not None:
+            self.flight.land(reply)
+
+
+async def caching_of(
+    parts: CallParts, asked: Headers, caller: Caller, request: InferenceRequest, route: Route
+) -> Caching | None:
+    """What the cache is to a request; None where nobody opted it in. Raises ApiError 400."""
+    cache = parts.responses
+    wish = cache.wish_of(asked.cache, asked.cache_control)
+    if wish is None:
+        return None
+    name, operation = "", route.operation
+    behind = getattr(request, "background", False)
+    if (wish.reads or wish.keeps) and operation in CACHED and not behind:
+        # What the caller asks of the provider by headers makes another answer.
+        scope = f"POST {route.path}{FORWARDED.get().betas}"
+        name = await cache.name_of(caller, request.raw, route=scope)
+    return Caching(wish, name, operation, cache.generation)
+
+
+async def find(
+    cache: ResponseCache, call: Call, caching: Caching, receive: Receive, turn: Turn
+) -> CachedReply | None:
+    """A kept answer, or that of an equal call under way; None for who makes the call.
+
+    Raises ClientGoneError, and ApiError where too many that were waited for failed.
+    """
+    wish, name = caching.wish, caching.name
+    for failed in range(LEADERS_MAX + 1):
+        if wish.reads and (kept := await cache.find(call.caller, name, wish.max_age_s)):
+            return kept if _may_have(call, kept) else None
+        if wish.only or caching.leads(cache.flights):
+            return None
+        flight = cache.flights.with_room(name)
+        if flight is None or not wish.reads or failed == LEADERS_MAX:
+            return None
+        turn.admitted()  # Who waits for another's answer is in nobody's way.
+        landed = await _waited(flight, receive, cache.wait_s)
+        if landed is None or not landed.failed:
+            return _given(cache, call, landed.answer if landed else None)
+        if failed == LEADERS_MAX - 1 and landed.error is not None:
+            raise landed.error
+    return None
+
+
+def _given(cache: ResponseCache, call: Call, answer: CachedReply | None) -> CachedReply | None:
+    """The answer that was waited for, where this call may have it."""
+    if answer is None or not _may_have(call, answer):
+        return None
+    cache.coalesced += 1
+    return answer
+
+
+def _may_have(call: Call, reply: CachedReply) -> bool:
+    """Another key of the account may use providers that this one may not."""
+    limits = call.caller.limits
+    return not (limits and limits.providers and reply.provider not in limits.providers)
+
+
+async def _waited(
+    flight: Flight[CachedReply], receive: Receive, wait_s: float
+) -> Landed[CachedReply] | None:
+    """How the flight ended; None when it took too long. Raises ClientGoneError for a hang-up."""
+    gone = asyncio.ensure_future(_left(receive))
+    try:
+        landed = await flight.wait(wait_s, gone)
+        if landed is None and gone.done():
+            raise ClientGoneError
+        return landed
+    finally:
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def failed_as(call: Call, error: ApiError) -> None:
+    """Remember what a call was answered with that failed, for those who waited for it.
+
+    What a caller is refused for is his own, and nothing that they need to hear.
+    """
+    if call.caching is not None and call.caching.flight is not None:
+        call.caching.flight.error = error if error.status >= FAILED_STATUS else None
+
+
+def over(call: Call) -> None:
+    """The call is over: who still waits for its answer does so in vain."""
+    if call.caching is not None and call.caching.flight is not None:
+        call.caching.flight.fail()
+
+
+async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
+    """Keep a whole answer that was charged, and give it to those who wait for it."""
+    caching = call.caching
+    if caching is None or not (caching.name and caching.wish.keeps) or call.charged is None:
+        return
+    if len(raw) > parts.responses.bytes_max:
+        caching.land(None)
+        return
+    price = call.model.price
+    stated = {"version": price.version, "effective_at": price.effective_at}
+    reply = CachedReply(
+        name=caching.name,
+        call_id=call.id,
+        provider=call.model.provider,
+        model=call.model.public_id,
+        body=raw,
+        made_at=time.time(),
+        usage=call.charged[0].as_dict(),
+        price=stated | price.terms.as_strings(),
+    )
+    caching.land(reply)
+    await parts.responses.keep(call.caller, reply, caching.wish.ttl_s, caching.generation)
+
+
+async def keep_stream(parts: CallParts, call: Call, won: StreamAttempt) -> None:
+    """The same for a stream that ended well; what cannot be read back whole is not kept."""
+    caching = call.caching
+    if caching is None or caching.made is None or not won.scanner.finished:
+        return
+    done = won.scanner.done  # Where no [DONE] says so, every choice must have come.
+    made, caching.made = b"".join(caching.made), None
+    read = FORMS[caching.form].read
+    try:
+        whole = await asyncio.to_thread(read, made) if len(made) > BESIDE_BYTES else read(made)
+    except NOT_WHOLE:
+        caching.land(None)
+        return
+    if not done and len(whole.get("choices", ())) < call.request.choices:
+        caching.land(None)
+        return
+    if caching.form in (Operation.CHAT, Operation.COMPLETIONS) and not whole.get("usage"):
+        whole["usage"] = _report(won)
+    await keep_whole(parts, call, msgspec.json.encode(whole))
+
+
+def _report(won: StreamAttempt) -> dict[str, Any]:
+    """The report of usage that the caller of the stream did not ask for."""
+    usage, _ = won.paid()
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "cost": 0,
+    }

@@ -1,0 +1,105 @@
+"""What a request asks of the response cache: `x-gatewayz-cache`, and `Cache-Control` (RFC 9111).
+
+`Cache-Control` alone opts nobody in, for clients and proxies send it unasked; but for
+`only-if-cached`, which would else make a call that its caller did not want.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from edge.errors import ApiError, bad_request
+
+HEADER_BYTES_MAX = 200
+"""Longest header that is read."""
+ASKED_TTL_S = 300.0
+"""How long an answer is kept where nobody says how long, seconds."""
+AGE_DIGITS_MAX = 19
+"""A `max-age` of so many digits is any age; one of more is a mistake."""
+ONLY = b"only-if-cached"
+_SPLIT = re.compile(rb"[,;]")
+
+
+class CacheWish(NamedTuple):
+    """What a call may do with the cache: read of it, keep its answer there; times in seconds."""
+
+    reads: bool = True
+    keeps: bool = True
+    ttl_s: float = 0.0
+    max_age_s: int | None = None
+    """How old an answer may be; None for any that is still kept."""
+    only: bool = False
+    """Whether a call of its own is not wanted."""
+
+
+BYPASS = CacheWish(reads=False, keeps=False)
+
+
+def read_wish(
+    asked: bytes, control: bytes, *, default_s: float, ttl_max_s: int
+) -> CacheWish | None:
+    """The wish of two headers; None for a call that nobody opted in. Raises ApiError 400.
+
+    `default_s` is how long the operator keeps every answer, 0 where he keeps none unasked;
+    `ttl_max_s` is the longest that a caller may ask for.
+    """
+    words = _words(asked, "x-gatewayz-cache")
+    control_words = (
+        _words(control, "Cache-Control") if words or default_s or ONLY in control else []
+    )
+    if not (words or default_s or ONLY in control_words):
+        return None
+    wish = CacheWish(ttl_s=default_s or min(ASKED_TTL_S, ttl_max_s))
+    for word in words:
+        wish = _asked(wish, word, ttl_max_s)
+    for word in control_words:
+        wish = _controlled(wish, word)
+    return wish if ttl_max_s or default_s else BYPASS
+
+
+def _words(header: bytes, name: str) -> list[bytes]:
+    if len(header) > HEADER_BYTES_MAX:
+        message = f"{name} is longer than {HEADER_BYTES_MAX} bytes."
+        raise bad_request("invalid_cache_wish", message)
+    return [word for each in _SPLIT.split(header.lower()) if (word := each.strip())]
+
+
+def _asked(wish: CacheWish, word: bytes, ttl_max_s: int) -> CacheWish:
+    if word == b"on":
+        return wish
+    if word == b"off":
+        return BYPASS
+    if word == b"refresh":
+        return wish._replace(reads=False)
+    name, _, value = word.partition(b"=")
+    if name != b"ttl":
+        message = "x-gatewayz-cache is `on`, `off`, `refresh` or `ttl=N`, N in seconds."
+        raise bad_request("invalid_cache_wish", message)
+    if not value.isdigit() or len(value) > AGE_DIGITS_MAX or not 1 <= int(value) <= ttl_max_s:
+        message = f"The ttl of x-gatewayz-cache is a whole number of seconds, 1 to {ttl_max_s}."
+        raise bad_request("invalid_cache_wish", message)
+    return wish._replace(ttl_s=float(int(value)))
+
+
+def _controlled(wish: CacheWish, word: bytes) -> CacheWish:
+    """What a directive adds; those that nobody knows are passed over (RFC 9111, 5.2.3)."""
+    if word == b"no-store":
+        return BYPASS._replace(only=wish.only)
+    if word == b"no-cache":
+        return wish._replace(reads=False)
+    if word == ONLY:
+        return wish._replace(only=True)
+    name, _, value = word.partition(b"=")
+    if name != b"max-age":
+        return wish
+    if not value.isdigit() or len(value) > AGE_DIGITS_MAX:
+        message = "The max-age of Cache-Control is a whole number of seconds of at least 0."
+        raise bad_request("invalid_cache_wish", message)
+    return wish._replace(max_age_s=int(value))
+
+
+def not_cached() -> ApiError:
+    """A 504, as RFC 9111 has it for `only-if-cached`."""
+    message = "No answer is cached, and `only-if-cached` asks for no call. Ask without it."
+    return ApiError(504, "not_cached", message)

@@ -1,0 +1,42 @@
+"""What a serving process tells Prometheus of its response cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from command_api.kept_replies.response_cache import ResponseCache
+
+
+class CacheMetrics:
+    """Opted-in calls by what became of them, and answers kept."""
+
+    def __init__(self, cache: ResponseCache) -> None:
+        """It is asked at each scrape."""
+        self._cache = cache
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment."""
+        cache = self._cache
+        about = "Calls that asked for a cached answer, by what they got."
+        calls = CounterMetricFamily("gatewayz_cached_calls", about, labels=["result"])
+        for result, count in (
+            ("hit", cache.hits - cache.coalesced),
+            ("coalesced", cache.coalesced),
+            ("miss", cache.misses),
+            ("bypass", cache.bypassed),
+        ):
+            calls.add_metric([result], count)
+        yield calls
+        about = "Answers that this process kept in the response cache."
+        yield CounterMetricFamily("gatewayz_cached_answers", about, cache.kept)
+        about = "Cached answers that could not be opened."
+        yield CounterMetricFamily("gatewayz_cached_answers_damaged", about, cache.damaged)
+        about = "Calls under way that equal calls may wait for."
+        yield GaugeMetricFamily("gatewayz_cached_calls_waited_for", about, len(cache.flights))

@@ -1,0 +1,69 @@
+"""What headers ask of the cache, and those that ask for nothing that can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from command_api.kept_replies.cache_wishes import BYPASS, CacheWish, read_wish
+from edge.errors import ApiError
+
+DAY = 86_400
+ON = CacheWish(ttl_s=300.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "control", "wish"),
+    [
+        (b"", b"", None),
+        (b"", b"no-cache", None),
+        (b"", b"max-age=0, no-store", None),
+        (b"", b"only-if-cached", ON._replace(only=True)),
+        (b"on", b"", ON),
+        (b"ON", b"max-age=5", ON._replace(max_age_s=5)),
+        (b"ttl=60", b"", CacheWish(ttl_s=60.0)),
+        (b"refresh; ttl=60", b"", CacheWish(reads=False, ttl_s=60.0)),
+        (b"on", b"No-Cache", ON._replace(reads=False)),
+        (b"on", b"no-store", BYPASS),
+        (b"off", b"", BYPASS),
+        (b"on", b"x-unknown=1, max-stale", ON),
+        (b"on", b"max-age=1000000000000000000", ON._replace(max_age_s=10**18)),
+    ],
+)
+def test_wishes(asked: bytes, control: bytes, wish: CacheWish | None) -> None:
+    """Nobody is opted in by what clients send unasked (rule: contract)."""
+    assert read_wish(asked, control, default_s=0, ttl_max_s=DAY) == wish
+
+
+@pytest.mark.parametrize(
+    ("asked", "control"),
+    [
+        (b"ttl=1000000000000000000", b""),
+        (b"ttl=" + b"9" * 100, b""),
+        (b"ttl=-1", b""),
+        (b"ttl=0", b""),
+        (b"ttl=soon", b""),
+        (b"ttl=1.5", b""),
+        (b"ttl=\xb2", b""),
+        (b"ttl=", b""),
+        (b"yes", b""),
+        (b"on" * 1_000, b""),
+        (b"on", b"max-age=-1"),
+        (b"on", b"max-age=soon"),
+        (b"on", b"max-age=" + b"9" * 100),
+        (b"on", b"a," * 1_000),
+    ],
+)
+def test_what_cannot_be_is_refused(asked: bytes, control: bytes) -> None:
+    """A clear 400 (rule: bounded)."""
+    with pytest.raises(ApiError) as refused:
+        read_wish(asked, control, default_s=0, ttl_max_s=DAY)
+    assert (refused.value.status, refused.value.code) == (400, "invalid_cache_wish")
+
+
+def test_the_operator_decides() -> None:
+    """All calls, none, and for how long (rule: contract)."""
+    always = read_wish(b"", b"", default_s=60, ttl_max_s=0)
+    assert always == CacheWish(ttl_s=60.0)
+    assert read_wish(b"", b"no-store", default_s=60, ttl_max_s=0) == BYPASS
+    assert read_wish(b"on", b"", default_s=0, ttl_max_s=0) == BYPASS
+    assert read_wish(b"on", b"", default_s=0, ttl_max_s=10) == CacheWish(ttl_s=10.0)
