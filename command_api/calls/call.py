@@ -149,15 +149,14 @@ class Call:
 
         `available` is what can be spent beside the hold, once that is placed, in nano-USD.
         """
-        self.id, self.correlation_id = call_id, correlation_id
-        self.id_bytes = id_bytes(call_id)
+        self.id, self.id_bytes, self.correlation_id = call_id, id_bytes(call_id), correlation_id
         self.caller, self.request, self._holds = caller, request, holds
         self.app, self.idempotency_key, self.cache_name = app, idempotency_key, cache_name
         self.started_at = now_iso()
         self.attempts, self._tried = list[dict[str, Any]](), False
         self.give_back: Callable[[], None] | None = None
         """Called once a large body is not kept any more."""
-        self.hold_event_id, self.follows = "", ""
+        self.hold_event_id = self.follows = ""
         self.available, self.queued_ms, self.kept_reply = 0, 0, b""
         self.unresolved = self.out_of_quota = False
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
@@ -187,7 +186,7 @@ class Call:
     @staticmethod
     def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
         """The most that a use of this bound costs at an offer, nano-USD."""
-        if not (bound.input_images or bound.images or bound.extras):
+        if not (bound.input_images or bound.images or bound.audio_seconds or bound.extras):
             return offer.price.bound(
                 input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
             )
@@ -197,6 +196,7 @@ class Call:
             input_images=bound.input_images,
             images=bound.images,
             image_pixels=bound.image_pixels,
+            audio_seconds=bound.audio_seconds,
             extras=bound.extras,
         )
 
@@ -214,8 +214,7 @@ class Call:
 
     def continue_as(self, call_id: str, follows: str) -> None:
         """Be another attempt of the call that has the key; `follows` ended the one before."""
-        self.id, self.id_bytes = call_id, id_bytes(call_id)
-        self.follows = follows
+        self.id, self.id_bytes, self.follows = call_id, id_bytes(call_id), follows
 
     def begin(self, offer: Model) -> Attempt:
         """An attempt at an offer begins."""
@@ -242,6 +241,7 @@ class Call:
             input_images=usage.input_images,
             images=usage.images,
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
+            audio_seconds=min(usage.audio_seconds, self.bound.audio_seconds),
             implausible=True,
             extras=usage.extras,
         )

@@ -102,7 +102,7 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, pixels, extras with a price."""
+    """The most that a call can use at one offer: tokens, images, seconds, extras with a price."""
 
     input_tokens: int
     output_tokens: int = 0
@@ -110,6 +110,7 @@ class CallBound(NamedTuple):
     input_images: int = 0
     images: int = 0
     image_pixels: int = 0
+    audio_seconds: int = 0
     extras: tuple[str, ...] = ()
 
 
