@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import json
 import resource
-import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import openai
 import pytest
 
 from tests.support.harness import RunningGateway, ScriptedUpstream, reply, running_gateway
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
     from event_store.postgres.database import Database
 
