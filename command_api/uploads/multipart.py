@@ -154,13 +154,13 @@ def _part_of(lines: list[bytes]) -> Part:
         raise bad_form(message)
     disposition, _, rest = headers.get(b"content-disposition", b"").partition(b";")
     given = _parameters(b";" + rest)
-    name = _text(given.get(b"name", b""))
-    if disposition.strip().lower() != b"form-data" or not name:
+    own = _text(given.get(b"name", b""))
+    if disposition.strip().lower() != b"form-data" or not own:
         message = "A part has no Content-Disposition of form-data with a name."
         raise bad_form(message)
     file_name = given.get(b"filename")
     return Part(
-        name,
+        own,
         None if file_name is None else _text(file_name),
         _kind(headers.get(b"content-type", b"")),
     )
