@@ -71,10 +71,11 @@ async def read_body(
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
-        raise _too_slow(timeout_s) from None
+        raise body_too_slow(timeout_s) from None
 
 
-def _too_slow(timeout_s: float) -> ApiError:
+def body_too_slow(timeout_s: float) -> ApiError:
+    """A 408: the body did not come in time."""
     text = f"The body did not arrive within {timeout_s:g} s. Nothing was charged: send it again."
     return ApiError(408, "request_timeout", text, headers={"connection": "close"})
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.calls.beside.asking import open_upstream
 from command_api.calls.defects import UNFORESEEN, give_up, known
 from command_api.replies.failures import (
     UpstreamFailure,
@@ -22,6 +23,7 @@ from command_api.replies.failures import (
 from command_api.replies.scanning import TellsFailure
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
+from command_api.replies.transcripts import TEXT, text_kind
 from command_api.replies.usage_report import parse_usage
 from edge.errors import ApiError
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
@@ -39,22 +41,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gatewayz.calls")
 
 OK = 200
-
-
-def open_upstream(
-    registry: Registry, call: Call, attempt: Attempt, *, stream: bool
-) -> Awaitable[UpstreamReply]:
-    """Ask an offer's provider; raises UpstreamError, also at once.
-
-    Whoever gets the reply releases it.
-    """
-    offer = attempt.offer
-    provider = registry.providers[offer.provider]
-    limit = call.output_limit(provider)
-    attempt.limit = call.answer_limit(limit)
-    asked = call.request.at(provider, offer)
-    body = asked.upstream_body(offer, provider, max_tokens=limit)
-    return provider.upstream.send(asked.operation, body, stream=stream)
 
 
 class WholeAttempt:
@@ -104,7 +90,10 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
         asked = call.request.at(registry.providers[offer.provider], offer)
-        return WholeAttempt(attempt, asked.judge(raw, offer, call.id, attempt.charged))
+        answer = asked.judge(raw, offer, call.id, attempt.charged)
+        if answer.kind == TEXT:
+            answer = answer._replace(kind=text_kind(reply.headers.get(b"content-type", b"")))
+        return WholeAttempt(attempt, answer)
     except UpstreamFailure:
         raise
     except Exception:

@@ -149,15 +149,14 @@ class Call:
 
         `available` is what can be spent beside the hold, once that is placed, in nano-USD.
         """
-        self.id, self.correlation_id = call_id, correlation_id
-        self.id_bytes = id_bytes(call_id)
+        self.id, self.id_bytes, self.correlation_id = call_id, id_bytes(call_id), correlation_id
         self.caller, self.request, self._holds = caller, request, holds
         self.app, self.idempotency_key, self.caching = app, idempotency_key, caching
         self.started_at = now_iso()
         self.attempts, self._tried = list[dict[str, Any]](), False
         self.give_back: Callable[[], None] | None = None
         """Called once a large body is not kept any more."""
-        self.hold_event_id, self.follows = "", ""
+        self.hold_event_id = self.follows = ""
         self.available, self.queued_ms, self.kept_reply = 0, 0, b""
         self.unresolved = self.out_of_quota = False
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
@@ -207,8 +206,7 @@ class Call:
 
     def continue_as(self, call_id: str, follows: str) -> None:
         """Be another attempt of the call that has the key; `follows` ended the one before."""
-        self.id, self.id_bytes = call_id, id_bytes(call_id)
-        self.follows = follows
+        self.id, self.id_bytes, self.follows = call_id, id_bytes(call_id), follows
 
     def begin(self, offer: Model) -> Attempt:
         """An attempt at an offer begins."""
@@ -235,6 +233,7 @@ class Call:
             input_images=usage.input_images,
             images=usage.images,
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
+            audio_seconds=min(usage.audio_seconds, self.bound.audio_seconds),
             implausible=True,
             extras=usage.extras,
             uses=usage.uses,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from command_api.routing.router import Router
     from command_api.settings import Settings
     from command_api.shedding.queue import CallQueue
+    from command_api.uploads.spool import UploadRoom
     from edge.clients import Proxies
     from providers.inference.registry.registry import Registry
 
@@ -34,3 +35,4 @@ class CallParts(NamedTuple):
     proxies: Proxies
     limits: RateGate
     queue: CallQueue
+    uploads: UploadRoom

@@ -29,7 +29,6 @@ from edge.asgi import (
     Headers,
     ReplyHeaders,
     app_of,
-    read_body,
     request_id_of,
     send_error,
     send_whole,
@@ -76,14 +75,8 @@ class InferenceRoute:
             head.request_id = request_id_of(asked.request_id, head.call_id)
             admit_request(caller, self._route.needs, scope, self._parts.proxies)
             turn = await self._parts.queue.enter(caller.priority)
-            body = read_body(
-                scope,
-                asked.content_length,
-                receive,
-                bytes_max=self._limits.body_bytes_max,
-                timeout_s=self._limits.body_timeout_s,
-            )
-            request = await read_request(self._parts, self._route, await body, caller)
+            length = asked.content_length
+            request = await read_request(self._parts, self._route, scope, length, receive, caller)
             call = await self._call(asked, caller, request, head, send)
             if call is None:
                 return
@@ -185,7 +178,9 @@ class InferenceRoute:
                 return None
             raise
         head.provider = plan.offers[0].provider
-        cached = asked.cache or asked.cache_control or parts.responses.always
+        cached = self._route.form is None and (
+            asked.cache or asked.cache_control or parts.responses.always
+        )
         return Call(
             call_id=head.call_id,
             correlation_id=self._correlation_of(caller, asked, head),
@@ -286,8 +281,8 @@ class InferenceRoute:
             made.attempt.record(status=OK)
             call.let_go_body()
             if call.idempotency_key:
-                kept = await parts.idempotency.sealed(call.caller, stored_reply(call, answer.raw))
-                call.kept_reply = kept
+                stored = stored_reply(call, answer.raw, answer.kind)
+                call.kept_reply = await parts.idempotency.sealed(call.caller, stored)
             await cashier.settle(call, made.attempt, answer.usage, request_id=answer.request_id)
             await keep_answer(parts, call, answer.raw)
         except UpstreamFailure as failure:
@@ -297,10 +292,10 @@ class InferenceRoute:
             await self._stopped(call, made)
             raise gateway_stopping(charged=call.charged is not None) from None
         head.provider = call.model.provider
-        raw = [answer.raw]
+        raw, kind = [answer.raw], answer.kind.encode()
         del made, answer
         # Popped, so that nobody but its writer keeps a reply that is read slowly.
-        await send_whole(send, OK, raw.pop(), head.listed())
+        await send_whole(send, OK, raw.pop(), head.listed(), kind)
 
     async def _stopped(self, call: Call, made: WholeAttempt | None) -> None:
         """The process is stopping: what a provider answered is charged, all else is free."""

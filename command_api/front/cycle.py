@@ -26,7 +26,7 @@ class Cycle(RequestResponseCycle):
     front: FrontConnection | None = None
     """The connection, while this request is being answered."""
     size = 0
-    """Bytes of its body so far."""
+    """Bytes of its body so far that are kept."""
     taken = 0
     """What it takes of the process's room for bodies."""
     refused: ApiError | None = None
@@ -37,7 +37,8 @@ class Cycle(RequestResponseCycle):
         if self.taken and self.front is not None:
             self.front.bodies.give_back(self.taken)
             cast("dict[str, object]", self.scope).pop(LET_GO, None)
-        self.taken = 0
+        # Of a body that goes on, only what comes from here on is kept.
+        self.taken = self.size = 0
 
     async def receive(self) -> ASGIReceiveEvent:
         """As ASGI has it; raises ApiError 503 where there is no room for the body."""

@@ -14,6 +14,7 @@ import msgspec
 
 from command_api.operations.extras import (
     cache_extras,
+    no_text,
     unpriced_extra,
     unpriced_operation,
 )
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 TOKENS_MAX = 10_000_000
 MAXIMUM_PLAIN = "max_tokens"
 """What a maximum of output is called where no model has another name for it."""
-EMBEDDING = "embedding"
-"""What a model gives that answers with vectors."""
 
 
 class Asked(WithBody, Protocol):
@@ -155,7 +154,7 @@ class ChatRequest(TokenRequest):
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Chat is priced by tokens of text; the price of an embedding is not one for output."""
-        if not model.price.counts_tokens or EMBEDDING in model.facts.output_modalities:
+        if not model.price.counts_tokens or no_text(model):
             return unpriced_operation("chat", model)
         if not self._extras:
             return None

@@ -52,6 +52,15 @@ def unpriced_extra(extras: tuple[Extra, ...], offer: Model, provider: Provider) 
     return None
 
 
+NO_TEXT = frozenset({"embedding", "transcription"})
+"""What models make that cannot be asked for an answer."""
+
+
+def no_text(offer: Model) -> bool:
+    """Whether a model is known to make vectors, or transcripts, and no answers."""
+    return not NO_TEXT.isdisjoint(offer.facts.output_modalities)
+
+
 def unpriced_operation(what: str, offer: Model) -> ApiError:
     """The refusal of an operation whose units the price lacks."""
     message = (

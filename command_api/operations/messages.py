@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from command_api.operations.extras import cache_extras, unpriced_extra, unpriced_operation
+from command_api.operations.extras import cache_extras, no_text, unpriced_extra, unpriced_operation
 from command_api.operations.message_blocks import Measure, Prompt
 from command_api.operations.messages_as_chat import MessagesAsChat
 from command_api.operations.prompts import unknown_bytes
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 TOKENS_MAX = 10_000_000
 STOP_SEQUENCES_MAX = 8_192
-EMBEDDING = "embedding"
 VERSION = re.compile(rb"\d{4}-\d{2}-\d{2}")
 BETAS = re.compile(rb"[\w.-]+(?:\s*,\s*[\w.-]+)*")
 BETAS_BYTES_MAX = 2_048
@@ -142,7 +141,7 @@ class MessagesRequest(TokenRequest):
 
         A long context is priced where the price has a tier for it.
         """
-        if not model.price.counts_tokens or EMBEDDING in model.facts.output_modalities:
+        if not model.price.counts_tokens or no_text(model):
             return unpriced_operation("messages", model)
         extras = self._extras
         if self._long_context and provider.takes_messages and not model.price.terms.tiers:

@@ -16,6 +16,7 @@ from command_api.routing.wishes import Routing, RoutingMembers, members_for, rea
 from domain.ledger.holds import BYTES_PER_TOKEN_BOUND, MESSAGE_OVERHEAD_TOKENS
 from domain.pricing.extras import TABLE, extras_of
 from domain.pricing.uses import AUTO, USE_OF_TERM, Asked, tier_term, uses_asked
+from edge.asgi import JSON
 from edge.body import RAW_NULL, decode_any, utf8_size
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from domain.pricing.extras import Extra
     from domain.pricing.usage import Usage
     from edge.errors import ApiError
-    from providers.inference.port import Operation
+    from providers.inference.port import Form, Operation
     from providers.inference.registry.offers import Model, Provider
 
 UNKNOWN_TOOL = "unknown"
@@ -37,11 +38,12 @@ _encode = msgspec.json.encode
 
 
 class Answer(NamedTuple):
-    """A reply that counts as an answer, and what it used."""
+    """A reply that counts as an answer, what it used, and what kind of content it is."""
 
     raw: bytes
     request_id: str | None
     usage: Usage
+    kind: str = JSON.decode()
 
 
 class AskedInForm(Protocol):
@@ -51,7 +53,7 @@ class AskedInForm(Protocol):
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
-    ) -> bytes:
+    ) -> bytes | Form:
         """The body for the provider; raises UnsupportedError for what has no counterpart there."""
         ...
 
@@ -236,7 +238,7 @@ class MediaRequest(ABC):
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
-    ) -> bytes:
+    ) -> bytes | Form:
         """The body for the provider."""
         del max_tokens
         return _encode(members_for(self, model, provider))

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from command_api.operations.audio.request import (
+    refuse_plain,
+    take_transcription,
+    take_translation,
+)
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
 from command_api.operations.images import parse_images
@@ -19,14 +24,17 @@ if TYPE_CHECKING:
 
     from command_api.operations.request import InferenceRequest
     from command_api.settings.calls import RequestSettings
+    from command_api.uploads.reading import UploadedForm
     from edge.asgi import Headers, Scope
+
+    TakesForm = Callable[[UploadedForm, RequestSettings], InferenceRequest]
 
 
 class Route(NamedTuple):
     """One operation's route.
 
-    `take_headers` is what it takes from a request's headers beside what all routes do; raises
-    ApiError 400.
+    `form` reads what comes as a form with a file, in the place of `parse`. `take_headers` is what
+    it takes from a request's headers beside what all routes do; raises ApiError 400.
     """
 
     path: str
@@ -35,6 +43,7 @@ class Route(NamedTuple):
     needs: Permission
     envelope: Envelope = OPENAI
     take_headers: Callable[[Scope, Headers], None] | None = None
+    form: TakesForm | None = None
 
 
 ROUTES = (
@@ -50,6 +59,20 @@ ROUTES = (
         Permission.WRITE_CHAT,
         ANTHROPIC,
         forward,
+    ),
+    Route(
+        "/v1/audio/transcriptions",
+        Operation.TRANSCRIPTIONS,
+        refuse_plain,
+        Permission.WRITE_CHAT,
+        form=take_transcription,
+    ),
+    Route(
+        "/v1/audio/translations",
+        Operation.TRANSLATIONS,
+        refuse_plain,
+        Permission.WRITE_CHAT,
+        form=take_translation,
     ),
 )
 """The inference routes, in front of the framework's router (ADR 0007)."""

@@ -35,6 +35,7 @@ from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from command_api.shedding.queue import CallQueue
+from command_api.uploads.spool import UploadRoom
 from edge.clients import Proxies
 from edge.lanes import Lane
 from event_store.append.leases import Lease, home_identity
@@ -100,6 +101,7 @@ class Gateway:
             proxies=Proxies(settings.server.proxies),
             limits=self.limits,
             queue=CallQueue(settings.queue),
+            uploads=UploadRoom(settings.requests.uploads_bytes_max),
         )
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(

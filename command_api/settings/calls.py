@@ -57,6 +57,36 @@ class RequestSettings(Group):
         alias="GATEWAYZ_EMBEDDING_DIMENSIONS_MAX",
         description="Largest `dimensions` of embeddings.",
     )
+    audio_file_bytes_max: int = Field(
+        25 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_AUDIO_FILE_BYTES_MAX",
+        description="Largest file of audio, bytes.",
+    )
+    audio_minutes_max: int = Field(
+        240,
+        ge=1,
+        le=10_000,
+        alias="GATEWAYZ_AUDIO_MINUTES_MAX",
+        description="Longest audio that is held and charged for, minutes.",
+    )
+    uploads_bytes_max: int = Field(
+        4 * 2**30,
+        ge=1024,
+        alias="GATEWAYZ_UPLOADS_BYTES_MAX",
+        description="Most bytes of files of requests under way on the disk of a process.",
+    )
+    upload_timeout_s: float = Field(
+        300.0,
+        gt=0,
+        alias="GATEWAYZ_UPLOAD_TIMEOUT_S",
+        description="Time to send a form with a file, seconds.",
+    )
+    upload_dir: Path | None = Field(
+        None,
+        alias="GATEWAYZ_UPLOAD_DIR",
+        description="Where files of requests wait, unlinked; empty for the system's own place.",
+    )
     usage_tokens_max: int = Field(
         2_000_000,
         ge=1,

@@ -102,7 +102,7 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, pixels, extras with a price.
+    """The most that a call can use at one offer: tokens, images, seconds, extras with a price.
 
     `uses` are the most of each that is priced by its uses, `service_tiers` the tiers that the call
     may be served at beside the plain one.
@@ -114,6 +114,7 @@ class CallBound(NamedTuple):
     input_images: int = 0
     images: int = 0
     image_pixels: int = 0
+    audio_seconds: int = 0
     extras: tuple[str, ...] = ()
     uses: tuple[tuple[str, int], ...] = ()
     service_tiers: tuple[str, ...] = ()

@@ -107,5 +107,7 @@ def _unpriced(usage: Usage, price: PriceVersion) -> Iterator[str]:
     yield from price.lacks(usage)
     if usage.images and not price.counts_images:
         yield "images"
+    if usage.audio_seconds and not price.counts_seconds:
+        yield "seconds of audio"
     if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or usage.images):
         yield "tokens"

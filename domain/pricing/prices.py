@@ -7,7 +7,7 @@ path computes the exact cost with integer arithmetic and rounds once (money rule
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.pricing.extras import HEARD, LONG_CACHE
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 NANO_PER_UNIT_FROM_USD = 1_000_000_000
 NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
 NANO_PER_USE_FROM_USD_PER_THOUSAND = 1_000_000
+SECONDS_PER_MINUTE = 60
+ROUNDED = Context(prec=64, rounding=ROUND_HALF_EVEN)
+SECOND_PLACES = Decimal("1e-6")
+"""A second costs a sixtieth of a minute, in nano-USD of six decimals, half to even: so that every
+exact cost is a decimal, and no hour is off by more than four millionths of a nano-USD.
+"""
 
 
 class Cost(NamedTuple):
@@ -91,11 +97,18 @@ class Schedule(NamedTuple):
 
 
 class UnitRates(NamedTuple):
-    """Prices of what is not tokens: an image of the prompt, one made, one pixel made."""
+    """Prices of what is not tokens: an image asked with or made, a pixel, a second heard."""
 
     input_image: int
     image: int
     pixel: int
+    second: int
+
+
+def second_rate(per_minute: Decimal) -> Decimal:
+    """Nano-USD of one second of audio."""
+    exact = ROUNDED.divide(per_minute * NANO_PER_UNIT_FROM_USD, Decimal(SECONDS_PER_MINUTE))
+    return exact.quantize(SECOND_PLACES, context=ROUNDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +140,7 @@ class PriceVersion:
             (terms.per_input_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
+            second_rate(terms.per_minute or zero),
         )
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
         if terms.prices_long_cache:
@@ -158,6 +172,11 @@ class PriceVersion:
     def counts_images(self) -> bool:
         """Whether an image that is made has a price of its own."""
         return self.terms.per_image is not None or self.terms.per_megapixel is not None
+
+    @property
+    def counts_seconds(self) -> bool:
+        """Whether audio that is heard has a price by its length."""
+        return self.terms.per_minute is not None
 
     @property
     def counts_tokens(self) -> bool:
@@ -225,6 +244,8 @@ class PriceVersion:
             total += usage.cache_write_1h_tokens * (kept_long - written)
         if usage.input_images or usage.images:
             total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
+        if usage.audio_seconds:
+            total += usage.audio_seconds * self._units.second
         if usage.extras or usage.uses:
             total += self._beside_tokens(usage.extras, usage.uses)
         if self._scale == 1:
@@ -239,6 +260,7 @@ class PriceVersion:
         input_images: int = 0,
         images: int = 0,
         image_pixels: int = 0,
+        audio_seconds: int = 0,
         extras: tuple[str, ...] = (),
         uses: tuple[tuple[str, int], ...] = (),
         service_tiers: tuple[str, ...] = (),
@@ -250,6 +272,8 @@ class PriceVersion:
         total = input_tokens * dearest_input + output_tokens * dearest_output + self._request
         if input_images or images:
             total += self._of_images(input_images, images, image_pixels)
+        if audio_seconds:
+            total += audio_seconds * self._units.second
         if extras or uses:
             total += self._beside_tokens(extras, uses)
         return divide_up(total, self._scale)
@@ -272,6 +296,7 @@ class PriceVersion:
         input_images: int = 0,
         images: int = 0,
         image_pixels: int = 0,
+        audio_seconds: int = 0,
         extras: tuple[str, ...] = (),
         uses: tuple[tuple[str, int], ...] = (),
         service_tiers: tuple[str, ...] = (),
@@ -282,6 +307,7 @@ class PriceVersion:
         )
         beside = self._request + self._beside_tokens(extras, uses)
         beside += self._of_images(input_images, images, image_pixels)
+        beside += audio_seconds * self._units.second
         rest = available_nano_usd * self._scale - input_tokens * dearest_input - beside
         if rest <= 0 or dearest_output == 0:
             return 0

@@ -23,7 +23,8 @@ class Usage(NamedTuple):
 
     Audio tokens are part of the input and output tokens; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
-    those that were made, `image_pixels` their pixels altogether. `implausible` marks our own count
+    those that were made, `image_pixels` their pixels altogether; `audio_seconds` those of
+    audio that was heard, where its length is what is paid. `implausible` marks our own count
     where the provider's cannot be. `extras` are those that the call pays for, `uses` the counts of
     what it pays by its uses, `service_tier` the tier whose token prices it pays, empty for the
     plain ones. In a provider's report the last two are what it says, be it what it may.
@@ -40,6 +41,7 @@ class Usage(NamedTuple):
     input_images: int = 0
     images: int = 0
     image_pixels: int = 0
+    audio_seconds: int = 0
     implausible: bool = False
     extras: tuple[str, ...] = ()
     cache_write_1h_tokens: int = 0
@@ -58,6 +60,7 @@ class Usage(NamedTuple):
         if self.service_tier:
             found["service_tier"] = self.service_tier
         heard = self.audio_input_tokens or self.audio_output_tokens
+        heard = heard or self.audio_seconds
         if heard or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -92,7 +95,7 @@ class Usage(NamedTuple):
 
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
-    *("input_images", "images", "image_pixels"),
+    *("input_images", "images", "image_pixels", "audio_seconds"),
     "cache_write_1h_tokens",
 )
 """Counts that an event carries only when they are not 0."""

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TRACE: ContextVar[bytes] = ContextVar("traceparent", default=b"")
 """The caller's `traceparent` (W3C Trace Context), which goes upstream with the call; or b""."""
@@ -47,6 +50,21 @@ class Operation(StrEnum):
     COUNT_TOKENS = "count_tokens"
     RESPONSES = "responses"
     COMPLETIONS = "completions"
+    TRANSCRIPTIONS = "transcriptions"
+    TRANSLATIONS = "translations"
+
+
+class Form(NamedTuple):
+    """Fields and one file, of `size` bytes, that `read(offset, size)` reads on a thread.
+
+    It may be read more than once, and by several attempts at the same time. Raises OSError.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    file_name: str
+    file_kind: str
+    size: int
+    read: Callable[[int, int], bytes]
 
 
 class UpstreamError(Exception):
@@ -139,4 +157,13 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Close idle connections."""
+        ...
+
+
+@runtime_checkable
+class TakesForms(Protocol):
+    """An upstream that takes files in OpenAI's forms."""
+
+    async def send_form(self, operation: Operation, form: Form) -> UpstreamReply:
+        """Send a form, await status and headers; raises UpstreamError."""
         ...

@@ -19,6 +19,7 @@ from domain.events.ledger import (
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.state import MOVES
 from domain.pricing.money import EXACT, format_usd
+from domain.pricing.prices import second_rate
 from domain.pricing.terms import PriceTerms
 from event_store.ids import to_iso
 from event_store.log.reading import LogEntry, read_stream
@@ -258,6 +259,11 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         for name, count, each, per in others
         if each and count
     ]
+    seconds = usage.get("audio_seconds", 0)
+    if seconds and stated.per_minute is not None:
+        usd, nano = stated.per_minute, seconds * second_rate(stated.per_minute)
+        told = {"usd_per_minute": format(usd, "f"), "nano_usd": format(nano, "f")}
+        terms.append({"term": "second", "count": seconds, **told})
     return {
         "terms": terms,
         "exact_nano_usd": settled.cost_exact_nano_usd,

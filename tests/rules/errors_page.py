@@ -657,6 +657,14 @@ MEANINGS = {
         "Allow more providers, or raise `max_price`.",
     ),
     "not_found": ("There is no such path.", "See [the routes](routes.md)."),
+    "audio_too_long": (
+        "The header of a WAV tells more minutes than are taken.",
+        "Send it in parts; operators: raise `GATEWAYZ_AUDIO_MINUTES_MAX`.",
+    ),
+    "invalid_form": (
+        "The form with a file cannot be read, or lacks something.",
+        "The message says what; see [audio](../guides/audio.md).",
+    ),
     "operation_unpriced": (
         "The model has no price for what this route makes, such as images on a model of text.",
         "Take another; operators: give its price in [the providers file](../guides/providers.md).",

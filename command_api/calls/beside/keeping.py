@@ -11,13 +11,17 @@ from command_api.calls.beside.caching import keep_stream, keep_whole
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
+from command_api.uploads.reading import UploadLimits, read_form
+from edge.asgi import LET_GO, read_body
+from edge.errors import ApiError
 
 if TYPE_CHECKING:
     from command_api.calls.attempts import StreamAttempt
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.operations.request import InferenceRequest
-    from command_api.operations.table import Route
+    from command_api.operations.table import Route, TakesForm
+    from edge.asgi import Receive, Scope
     from edge.caller import Caller
 
 OK = 200
@@ -29,16 +33,48 @@ def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> Sto
 
 
 async def read_request(
-    parts: CallParts, route: Route, raw: bytes, caller: Caller
+    parts: CallParts,
+    route: Route,
+    scope: Scope,
+    declared: bytes,
+    receive: Receive,
+    caller: Caller,
 ) -> InferenceRequest:
-    """A checked body, with all that a previous response stands for; raises ApiError."""
+    """A checked body, with all that a previous response stands for.
+
+    Raises ApiError, ClientGoneError.
+    """
     limits = parts.settings.requests
+    if route.form is not None:
+        return await _read_form(parts, route.form, scope, declared, receive)
+    raw = await read_body(
+        scope,
+        declared,
+        receive,
+        bytes_max=limits.body_bytes_max,
+        timeout_s=limits.body_timeout_s,
+    )
     request = route.parse(raw, limits)
     if not isinstance(request, ResponsesRequest) or request.previous_id is None:
         return request
     previous = request.previous_id
     items = await parts.kept_responses.chain(caller, previous, limits.body_bytes_max)
     return parse_responses(raw, limits, Chain(previous, items))
+
+
+async def _read_form(
+    parts: CallParts, take: TakesForm, scope: Scope, declared: bytes, receive: Receive
+) -> InferenceRequest:
+    """A checked form; its file is closed with the call, or here where there is none."""
+    limits = parts.settings.requests
+    may = UploadLimits(limits.audio_file_bytes_max, limits.upload_timeout_s, limits.upload_dir)
+    form = await read_form(scope, declared, receive, parts.uploads, may)
+    scope[LET_GO] = form.file.close
+    try:
+        return take(form, limits)
+    except ApiError:
+        form.file.close()
+        raise
 
 
 async def keep_answer(parts: CallParts, call: Call, raw: bytes) -> None:

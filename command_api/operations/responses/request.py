@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.operations.chat import EMBEDDING, MAXIMUM_PLAIN, TOKENS_MAX, maximum_name
-from command_api.operations.extras import cache_extras, unpriced_extra, unpriced_operation
+from command_api.operations.chat import MAXIMUM_PLAIN, TOKENS_MAX, maximum_name
+from command_api.operations.extras import cache_extras, no_text, unpriced_extra, unpriced_operation
 from command_api.operations.prompts import unknown_bytes
 from command_api.operations.request import Answer, CommonBody
 from command_api.operations.responses.as_chat import ResponsesAsChat
@@ -139,7 +139,7 @@ class ResponsesRequest(TokenRequest):
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Priced by tokens of text; the price of an embedding is not one for output."""
-        if not model.price.counts_tokens or EMBEDDING in model.facts.output_modalities:
+        if not model.price.counts_tokens or no_text(model):
             return unpriced_operation("responses", model)
         return unpriced_extra(self._extras, model, provider) if self._extras else None
 

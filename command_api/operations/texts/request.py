@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.operations.chat import (
-    EMBEDDING,
     MAXIMUM_PLAIN,
     TOKENS_MAX,
     StreamOptions,
     counted_members,
 )
-from command_api.operations.extras import cache_extras, unpriced_extra, unpriced_operation
+from command_api.operations.extras import cache_extras, no_text, unpriced_extra, unpriced_operation
 from command_api.operations.prompts import unknown_bytes
 from command_api.operations.request import Answer, CommonBody
 from command_api.operations.texts.as_chat import CompletionsAsChat
@@ -120,7 +119,7 @@ class CompletionsRequest(TokenRequest):
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Priced by tokens of text; the price of an embedding is not one for output."""
-        if not model.price.counts_tokens or EMBEDDING in model.facts.output_modalities:
+        if not model.price.counts_tokens or no_text(model):
             return unpriced_operation("completions", model)
         return unpriced_extra(self._extras, model, provider) if self._extras else None
 

@@ -40,6 +40,14 @@ PROMPT = {
     "stop_sequences": {"type": "array", "items": TEXT},
 }
 """What the bodies of Anthropic's routes have in common."""
+HEARD = {
+    "file": {**TEXT, "format": "binary"},
+    "prompt": TEXT,
+    "response_format": {**TEXT, "enum": ["json", "text", "srt", "verbose_json", "vtt"]},
+    "temperature": {"type": "number"},
+}
+"""What the forms of audio have in common."""
+FORMS = {Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS}
 ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     Operation.CHAT: (
         "Create a chat completion, whole or as a stream of server-sent events.",
@@ -100,6 +108,16 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         "Create images from a text.",
         {"prompt": TEXT, "n": COUNT, "size": TEXT},
         ("prompt",),
+    ),
+    Operation.TRANSCRIPTIONS: (
+        "Write down what is said in a file of audio, sent as multipart/form-data.",
+        {**HEARD, "language": TEXT, "timestamp_granularities[]": {"type": "array", "items": TEXT}},
+        ("file",),
+    ),
+    Operation.TRANSLATIONS: (
+        "Write down in English what is said in a file of audio, sent as multipart/form-data.",
+        HEARD,
+        ("file",),
     ),
     Operation.MESSAGES: (
         "Create a message of Anthropic's API, whole or as a stream of server-sent events.",
@@ -168,11 +186,13 @@ def described(operation: Operation) -> dict[str, Any]:
         parameters += OF_ANTHROPIC
     if operation is Operation.COUNT_TOKENS:
         statuses, parameters = OF_COUNTS, [REQUEST_ID, *OF_ANTHROPIC]
+    form = operation in FORMS
+    sent = "multipart/form-data" if form else "application/json"
     body = {
         "type": "object",
-        "properties": {"model": MODEL, **members, **ROUTING},
+        "properties": {"model": MODEL, **members, **({} if form else ROUTING)},
         "required": ["model", *required],
-        "additionalProperties": True,
+        "additionalProperties": not form,
     }
     answer: dict[str, Any] = {
         "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
@@ -185,7 +205,7 @@ def described(operation: Operation) -> dict[str, Any]:
         "tags": ["inference"],
         "security": security,
         "parameters": parameters,
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": True, "content": {sent: {"schema": body}}},
         "responses": {
             "200": {"description": "the provider's answer", "content": answer},
             **{str(status): refusal(status, path) for status in statuses},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from providers.inference.adapters.form_data import WrittenForm
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
     from providers.inference.adapters.http1.reply import HttpReply
+    from providers.inference.port import Form
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -16,6 +18,8 @@ PATHS = {
     Operation.IMAGES: "/images/generations",
     Operation.RESPONSES: "/responses",
     Operation.COMPLETIONS: "/completions",
+    Operation.TRANSCRIPTIONS: "/audio/transcriptions",
+    Operation.TRANSLATIONS: "/audio/translations",
 }
 
 
@@ -30,6 +34,12 @@ class OpenAiUpstream:
     async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
         """Send a body as it is."""
         return await self._client.request(self._heads[operation], body, stream=stream)
+
+    async def send_form(self, operation: Operation, form: Form) -> HttpReply:
+        """Send a form, whose file is never whole in memory."""
+        written = WrittenForm(form)
+        head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
+        return await self._client.upload(head, written.size, written.pieces())
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -178,8 +178,16 @@ def _simulator() -> Provider:
         terms={"per_image": "0.01"},
         source="built_in",
     )
+    hearing = Listed(
+        id="listen",
+        facts=ModelFacts(
+            name="Listen", input_modalities=("audio",), output_modalities=("transcription",)
+        ),
+        terms={"per_minute": "0.006"},
+        source="built_in",
+    )
     models = {
         each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
-        for each in (item, embedding, image)
+        for each in (item, embedding, image, hearing)
     }
     return Provider(name=SIMULATOR, base_url="", upstream=Simulator(), models=models)

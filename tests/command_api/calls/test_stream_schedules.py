@@ -158,7 +158,7 @@ class Run:
         cashier = Cashier(ledger, ledger, HouseLosses(day_max=0), cast("Any", None))
         router = Router(registry, settings.routing)
         nobody = cast("Any", None)
-        self.parts = CallParts(settings, nobody, registry, router, cashier, *[nobody] * 7)
+        self.parts = CallParts(settings, nobody, registry, router, cashier, *[nobody] * 8)
         request = parse_chat(BODY, settings.requests)
         account = uuid4()
         caller = Caller("k", "u", str(account), account.bytes, "m", b"")

@@ -19,7 +19,7 @@ from providers.inference.adapters.http1.reply import HttpReply
 from providers.inference.port import TRACE, UpstreamBrokenError, UpstreamConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 
 @cache
@@ -99,6 +99,27 @@ class HttpClient:
                 raise
             else:
                 return HttpReply(connection)
+
+    async def upload(self, head: bytes, size: int, pieces: AsyncIterator[bytes]) -> HttpReply:
+        """Send a request whose body comes in pieces, as fast as it is read at the other end.
+
+        It has a connection of its own: a pooled one that turns out to be closed would need the
+        body again. An answer that comes before all was sent is the answer.
+        """
+        trace = TRACE.get()
+        more = b"traceparent: %b\r\n" % trace if trace else b""
+        connection = await self._connect(asyncio.get_running_loop())
+        connection.start(b"%b%d\r\n%b\r\n" % (head, size, more), streaming=False)
+        try:
+            async for piece in pieces:
+                if not await connection.send_more(piece):
+                    break
+            await connection.head()
+        except BaseException:
+            connection.interrupt()
+            connection.release()
+            raise
+        return HttpReply(connection)
 
     async def close(self) -> None:
         """Close all connections, also those that still wait for the end of a reply."""

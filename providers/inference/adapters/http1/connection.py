@@ -40,33 +40,11 @@ class HttpConnection(asyncio.Protocol):
     """One connection, and the reply being read from it; callers have it through `HttpReply`."""
 
     __slots__ = (
-        "_attempt_until",
-        "_connections",
-        "_done",
-        "_draining",
-        "_error",
-        "_framing",
-        "_header_count",
-        "_heard_at",
-        "_inflate",
-        "_loop",
-        "_parser",
-        "_parts",
-        "_paused",
-        "_received",
-        "_reusable",
-        "_size",
-        "_sized",
-        "_streaming",
-        "_timer",
-        "_waiter",
-        "closed",
-        "fresh",
-        "headers",
-        "headers_done",
-        "idle_since",
-        "status",
-        "transport",
+        *("_attempt_until", "_connections", "_cut", "_done", "_draining", "_error"),
+        *("_framing", "_full", "_header_count", "_heard_at", "_inflate", "_loop", "_parser"),
+        *("_parts", "_paused", "_received", "_reusable", "_size", "_sized", "_streaming"),
+        *("_timer", "_waiter", "closed", "fresh", "headers", "headers_done", "idle_since"),
+        *("status", "transport"),
     )
 
     def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,7 +65,7 @@ class HttpConnection(asyncio.Protocol):
         self._done = self._draining = self._paused = self._sized = self._reusable = False
         self._error: UpstreamError | None = None
         self._inflate: zlib._Decompress | None = None
-        self._streaming = streaming
+        self._streaming, self._full, self._cut = streaming, False, False
         self.status, self.headers, self.headers_done = 0, dict[bytes, bytes](), False
         self._heard_at = self._loop.time()
         self._attempt_until = self._heard_at + limits.attempt_s
@@ -97,7 +75,27 @@ class HttpConnection(asyncio.Protocol):
             self._timer = self._loop.call_at(due, self._check_time)
         self.transport.write(request)
 
+    async def send_more(self, piece: bytes) -> bool:
+        """Write more of a body, and wait for room; False once an answer or a failure is there."""
+        if self._done or self.headers_done:
+            self._cut = True
+            return False
+        self._heard_at = self._loop.time()
+        self.transport.write(piece)
+        while self._full and not (self._done or self.headers_done):
+            await self._wait()
+        return True
+
     # The transport's side.
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than the other end takes at once."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It was taken."""
+        self._full = False
+        self._wake()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -119,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
         if self._framing > FRAMING_BYTES_MAX and not self._done:
             # The parser keeps what it has not understood yet, so it is stopped before that grows.
             self._fail(UpstreamTooLargeError("the reply has too much around its body"))
-        if self._done or (self._streaming and self.headers_done):
+        if self._done or ((self._streaming or self._full) and self.headers_done):
             self._wake()
         if self._streaming and self._size > PAUSE_BYTES and not self._paused:
             self._paused = True
@@ -188,7 +186,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._done = True
         # The parser forgets this once the message is complete.
-        self._reusable = self._sized and self._parser.should_keep_alive()
+        self._reusable = self._sized and not self._cut and self._parser.should_keep_alive()
         if self._draining:
             self._pool()
 

@@ -2,9 +2,9 @@
 
 It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
 shape that `response_format` asks for, and calls the tools that the last message names, or that
-`tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors and `paint`
-pictures of one pixel. The request's own `simulator` object changes what it
-does (the OpenAI SDK sends it with `extra_body`):
+`tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors, `paint`
+pictures of one pixel, and `listen` tells how large a file of audio is. The request's own
+`simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
   chunk_ms              between chunks of a stream (default 0)
@@ -34,6 +34,7 @@ from providers.inference.adapters.simulator.answers import (
     invalid,
 )
 from providers.inference.adapters.simulator.keywords import SchemaError
+from providers.inference.adapters.simulator.listening import transcript
 from providers.inference.port import (
     Operation,
     UpstreamBrokenError,
@@ -42,6 +43,8 @@ from providers.inference.port import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from providers.inference.port import Form
 
 LATENCY_MS_MAX = 600_000
 
@@ -120,6 +123,12 @@ class Simulator:
         if not stream:
             return SimulatorReply(200, _once(answer.whole(), wait_s))
         return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})
+
+    async def send_form(self, operation: Operation, form: Form) -> SimulatorReply:
+        """Answer a form: in the words of its language, or in English all the same."""
+        del operation
+        body, kind = transcript(form)
+        return SimulatorReply(200, _once(body, 0), {b"content-type": kind})
 
     async def close(self) -> None:
         """Nothing to close."""
