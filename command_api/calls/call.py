@@ -105,10 +105,8 @@ class Call:
         "_tried",
         "admission",
         "app",
-        "attempts",
-        "available",
-        "bound",
-        "bound_tokens",
+        *("attempts", "available"),
+        *("bound", "bound_tokens"),
         "cache_name",
         "caller",
         "charged",
@@ -187,16 +185,16 @@ class Call:
     @staticmethod
     def bound_at(offer: Model, bound: CallBound, *, more_tokens: int = 0) -> int:
         """The most that a use of this bound costs at an offer, nano-USD."""
-        if not (bound.input_images or bound.images or bound.extras):
-            return offer.price.bound(
-                input_tokens=bound.input_tokens, output_tokens=bound.output_tokens + more_tokens
-            )
+        output = bound.output_tokens + more_tokens
+        if not (bound.input_images or bound.images or bound.searches or bound.extras):
+            return offer.price.bound(input_tokens=bound.input_tokens, output_tokens=output)
         return offer.price.bound(
             input_tokens=bound.input_tokens,
-            output_tokens=bound.output_tokens + more_tokens,
+            output_tokens=output,
             input_images=bound.input_images,
             images=bound.images,
             image_pixels=bound.image_pixels,
+            searches=bound.searches,
             extras=bound.extras,
         )
 
@@ -231,6 +229,7 @@ class Call:
             usage.input_tokens <= self.bound.input_tokens
             and usage.output_tokens <= self.bound_tokens
             and usage.image_pixels <= self.bound.image_pixels
+            and usage.searches <= self.bound.searches
         )
 
     def covered(self, usage: Usage) -> Usage:
@@ -242,6 +241,7 @@ class Call:
             input_images=usage.input_images,
             images=usage.images,
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
+            searches=min(usage.searches, self.bound.searches),
             implausible=True,
             extras=usage.extras,
         )

@@ -102,7 +102,7 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, pixels, extras with a price."""
+    """The most that a call can use at one offer: tokens, images, pixels, searches, extras."""
 
     input_tokens: int
     output_tokens: int = 0
@@ -111,6 +111,7 @@ class CallBound(NamedTuple):
     images: int = 0
     image_pixels: int = 0
     extras: tuple[str, ...] = ()
+    searches: int = 0
 
 
 class OutputBound(NamedTuple):

@@ -107,5 +107,8 @@ def _unpriced(usage: Usage, price: PriceVersion) -> Iterator[str]:
     yield from (each for each in usage.extras if not price.prices_extra(each))
     if usage.images and not price.counts_images:
         yield "images"
-    if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or usage.images):
+    if usage.searches and not price.counts_searches:
+        yield "searches"
+    other_units = usage.images or usage.searches
+    if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or other_units):
         yield "tokens"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NANO_PER_UNIT_FROM_USD = 1_000_000_000
 NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
+NANO_PER_SEARCH_FROM_USD_PER_THOUSAND = 1_000_000
 
 
 class Cost(NamedTuple):
@@ -50,11 +51,12 @@ class Rates(NamedTuple):
 
 
 class UnitRates(NamedTuple):
-    """Prices of what is not tokens: an image of the prompt, one made, one pixel made."""
+    """Prices of what is not tokens: an image of the prompt, one made, one pixel, one search."""
 
     input_image: int
     image: int
     pixel: int
+    search: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class PriceVersion:
             (terms.per_input_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
+            (terms.per_thousand_searches or zero) * NANO_PER_SEARCH_FROM_USD_PER_THOUSAND,
         )
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
         if terms.prices_long_cache:
@@ -112,8 +115,13 @@ class PriceVersion:
         return self.terms.per_image is not None or self.terms.per_megapixel is not None
 
     @property
+    def counts_searches(self) -> bool:
+        """Whether a search unit of a rerank has a price."""
+        return self.terms.per_thousand_searches is not None
+
+    @property
     def counts_tokens(self) -> bool:
-        """Whether tokens have a stated price, be it 0; a model of priced images may have none."""
+        """Whether tokens have a stated price, be it 0; who prices other units may have none."""
         return self.terms.tokens_stated
 
     def prices_extra(self, name: str) -> bool:
@@ -163,6 +171,8 @@ class PriceVersion:
         if usage.input_images or usage.images:
             total += usage.input_images * self._units.input_image
             total += usage.images * self._units.image + usage.image_pixels * self._units.pixel
+        if usage.searches:
+            total += usage.searches * self._units.search
         if usage.extras:
             total += sum(self._extras[name] for name in usage.extras)
         if self._scale == 1:
@@ -177,6 +187,7 @@ class PriceVersion:
         input_images: int = 0,
         images: int = 0,
         image_pixels: int = 0,
+        searches: int = 0,
         extras: tuple[str, ...] = (),
     ) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
@@ -187,6 +198,8 @@ class PriceVersion:
         if input_images or images:
             total += input_images * self._units.input_image
             total += images * self._units.image + image_pixels * self._units.pixel
+        if searches:
+            total += searches * self._units.search
         if extras:
             total += sum(self._extras[name] for name in extras)
         return divide_up(total, self._scale)

@@ -83,10 +83,14 @@ RATE_TERMS = (
 TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
 
 
-UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel")
+UNIT_TERMS = (
+    *("per_request", "per_input_image", "per_image", "per_megapixel"),
+    "per_thousand_searches",
+)
 
 
-PRICED_IMAGES = ("per_image", "per_megapixel")
+PRICED_UNITS = ("per_image", "per_megapixel", "per_thousand_searches")
+"""A model with a price for one of these needs none for tokens."""
 
 
 EXTRA = "extra_"
@@ -108,9 +112,10 @@ class PriceTerms:
     A missing optional term falls back: cached, cache-write and audio input to input; what is
     written to a cache for an hour to cache-write; reasoning and audio output to output.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
-    for one that is made, `per_megapixel` for a million pixels of those; `extras` are USD for a call
-    that asks for one. A call whose input exceeds a tier's threshold pays that tier's terms for all
-    of its tokens, as OpenAI, Google and Anthropic bill long prompts.
+    for one that is made, `per_megapixel` for a million pixels of those, `per_thousand_searches` for
+    a thousand search units of a rerank; `extras` are USD for a call that asks for one. A call
+    whose input exceeds a tier's threshold pays that tier's terms for all of its tokens, as OpenAI,
+    Google and Anthropic bill long prompts.
     """
 
     input_per_million: Decimal
@@ -125,6 +130,7 @@ class PriceTerms:
     per_input_image: Decimal | None = None
     per_image: Decimal | None = None
     per_megapixel: Decimal | None = None
+    per_thousand_searches: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
     extras: tuple[tuple[str, Decimal], ...] = ()
     tokens_stated: bool = field(default=True, compare=False)
@@ -134,8 +140,8 @@ class PriceTerms:
     def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
         """Read the terms from decimal strings; raises InvalidPriceError.
 
-        A missing input or output price is refused, but where made images are priced: there a
-        missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
+        A missing input or output price is refused, but where made images or searches are priced:
+        there a missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
         `_above_` and a number of tokens.
         """
         found: dict[str, Decimal] = {}
@@ -158,7 +164,7 @@ class PriceTerms:
                 raise InvalidPriceError(message)
         required_terms = ("input_per_million", "output_per_million")
         stated = all(name in found for name in required_terms)
-        if any(name in found for name in PRICED_IMAGES):
+        if any(name in found for name in PRICED_UNITS):
             found = {"input_per_million": Decimal(0), "output_per_million": Decimal(0)} | found
         for required in required_terms:
             if required not in found:

@@ -23,7 +23,8 @@ class Usage(NamedTuple):
 
     Audio tokens are part of the input and output tokens; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
-    those that were made, `image_pixels` their pixels altogether. `implausible` marks our own count
+    those that were made, `image_pixels` their pixels altogether. `searches` are the search units of
+    a rerank (`domain/pricing/searches.py`). `implausible` marks our own count
     where the provider's cannot be. `extras` are those that the call pays for.
     """
 
@@ -41,6 +42,7 @@ class Usage(NamedTuple):
     implausible: bool = False
     extras: tuple[str, ...] = ()
     cache_write_1h_tokens: int = 0
+    searches: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -49,8 +51,8 @@ class Usage(NamedTuple):
             found["implausible"] = True
         if self.extras:
             found["extras"] = list(self.extras)
-        heard = self.audio_input_tokens or self.audio_output_tokens
-        if heard or self.input_images or self.images or self.cache_write_1h_tokens:
+        rare = self.audio_input_tokens or self.audio_output_tokens or self.searches
+        if rare or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
 
@@ -85,7 +87,7 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels"),
-    "cache_write_1h_tokens",
+    *("cache_write_1h_tokens", "searches"),
 )
 """Counts that an event carries only when they are not 0."""
 

@@ -47,6 +47,8 @@ class Operation(StrEnum):
     COUNT_TOKENS = "count_tokens"
     RESPONSES = "responses"
     COMPLETIONS = "completions"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
 
 
 class UpstreamError(Exception):

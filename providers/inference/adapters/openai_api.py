@@ -16,6 +16,8 @@ PATHS = {
     Operation.IMAGES: "/images/generations",
     Operation.RESPONSES: "/responses",
     Operation.COMPLETIONS: "/completions",
+    Operation.MODERATIONS: "/moderations",
+    Operation.RERANK: "/rerank",
 }
 
 

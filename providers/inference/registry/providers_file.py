@@ -12,7 +12,7 @@ from domain.errors import InvalidPriceError
 from domain.pricing.extras import EXTRA_NAMES
 from domain.pricing.terms import EXTRA, PriceTerms
 from domain.routing.order import WEIGHT_MAX, Policy, Sort
-from providers.inference.registry.built_in import Protocol
+from providers.inference.registry.built_in import Protocol, Reranks
 from providers.inference.registry.offers import Listed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     `allow_unpriced` names extras that calls may ask for though they have no price; `responses` says
     whether it speaks OpenAI's Responses API, and `completions` whether its models complete a bare
-    prompt.
+    prompt; `rerank` in whose form it is asked to rank documents.
     """
 
     name: str
@@ -48,6 +48,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     allow_unpriced: list[str] = []
     responses: bool | None = None
     completions: bool | None = None
+    rerank: Reranks = Reranks.COHERE
     model: list[dict[str, Any]] = []
 
 

@@ -2,8 +2,9 @@
 
 It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
 shape that `response_format` asks for, and calls the tools that the last message names, or that
-`tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors and `paint`
-pictures of one pixel. The request's own `simulator` object changes what it
+`tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors, `paint`
+pictures of one pixel, `moderate` flags the categories that a text names, and `rank` ranks documents
+by the words they share with the query. The request's own `simulator` object changes what it
 does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
