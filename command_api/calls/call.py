@@ -106,10 +106,8 @@ class Call:
         "_tried",
         "admission",
         "app",
-        "attempts",
-        "available",
-        "bound",
-        "bound_tokens",
+        *("attempts", "available"),
+        *("bound", "bound_tokens"),
         *("caching", "caller"),
         "charged",
         "correlation_id",
@@ -222,6 +220,7 @@ class Call:
             usage.input_tokens <= self.bound.input_tokens
             and usage.output_tokens <= self.bound_tokens
             and usage.image_pixels <= self.bound.image_pixels
+            and usage.searches <= self.bound.searches
         )
 
     def covered(self, usage: Usage) -> Usage:
@@ -234,6 +233,7 @@ class Call:
             images=usage.images,
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
             audio_seconds=min(usage.audio_seconds, self.bound.audio_seconds),
+            searches=min(usage.searches, self.bound.searches),
             implausible=True,
             extras=usage.extras,
             uses=usage.uses,

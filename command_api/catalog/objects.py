@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from providers.inference.registry.offers import Listed, Model
 
 PER_MILLION = Decimal(1_000_000)
+PER_THOUSAND = Decimal(1_000)
 
 
 def per_token(terms: PriceTerms) -> dict[str, str | None]:
-    """Prices as OpenRouter writes them: decimal strings in USD for a token, request or image."""
+    """Prices as OpenRouter writes them: decimal strings in USD, for one of each."""
 
     def text(value: Decimal | None, unit: Decimal = PER_MILLION) -> str | None:
         return None if value is None else format((value / unit).normalize(), "f")
 
-    return {
+    told = {
         "prompt": text(terms.input_per_million),
         "completion": text(terms.output_per_million),
         "request": text(terms.per_request or Decimal(0), Decimal(1)),
@@ -32,6 +33,9 @@ def per_token(terms: PriceTerms) -> dict[str, str | None]:
         "input_cache_read": text(terms.cached_input_per_million),
         "input_cache_write": text(terms.cache_write_per_million),
     }
+    if terms.per_thousand_searches is not None:
+        told["search"] = text(terms.per_thousand_searches, PER_THOUSAND)
+    return told
 
 
 def _normalised(

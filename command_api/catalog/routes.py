@@ -24,7 +24,7 @@ SEARCH_LIMIT, SEARCH_LIMIT_MAX = 20, 100
 DEVELOPER_LIMIT, DEVELOPER_LIMIT_MAX = 50, 250
 COMPARED_MAX = 50
 router = APIRouter(dependencies=[OPEN])
-Modality = Literal["text", "image", "audio", "video", "multimodal"]
+Modality = Literal["text", "image", "audio", "video", "moderation", "score", "multimodal"]
 
 
 @router.get("/v1/models")

@@ -122,7 +122,7 @@ class Search:
     def _has_modality(self, facts: ModelFacts) -> bool:
         found = {*facts.input_modalities, *facts.output_modalities}
         if self.modality == "multimodal":
-            return len(found - {"embedding", "score"}) > 1
+            return len(found - {"embedding", "moderation", "score"}) > 1
         return self.modality in found
 
 

@@ -22,6 +22,7 @@ from edge.body import RAW_NULL, decode_any, utf8_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.replies.completions import Reply
     from command_api.replies.scanning import Scanner
     from command_api.settings.calls import HoldSettings, RequestSettings
     from domain.ledger.holds import CallBound
@@ -207,6 +208,8 @@ class MediaRequest(ABC):
     """Whether an answer names its model and always has a report of usage."""
     empty_answers = False
     """Whether an answer without a single item is one."""
+    items_name = "data"
+    """What an answer's items are called."""
 
     def __init__(self, raw: bytes, body: MediaBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
@@ -249,12 +252,10 @@ class MediaRequest(ABC):
         """Judge the body of a 200; raises UpstreamFailure when it is no answer."""
         provider = offer.provider
         reply = read_reply(provider, raw)
-        if not isinstance(reply.data, list) or not (reply.data or self.empty_answers):
-            raise failure_of_nothing(provider, "no data")
-        report = parse_usage(reply.usage) if reply.usage is not None else None
-        if report is not None and (report.uses or report.service_tier):
-            report = report._replace(uses=(), service_tier="")
-        usage = self.used(report, offer, lambda: len(reply.data))
+        items = self.items_of(reply)
+        if not isinstance(items, list) or not (items or self.empty_answers):
+            raise failure_of_nothing(provider, f"no {self.items_name}")
+        usage = self.used(self.report_of(reply), offer, lambda: len(items))
         request_id = reply.id if isinstance(reply.id, str) else None
         try:
             mended = self.mended(raw, offer, call_id, usage)
@@ -270,6 +271,17 @@ class MediaRequest(ABC):
             return Answer(told, request_id, paid)
         except msgspec.DecodeError:
             raise failure_of_nothing(provider, "data of another shape") from None
+
+    def items_of(self, reply: Reply) -> Any:
+        """The items of an answer, which should be a list."""
+        return reply.data
+
+    def report_of(self, reply: Reply) -> Usage | None:
+        """The provider's report of tokens, if there is one."""
+        report = parse_usage(reply.usage) if reply.usage is not None else None
+        if report is not None and (report.uses or report.service_tier):
+            return report._replace(uses=(), service_tier="")
+        return report
 
     def let_go(self) -> None:
         """Keep nothing of the body's bytes; the answer was judged."""

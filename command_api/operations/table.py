@@ -12,6 +12,8 @@ from command_api.operations.audio.request import (
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
 from command_api.operations.images import parse_images
+from command_api.operations.judging.moderations import parse_moderations
+from command_api.operations.judging.rerank import parse_rerank
 from command_api.operations.messages import forward, parse_messages
 from command_api.operations.responses.request import parse_responses
 from command_api.operations.texts.request import parse_completions
@@ -52,6 +54,10 @@ ROUTES = (
     Route("/v1/responses", Operation.RESPONSES, parse_responses, Permission.WRITE_CHAT),
     Route("/v1/embeddings", Operation.EMBEDDINGS, parse_embeddings, Permission.WRITE_EMBEDDINGS),
     Route("/v1/images/generations", Operation.IMAGES, parse_images, Permission.WRITE_IMAGES),
+    Route(
+        "/v1/moderations", Operation.MODERATIONS, parse_moderations, Permission.WRITE_MODERATIONS
+    ),
+    Route("/v1/rerank", Operation.RERANK, parse_rerank, Permission.WRITE_RERANK),
     Route(
         "/v1/messages",
         Operation.MESSAGES,

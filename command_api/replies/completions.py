@@ -21,6 +21,8 @@ class Reply(msgspec.Struct):
     id: Any = None
     choices: Any = None
     data: Any = None
+    results: Any = None
+    meta: Any = None
     usage: Any = None
     error: Any = None
     service_tier: Any = None

@@ -53,6 +53,8 @@ def _usage(report: msgspec.Raw, usage: Usage, nano_usd: int) -> msgspec.Raw:
             counts["completion_tokens"] = usage.output_tokens
         counts["total_tokens"] = usage.input_tokens + usage.output_tokens
         members = {name: msgspec.Raw(b"%d" % tokens) for name, tokens in counts.items()}
+    if usage.searches:
+        members["search_units"] = msgspec.Raw(b"%d" % usage.searches)
     members["cost"] = msgspec.Raw(usd_number(nano_usd).encode())
     return msgspec.Raw(_encode(members))
 

@@ -45,6 +45,18 @@ class RequestSettings(Group):
         alias="GATEWAYZ_EMBEDDING_INPUTS_MAX",
         description="Most inputs of one embeddings request.",
     )
+    moderation_inputs_max: int = Field(
+        1_024,
+        ge=1,
+        alias="GATEWAYZ_MODERATION_INPUTS_MAX",
+        description="Most inputs of one moderations request.",
+    )
+    rerank_documents_max: int = Field(
+        10_000,
+        ge=1,
+        alias="GATEWAYZ_RERANK_DOCUMENTS_MAX",
+        description="Most documents of one rerank request.",
+    )
     completion_prompts_max: int = Field(
         2_048,
         ge=1,

@@ -31,6 +31,8 @@ class Permission(StrEnum):
     WRITE_CHAT = "write:chat"
     WRITE_EMBEDDINGS = "write:embeddings"
     WRITE_IMAGES = "write:images"
+    WRITE_MODERATIONS = "write:moderations"
+    WRITE_RERANK = "write:rerank"
     WRITE_PROFILE = "write:profile_update"
     WRITE_API_KEYS = "write:api_keys"
     WRITE_RATE_LIMITS = "write:rate_limits"

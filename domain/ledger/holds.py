@@ -7,9 +7,12 @@ compares states. Keeps P1, P2 and P3; money rules 2, 3, 4 and 11.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from domain.errors import InvalidTransitionError
+
+if TYPE_CHECKING:
+    from domain.pricing.prices import Beside
 
 
 class HoldState(StrEnum):
@@ -102,7 +105,7 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, seconds, extras with a price.
+    """The most that a call can use at one offer: tokens, images, seconds, searches, extras.
 
     `uses` are the most of each that is priced by its uses, `service_tiers` the tiers that the call
     may be served at beside the plain one.
@@ -116,16 +119,17 @@ class CallBound(NamedTuple):
     image_pixels: int = 0
     audio_seconds: int = 0
     extras: tuple[str, ...] = ()
+    searches: int = 0
     uses: tuple[tuple[str, int], ...] = ()
     service_tiers: tuple[str, ...] = ()
 
     @property
-    def beside_tokens(self) -> dict[str, Any]:
+    def beside_tokens(self) -> Beside:
         """What else than tokens makes its price, by its names there; nearly always nothing."""
         if not any(self[TOKEN_FIELDS:]):
             return {}
         found = self._asdict()
-        return {name: found[name] for name in BESIDE_TOKENS}
+        return cast("Beside", {name: found[name] for name in BESIDE_TOKENS})
 
 
 TOKEN_FIELDS = CallBound._fields.index("input_images")

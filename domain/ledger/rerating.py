@@ -109,5 +109,8 @@ def _unpriced(usage: Usage, price: PriceVersion) -> Iterator[str]:
         yield "images"
     if usage.audio_seconds and not price.counts_seconds:
         yield "seconds of audio"
-    if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or usage.images):
+    if usage.searches and not price.counts_searches:
+        yield "searches"
+    other_units = usage.images or usage.searches
+    if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or other_units):
         yield "tokens"

@@ -60,6 +60,8 @@ _CALLS = _READS | {
     Permission.WRITE_CHAT,
     Permission.WRITE_EMBEDDINGS,
     Permission.WRITE_IMAGES,
+    Permission.WRITE_MODERATIONS,
+    Permission.WRITE_RERANK,
     Permission.READ_RATE_LIMITS,
 }
 _PAYS = frozenset({Permission.READ_PAYMENTS, Permission.WRITE_PAYMENTS})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from domain.pricing.extras import HEARD, LONG_CACHE
 from domain.pricing.money import divide_half_even, divide_up
@@ -97,12 +97,26 @@ class Schedule(NamedTuple):
 
 
 class UnitRates(NamedTuple):
-    """Prices of what is not tokens: an image asked with or made, a pixel, a second heard."""
+    """Prices of what is not tokens: an image asked with or made, a pixel, a second, a search."""
 
     input_image: int
     image: int
     pixel: int
     second: int
+    search: int
+
+
+class Beside(TypedDict, total=False):
+    """What else than tokens a call may use at most, by the names of its bound."""
+
+    input_images: int
+    images: int
+    image_pixels: int
+    audio_seconds: int
+    searches: int
+    extras: tuple[str, ...]
+    uses: tuple[tuple[str, int], ...]
+    service_tiers: tuple[str, ...]
 
 
 def second_rate(per_minute: Decimal) -> Decimal:
@@ -140,7 +154,8 @@ class PriceVersion:
             (terms.per_input_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_image or zero) * NANO_PER_UNIT_FROM_USD,
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
-            second_rate(terms.per_minute or zero),
+            second_rate(terms.per_minute) if terms.per_minute else zero,
+            (terms.per_thousand_searches or zero) * NANO_PER_USE_FROM_USD_PER_THOUSAND,
         )
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
         if terms.prices_long_cache:
@@ -179,8 +194,13 @@ class PriceVersion:
         return self.terms.per_minute is not None
 
     @property
+    def counts_searches(self) -> bool:
+        """Whether a search unit of a rerank has a price."""
+        return self.terms.per_thousand_searches is not None
+
+    @property
     def counts_tokens(self) -> bool:
-        """Whether tokens have a stated price, be it 0; a model of priced images may have none."""
+        """Whether tokens have a stated price, be it 0; who prices other units may have none."""
         return self.terms.tokens_stated
 
     def prices_extra(self, name: str) -> bool:
@@ -213,10 +233,10 @@ class PriceVersion:
             lacking.append(f"{TIER_TERM}{usage.service_tier}")
         return lacking
 
-    def _dearest(
-        self, input_tokens: int, *, kept_long: bool = False, service_tiers: tuple[str, ...] = ()
-    ) -> tuple[int, int]:
+    def _dearest(self, input_tokens: int, beside: Beside) -> tuple[int, int]:
         """The dearest input and output rate of a call that may be served at these tiers, too."""
+        kept_long = LONG_CACHE.name in beside.get("extras", ())
+        service_tiers = beside.get("service_tiers", ())
         if not (self._tiers or kept_long or service_tiers):
             return self._base_dearest
         schedules = (self._plain, *(self._services[each] for each in service_tiers))
@@ -244,74 +264,52 @@ class PriceVersion:
             total += usage.cache_write_1h_tokens * (kept_long - written)
         if usage.input_images or usage.images:
             total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
-        if usage.audio_seconds:
-            total += usage.audio_seconds * self._units.second
+        if usage.audio_seconds or usage.searches:
+            total += usage.audio_seconds * self._units.second + usage.searches * self._units.search
         if usage.extras or usage.uses:
-            total += self._beside_tokens(usage.extras, usage.uses)
+            total += self._of_extras(usage.extras, usage.uses)
         if self._scale == 1:
             return Cost(total, str(total))
         return Cost(divide_half_even(total, self._scale), _decimal(total, self._digits))
 
-    def bound(
-        self,
-        *,
-        input_tokens: int,
-        output_tokens: int,
-        input_images: int = 0,
-        images: int = 0,
-        image_pixels: int = 0,
-        audio_seconds: int = 0,
-        extras: tuple[str, ...] = (),
-        uses: tuple[tuple[str, int], ...] = (),
-        service_tiers: tuple[str, ...] = (),
-    ) -> int:
+    def bound(self, *, input_tokens: int, output_tokens: int, **beside: Unpack[Beside]) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
-        dearest_input, dearest_output = self._dearest(
-            input_tokens, kept_long=LONG_CACHE.name in extras, service_tiers=service_tiers
-        )
+        dearest_input, dearest_output = self._dearest(input_tokens, beside)
         total = input_tokens * dearest_input + output_tokens * dearest_output + self._request
-        if input_images or images:
-            total += self._of_images(input_images, images, image_pixels)
-        if audio_seconds:
-            total += audio_seconds * self._units.second
-        if extras or uses:
-            total += self._beside_tokens(extras, uses)
+        if beside:
+            total += self._of_beside(beside)
         return divide_up(total, self._scale)
+
+    def affordable_output_tokens(
+        self, *, input_tokens: int, available_nano_usd: int, **beside: Unpack[Beside]
+    ) -> int:
+        """The largest output that `available_nano_usd` covers after all else that is held for."""
+        dearest_input, dearest_output = self._dearest(input_tokens, beside)
+        others = input_tokens * dearest_input + self._request + self._of_beside(beside)
+        rest = available_nano_usd * self._scale - others
+        if rest <= 0 or dearest_output == 0:
+            return 0
+        return rest // dearest_output
+
+    def _of_beside(self, beside: Beside) -> int:
+        """What costs beside the tokens, in parts of a nano-USD."""
+        units = self._units
+        total = self._of_images(
+            beside.get("input_images", 0), beside.get("images", 0), beside.get("image_pixels", 0)
+        )
+        total += beside.get("audio_seconds", 0) * units.second
+        total += beside.get("searches", 0) * units.search
+        return total + self._of_extras(beside.get("extras", ()), beside.get("uses", ()))
 
     def _of_images(self, given: int, made: int, pixels: int) -> int:
         """What images of the prompt cost, and those that are made."""
         units = self._units
         return given * units.input_image + made * units.image + pixels * units.pixel
 
-    def _beside_tokens(self, extras: tuple[str, ...], uses: tuple[tuple[str, int], ...]) -> int:
+    def _of_extras(self, extras: tuple[str, ...], uses: tuple[tuple[str, int], ...]) -> int:
         """What extras and uses cost."""
         counted = sum(self._uses[name] * count for name, count in uses)
         return counted + sum(self._extras[name] for name in extras)
-
-    def affordable_output_tokens(
-        self,
-        *,
-        input_tokens: int,
-        available_nano_usd: int,
-        input_images: int = 0,
-        images: int = 0,
-        image_pixels: int = 0,
-        audio_seconds: int = 0,
-        extras: tuple[str, ...] = (),
-        uses: tuple[tuple[str, int], ...] = (),
-        service_tiers: tuple[str, ...] = (),
-    ) -> int:
-        """The largest output that `available_nano_usd` covers after all else that is held for."""
-        dearest_input, dearest_output = self._dearest(
-            input_tokens, kept_long=LONG_CACHE.name in extras, service_tiers=service_tiers
-        )
-        beside = self._request + self._beside_tokens(extras, uses)
-        beside += self._of_images(input_images, images, image_pixels)
-        beside += audio_seconds * self._units.second
-        rest = available_nano_usd * self._scale - input_tokens * dearest_input - beside
-        if rest <= 0 or dearest_output == 0:
-            return 0
-        return rest // dearest_output
 
 
 def _decimal(value: int, digits: int) -> str:

@@ -90,14 +90,14 @@ TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
 
 
 REQUIRED_TERMS = ("input_per_million", "output_per_million")
-UNIT_TERMS = ("per_request", "per_input_image", "per_image", "per_megapixel", "per_minute")
+UNIT_TERMS = (
+    *("per_request", "per_input_image", "per_image", "per_megapixel", "per_minute"),
+    "per_thousand_searches",
+)
 
 
-PRICED_IMAGES = ("per_image", "per_megapixel")
-
-
-PRICED_ALONE = (*PRICED_IMAGES, "per_minute")
-"""With one of these a model needs no price of tokens."""
+PRICED_UNITS = ("per_image", "per_megapixel", "per_minute", "per_thousand_searches")
+"""A model with a price for one of these needs none for tokens."""
 
 
 EXTRA = "extra_"
@@ -120,10 +120,11 @@ class PriceTerms:
     written to a cache for an hour to cache-write; reasoning and audio output to output.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
     for one that is made, `per_megapixel` for a million pixels of those, `per_minute` for a minute
-    of audio that is heard; `extras` are USD for a call that asks for one, `uses` for a thousand
-    uses. `service_tiers` are whole token prices: what one does not state falls back within it. A
-    call whose input exceeds a tier's threshold pays that tier's terms for all of its tokens, as
-    OpenAI, Google and Anthropic bill long prompts.
+    of audio that is heard, `per_thousand_searches` for a thousand search units of a rerank;
+    `extras` are USD for a call that asks for one, `uses` for a thousand uses. `service_tiers` are
+    whole token prices: what one does not state falls back within it. A call whose input exceeds a
+    tier's threshold pays that tier's terms for all of its tokens, as OpenAI, Google and Anthropic
+    bill long prompts.
     """
 
     input_per_million: Decimal
@@ -139,6 +140,7 @@ class PriceTerms:
     per_image: Decimal | None = None
     per_megapixel: Decimal | None = None
     per_minute: Decimal | None = None
+    per_thousand_searches: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
     extras: tuple[tuple[str, Decimal], ...] = ()
     uses: tuple[tuple[str, Decimal], ...] = ()
@@ -150,9 +152,10 @@ class PriceTerms:
     def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
         """Read the terms from decimal strings; raises InvalidPriceError.
 
-        A missing input or output price is refused, but where images or minutes are priced: there a
-        missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
-        `_above_` and a number of tokens, those of a service tier end in `_at_` and its name.
+        A missing input or output price is refused, but where images, minutes or searches are
+        priced: there a missing token price is 0, and `tokens_stated` is False. Tiers are terms
+        named with `_above_` and a number of tokens, those of a service tier end in `_at_` and its
+        name.
         """
         found: dict[str, Decimal] = {}
         above: dict[int, dict[str, Decimal]] = {}
@@ -178,7 +181,7 @@ class PriceTerms:
                 message = f"{name} needs a number of tokens behind `{ABOVE}`"
                 raise InvalidPriceError(message)
         stated = all(name in found for name in REQUIRED_TERMS)
-        if any(name in found for name in PRICED_ALONE):
+        if any(name in found for name in PRICED_UNITS):
             found = dict.fromkeys(REQUIRED_TERMS, Decimal(0)) | found
         _check_required(found)
         if len(above) > TIERS_MAX:

@@ -24,10 +24,11 @@ class Usage(NamedTuple):
     Audio tokens are part of the input and output tokens; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
     those that were made, `image_pixels` their pixels altogether; `audio_seconds` those of
-    audio that was heard, where its length is what is paid. `implausible` marks our own count
-    where the provider's cannot be. `extras` are those that the call pays for, `uses` the counts of
-    what it pays by its uses, `service_tier` the tier whose token prices it pays, empty for the
-    plain ones. In a provider's report the last two are what it says, be it what it may.
+    audio that was heard, where its length is what is paid; `searches` are the search units of a
+    rerank (`domain/pricing/searches.py`). `implausible` marks our own count where the provider's
+    cannot be. `extras` are those that the call pays for, `uses` the counts of what it pays by its
+    uses, `service_tier` the tier whose token prices it pays, empty for the plain ones. In a
+    provider's report the last two are what it says, be it what it may.
     """
 
     input_tokens: int
@@ -45,6 +46,7 @@ class Usage(NamedTuple):
     implausible: bool = False
     extras: tuple[str, ...] = ()
     cache_write_1h_tokens: int = 0
+    searches: int = 0
     uses: tuple[tuple[str, int], ...] = ()
     service_tier: str = ""
 
@@ -59,9 +61,9 @@ class Usage(NamedTuple):
             found["uses"] = dict(self.uses)
         if self.service_tier:
             found["service_tier"] = self.service_tier
-        heard = self.audio_input_tokens or self.audio_output_tokens
-        heard = heard or self.audio_seconds
-        if heard or self.input_images or self.images or self.cache_write_1h_tokens:
+        rare = self.audio_input_tokens or self.audio_output_tokens
+        rare = rare or self.audio_seconds or self.searches
+        if rare or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
 
@@ -96,7 +98,7 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels", "audio_seconds"),
-    "cache_write_1h_tokens",
+    *("cache_write_1h_tokens", "searches"),
 )
 """Counts that an event carries only when they are not 0."""
 

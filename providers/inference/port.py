@@ -52,6 +52,8 @@ class Operation(StrEnum):
     COMPLETIONS = "completions"
     TRANSCRIPTIONS = "transcriptions"
     TRANSLATIONS = "translations"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
 
 
 class Form(NamedTuple):

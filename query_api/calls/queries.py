@@ -242,6 +242,7 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
         ("image", usage.get("images", 0), stated.per_image, 1),
         ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
+        ("search", usage.get("searches", 0), stated.per_thousand_searches, 1_000),
     )
     extras, uses = dict(stated.extras), dict(stated.uses)
     others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))

@@ -665,6 +665,10 @@ MEANINGS = {
         "The form with a file cannot be read, or lacks something.",
         "The message says what; see [audio](../guides/audio.md).",
     ),
+    "model_of_another_kind": (
+        "The model neither judges nor ranks, and the route wants one that does.",
+        "See [models that judge](../guides/moderations-and-rerank.md#for-operators).",
+    ),
     "operation_unpriced": (
         "The model has no price for what this route makes, such as images on a model of text.",
         "Take another; operators: give its price in [the providers file](../guides/providers.md).",

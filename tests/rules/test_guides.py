@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from command_api.operations.judging.kinds import moderates, ranks
 from domain.events.ledger import HoldSettled
 from projections.all import PROJECTIONS
 from projections.engine.projection import Projection
@@ -144,6 +145,41 @@ def test_responses_run_as_the_guide_says(gateway: RunningGateway, tmp_path: Path
     pasted = command.replace(url, gateway.url).replace("gw_live_...", key)
     found = json.loads(printed(["bash", "-c", pasted]))
     assert found["output"][0]["content"][0]["text"] == "Hello!"
+
+
+def test_moderations_and_reranks_run_as_the_guide_says(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
+    """The SDK's verdicts, the ranking by curl, and the providers file (rule: docs)."""
+    page, key, url = "moderations-and-rerank.md", gateway.user().api_key, "http://127.0.0.1:8000"
+
+    def printed(command: list[str]) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    (program,) = blocks(page, "python")
+    program = program.replace(url, gateway.url).replace("gw_live_...", key)
+    assert printed([sys.executable, "-c", program]) == "[True, False]"
+    (command,) = blocks(page, "bash")
+    command = command.replace(url, gateway.url).replace("gw_live_...", key)
+    (best,) = json.loads(printed(["bash", "-c", command]))["results"]
+    assert best == {"index": 1, "relevance_score": 1, "document": {"text": "a red apple"}}
+    file = tmp_path / "providers.toml"
+    (told,) = blocks(page, "toml")
+    file.write_text(told)
+    registry = loading.load_registry(
+        environment={"OPENAI_API_KEY": "k"},
+        providers_file=file,
+        effective_at="2026-01-01T00:00:00.000000Z",
+        limits=ClientLimits(connect_s=1, silence_s=1, attempt_s=1, reply_bytes_max=1),
+    )
+    offered = {each.public_id: each for each in registry.models()}
+    assert offered["cohere/rerank-v3.5"].price.counts_searches
+    assert registry.providers["voyage"].rerank is built_in.Reranks.VOYAGE
+    verdicts = [each for each in offered.values() if moderates(each)]
+    assert len(verdicts) == 3
+    assert len([each for each in offered.values() if ranks(each)]) == 5
 
 
 def test_anthropics_clients_run_as_the_guide_says(gateway: RunningGateway, tmp_path: Path) -> None:

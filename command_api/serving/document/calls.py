@@ -119,6 +119,26 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         HEARD,
         ("file",),
     ),
+    Operation.MODERATIONS: (
+        "Give verdicts on texts and images.",
+        {"input": {"description": "A text, a list of texts, or a list of parts."}},
+        ("input",),
+    ),
+    Operation.RERANK: (
+        "Rank documents for a query (Cohere's and Jina's API).",
+        {
+            "query": TEXT,
+            "documents": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"description": "A text, or an object with `text`."},
+            },
+            "top_n": {**COUNT, "type": ["integer", "null"]},
+            "return_documents": {"type": ["boolean", "null"], "default": False},
+            "max_tokens_per_doc": {**COUNT, "type": ["integer", "null"]},
+        },
+        ("query", "documents"),
+    ),
     Operation.MESSAGES: (
         "Create a message of Anthropic's API, whole or as a stream of server-sent events.",
         {**PROMPT, "max_tokens": COUNT, "stream": {"type": "boolean", "default": False}},
@@ -132,6 +152,8 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }
 """What each operation is: its summary, its members, those of them that are required."""
 STREAMED = {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES}
+OPTIONAL_MODEL = {Operation.MODERATIONS}
+"""Where a body without a model means one all the same."""
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
 OF_COUNTS = tuple(status for status in OF_CALLS if status not in {402, 409})
 REQUEST_ID = {
@@ -191,7 +213,7 @@ def described(operation: Operation) -> dict[str, Any]:
     body = {
         "type": "object",
         "properties": {"model": MODEL, **members, **({} if form else ROUTING)},
-        "required": ["model", *required],
+        "required": [*(() if operation in OPTIONAL_MODEL else ("model",)), *required],
         "additionalProperties": not form,
     }
     answer: dict[str, Any] = {

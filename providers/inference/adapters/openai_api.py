@@ -20,6 +20,8 @@ PATHS = {
     Operation.COMPLETIONS: "/completions",
     Operation.TRANSCRIPTIONS: "/audio/transcriptions",
     Operation.TRANSLATIONS: "/audio/translations",
+    Operation.MODERATIONS: "/moderations",
+    Operation.RERANK: "/rerank",
 }
 
 

@@ -24,6 +24,16 @@ class Protocol(StrEnum):
     CATALOG_ONLY = "catalog_only"
 
 
+class Reranks(StrEnum):
+    """In whose form a provider is asked to rank documents.
+
+    Cohere's is that of Jina, Together, OpenRouter and vLLM, too. Voyage names `top_n` otherwise.
+    """
+
+    COHERE = "cohere"
+    VOYAGE = "voyage"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltIn:
     """One provider; `name`, `base_url` and what differs from the defaults.

@@ -125,6 +125,7 @@ def _provider(
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
+        rerank=entry.rerank,
         takes_responses=_speaks_responses(entry, known, address.protocol),
         completions=_completing(entry, known, address.protocol),
     )
@@ -186,8 +187,20 @@ def _simulator() -> Provider:
         terms={"per_minute": "0.006"},
         source="built_in",
     )
+    moderation = Listed(
+        id="moderate",
+        facts=ModelFacts(name="Moderate", output_modalities=("moderation",)),
+        terms={"input_per_million": "0", "output_per_million": "0"},
+        source="built_in",
+    )
+    rerank = Listed(
+        id="rank",
+        facts=ModelFacts(name="Rank", output_modalities=("score",)),
+        terms={"per_thousand_searches": "2"},
+        source="built_in",
+    )
     models = {
         each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
-        for each in (item, embedding, image, hearing)
+        for each in (item, embedding, image, hearing, moderation, rerank)
     }
     return Provider(name=SIMULATOR, base_url="", upstream=Simulator(), models=models)

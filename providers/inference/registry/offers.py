@@ -9,6 +9,7 @@ from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
 from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
+from providers.inference.registry.built_in import Reranks
 from providers.inference.registry.paced import paced
 from providers.inference.registry.trouble import Trouble, TroubleKind
 
@@ -99,6 +100,8 @@ class Provider:
     """Whether it speaks Anthropic's API, so that Messages reach it as they are."""
     takes_responses: bool = False
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
+    rerank: Reranks = Reranks.COHERE
+    """In whose form it is asked to rank documents."""
     completions: tuple[str, ...] = ()
     """How the ids begin of models that it completes a bare prompt with; "" is all of them."""
     forms: dict[str, str] = field(default_factory=dict)
@@ -190,9 +193,9 @@ def cheaper(model: Model, other: Model) -> bool:
 
 
 def price_rank(model: Model) -> int:
-    """What a thousand tokens in, a thousand out and one image cost, nano-USD: for ordering."""
+    """What a thousand tokens each way, an image and a search cost, nano-USD: for ordering."""
     return model.price.bound(
-        input_tokens=1_000, output_tokens=1_000, images=1, image_pixels=1_048_576
+        input_tokens=1_000, output_tokens=1_000, images=1, image_pixels=1_048_576, searches=1
     )
 
 

@@ -14,7 +14,7 @@ from domain.pricing.extras import EXTRA_NAMES
 from domain.pricing.money import EXACT
 from domain.pricing.terms import ABOVE, AT_TIER, EXTRA, TOKEN_TERMS, PriceTerms, parse_price
 from domain.routing.order import WEIGHT_MAX, Policy, Sort
-from providers.inference.registry.built_in import Protocol
+from providers.inference.registry.built_in import Protocol, Reranks
 from providers.inference.registry.offers import Listed
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     `allow_unpriced` names extras that calls may ask for though they have no price; `responses` says
     whether it speaks OpenAI's Responses API, and `completions` whether its models complete a bare
-    prompt.
+    prompt; `rerank` in whose form it is asked to rank documents.
     """
 
     name: str
@@ -51,6 +51,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     allow_unpriced: list[str] = []
     responses: bool | None = None
     completions: bool | None = None
+    rerank: Reranks = Reranks.COHERE
     model: list[dict[str, Any]] = []
 
 

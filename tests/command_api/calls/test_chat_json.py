@@ -337,7 +337,8 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
         ids = [model["id"] for model in listed["data"]]
         assert ids == [
             *("local/free", "local/m", "local/org/long/name"),
-            *("simulator/echo", "simulator/embed", "simulator/paint"),
+            *("simulator/echo", "simulator/embed", "simulator/moderate"),
+            *("simulator/paint", "simulator/rank"),
         ]
         one: dict[str, Any] = client.get("/v1/models/local/org/long/name").json()
         assert one["object"] == "model"

@@ -20,7 +20,7 @@ from providers.inference.adapters.translation import (
     encode,
     translated,
 )
-from providers.inference.port import Operation
+from providers.inference.port import Operation, UnsupportedError
 
 if TYPE_CHECKING:
     from providers.inference.adapters.gemini.credentials import Credentials
@@ -43,7 +43,7 @@ class GeminiUpstream:
     async def send(
         self, operation: Operation, body: bytes, *, stream: bool = False
     ) -> TranslatedReply:
-        """Translate, send, and translate what comes back."""
+        """Translate, send, and translate what comes back; raises UnsupportedError."""
         asked = decode_object(body)
         created = int(time.time())
         if operation is Operation.CHAT:
@@ -54,8 +54,11 @@ class GeminiUpstream:
             )
         elif operation is Operation.EMBEDDINGS:
             made = embeddings_request(asked)
-        else:
+        elif operation is Operation.IMAGES:
             made = images_request(asked, created)
+        else:
+            message = f"Vertex AI has no {operation} here"
+            raise UnsupportedError(message)
         path = f"/publishers/google/models/{quote(asked['model'], safe='@')}:{made.method}"
         if operation is Operation.IMAGES and self._image_endpoint:
             path = f"/endpoints/{quote(self._image_endpoint)}:{made.method}"

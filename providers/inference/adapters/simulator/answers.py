@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from domain.pricing.usage import estimate_tokens
+from providers.inference.adapters.simulator.judgements import ranking, verdicts
 from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.structure import (
     calls_for,
@@ -52,21 +53,29 @@ class Behaviour(msgspec.Struct, kw_only=True):
 
 
 class AskedMedia(msgspec.Struct, kw_only=True):
-    """An embeddings or images request."""
+    """A request for embeddings, images, moderations or a rerank."""
 
     model: str
     input: Any = None
     prompt: str = ""
     n: int | None = None
     dimensions: int | None = None
+    query: str = ""
+    documents: list[str] = []
+    top_n: int | None = None
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
     def answer(self, operation: Operation) -> bytes:
-        """Vectors and pictures that depend on nothing but the request. Raises SchemaError."""
+        """What depends on nothing but the request. Raises SchemaError."""
         if operation is Operation.IMAGES:
             return encode(
                 {"created": CREATED, "data": [{"b64_json": PIXEL} for _ in range(self.n or 1)]}
             )
+        if operation is Operation.MODERATIONS:
+            return encode({"model": self.model, "results": verdicts(self.input)})
+        if operation is Operation.RERANK:
+            results = ranking(self.query, self.documents, self.top_n)
+            return encode({"model": self.model, "results": results})
         inputs = self.input if isinstance(self.input, list) else [self.input]
         size = min(self.dimensions or DIMENSIONS, DIMENSIONS_MAX)
         if size * len(inputs) > VECTOR_NUMBERS_MAX:

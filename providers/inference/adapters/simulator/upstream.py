@@ -3,8 +3,9 @@
 It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
 shape that `response_format` asks for, and calls the tools that the last message names, or that
 `tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors, `paint`
-pictures of one pixel, and `listen` tells how large a file of audio is. The request's own
-`simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
+pictures of one pixel, `listen` tells how large a file of audio is, `moderate` flags the categories
+that a text names, and `rank` ranks documents by the words they share with the query. The request's
+own `simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
   chunk_ms              between chunks of a stream (default 0)
