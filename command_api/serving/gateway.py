@@ -106,6 +106,7 @@ class Gateway:
             limits=self.limits,
             queue=CallQueue(settings.queue),
         )
+        self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2

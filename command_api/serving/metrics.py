@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from command_api.system.pool_metrics import PoolMetrics
 from edge.access import OPEN
 from event_store.append.outcome_files import quarantined
 
@@ -93,6 +94,8 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     )
     found.register(gateway.limits.metrics())
     found.register(gateway.calls.queue.metrics())
+    found.register(gateway.router.rooms.metrics())
+    found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)
     found.register(RunMetrics(lambda: gateway.runs.running))
     return found

@@ -229,6 +229,18 @@ class RoutingSettings(Group):
         alias="GATEWAYZ_BREAKER_SUCCESSES",
         description="Consecutive successes that close a breaker.",
     )
+    provider_wait_s: float = Field(
+        5.0,
+        ge=0,
+        alias="GATEWAYZ_PROVIDER_WAIT_S",
+        description="Longest wait of a call for room at a provider that is at its limit, seconds.",
+    )
+    provider_waiting_max: int = Field(
+        1_000,
+        ge=0,
+        alias="GATEWAYZ_PROVIDER_WAITING_MAX",
+        description="Most calls of a process that wait for room at one provider.",
+    )
 
 
 REPLY_BYTES_MAX = 2 * 2**20

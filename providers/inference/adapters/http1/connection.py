@@ -17,6 +17,7 @@ from providers.inference.adapters.http1.limits import (
     FRAMING_BYTES_PER_BODY_BYTE,
     HEADERS_MAX,
 )
+from providers.inference.adapters.http1.pool import Closed
 from providers.inference.port import (
     UpstreamBrokenError,
     UpstreamError,
@@ -41,6 +42,7 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_attempt_until",
+        "_closed_for",
         "_connections",
         "_done",
         "_draining",
@@ -74,6 +76,7 @@ class HttpConnection(asyncio.Protocol):
         self._connections, self._loop = connections, loop
         self.closed, self.fresh = False, True
         self.idle_since = 0.0
+        self._closed_for = Closed.PROVIDER
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -104,6 +107,7 @@ class HttpConnection(asyncio.Protocol):
         # uvloop's transports keep this interface without inheriting from it.
         self.transport = cast("asyncio.Transport", transport)
         self._connections.open.add(self)
+        self._connections.opened += 1
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, wake whoever can go on."""
@@ -128,7 +132,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End an unsized body; anything else that was under way is broken."""
         self.closed = True
-        self._connections.open.discard(self)
+        self._connections.lost(self, self._closed_for)
         self._stop_timer()
         if self._done:
             return
@@ -226,6 +230,16 @@ class HttpConnection(asyncio.Protocol):
             raise self._error
         return b""
 
+    def close(self, why: Closed) -> None:
+        """Close it, which nobody uses, and say why."""
+        self._closed_for = why
+        self.transport.close()
+
+    def abort(self, why: Closed) -> None:
+        """The same at once, whoever uses it."""
+        self._closed_for = why
+        self.transport.abort()
+
     def interrupt(self) -> None:
         """Give the attempt up and close the connection."""
         if not self._done:
@@ -266,7 +280,8 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         if not self.closed:
             self.closed = True
-            self.transport.abort()
+            gave_up = isinstance(error, UpstreamInterruptedError)
+            self.abort(Closed.INTERRUPTED if gave_up else Closed.FAILED)
         self._wake()
 
     def _stop_timer(self) -> None:
@@ -302,4 +317,4 @@ class HttpConnection(asyncio.Protocol):
                 self._resume()
             self.fresh = False
         elif not self.closed:
-            self.transport.close()
+            self.close(Closed.IDLE if self._reusable else Closed.PROVIDER)
