@@ -68,6 +68,7 @@ class FrontConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that never sends a request is idle too."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
         self.idle_since = self.loop.time()
         self._look_again(self.limits.keep_alive_s)
         if len(self.connections) > self.limits.connections_max:

@@ -90,6 +90,7 @@ def make_server(
         head_timeout_s=server.head_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         write_timeout_s=server.write_timeout_s,
+        buffer_bytes=server.stream_buffer_bytes,
         reply_s=settings.calls.deadline_s,
     )
     requests = settings.requests
