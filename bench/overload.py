@@ -34,17 +34,26 @@ FULL = 32
 """Connections that find out how much the process can serve."""
 FLOOD, TIMES = 800, 4
 """Connections of the flood, and how many times as much as can be served they ask for."""
+STREAMS = 2_000
+"""Open streams whose memory is told."""
+OPENING, STREAM_WAIT_S = 50, 60
+"""So many are opened at once; longest wait for the first output of one, seconds."""
+STREAM_BODY = (
+    b'{"model":"simulator/echo","stream":true,"max_tokens":4096,'
+    b'"messages":[{"role":"user","content":"Hello"}],'
+    b'"simulator":{"output_tokens":4000,"chunk_ms":10000}}'
+)
 
 
 class Client:
     """One connection, and what became of its calls."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, body: bytes = BODY) -> None:
         """Not connected yet."""
         self._request = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}"
-            f"\r\ncontent-type: application/json\r\ncontent-length: {len(BODY)}\r\n\r\n"
-        ).encode() + BODY
+            f"\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        ).encode() + body
         self.answered, self.shed = list[float](), list[float]()
 
     async def connect(self) -> None:
@@ -65,6 +74,20 @@ class Client:
             self.shed.append(took)
         else:
             raise RuntimeError(body)
+
+    async def begin_stream(self) -> None:
+        """One stream, as far as its first output; it goes on unread."""
+        await self.connect()
+        self._writer.write(self._request)
+        async with asyncio.timeout(STREAM_WAIT_S):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(head)
+            await self._reader.readuntil(b"data: ")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
 
     async def every(self, pause_s: float, until: float) -> None:
         """Call again and again, as often as the pause says, or as the replies come."""
@@ -90,12 +113,17 @@ def told(name: str, took: list[float], seconds: float) -> None:
 
 def memory_mib(supervisor: int) -> int:
     """What the serving process takes."""
+    return memory_kib(supervisor) >> 10
+
+
+def memory_kib(supervisor: int) -> int:
+    """The same, more exactly."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
             if parent == supervisor and f"\0{SERVING}\0" in (folder / "cmdline").read_text():
                 lines = (folder / "status").read_text().splitlines()
-                return int(next(each for each in lines if "VmRSS" in each).split()[1]) >> 10
+                return int(next(each for each in lines if "VmRSS" in each).split()[1])
         except OSError:
             continue
     return 0
@@ -144,11 +172,27 @@ async def measure(pool: Pool, calm_key: str, flood_key: str, seconds: float, ser
     print(f"Memory of the process: {before} MiB before the flood, {after} MiB after it.")
 
 
+async def hold_streams(key: str, count: int, server: int) -> None:
+    """So many streams open at once, and what each takes of the process's memory."""
+    before = memory_kib(server)
+    streams = [Client(key, STREAM_BODY) for _ in range(count)]
+    for start in range(0, count, OPENING):
+        await asyncio.gather(*(each.begin_stream() for each in streams[start : start + OPENING]))
+    after = memory_kib(server)
+    print(
+        f"Memory of an open stream, with {count:,} of them: {(after - before) / count:.1f} KiB "
+        f"({before >> 10} MiB before, {after >> 10} MiB with them)."
+    )
+    for each in streams:
+        each.close()
+
+
 def main() -> None:
     """Print the rows of a table."""
     parser = argparse.ArgumentParser(description="Four times what a process can serve")
     parser.add_argument("--seconds", type=float, default=20, help="of each load")
     parser.add_argument("--queue", type=int, help="most calls that wait (GATEWAYZ_QUEUE_MAX)")
+    parser.add_argument("--streams", type=int, default=STREAMS, help="that are open at once")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
         environment = {**os.environ, "GATEWAYZ_HOME": home}
@@ -170,6 +214,7 @@ def main() -> None:
             keys = (calm["api_key"], flood["api_key"])
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 uvloop.run(measure(pool, *keys, arguments.seconds, served.pid))
+            uvloop.run(hold_streams(calm["api_key"], arguments.streams, served.pid))
         finally:
             served.terminate()
             served.wait(WAIT_S)

@@ -47,6 +47,7 @@ class WholeAttempt:
     """An attempt that was answered whole."""
 
     __slots__ = ("answer", "attempt")
+    reads_on = False
 
     def __init__(self, attempt: Attempt, answer: Answer) -> None:
         """Nothing is charged for it yet."""
@@ -103,6 +104,8 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
 
 class StreamAttempt:
     """One try of one offer: read up to its first output, and then on."""
+
+    reads_on = True
 
     def __init__(self, registry: Registry, call: Call, attempt: Attempt) -> None:
         """Nothing is sent yet."""

@@ -60,6 +60,7 @@ class InferenceStream:
         self._head, self._receive, self._send = head, receive, send
         self._trying: list[StreamAttempt] = []
         self._won: StreamAttempt | None = None
+        self._failover: Failover | None = None
         self._begun = self._ended = self._gone = False
         self._kept: list[bytes] | None = [] if call.idempotency_key else None
         self._kept_bytes = 0
@@ -73,8 +74,9 @@ class InferenceStream:
             await self._stopped()
         finally:
             watch.cancel()
-            if self._won is not None:
-                self._won.let_go()
+            for each in (self._won, self._failover):
+                if each is not None:
+                    each.let_go()
 
     async def _concluded(self) -> None:
         """Relay, and bring whatever ends it to its outcome."""
@@ -107,8 +109,9 @@ class InferenceStream:
             message = await self._receive()
         if not (self._stays or ((caching := self._call.caching) and caching.followed)):
             self._gone = True
-            for each in self._trying:
-                each.interrupt()
+            for each in (self._failover, *self._trying):
+                if each is not None:
+                    each.interrupt()
 
     @property
     def _left(self) -> str:
@@ -153,12 +156,9 @@ class InferenceStream:
 
     async def _first(self) -> StreamAttempt:
         """The first attempt that gives output; its offer's price counts from here on."""
-        settings, call = self._parts.settings.calls, self._call
-        failover = Failover(
-            self._parts.router,
-            call,
-            deadline_s=self._limit_s,
-            first_output_s=settings.first_output_s,
+        call, silent_s = self._call, self._parts.settings.calls.first_output_s
+        self._failover = failover = Failover(
+            self._parts.router, call, deadline_s=self._limit_s, first_output_s=silent_s
         )
         won = self._won = await failover.first(self._attempt)
         self._trying = [won]

@@ -24,10 +24,14 @@ from command_api.front.limits import (
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Mapping
 
     from command_api.front.bodies import Bodies
-    from command_api.front.cycle import Cycle
+    from command_api.front.cycle import Cycle, ShortCycle
     from command_api.front.replies import WaitingReplies
+    from edge.asgi import Header
+
+    Early = Callable[[list[Header]], tuple[int, list[Header], bytes] | None]
 
 NOTHING = bytes(struct.calcsize("i"))
 NO_LINGER = struct.pack("ii", 1, 0)
@@ -39,6 +43,8 @@ class FrontConnection(HttpToolsProtocol):
     limits: ClassVar[FrontLimits] = FrontLimits()
     bodies: ClassVar[Bodies]
     replies: ClassVar[WaitingReplies]
+    early: ClassVar[Mapping[bytes, Early]] = {}
+    """By the request target, who may answer in an endpoint's place."""
 
     cycle: Cycle
 
@@ -62,6 +68,7 @@ class FrontConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection that never sends a request is idle too."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
         self.idle_since = self.loop.time()
         self._look_again(self.limits.keep_alive_s)
         if len(self.connections) > self.limits.connections_max:
@@ -105,6 +112,20 @@ class FrontConnection(HttpToolsProtocol):
     def answering(self) -> bool:
         """Whether a request waits for its answer, or for the rest of it."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _busy(self) -> bool:
+        """Whether what is written now would not be read at once, or not in its turn."""
+        return self.answering or self.flow.write_paused or self._deaf
+
+    def _answered_early(self, cycle: ShortCycle) -> bool:
+        """Answer a request of which nothing is made, where that is its turn and it is read."""
+        early = self.early.get(self.url)
+        reply = early(self.headers) if early and not self._busy else None
+        if reply is not None:
+            self.cycle = cycle
+            cycle.answer_at_once(self, *reply)
+        return reply is not None
 
     def _unset_keepalive_if_required(self) -> None:
         """The timer goes on: it finds out for itself whether the connection was used."""

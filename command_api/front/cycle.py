@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from command_api.front.limits import SLICE_BYTES
 from edge.asgi import LET_GO, WHOLE_BODY
-from edge.errors import internal_error
+from edge.errors import gateway_stopping, internal_error
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
     from command_api.front.connection import FrontConnection
+    from edge.asgi import Header
     from edge.errors import ApiError
 
 CLOSE = (b"connection", b"close")
@@ -84,29 +86,31 @@ class Cycle(RequestResponseCycle):
         assert self.front is not None
         try:
             await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            await self._end_badly(gateway_stopping())  # Nobody else ends a request from outside.
         except BaseException:
             self.logger.exception("a request met a defect")
-            await self._end_badly()
+            await self._end_badly(internal_error())
         else:
             if not (self.response_complete or self.disconnected):
-                await self._end_badly()
+                await self._end_badly(internal_error())
         finally:
             self.let_go()
             self.front = None
             self.on_response = _nothing
 
-    async def _end_badly(self) -> None:
+    async def _end_badly(self, error: ApiError) -> None:
         if self.response_complete:
             return  # The framework answers a defect first, and raises it then.
         if self.response_started:
             assert self.front is not None
             self.front.cut()
             return
-        error = internal_error()
         body = error.openai()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
+            *((name.encode(), value.encode()) for name, value in error.headers.items()),
             CLOSE,
         ]
         await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
@@ -126,6 +130,17 @@ class ShortCycle(Cycle):
         self.scope[WHOLE_BODY] = bytes(self.body)  # type: ignore[literal-required]
         self.body = bytearray()
         self.message_event.clear()
+
+    def answer_at_once(
+        self, front: FrontConnection, status: int, headers: list[Header], body: bytes
+    ) -> None:
+        """Answer without an application; what comes of the request's body is dropped."""
+        self.front = front
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+        self.transport.write(self._begin(body, more=False) + body)
+        self._complete()
+        self.front = None
+        self.on_response = _nothing
 
     async def send(self, message: ASGISendEvent) -> None:
         """As ASGI has it; raises RuntimeError for a line break in a header."""

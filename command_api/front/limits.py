@@ -37,5 +37,7 @@ class FrontLimits(NamedTuple):
     keep_alive_s: float = 65.0
     write_timeout_s: float = 30.0
     """How long a client may read next to nothing of a reply that waits."""
+    buffer_bytes: int = 64 * 1024
+    """What may wait to be written on one connection before its sender waits."""
     reply_s: float = 600.0
     """How long a reply may wait altogether, however much of it is read now and then."""

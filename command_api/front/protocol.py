@@ -154,7 +154,7 @@ class FrontProtocol(FrontConnection):
             raise refusals.too_many_connections()
         endpoint = self.endpoints.get(self.url)
         if endpoint is not None and self._plain():
-            cycle: Cycle = ShortCycle(
+            cycle = ShortCycle(
                 scope={  # type: ignore[typeddict-item]  # What the inference routes ask for.
                     "type": "http",
                     "method": "POST",
@@ -172,7 +172,8 @@ class FrontProtocol(FrontConnection):
                 keep_alive=self.parser.should_keep_alive(),
                 on_response=self.on_response_complete,
             )
-            self._take(cycle, endpoint)  # type: ignore[arg-type]
+            if not self._answered_early(cycle):
+                self._take(cycle, endpoint)  # type: ignore[arg-type]
         else:
             self._take(self._long_cycle(), self.app)
         self._place, self._silent = IN_BODY, NEW
@@ -272,7 +273,7 @@ class FrontProtocol(FrontConnection):
         """All of a request was read; one that offers an upgrade is read again."""
         if self._place == IN_HEAD:
             return
-        self._place = BETWEEN
+        self._place, self._discarded = BETWEEN, 0
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False

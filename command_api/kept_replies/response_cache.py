@@ -22,7 +22,7 @@ from edge.body import decode_members
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
-    from command_api.settings.calls import KeptReplySettings
+    from command_api.settings.stores import KeptReplySettings
     from edge.caller import Caller
     from providers.redis.cache import Cache
 

@@ -16,9 +16,18 @@ import msgspec
 from command_api.replies.error_objects import details_of, message_of, status_of
 from command_api.replies.retry_after import retry_after_s
 from command_api.replies.shapes import UNREADABLE
-from edge.errors import INVALID_REQUEST, RATE_LIMIT, UPSTREAM, ApiError
+from domain.overload.upstream import Backoff
+from edge.errors import (
+    INVALID_REQUEST,
+    RATE_LIMIT,
+    RETRY_AFTER_S,
+    SERVER,
+    UPSTREAM,
+    ApiError,
+)
 from providers.inference.port import (
     UnsupportedError,
+    UpstreamBusyError,
     UpstreamConnectError,
     UpstreamError,
     UpstreamTimeoutError,
@@ -51,6 +60,9 @@ CODES: dict[int, str] = {
     504: "upstream_timeout",
 }
 OURS_TO_MEND = frozenset({401, 402, 403})
+PROVIDERS_BUSY = "providers_busy"
+TOO_MUCH = frozenset({429, 503, 529})
+"""Upstream statuses that ask for fewer calls."""
 BAD_KEY = re.compile(
     r"(incorrect|invalid|expired|missing|no|wrong)\s+(x-)?api[ _-]?key"
     r"|api[ _-]?key\s+(is\s+)?(not\s+valid|invalid|expired|missing|not\s+found)"
@@ -182,6 +194,8 @@ def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure
         text = f"{provider} cannot do what was asked: {error}"
         told = Told(400, "unsupported_by_provider", INVALID_REQUEST)
         return UpstreamFailure(text, told, status=None, code=error.code, skipped=True)
+    if isinstance(error, UpstreamBusyError):
+        return _full(provider, error.code)
     if isinstance(error, UpstreamTimeoutError):
         status, text = 504, f"{provider} took too long"
     elif isinstance(error, UpstreamConnectError):
@@ -190,6 +204,26 @@ def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure
         status, text = 502, f"{provider} broke its reply off"
     told = Told(status, CODES[status], again=True)
     return UpstreamFailure(text, told, status=None, code=error.code)
+
+
+def failure_of_full_providers(providers: Iterable[str]) -> UpstreamFailure:
+    """The failure for a call whose providers all had as many calls of ours as they take."""
+    return _full(", ".join(providers), PROVIDERS_BUSY)
+
+
+def _full(providers: str, code: str) -> UpstreamFailure:
+    text = f"{providers} had no room for another call within the time for that"
+    told = Told(503, PROVIDERS_BUSY, SERVER, again=True)
+    return UpstreamFailure(
+        text, told, status=None, code=code, retry_after_s=RETRY_AFTER_S, skipped=True
+    )
+
+
+def had_too_much(failure: UpstreamFailure) -> Backoff | None:
+    """Whether a failure says that its provider gets more calls than it can serve."""
+    if failure.status in TOO_MUCH:
+        return Backoff.REFUSED
+    return Backoff.SLOW if failure.code == UpstreamTimeoutError.code else None
 
 
 def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.routing.closed import Closed, in_maintenance
+from command_api.routing.rooms import Rooms
 from domain.routing.health import BreakerLimits, OfferHealth
 from domain.routing.order import Choice, Policy, Wishes, arrange
 from domain.routing.verdicts import Verdict, verdict_of
@@ -67,6 +68,11 @@ class Router:
         )
         self._health: dict[tuple[str, str], OfferHealth] = {}
         self.closed = Closed()
+        self.rooms = Rooms(
+            lambda name: registry.providers[name].concurrency,
+            wait_s=settings.provider_wait_s,
+            waiting_max=settings.provider_waiting_max,
+        )
 
     def plan(self, request: Routed, account: str, allowed: frozenset[str] | None = None) -> Plan:
         """The offers for a request, of the providers that its key is limited to.

@@ -52,6 +52,7 @@ from command_api.serving.parameters import check_parameters
 from command_api.serving.reading import ReadSide
 from command_api.serving.request_log import Logged, RequestLog
 from command_api.serving.slices import Slices
+from command_api.shedding.early import early_refusals
 from command_api.sign_in import routes as sign_in_routes
 from command_api.stored_responses import routes as stored_response_routes
 from command_api.subscriptions import routes as subscription_routes
@@ -82,10 +83,11 @@ from query_api.statements import routes as statement_routes
 from query_api.trials import routes as trial_routes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.routing import BaseRoute
 
+    from command_api.front.connection import Early
     from command_api.front.protocol import Endpoint
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
@@ -164,6 +166,7 @@ class GatewayApp(FastAPI):
     """FastAPI, but for the inference paths, which are too hot for it."""
 
     inference: dict[str, Endpoint]
+    early: Mapping[str, Early] = {}
     framework: Endpoint
     """All the rest, from its outermost handler of errors inwards."""
     request_log: RequestLog | None = None
@@ -246,6 +249,8 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     if settings.installation.request_log:
         log = app.request_log = RequestLog()
         app.inference = {path: Logged(each, log, path) for path, each in app.inference.items()}
+    elif not settings.server.origins:  # What sees every reply sees a refusal, too.
+        app.early = early_refusals(gateway.keys.cached, gateway.calls.queue, ROUTES)
     for path, endpoint in app.inference.items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
     app.state.gateway = gateway

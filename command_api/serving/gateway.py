@@ -103,6 +103,7 @@ class Gateway:
             queue=CallQueue(settings.queue),
             uploads=UploadRoom(settings.requests.uploads_bytes_max),
         )
+        self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from command_api.kept_replies.metrics import CacheMetrics
+from command_api.system.pool_metrics import PoolMetrics
 from edge.access import OPEN
 from event_store.append.outcome_files import quarantined
 
@@ -94,6 +95,8 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     )
     found.register(gateway.limits.metrics())
     found.register(gateway.calls.queue.metrics())
+    found.register(gateway.router.rooms.metrics())
+    found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)
     found.register(CacheMetrics(gateway.calls.responses))
     found.register(RunMetrics(lambda: gateway.runs.running))

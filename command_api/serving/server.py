@@ -17,6 +17,7 @@ from edge.security import server_headers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from command_api.front.connection import Early
     from command_api.front.protocol import Endpoint
     from command_api.settings import Settings
     from edge.asgi import Receive, Scope, Send
@@ -33,6 +34,11 @@ class Application(Protocol):
     @property
     def inference(self) -> Mapping[str, Endpoint]:
         """Those endpoints, by their paths."""
+        ...
+
+    @property
+    def early(self) -> Mapping[str, Early]:
+        """What may answer in the place of an endpoint, by its path."""
         ...
 
     def wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
@@ -84,13 +90,21 @@ def make_server(
         head_timeout_s=server.head_timeout_s,
         keep_alive_s=KEEP_ALIVE_S,
         write_timeout_s=server.write_timeout_s,
+        buffer_bytes=server.stream_buffer_bytes,
         reply_s=settings.calls.deadline_s,
     )
     requests = settings.requests
     # One body of the largest size always fits.
     bodies = Bodies(max(requests.bodies_bytes_max, requests.body_bytes_max))
     replies = WaitingReplies(server.replies_bytes_max)
-    front = {"endpoints": targets, "limits": limits, "bodies": bodies, "replies": replies}
+    early = {path.encode(): refusal for path, refusal in app.early.items()}
+    front = {
+        "endpoints": targets,
+        "early": early,
+        "limits": limits,
+        "bodies": bodies,
+        "replies": replies,
+    }
     made = Server(
         uvicorn.Config(
             app,

@@ -12,7 +12,6 @@ from command_api.settings.calls import (
     BackgroundSettings,
     CallSettings,
     HoldSettings,
-    KeptReplySettings,
     QueueSettings,
     RequestSettings,
     RoutingSettings,
@@ -45,6 +44,7 @@ from command_api.settings.processes import (
 from command_api.settings.stores import (
     DatabaseSettings,
     KafkaSettings,
+    KeptReplySettings,
     LimitSettings,
     RedisSettings,
     SpoolSettings,

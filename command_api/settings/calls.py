@@ -279,84 +279,19 @@ class RoutingSettings(Group):
         alias="GATEWAYZ_BREAKER_SUCCESSES",
         description="Consecutive successes that close a breaker.",
     )
+    provider_wait_s: float = Field(
+        5.0,
+        ge=0,
+        alias="GATEWAYZ_PROVIDER_WAIT_S",
+        description="Longest wait of a call for room at a provider that is at its limit, seconds.",
+    )
+    provider_waiting_max: int = Field(
+        1_000,
+        ge=0,
+        alias="GATEWAYZ_PROVIDER_WAITING_MAX",
+        description="Most calls of a process that wait for room at one provider.",
+    )
 
 
 REPLY_BYTES_MAX = 2 * 2**20
 """Largest maximum of a reply that is kept: with it a spooled outcome is still one that is read."""
-
-
-class KeptReplySettings(Group):
-    """Replies that answer again without a new call."""
-
-    idempotency_body_bytes_max: int = Field(
-        2**20,
-        ge=0,
-        le=REPLY_BYTES_MAX,
-        alias="GATEWAYZ_IDEMPOTENCY_BODY_BYTES_MAX",
-        description="Largest reply kept for an idempotency key, bytes.",
-    )
-    idempotency_body_hours: int = Field(
-        24,
-        ge=1,
-        alias="GATEWAYZ_IDEMPOTENCY_BODY_HOURS",
-        description="How long a reply is kept for its idempotency key, hours.",
-    )
-    idempotency_key_days: int = Field(
-        30,
-        ge=1,
-        le=36_500,
-        alias="GATEWAYZ_IDEMPOTENCY_KEY_DAYS",
-        description="How long an idempotency key is known, days: after it, the key is a new one.",
-    )
-    response_days: int = Field(
-        30,
-        ge=0,
-        le=3_650,
-        alias="GATEWAYZ_RESPONSE_DAYS",
-        description="How long a response is stored for its owner, days; 0 stores none.",
-    )
-    response_bytes_max: int = Field(
-        8 * 2**20,
-        ge=0,
-        alias="GATEWAYZ_RESPONSE_BYTES_MAX",
-        description="Largest response that is stored, its own input with it, bytes.",
-    )
-    response_cache_s: float = Field(
-        0.0,
-        ge=0,
-        alias="GATEWAYZ_RESPONSE_CACHE_S",
-        description="How long an answer answers the same request again, for all calls, seconds; 0: "
-        "only for calls that ask for it.",
-    )
-    response_cache_bytes_max: int = Field(
-        2**20,
-        ge=0,
-        alias="GATEWAYZ_RESPONSE_CACHE_BYTES_MAX",
-        description="Largest reply that is cached, bytes.",
-    )
-    response_cache_ttl_max_s: int = Field(
-        86_400,
-        ge=0,
-        le=31_536_000,
-        alias="GATEWAYZ_RESPONSE_CACHE_TTL_MAX_S",
-        description="Longest that a call may ask its answer to be kept, seconds; 0: none may ask.",
-    )
-    response_cache_price_percent: int = Field(
-        0,
-        ge=0,
-        le=100,
-        alias="GATEWAYZ_RESPONSE_CACHE_PRICE_PERCENT",
-        description="What a cached answer costs, percent of the price it was made for.",
-    )
-    response_cache_waiters_max: int = Field(
-        100,
-        ge=0,
-        alias="GATEWAYZ_RESPONSE_CACHE_WAITERS_MAX",
-        description="Most calls of a process that wait for the answer of an equal one.",
-    )
-    response_cache_wait_s: float = Field(
-        60.0,
-        gt=0,
-        alias="GATEWAYZ_RESPONSE_CACHE_WAIT_S",
-        description="How long they wait before each makes its own, seconds.",
-    )

@@ -66,6 +66,14 @@ class ServerSettings(Group):
         alias="GATEWAYZ_WRITE_TIMEOUT_S",
         description="How long a client may leave a reply unread, seconds.",
     )
+    stream_buffer_bytes: int = Field(
+        64 * 1024,
+        ge=4_096,
+        le=16 * 2**20,
+        alias="GATEWAYZ_STREAM_BUFFER_BYTES",
+        description="Most bytes of a stream that wait for its reader before its provider is read "
+        "no further, beside the piece at hand.",
+    )
     replies_bytes_max: int = Field(
         256 * 2**20,
         ge=1024,

@@ -124,6 +124,23 @@ class CallQueue:
         return await self._wait(priority)
 
     @property
+    def full(self) -> bool:
+        """Whether one more call would have to take another's place."""
+        waiting = self.waiting
+        return waiting >= self._waiting_max and (waiting > 0 or not self._room)
+
+    def sheds(self, priority: Priority) -> bool:
+        """Whether a call would be refused at once, as it came last of the lowest class; counted."""
+        if not self.full or any(self._queues[priority + 1 :]):
+            return False
+        self.shed[priority.name.lower(), FULL] += 1
+        return True
+
+    def late(self) -> bool:
+        """Whether the process itself is late, or was a moment ago."""
+        return self.limit.limit < self.limit.most
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for their turn."""
         return sum(map(len, self._queues))

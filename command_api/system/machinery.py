@@ -9,6 +9,7 @@ from command_api.routing.router import now_ms
 from domain.routing.health import BreakerState
 from edge.errors import bad_request
 from edge.lanes import Flights
+from providers.inference.adapters.http1.pool import Closed
 from providers.inference.lists.model_list import has_list, iso_of
 from providers.inference.registry.built_in import OTHER_NAMES
 from providers.inference.registry.trouble import TroubleKind
@@ -121,6 +122,7 @@ class Machinery:
             "error": trouble.code if trouble else None,
             "models": len(provider.models.keys() | provider.listed.keys()),
             "circuits": {str(each): states.count(each) for each in BreakerState},
+            "calls": self.router.rooms.of(provider.name).told(),
         }
 
     def all_health(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -152,7 +154,29 @@ class Machinery:
             "connections_idle": sum(len(each.idle) for each in room.clients),
             "connections_being_made": room.connecting,
             "connections_max": room.most,
+            "providers": self._by_provider(),
         }
+
+    def _by_provider(self) -> dict[str, dict[str, Any]]:
+        """Connections and calls of those providers that were called or connected to."""
+        found: dict[str, dict[str, Any]] = {}
+        for pool in self.registry.room.clients:
+            if pool.opened or pool.waited:
+                found[pool.limits.name] = {
+                    "open": len(pool.open),
+                    "idle": pool.idle_now,
+                    "in_use": pool.in_use,
+                    "waiting": len(pool.waiting),
+                    "waited": pool.waited,
+                    "refused": pool.refused,
+                    "opened": pool.opened,
+                    "closed": {str(why): pool.closed[why] for why in Closed},
+                    "connections_max": min(pool.limits.connections_max, self.registry.room.most),
+                    "idle_max": pool.limits.idle_max,
+                }
+        for room in self.router.rooms.known:
+            found.setdefault(room.name, {})["calls"] = room.told()
+        return found
 
     def kept_replies(self) -> dict[str, Any]:
         """The cache of replies: what this process found in it, and what its memory holds."""

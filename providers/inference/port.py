@@ -1,6 +1,7 @@
 """The port to an inference upstream.
 
 UpstreamError
+├── UpstreamBusyError        no connection was free; nothing was sent
 ├── UpstreamConnectError     no connection could be made; nothing was sent
 ├── UpstreamTimeoutError     too long without a byte, or the whole attempt took too long
 ├── UpstreamBrokenError      the reply broke off, or was not HTTP
@@ -79,6 +80,12 @@ class UpstreamConnectError(UpstreamError):
     """No connection could be made."""
 
     code = "connect_error"
+
+
+class UpstreamBusyError(UpstreamError):
+    """There are as many connections as there may be, and none was free in time."""
+
+    code = "connections_busy"
 
 
 class UpstreamTimeoutError(UpstreamError):

@@ -499,6 +499,10 @@ MEANINGS = {
         "There are more calls than the process can serve, and calls of other plans come first.",
         "Repeat after `Retry-After`; nothing was held or charged.",
     ),
+    "providers_busy": (
+        "Every provider that may serve the call has as many calls as it takes, for too long.",
+        "Repeat after `Retry-After`; nothing was charged.",
+    ),
     "house_loss_limit": (
         "The account's calls cost more today than it could pay.",
         "Try again tomorrow (UTC); set a `max_tokens`, or add credits.",

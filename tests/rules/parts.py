@@ -16,17 +16,25 @@ from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
 from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
+from command_api.routing.room_metrics import RoomMetrics
+from command_api.routing.rooms import Rooms
 from command_api.serving.metrics import LedgerMetrics, RunMetrics
 from command_api.settings.all import GROUPS
-from command_api.settings.calls import KeptReplySettings, QueueSettings
+from command_api.settings.calls import (
+    QueueSettings,
+)
+from command_api.settings.stores import KeptReplySettings
 from command_api.shedding.metrics import QueueMetrics
 from command_api.shedding.queue import CallQueue
+from command_api.system.pool_metrics import PoolMetrics
 from domain.books.chart import CHART
 from domain.books.entries import EVENTS
 from domain.events.all import EVENT_CLASSES
+from domain.overload.upstream import Concurrency
 from event_store.append.spool import Spool
 from event_store.relay.relay import RelayStatus
 from projections.all import PROJECTIONS
+from providers.inference.adapters.http1.pool import ConnectionRoom
 from providers.redis.cache import MemoryCache
 from stream_processors.app import WorkerMetrics
 from stream_processors.host import ProjectionHost
@@ -92,7 +100,9 @@ def metrics_table() -> str:
     runs = RunMetrics(lambda: 0)
     kept = KeptReplySettings()
     cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept))  # type: ignore[arg-type]
-    for collector in (ledger, limits, queue, cache, runs, mails, managers, *others):
+    nowhere = Rooms(lambda _: Concurrency(), wait_s=0, waiting_max=0)
+    providers = (RoomMetrics(nowhere), PoolMetrics(ConnectionRoom()))
+    for collector in (ledger, limits, queue, cache, *providers, runs, mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -57,6 +57,7 @@ def load_registry(
         if entry.name == SIMULATOR:
             provider = _simulator()
             provider.allow_unpriced = frozenset(entry.allow_unpriced)
+            provider.concurrency = entry.concurrency.as_concurrency()
         else:
             provider = _provider(entry, environment, limits, providers_file)
         for item in file_models(entry, providers_file or Path()):
@@ -108,7 +109,8 @@ def _provider(
         protocol=Protocol(entry.protocol) if entry.protocol else None,
     )
     try:
-        made = make_upstream(address, known, environment, limits)
+        own = entry.connections.applied_to(limits, entry.name)
+        made = make_upstream(address, known, environment, own)
     except ValueError as error:
         message = f"{path}: provider {entry.name!r}: {error}"
         raise ProvidersFileError(message) from None
@@ -122,6 +124,7 @@ def _provider(
         rules=known.rules if known else IdRules(),
         drops=known.drops if known else (),
         allow_unpriced=frozenset(entry.allow_unpriced),
+        concurrency=entry.concurrency.as_concurrency(),
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
+from domain.overload.upstream import Concurrency
 from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from providers.inference.port import Upstream
 
 MODELS_MAX = 20_000
+ANY_NUMBER = Concurrency()
 CREATED = 1_767_225_600
 """2026-01-01, for models of which nobody says when they were made (Unix time, seconds)."""
 
@@ -89,6 +91,8 @@ class Provider:
     """Keys and tokens that go to the provider, and to nobody else however it quotes them."""
     drops: tuple[str, ...] = ()
     """Members of a body that it rejects."""
+    concurrency: Concurrency = ANY_NUMBER
+    """How many calls of a process it gets at once."""
     allow_unpriced: frozenset[str] = frozenset()
     """Extras without a price that the operator lets pass, and pays."""
     needs_max_tokens: bool = False

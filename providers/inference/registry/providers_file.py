@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from decimal import Inexact
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
+from domain.overload.upstream import Concurrency
 from domain.pricing.extras import EXTRA_NAMES
 from domain.pricing.money import EXACT
 from domain.pricing.terms import ABOVE, AT_TIER, EXTRA, TOKEN_TERMS, PriceTerms, parse_price
 from domain.routing.order import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol, Reranks
-from providers.inference.registry.offers import Listed
+from providers.inference.registry.offers import ANY_NUMBER, Listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from providers.inference.adapters.http1.limits import ClientLimits
+
 
 SOURCE = "providers_file"
 SERVICE_TIERS = "service_tiers"
@@ -32,6 +37,48 @@ PROTOCOLS = frozenset({Protocol.OPENAI, Protocol.ANTHROPIC, Protocol.GEMINI, Pro
 
 class ProvidersFileError(ValueError):
     """The providers file is wrong; the message names the place and the cure."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class FileConcurrency(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
+    """How many calls a provider gets of a process at once; see `Concurrency`."""
+
+    least: Count | None = None
+    most: Count = ANY_NUMBER.most
+    start: Count | None = None
+    adaptive: bool = True
+
+    def as_concurrency(self) -> Concurrency:
+        """What it states; without a least one that is no more than the most."""
+        least = min(ANY_NUMBER.least, self.most) if self.least is None else self.least
+        return Concurrency(least, self.most, self.start, self.adaptive)
+
+
+class FileConnections(
+    msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, omit_defaults=True
+):
+    """The connections to a provider of a process; times in seconds.
+
+    At most so many, of which so many stay open idle for so long; a call waits so long for one.
+    """
+
+    most: Count | None = None
+    idle: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    idle_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    wait_s: Annotated[float, msgspec.Meta(ge=0, le=600)] | None = None
+
+    def applied_to(self, limits: ClientLimits, name: str) -> ClientLimits:
+        """The limits of this provider's client."""
+        return replace(
+            limits,
+            name=name,
+            connections_max=limits.connections_max if self.most is None else self.most,
+            idle_max=limits.idle_max if self.idle is None else self.idle,
+            idle_connection_s=limits.idle_connection_s if self.idle_s is None else self.idle_s,
+            wait_s=limits.wait_s if self.wait_s is None else self.wait_s,
+        )
 
 
 class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +99,8 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     responses: bool | None = None
     completions: bool | None = None
     rerank: Reranks = Reranks.COHERE
+    concurrency: FileConcurrency = FileConcurrency()
+    connections: FileConnections = FileConnections()
     model: list[dict[str, Any]] = []
 
 
@@ -107,6 +156,7 @@ def read_providers_file(path: Path) -> ProvidersFile:
             known = ", ".join(sorted(PROTOCOLS))
             message = f"{path}: provider {entry.name!r}: protocol must be one of {known}"
             raise ProvidersFileError(message)
+        _check_concurrency(f"{path}: provider {entry.name!r}", entry.concurrency)
         _check_extras(f"{path}: provider {entry.name!r}: allow_unpriced", entry.allow_unpriced)
     routes = [parsed.routing, *parsed.routing.model] if parsed.routing else []
     for route in routes:
@@ -122,6 +172,13 @@ def _check_route(path: Path, route: FileRoute) -> None:
             raise ProvidersFileError(message)
     if route.hedge_after_ms is not None and route.hedge_after_ms < 1:
         message = f"{where}: hedge_after_ms must be at least 1"
+        raise ProvidersFileError(message)
+
+
+def _check_concurrency(where: str, given: FileConcurrency) -> None:
+    allowed = given.as_concurrency()
+    if allowed.least > allowed.most:
+        message = f"{where}: concurrency.least is above concurrency.most, {allowed.most}"
         raise ProvidersFileError(message)
 
 

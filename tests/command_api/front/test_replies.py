@@ -7,6 +7,7 @@ import gc
 import json
 import re
 import socket
+import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -25,16 +26,27 @@ from tests.command_api.front.toy import (
     request,
     serving,
 )
-from tests.support.harness import eventually, running_gateway
+from tests.support.harness import (
+    ASK,
+    begin_stream,
+    chunk,
+    completion,
+    eventually,
+    reply,
+    running_gateway,
+    send_piece,
+)
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
-    from tests.support.harness import ScriptedUpstream
+    from tests.support.harness import Request, ScriptedUpstream
 
 WRITE_TIMEOUT_S = 1.0
 CALLERS = 6
 LISTENING, NO_INODE = "0A", "0"
 MEMORY_MAX = 48 * 2**20
+STALLED_BYTES_MAX = 8 * 2**20
+"""What the system takes of a provider whose stream is read no further."""
 
 
 def resident() -> int:
@@ -205,4 +217,55 @@ def test_a_call_whose_stream_nobody_reads_is_settled(
             story = gateway.story(user, each)
             assert (story["status"], story["usage"]["source"]) == ("settled", "estimated")
             assert 0 < story["usage"]["output_tokens"] < 100_000
+        gateway.verified()
+
+
+def test_neighbours_of_a_stream_that_nobody_reads_are_not_slowed(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """The provider is read no further than the buffers; its call ends with its reader's, settled
+    for what was made (P11, P12, money rule 5, rule: bounded).
+    """
+    sent, ended = [0], threading.Event()
+    piece = chunk({"content": "word " * 200})
+
+    def endless(connection: socket.socket, asked: Request) -> str | None:
+        if not asked.body.get("stream"):
+            reply(connection, completion())
+            return None
+        begin_stream(connection)
+        try:
+            while True:
+                send_piece(connection, piece)
+                sent[0] += len(piece)
+        except OSError:
+            ended.set()
+            return "close"
+
+    upstream.answer = endless
+    with running_gateway(
+        *(database, tmp_path / "home", upstream),
+        write_timeout_s=4.0,
+        stream_buffer_bytes=8_192,
+    ) as gateway:
+        user, port = gateway.user(), int(gateway.url.rpartition(":")[2])
+        key = f"Bearer {user.api_key}"
+        body = json.dumps({**ASK, "stream": True, "max_tokens": 16_384}).encode()
+        with closing(Wire(port, receive_bytes=4_096)) as wire:
+            wire.send(request(body, path="/v1/chat/completions", authorization=key))
+            found = re.search(r"x-gatewayz-call-id: (\S+)", wire.socket.recv(1_024).decode())
+            assert found
+            took = []
+            for _ in range(20):
+                began = time.monotonic()
+                assert gateway.chat(user, {}).status_code == 200
+                took.append(time.monotonic() - began)
+            assert sorted(took)[len(took) // 2] < 1
+            stalled = sent[0]
+            assert ended.wait(20)
+            assert sent[0] - stalled < STALLED_BYTES_MAX
+            assert eventually(lambda: gateway.open_holds() == 0)
+        story = gateway.story(user, found[1])
+        assert (story["status"], story["reason"]) == ("settled", "client_disconnected")
+        assert story["usage"]["source"] == "estimated"
         gateway.verified()

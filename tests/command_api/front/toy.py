@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from command_api.front.connection import Early
     from edge.asgi import Receive, Scope, Send
 
 TIMEOUT_S = 10.0
@@ -33,6 +34,7 @@ class Toy:
     def __init__(self) -> None:
         """Nothing was asked yet."""
         self.inference = {SHORT: self.answer}
+        self.early: dict[str, Early] = {}
         self.gone = threading.Event()
         self.hold = threading.Event()
         self.waiting = self.flooding = self.active = 0

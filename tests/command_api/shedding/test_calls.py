@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from command_api.shedding.queue import CallQueue
 from tests.support.admins import new_admin
 from tests.support.harness import (
     ASK,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from domain.overload.priorities import Priority
     from event_store.postgres.database import Database
     from tests.support.harness import Request, RunningGateway, ScriptedUpstream
 
@@ -119,3 +121,48 @@ def test_an_admins_call_comes_before_others(narrow: RunningGateway) -> None:
         held.go_on.set()
         assert (first.result().status_code, third.result().status_code) == (200, 200)
     assert waiting(narrow, admin)["shed"]["medium"] == 1
+
+
+def test_a_sure_refusal_is_told_before_anything_is_made_of_the_call(
+    narrow: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the API's envelope with the call's id; counted once; the connection goes on. A call that
+    may take another's place, or whose key is not known, goes the usual way (rule: calls first).
+    """
+    made: list[int] = []
+    sheds = CallQueue.sheds
+
+    def seen(queue: CallQueue, priority: Priority) -> bool:
+        found = sheds(queue, priority)
+        made.append(found)
+        return found
+
+    monkeypatch.setattr(CallQueue, "sheds", seen)
+    held, user, admin = Held(narrow.upstream), narrow.user(), new_admin(narrow, 10 * USD)
+    stranger = narrow.user()
+    with ThreadPoolExecutor() as pool, narrow.client(user) as client:
+        first = pool.submit(narrow.chat, user, {})
+        eventually(lambda: waiting(narrow, admin)["under_way"] == 1)
+        second = pool.submit(narrow.chat, user, {})
+        eventually(lambda: waiting(narrow, admin)["waiting"]["medium"] == 1)
+        assert narrow.chat(stranger, {}).json()["error"]["code"] == "overloaded"
+        assert made == []
+        for path, words in (
+            ("/v1/chat/completions", "overloaded"),
+            ("/v1/messages", "overloaded_error"),
+        ):
+            refused = client.post(path, json={**ASK, "max_tokens": 5, "metadata": {"a": "x" * 9}})
+            error = refused.json()["error"]
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+            assert words in (error.get("code"), error.get("type"))
+            assert refused.headers["x-gatewayz-call-id"]
+            assert refused.headers["cache-control"] == "no-store"
+        assert made == [True, True]
+        assert waiting(narrow, admin)["shed"]["medium"] == 3
+        third = pool.submit(narrow.chat, admin, {})
+        assert second.result().status_code == 503
+        held.go_on.set()
+        assert (first.result().status_code, third.result().status_code) == (200, 200)
+        assert client.post("/v1/chat/completions", json=ASK).status_code == 200
+    assert 'gatewayz_calls_shed_total{priority="medium",reason="full"} 4.0' in metrics_of(narrow)
+    narrow.verified()

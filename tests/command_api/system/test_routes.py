@@ -271,3 +271,49 @@ def test_no_route_below_health_is_shadowed(gateway: RunningGateway) -> None:
     for path in below:
         if "{" not in path and "get" in paths[path]:
             assert "unknown_gateway" not in ask(gateway, admin, path).text
+
+
+FIELDS = {
+    "/cache/status": {"success", "data"},
+    "/cache/modelz/status": {"success", "data"},
+    "/health/gateways": {"success", "data", "summary", "timestamp"},
+    "/health/gateways/dashboard/data": {"success", "data", "summary", "timestamp"},
+    "/health/local": {"status", "latency_ms", "available", "last_check", "error"},
+    "/health/optimizations": {
+        *("status", "connection_pools", "response_cache", "request_prioritization"),
+    },
+    "/health/optimizations/connection-pools": {
+        *("sync_clients", "async_clients", "total_clients", "providers"),
+    },
+    "/health/optimizations/cache": {
+        *("hits", "misses", "sets", "evictions", "hit_rate_percent", "memory_cache_size"),
+        "redis_connected",
+    },
+    "/health/optimizations/prioritization": {"enabled", "waiting", "shed"},
+}
+"""What clients of the original's routes read."""
+
+
+def test_each_route_has_the_fields_that_its_clients_read(
+    serving: RunningGateway, admin: NewUser
+) -> None:
+    """And the connections of each provider are told (rule: contract, rule: observable)."""
+    assert serving.chat(serving.user(), {}).status_code == 200
+    for path, names in FIELDS.items():
+        assert names <= ask(serving, admin, path).json().keys(), path
+    gateways = ask(
+        serving, admin, "/health/gateways/dashboard/data?auto_fix=true&include_logs=true"
+    ).json()
+    for each in gateways["data"].values():
+        assert {"status", "latency_ms", "available", "last_check", "error"} <= each.keys()
+    assert gateways["summary"].keys() == {
+        *("total_gateways", "healthy", "degraded", "unhealthy", "unconfigured"),
+        "overall_health_percentage",
+    }
+    pools = ask(serving, admin, "/health/optimizations").json()["connection_pools"]
+    local = pools["providers"]["local"]
+    assert (local["opened"], local["in_use"], local["waited"]) == (1, 0, 0)
+    assert sum(local["closed"].values()) == local["opened"] - local["open"]
+    assert (local["calls"]["in_flight"], local["calls"]["limit"]) == (0, 5_000)
+    metrics = httpx.get(f"{serving.url}/metrics", timeout=20).text
+    assert 'gatewayz_provider_connections_opened_total{provider="local"} 1.0' in metrics

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from providers.inference.adapters.http1.connection import HttpConnection
 from providers.inference.adapters.http1.limits import ClientLimits
-from providers.inference.adapters.http1.pool import Connections
+from providers.inference.adapters.http1.pool import Closed, Connections
 from providers.inference.adapters.http1.reply import HttpReply
 from providers.inference.port import TRACE, UpstreamBrokenError, UpstreamConnectError
 
@@ -83,7 +83,7 @@ class HttpClient:
         more = b"traceparent: %b\r\n" % trace if trace else b""
         request = b"%b%d\r\n%b\r\n%b" % (head, len(body), more, body)
         loop = asyncio.get_running_loop()
-        connection = self._reusable(loop) or await self._connect(loop)
+        connection = self._reusable(loop) or await self._next(loop)
         while True:
             connection.start(request, streaming=stream)
             try:
@@ -92,7 +92,7 @@ class HttpClient:
                 # The upstream closed an idle connection just as we wrote on it.
                 if connection.fresh or not connection.unanswered:
                     raise
-                connection = await self._connect(loop)
+                connection = await self._next(loop)
             except asyncio.CancelledError:
                 connection.interrupt()
                 connection.release()
@@ -126,9 +126,9 @@ class HttpClient:
         idle = self._connections.idle
         for each in list(self._connections.open):
             if each in idle:
-                each.transport.close()
+                each.close(Closed.STOPPED)
             else:
-                each.transport.abort()
+                each.abort(Closed.STOPPED)
         self._connections.stop()
         await asyncio.sleep(0)  # Transports close at the loop's next turn.
 
@@ -140,8 +140,22 @@ class HttpClient:
             if not connection.closed and connection.idle_since > oldest:
                 return connection
             if not connection.closed:
-                connection.transport.close()
+                connection.close(Closed.IDLE)
         return None
+
+    async def _next(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
+        """A new connection, or one that became idle where there are as many as there may be."""
+        pool = self._connections
+        while not pool.take():
+            came = await pool.wait(loop)
+            if came is None:
+                break
+            if not came.closed:
+                return came
+        try:
+            return await self._connect(loop)
+        finally:
+            pool.give_back()
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> HttpConnection:
         connect_s = self._connections.limits.connect_s

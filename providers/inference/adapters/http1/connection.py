@@ -17,6 +17,7 @@ from providers.inference.adapters.http1.limits import (
     FRAMING_BYTES_PER_BODY_BYTE,
     HEADERS_MAX,
 )
+from providers.inference.adapters.http1.pool import Closed
 from providers.inference.port import (
     UpstreamBrokenError,
     UpstreamError,
@@ -40,7 +41,7 @@ class HttpConnection(asyncio.Protocol):
     """One connection, and the reply being read from it; callers have it through `HttpReply`."""
 
     __slots__ = (
-        *("_attempt_until", "_connections", "_cut", "_done", "_draining", "_error"),
+        *("_attempt_until", "_closed_for", "_connections", "_cut", "_done", "_draining", "_error"),
         *("_framing", "_full", "_header_count", "_heard_at", "_inflate", "_loop", "_parser"),
         *("_parts", "_paused", "_received", "_reusable", "_size", "_sized", "_streaming"),
         *("_timer", "_waiter", "closed", "fresh", "headers", "headers_done", "idle_since"),
@@ -52,6 +53,7 @@ class HttpConnection(asyncio.Protocol):
         self._connections, self._loop = connections, loop
         self.closed, self.fresh = False, True
         self.idle_since = 0.0
+        self._closed_for = Closed.PROVIDER
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -102,6 +104,7 @@ class HttpConnection(asyncio.Protocol):
         # uvloop's transports keep this interface without inheriting from it.
         self.transport = cast("asyncio.Transport", transport)
         self._connections.open.add(self)
+        self._connections.opened += 1
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, wake whoever can go on."""
@@ -126,7 +129,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End an unsized body; anything else that was under way is broken."""
         self.closed = True
-        self._connections.open.discard(self)
+        self._connections.lost(self, self._closed_for)
         self._stop_timer()
         if self._done:
             return
@@ -224,6 +227,16 @@ class HttpConnection(asyncio.Protocol):
             raise self._error
         return b""
 
+    def close(self, why: Closed) -> None:
+        """Close it, which nobody uses, and say why."""
+        self._closed_for = why
+        self.transport.close()
+
+    def abort(self, why: Closed) -> None:
+        """The same at once, whoever uses it."""
+        self._closed_for = why
+        self.transport.abort()
+
     def interrupt(self) -> None:
         """Give the attempt up and close the connection."""
         if not self._done:
@@ -264,7 +277,8 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         if not self.closed:
             self.closed = True
-            self.transport.abort()
+            gave_up = isinstance(error, UpstreamInterruptedError)
+            self.abort(Closed.INTERRUPTED if gave_up else Closed.FAILED)
         self._wake()
 
     def _stop_timer(self) -> None:
@@ -300,4 +314,4 @@ class HttpConnection(asyncio.Protocol):
                 self._resume()
             self.fresh = False
         elif not self.closed:
-            self.transport.close()
+            self.close(Closed.IDLE if self._reusable else Closed.PROVIDER)

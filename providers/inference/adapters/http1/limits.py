@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from providers.inference.adapters.http1.pool import ConnectionRoom
@@ -14,6 +15,8 @@ trailers. Each byte of the body makes room for `FRAMING_BYTES_PER_BODY_BYTE` mor
 byte need.
 """
 FRAMING_BYTES_PER_BODY_BYTE = 16
+IDLE_CONNECTIONS_MAX = 512
+"""Most idle connections of one client, where nobody says another number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +28,12 @@ class ClientLimits:
     attempt_s: float = 600.0
     reply_bytes_max: int = 64 * 1024 * 1024
     idle_connection_s: float = 15.0
+    name: str = ""
+    """Of the provider, for whoever looks at its connections."""
+    connections_max: int = sys.maxsize
+    """Most connections of one client, idle ones included."""
+    idle_max: int = IDLE_CONNECTIONS_MAX
+    wait_s: float = 5.0
+    """Longest wait for one of them."""
     room: ConnectionRoom = field(default_factory=ConnectionRoom, compare=False)
     """Shared by all clients that have these limits."""

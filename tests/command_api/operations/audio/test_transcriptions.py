@@ -271,7 +271,8 @@ def test_audio_that_is_too_long_is_refused(audio: RunningGateway) -> None:
 
 def test_a_failed_provider_charges_nothing(audio: RunningGateway) -> None:
     """An error that came with 200, or no transcript, voids the call (money rule 3)."""
-    for body in ({"error": {"message": "no"}}, {"words": []}, b"", b"[]"):
+    bodies: tuple[Any, ...] = ({"error": {"message": "no"}}, {"words": []}, b"", b"[]")
+    for body in bodies:
         answer_with(audio.upstream, body)
         got, _ = post(audio, {"model": "local/whisper"})
         assert got.status_code >= 400
