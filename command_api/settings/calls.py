@@ -291,7 +291,3 @@ class RoutingSettings(Group):
         alias="GATEWAYZ_PROVIDER_WAITING_MAX",
         description="Most calls of a process that wait for room at one provider.",
     )
-
-
-REPLY_BYTES_MAX = 2 * 2**20
-"""Largest maximum of a reply that is kept: with it a spooled outcome is still one that is read."""

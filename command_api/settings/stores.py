@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from command_api.settings.calls import REPLY_BYTES_MAX
 from command_api.settings.group import Group
 
 
@@ -109,6 +108,10 @@ class KafkaSettings(Group):
         alias="GATEWAYZ_KAFKA_PARTITIONS",
         description="Partitions of the topic; workers share them.",
     )
+
+
+REPLY_BYTES_MAX = 2 * 2**20
+"""Largest maximum of a reply that is kept: with it a spooled outcome is still one that is read."""
 
 
 class KeptReplySettings(Group):
