@@ -13,6 +13,7 @@ import msgspec
 
 from command_api.calls.beside.asking import open_upstream
 from command_api.calls.defects import UNFORESEEN, give_up, known
+from command_api.operations.audio.transcripts import TEXT, text_kind
 from command_api.replies.failures import (
     UpstreamFailure,
     failure_of_body,
@@ -23,7 +24,6 @@ from command_api.replies.failures import (
 from command_api.replies.scanning import TellsFailure
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
-from command_api.replies.transcripts import TEXT, text_kind
 from command_api.replies.usage_report import parse_usage
 from edge.errors import ApiError
 from providers.inference.port import UpstreamError, UpstreamInterruptedError

@@ -199,6 +199,26 @@ def _price_of(placed: HoldPlaced, settled: HoldSettled | None) -> dict[str, str]
     return placed.price
 
 
+def _beside_tokens(
+    usage: dict[str, Any], stated: PriceTerms
+) -> tuple[tuple[str, int, Decimal | None, int], ...]:
+    """What is no token: its name, how many, the price, and of how many that is."""
+    others: tuple[tuple[str, int, Decimal | None, int], ...] = (
+        ("request", 1, stated.per_request, 1),
+        ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
+        ("image", usage.get("images", 0), stated.per_image, 1),
+        ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
+        ("search", usage.get("searches", 0), stated.per_thousand_searches, 1_000),
+    )
+    extras, uses = dict(stated.extras), dict(stated.uses)
+    others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))
+    others += tuple(
+        (name, count, uses.get(name), USES_PER_PRICE)
+        for name, count in usage.get("uses", {}).items()
+    )
+    return others
+
+
 def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     """Each term of the cost: units × price, exactly, and the one rounding at the end."""
     usage = settled.usage
@@ -237,19 +257,6 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
         terms.append(
             {"term": "service_tier", "service_tier": tier, "nano_usd": format(more * 1_000, "f")}
         )
-    others: tuple[tuple[str, int, Decimal | None, int], ...] = (
-        ("request", 1, stated.per_request, 1),
-        ("input_image", usage.get("input_images", 0), stated.per_input_image, 1),
-        ("image", usage.get("images", 0), stated.per_image, 1),
-        ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
-        ("search", usage.get("searches", 0), stated.per_thousand_searches, 1_000),
-    )
-    extras, uses = dict(stated.extras), dict(stated.uses)
-    others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))
-    others += tuple(
-        (name, count, uses.get(name), USES_PER_PRICE)
-        for name, count in usage.get("uses", {}).items()
-    )
     terms += [
         {
             "term": name,
@@ -257,7 +264,7 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
             "usd": format(each, "f"),
             "nano_usd": format(count * each * 1_000_000_000 / per, "f"),
         }
-        for name, count, each, per in others
+        for name, count, each, per in _beside_tokens(usage, stated)
         if each and count
     ]
     seconds = usage.get("audio_seconds", 0)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from command_api.operations.audio.transcripts import TEXT, Transcript, read_transcript
 from command_api.operations.extras import unpriced_extra, unpriced_operation
 from command_api.operations.request import Answer, MediaBody, MediaRequest, tokens_bound
-from command_api.replies.transcripts import TEXT, Transcript, read_transcript
 from command_api.routing.wishes import members_for
 from command_api.uploads.multipart import bad_form
 from domain.ledger.holds import AUDIO_MINUTE_TOKENS_MAX, CallBound
