@@ -1,5 +1,6 @@
 """Files that callers send: read from a multipart body as it comes, kept in an unlinked file.
 
-Keeps the rule of bounds: no file is held in memory, and all of a process have a named maximum on
-its disk. It knows forms and files, and nothing of what they are for: that is for the operations.
+Owns: the reading of forms (RFC 7578), the room that all files of a process have on its disk.
+Keeps: the rule of bounds: no file is held in memory, and each, and all together, have a maximum.
+Does not: know what a file is for, or what it costs: that is for the operations.
 """
