@@ -93,6 +93,8 @@ class Supervisor:
         read_end, write_end = os.pipe()
         stack.callback(os.close, write_end)
         stack.callback(self._stop_children)
+        # Left open while its workers end, it would let callers in whom nobody answers any more.
+        stack.callback(listener.close)
         url = f"http://{server.host}:{listener.getsockname()[1]}"
         if settings.payments.demo and not settings.payments.stripe_api_key:
             self._start_double(stack, listener, read_end)
