@@ -220,6 +220,17 @@ def test_a_call_whose_stream_nobody_reads_is_settled(
         gateway.verified()
 
 
+TOKENS_MAX = 10_000_000
+"""Of an answer that is longer than all that the system's own buffers take."""
+LONG_ANSWERS = f"""
+[[provider.model]]
+id = "long"
+input_per_million = "0.01"
+output_per_million = "0.01"
+max_output_tokens = {TOKENS_MAX}
+"""
+
+
 def test_neighbours_of_a_stream_that_nobody_reads_are_not_slowed(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
@@ -247,10 +258,12 @@ def test_neighbours_of_a_stream_that_nobody_reads_are_not_slowed(
         *(database, tmp_path / "home", upstream),
         write_timeout_s=4.0,
         stream_buffer_bytes=8_192,
+        providers=LONG_ANSWERS,
     ) as gateway:
         user, port = gateway.user(), int(gateway.url.rpartition(":")[2])
         key = f"Bearer {user.api_key}"
-        body = json.dumps({**ASK, "stream": True, "max_tokens": 16_384}).encode()
+        asked = {**ASK, "model": "local/long", "max_tokens": TOKENS_MAX, "stream": True}
+        body = json.dumps(asked).encode()
         with closing(Wire(port, receive_bytes=4_096)) as wire:
             wire.send(request(body, path="/v1/chat/completions", authorization=key))
             found = re.search(r"x-gatewayz-call-id: (\S+)", wire.socket.recv(1_024).decode())
