@@ -95,6 +95,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(gateway.calls.queue.metrics())
     found.register(slices.mail_metrics)
     found.register(RunMetrics(lambda: gateway.runs.running))
+    found.register(slices.batches.counts)
     return found
 
 

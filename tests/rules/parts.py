@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 
+from command_api.batches.running.parts import Counts
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
@@ -87,7 +88,7 @@ def metrics_table() -> str:
     others = (InboxMetrics(lambda: (0, 0, 0.0)), RelayMetrics(RelayStatus()), WorkerMetrics(host))
     managers = ManagerMetrics(list)
     runs = RunMetrics(lambda: 0)
-    for collector in (ledger, limits, queue, runs, mails, managers, *others):
+    for collector in (ledger, limits, queue, runs, Counts(), mails, managers, *others):
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))
