@@ -337,7 +337,7 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
         ids = [model["id"] for model in listed["data"]]
         assert ids == [
             *("local/free", "local/m", "local/org/long/name"),
-            *("simulator/echo", "simulator/embed", "simulator/moderate"),
+            *("simulator/echo", "simulator/embed", "simulator/listen", "simulator/moderate"),
             *("simulator/paint", "simulator/rank"),
         ]
         one: dict[str, Any] = client.get("/v1/models/local/org/long/name").json()
