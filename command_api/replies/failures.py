@@ -213,7 +213,7 @@ def failure_of_full_providers(providers: Iterable[str]) -> UpstreamFailure:
 
 def _full(providers: str, code: str) -> UpstreamFailure:
     text = f"{providers} had no room for another call within the time for that"
-    told = Told(503, PROVIDERS_BUSY, SERVER, again=True)
+    told = Told(503, "providers_busy", SERVER, again=True)
     return UpstreamFailure(
         text, told, status=None, code=code, retry_after_s=RETRY_AFTER_S, skipped=True
     )
