@@ -68,7 +68,7 @@ def body(path: str, model: str, **more: Any) -> dict[str, Any]:
 def test_audio_is_paid_at_its_own_prices(
     served: RunningGateway, stream: bool, heard: int, spoken: int, counted: tuple[int, int]
 ) -> None:
-    """As the provider counts it within its whole (money rules 1, 2 and 6)."""
+    """As the provider counts it within its whole (money rule 1, money rule 2, money rule 6)."""
     usage = {
         "prompt_tokens": 100,
         "completion_tokens": 40,

@@ -134,7 +134,7 @@ def sums_up(story: dict[str, Any]) -> bool:
 def test_a_chat_pays_the_tier_that_was_served(
     served: RunningGateway, stream: bool, asked: Any, told: Any, cost: int, tier: str | None
 ) -> None:
-    """And what it asked for where that cannot be (money rules 1 and 6)."""
+    """And what it asked for where that cannot be (money rule 1, money rule 6)."""
     served.upstream.answer = chat_answers(stream, told)
     user = served.user()
     more = {} if asked is None else {"service_tier": asked}
@@ -181,7 +181,7 @@ def test_a_tier_without_a_price_is_refused(served: RunningGateway, path: str, ti
 def test_a_response_pays_its_tier_and_what_its_output_shows(
     served: RunningGateway, stream: bool
 ) -> None:
-    """Searches, files and containers by their calls (money rules 1 and 6)."""
+    """Searches, files and containers by their calls (money rule 1, money rule 6)."""
     output: list[dict[str, Any]] = [
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
         {"type": "web_search_call", "id": "ws_2", "action": {"type": "open_page"}},
@@ -254,7 +254,7 @@ def test_claude_pays_by_its_own_count(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_claude_pays_the_tier_of_its_report(served: RunningGateway, stream: bool) -> None:
-    """Where it left that to the provider (money rules 1 and 6)."""
+    """Where it left that to the provider (money rule 1, money rule 6)."""
     usage = {"input_tokens": 10, "output_tokens": 5, "service_tier": "priority"}
     ends = event("message_delta", delta={"stop_reason": "end_turn"}, usage=usage)
     served.upstream.answer = (
@@ -291,7 +291,7 @@ def test_a_chat_pays_for_its_searches(
     paid: int,
     most: int,
 ) -> None:
-    """By whichever count its provider gives; one where there is none (money rules 2 and 6)."""
+    """By whichever count the provider gives, else one (money rule 2, money rule 6)."""
     served.upstream.answer = chat_answers(stream, "default", **told)
     user = served.user()
     story = served.story(user, post(served, user, CHAT, chat(stream=stream, **asked)))

@@ -28,7 +28,7 @@ def read(body: bytes, size: int) -> tuple[list[tuple[str, str | None, str, bytes
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1_000])
 def test_a_form_is_the_same_in_any_pieces(size: int) -> None:
-    """What looks like a delimiter is none, and names are what they are (rule: hostile input)."""
+    """What looks like a delimiter is none, and names are what they are (rule: wire)."""
     plain = "application/octet-stream"
     assert read(GOOD, size) == (
         [
@@ -65,7 +65,7 @@ NAMED = b'--b\r\nContent-Disposition: form-data; name="a"'
     ],
 )
 def test_what_no_client_sends_is_refused(body: bytes, size: int) -> None:
-    """Each a 400, whatever the pieces (rule: hostile input)."""
+    """Each a 400, whatever the pieces (rule: wire)."""
     with pytest.raises(ApiError) as refused:
         read(body, size)
     assert (refused.value.status, refused.value.code) == (400, "invalid_form")
@@ -98,7 +98,7 @@ def test_no_more_than_a_delimiter_is_kept_of_a_file() -> None:
     ],
 )
 def test_the_boundary_stands_in_the_content_type(given: bytes, boundary: bytes | None) -> None:
-    """As RFC 2046 writes it, or a 400 (rule: hostile input)."""
+    """As RFC 2046 writes it, or a 400 (rule: wire)."""
     if boundary is not None:
         assert boundary_of(given) == boundary
         return

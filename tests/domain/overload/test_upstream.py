@@ -88,7 +88,7 @@ def test_a_rare_refusal_is_one_models_own() -> None:
 
 
 def test_one_that_is_not_adaptive_stays() -> None:
-    """The operator knows the provider's own limit (rule: operator)."""
+    """The operator knows the provider's own limit (rule: routing)."""
     limit = UpstreamLimit(Concurrency(1, 7, None, adaptive=False))
     assert not limit.back_off(busy(limit, 7), Backoff.REFUSED)
     assert limit.limit == 7

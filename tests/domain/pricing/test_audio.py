@@ -95,7 +95,7 @@ def test_a_format_cut_off_bounds_nothing() -> None:
 def test_the_size_bounds_what_is_compressed(
     head: bytes, container: str, most: int, counted: int
 ) -> None:
-    """By its first bytes, never by a name (money rules 2 and 6)."""
+    """By its first bytes, never by a name (money rule 2, money rule 6)."""
     assert container_of(head) == container
     assert length_of(head, 1_000_000) == Length(most, counted)
     assert length_of(head, 1_000_000).at_most(60).most == 60

@@ -1,4 +1,4 @@
-"""Costs are exact sums, rounded once (P4, P10; money rules 1 and 2)."""
+"""Costs are exact sums, rounded once (P4, P10; money rule 1, money rule 2)."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_what_is_no_price_of_a_tier_or_a_use(terms: dict[str, str]) -> None:
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10_000))
 def test_uses_cost_their_thousandth(hundredths: int, tokens: int, count: int) -> None:
-    """Exactly, within the bound of so many (P4, money rules 1 and 2)."""
+    """Exactly, within the bound of so many (P4, money rule 1, money rule 2)."""
     stated = format(Decimal(hundredths) / 100, "f")
     price = priced(web_search_per_thousand=stated)
     cost = price.cost(Usage(tokens, 0, uses=((WEB, count),)))

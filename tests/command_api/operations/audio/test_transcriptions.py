@@ -86,7 +86,7 @@ def post(
 def test_a_file_is_held_for_its_length_and_settled_for_the_providers(
     audio: RunningGateway, path: str
 ) -> None:
-    """The header bounds it; `usage.seconds` is charged; the form passes (money rules 2 and 6)."""
+    """The header bounds, `usage.seconds` charges; the form passes (money rule 2, money rule 6)."""
     answer_with(audio.upstream, {"text": "Hi.", "usage": {"type": "duration", "seconds": 2.5}})
     data = {"model": "local/whisper", "prompt": "é", "temperature": "0"}
     got, story = post(audio, data, path=path)
@@ -200,7 +200,7 @@ def test_a_key_is_answered_once(audio: RunningGateway) -> None:
 def test_what_cannot_be_sold_is_refused(
     audio: RunningGateway, data: dict[str, Any], file: bytes, code: str | None
 ) -> None:
-    """By name, with nothing held (P10, rule: hostile input)."""
+    """By name, with nothing held (P10, rule: wire)."""
     answer_with(audio.upstream, {"text": "Hi."})
     got, _ = post(audio, data, file)
     if code is None:
@@ -219,7 +219,7 @@ def test_a_model_that_hears_does_not_chat(audio: RunningGateway, model: str) -> 
 
 
 def test_forms_that_are_none_are_refused(audio: RunningGateway) -> None:
-    """Two files, a nameless one, half a form, JSON: each a 400 (rule: hostile input)."""
+    """Two files, a nameless one, half a form, JSON: each a 400 (rule: wire)."""
     part = b'--b\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\nx\r\n'
     file = part % (b"file", b'; filename="a"')
     bodies = [
