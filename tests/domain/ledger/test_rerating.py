@@ -147,6 +147,7 @@ def test_a_price_corrects_once() -> None:
         ({"usage": {**USAGE, "input_tokens": -1}}, {}, Why.BAD_USAGE, "cannot be"),
         ({"usage": {**USAGE, "extras": ["plugins"]}}, {}, Why.NO_TERM, "no term for plugins"),
         ({"usage": {**USAGE, "images": 1}}, {}, Why.NO_TERM, "no term for images"),
+        ({"usage": {**USAGE, "audio_seconds": 1}}, {}, Why.NO_TERM, "no term for seconds of audio"),
         ({}, {"per_image": "1"}, Why.NO_TERM, "no term for tokens"),
         (
             {"usage": {**USAGE, "cached_input_tokens": 10**9}},

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.errors import InvalidPriceError
 from domain.ledger.holds import CallBound
 from domain.pricing.charges import usage_of
+from domain.pricing.extras import HEARD
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
@@ -130,8 +131,11 @@ def test_uses_cost_their_thousandth(hundredths: int, tokens: int, count: int) ->
     cost = price.cost(Usage(tokens, 0, uses=((WEB, count),)))
     assert Decimal(cost.exact_nano_usd) == tokens * 2_000 + count * Decimal(stated) * 10**6
     assert price.bound(input_tokens=tokens, output_tokens=0, uses=((WEB, count),)) >= cost.nano_usd
+    assert list(price.uses) == [WEB]
     assert price.prices_term("web_search_per_thousand")
     assert not price.prices_term("file_search_per_thousand")
+    assert priced(audio_input_per_million="3").prices_term(HEARD.term)
+    assert not price.prices_term(HEARD.term)
 
 
 def test_what_a_price_lacks_is_named() -> None:
