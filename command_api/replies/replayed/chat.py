@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.replayed.parts import NotWholeError, Object, Texts, data_in, place_in
+from command_api.replies.replayed.parts import (
+    Choice,
+    NotWholeError,
+    Object,
+    Texts,
+    place_in,
+    put_together,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,45 +67,22 @@ def completion(made: bytes) -> Object:
 
     Its `usage` is the stream's own report, if it had one.
     """
-    whole: Object = {}
-    choices: dict[int, _Choice] = {}
-    for chunk in data_in(made):
-        whole |= {n: t for n, t in chunk.items() if n not in OF_STREAMS and t is not None}
-        if chunk.get("usage") is not None:
-            whole["usage"] = chunk["usage"]
-        for choice in chunk.get("choices") or ():
-            choices.setdefault(place_in(choice), _Choice()).take(choice)
-    if not choices:
-        message = "a stream without a choice"
-        raise NotWholeError(message)
-    told = [{"index": at, **choices[at].whole()} for at in sorted(choices)]
-    return {**whole, "object": "chat.completion", "choices": told}
+    return put_together(made, _Choice, OF_STREAMS, object="chat.completion")
 
 
-class _Choice:
+class _Choice(Choice):
     """One choice as it comes."""
 
+    said_in = "delta"
+
     def __init__(self) -> None:
+        super().__init__()
         self._role = "assistant"
-        self._others: Object = {}
-        self._message, self._logprobs = Texts(), Texts()
+        self._message = Texts()
         self._calls: dict[int, _Call] = {}
-        self._finish: Any = None
 
-    def take(self, choice: Object) -> None:
-        """What a chunk says of it; raises NotWholeError."""
-        for name, told in choice.items():
-            if name == "delta":
-                self._add(told or {})
-            elif name == "finish_reason":
-                self._finish = told or self._finish
-            elif name == "logprobs":
-                for each, values in (told or {}).items():
-                    self._logprobs.add(each, values)
-            elif name != "index" and told is not None:
-                self._others[name] = told
-
-    def _add(self, delta: Object) -> None:
+    def add(self, piece: Any) -> None:
+        delta: Object = piece or {}
         for name, told in delta.items():
             if told is None or told == []:
                 continue
@@ -113,17 +97,12 @@ class _Choice:
                 message = f"nobody here can put {name!r} together"
                 raise NotWholeError(message)
 
-    def whole(self) -> Object:
-        """The choice of a whole completion; raises NotWholeError where it did not end."""
-        if not self._finish:
-            lost = "a choice that did not end"
-            raise NotWholeError(lost)
+    def made(self, logprobs: Object | None) -> Object:
         message: Object = {"role": self._role, "content": None, "refusal": None}
         message |= self._message.whole()
         if self._calls:
             message["tool_calls"] = [self._calls[at].whole() for at in sorted(self._calls)]
             message["content"] = message["content"] or None
-        logprobs = self._logprobs.whole() or None
         if logprobs is not None:
             logprobs = {"content": None, "refusal": None, **logprobs}
         told = {"message": message, "logprobs": logprobs, "finish_reason": self._finish}
