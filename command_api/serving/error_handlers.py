@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
 PATH_CHARACTERS_MAX = 200
-SERVED = ", ".join([*(f"POST {route.path}" for route in ROUTES), "GET /v1/models"])
+SERVED = f"POST {', '.join(route.path for route in ROUTES)}, and GET /v1/models"
 
 
 def _is_openai(request: Request) -> bool:

@@ -17,6 +17,7 @@ from tests.support.harness import (
     ASK,
     DONE,
     USAGE,
+    ScriptedUpstream,
     begin_stream,
     chunk,
     eventually,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from event_store.postgres.database import Database
-    from tests.support.harness import Request, RunningGateway, ScriptedUpstream
+    from tests.support.harness import Request, RunningGateway
 
 ONE = "concurrency = {{ least = 1, most = {most} }}\n"
 
@@ -70,9 +71,7 @@ class Held:
 @pytest.fixture
 def upstreams() -> Iterator[dict[str, ScriptedUpstream]]:
     """Three of them."""
-    from tests.support.harness import ScriptedUpstream as Upstream
-
-    made = {name: Upstream(good(name)) for name in NAMES}
+    made = {name: ScriptedUpstream(good(name)) for name in NAMES}
     yield made
     for each in made.values():
         each.close()

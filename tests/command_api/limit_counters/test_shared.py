@@ -7,6 +7,7 @@ import asyncio
 import pytest
 import redis
 
+from command_api.limit_counters import shared as module
 from command_api.limit_counters.bound import Bound, Limited
 from command_api.limit_counters.scripts import SCRIPTS
 from command_api.limit_counters.shared import (
@@ -119,8 +120,10 @@ def test_endings_that_wait_are_bounded(empty_redis: str) -> None:
     asyncio.run(run())
 
 
-def test_what_ended_is_told_in_a_moment(empty_redis: str) -> None:
+def test_what_ended_is_told_in_a_moment(empty_redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where its caller never asks again, and before anybody of the scope (money rule 13)."""
+    # A moment in which also a busy machine has asked for another scope.
+    monkeypatch.setattr(module, "TOLD_AFTER_S", 0.5)
 
     async def run() -> None:
         shared = SharedCounters(empty_redis, timeout_s=5.0)
@@ -133,6 +136,7 @@ def test_what_ended_is_told_in_a_moment(empty_redis: str) -> None:
         await shared.admit(BOUND, ASKED, b"two")
         shared.ended(BOUND, Ending(first.now, -1, -100, b"two"))
         assert list((await shared.admit(bound_of("another"), PEEK, b"")).used) == [0, 0, 0]
+        assert shared._waiting == 1
         async with asyncio.timeout(5):
             while shared._waiting:
                 await asyncio.sleep(0.001)
