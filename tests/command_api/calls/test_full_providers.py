@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -106,6 +106,17 @@ def at(gateway: RunningGateway, provider: str) -> dict[str, float]:
     return found
 
 
+def occupied(
+    narrow: Fleet, pool: ThreadPoolExecutor, held: dict[str, Held], *, stream: bool
+) -> list[Future[httpx.Response]]:
+    """A call at each of them, one after the other, that waits for the test."""
+    calls = []
+    for each in held.values():
+        calls.append(pool.submit(narrow.call, stream=stream))
+        assert eventually(each.has_come)
+    return calls
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["json", "stream"])
 def test_a_full_provider_is_passed_over_without_a_request(narrow: Fleet, streamed: bool) -> None:
     """A stream counts until its end. Where nobody has room the call waits, and is refused: nothing
@@ -114,10 +125,7 @@ def test_a_full_provider_is_passed_over_without_a_request(narrow: Fleet, streame
     held = {name: Held(name) for name in NAMES[:2]}
     narrow.answers(**held)
     with ThreadPoolExecutor() as pool:
-        calls = []
-        for name in NAMES[:2]:
-            calls.append(pool.submit(narrow.call, stream=streamed))
-            assert eventually(held[name].has_come)
+        calls = occupied(narrow, pool, held, stream=streamed)
         began = time.monotonic()
         refused = narrow.call(stream=streamed)
         assert 2.9 < time.monotonic() - began < 10
@@ -147,10 +155,7 @@ def test_a_call_that_waits_goes_where_room_comes_first(narrow: Fleet) -> None:
     held = {name: Held(name) for name in NAMES[:2]}
     narrow.answers(**held)
     with ThreadPoolExecutor() as pool:
-        calls = []
-        for name in NAMES[:2]:
-            calls.append(pool.submit(narrow.call, stream=True))
-            assert eventually(held[name].has_come)
+        calls = occupied(narrow, pool, held, stream=True)
         third = pool.submit(narrow.call)
         assert eventually(lambda: at(narrow.gateway, "second")["calls_waiting"] == 1)
         held["second"].go_on.set()
