@@ -24,15 +24,12 @@ class AllSubscriptions:
 
     def apply(self, event: Event) -> None:
         """Take in the next event of the log; most are about something else."""
-        match event:
-            case CustomerEvent():
-                customer = evolve_customer(self.customers.get(event.account_id), event)
-                if customer is not None:
-                    self.customers[event.account_id] = customer
-            case SubscriptionEvent():
-                stream = str(event.originator_id)
-                found = evolve_subscription(self.subscriptions.get(stream), event)
-                if found is not None:
-                    self.subscriptions[stream] = found
-            case _:
-                pass
+        if isinstance(event, CustomerEvent):
+            customer = evolve_customer(self.customers.get(event.account_id), event)
+            if customer is not None:
+                self.customers[event.account_id] = customer
+        elif isinstance(event, SubscriptionEvent):
+            stream = str(event.originator_id)
+            found = evolve_subscription(self.subscriptions.get(stream), event)
+            if found is not None:
+                self.subscriptions[stream] = found
