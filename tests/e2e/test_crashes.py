@@ -86,11 +86,11 @@ def waiting_for_the_lock(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def start(tmp_path: Path, upstream: ScriptedUpstream, home: str = "home") -> Server:
-    """A server whose provider is the test's own."""
+def start(tmp_path: Path, upstream: ScriptedUpstream, home: str = "home", **more: str) -> Server:
+    """A server whose provider is the test's own; `more` are settings beside the short lives."""
     file = tmp_path / "providers.toml"
     file.write_text(PROVIDERS.format(base_url=upstream.base_url))
-    environment = {"GATEWAYZ_PROVIDERS_FILE": str(file), **QUICK}
+    environment = {"GATEWAYZ_PROVIDERS_FILE": str(file), **QUICK, **more}
     server = Server(tmp_path / home, environment=environment)
     server.await_health()
     return server
@@ -218,7 +218,8 @@ def test_calls_in_flight_outlive_the_database(tmp_path: Path, upstream: Scripted
         reply(connection, completion())
 
     upstream.answer = answer
-    with start(tmp_path, upstream) as server:
+    # A call that meets the outage waits for the ledger; the held one has to outlive that wait.
+    with start(tmp_path, upstream, GATEWAYZ_CALL_DEADLINE_S="30") as server:
         user = gatewayz(server.home, "user", "create", "--email", "a@example.com", "--grant", "10")
         key = user["api_key"]
         with ThreadPoolExecutor(1) as pool:
@@ -226,15 +227,16 @@ def test_calls_in_flight_outlive_the_database(tmp_path: Path, upstream: Scripted
             eventually(lambda: upstream.requests)
             # The supervisor would start it again: it is stopped for as long as the outage lasts.
             os.kill(server.process.pid, signal.SIGSTOP)
-            os.kill(server.postgres(), signal.SIGKILL)
-            assert eventually(lambda: server.chat(key)).status_code == 503
-            go_on.set()
-            assert call.result().status_code == 200
-        spooled = list((server.home / "spool").rglob("*.json"))
-        assert len(spooled) == 1
-        for worker in server.children("worker"):
-            os.kill(worker, signal.SIGKILL)
-        os.kill(server.process.pid, signal.SIGCONT)
+            try:
+                server.kill_postgres()
+                assert server.chat(key).status_code == 503
+                go_on.set()
+                assert call.result().status_code == 200
+                assert len(list((server.home / "spool").rglob("*.json"))) == 1
+                for worker in server.children("worker"):
+                    os.kill(worker, signal.SIGKILL)
+            finally:
+                os.kill(server.process.pid, signal.SIGCONT)
         eventually(lambda: not list((server.home / "spool").rglob("*.json")), timeout_s=40)
         report = gatewayz(server.home, "ledger", "verify")
         assert (report["ok"], report["open_holds"]) == (True, 0)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,22 +130,22 @@ class Server:
 
     def children(self, kind: str) -> list[int]:
         """Process ids of its workers or background processes."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # It ended while we looked.
-            if f"command_api.processes.children {kind}" in command and parent == str(
-                self.process.pid
-            ):
-                found.append(int(folder.name))
-        return found
+        named = f"command_api.processes.children {kind}"
+        return [pid for pid, command in _children_of(self.process.pid) if named in command]
 
     def postgres(self) -> int:
         """Process id of its database server."""
         return int((self.home / "postgres/data/postmaster.pid").read_text().split()[0])
+
+    def kill_postgres(self) -> None:
+        """As a machine does that has no memory left: the server and all that serve connections.
+
+        They would go by themselves, but may answer once more before.
+        """
+        server = self.postgres()
+        for pid in [server, *(pid for pid, _ in _children_of(server))]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def chat(self, key: str, **body: Any) -> httpx.Response:
         """One call to the simulator."""
@@ -171,3 +172,17 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def _children_of(parent: int) -> list[tuple[int, str]]:
+    """Process ids and command lines."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            its = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while we looked.
+        if its == parent:
+            found.append((int(folder.name), command))
+    return found
