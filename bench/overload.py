@@ -36,12 +36,12 @@ FLOOD, TIMES = 800, 4
 """Connections of the flood, and how many times as much as can be served they ask for."""
 STREAMS = 2_000
 """Open streams whose memory is told."""
-OPENING, STREAM_WAIT_S = 50, 60
+OPENING, STREAM_WAIT_S = 500, 120
 """So many are opened at once; longest wait for the first output of one, seconds."""
 STREAM_BODY = (
     b'{"model":"simulator/echo","stream":true,"max_tokens":4096,'
     b'"messages":[{"role":"user","content":"Hello"}],'
-    b'"simulator":{"output_tokens":4000,"chunk_ms":10000}}'
+    b'"simulator":{"output_tokens":30,"chunk_ms":10000}}'
 )
 
 
