@@ -66,11 +66,11 @@ def test_the_typescript_snippet_runs(gateway: RunningGateway, tmp_path: Path) ->
     It uses no types of its own, so that Node.js runs it as it stands (rule: docs).
     """
     try:
-        program, module = fetch.node(), fetch.openai_npm()
+        program, modules = fetch.node(), fetch.npm_clients()
     except fetch.MissingServerError as error:
         absent("node", error)
     (snippet,) = snippets("typescript")
-    (tmp_path / "node_modules").symlink_to(module.parents[1])
+    (tmp_path / "node_modules").symlink_to(modules)
     file = tmp_path / "snippet.mjs"
     file.write_text(pasted(snippet, gateway))
     assert printed([str(program), str(file)], tmp_path) == "Hello!"

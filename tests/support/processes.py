@@ -110,11 +110,16 @@ class Server:
                     break
             except httpx.TransportError:
                 pass
-            assert time.monotonic() < until, self.text()
-            time.sleep(0.05)
+            self._wait(until)
         while f"{self.url}/v1" not in self.text():
-            assert time.monotonic() < until, self.text()
-            time.sleep(0.05)
+            self._wait(until)
+
+    def _wait(self, until: float) -> None:
+        """A moment; what does not start in time is ended, and takes nothing from what follows."""
+        if time.monotonic() > until:
+            self.stop()
+            raise AssertionError(self.text())
+        time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it and wait."""

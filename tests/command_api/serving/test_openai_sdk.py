@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-
-from tests.servers import fetch
-from tests.servers.provide import absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,34 +178,3 @@ def test_images(client: openai.OpenAI) -> None:
     got = client.images.generate(model="simulator/paint", prompt="A cat", n=2)
     assert got.data is not None
     assert [bool(each.b64_json) for each in got.data] == [True, True]
-
-
-def test_the_npm_client(gateway: RunningGateway) -> None:
-    """Its other SDK: JSON, stream, tools, embeddings, images, models, errors (rule: contract)."""
-    try:
-        program, module = fetch.node(), fetch.openai_npm()
-    except fetch.MissingServerError as error:
-        absent("node", error)
-    driver = fetch.NODE_PROJECT / "drive.mjs"
-    key = gateway.user().api_key
-    got = subprocess.run(
-        [str(program), str(driver), f"{gateway.url}/v1", key, str(module)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert got.returncode == 0, got.stderr
-    found = json.loads(got.stdout)
-    assert found.pop("first") == pytest.approx(202 / 255, abs=1e-6)
-    assert "simulator/echo" in found.pop("models")
-    assert found == {
-        "whole": "one two three",
-        "text": "one two three",
-        "usage": 3,
-        "tool": "roll",
-        "vectors": [8, 8],
-        "images": 2,
-        "unknown": ["NotFoundError", 404, "model_not_found"],
-        "limited": ["RateLimitError", 429, "upstream_rate_limited"],
-    }

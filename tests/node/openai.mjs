@@ -1,10 +1,9 @@
 // Drives the gateway with OpenAI's npm client and prints what came back, for a Python test to judge.
-// Usage: node drive.mjs BASE_URL API_KEY PATH_OF_THE_CLIENT
-import { pathToFileURL } from "node:url";
+// Usage: node openai.mjs URL API_KEY
+import OpenAI from "openai";
 
-const [baseURL, apiKey, module] = process.argv.slice(2);
-const { default: OpenAI } = await import(pathToFileURL(module));
-const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
+const [url, apiKey] = process.argv.slice(2);
+const client = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 const messages = [{ role: "user", content: "one two three" }];
 const found = {};
 
