@@ -39,4 +39,4 @@ try:
     litellm.completion(model="openai/no/such", messages=HELLO, **openai)
 except litellm.NotFoundError as error:
     found["unknown"] = [type(error).__name__, error.status_code]
-sys.stdout.write(json.dumps(found))
+sys.stdout.write("\n" + json.dumps(found))
