@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from command_api.api_keys import routes as key_routes
 from command_api.background.route import BackgroundRoute
+from command_api.batches import routes as batch_routes
 from command_api.books import routes as books_routes
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
@@ -25,6 +26,7 @@ from command_api.catalog.modelz_routes import modelz_of
 from command_api.coupons import routes as coupon_routes
 from command_api.credits import approval_routes
 from command_api.credits import routes as credit_routes
+from command_api.files import routes as file_routes
 from command_api.gifts import routes as gift_routes
 from command_api.health import all_routes as health_of_all
 from command_api.identities import routes as identity_routes
@@ -139,6 +141,8 @@ ROUTERS = (
     credit_routes.router,
     approval_routes.router,
     stored_response_routes.router,
+    file_routes.router,
+    batch_routes.router,
     coupon_read_routes.router,
     coupon_routes.router,
     plan_read_routes.router,

@@ -1,0 +1,243 @@
+"""Files: stored as they come, got back byte-true, seen by their account alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+
+from command_api.files.store import CHUNK_BYTES
+from tests.command_api.batches.making import Customer
+from tests.support.harness import ScriptedUpstream, completion, eventually, reply, running_gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from event_store.postgres.database import Database
+    from tests.support.harness import Request, RunningGateway
+
+MOST = 3 * CHUNK_BYTES
+
+
+def plays(connection: socket.socket, request: Request) -> None:
+    """A provider that nobody asks here."""
+    del request
+    reply(connection, completion())
+
+
+@pytest.fixture(scope="module")
+def served(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway with small maxima of files."""
+    upstream = ScriptedUpstream(plays)
+    more = {
+        "file_bytes_max": MOST,
+        "files_per_account_max": 4,
+        "files_bytes_per_account_max": 2 * MOST,
+        "body_timeout_s": 2,
+    }
+    with running_gateway(server, tmp_path_factory.mktemp("home"), upstream, **more) as made:
+        yield made
+    upstream.close()
+
+
+@pytest.fixture
+def customer(served: RunningGateway) -> Customer:
+    """A new customer."""
+    return Customer(served, served.user())
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, MOST])
+def test_the_official_client_gets_back_what_it_stored(customer: Customer, size: int) -> None:
+    """Byte by byte, of any size and content, whole and as a stream (rule: contract)."""
+    content = os.urandom(size)
+    made = customer.upload(content, "résumé.jsonl")
+    assert (made.object, made.bytes, made.purpose, made.status) == (
+        "file",
+        size,
+        "batch",
+        "processed",
+    )
+    assert made.filename == "résumé.jsonl"
+    assert made.expires_at - made.created_at == 2_592_000
+    assert customer.api.files.retrieve(made.id) == made
+    assert customer.api.files.content(made.id).read() == content
+    with customer.api.files.with_streaming_response.content(made.id) as stream:
+        assert b"".join(stream.iter_bytes(100_000)) == content
+        assert stream.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+    assert [each.id for each in customer.api.files.list()] == [made.id]
+    gone = customer.api.files.delete(made.id)
+    assert (gone.id, gone.deleted) == (made.id, True)
+    for ask in (customer.api.files.retrieve, customer.api.files.content, customer.api.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            ask(made.id)
+    with customer.served.database.connect() as connection:
+        query = "SELECT count(*) FROM stored_file_chunk c JOIN stored_file f USING (file_id) "
+        query += "WHERE f.account_id = %s"
+        assert connection.execute(query, [customer.user.account_id]).fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "begin", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        (f"bytes={CHUNK_BYTES - 1}-{CHUNK_BYTES}", CHUNK_BYTES - 1, CHUNK_BYTES + 1),
+        (f"bytes={CHUNK_BYTES}-", CHUNK_BYTES, CHUNK_BYTES + 10),
+        ("bytes=-5", CHUNK_BYTES + 5, CHUNK_BYTES + 10),
+        ("bytes=5-999999999", 5, CHUNK_BYTES + 10),
+        ("bytes=9-5", 0, None),
+        ("bytes=0-1,3-4", 0, None),
+        ("lines=1", 0, None),
+    ],
+)
+def test_a_range_is_a_part(customer: Customer, asked: str, begin: int, end: int | None) -> None:
+    """As RFC 9110 has it; what is none of it is answered whole (rule: contract)."""
+    content = os.urandom(CHUNK_BYTES + 10)
+    made = customer.upload(content)
+    with customer.served.client(customer.user, Range=asked) as client:
+        got = client.get(f"/v1/files/{made.id}/content")
+    assert got.status_code == (200 if end is None else 206)
+    assert got.content == content[begin:end]
+
+
+def test_a_range_behind_the_end_is_refused(customer: Customer) -> None:
+    """With the size that there is (rule: refuse clearly)."""
+    made = customer.upload(b"abc")
+    for asked in ("bytes=3-", "bytes=-0"):
+        with customer.served.client(customer.user, Range=asked) as client:
+            got = client.get(f"/v1/files/{made.id}/content")
+        assert (got.status_code, got.headers["content-range"]) == (416, "bytes */3")
+
+
+def test_lists_go_on_behind_the_last(customer: Customer) -> None:
+    """In either order, of a purpose, none twice (rule: contract)."""
+    ids = [customer.upload(b"x", f"{number}").id for number in range(3)]
+    assert [each.id for each in customer.api.files.list(limit=2)] == ids[::-1]
+    assert [each.id for each in customer.api.files.list(limit=2, order="asc")] == ids
+    page = customer.api.files.list(limit=2)
+    assert (page.has_more, [each.id for each in page.data]) == (True, ids[:0:-1])
+    assert list(customer.api.files.list(purpose="other")) == []
+
+
+def test_maxima_are_named_and_leave_nothing(customer: Customer) -> None:
+    """A file too large, too many files, too many bytes: refused, and nothing stays
+    (rule: bounded).
+    """
+    with pytest.raises(openai.APIStatusError, match="larger than") as refused:
+        customer.upload(b"x" * (MOST + 1))
+    assert refused.value.status_code == 413
+    assert list(customer.api.files.list()) == []
+    whole = customer.upload(b"x" * MOST)
+    customer.upload(b"x" * MOST)
+    with pytest.raises(openai.RateLimitError, match="more than"):
+        customer.upload(b"x")
+    customer.api.files.delete(whole.id)
+    for _ in range(3):
+        customer.upload(b"x")
+    with pytest.raises(openai.RateLimitError, match="4 files"):
+        customer.upload(b"x")
+
+
+def test_a_file_expires(customer: Customer) -> None:
+    """When its owner said so: then nobody finds it, and it is purged (rule: bounded)."""
+    made = customer.upload(b"x", expires_after={"anchor": "created_at", "seconds": 3_600})
+    assert made.expires_at - made.created_at == 3_600
+    with customer.served.database.connect_as_owner() as connection:
+        connection.execute(
+            "UPDATE stored_file SET expires_at = clock_timestamp() WHERE account_id = %s",
+            [customer.user.account_id],
+        )
+    with pytest.raises(openai.NotFoundError):
+        customer.api.files.retrieve(made.id)
+
+
+def form(*parts: tuple[str, str, bytes]) -> bytes:
+    """A body with the boundary `b`."""
+    made = b""
+    for name, more, data in parts:
+        head = f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'
+        made += head.encode() + data + b"\r\n"
+    return made + b"--b--\r\n"
+
+
+FILE = ("file", '; filename="f"', b"x")
+PURPOSE = ("purpose", "", b"batch")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (form(FILE), "invalid_value"),
+        (form(PURPOSE), "missing_file"),
+        (form(FILE, ("purpose", "", b"fine-tune")), "invalid_value"),
+        (form(FILE, ("purpose", "", b"x" * 1_025)), "invalid_value"),
+        (form(FILE, PURPOSE, ("expires_after[seconds]", "", b"-1")), "invalid_value"),
+        (form(FILE, PURPOSE, ("expires_after[seconds]", "", b"9" * 400)), "invalid_value"),
+        (form(FILE, PURPOSE)[:-10], "invalid_multipart"),
+        (b"", "invalid_multipart"),
+        (b"--b\r\nno: name\r\n\r\nx\r\n--b--", "invalid_multipart"),
+        (b"--b\r\n" + b"a" * 20_000, "invalid_multipart"),
+        (b"x" * 100_000, "invalid_multipart"),
+        (form(*[("a", "", b"")] * 100), "invalid_multipart"),
+        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n', "invalid_multipart"),
+    ],
+)
+def test_bodies_that_are_none_leave_nothing(customer: Customer, body: bytes, code: str) -> None:
+    """Each is a 400 that says why (rule: refuse clearly)."""
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    with customer.served.client(customer.user, **kind) as client:
+        got = client.post("/v1/files", content=body)
+    assert (got.status_code, got.json()["error"]["code"]) == (400, code)
+    assert list(customer.api.files.list()) == []
+
+
+@pytest.mark.parametrize("kind", ["", "application/json", "multipart/form-data", "x; boundary=é"])
+def test_another_type_is_refused(customer: Customer, kind: str) -> None:
+    """Before any of the body is read (rule: refuse clearly)."""
+    with customer.served.client(customer.user) as client:
+        headers = {b"content-type": kind.encode()}
+        got: httpx.Response = client.post("/v1/files", content=form(FILE), headers=headers)
+    assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_multipart")
+
+
+def test_fields_may_come_before_or_behind(customer: Customer) -> None:
+    """And every byte alone, as networks may cut (rule: translation)."""
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    tricky: Any = b"\r\n--\r\n--a\r\n\r\n--b--"[:-5]
+    for parts in ((FILE, PURPOSE), (PURPOSE, ("file", '; filename="f"', tricky))):
+        body = form(*parts)
+        with customer.served.client(customer.user, **kind) as client:
+            got = client.post("/v1/files", content=(bytes([each]) for each in body))
+        assert got.status_code == 200, got.text
+        wanted = {name: data for name, _, data in parts}["file"]
+        assert customer.api.files.content(got.json()["id"]).read() == wanted
+
+
+def test_an_upload_that_stalls_or_breaks_off_leaves_nothing(customer: Customer) -> None:
+    """It is refused in time, and what was stored of it is dropped (rule: bounded)."""
+    body = form(FILE, PURPOSE)
+    head = (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Authorization: Bearer {customer.user.api_key}\r\nContent-Length: {len(body) + 9}\r\n\r\n"
+    )
+    port = int(customer.served.url.rpartition(":")[2])
+
+    def rows() -> int:
+        with customer.served.database.connect() as connection:
+            query = "SELECT count(*) FROM stored_file WHERE account_id = %s"
+            found = connection.execute(query, [customer.user.account_id]).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as stalled:
+        stalled.sendall(head.encode() + body[:60])
+        assert stalled.recv(100).startswith(b"HTTP/1.1 408")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as broken:
+        broken.sendall(head.encode() + body[:60])
+        eventually(lambda: rows() == 1)
+    eventually(lambda: rows() == 0)
