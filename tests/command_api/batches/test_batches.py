@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from tests.command_api.batches.making import CHAT, Customer, answers, asks, jsonl, line, said
+from tests.conftest import fresh_database
 from tests.support.harness import ScriptedUpstream, completion, reply, running_gateway
 from tests.support.packages import ROOT
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def served(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway whose provider is played by each test."""
     upstream = ScriptedUpstream(answers)
-    with running_gateway(server, tmp_path_factory.mktemp("home"), upstream) as made:
+    home = tmp_path_factory.mktemp("home")
+    with fresh_database(server) as own, running_gateway(own, home, upstream) as made:
         yield made
     upstream.close()
 

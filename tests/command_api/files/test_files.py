@@ -12,6 +12,7 @@ import pytest
 
 from command_api.files.store import CHUNK_BYTES
 from tests.command_api.batches.making import Customer
+from tests.conftest import fresh_database
 from tests.support.harness import ScriptedUpstream, completion, eventually, reply, running_gateway
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def served(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "files_bytes_per_account_max": 2 * MOST,
         "body_timeout_s": 2,
     }
-    with running_gateway(server, tmp_path_factory.mktemp("home"), upstream, **more) as made:
+    home = tmp_path_factory.mktemp("home")
+    with fresh_database(server) as own, running_gateway(own, home, upstream, **more) as made:
         yield made
     upstream.close()
 
