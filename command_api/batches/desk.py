@@ -93,7 +93,7 @@ class BatchDesk:
             endpoint=asked.endpoint,
             input_file_id=str(file.file_id),
             expires_at=to_iso(datetime.now(UTC) + window),
-            price_share=self._settings.price_share,
+            price_percent=self._settings.price_percent,
         )
         await self._log.create(batch_id, batch, caller.actor, owner.owner_id, sealed)
         return self._told(await self._found(account, batch_id))

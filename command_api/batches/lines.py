@@ -19,8 +19,14 @@ CUSTOM_ID_CHARACTERS_MAX = 512
 WRAPPING_BYTES = 16 * 1024
 """What a line may hold beside a body of the largest size, bytes."""
 SHOWN_CHARACTERS = 80
-ENDPOINTS = {route.path: route for route in ROUTES if route.operation is not Operation.IMAGES}
-"""What the lines of a batch may call, each with its route."""
+ENDPOINTS = {
+    route.path: route
+    for route in ROUTES
+    if route.form is None and route.operation is not Operation.IMAGES
+}
+"""What the lines of a batch may call, each with its route: neither files nor links that end."""
+WITHOUT_MODEL = frozenset({Operation.MODERATIONS})
+"""Operations whose body need not name a model: they have one of their own."""
 REFUSED = {
     "stream": "a batch answers whole: leave stream out",
     "background": "a batch is in the background itself: leave background out",
@@ -99,7 +105,7 @@ def parse_line(raw: bytes | None, endpoint: str) -> Asked:
     if asked.url != endpoint:
         message = f"url must be the batch's endpoint, {endpoint}, and is not."
         raise LineError("mismatched_endpoint", message, "url")
-    _check_body(asked.body)
+    _check_body(asked.body, ENDPOINTS[endpoint].operation)
     return asked
 
 
@@ -111,13 +117,14 @@ def _read(raw: bytes) -> Asked:
         raise LineError(code, error.message, error.param) from None
 
 
-def _check_body(raw: msgspec.Raw) -> None:
+def _check_body(raw: msgspec.Raw, operation: Operation) -> None:
     try:
         members = decode_members(raw)
     except (msgspec.MsgspecError, RecursionError):
         raise LineError("invalid_body", "body must be an object.", "body") from None
     model = bytes(members.get("model", b""))
-    if not model.startswith(b'"') or model == b'""':
+    named = model.startswith(b'"') and model != b'""'
+    if not named and (model or operation not in WITHOUT_MODEL):
         raise LineError("missing_model", "body must name a model.", "body.model")
     for name, why in REFUSED.items():
         if name in members and decode_any(members[name]) not in (False, None):

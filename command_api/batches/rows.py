@@ -26,7 +26,7 @@ PAGE = 16
 """Results that are read at once."""
 _COLUMNS = (
     "b.batch_id, b.version, b.account_id, b.owner_id, b.key_id, b.status, b.endpoint, "
-    "b.input_file_id, b.price_share, b.created_at, b.expires_at, b.in_progress_at, "
+    "b.input_file_id, b.price_percent, b.created_at, b.expires_at, b.in_progress_at, "
     "b.cancelling_at, b.finalizing_at, b.ended_at, b.total, b.completed, b.failed, "
     "b.output_file_id, b.error_file_id, b.sealed, b.errors, "
     "(SELECT wrapped_key FROM user_secret WHERE user_id = b.owner_id UNION ALL "
@@ -114,7 +114,7 @@ class BatchRow(NamedTuple):
     status: str
     endpoint: str
     input_file_id: UUID
-    price_share: str
+    price_percent: int
     created_at: datetime
     expires_at: datetime
     in_progress_at: datetime | None

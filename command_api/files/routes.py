@@ -8,15 +8,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from command_api.files.ids import FILE, id_of, shown_id
-from command_api.files.multipart import boundary_of
 from command_api.files.store import Owner
 from command_api.files.uploads import told_file
 from domain.identity.permissions import Permission
 from edge.access import Needs
-from edge.asgi import header_of
+from edge.asgi import ClientGoneError, header_of
 from edge.caller import Caller
 from edge.errors import ApiError, bad_request
 from edge.replies import json_reply
@@ -63,11 +61,10 @@ async def _found(request: Request, caller: Caller, text: str) -> StoredFile:
 
 @router.post("/v1/files")
 async def upload(request: Request, caller: User) -> Response:
-    """Store a file for a batch; it is streamed to storage as it comes."""
-    boundary = boundary_of(header_of(request.scope, b"content-type"))
+    """Store a file for a batch; it waits on the disk, never in memory."""
     try:
-        made = await _desk(request).uploads.take(owner_of(caller), request.stream(), boundary)
-    except ClientDisconnect:
+        made = await _desk(request).uploads.take(owner_of(caller), request.scope, request.receive)
+    except ClientGoneError:
         message = "The client hung up before its request was complete."
         raise bad_request("client_gone", message) from None
     return json_reply(told_file(made))

@@ -1,44 +1,49 @@
-"""An upload becomes a stored file, chunk by chunk, as its body comes."""
+"""An upload becomes a stored file: its form waits on the disk, then it is sealed chunk by chunk."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from command_api.files.ids import FILE, shown_id
-from command_api.files.multipart import pieces_of
 from command_api.files.store import CHUNK_BYTES, About
+from command_api.uploads.multipart import bad_form
+from command_api.uploads.reading import UploadLimits, read_form
+from edge.asgi import header_of
 from edge.errors import RATE_LIMIT, ApiError, bad_request, unavailable
 from event_store.ids import new_uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
     from uuid import UUID
 
-    from command_api.files.multipart import Piece
     from command_api.files.store import FileStore, Owner, StoredFile
+    from command_api.settings.calls import RequestSettings
     from command_api.settings.work.batches import FileSettings
+    from command_api.uploads.reading import UploadedForm
+    from command_api.uploads.spool import SpooledFile, UploadRoom
+    from edge.asgi import Receive, Scope
 
 PURPOSE = "batch"
 """The one purpose of an upload that anything here is made for."""
-FIELD_BYTES_MAX = 1_024
-NAME_CHARACTERS_MAX = 256
-UPLOAD_S = 3_600.0
-"""Longest upload, seconds; below the time after which what is not whole is purged."""
 EXPIRES_S_MIN, EXPIRES_S_MAX = 3_600, 2_592_000
 """What OpenAI's `FileExpirationAfter` allows; a file of a batch lives as long by itself."""
 DIGITS_MAX = 9
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
-FILE_PART, PURPOSE_PART = "file", "purpose"
+PURPOSE_FIELD = "purpose"
+FIELDS = frozenset({PURPOSE_FIELD, ANCHOR, SECONDS})
+"""What is read of a form beside its file; other fields say nothing here."""
 
 
 class Limits(NamedTuple):
-    """The named maxima of an account's files."""
+    """The named maxima of an account's files; None for what the gateway writes itself."""
 
-    file_bytes: int
     files: int | None
     all_bytes: int | None
+
+
+UNLIMITED = Limits(None, None)
 
 
 class Writing:
@@ -50,7 +55,6 @@ class Writing:
         self.file_id = file_id
         self._held, self._number = bytearray(), 0
         self._digest = hashlib.sha256()
-        self.size = 0
 
     async def begin(self, purpose: str) -> None:
         """Raises ApiError 429 where the account has as many as it may, 503."""
@@ -62,11 +66,7 @@ class Writing:
             raise ApiError(429, "too_many_files", message, kind=RATE_LIMIT)
 
     async def write(self, data: bytes) -> None:
-        """More of it; raises ApiError 400, 413, 429 or 503."""
-        self.size += len(data)
-        if self.size > self._limits.file_bytes:
-            message = f"The file is larger than {self._limits.file_bytes} bytes."
-            raise ApiError(413, "file_too_large", message, param=FILE_PART)
+        """More of it; raises ApiError 400, 429 or 503."""
         self._digest.update(data)
         self._held += data
         while len(self._held) >= CHUNK_BYTES:
@@ -101,89 +101,75 @@ class Writing:
 class Uploads:
     """Those of one process."""
 
-    def __init__(self, store: FileStore, settings: FileSettings, *, silence_s: float) -> None:
-        """`silence_s` is the longest pause in a body, seconds."""
-        self._store, self._settings, self._silence_s = store, settings, silence_s
-        self._limits = Limits(
-            settings.bytes_max, settings.account_files_max, settings.account_bytes_max
+    def __init__(
+        self, store: FileStore, settings: FileSettings, requests: RequestSettings, room: UploadRoom
+    ) -> None:
+        """`room` is that of all forms with a file; those that came whole are stored in turn."""
+        self._store, self._room = store, room
+        self._form = UploadLimits(
+            settings.bytes_max, requests.upload_timeout_s, requests.upload_dir
         )
-        self._under_way = 0
+        self._limits = Limits(settings.account_files_max, settings.account_bytes_max)
+        self._turns = asyncio.Semaphore(settings.uploads_max)
 
-    async def take(self, owner: Owner, body: AsyncIterable[bytes], boundary: bytes) -> StoredFile:
-        """The file of a multipart body; raises ApiError 400, 408, 413, 429 or 503."""
-        if self._under_way >= self._settings.uploads_max:
-            message = f"This process takes {self._settings.uploads_max} uploads already: try again."
-            raise unavailable("uploads_busy", message)
-        self._under_way += 1
+    async def take(self, owner: Owner, scope: Scope, receive: Receive) -> StoredFile:
+        """The file of a form; raises ApiError 400, 408, 413, 429 or 503, ClientGoneError."""
+        declared = header_of(scope, b"content-length")
+        form = await read_form(scope, declared, receive, self._room, self._form)
+        try:
+            expires_s = expires_s_of(form)
+            async with self._turns:
+                return await self._stored(owner, form, expires_s)
+        finally:
+            form.file.close()
+
+    async def _stored(self, owner: Owner, form: UploadedForm, expires_s: int) -> StoredFile:
         writing = Writing(self._store, owner, new_uuid7(), self._limits)
-        form = _Form(writing)
         made: StoredFile | None = None
         try:
             await writing.begin(PURPOSE)
-            async with asyncio.timeout(UPLOAD_S):
-                async for piece in pieces_of(_in_time(body, self._silence_s), boundary):
-                    await form.take(piece)
-            expires_s = form.expires_s()
-            made = await writing.finish(form.name, expires_s)
-        except TimeoutError:
-            message = "The file did not arrive in time. Nothing was stored: send it again."
-            raise ApiError(408, "request_timeout", message) from None
+            for offset in range(0, form.file.size, CHUNK_BYTES):
+                await writing.write(await _read(form.file, offset))
+            made = await writing.finish(form.file_name, expires_s)
         finally:
-            self._under_way -= 1
             if made is None:
                 await asyncio.shield(writing.drop())
         return made
 
 
-class _Form:
-    """The fields of an upload, checked."""
+async def _read(file: SpooledFile, offset: int) -> bytes:
+    """A chunk of what waits on the disk. Nobody may close it while a thread reads."""
+    reading = asyncio.ensure_future(asyncio.to_thread(file.read, offset, CHUNK_BYTES))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await reading
+        raise
 
-    def __init__(self, writing: Writing) -> None:
-        """None came yet; a field may come before the file or behind it."""
-        self._writing = writing
-        self._fields: dict[str, bytes] = {}
-        self._named: str | None = None
 
-    @property
-    def name(self) -> str:
-        """What the file is called, as far as that is a text."""
-        shown = "".join(filter(str.isprintable, self._named or ""))
-        return shown[:NAME_CHARACTERS_MAX] or "file"
-
-    async def take(self, piece: Piece) -> None:
-        """Another piece of the body; raises ApiError."""
-        if piece.name == FILE_PART:
-            if self._named is None:
-                self._named = piece.filename or FILE_PART
-            await self._writing.write(piece.data)
-            if piece.last:
-                self._fields.setdefault(FILE_PART, b"")
-            return
-        held = self._fields.get(piece.name, b"") + piece.data
-        if len(held) > FIELD_BYTES_MAX:
-            message = f"{piece.name[:NAME_CHARACTERS_MAX]} is longer than {FIELD_BYTES_MAX} bytes."
-            raise bad_request("invalid_value", message)
-        self._fields[piece.name] = held
-
-    def expires_s(self) -> int:
-        """How long the file lives, seconds, once all fields are there; raises ApiError 400."""
-        if FILE_PART not in self._fields:
-            message = "There is no part named file: send the file as multipart/form-data."
-            raise bad_request("missing_file", message, FILE_PART)
-        if self._fields.get(PURPOSE_PART) != PURPOSE.encode():
-            message = "purpose must be batch: files are stored here for batches alone."
-            raise bad_request("invalid_value", message, PURPOSE_PART)
-        anchor, seconds = self._fields.get(ANCHOR), self._fields.get(SECONDS)
-        if anchor is None and seconds is None:
-            return EXPIRES_S_MAX
-        text = (seconds or b"").decode("ascii", "replace")
-        return expiry_of((anchor or b"").decode("ascii", "replace"), text)
+def expires_s_of(form: UploadedForm) -> int:
+    """How long the file lives, seconds, once its other fields are right; raises ApiError 400."""
+    found: dict[str, str] = {}
+    for name, value in form.fields:
+        if name not in FIELDS:
+            continue
+        if name in found:
+            message = f"The field `{name}` comes more than once."
+            raise bad_form(message, name)
+        found[name] = value
+    if found.get(PURPOSE_FIELD) != PURPOSE:
+        message = "purpose must be batch: files are stored here for batches alone."
+        raise bad_request("invalid_value", message, PURPOSE_FIELD)
+    if ANCHOR not in found and SECONDS not in found:
+        return EXPIRES_S_MAX
+    return expiry_of(found.get(ANCHOR, ""), found.get(SECONDS, ""))
 
 
 def expiry_of(anchor: str, seconds: str | int, param: str = "expires_after") -> int:
     """The seconds of an `expires_after`; raises ApiError 400."""
     text = str(seconds)
-    count = int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else 0
+    count = int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX else 0
     if anchor != "created_at" or not EXPIRES_S_MIN <= count <= EXPIRES_S_MAX:
         message = (
             f"{param} must have the anchor created_at, and seconds between {EXPIRES_S_MIN} and "
@@ -191,18 +177,6 @@ def expiry_of(anchor: str, seconds: str | int, param: str = "expires_after") -> 
         )
         raise bad_request("invalid_value", message, param)
     return count
-
-
-async def _in_time(body: AsyncIterable[bytes], silence_s: float) -> AsyncIterator[bytes]:
-    """The pieces of a body, none of which may be late; raises TimeoutError."""
-    pieces = aiter(body)
-    while True:
-        try:
-            async with asyncio.timeout(silence_s):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        yield piece
 
 
 def told_file(file: StoredFile) -> dict[str, object]:

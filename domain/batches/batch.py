@@ -94,7 +94,7 @@ class Wanted(NamedTuple):
     endpoint: str
     input_file_id: str
     expires_at: str
-    price_share: str
+    price_percent: int
 
 
 def create(state: Batch, batch_id: UUID, wanted: Wanted, stamp: Stamp) -> list[BatchEvent]:

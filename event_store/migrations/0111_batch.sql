@@ -13,7 +13,7 @@ CREATE TABLE batch (
   status text NOT NULL,
   endpoint text NOT NULL,
   input_file_id uuid NOT NULL,
-  price_share text NOT NULL,
+  price_percent smallint NOT NULL CHECK (price_percent BETWEEN 0 AND 100),
   created_at timestamptz NOT NULL,
   expires_at timestamptz NOT NULL,
   in_progress_at timestamptz,

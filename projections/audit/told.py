@@ -154,7 +154,7 @@ TOLD: Mapping[type[Event], Told] = {
     BatchCreated: Told(
         "batch.created",
         Subject.BATCH,
-        after=same("key_id", "endpoint", "input_file_id", "expires_at", "price_share"),
+        after=same("key_id", "endpoint", "input_file_id", "expires_at", "price_percent"),
     ),
     BatchCancelled: Told("batch.cancelled", Subject.BATCH),
     **TOLD_OF_MONEY,

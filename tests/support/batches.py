@@ -22,7 +22,7 @@ def tell_batches(database: Database, user_id: str, account_id: str, key_id: str)
         endpoint="/v1/embeddings",
         input_file_id=str(new_uuid7()),
         expires_at="2027-01-02T00:00:00.000000Z",
-        price_share="0.5",
+        price_percent=50,
     )
 
     def stamp() -> Stamp:

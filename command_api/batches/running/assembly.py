@@ -58,7 +58,7 @@ class Batches:
                 self.counts,
             )
         )
-        uploads = Uploads(store, settings.files, silence_s=requests.body_timeout_s)
+        uploads = Uploads(store, settings.files, requests, calls.uploads)
         self.handed: dict[str, object] = {
             "files": FileDesk(store, uploads),
             "batches": BatchDesk(rows, log, store, settings.batches),

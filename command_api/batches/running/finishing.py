@@ -11,7 +11,7 @@ from command_api.batches.lines import LineError, parse_line
 from command_api.batches.rows import Wanted
 from command_api.batches.shapes import uncalled_line
 from command_api.files.ids import BATCH, shown_id
-from command_api.files.uploads import EXPIRES_S_MAX, Limits, Writing
+from command_api.files.uploads import EXPIRES_S_MAX, UNLIMITED, Writing
 from domain.batches.batch import Status
 from event_store.ids import new_uuid7
 
@@ -27,8 +27,6 @@ PURPOSE = "batch_output"
 EXPIRED = "batch_expired"
 AT_ONCE = 100
 """Lines that were not called and are told in one statement."""
-BYTES_MAX = 2**50
-"""What comes out is bounded by the batch's own maximum."""
 
 
 class Files(NamedTuple):
@@ -101,7 +99,8 @@ class Finishing:
         """A file of all results of a kind, anew; None where there are none."""
         parts, batch = self._parts, self._batch
         await parts.store.drop(file_id)
-        writing = Writing(parts.store, batch.owner, file_id, Limits(BYTES_MAX, None, None))
+        # What comes out is bounded by the batch's own maximum.
+        writing = Writing(parts.store, batch.owner, file_id, UNLIMITED)
         after, begun = 0, False
         while page := await parts.rows.results(batch, after, failed=failed):
             if not begun:

@@ -1,7 +1,8 @@
 """A line of a batch goes the way of any call: the same route, asked from within the process.
 
 What differs: the caller is the batch's key as it is at that moment, in the lowest class; the events
-name the batch as what they belong to; the price is the batch's share of it.
+name the batch as what they belong to; the price is the batch's share of it,
+and the provider is one that has room to spare.
 """
 
 from __future__ import annotations
@@ -15,34 +16,30 @@ import msgspec
 import psycopg
 
 from command_api.batches.lines import ENDPOINTS
+from command_api.batches.running.shared_offers import SharedOffers
+from command_api.batches.running.spare import Spare
 from command_api.calls.route import OK, InferenceRoute
 from command_api.identity.key_ring import caller_of
+from command_api.replies.failures import failure_of_full_providers
 from domain.overload.priorities import Priority
-from domain.pricing.shares import ONE, shared
+from domain.pricing.shares import WHOLE
 from edge.asgi import WHOLE_BODY
 from edge.errors import invalid_key, ledger_unavailable
 from event_store.beside.api_keys import LOOKUP, StoredKey
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.identity.key_ring import KeyRing
     from command_api.kept_replies.lookups import Lookups
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
-    from edge.asgi import Headers, Message, ReplyHeaders, Scope, Send
+    from edge.asgi import Headers, Message, ReplyHeaders, Send
     from edge.caller import Caller
-    from providers.inference.registry.offers import Model
 
 KEY_CACHE_S = 1.0
 """How long a key is taken for what it was: a revoked one opens nothing afterwards, seconds."""
 CACHED_MAX = 1_000
-OFFERS_MAX = 20_000
-SHARE = "gatewayz.batch_share"
-"""Where the scope of a line has the batch's share of the price."""
-LABEL = "batch price share"
 _HASHES = "SELECT array_agg(key_hash) FROM api_key WHERE key_id = %s AND NOT replaced"
 
 
@@ -97,58 +94,61 @@ class LineKeys:
         return caller
 
 
-class SharedOffers:
-    """Offers at a share of their price; one is made once."""
-
-    def __init__(self) -> None:
-        """Empty; filled as offers are used."""
-        self._made: dict[tuple[int, Decimal], tuple[Model, Model]] = {}
-
-    def of(self, offer: Model, share: Decimal) -> Model:
-        """The offer as it is sold for that share."""
-        if share == ONE:
-            return offer
-        known = self._made.get((id(offer), share))
-        if known is None or known[0] is not offer:
-            price = shared(offer.price, share, provider=offer.provider, model=offer.id, label=LABEL)
-            if len(self._made) >= OFFERS_MAX:
-                self._made.clear()
-            known = self._made[id(offer), share] = (offer, replace(offer, price=price))
-        return known[1]
-
-
 class LineRoute(InferenceRoute):
-    """As the route of the same path, for lines of batches."""
+    """As the route of the same path, for one line of a batch."""
 
-    def __init__(
-        self, parts: CallParts, route: Route, keys: LineKeys, offers: SharedOffers
-    ) -> None:
-        """Of one process. Idempotency keys of lines are none of the callers' own."""
+    def __init__(self, parts: CallParts, route: Route, given: LineParts, percent: int) -> None:
+        """Idempotency keys of lines are none of the callers' own."""
         super().__init__(parts, route)
-        self._keys = cast("KeyRing", keys)  # Of it the route asks for callers, and nothing else.
-        self._offers, self._scope_name = offers, f"BATCH {route.path}"
+        self._keys = cast("KeyRing", given.keys)  # Of it the route asks for callers, nothing else.
+        self._given, self._percent = given, percent
+        self._scope_name = f"BATCH {route.path}"
+        self._place: str | None = None
 
     async def _call(
         self,
-        scope: Scope,
         asked: Headers,
         caller: Caller,
         request: InferenceRequest,
         head: ReplyHeaders,
         send: Send,
     ) -> Call | None:
-        """The call to make, at the batch's prices."""
-        call = await super()._call(scope, asked, caller, request, head, send)
-        share = scope[SHARE]
-        if call is not None and share != ONE:
-            offers = tuple(self._offers.of(each, share) for each in call.plan.offers)
+        """The call to make, at the batch's prices, where a provider has room to spare for it."""
+        call = await super()._call(asked, caller, request, head, send)
+        if call is None:
+            return None
+        offers = call.plan.offers
+        self._place = self._given.spare.take(each.provider for each in offers)
+        if self._place is None:
+            # Nothing is held yet, so that a line may ask often without a trace in the log.
+            raise failure_of_full_providers(dict.fromkeys(e.provider for e in offers)).error
+        # The one that has room is asked first; the sort keeps the order of the others.
+        offers = tuple(sorted(offers, key=lambda each: each.provider != self._place))
+        if self._percent != WHOLE:
+            # An answer that is kept says what it cost, which is not what others would pay.
+            call.caching = None
+            offers = tuple(self._given.offers.of(each, self._percent) for each in offers)
+        if offers != call.plan.offers:
             call.take_plan(call.plan._replace(offers=offers))
         return call
+
+    def leave(self) -> None:
+        """The line was answered: another may have its place."""
+        if self._place is not None:
+            self._given.spare.leave(self._place)
 
     def _correlation_of(self, caller: Caller, asked: Headers, head: ReplyHeaders) -> str:
         """The batch's id, which is our own."""
         del caller, head
         return asked.request_id.decode()
+
+
+class LineParts(NamedTuple):
+    """What the routes of all lines of a process share."""
+
+    keys: LineKeys
+    offers: SharedOffers
+    spare: Spare
 
 
 class Lines:
@@ -157,14 +157,12 @@ class Lines:
     def __init__(self, parts: CallParts, lookups: Lookups) -> None:
         """With the parts of any call."""
         keys = LineKeys(lookups, planless=parts.settings.plans.planless_limits)
-        offers = SharedOffers()
-        self._routes = {
-            path: LineRoute(parts, route, keys, offers) for path, route in ENDPOINTS.items()
-        }
+        self._parts = parts
+        self._given = LineParts(keys, SharedOffers(), Spare(parts.router.rooms))
         self.queue = parts.queue
 
     async def call(
-        self, endpoint: str, body: bytes, *, key_id: str, batch_id: str, line: int, share: Decimal
+        self, endpoint: str, body: bytes, *, key_id: str, batch_id: str, line: int, percent: int
     ) -> Answer:
         """What the line is answered. It does not raise for any refusal."""
         scope: dict[str, Any] = {
@@ -179,11 +177,14 @@ class Lines:
                 (b"x-request-id", batch_id.encode()),
             ],
             WHOLE_BODY: body,
-            SHARE: share,
         }
         del body
         heard = _Heard()
-        await self._routes[endpoint](scope, heard.receive, heard.send)
+        route = LineRoute(self._parts, ENDPOINTS[endpoint], self._given, percent)
+        try:
+            await route(scope, heard.receive, heard.send)
+        finally:
+            route.leave()
         return heard.answer()
 
 

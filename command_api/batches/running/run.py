@@ -22,7 +22,7 @@ from command_api.batches.shapes import answered_line, uncalled_line
 from command_api.files.ids import BATCH, shown_id
 from command_api.files.store import CHUNK_BYTES
 from domain.batches.batch import Status
-from domain.pricing.shares import parse_share
+from edge.envelopes import OVERLOADED
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ CALM_S = 0.2
 """Time between looks whether other calls wait, seconds."""
 AWAY = 503
 WAITED_FOR = frozenset({429, AWAY})
-PROVIDERS = frozenset({500, 502, AWAY, 504})
+PROVIDERS = frozenset({500, 502, AWAY, 504, OVERLOADED})
 """Statuses of a provider that failed, and of a defect: they may pass."""
 NEVER_PASSES = "quota_exceeded"
 IN_PROGRESS = "idempotency_in_progress"
@@ -63,7 +63,6 @@ class BatchRun:
         """Nothing is done yet."""
         self._parts, self.batch = parts, batch
         self._name = shown_id(BATCH, batch.batch_id)
-        self._share = parse_share(batch.price_share)
         self._ending = asyncio.Event()
         self._slots = asyncio.Semaphore(parts.settings.lines_at_once)
         self._bytes, self._stopped = 0, False
@@ -210,7 +209,7 @@ class BatchRun:
                 key_id=str(self.batch.key_id),
                 batch_id=self._name,
                 line=number,
-                share=self._share,
+                percent=self.batch.price_percent,
             )
             if not waits_for(answer):
                 tries += 1

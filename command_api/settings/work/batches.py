@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from command_api.settings.group import Group
-from domain.errors import InvalidPriceError
-from domain.pricing.shares import parse_share
-
-if TYPE_CHECKING:
-    from decimal import Decimal
+from domain.pricing.shares import WHOLE
 
 
 class FileSettings(Group):
@@ -41,17 +35,19 @@ class FileSettings(Group):
         8,
         ge=1,
         alias="GATEWAYZ_UPLOADS_MAX",
-        description="Most uploads at once in a process.",
+        description="Most uploads that a process stores at once; the others wait on the disk.",
     )
 
 
 class BatchSettings(Group):
     """Batches: how many, how fast, how long, and for what share of the price."""
 
-    price_share: str = Field(
-        "1",
-        alias="GATEWAYZ_BATCH_PRICE_SHARE",
-        description="What of a call's price the line of a batch pays: `0.5` is half of it.",
+    price_percent: int = Field(
+        WHOLE,
+        ge=0,
+        le=WHOLE,
+        alias="GATEWAYZ_BATCH_PRICE_PERCENT",
+        description="What of a call's price the line of a batch pays: `50` is half of it.",
     )
     lines_max: int = Field(
         50_000,
@@ -98,17 +94,3 @@ class BatchSettings(Group):
         alias="GATEWAYZ_BATCH_LINES_AT_ONCE",
         description="Most requests of a batch that are under way at once.",
     )
-
-    @field_validator("price_share")
-    @classmethod
-    def _is_share(cls, text: str) -> str:
-        try:
-            parse_share(text)
-        except InvalidPriceError as error:
-            raise ValueError(str(error)) from None
-        return text
-
-    @property
-    def share(self) -> Decimal:
-        """The price's share."""
-        return parse_share(self.price_share)

@@ -20,7 +20,7 @@ class BatchEvent(Event):
 class BatchCreated(BatchEvent):
     """A file of requests is to be run by the key, each a call of `endpoint`, until `expires_at`.
 
-    `price_share` is what of each call's price the lines pay, a decimal string.
+    `price_percent` is what of each call's price the lines pay, in percent.
     """
 
     TOPIC = "batch.created.v1"
@@ -30,7 +30,7 @@ class BatchCreated(BatchEvent):
     endpoint: str
     input_file_id: str
     expires_at: str
-    price_share: str
+    price_percent: int
 
 
 @dataclass(frozen=True, kw_only=True)

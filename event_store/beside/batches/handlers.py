@@ -37,9 +37,9 @@ def _apply(statement: str) -> Handler:
 HANDLERS: Mapping[str, Handler] = {
     BatchCreated.TOPIC: _apply(
         "INSERT INTO batch (batch_id, version, account_id, user_id, key_id, status, endpoint, "
-        "input_file_id, price_share, created_at, expires_at) VALUES (%(stream)s, %(version)s, "
+        "input_file_id, price_percent, created_at, expires_at) VALUES (%(stream)s, %(version)s, "
         "%(account_id)s, %(user_id)s, %(key_id)s, 'validating', %(endpoint)s, %(input_file_id)s, "
-        f"%(price_share)s, {_BOOKED}, %(expires_at)s)"
+        f"%(price_percent)s, {_BOOKED}, %(expires_at)s)"
     ),
     BatchStarted.TOPIC: _apply(
         "UPDATE batch SET version = %(version)s, status = 'in_progress', total = %(requests)s, "

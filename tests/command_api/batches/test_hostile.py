@@ -51,7 +51,7 @@ def served(
 ) -> Iterator[RunningGateway]:
     """A gateway that begins two lines of a batch at once, at half of the price."""
     upstream.answer = answers
-    more = {"batch_lines_at_once": 2, "batch_price_share": "0.5"}
+    more = {"batch_lines_at_once": 2, "batch_price_percent": 50}
     with running_gateway(database, tmp_path / "home", upstream, **more) as made:
         yield made
 
@@ -70,7 +70,7 @@ def test_a_line_pays_the_share_of_its_price(served: RunningGateway) -> None:
     told = customer.lines_of(done.output_file_id)["a"]
     story = served.story(customer.user, told["response"]["request_id"])
     assert story["settled_nano_usd"] == (10 * 150 + 5 * 600) // 2
-    assert story["price"]["source"].endswith("batch price share 0.5")
+    assert story["price"]["source"].endswith("batch: 50 of 100")
     assert story["price"]["input_per_million"] == "0.075"
     plain = served.story(customer.user, served.chat(customer.user, {}))
     assert plain["settled_nano_usd"] == 10 * 150 + 5 * 600

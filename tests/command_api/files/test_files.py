@@ -40,7 +40,8 @@ def served(server: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "file_bytes_max": MOST,
         "files_per_account_max": 4,
         "files_bytes_per_account_max": 2 * MOST,
-        "body_timeout_s": 2,
+        "upload_timeout_s": 2,
+        "uploads_bytes_max": MOST + CHUNK_BYTES,
     }
     home = tmp_path_factory.mktemp("home")
     with fresh_database(server) as own, running_gateway(own, home, upstream, **more) as made:
@@ -54,7 +55,7 @@ def customer(served: RunningGateway) -> Customer:
     return Customer(served, served.user())
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, MOST])
+@pytest.mark.parametrize("size", [1, CHUNK_BYTES, CHUNK_BYTES + 1, MOST])
 def test_the_official_client_gets_back_what_it_stored(customer: Customer, size: int) -> None:
     """Byte by byte, of any size and content, whole and as a stream (rule: contract)."""
     content = os.urandom(size)
@@ -175,18 +176,23 @@ PURPOSE = ("purpose", "", b"batch")
     ("body", "code"),
     [
         (form(FILE), "invalid_value"),
-        (form(PURPOSE), "missing_file"),
+        (form(PURPOSE), "invalid_form"),
+        (form(("file", '; filename="f"', b""), PURPOSE), "invalid_form"),
+        (form(FILE, FILE, PURPOSE), "invalid_form"),
+        (form(FILE, PURPOSE, PURPOSE), "invalid_form"),
+        (form(("file", "", b"x"), PURPOSE), "invalid_form"),
+        (form(FILE, PURPOSE, ("notes", "", b"x" * 70_000)), "invalid_form"),
         (form(FILE, ("purpose", "", b"fine-tune")), "invalid_value"),
         (form(FILE, ("purpose", "", b"x" * 1_025)), "invalid_value"),
         (form(FILE, PURPOSE, ("expires_after[seconds]", "", b"-1")), "invalid_value"),
         (form(FILE, PURPOSE, ("expires_after[seconds]", "", b"9" * 400)), "invalid_value"),
-        (form(FILE, PURPOSE)[:-10], "invalid_multipart"),
-        (b"", "invalid_multipart"),
-        (b"--b\r\nno: name\r\n\r\nx\r\n--b--", "invalid_multipart"),
-        (b"--b\r\n" + b"a" * 20_000, "invalid_multipart"),
-        (b"x" * 100_000, "invalid_multipart"),
-        (form(*[("a", "", b"")] * 100), "invalid_multipart"),
-        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n', "invalid_multipart"),
+        (form(FILE, PURPOSE)[:-10], "invalid_form"),
+        (b"", "invalid_form"),
+        (b"--b\r\nno: name\r\n\r\nx\r\n--b--", "invalid_form"),
+        (b"--b\r\n" + b"a" * 20_000, "invalid_form"),
+        (b"x" * 100_000, "invalid_form"),
+        (form(*[("a", "", b"")] * 100), "invalid_form"),
+        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n', "invalid_form"),
     ],
 )
 def test_bodies_that_are_none_leave_nothing(customer: Customer, body: bytes, code: str) -> None:
@@ -204,7 +210,7 @@ def test_another_type_is_refused(customer: Customer, kind: str) -> None:
     with customer.served.client(customer.user) as client:
         headers = {b"content-type": kind.encode()}
         got: httpx.Response = client.post("/v1/files", content=form(FILE), headers=headers)
-    assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_multipart")
+    assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_form")
 
 
 def test_fields_may_come_before_or_behind(customer: Customer) -> None:

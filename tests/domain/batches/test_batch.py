@@ -25,7 +25,7 @@ from domain.events.profile import UserDeleted
 
 ID = UUID(int=7)
 STAMP: Any = {"id": "e", "effective_at": "t", "actor": "a", "correlation_id": "c"}
-WANTED = Wanted("account", "user", "key", "/v1/embeddings", "file", "later", "0.5")
+WANTED = Wanted("account", "user", "key", "/v1/embeddings", "file", "later", 50)
 
 
 def finish(events: list[Any], status: Status) -> list[Any]:
@@ -37,8 +37,8 @@ def test_it_is_created_started_and_ended_once() -> None:
     """What is done again changes nothing (P3)."""
     events: list[Any] = [*create(Batch(), ID, WANTED, STAMP)]
     assert replay(events) == Batch(1, "account", Status.VALIDATING)
-    assert (events[0].price_share, events[0].key_id, events[0].stream) == (
-        "0.5",
+    assert (events[0].price_percent, events[0].key_id, events[0].stream) == (
+        50,
         "key",
         f"batch-{ID}",
     )

@@ -1040,9 +1040,9 @@ SEEDS = (
         NAMES.index("0111_batch") + 1,
         LATEST,
         "INSERT INTO batch (batch_id, version, account_id, user_id, key_id, status, endpoint, "
-        "input_file_id, price_share, created_at, expires_at) VALUES (gen_random_uuid(), 1, "
+        "input_file_id, price_percent, created_at, expires_at) VALUES (gen_random_uuid(), 1, "
         "gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'validating', '/v1/embeddings', "
-        "gen_random_uuid(), '1', now(), now())",
+        "gen_random_uuid(), 50, now(), now())",
     ),
     Seed(
         NAMES.index("0112_batch_result") + 1,
