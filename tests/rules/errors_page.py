@@ -470,10 +470,6 @@ MEANINGS = {
         "The data key of the account's owner was destroyed: nothing can be stored.",
         "Make a new user.",
     ),
-    "file_too_large": (
-        "The file is larger than a file may be.",
-        "Make several batches; operators: `GATEWAYZ_FILE_BYTES_MAX`.",
-    ),
     "file_gone": ("The upload took so long that it was purged.", "Send it again."),
     "too_many_files": (
         "The account has as many files as it may.",
@@ -483,12 +479,6 @@ MEANINGS = {
         "All files of the account would hold more than they may.",
         "Delete some; operators: `GATEWAYZ_FILES_BYTES_PER_ACCOUNT_MAX`.",
     ),
-    "uploads_busy": ("The process takes as many uploads as it may.", f"{LATER}."),
-    "invalid_multipart": (
-        "The body of an upload is no `multipart/form-data`.",
-        "Let a client write it: `curl -F`, or an OpenAI library.",
-    ),
-    "missing_file": ("The upload has no part named `file`.", "Send one."),
     "range_not_satisfiable": ("The range begins behind the file's end.", "Ask for less."),
     "too_many_background_responses": (
         "As many responses run in the background as may, of the account or in the process.",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from prometheus_client.core import Metric
 
@@ -27,22 +26,25 @@ class Room:
     def __init__(self, bytes_max: int) -> None:
         """A line that is larger than all of it has it alone."""
         self._bytes_max, self._used = bytes_max, 0
-        self._changed = asyncio.Condition()
+        self._waiting = set[asyncio.Future[None]]()
 
-    @asynccontextmanager
-    async def of(self, size: int) -> AsyncIterator[None]:
-        """Have so many bytes for a block."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: not self._used or self._used + size <= self._bytes_max
-            )
-            self._used += size
-        try:
-            yield
-        finally:
-            self._used -= size
-            async with self._changed:
-                self._changed.notify_all()
+    async def take(self, size: int) -> None:
+        """Have so many bytes, once they are free; whoever has them gives them back."""
+        while self._used and self._used + size > self._bytes_max:
+            one: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(one)
+            try:
+                await one
+            finally:
+                self._waiting.discard(one)
+        self._used += size
+
+    def give_back(self, size: int) -> None:
+        """Nobody keeps them any more: all who wait look again."""
+        self._used -= size
+        for one in self._waiting:
+            if not one.done():
+                one.set_result(None)
 
 
 class Counts:

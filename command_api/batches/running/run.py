@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -164,34 +165,43 @@ class BatchRun:
                 if line.number in done:
                     continue
                 await self._slots.acquire()
+                # Of each batch at most one line is in memory that has no room yet.
+                size = len(line.raw or b"")
+                await self._parts.room.take(size)
                 if self._ending.is_set():
+                    self._parts.room.give_back(size)
                     return
-                group.create_task(self._line(line))
+                # A task that is cancelled before its first step gives back what it has, too.
+                ended = partial(self._ended, size)
+                group.create_task(self._line(line)).add_done_callback(ended)
         except EOFError:
             logger.warning("the input file of %s is gone", self._name)
 
+    def _ended(self, size: int, task: asyncio.Task[None]) -> None:
+        """Another line may have its place, and its bytes."""
+        del task
+        self._parts.room.give_back(size)
+        self._slots.release()
+
     async def _line(self, line: Line) -> None:
-        parts = self._parts
+        parts, number = self._parts, line.number
+        asked = parse_line(line.raw, self.batch.endpoint)
+        custom_id, raw = asked.custom_id, bytes(asked.body)
+        del line, asked
+        parts.counts.running += 1
         try:
-            asked = parse_line(line.raw, self.batch.endpoint)
-            raw = bytes(asked.body)
-            async with parts.room.of(len(raw)):
-                parts.counts.running += 1
-                try:
-                    answer = await self._answer(raw, line.number)
-                finally:
-                    parts.counts.running -= 1
-            if answer is None:
-                return
-            failed = isinstance(answer, LineError) or answer.status != OK
-            if isinstance(answer, LineError):
-                out = uncalled_line(self.batch.batch_id, line.number, asked.custom_id, answer)
-            else:
-                out = answered_line(asked.custom_id, answer)
-            await self._record(line.number, out, failed=failed)
-            parts.counts.ended["failed" if failed else "completed"] += 1
+            answer = await self._answer(raw, number)
         finally:
-            self._slots.release()
+            parts.counts.running -= 1
+        if answer is None:
+            return
+        failed = isinstance(answer, LineError) or answer.status != OK
+        if isinstance(answer, LineError):
+            out = uncalled_line(self.batch.batch_id, number, custom_id, answer)
+        else:
+            out = answered_line(custom_id, answer)
+        await self._record(number, out, failed=failed)
+        parts.counts.ended["failed" if failed else "completed"] += 1
 
     async def _answer(self, raw: bytes, number: int) -> Answer | LineError | None:
         """What the line is answered in the end; None where that is not waited for any more."""

@@ -138,7 +138,7 @@ def answers_hi(connection: socket.socket, request: Request) -> None:
 @pytest.mark.parametrize(
     ("lines", "code", "at"),
     [
-        ([], "empty_file", None),
+        ([b"", b" "], "empty_file", None),
         ([b"\xff\xfe"], "invalid_json_line", 1),
         ([line("a"), b"{"], "invalid_json_line", 2),
         ([line("a"), line("b"), line("a")], "duplicate_custom_id", 3),
