@@ -698,7 +698,7 @@ MEANINGS = {
     ),
     "invalid_form": (
         "The form with a file cannot be read, or lacks something.",
-        "The message says what; see [audio](../guides/audio.md).",
+        "The message says what; see [audio](../guides/audio.md), [batches](../guides/batches.md).",
     ),
     "model_of_another_kind": (
         "The model neither judges nor ranks, and the route wants one that does.",
