@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from command_api.batches.desk import decode_asked
+from command_api.files import routes as file_routes
 from domain.identity.permissions import Permission
 from edge.access import Needs
 from edge.body import read_json
@@ -21,6 +22,8 @@ ONE = "/v1/batches/{batch_id}"
 LIMIT_MAX = 100
 
 router = APIRouter()
+ROUTERS = (file_routes.router, router)
+"""Batches, and the files that they read and write."""
 User = Annotated[Caller, Depends(Needs(Permission.WRITE_CHAT).caller)]
 
 

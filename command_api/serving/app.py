@@ -26,7 +26,6 @@ from command_api.catalog.modelz_routes import modelz_of
 from command_api.coupons import routes as coupon_routes
 from command_api.credits import approval_routes
 from command_api.credits import routes as credit_routes
-from command_api.files import routes as file_routes
 from command_api.gifts import routes as gift_routes
 from command_api.health import all_routes as health_of_all
 from command_api.identities import routes as identity_routes
@@ -141,8 +140,7 @@ ROUTERS = (
     credit_routes.router,
     approval_routes.router,
     stored_response_routes.router,
-    file_routes.router,
-    batch_routes.router,
+    *batch_routes.ROUTERS,
     coupon_read_routes.router,
     coupon_routes.router,
     plan_read_routes.router,
