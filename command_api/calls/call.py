@@ -160,9 +160,9 @@ class Call:
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""
-        self._take_plan(plan)
+        self.take_plan(plan)
 
-    def _take_plan(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         """The hold covers the dearest offer that may be tried."""
         self.plan = plan
         self._take(plan.offers[0])
@@ -199,7 +199,7 @@ class Call:
         )
         if not kept or len(kept) == len(self.plan.offers):
             return False
-        self._take_plan(self.plan._replace(offers=kept))
+        self.take_plan(self.plan._replace(offers=kept))
         return True
 
     def continue_as(self, call_id: str, follows: str) -> None:

@@ -87,6 +87,18 @@ class Lookups:
                 cursor = await connection.execute(query.encode(), values)
                 return await cursor.fetchone()
 
+    async def fetch_all(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        """All rows, which the query bounds; raises psycopg.OperationalError as `fetch` does."""
+        until = time.monotonic() + LOOKUP_TIMEOUT_S
+        if self._pool.closed:
+            await self._pool.open()
+        async with self._pool.connection() as connection:
+            with hanging_up(connection, max(until - time.monotonic(), 0.0)):
+                cursor = await connection.execute(query.encode(), values)
+                return await cursor.fetchall()
+
     def ask_ahead(self, caller: Caller) -> None:
         """Begin to ask for the caller's data key, so that it is there once it is needed."""
         if self._known(caller.owner_id) is None:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from command_api.api_keys import routes as key_routes
 from command_api.background.route import BackgroundRoute
+from command_api.batches import routes as batch_routes
 from command_api.books import routes as books_routes
 from command_api.calls.route import InferenceRoute
 from command_api.catalog import modelz_routes, traffic_routes
@@ -139,6 +140,7 @@ ROUTERS = (
     credit_routes.router,
     approval_routes.router,
     stored_response_routes.router,
+    *batch_routes.ROUTERS,
     coupon_read_routes.router,
     coupon_routes.router,
     plan_read_routes.router,

@@ -100,6 +100,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(slices.mail_metrics)
     found.register(CacheMetrics(gateway.calls.responses))
     found.register(RunMetrics(lambda: gateway.runs.running))
+    found.register(slices.batches.counts)
     return found
 
 

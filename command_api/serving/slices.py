@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from command_api.api_keys.commands import KeyCommands
+from command_api.batches.running.assembly import Batches
 from command_api.books.commands import BooksDesk
 from command_api.composition import billing_of, logins_of, mailer_of, payments_of, privy_of
 from command_api.coupons.commands import Coupons
@@ -88,6 +89,10 @@ class Slices:
         self._move_credits(settings, vault, gateway)
         self._sell(settings, gateway)
         self._watch(settings, gateway, reads)
+        self.batches = Batches(
+            settings, database, vault, gateway.calls, self._people, gateway.owner_id
+        )
+        self._handed |= self.batches.handed
 
     def _let_in(self, settings: Settings, database: Database, gateway: Gateway) -> None:
         """The ways to a session, and who brought whom."""
@@ -221,9 +226,11 @@ class Slices:
         await asyncio.to_thread(self._people.open)
         self._reception.open()
         self._outbox.start()
+        self.batches.start()
 
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
+        await self.batches.stop()
         self._health.close()
         await self._remote.close()
         await self._buying.close()

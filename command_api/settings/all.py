@@ -49,6 +49,7 @@ from command_api.settings.stores import (
     RedisSettings,
     SpoolSettings,
 )
+from command_api.settings.work.batches import BatchSettings, FileSettings
 
 GROUPS: dict[str, type[Group]] = {
     "installation": InstallationSettings,
@@ -72,6 +73,8 @@ GROUPS: dict[str, type[Group]] = {
     "queue": QueueSettings,
     "calls": CallSettings,
     "background": BackgroundSettings,
+    "files": FileSettings,
+    "batches": BatchSettings,
     "upstream": UpstreamSettings,
     "routing": RoutingSettings,
     "kept_replies": KeptReplySettings,
@@ -119,6 +122,8 @@ class Settings(BaseModel):
     queue: QueueSettings
     calls: CallSettings
     background: BackgroundSettings
+    files: FileSettings
+    batches: BatchSettings
     upstream: UpstreamSettings
     routing: RoutingSettings
     kept_replies: KeptReplySettings

@@ -168,7 +168,7 @@ class _Taking:
             message = "The form ends before its last boundary."
             raise bad_form(message)
         if self._named is None:
-            message = "The field `file` is missing: send the audio in it."
+            message = "The field `file` is missing: send it."
             raise bad_form(message, FILE)
         if not self._file.size:
             message = "The file is empty."

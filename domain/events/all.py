@@ -103,6 +103,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
+from domain.events.work.batches import BatchCancelled, BatchCreated, BatchEnded, BatchStarted
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -205,5 +206,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     MaintenanceSet,
     MaintenanceCleared,
     MonitoringSwitched,
+    BatchCreated,
+    BatchStarted,
+    BatchCancelled,
+    BatchEnded,
 )
 """Every event type there is, newest version of each."""

@@ -31,6 +31,7 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, SessionEnded
 from domain.limits.rates import FIELDS
 from event_store.beside import channels, coupons, organisations, payments, plans, quotas
+from event_store.beside.batches import handlers as batches
 from event_store.beside.billing import subscriptions, topups
 from event_store.beside.referrals import handlers as referrals
 from event_store.beside.upkeep import handlers as upkeep
@@ -274,6 +275,7 @@ HANDLERS: Mapping[str, Handler] = {
     **subscriptions.HANDLERS,
     **topups.HANDLERS,
     **upkeep.HANDLERS,
+    **batches.HANDLERS,
 }
 
 

@@ -26,6 +26,7 @@ class Subject(StrEnum):
     SUBSCRIPTION = "subscription"
     PROVIDER = "provider"
     MONITOR = "monitor"
+    BATCH = "batch"
 
 
 def same(*names: str) -> dict[str, str]:

@@ -57,6 +57,7 @@ from domain.events.second_factors import (
 )
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
+from domain.events.work.batches import BatchCancelled, BatchCreated, BatchEnded, BatchStarted
 from projections.audit.telling import Subject, Told, same
 from projections.audit.told_money import TOLD_OF_MONEY
 
@@ -150,6 +151,12 @@ TOLD: Mapping[type[Event], Told] = {
         subject_in="provider",
     ),
     MonitoringSwitched: Told("monitoring.switched", Subject.MONITOR, after=same("running")),
+    BatchCreated: Told(
+        "batch.created",
+        Subject.BATCH,
+        after=same("key_id", "endpoint", "input_file_id", "expires_at", "price_percent"),
+    ),
+    BatchCancelled: Told("batch.cancelled", Subject.BATCH),
     **TOLD_OF_MONEY,
 }
 """Event → how it is told."""
@@ -164,6 +171,7 @@ NOT_AUDITED: Mapping[type[Event], str] = {
         (PaymentCost, SubscriptionCost, PayoutTold), "nobody did it; it stands in the books"
     ),
     ReceivablePaid: "nobody did it; it stands on the statement",
+    **dict.fromkeys((BatchStarted, BatchEnded), "nobody did it; GET /v1/batches/{id} tells it"),
     RateLimitsRefused: "a count by the hour, which GET /admin/rate-limits/alerts shows",
     CatalogEvent: "what providers list and charge is the catalog's",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.availability.all import AllMaintenance
+from domain.batches.all import AllBatches
 from domain.coupons.all import AllCoupons
 from domain.errors import DomainError
 from domain.identity.key_writings import KeyWritings
@@ -42,6 +43,7 @@ from projections.hosting.payments import (
     top_up_differences,
 )
 from projections.hosting.plans import plan_differences
+from projections.hosting.upkeep.batches import batch_differences
 from projections.hosting.upkeep.maintenance import maintenance_differences
 from projections.hosting.user_roles import role_differences
 
@@ -112,6 +114,7 @@ class Beside(NamedTuple):
     subscriptions: AllSubscriptions
     top_ups: AllTopUps
     maintenance: AllMaintenance
+    batches: AllBatches
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -128,6 +131,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
                 *(AllCoupons(), AllPlans(), PaymentBook()),
                 *(AllReferrals(), AllSubscriptions(), AllTopUps()),
                 AllMaintenance(),
+                AllBatches(),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -141,6 +145,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*subscription_differences(connection, beside.subscriptions))
             report.differ(*top_up_differences(connection, beside.top_ups))
             report.differ(*maintenance_differences(connection, beside.maintenance))
+            report.differ(*batch_differences(connection, beside.batches))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -181,6 +186,7 @@ def _replay(
             beside.subscriptions.apply(entry.event)
             beside.top_ups.apply(entry.event)
             beside.maintenance.apply(entry.event)
+            beside.batches.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

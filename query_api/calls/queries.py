@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 ACTIVITY = projection_named("activity_log")
+BATCH_PREFIX = "batch_"
 OWN_PREFIXES = ("chatcmpl-", "cmpl-")
 """Before the call's id, where the gateway makes the `id` of a reply: of chat, of completions."""
 
@@ -132,6 +133,7 @@ def _story(
         "provider": settled.provider if settled else placed.provider,
         "stream": placed.stream_reply,
         "correlation_id": placed.correlation_id,
+        **_batch_of(placed),
         "queued_ms": placed.queued_ms,
         "held_nano_usd": held,
         "held_usd": format_usd(held),
@@ -163,6 +165,12 @@ def _story(
             for entry in entries
         ],
     }
+
+
+def _batch_of(placed: HoldPlaced) -> dict[str, str]:
+    """The batch whose line the call is, which its events name; what callers name is hashed."""
+    named = placed.correlation_id
+    return {"batch_id": named} if named.startswith(BATCH_PREFIX) else {}
 
 
 def _corrections(entries: list[LogEntry]) -> list[dict[str, Any]]:

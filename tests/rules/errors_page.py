@@ -449,6 +449,37 @@ MEANINGS = {
         "The response in the background took longer than it may.",
         "Lower `max_output_tokens`; operators: `GATEWAYZ_BACKGROUND_RUN_S`.",
     ),
+    "batch_ended": ("The batch has ended, so there is nothing to cancel.", "Read its files."),
+    "batch_not_found": (
+        "There is no batch with this id, or it is another account's.",
+        "`GET /v1/batches` lists yours.",
+    ),
+    "too_many_batches": (
+        "As many batches of the account have not ended as may.",
+        "Wait until one ends, or cancel one; operators: `GATEWAYZ_BATCHES_PER_ACCOUNT_MAX`.",
+    ),
+    "file_not_found": (
+        "There is no file with this id: it was deleted, has expired, or is another account's.",
+        "`GET /v1/files` lists yours.",
+    ),
+    "file_in_use": (
+        "A batch that has not ended reads the file.",
+        "Wait until it ends, or cancel it.",
+    ),
+    "file_not_stored": (
+        "The data key of the account's owner was destroyed: nothing can be stored.",
+        "Make a new user.",
+    ),
+    "file_gone": ("The upload took so long that it was purged.", "Send it again."),
+    "too_many_files": (
+        "The account has as many files as it may.",
+        "Delete some; operators: `GATEWAYZ_FILES_PER_ACCOUNT_MAX`.",
+    ),
+    "too_many_file_bytes": (
+        "All files of the account would hold more than they may.",
+        "Delete some; operators: `GATEWAYZ_FILES_BYTES_PER_ACCOUNT_MAX`.",
+    ),
+    "range_not_satisfiable": ("The range begins behind the file's end.", "Ask for less."),
     "too_many_background_responses": (
         "As many responses run in the background as may, of the account or in the process.",
         "Wait for `Retry-After`, or cancel one.",
@@ -667,7 +698,7 @@ MEANINGS = {
     ),
     "invalid_form": (
         "The form with a file cannot be read, or lacks something.",
-        "The message says what; see [audio](../guides/audio.md).",
+        "The message says what; see [audio](../guides/audio.md), [batches](../guides/batches.md).",
     ),
     "model_of_another_kind": (
         "The model neither judges nor ranks, and the route wants one that does.",

@@ -69,6 +69,7 @@ from providers.inference.registry.loading import load_registry
 from providers.inference.registry.offers import price_version
 from tests.support import entries
 from tests.support.approvals import tell_approvals
+from tests.support.batches import tell_batches
 from tests.support.billing import tell_subscriptions
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
@@ -134,6 +135,7 @@ class History:
         tell_coupons(database, made[0].user_id, made[0].account_id)
         tell_plans(database, made[0].user_id, made[0].account_id)
         tell_upkeep(database)
+        tell_batches(database, made[0].user_id, made[0].account_id, made[0].key_id)
         tell_approvals(database, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
         tell_referrals(database, made)

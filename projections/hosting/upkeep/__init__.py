@@ -1,5 +1,5 @@
-"""Compares with the log what stands beside it of the house's upkeep.
+"""Compares with the log what stands beside it of the house's upkeep, and of its work.
 
-Owns: the comparison of maintenance windows and the monitor's switch.
+Owns: the comparison of maintenance windows, the monitor's switch, and batches.
 Keeps: P8. Does not: mend anything.
 """

@@ -38,6 +38,10 @@ def test_the_spool_and_the_ledger_are_metrics(
     assert before == {
         "gatewayz_ledger_reachable": 1,
         "gatewayz_background_responses": 0,
+        "gatewayz_batch_lines_running": 0,
+        "gatewayz_batch_lines_total": 0,
+        "gatewayz_batch_lines_waiting": 0,
+        "gatewayz_batches_running": 0,
         "gatewayz_cached_answers_damaged_total": 0,
         "gatewayz_cached_answers_total": 0,
         "gatewayz_cached_calls_total": 0,

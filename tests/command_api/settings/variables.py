@@ -25,6 +25,7 @@ READ = {
     "GATEWAYZ_SUBSCRIPTION_ALLOWANCES": "pro=30",
     "GATEWAYZ_STRIPE_URL": "http://127.0.0.1:12111",
     "GATEWAYZ_PAYMENT_RATES": "eur=1.08",
+    "GATEWAYZ_BATCH_PRICE_PERCENT": 50,
 }
 """Texts that are read when they are set."""
 

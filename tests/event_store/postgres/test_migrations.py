@@ -656,6 +656,27 @@ CHECKS = {
             table("provider_check", may="SELECT, INSERT, UPDATE", never="DELETE"),
         ),
     ),
+    "0110_stored_file": Check(
+        (no_table("stored_file"), no_table("stored_file_chunk")),
+        (
+            table("stored_file", may=EVERY_RIGHT),
+            table("stored_file_chunk", may=EVERY_RIGHT),
+            "to_regclass('stored_file_account_id_idx') IS NOT NULL",
+            "to_regclass('stored_file_expires_at_idx') IS NOT NULL",
+        ),
+    ),
+    "0111_batch": Check(
+        (no_table("batch"),),
+        (
+            table("batch", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            "to_regclass('batch_account_id_idx') IS NOT NULL",
+            "to_regclass('batch_open_idx') IS NOT NULL",
+            "to_regclass('batch_input_file_id_idx') IS NOT NULL",
+        ),
+    ),
+    "0112_batch_result": Check(
+        (no_table("batch_result"),), (table("batch_result", may=EVERY_RIGHT),)
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -1000,6 +1021,34 @@ SEEDS = (
         NAMES.index("0104_health_monitor") + 1,
         LATEST,
         "INSERT INTO provider_check VALUES (gen_random_uuid()::text, now(), 12, 3, NULL)",
+    ),
+    Seed(
+        NAMES.index("0110_stored_file") + 1,
+        LATEST,
+        "WITH made AS (INSERT INTO stored_file (file_id, account_id, owner_id, purpose, bytes, "
+        "expires_at, sealed) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
+        "'batch', 1, now(), 'x') RETURNING file_id) "
+        "SELECT file_id FROM made",
+    ),
+    Seed(
+        NAMES.index("0110_stored_file") + 1,
+        LATEST,
+        "INSERT INTO stored_file_chunk SELECT file_id, 1 + (SELECT count(*) FROM "
+        "stored_file_chunk), 'y' FROM stored_file LIMIT 1",
+    ),
+    Seed(
+        NAMES.index("0111_batch") + 1,
+        LATEST,
+        "INSERT INTO batch (batch_id, version, account_id, user_id, key_id, status, endpoint, "
+        "input_file_id, price_percent, created_at, expires_at) VALUES (gen_random_uuid(), 1, "
+        "gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'validating', '/v1/embeddings', "
+        "gen_random_uuid(), 50, now(), now())",
+    ),
+    Seed(
+        NAMES.index("0112_batch_result") + 1,
+        LATEST,
+        "INSERT INTO batch_result SELECT batch_id, 1 + (SELECT count(*) FROM batch_result), "
+        "false, 'z' FROM batch LIMIT 1",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )
