@@ -106,6 +106,8 @@ class Provider:
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
     rerank: Reranks = Reranks.COHERE
     """In whose form it is asked to rank documents."""
+    speech_events: bool = False
+    """Whether audio of a model that is paid by tokens comes in events, which tell the usage."""
     completions: tuple[str, ...] = ()
     """How the ids begin of models that it completes a bare prompt with; "" is all of them."""
     forms: dict[str, str] = field(default_factory=dict)
