@@ -199,9 +199,14 @@ def cheaper(model: Model, other: Model) -> bool:
 
 
 def price_rank(model: Model) -> int:
-    """What a thousand tokens each way, an image and a search cost, nano-USD: for ordering."""
+    """What a thousand tokens each way and the like cost, nano-USD: for ordering."""
     return model.price.bound(
-        input_tokens=1_000, output_tokens=1_000, images=1, image_pixels=1_048_576, searches=1
+        input_tokens=1_000,
+        output_tokens=1_000,
+        images=1,
+        image_pixels=1_048_576,
+        searches=1,
+        characters=1_000,
     )
 
 
