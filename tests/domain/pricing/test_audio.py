@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from domain.ledger.holds import CallBound
+from domain.ledger.rerating import _unpriced
 from domain.pricing.audio import (
     Length,
     container_of,
@@ -15,6 +17,7 @@ from domain.pricing.audio import (
     speech_bound,
     spoken_tokens,
 )
+from domain.pricing.charges import usage_of
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
@@ -157,3 +160,14 @@ def test_characters_are_charged_to_the_last_one() -> None:
     assert odd.cost(Usage(1, 1, characters=5)) == (3_000, "3000.5")
     assert odd.bound(input_tokens=1, output_tokens=1, characters=5) == 3_001
     assert not price(per_minute="1").counts_characters
+    tokens = price(input_per_million="1", output_per_million="2")
+    assert list(_unpriced(Usage(1, 0, characters=1), tokens)) == ["characters"]
+    assert list(_unpriced(Usage(0, 0, characters=1), by_text)) == []
+
+
+def test_characters_are_told_where_there_are_any() -> None:
+    """An event of any other call stays as it was (P5)."""
+    assert Usage(0, 0, characters=2).as_dict()["characters"] == 2
+    assert "characters" not in Usage(1, 0).as_dict()
+    assert usage_of(Usage(0, 0, characters=2).as_dict()) == Usage(0, 0, characters=2)
+    assert CallBound(0, characters=3).beside_tokens["characters"] == 3
