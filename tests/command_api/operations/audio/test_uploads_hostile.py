@@ -56,7 +56,7 @@ def test_a_form_that_comes_too_slowly_is_refused(
     with running_gateway(database, tmp_path / "home", upstream) as gateway:
         body = HEAD + wav(1) + TAIL
         with begun(gateway, gateway.user(), len(body)) as caller:
-            caller.sendall(body[:40_000])
+            caller.sendall(body[:20_000])
             eventually(lambda: files_in(folder) == 1)
             begin = time.monotonic()
             answer = caller.recv(65_536)
