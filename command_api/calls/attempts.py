@@ -21,10 +21,11 @@ from command_api.replies.failures import (
     failure_of_exception,
     failure_of_nothing,
 )
-from command_api.replies.scanning import TellsFailure
+from command_api.replies.scanning import HasKind, TellsFailure
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
 from command_api.replies.usage_report import parse_usage
+from edge.asgi import EVENT_STREAM
 from edge.errors import ApiError
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
 
@@ -217,6 +218,8 @@ class StreamAttempt:
         if content_type.startswith(b"application/json"):
             # An upstream that does not stream, or an error that came with 200.
             raise _not_a_stream(offer.provider, await reply.whole())
+        if isinstance(self.scanner, HasKind):
+            self.scanner.begins(content_type)
         return reply
 
     async def _head(self, asking: Awaitable[UpstreamReply]) -> UpstreamReply:
@@ -277,6 +280,16 @@ class StreamAttempt:
         """What is charged for the stream as far as it came, and how much, nano-USD."""
         usage = self.attempt.charged(self.usage())
         return usage, self.attempt.offer.price.cost(usage).nano_usd
+
+    @property
+    def kind(self) -> bytes:
+        """The content type of what its caller gets."""
+        return self.scanner.kind if isinstance(self.scanner, HasKind) else EVENT_STREAM
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether the stream can say that it failed in no other way than to end without its end."""
+        return isinstance(self.scanner, HasKind) and self.scanner.breaks_off
 
     def last_events(self, envelope: Envelope, error: ApiError, request_id: str) -> bytes:
         """How the stream ends, which has begun and cannot go on."""

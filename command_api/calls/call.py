@@ -234,6 +234,7 @@ class Call:
             image_pixels=min(usage.image_pixels, self.bound.image_pixels),
             audio_seconds=min(usage.audio_seconds, self.bound.audio_seconds),
             searches=min(usage.searches, self.bound.searches),
+            characters=usage.characters,
             implausible=True,
             extras=usage.extras,
             uses=usage.uses,

@@ -10,17 +10,15 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
-from command_api.calls.beside.keeping import keep_streamed, stored_reply
+from command_api.calls.beside.keeping import KeptStream, keep_streamed
 from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
 from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
-from edge.asgi import EVENT_STREAM
 from edge.envelopes import OPENAI
 from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError, UpstreamInterruptedError
@@ -62,8 +60,9 @@ class InferenceStream:
         self._won: StreamAttempt | None = None
         self._failover: Failover | None = None
         self._begun = self._ended = self._gone = False
-        self._kept: list[bytes] | None = [] if call.idempotency_key else None
-        self._kept_bytes = 0
+        self._kept = KeptStream(parts, call) if call.idempotency_key else None
+        self._broken_off = False
+        """Whether what was sent is not all, and cannot say so but by its missing end."""
 
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
@@ -140,6 +139,9 @@ class InferenceStream:
     def _last_events(self, error: ApiError) -> bytes:
         """How a stream ends that has begun and cannot go on."""
         assert self._won is not None, "before output it is a status"
+        self._broken_off = self._won.breaks_off
+        if self._broken_off:
+            return b""
         return self._won.last_events(self._envelope, error, self._head.request_id)
 
     async def _attempt(self, attempt: Attempt) -> StreamAttempt:
@@ -270,13 +272,14 @@ class InferenceStream:
         await self._charge(self._left)
 
     async def _begin(self) -> None:
+        assert self._won is not None, "there is output"
         self._begun = True
         self._head.provider = self._call.model.provider
         await self._send(
             {
                 "type": "http.response.start",
                 "status": OK,
-                "headers": [(b"content-type", EVENT_STREAM), *self._head.listed()],
+                "headers": [(b"content-type", self._won.kind), *self._head.listed()],
             }
         )
 
@@ -291,22 +294,18 @@ class InferenceStream:
     def _keep(self, out: bytes) -> None:
         if self._call.caching is not None:
             self._call.caching.heard(out, self._parts.responses.bytes_max)
-        if self._kept is None:
-            return
-        self._kept.append(out)
-        self._kept_bytes += len(out)
-        if self._kept_bytes > self._parts.settings.kept_replies.idempotency_body_bytes_max:
-            self._kept = None
-            self._parts.idempotency.not_kept(UUID(self._call.id), "the stream is too long")
+        if self._kept is not None:
+            self._kept.add(out)
 
     async def _close(self, last: bytes, reason: str) -> None:
         """Settle, durably, and only then send the end."""
         call = self._call
         self._keep(last)
         if self._kept is not None:
-            kind, made = EVENT_STREAM.decode(), b"".join(self._kept)
-            reply = stored_reply(call, made, kind)
-            call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
+            assert self._won is not None, "there is output"
+            if self._broken_off:
+                self._kept.drop("it broke off")
+            await self._kept.seal(self._won.kind)
         await self._charge(reason)
         await keep_streamed(self._parts, call, self._won, reason)
         await self._end(last)
@@ -316,5 +315,6 @@ class InferenceStream:
             return
         if not self._begun:
             await self._begin()
-        await self._send({"type": "http.response.body", "body": last})
+        more = self._broken_off
+        await self._send({"type": "http.response.body", "body": last, "more_body": more})
         self._ended = True

@@ -35,6 +35,8 @@ def per_token(terms: PriceTerms) -> dict[str, str | None]:
     }
     if terms.per_thousand_searches is not None:
         told["search"] = text(terms.per_thousand_searches, PER_THOUSAND)
+    if terms.per_million_characters is not None:
+        told["character"] = text(terms.per_million_characters)
     return told
 
 

@@ -52,12 +52,12 @@ def unpriced_extra(extras: tuple[Extra, ...], offer: Model, provider: Provider) 
     return None
 
 
-NO_TEXT = frozenset({"embedding", "transcription"})
+NO_TEXT = frozenset({"embedding", "transcription", "speech"})
 """What models make that cannot be asked for an answer."""
 
 
 def no_text(offer: Model) -> bool:
-    """Whether a model is known to make vectors, or transcripts, and no answers."""
+    """Whether a model is known to make vectors, transcripts or speech, and no answers."""
     return not NO_TEXT.isdisjoint(offer.facts.output_modalities)
 
 

@@ -9,6 +9,7 @@ from command_api.operations.audio.request import (
     take_transcription,
     take_translation,
 )
+from command_api.operations.audio.speech import parse_speech
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
 from command_api.operations.images import parse_images
@@ -57,6 +58,7 @@ ROUTES = (
     Route(
         "/v1/moderations", Operation.MODERATIONS, parse_moderations, Permission.WRITE_MODERATIONS
     ),
+    Route("/v1/audio/speech", Operation.SPEECH, parse_speech, Permission.WRITE_CHAT),
     Route("/v1/rerank", Operation.RERANK, parse_rerank, Permission.WRITE_RERANK),
     Route(
         "/v1/messages",

@@ -100,6 +100,20 @@ class TellsFailure(Protocol):
 
 
 @runtime_checkable
+class HasKind(Protocol):
+    """A scanner of a stream whose content type is the provider's to say."""
+
+    kind: bytes
+    """The content type that the caller is told."""
+    breaks_off: bool
+    """Whether the stream has no way to say that it failed, but to end without its end."""
+
+    def begins(self, content_type: bytes, /) -> None:
+        """Take the provider's content type; raises BrokenStreamError for another kind."""
+        ...
+
+
+@runtime_checkable
 class MakesResponse(Protocol):
     """A scanner of a stream that ends with the whole of what it made."""
 

@@ -57,6 +57,13 @@ class RequestSettings(Group):
         alias="GATEWAYZ_RERANK_DOCUMENTS_MAX",
         description="Most documents of one rerank request.",
     )
+    speech_characters_max: int = Field(
+        4_096,
+        ge=1,
+        le=100_000,
+        alias="GATEWAYZ_SPEECH_CHARACTERS_MAX",
+        description="Most characters of a text that is read aloud, and of its instructions.",
+    )
     completion_prompts_max: int = Field(
         2_048,
         ge=1,

@@ -105,10 +105,10 @@ class PromptSize(NamedTuple):
 
 
 class CallBound(NamedTuple):
-    """The most that a call can use at one offer: tokens, images, seconds, searches, extras.
+    """The most that a call can use at one offer: tokens, images, seconds, searches, characters.
 
-    `uses` are the most of each that is priced by its uses, `service_tiers` the tiers that the call
-    may be served at beside the plain one.
+    `extras` are those that it pays for, `uses` the most of each that is priced by its uses,
+    `service_tiers` the tiers that the call may be served at beside the plain one.
     """
 
     input_tokens: int
@@ -122,6 +122,7 @@ class CallBound(NamedTuple):
     searches: int = 0
     uses: tuple[tuple[str, int], ...] = ()
     service_tiers: tuple[str, ...] = ()
+    characters: int = 0
 
     @property
     def beside_tokens(self) -> Beside:

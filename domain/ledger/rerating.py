@@ -111,6 +111,8 @@ def _unpriced(usage: Usage, price: PriceVersion) -> Iterator[str]:
         yield "seconds of audio"
     if usage.searches and not price.counts_searches:
         yield "searches"
+    if usage.characters and not price.counts_characters:
+        yield "characters"
     other_units = usage.images or usage.searches
     if (usage.input_tokens or usage.output_tokens) and not (price.counts_tokens or other_units):
         yield "tokens"

@@ -1,14 +1,15 @@
-"""How long a file of audio can be, and is taken to be, before anybody has heard it. Pure.
+"""How long audio can be, and is taken to be, before anybody has heard it, and its second's price.
 
-A transcription is paid by its length, and the hold must bound that beforehand (money rule 2). A
-WAV of plain samples says its length itself, exactly (Microsoft, "Multiple Channel Audio Data and
+Pure. A transcription is paid by its length, and the hold must bound that beforehand (money rule 2).
+A WAV of plain samples says its length itself, exactly (Microsoft, "Multiple Channel Audio Data and
 WAVE Files"; RFC 2361). Of all else the size bounds the length: no codec in use goes below a least
 bit rate. Where the provider tells no length, our own count is the size at a usual bit rate (money
-rule 6).
+rule 6). Of audio that is made of a text, the text's length bounds the length.
 """
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 HEAD_BYTES = 4_096
@@ -21,6 +22,37 @@ CHUNKS_MAX = 16
 FRAME_SYNC = 0xFFE0
 """The eleven bits with which a frame of MPEG audio begins."""
 FORMAT_BYTES_MIN = 16
+SECONDS_PER_MINUTE = 60
+NANO_PER_USD = 1_000_000_000
+ROUNDED = Context(prec=64, rounding=ROUND_HALF_EVEN)
+SECOND_PLACES = Decimal("1e-6")
+"""A second costs a sixtieth of a minute, in nano-USD of six decimals, half to even: so that every
+exact cost is a decimal, and no hour is off by more than four millionths of a nano-USD.
+"""
+CHARACTERS_A_SECOND_MIN = 2
+"""Speech has about fifteen letters a second, or four ideographs; digits and signs are read by their
+names, two a second."""
+PAUSES_SECONDS_MAX = 10
+"""Silence before and behind what is said."""
+NORMAL_SPEED = 100
+"""The speed of a voice is told in hundredths."""
+SPOKEN_TOKENS_A_SECOND = 20
+"""One token of audio that is made is a twentieth of a second (OpenAI, "Managing costs")."""
+SPEECH_BYTES_A_SECOND_MAX = 192_000
+"""Two channels of 48 kHz and 16 bits: speech is never more."""
+SPEECH_HEAD_BYTES_MAX = 64 * 1024
+"""Headers and tags of a container."""
+SPEECH_PACES = {
+    "mp3": 16_000,
+    "opus": 4_000,
+    "aac": 8_000,
+    "flac": 24_000,
+    "wav": 48_000,
+    "pcm": 48_000,
+}
+"""Bytes of a second of speech as is usual, by format: samples have 24 kHz, 16 bits and one channel
+(OpenAI, "Text to speech"), which FLAC halves; the others at 128, 32 and 64 kbit/s.
+"""
 
 
 class Pace(NamedTuple):
@@ -124,3 +156,39 @@ def _byte_rate(form: bytes) -> int | None:
         and rate == sample_rate * block
     )
     return rate if can_be else None
+
+
+def second_rate(per_minute: Decimal) -> Decimal:
+    """Nano-USD of one second of audio."""
+    exact = ROUNDED.divide(per_minute * NANO_PER_USD, Decimal(SECONDS_PER_MINUTE))
+    return exact.quantize(SECOND_PLACES, context=ROUNDED)
+
+
+class SpeechBound(NamedTuple):
+    """The most audio that can be made of a text: its seconds, its tokens, its bytes."""
+
+    seconds: int
+    tokens: int
+    bytes: int
+
+
+def speech_bound(characters: int, speed: int) -> SpeechBound:
+    """What a text of so many characters can become, read at `speed` hundredths of the normal.
+
+    Not every voice can be hurried, so only a slower one counts.
+    """
+    read = CHARACTERS_A_SECOND_MIN * min(speed, NORMAL_SPEED)
+    seconds = -(-characters * NORMAL_SPEED // read) + PAUSES_SECONDS_MAX
+    return SpeechBound(
+        seconds,
+        seconds * SPOKEN_TOKENS_A_SECOND,
+        seconds * SPEECH_BYTES_A_SECOND_MAX + SPEECH_HEAD_BYTES_MAX,
+    )
+
+
+def spoken_tokens(form: str, size: int, bound: SpeechBound) -> int:
+    """Our own count of what `size` bytes of a format are: at least one, at most the bound.
+
+    Half of what was made is never charged as more than the whole can be (money rules 2 and 6).
+    """
+    return min(max(1, -(-size * SPOKEN_TOKENS_A_SECOND // SPEECH_PACES[form])), bound.tokens)

@@ -7,9 +7,10 @@ path computes the exact cost with integer arithmetic and rounds once (money rule
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
+from domain.pricing.audio import second_rate
 from domain.pricing.extras import HEARD, LONG_CACHE
 from domain.pricing.money import divide_half_even, divide_up
 from domain.pricing.uses import TERM_OF_USE, TIER_TERM
@@ -23,12 +24,7 @@ if TYPE_CHECKING:
 NANO_PER_UNIT_FROM_USD = 1_000_000_000
 NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
 NANO_PER_USE_FROM_USD_PER_THOUSAND = 1_000_000
-SECONDS_PER_MINUTE = 60
-ROUNDED = Context(prec=64, rounding=ROUND_HALF_EVEN)
-SECOND_PLACES = Decimal("1e-6")
-"""A second costs a sixtieth of a minute, in nano-USD of six decimals, half to even: so that every
-exact cost is a decimal, and no hour is off by more than four millionths of a nano-USD.
-"""
+NANO_PER_CHARACTER_FROM_USD_PER_MILLION = 1_000
 
 
 class Cost(NamedTuple):
@@ -97,13 +93,14 @@ class Schedule(NamedTuple):
 
 
 class UnitRates(NamedTuple):
-    """Prices of what is not tokens: an image asked with or made, a pixel, a second, a search."""
+    """Prices of what is no token: an image asked with or made, a pixel, a second and the like."""
 
     input_image: int
     image: int
     pixel: int
     second: int
     search: int
+    character: int
 
 
 class Beside(TypedDict, total=False):
@@ -114,15 +111,10 @@ class Beside(TypedDict, total=False):
     image_pixels: int
     audio_seconds: int
     searches: int
+    characters: int
     extras: tuple[str, ...]
     uses: tuple[tuple[str, int], ...]
     service_tiers: tuple[str, ...]
-
-
-def second_rate(per_minute: Decimal) -> Decimal:
-    """Nano-USD of one second of audio."""
-    exact = ROUNDED.divide(per_minute * NANO_PER_UNIT_FROM_USD, Decimal(SECONDS_PER_MINUTE))
-    return exact.quantize(SECOND_PLACES, context=ROUNDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +148,7 @@ class PriceVersion:
             (terms.per_megapixel or zero) * NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL,
             second_rate(terms.per_minute) if terms.per_minute else zero,
             (terms.per_thousand_searches or zero) * NANO_PER_USE_FROM_USD_PER_THOUSAND,
+            (terms.per_million_characters or zero) * NANO_PER_CHARACTER_FROM_USD_PER_MILLION,
         )
         extras = {name: price * NANO_PER_UNIT_FROM_USD for name, price in terms.extras}
         if terms.prices_long_cache:
@@ -197,6 +190,11 @@ class PriceVersion:
     def counts_searches(self) -> bool:
         """Whether a search unit of a rerank has a price."""
         return self.terms.per_thousand_searches is not None
+
+    @property
+    def counts_characters(self) -> bool:
+        """Whether a character that is read aloud has a price."""
+        return self.terms.per_million_characters is not None
 
     @property
     def counts_tokens(self) -> bool:
@@ -266,6 +264,8 @@ class PriceVersion:
             total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
         if usage.audio_seconds or usage.searches:
             total += usage.audio_seconds * self._units.second + usage.searches * self._units.search
+        if usage.characters:
+            total += usage.characters * self._units.character
         if usage.extras or usage.uses:
             total += self._of_extras(usage.extras, usage.uses)
         if self._scale == 1:
@@ -299,6 +299,7 @@ class PriceVersion:
         )
         total += beside.get("audio_seconds", 0) * units.second
         total += beside.get("searches", 0) * units.search
+        total += beside.get("characters", 0) * units.character
         return total + self._of_extras(beside.get("extras", ()), beside.get("uses", ()))
 
     def _of_images(self, given: int, made: int, pixels: int) -> int:

@@ -92,11 +92,14 @@ TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
 REQUIRED_TERMS = ("input_per_million", "output_per_million")
 UNIT_TERMS = (
     *("per_request", "per_input_image", "per_image", "per_megapixel", "per_minute"),
-    "per_thousand_searches",
+    *("per_thousand_searches", "per_million_characters"),
 )
 
 
-PRICED_UNITS = ("per_image", "per_megapixel", "per_minute", "per_thousand_searches")
+PRICED_UNITS = (
+    *("per_image", "per_megapixel", "per_minute"),
+    *("per_thousand_searches", "per_million_characters"),
+)
 """A model with a price for one of these needs none for tokens."""
 
 
@@ -120,11 +123,11 @@ class PriceTerms:
     written to a cache for an hour to cache-write; reasoning and audio output to output.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
     for one that is made, `per_megapixel` for a million pixels of those, `per_minute` for a minute
-    of audio that is heard, `per_thousand_searches` for a thousand search units of a rerank;
-    `extras` are USD for a call that asks for one, `uses` for a thousand uses. `service_tiers` are
-    whole token prices: what one does not state falls back within it. A call whose input exceeds a
-    tier's threshold pays that tier's terms for all of its tokens, as OpenAI, Google and Anthropic
-    bill long prompts.
+    of audio that is heard, `per_thousand_searches` for a thousand search units of a rerank,
+    `per_million_characters` for a million characters that are read aloud; `extras` are USD for a
+    call that asks for one, `uses` for a thousand uses. `service_tiers` are whole token prices: what
+    one does not state falls back within it. A call whose input exceeds a tier's threshold pays that
+    tier's terms for all of its tokens, as OpenAI, Google and Anthropic bill long prompts.
     """
 
     input_per_million: Decimal
@@ -141,6 +144,7 @@ class PriceTerms:
     per_megapixel: Decimal | None = None
     per_minute: Decimal | None = None
     per_thousand_searches: Decimal | None = None
+    per_million_characters: Decimal | None = None
     tiers: tuple[Tier, ...] = ()
     extras: tuple[tuple[str, Decimal], ...] = ()
     uses: tuple[tuple[str, Decimal], ...] = ()
@@ -152,10 +156,9 @@ class PriceTerms:
     def parse(cls, terms: Mapping[str, str]) -> PriceTerms:
         """Read the terms from decimal strings; raises InvalidPriceError.
 
-        A missing input or output price is refused, but where images, minutes or searches are
-        priced: there a missing token price is 0, and `tokens_stated` is False. Tiers are terms
-        named with `_above_` and a number of tokens, those of a service tier end in `_at_` and its
-        name.
+        A missing input or output price is refused, but where one of PRICED_UNITS is priced: there
+        a missing token price is 0, and `tokens_stated` is False. Tiers are terms named with
+        `_above_` and a number of tokens, those of a service tier end in `_at_` and its name.
         """
         found: dict[str, Decimal] = {}
         above: dict[int, dict[str, Decimal]] = {}

@@ -25,7 +25,8 @@ class Usage(NamedTuple):
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
     those that were made, `image_pixels` their pixels altogether; `audio_seconds` those of
     audio that was heard, where its length is what is paid; `searches` are the search units of a
-    rerank (`domain/pricing/searches.py`). `implausible` marks our own count where the provider's
+    rerank (`domain/pricing/searches.py`), `characters` those of a text that is read aloud, where
+    they are what is paid. `implausible` marks our own count where the provider's
     cannot be. `extras` are those that the call pays for, `uses` the counts of what it pays by its
     uses, `service_tier` the tier whose token prices it pays, empty for the plain ones. In a
     provider's report the last two are what it says, be it what it may.
@@ -49,6 +50,7 @@ class Usage(NamedTuple):
     searches: int = 0
     uses: tuple[tuple[str, int], ...] = ()
     service_tier: str = ""
+    characters: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -62,7 +64,7 @@ class Usage(NamedTuple):
         if self.service_tier:
             found["service_tier"] = self.service_tier
         rare = self.audio_input_tokens or self.audio_output_tokens
-        rare = rare or self.audio_seconds or self.searches
+        rare = rare or self.audio_seconds or self.searches or self.characters
         if rare or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -98,7 +100,7 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels", "audio_seconds"),
-    *("cache_write_1h_tokens", "searches"),
+    *("cache_write_1h_tokens", "searches", "characters"),
 )
 """Counts that an event carries only when they are not 0."""
 

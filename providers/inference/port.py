@@ -55,6 +55,7 @@ class Operation(StrEnum):
     TRANSLATIONS = "translations"
     MODERATIONS = "moderations"
     RERANK = "rerank"
+    SPEECH = "speech"
 
 
 class Form(NamedTuple):

@@ -18,8 +18,8 @@ from domain.events.ledger import (
 )
 from domain.ledger.holds import HoldMove, HoldState, next_state
 from domain.ledger.state import MOVES
+from domain.pricing.audio import second_rate
 from domain.pricing.money import EXACT, format_usd
-from domain.pricing.prices import second_rate
 from domain.pricing.terms import PriceTerms
 from event_store.ids import to_iso
 from event_store.log.reading import LogEntry, read_stream
@@ -217,6 +217,7 @@ def _beside_tokens(
         ("image", usage.get("images", 0), stated.per_image, 1),
         ("pixel", usage.get("image_pixels", 0), stated.per_megapixel, PIXELS_PER_MEGAPIXEL),
         ("search", usage.get("searches", 0), stated.per_thousand_searches, 1_000),
+        ("character", usage.get("characters", 0), stated.per_million_characters, 1_000_000),
     )
     extras, uses = dict(stated.extras), dict(stated.uses)
     others += tuple((name, 1, extras.get(name), 1) for name in usage.get("extras", ()))

@@ -32,6 +32,38 @@ def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> Sto
     return StoredReply(UUID(call.id), OK, kind, call.model.provider, body)
 
 
+class KeptStream:
+    """What is kept of a stream for its idempotency key, up to the largest reply that is kept."""
+
+    def __init__(self, parts: CallParts, call: Call) -> None:
+        """Nothing was streamed yet."""
+        self._parts, self._call = parts, call
+        self._made: list[bytes] | None = []
+        self._size = 0
+
+    def add(self, out: bytes) -> None:
+        """Its caller was streamed so much more."""
+        if self._made is None:
+            return
+        self._made.append(out)
+        self._size += len(out)
+        if self._size > self._parts.settings.kept_replies.idempotency_body_bytes_max:
+            self.drop("the stream is too long")
+
+    def drop(self, why: str) -> None:
+        """Keep nothing of it: a repeated request is told so."""
+        if self._made is not None:
+            self._made = None
+            self._parts.idempotency.not_kept(UUID(self._call.id), why)
+
+    async def seal(self, kind: bytes) -> None:
+        """Give it to the call, which is charged and keeps its reply in one append."""
+        if self._made is not None:
+            call = self._call
+            reply = stored_reply(call, b"".join(self._made), kind.decode())
+            call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
+
+
 async def read_request(
     parts: CallParts,
     route: Route,

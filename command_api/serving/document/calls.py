@@ -11,6 +11,7 @@ from typing import Any
 from command_api.kept_replies.cache_wishes import HEADER_BYTES_MAX
 from command_api.kept_replies.idempotency import KEY_CHARACTERS_MAX
 from command_api.operations.messages import BETAS_BYTES_MAX
+from command_api.replies.speech.scanner import KINDS
 from command_api.serving.document.refusals import TEXT, refusal
 from edge.envelopes import MESSAGES, OVERLOADED
 from providers.inference.port import Operation
@@ -124,6 +125,18 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"input": {"description": "A text, a list of texts, or a list of parts."}},
         ("input",),
     ),
+    Operation.SPEECH: (
+        "Read a text aloud: bytes of audio as they are made, or a stream of server-sent events.",
+        {
+            "input": {**TEXT, "minLength": 1},
+            "voice": {"description": "A voice's name, or an object with the `id` of one's own."},
+            "instructions": {"type": ["string", "null"]},
+            "response_format": {**TEXT, "enum": [*KINDS], "default": "mp3"},
+            "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "default": 1},
+            "stream_format": {**TEXT, "enum": ["audio", "sse"], "default": "audio"},
+        },
+        ("input", "voice"),
+    ),
     Operation.RERANK: (
         "Rank documents for a query (Cohere's and Jina's API).",
         {
@@ -151,7 +164,10 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 """What each operation is: its summary, its members, those of them that are required."""
-STREAMED = {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES}
+STREAMED = {
+    *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
+    Operation.SPEECH,
+}
 OPTIONAL_MODEL = {Operation.MODERATIONS}
 """Where a body without a model means one all the same."""
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
@@ -219,6 +235,8 @@ def described(operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
     }
+    if operation is Operation.SPEECH:
+        answer = {"audio/*": {"schema": {**TEXT, "format": "binary"}}}
     if operation in STREAMED:
         answer["text/event-stream"] = {"schema": TEXT}
     return {

@@ -22,6 +22,7 @@ PATHS = {
     Operation.TRANSLATIONS: "/audio/translations",
     Operation.MODERATIONS: "/moderations",
     Operation.RERANK: "/rerank",
+    Operation.SPEECH: "/audio/speech",
 }
 
 

@@ -45,8 +45,9 @@ class BuiltIn:
     hold it. `env_headers` are headers whose values come from the environment, sent when they are
     set. `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a
     maximum in every call; `own_routing` that `provider` in a body means something to it;
-    `responses` that it speaks OpenAI's Responses API; `completions` how the ids of the models begin
-    that it completes a bare prompt with.
+    `responses` that it speaks OpenAI's Responses API; `speech_events` that audio of its models that
+    are paid by tokens comes in OpenAI's events; `completions` how the ids of the models begin that
+    it completes a bare prompt with.
     """
 
     name: str
@@ -66,6 +67,7 @@ class BuiltIn:
     needs_max_tokens: bool = False
     own_routing: bool = False
     responses: bool = False
+    speech_events: bool = False
     completions: tuple[str, ...] = ()
     site_url: str = ""
 
@@ -84,6 +86,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         price_table="openai",
         rules=IdRules(organisation="openai"),
         responses=True,
+        speech_events=True,
         completions=(
             *("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002"),
             *("ft:davinci-002", "ft:babbage-002"),

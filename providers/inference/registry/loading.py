@@ -129,6 +129,9 @@ def _provider(
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
         rerank=entry.rerank,
+        speech_events=bool(known and known.speech_events)
+        if entry.speech_events is None
+        else entry.speech_events,
         takes_responses=_speaks_responses(entry, known, address.protocol),
         completions=_completing(entry, known, address.protocol),
     )
@@ -202,8 +205,22 @@ def _simulator() -> Provider:
         terms={"per_thousand_searches": "2"},
         source="built_in",
     )
+    speech = [
+        Listed(
+            id=name,
+            facts=ModelFacts(name=name.capitalize(), output_modalities=("speech",)),
+            terms=terms,
+            source="built_in",
+        )
+        for name, terms in (
+            ("speak", {"per_million_characters": "15"}),
+            ("recite", {"input_per_million": "0.60", "output_per_million": "12"}),
+        )
+    ]
     models = {
         each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
-        for each in (item, embedding, image, hearing, moderation, rerank)
+        for each in (item, embedding, image, hearing, moderation, rerank, *speech)
     }
-    return Provider(name=SIMULATOR, base_url="", upstream=Simulator(), models=models)
+    return Provider(
+        name=SIMULATOR, base_url="", upstream=Simulator(), models=models, speech_events=True
+    )

@@ -106,6 +106,8 @@ class Provider:
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
     rerank: Reranks = Reranks.COHERE
     """In whose form it is asked to rank documents."""
+    speech_events: bool = False
+    """Whether audio of a model that is paid by tokens comes in events, which tell the usage."""
     completions: tuple[str, ...] = ()
     """How the ids begin of models that it completes a bare prompt with; "" is all of them."""
     forms: dict[str, str] = field(default_factory=dict)
@@ -197,9 +199,14 @@ def cheaper(model: Model, other: Model) -> bool:
 
 
 def price_rank(model: Model) -> int:
-    """What a thousand tokens each way, an image and a search cost, nano-USD: for ordering."""
+    """What a thousand tokens each way and the like cost, nano-USD: for ordering."""
     return model.price.bound(
-        input_tokens=1_000, output_tokens=1_000, images=1, image_pixels=1_048_576, searches=1
+        input_tokens=1_000,
+        output_tokens=1_000,
+        images=1,
+        image_pixels=1_048_576,
+        searches=1,
+        characters=1_000,
     )
 
 

@@ -7,8 +7,18 @@ from decimal import Decimal
 
 import pytest
 
-from domain.pricing.audio import Length, container_of, length_of
-from domain.pricing.prices import PriceVersion, second_rate
+from domain.ledger.holds import CallBound
+from domain.ledger.rerating import _unpriced
+from domain.pricing.audio import (
+    Length,
+    container_of,
+    length_of,
+    second_rate,
+    speech_bound,
+    spoken_tokens,
+)
+from domain.pricing.charges import usage_of
+from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from domain.pricing.usage import Usage
 
@@ -121,3 +131,43 @@ def test_a_second_of_a_third_is_rounded_once() -> None:
     assert second_rate(Decimal("0.00185")) == Decimal("30833.333333")
     cost = price(per_minute="0.00185").cost(Usage(0, 0, audio_seconds=2))
     assert cost == (61_667, "61666.666666")
+
+
+def test_a_text_bounds_the_audio_that_it_can_become() -> None:
+    """Half a second a character and the pauses, longer for a slow voice (money rule 2)."""
+    assert speech_bound(20, 100) == (20, 400, 20 * 192_000 + 65_536)
+    assert speech_bound(1, 100).seconds == 11
+    assert speech_bound(20, 25).seconds == 50
+    assert speech_bound(20, 400) == speech_bound(20, 100)
+
+
+def test_what_was_made_of_a_text_is_counted_by_its_size() -> None:
+    """At least a token, at most what the text can become (money rule 6, money rule 2)."""
+    bound = speech_bound(20, 100)
+    assert spoken_tokens("pcm", 1, bound) == 1
+    assert spoken_tokens("pcm", 48_000, bound) == 20
+    assert spoken_tokens("mp3", 16_001, bound) == 21
+    assert spoken_tokens("opus", 10**9, bound) == 400
+
+
+def test_characters_are_charged_to_the_last_one() -> None:
+    """A millionth of the price each, exactly, beside tokens where both are stated (P4)."""
+    by_text = price(per_million_characters="15")
+    assert (by_text.counts_characters, by_text.counts_tokens) == (True, False)
+    assert by_text.cost(Usage(0, 0, characters=11)) == (165_000, "165000")
+    assert by_text.bound(input_tokens=0, output_tokens=0, characters=11) == 165_000
+    odd = price(per_million_characters="0.0001", input_per_million="1", output_per_million="2")
+    assert odd.cost(Usage(1, 1, characters=5)) == (3_000, "3000.5")
+    assert odd.bound(input_tokens=1, output_tokens=1, characters=5) == 3_001
+    assert not price(per_minute="1").counts_characters
+    tokens = price(input_per_million="1", output_per_million="2")
+    assert list(_unpriced(Usage(1, 0, characters=1), tokens)) == ["characters"]
+    assert list(_unpriced(Usage(0, 0, characters=1), by_text)) == []
+
+
+def test_characters_are_told_where_there_are_any() -> None:
+    """An event of any other call stays as it was (P5)."""
+    assert Usage(0, 0, characters=2).as_dict()["characters"] == 2
+    assert "characters" not in Usage(1, 0).as_dict()
+    assert usage_of(Usage(0, 0, characters=2).as_dict()) == Usage(0, 0, characters=2)
+    assert CallBound(0, characters=3).beside_tokens["characters"] == 3

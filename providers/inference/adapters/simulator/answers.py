@@ -53,7 +53,7 @@ class Behaviour(msgspec.Struct, kw_only=True):
 
 
 class AskedMedia(msgspec.Struct, kw_only=True):
-    """A request for embeddings, images, moderations or a rerank."""
+    """A request for embeddings, images, moderations, a rerank or speech."""
 
     model: str
     input: Any = None
@@ -63,6 +63,8 @@ class AskedMedia(msgspec.Struct, kw_only=True):
     query: str = ""
     documents: list[str] = []
     top_n: int | None = None
+    response_format: str = ""
+    stream_format: str = ""
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
     def answer(self, operation: Operation) -> bytes:
@@ -120,6 +122,9 @@ encode = msgspec.json.encode
 
 class Echo:
     """The deterministic reply to one request."""
+
+    tells_errors = True
+    """Whether a stream of it has chunks that tell of an error."""
 
     def __init__(self, request: AskedChat, body: bytes) -> None:
         """Its id depends on every byte of the body. Raises SchemaError."""

@@ -3,8 +3,9 @@
 It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
 shape that `response_format` asks for, and calls the tools that the last message names, or that
 `tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors, `paint`
-pictures of one pixel, `listen` tells how large a file of audio is, `moderate` flags the categories
-that a text names, and `rank` ranks documents by the words they share with the query. The request's
+pictures of one pixel, `listen` tells how large a file of audio is, `speak` and `recite` make a tone
+for each word, `moderate` flags the categories that a text names, and `rank` ranks documents by the
+words they share with the query. The request's
 own `simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
@@ -12,7 +13,7 @@ own `simulator` object changes what it does (the OpenAI SDK sends it with `extra
   status                answer with this HTTP status and an error object
   retry_after           seconds, sent as Retry-After with an error status
   fail_after_chunks     break a stream off after so many chunks
-  error_after_chunks    send an error chunk after so many chunks
+  error_after_chunks    send an error chunk after so many chunks; where there is none, break off
   usage                 "provider" (default) or "none": whether usage is reported
   output_tokens         length of the reply in tokens, one word each
 
@@ -36,6 +37,7 @@ from providers.inference.adapters.simulator.answers import (
 )
 from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.listening import transcript
+from providers.inference.adapters.simulator.speaking import Spoken
 from providers.inference.port import (
     Operation,
     UpstreamBrokenError,
@@ -117,7 +119,7 @@ class Simulator:
             )
         try:
             if isinstance(request, AskedMedia):
-                return SimulatorReply(200, _once(request.answer(operation), wait_s))
+                return _media(request, operation, wait_s)
             answer = Echo(request, body)
         except SchemaError as error:
             return SimulatorReply(400, _once(invalid(str(error)), wait_s))
@@ -135,21 +137,29 @@ class Simulator:
         """Nothing to close."""
 
 
+def _media(request: AskedMedia, operation: Operation, wait_s: float) -> SimulatorReply:
+    if operation is not Operation.SPEECH:
+        return SimulatorReply(200, _once(request.answer(operation), wait_s))
+    spoken = Spoken(request)
+    return SimulatorReply(200, _stream(spoken, wait_s), {b"content-type": spoken.kind})
+
+
 async def _once(body: bytes, wait_s: float) -> AsyncIterator[bytes]:
     if wait_s:
         await asyncio.sleep(wait_s)
     yield body
 
 
-async def _stream(answer: Echo, wait_s: float) -> AsyncIterator[bytes]:
+async def _stream(answer: Echo | Spoken, wait_s: float) -> AsyncIterator[bytes]:
     behaviour = answer.request.simulator
     if wait_s:
         await asyncio.sleep(wait_s)
     for index, chunk in enumerate(answer.chunks()):
-        if index == behaviour.fail_after_chunks:
+        told = index == behaviour.error_after_chunks
+        if index == behaviour.fail_after_chunks or (told and not answer.tells_errors):
             message = "the simulator was asked to break off"
             raise UpstreamBrokenError(message)
-        if index == behaviour.error_after_chunks:
+        if told:
             yield b"data: %b\n\n" % error_body(500)
             return
         yield chunk

@@ -14,6 +14,7 @@ from providers.inference.adapters.simulator.answers import (
     OUTPUT_TOKENS_MAX,
     VECTOR_NUMBERS_MAX,
 )
+from providers.inference.adapters.simulator.speaking import WORDS_MAX
 from providers.inference.adapters.simulator.upstream import Simulator
 from providers.inference.port import Operation
 
@@ -87,3 +88,17 @@ def test_too_many_numbers_are_refused() -> None:
     for dimensions, expected in ((fits, 200), (fits + 1, 400)):
         body = json.dumps({"model": "embed", "input": inputs, "dimensions": dimensions}).encode()
         assert whole(body, Operation.EMBEDDINGS)[0] == expected
+
+
+@pytest.mark.parametrize(("form", "head"), [("pcm", 0), ("wav", 44), ("mp3", 44)])
+def test_a_long_text_is_not_read_to_its_end(form: str, head: int) -> None:
+    """A tenth of a second for each of its first words (rule: bounded)."""
+
+    async def ask() -> bytes:
+        body = json.dumps({"model": "speak", "input": "a " * 4_096, "response_format": form})
+        reply = await Simulator().send(Operation.SPEECH, body.encode(), stream=True)
+        return await reply.whole()
+
+    made = asyncio.run(ask())
+    assert len(made) == head + WORDS_MAX * 4_800
+    assert made[:4] == b"RIFF" or not head
