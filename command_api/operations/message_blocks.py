@@ -15,6 +15,7 @@ from command_api.operations.prompts import (
     IMAGE_SPARE_BYTES_MAX,
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
+    head_of,
     known,
 )
 from domain.images.sizes import UNKNOWN, picture_of_base64
@@ -81,20 +82,27 @@ class _Source(msgspec.Struct):
     data: str = ""
 
 
+class _ImageSource(msgspec.Struct):
+    type: str = ""
+    data: msgspec.Raw = RAW_NULL
+
+
 Known = _Text | _Image | _Document | _ToolUse | _ToolResult | _Thinking | _Redacted
 _decode_block = msgspec.json.Decoder(Known).decode
+_decode_image_source = msgspec.json.Decoder(_ImageSource).decode
 _decode_source = msgspec.json.Decoder(_Source).decode
 
 
 def _picture(raw: msgspec.Raw) -> Picture:
     """What a source says of its image; nothing where it says anything else beside."""
     try:
-        source = _decode_source(raw)
+        source = _decode_image_source(raw)
     except msgspec.DecodeError:
         return UNKNOWN
     if source.type != "base64" or len(raw) > len(source.data) + IMAGE_SPARE_BYTES_MAX:
         return UNKNOWN
-    return picture_of_base64(source.data)
+    head, beyond = head_of(source.data)
+    return picture_of_base64(head, beyond=beyond)
 
 
 class Prompt(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.images.formulas import HIGH, LOW
-from domain.images.sizes import UNKNOWN, picture_of_url
+from domain.images.sizes import HEAD_CHARACTERS, UNKNOWN, picture_of_url
 from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, decode_members, utf8_size
@@ -63,7 +63,7 @@ class Message(msgspec.Struct):
 
 
 class _ImageUrl(msgspec.Struct):
-    url: str = ""
+    url: msgspec.Raw = RAW_NULL
     detail: str | None = None
 
 
@@ -154,7 +154,21 @@ def _picture(raw: msgspec.Raw) -> Picture:
     detail = found.detail or ""
     if len(raw) > len(found.url) + len(detail) + IMAGE_SPARE_BYTES_MAX:
         return UNKNOWN
-    return picture_of_url(found.url, detail)
+    head, beyond = head_of(found.url)
+    return picture_of_url(head, detail, beyond=beyond) if head else UNKNOWN
+
+
+def head_of(raw: msgspec.Raw) -> tuple[str, int]:
+    """The beginning of a long text as JSON has it, and how many bytes follow.
+
+    An image may be many megabytes, of which nobody here needs the rest. What is no text is empty.
+    """
+    if bytes(memoryview(raw)[:1]) != b'"':
+        return "", 0
+    head = bytes(memoryview(raw)[1:-1][:HEAD_CHARACTERS])
+    if b"\\" in head:
+        return _decode_text(raw), 0
+    return head.decode("latin-1"), len(raw) - 2 - len(head)
 
 
 def known(picture: Picture) -> tuple[Picture, ...]:

@@ -28,6 +28,8 @@ PIXEL_BYTES_MAX = 8
 """A pixel of four channels of 16 bits, not compressed at all."""
 METADATA_BYTES_MAX = 262_144
 """Bytes of a file that are no pixels; a larger one that claims few pixels is not believed."""
+HEAD_CHARACTERS = 4 * (HEAD_BYTES // 3) + 64
+"""So much of a data URL or of base64 is needed to read that."""
 DETAIL_CHARACTERS_MAX = 32
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,32};base64,", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -53,23 +55,26 @@ UNKNOWN = Picture()
 """An image of which nothing is known."""
 
 
-def picture_of_url(url: str, detail: str = "") -> Picture:
-    """The image behind a URL; of any but a data URL, nobody knows the size."""
+def picture_of_url(url: str, detail: str = "", *, beyond: int = 0) -> Picture:
+    """The image behind a URL; of any but a data URL, nobody knows the size.
+
+    Of a long URL its first `HEAD_CHARACTERS` are enough; `beyond` is how many more there are.
+    """
     known = _DATA_URL.match(url)
     if known is None:
         return UNKNOWN._replace(detail=detail[:DETAIL_CHARACTERS_MAX])
-    return picture_of_base64(url, detail, start=known.end())
+    return picture_of_base64(url, detail, start=known.end(), beyond=beyond)
 
 
-def picture_of_base64(text: str, detail: str = "", *, start: int = 0) -> Picture:
+def picture_of_base64(text: str, detail: str = "", *, start: int = 0, beyond: int = 0) -> Picture:
     """The image that a text holds in base64 from `start` on."""
-    size = _size_of_base64(text, start)
+    size = _size_of_base64(text, start, beyond)
     width, height = size or (0, 0)
     return Picture(width, height, detail[:DETAIL_CHARACTERS_MAX])
 
 
-def _size_of_base64(text: str, start: int) -> tuple[int, int] | None:
-    whole_bytes = (len(text) - start) * 3 // 4
+def _size_of_base64(text: str, start: int, beyond: int) -> tuple[int, int] | None:
+    whole_bytes = (len(text) + beyond - start) * 3 // 4
     head = _decoded(text, start, SHORT_HEAD_BYTES)
     if head is not None and head.startswith(b"\xff\xd8"):
         head = _decoded(text, start, HEAD_BYTES)
