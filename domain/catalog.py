@@ -136,7 +136,11 @@ def canonical_of_request(model: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What is told of a model at one provider; lengths are in tokens, `created` is Unix time."""
+    """What is told of a model at one provider; lengths are in tokens, `created` is Unix time.
+
+    `images_as` is another model that images and documents are billed like, the two maxima are what
+    one of them is billed at most: an operator's words, before the table of `domain.images.models`.
+    """
 
     name: str = ""
     description: str = ""
@@ -148,6 +152,9 @@ class ModelFacts:
     supported_parameters: tuple[str, ...] = ()
     tokenizer: str = ""
     hugging_face_id: str = ""
+    images_as: str = ""
+    image_tokens_max: int | None = None
+    document_tokens_max: int | None = None
 
     @property
     def modality(self) -> str:

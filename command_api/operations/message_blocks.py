@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from command_api.operations.prompts import MESSAGE_TOKENS, PART_SHARE
-from domain.ledger.holds import FILE_TOKENS_MAX, IMAGE_TOKENS_MAX, PromptSize
+from command_api.operations.prompts import (
+    FILE_TOKENS,
+    IMAGE_SPARE_BYTES_MAX,
+    IMAGE_TOKENS,
+    MESSAGE_TOKENS,
+    head_of,
+    known,
+)
+from domain.images.sizes import UNKNOWN, picture_of_base64
+from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, utf8_size
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from domain.images.sizes import Picture
 
 BLOCKS_MAX = 100_000
 """Most blocks in a body, those in results of tools with them."""
@@ -72,9 +82,27 @@ class _Source(msgspec.Struct):
     data: str = ""
 
 
+class _ImageSource(msgspec.Struct):
+    type: str = ""
+    data: msgspec.Raw = RAW_NULL
+
+
 Known = _Text | _Image | _Document | _ToolUse | _ToolResult | _Thinking | _Redacted
 _decode_block = msgspec.json.Decoder(Known).decode
+_decode_image_source = msgspec.json.Decoder(_ImageSource).decode
 _decode_source = msgspec.json.Decoder(_Source).decode
+
+
+def _picture(raw: msgspec.Raw) -> Picture:
+    """What a source says of its image; nothing where it says anything else beside."""
+    try:
+        source = _decode_image_source(raw)
+    except msgspec.DecodeError:
+        return UNKNOWN
+    if source.type != "base64" or len(raw) > len(source.data) + IMAGE_SPARE_BYTES_MAX:
+        return UNKNOWN
+    head, beyond = head_of(source.data)
+    return picture_of_base64(head, beyond=beyond)
 
 
 class Prompt(NamedTuple):
@@ -91,6 +119,7 @@ class Measure:
         """Nothing was added."""
         self._text = self._others = self._images = self._files = 0
         self._tokens = self._messages = self._blocks = 0
+        self._pictures: list[Picture] = []
 
     def message(self, content: str | Iterable[msgspec.Raw]) -> None:
         """A message, or the system prompt; raises ApiError 400 for more blocks than may be."""
@@ -111,10 +140,16 @@ class Measure:
 
     def prompt(self) -> Prompt:
         """All of it."""
-        size = PromptSize(self._text, self._messages, self._images, 0, self._files, self._others)
-        parts = self._images * IMAGE_TOKENS_MAX + self._files * FILE_TOKENS_MAX
-        tokens = self._tokens + self._messages * MESSAGE_TOKENS + parts // PART_SHARE
-        return Prompt(size, tokens)
+        size = PromptSize(
+            text_bytes=self._text,
+            messages=self._messages,
+            images=self._images,
+            files=self._files,
+            other_bytes=self._others,
+            pictures=tuple(self._pictures),
+        )
+        parts = self._images * IMAGE_TOKENS + self._files * FILE_TOKENS
+        return Prompt(size, self._tokens + self._messages * MESSAGE_TOKENS + parts)
 
     def _content(self, content: str | Iterable[msgspec.Raw], depth: int) -> None:
         if isinstance(content, str):
@@ -142,6 +177,7 @@ class Measure:
             self.raw(block.citations)
         elif isinstance(block, _Image):
             self._images += 1
+            self._pictures += known(_picture(block.source))
         elif isinstance(block, _Document):
             self._document(block)
         elif isinstance(block, _ToolUse):

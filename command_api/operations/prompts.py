@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.ledger.holds import FILE_TOKENS_MAX, IMAGE_TOKENS_MAX, PromptSize
+from domain.images.formulas import HIGH, LOW
+from domain.images.sizes import HEAD_CHARACTERS, UNKNOWN, picture_of_url
+from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, decode_members, utf8_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from domain.images.sizes import Picture
+
 BASE64_BYTES_PER_AUDIO_MINUTE = 640_000
 """A minute of 64 kbit/s audio in base64; uncompressed audio counts as more minutes."""
 MESSAGE_TOKENS = 4
-PART_SHARE = 4
-"""An image or file is estimated at a quarter of the most it could be."""
+IMAGE_TOKENS, FILE_TOKENS = 512, 8_000
+"""Our own count of an image or a file, whatever it shows: nobody here reads it."""
+IMAGE_SPARE_BYTES_MAX = 256
+"""An image's object holds no more than its URL, its detail and so much; else nothing is known."""
 ROLE_BYTES_MAX = 16
 TOOL_CALL_ID_BYTES_MAX = 64
 """What a message's overhead covers of its role and of the call it answers; more is text."""
@@ -56,6 +62,11 @@ class Message(msgspec.Struct):
     tool_call_id: str | None = None
 
 
+class _ImageUrl(msgspec.Struct):
+    url: msgspec.Raw = RAW_NULL
+    detail: str | None = None
+
+
 class PlainPart(Part, forbid_unknown_fields=True):
     """A part without any other member."""
 
@@ -70,6 +81,7 @@ class _Whole(msgspec.Struct):
     messages: list[dict[str, msgspec.Raw]]
 
 
+_decode_image = msgspec.json.Decoder(_ImageUrl).decode
 _decode_messages = msgspec.json.Decoder(_Whole).decode
 _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -83,6 +95,7 @@ def size_of(messages: Iterable[Message]) -> PromptSize:
     Of a body that is not plain, parts of other types are left to `other_bytes`.
     """
     size = count = images = audio = files = others = 0
+    pictures: list[Picture] = []
     for message in messages:
         count += 1
         content = message.content
@@ -95,6 +108,7 @@ def size_of(messages: Iterable[Message]) -> PromptSize:
             audio += found.audio_minutes
             files += found.files
             others += found.other_bytes
+            pictures += found.pictures
         size += raw_size(message.tool_calls, message.function_call)
         if message.name:
             size += utf8_size(message.name)
@@ -104,12 +118,13 @@ def size_of(messages: Iterable[Message]) -> PromptSize:
             others += utf8_size(message.role)
         if message.tool_call_id and len(message.tool_call_id) > TOOL_CALL_ID_BYTES_MAX:
             others += utf8_size(message.tool_call_id)
-    return PromptSize(size, count, images, audio, files, others)
+    return PromptSize(size, count, images, audio, files, others, tuple(pictures))
 
 
 def _size_of_parts(content: Iterable[Part]) -> PromptSize:
     """The content of a message."""
     size = images = audio = files = others = 0
+    pictures: list[Picture] = []
     for part in content:
         kind = part.type
         if kind not in PARTS:
@@ -121,12 +136,44 @@ def _size_of_parts(content: Iterable[Part]) -> PromptSize:
             size += utf8_size(part.refusal)
         if kind == "image_url":
             images += 1
+            pictures += known(_picture(part.image_url))
         elif kind == "input_audio":
             audio += 1 + len(part.input_audio) // BASE64_BYTES_PER_AUDIO_MINUTE
         elif kind == "file":
             files += 1
         others += _foreign_bytes(part)
-    return PromptSize(size, 1, images, audio, files, others)
+    return PromptSize(size, 1, images, audio, files, others, tuple(pictures))
+
+
+def _picture(raw: msgspec.Raw) -> Picture:
+    """What an image's object says of it; nothing where it says anything else beside."""
+    try:
+        found = _decode_image(raw)
+    except msgspec.DecodeError:
+        return UNKNOWN
+    detail = found.detail or ""
+    if len(raw) > len(found.url) + len(detail) + IMAGE_SPARE_BYTES_MAX:
+        return UNKNOWN
+    head, beyond = head_of(found.url)
+    return picture_of_url(head, detail, beyond=beyond) if head else UNKNOWN
+
+
+def head_of(raw: msgspec.Raw) -> tuple[str, int]:
+    """The beginning of a long text as JSON has it, and how many bytes follow.
+
+    An image may be many megabytes, of which nobody here needs the rest. What is no text is empty.
+    """
+    if bytes(memoryview(raw)[:1]) != b'"':
+        return "", 0
+    head = bytes(memoryview(raw)[1:-1][:HEAD_CHARACTERS])
+    if b"\\" in head:
+        return _decode_text(raw), 0
+    return head.decode("latin-1"), len(raw) - 2 - len(head)
+
+
+def known(picture: Picture) -> tuple[Picture, ...]:
+    """The picture, where anything that bounds its tokens is known of it."""
+    return (picture,) if picture.width or picture.detail in (LOW, HIGH) else ()
 
 
 def _part_bytes(part: Part) -> int:
@@ -204,8 +251,8 @@ def estimated_tokens(messages: Iterable[Message], size: PromptSize) -> int:
                     tokens += estimate_tokens(part.refusal) if part.refusal else 0
         if message.refusal:
             tokens += estimate_tokens(message.refusal)
-    parts = size.images * IMAGE_TOKENS_MAX + size.files * FILE_TOKENS_MAX
-    return tokens + size.messages * MESSAGE_TOKENS + parts // PART_SHARE
+    parts = size.images * IMAGE_TOKENS + size.files * FILE_TOKENS
+    return tokens + size.messages * MESSAGE_TOKENS + parts
 
 
 def raw_size(*parts: msgspec.Raw) -> int:

@@ -56,7 +56,7 @@ class TokenRequest(ABC):
             model_max_tokens=model.max_output_tokens,
         )
         return CallBound(
-            input_tokens=self.input_bound(model.context_length),
+            input_tokens=self.input_bound(model),
             output_tokens=output.tokens + self._predicted * self.choices,
             extendable=output.extendable and self.stream,
             input_images=self._size.images,
@@ -65,15 +65,22 @@ class TokenRequest(ABC):
             service_tiers=asked.tiers(model.price.service_tiers) if asked.tier else (),
         )
 
-    def input_bound(self, context_length: int | None) -> int:
-        """The most input tokens that the call can be."""
-        return self._size.tokens_bound(context_length)
+    def input_bound(self, model: Model) -> int:
+        """The most input tokens that the call can be at an offer."""
+        size = self._size
+        if size.images or size.files:
+            return size.tokens_bound(model.context_length, model.media)
+        return size.tokens_bound(model.context_length)
 
-    def estimated(self, output_tokens: int) -> Usage:
-        """Our own count of the call, when the provider gave none (money rule 6)."""
-        return estimated_usage(
-            input_tokens=self.estimated_input_tokens(), output_tokens=output_tokens
-        )
+    def estimated(self, output_tokens: int, offer: Model | None = None) -> Usage:
+        """Our own count of the call, when the provider gave none (money rule 6).
+
+        An image may be less at an offer than is usual: no more counts than was held for.
+        """
+        counted = self.estimated_input_tokens()
+        if offer is not None and (self._size.images or self._size.files):
+            counted = min(counted, self.input_bound(offer))
+        return estimated_usage(input_tokens=counted, output_tokens=output_tokens)
 
     def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
         """The provider's report where it can be, else our own count (money rule 6).
@@ -91,7 +98,13 @@ class TokenRequest(ABC):
         told = report
         if report is not None and (report.uses or report.service_tier):
             report = report._replace(uses=(), service_tier="")  # What of it is paid follows.
-        usage = believed(report, maxima, offer.price, made=made, estimate=self.estimated)
+        usage = believed(
+            report,
+            maxima,
+            offer.price,
+            made=made,
+            estimate=lambda output_tokens: self.estimated(output_tokens, offer),
+        )
         if self._asked.uses or self._asked.tier:
             usage = self._counted(usage, told, offer)
         if self._extras:

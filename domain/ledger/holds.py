@@ -10,8 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from domain.errors import InvalidTransitionError
+from domain.images.models import UNKNOWN_RULE
 
 if TYPE_CHECKING:
+    from domain.images.models import MediaRule
+    from domain.images.sizes import Picture
     from domain.pricing.prices import Beside
 
 
@@ -74,15 +77,14 @@ def next_state(state: HoldState, move: HoldMove) -> HoldState:
 
 BYTES_PER_TOKEN_BOUND = 2
 MESSAGE_OVERHEAD_TOKENS = 8
-IMAGE_TOKENS_MAX = 2_048
 AUDIO_MINUTE_TOKENS_MAX = 2_000
-FILE_TOKENS_MAX = 32_000
 
 
 class PromptSize(NamedTuple):
     """What of a prompt costs tokens: UTF-8 bytes of text and schemas, and counted parts.
 
-    `other_bytes` are those of parts that nobody here knows, as they were sent.
+    `other_bytes` are those of parts that nobody here knows, as they were sent. `pictures` are those
+    of the images of which something is known.
     """
 
     text_bytes: int
@@ -91,15 +93,16 @@ class PromptSize(NamedTuple):
     audio_minutes: int = 0
     files: int = 0
     other_bytes: int = 0
+    pictures: tuple[Picture, ...] = ()
 
-    def tokens_bound(self, context_length: int | None) -> int:
-        """The most input tokens this prompt can be (money rule 2)."""
+    def tokens_bound(self, context_length: int | None, media: MediaRule = UNKNOWN_RULE) -> int:
+        """The most input tokens this prompt can be at a model (money rule 2)."""
         bound = (
             -(-(self.text_bytes + self.other_bytes) // BYTES_PER_TOKEN_BOUND)
             + self.messages * MESSAGE_OVERHEAD_TOKENS
-            + self.images * IMAGE_TOKENS_MAX
+            + media.images(self.pictures, self.images - len(self.pictures))
             + self.audio_minutes * AUDIO_MINUTE_TOKENS_MAX
-            + self.files * FILE_TOKENS_MAX
+            + self.files * media.document
         )
         return bound if context_length is None else min(bound, context_length)
 

@@ -13,10 +13,10 @@ import msgspec
 
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.judging.kinds import MODERATION, moderates, of_another_kind
-from command_api.operations.prompts import PART_SHARE
+from command_api.operations.prompts import IMAGE_TOKENS
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from command_api.replies.failures import failure_of_nothing
-from domain.ledger.holds import IMAGE_TOKENS_MAX, CallBound
+from domain.ledger.holds import CallBound
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens
 from edge.body import check_model, check_range, decode_body, decode_members
@@ -102,7 +102,7 @@ class ModerationsRequest(MediaRequest):
         sizes = (tokens_bound(each) for each in self._texts)
         return CallBound(
             input_tokens=sum(size if most is None else min(size, most) for size in sizes)
-            + self._images * IMAGE_TOKENS_MAX,
+            + (model.media.images((), self._images) if self._images else 0),
             input_images=self._images,
             extras=priced_extras(self._extras, model),
         )
@@ -118,8 +118,7 @@ class ModerationsRequest(MediaRequest):
 
     def estimated_input_tokens(self) -> int:
         """Our own count (money rule 6)."""
-        images = self._images * (IMAGE_TOKENS_MAX // PART_SHARE)
-        return sum(map(estimate_tokens, self._texts)) + images
+        return sum(map(estimate_tokens, self._texts)) + self._images * IMAGE_TOKENS
 
     def estimated(self, _: int) -> Usage:
         """Our own count: verdicts are no output."""

@@ -13,16 +13,21 @@ import msgspec
 from command_api.operations.message_blocks import Prompt
 from command_api.operations.prompts import (
     BASE64_BYTES_PER_AUDIO_MINUTE,
+    FILE_TOKENS,
+    IMAGE_TOKENS,
     MESSAGE_TOKENS,
-    PART_SHARE,
+    known,
 )
-from domain.ledger.holds import FILE_TOKENS_MAX, IMAGE_TOKENS_MAX, PromptSize
+from domain.images.sizes import picture_of_url
+from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, utf8_size
 from edge.errors import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from domain.images.sizes import Picture
 
 PARTS_MAX = 100_000
 """Most parts in all items of a body."""
@@ -105,6 +110,7 @@ class Measure:
         """Nothing was added."""
         self._text = self._others = self._images = self._files = self._minutes = 0
         self._tokens = self._messages = self._parts = 0
+        self._pictures: list[Picture] = []
 
     def item(self, raw: msgspec.Raw) -> None:
         """One item; raises ApiError 400 for more parts than may be."""
@@ -168,11 +174,16 @@ class Measure:
     def prompt(self) -> Prompt:
         """All of it."""
         size = PromptSize(
-            self._text, self._messages, self._images, self._minutes, self._files, self._others
+            text_bytes=self._text,
+            messages=self._messages,
+            images=self._images,
+            audio_minutes=self._minutes,
+            files=self._files,
+            other_bytes=self._others,
+            pictures=tuple(self._pictures),
         )
-        parts = self._images * IMAGE_TOKENS_MAX + self._files * FILE_TOKENS_MAX
-        tokens = self._tokens + self._messages * MESSAGE_TOKENS + parts // PART_SHARE
-        return Prompt(size, tokens)
+        parts = self._images * IMAGE_TOKENS + self._files * FILE_TOKENS
+        return Prompt(size, self._tokens + self._messages * MESSAGE_TOKENS + parts)
 
     def _part(self, raw: msgspec.Raw) -> None:
         try:
@@ -182,6 +193,9 @@ class Measure:
             return
         if part.type == "input_image":
             self._images += 1
+            # A file's id beside a URL: nobody knows which of them is read.
+            url = "" if part.file_id else part.image_url or ""
+            self._pictures += known(picture_of_url(url, part.detail or ""))
         elif part.type == "input_file":
             self._files += 1
         elif part.type == "input_audio":

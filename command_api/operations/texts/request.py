@@ -123,8 +123,9 @@ class CompletionsRequest(TokenRequest):
             return unpriced_operation("completions", model)
         return unpriced_extra(self._extras, model, provider) if self._extras else None
 
-    def input_bound(self, context_length: int | None) -> int:
+    def input_bound(self, model: Model) -> int:
         """Each prompt may fill the model's context."""
+        context_length = model.context_length
         if context_length is None:
             return sum(self._bounds)
         return sum(min(each, context_length) for each in self._bounds)

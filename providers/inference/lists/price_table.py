@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from domain.pricing.terms import ABOVE
+from domain.pricing.uses import FILE_SEARCH, TERM_OF_USE, WEB_SEARCH
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +33,15 @@ THOUSAND = 1_000
 EMBEDDING = "embed"
 NOT_COUNTED = frozenset({"web_searches_kcount", "storage_searches_kcount", "cache_audio_read_mtok"})
 """Prices of extras that a call has only when it asks for them; their base term covers them."""
+USES = {
+    ("anthropic", "web_searches_kcount"): TERM_OF_USE[WEB_SEARCH],
+    ("openai", "storage_searches_kcount"): TERM_OF_USE[FILE_SEARCH],
+}
+"""Of those, USD for a thousand uses that we count as the provider bills them (Anthropic, "Web
+search tool"; OpenAI, "Pricing", file search). The table has one price for a search at OpenAI, who
+bills `web_search_preview` dearer, and Gemini 2 is billed by the prompt, not by the search: there a
+search stays without a price, and is refused by name until the operator states one.
+"""
 
 
 @cache
@@ -49,7 +59,11 @@ def table_terms(table: str, model_id: str, now: datetime) -> dict[str, str] | No
         return None
     terms: dict[str, str] = {}
     for unit, price in vars(found.get_prices(now)).items():
-        if price is None or unit.startswith("_") or unit in NOT_COUNTED:
+        if price is None or unit.startswith("_"):
+            continue
+        if (table, unit) in USES and isinstance(price, Decimal):
+            terms[USES[table, unit]] = format(price, "f")
+        if unit in NOT_COUNTED:
             continue
         if unit == REQUESTS and isinstance(price, Decimal):
             terms["per_request"] = format(price / THOUSAND, "f")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from domain.catalog import NO_FACTS, PLAIN, IdRules, ModelFacts, canonical_id
+from domain.images.models import rule_of, stated_rule
 from domain.overload.upstream import Concurrency
 from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
@@ -15,6 +16,7 @@ from providers.inference.registry.paced import paced
 from providers.inference.registry.trouble import Trouble, TroubleKind
 
 if TYPE_CHECKING:
+    from domain.images.models import MediaRule
     from providers.inference.port import Upstream
 
 MODELS_MAX = 20_000
@@ -40,6 +42,13 @@ class Model:
     def public_id(self) -> str:
         """The id that pins a call to this provider."""
         return f"{self.provider}/{self.id}"
+
+    @property
+    def media(self) -> MediaRule:
+        """What an image or a document of a prompt can be here, in tokens."""
+        facts = self.facts
+        known = rule_of(facts.images_as or self.canonical or self.id)
+        return stated_rule(known, facts.image_tokens_max, facts.document_tokens_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from domain.catalog import ModelFacts
 from domain.errors import InvalidPriceError
+from domain.images.models import TOKENS_MAX, UNKNOWN_RULE, rule_of
 from domain.overload.upstream import Concurrency
 from domain.pricing.extras import EXTRA_NAMES
 from domain.pricing.money import EXACT
@@ -29,9 +30,17 @@ if TYPE_CHECKING:
 SOURCE = "providers_file"
 SERVICE_TIERS = "service_tiers"
 PRICE_HINT = 'prices are decimal strings in USD, such as "0.15"'
-COUNTS = ("context_length", "max_output_tokens", "created")
-TEXTS = ("name", "description")
+MEDIA_COUNTS = ("image_tokens_max", "document_tokens_max")
+COUNTS = ("context_length", "max_output_tokens", "created", *MEDIA_COUNTS)
+IMAGES_AS = "images_as"
+TEXTS = ("name", "description", IMAGES_AS)
 LISTS = ("input_modalities", "output_modalities")
+COUNT_MAX = 2**63 - 1
+_HINTS = {
+    **dict.fromkeys(COUNTS, "a whole number above 0"),
+    **dict.fromkeys(MEDIA_COUNTS, f"a whole number above 0, at most {TOKENS_MAX}"),
+    IMAGES_AS: "no model is known by that name whose images are billed by a stated rule",
+}
 PROTOCOLS = frozenset({Protocol.OPENAI, Protocol.ANTHROPIC, Protocol.GEMINI, Protocol.FAL})
 
 
@@ -238,6 +247,18 @@ def file_models(entry: FileProvider, path: Path) -> list[Listed]:
     return [_file_model(entry.name, item, path) for item in entry.model]
 
 
+def _is_good(name: str, value: Any) -> bool:
+    """Whether a member of a model may have this value."""
+    if name in COUNTS:
+        most = TOKENS_MAX if name in MEDIA_COUNTS else COUNT_MAX
+        return type(value) is int and 0 < value <= most
+    if name in LISTS:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if name == IMAGES_AS:
+        return isinstance(value, str) and rule_of(value) is not UNKNOWN_RULE
+    return isinstance(value, str) and not name.startswith(EXTRA)
+
+
 def _file_model(provider: str, item: dict[str, Any], path: Path) -> Listed:
     model_id = item.get("id")
     where = f"{path}: provider {provider!r}, model {model_id!r}"
@@ -250,14 +271,8 @@ def _file_model(provider: str, item: dict[str, Any], path: Path) -> Listed:
     for name, value in item.items():
         if name in ("id", "extra_prices", SERVICE_TIERS):
             continue
-        if name in COUNTS:
-            good = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        elif name in LISTS:
-            good = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        else:
-            good = isinstance(value, str) and not name.startswith(EXTRA)
-        if not good:
-            hint = "a whole number above 0" if name in COUNTS else PRICE_HINT
+        if not _is_good(name, value):
+            hint = _HINTS.get(name, PRICE_HINT)
             message = f"{where}: {name} is {value!r}: {hint}"
             raise ProvidersFileError(message)
         if name in COUNTS or name in TEXTS:

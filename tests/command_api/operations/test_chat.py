@@ -149,9 +149,9 @@ BOUNDS: list[tuple[ChatRequest, Model, CallBound]] = [
     (chat(HI, max_tokens=500), model_of(most=100), CallBound(9, 100)),
     (chat(HI, stream=True), model_of(most=100), CallBound(9, 100)),
     (chat(HI, max_tokens=5), model_of(context=4), CallBound(4, 5)),
-    (chat(user(IMAGE), max_tokens=5), model_of(), CallBound(2_056, 5, input_images=1)),
+    (chat(user(IMAGE), max_tokens=5), model_of(), CallBound(16_394, 5, input_images=1)),
     (chat(user(audio(9)), max_tokens=5), model_of(), CallBound(2_008, 5)),
-    (chat(user(FILE), max_tokens=5), model_of(), CallBound(32_008, 5)),
+    (chat(user(FILE), max_tokens=5), model_of(), CallBound(460_008, 5)),
     (
         chat(user(VIDEO), max_tokens=5),
         model_of(),
@@ -198,10 +198,10 @@ def test_a_body_that_was_let_go_is_not_kept() -> None:
 
 
 def test_our_own_count_adds_up() -> None:
-    """Text by script, four tokens a message, a quarter of a part's most (money rule 6)."""
+    """Text by script, four tokens a message, 512 an image (money rule 6)."""
     text = "What is shown here?"
     request = chat(user({"type": "text", "text": text}, IMAGE), HI, tools=[TOOL])
-    expected = estimate_tokens(text) + 1 + 2 * 4 + 2_048 // 4 + -(-json_size([TOOL]) // 4)
+    expected = estimate_tokens(text) + 1 + 2 * 4 + 512 + -(-json_size([TOOL]) // 4)
     assert request.estimated_input_tokens() == expected
     assert request.estimated(7) == Usage(expected, 7, source="estimated")
 

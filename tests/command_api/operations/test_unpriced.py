@@ -36,6 +36,13 @@ input_per_million = "0.02"
 output_per_million = "0"
 output_modalities = ["embedding"]
 [[provider.model]]
+id = "tiered"
+input_per_million = "0.02"
+output_per_million = "0"
+output_modalities = ["embedding", "image"]
+service_tiers = {{ flex = "0.5" }}
+web_search_per_thousand = "10"
+[[provider.model]]
 id = "pixels"
 per_megapixel = "0.04"
 [[provider.model]]
@@ -126,6 +133,11 @@ EXTRAS: list[tuple[str, str, dict[str, Any]]] = [
     (IMAGES, "local/stated", {"quality": "high"}),
     (IMAGES, "local/stated", {"size": "1792x1024"}),
     (EMBEDDINGS, "local/embed", {"service_tier": "flex"}),
+    # Neither tells its tier or counts its searches: there even a term for them prices nothing.
+    (EMBEDDINGS, "local/tiered", {"service_tier": "flex"}),
+    (IMAGES, "local/tiered", {"service_tier": "flex"}),
+    (EMBEDDINGS, "local/tiered", {"web_search_options": {}}),
+    (IMAGES, "local/tiered", {"web_search_options": {}}),
 ]
 ASKED: dict[str, dict[str, Any]] = {
     CHAT: {"messages": HI},

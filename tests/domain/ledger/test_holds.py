@@ -57,9 +57,9 @@ SIZES = [
     (PromptSize(text_bytes=0, messages=1), None, 8),
     (PromptSize(text_bytes=9, messages=2), None, 5 + 16),
     (PromptSize(text_bytes=10**6, messages=1), 8_000, 8_000),
-    (PromptSize(text_bytes=0, messages=1, images=2), None, 8 + 2 * 2_048),
+    (PromptSize(text_bytes=0, messages=1, images=2), None, 8 + 2 * 16_386),
     (PromptSize(text_bytes=0, messages=1, audio_minutes=3), None, 8 + 3 * 2_000),
-    (PromptSize(text_bytes=0, messages=1, files=1), None, 8 + 32_000),
+    (PromptSize(text_bytes=0, messages=1, files=1), None, 8 + 460_000),
 ]
 
 

@@ -74,7 +74,7 @@ def test_parts_are_one_input_and_images_are_counted_here(judges: RunningGateway)
     assert story["usage"]["input_images"] == 1
     assert story["usage"]["input_tokens"] == 2 + 512
     assert story["settled_nano_usd"] == (2 + 512) * 100 + 1_000_000
-    assert story["held_nano_usd"] == (4 + 8 + 2_048) * 100 + 1_000_000
+    assert story["held_nano_usd"] == (4 + 8 + 16_386) * 100 + 1_000_000
 
 
 LIES: list[bytes] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from domain.pricing.uses import TERM_OF_USE
 from providers.inference.lists.price_table import table_context_length, table_terms
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -18,10 +19,13 @@ def test_the_price_table_prices_what_lists_do_not() -> None:
         "input_per_million": "0.15",
         "cached_input_per_million": "0.075",
         "output_per_million": "0.6",
+        "file_search_per_thousand": "2.5",
     }
     claude = table_terms("anthropic", "claude-sonnet-4-5", NOW)
     assert claude is not None
     assert claude["cache_write_1h_per_million"] == "6"
+    assert claude["web_search_per_thousand"] == "10"
+    assert not any(name in gemini for name in TERM_OF_USE.values())
     assert claude["cache_write_1h_per_million_above_200000"] == "12"
     assert table_terms("groq", "canopylabs/orpheus-arabic-saudi", NOW) is None
     fireworks = "accounts/fireworks/models/deepseek-v3p2"

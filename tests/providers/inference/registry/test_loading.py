@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from domain.catalog import ModelFacts
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry.loading import load_registry
 from providers.inference.registry.providers_file import ProvidersFileError
@@ -69,6 +70,20 @@ def test_which_models_complete_a_bare_prompt(tmp_path: Path) -> None:
     assert [made[name].takes_completions("m") for name, _, _ in said] == [x for *_, x in said]
 
 
+def test_what_an_image_costs_is_the_models_or_as_the_file_says(tmp_path: Path) -> None:
+    """By its name, as another model, or by a stated maximum (money rule 2)."""
+    entry = f'[[provider]]\nname = "a"\nbase_url = "http://x/v1"\n{MODEL}\n'
+    for line, image, document in (
+        ("", 16_386, 460_000),
+        ('images_as = "openai/gpt-4o-mini"', 48_169, 600 * 51_169),
+        ('images_as = "gpt-4o"\nimage_tokens_max = 7', 7, 600 * 4_445),
+        ("image_tokens_max = 7\ndocument_tokens_max = 9", 7, 9),
+    ):
+        model = load(tmp_path / "p.toml", entry + line).providers["a"].models["m"]
+        assert (model.media.image.most, model.media.document) == (image, document)
+        assert ModelFacts.of(model.facts.as_dict()) == model.facts
+
+
 WRONG = [
     ("not toml [", "line 1"),
     ('[[provider]]\nname = "a"\n' + MODEL, "base_url"),
@@ -80,6 +95,17 @@ WRONG = [
     (
         '[[provider]]\nname = "a"\nbase_url = "http://x"\n[[provider.model]]\nid = "m"\n',
         "input_per_million",
+    ),
+    *(
+        (f'[[provider]]\nname = "a"\nbase_url = "http://x"\n{MODEL}\n{line}', named)
+        for line, named in (
+            ('images_as = "llama"', "images_as is 'llama': no model is known"),
+            ("images_as = 7", "images_as is 7"),
+            ("image_tokens_max = 0", "a whole number above 0, at most 10000000"),
+            ("image_tokens_max = true", "image_tokens_max is True"),
+            ("document_tokens_max = 10000001", "a whole number above 0, at most 10000000"),
+            ('document_tokens_max = "9"', "document_tokens_max is '9'"),
+        )
     ),
 ]
 
