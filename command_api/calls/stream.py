@@ -10,11 +10,10 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
-from command_api.calls.beside.keeping import keep_streamed, stored_reply
+from command_api.calls.beside.keeping import KeptStream, keep_streamed
 from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.quotas.refusals import stream_uncovered
@@ -62,8 +61,7 @@ class InferenceStream:
         self._won: StreamAttempt | None = None
         self._failover: Failover | None = None
         self._begun = self._ended = self._gone = False
-        self._kept: list[bytes] | None = [] if call.idempotency_key else None
-        self._kept_bytes = 0
+        self._kept = KeptStream(parts, call) if call.idempotency_key else None
 
     async def run(self) -> None:
         """Stream; raises ApiError for a failure before any output."""
@@ -218,8 +216,12 @@ class InferenceStream:
     async def _finish(self, out: bytes) -> None:
         """A clean end: charge, then send the last bytes and the stream's end together."""
         assert self._won is not None, "only a stream with output ends cleanly"
+        last = out + self._won.scanner.ending(self._won.paid)
+        if (guarding := self._call.guarding) is not None and guarding.refused is not None:
+            await self._refused(guarding.refused, last)
+            return
         self._record(None)
-        await self._close(out + self._won.scanner.ending(self._won.paid), "completed")
+        await self._close(last, "completed")
 
     def _record(self, error: str | None, *, status: int | None = OK) -> None:
         assert self._won is not None
@@ -252,8 +254,11 @@ class InferenceStream:
 
     async def _uncovered(self, out: bytes = b"") -> None:
         """Credits or a quota have no room for more output: end here, charge what was made."""
+        await self._refused(stream_uncovered(by_quota=self._call.out_of_quota), out)
+
+    async def _refused(self, error: ApiError, out: bytes) -> None:
+        """A stream that may not go on: end it openly, charge what was made."""
         assert self._won is not None, "only a stream with output is cut"
-        error = stream_uncovered(by_quota=self._call.out_of_quota)
         self._record(error.code)
         self._won.interrupt()
         await self._close(out + self._last_events(error), error.code)
@@ -291,22 +296,15 @@ class InferenceStream:
     def _keep(self, out: bytes) -> None:
         if self._call.caching is not None:
             self._call.caching.heard(out, self._parts.responses.bytes_max)
-        if self._kept is None:
-            return
-        self._kept.append(out)
-        self._kept_bytes += len(out)
-        if self._kept_bytes > self._parts.settings.kept_replies.idempotency_body_bytes_max:
+        if self._kept is not None and not self._kept.add(out):
             self._kept = None
-            self._parts.idempotency.not_kept(UUID(self._call.id), "the stream is too long")
 
     async def _close(self, last: bytes, reason: str) -> None:
         """Settle, durably, and only then send the end."""
         call = self._call
         self._keep(last)
         if self._kept is not None:
-            kind, made = EVENT_STREAM.decode(), b"".join(self._kept)
-            reply = stored_reply(call, made, kind)
-            call.kept_reply = await self._parts.idempotency.sealed(call.caller, reply)
+            call.kept_reply = await self._kept.sealed()
         await self._charge(reason)
         await keep_streamed(self._parts, call, self._won, reason)
         await self._end(last)

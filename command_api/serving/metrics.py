@@ -99,6 +99,8 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)
     found.register(CacheMetrics(gateway.calls.responses))
+    if gateway.calls.guardrails is not None:
+        found.register(gateway.calls.guardrails.counts)
     found.register(RunMetrics(lambda: gateway.runs.running))
     return found
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from command_api.settings.calls import (
     BackgroundSettings,
     CallSettings,
+    GuardrailSettings,
     HoldSettings,
     QueueSettings,
     RequestSettings,
@@ -73,6 +74,7 @@ GROUPS: dict[str, type[Group]] = {
     "calls": CallSettings,
     "background": BackgroundSettings,
     "upstream": UpstreamSettings,
+    "guardrails": GuardrailSettings,
     "routing": RoutingSettings,
     "kept_replies": KeptReplySettings,
     "leases": LeaseSettings,
@@ -120,6 +122,7 @@ class Settings(BaseModel):
     calls: CallSettings
     background: BackgroundSettings
     upstream: UpstreamSettings
+    guardrails: GuardrailSettings
     routing: RoutingSettings
     kept_replies: KeptReplySettings
     leases: LeaseSettings

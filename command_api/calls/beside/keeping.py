@@ -12,7 +12,7 @@ from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
 from command_api.uploads.reading import UploadLimits, read_form
-from edge.asgi import LET_GO, read_body
+from edge.asgi import EVENT_STREAM, LET_GO, read_body
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
@@ -30,6 +30,30 @@ OK = 200
 def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> StoredReply:
     """What a call's idempotency key is answered with from now on."""
     return StoredReply(UUID(call.id), OK, kind, call.model.provider, body)
+
+
+class KeptStream:
+    """What a stream's caller was sent, for who asks again with its key."""
+
+    def __init__(self, parts: CallParts, call: Call) -> None:
+        """Nothing was sent yet."""
+        self._parts, self._call = parts, call
+        self._made: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, out: bytes) -> bool:
+        """So much more; False where it is too long, and nothing is kept."""
+        self._made.append(out)
+        self._bytes += len(out)
+        if self._bytes <= self._parts.settings.kept_replies.idempotency_body_bytes_max:
+            return True
+        self._parts.idempotency.not_kept(UUID(self._call.id), "the stream is too long")
+        return False
+
+    async def sealed(self) -> bytes:
+        """All of it, as it is kept."""
+        reply = stored_reply(self._call, b"".join(self._made), EVENT_STREAM.decode())
+        return await self._parts.idempotency.sealed(self._call.caller, reply)
 
 
 async def read_request(
