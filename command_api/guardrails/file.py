@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge.caller import Caller
 
 GUARDS_MAX = 20
-PATTERNS_MAX = 50
+PATTERNS_MAX = 20
 OWNERS_MAX = 10_000
 FILE_BYTES_MAX = 2**20
 OPEN = "open"

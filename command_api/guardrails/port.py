@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from domain.guardrails.walking import Walk
 
-TEXT_CHARACTERS_MAX = 1_000_000
+TEXT_CHARACTERS_MAX = 500_000
 """Most characters of one prompt, or of one whole answer, that guards look at."""
 
 

@@ -31,7 +31,7 @@ GUARDED = frozenset(
     {Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES}
 )
 """Operations whose prompts and answers guards look at."""
-BESIDE_BYTES = 64 * 1024
+BESIDE_BYTES = 16 * 1024
 """What is longer is looked at in a thread, so that other calls go on between its parts."""
 JSON_FORMATS = frozenset({"json_object", "json_schema"})
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

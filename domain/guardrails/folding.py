@@ -15,6 +15,7 @@ _HIDDEN = re.compile(
 _WIDE = re.compile(
     "[\uff01-\uff5e\u3000\u00a0\u2000-\u200a\u202f\u205f\u2010-\u2015\u2212]|(?![0-9])\\d"
 )
+_SPACES = re.compile(r"\s+")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)
 _FULL_WIDTH_SHIFT = 0xFEE0
 _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
@@ -65,7 +66,10 @@ def _narrow(found: re.Match[str]) -> str:
 
 
 def likened(text: str) -> str:
-    """The text as terms are compared: without case, forms of letters, or what nobody sees."""
-    if text.isascii():
-        return text.lower()
-    return _HIDDEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
+    """The text as terms are compared: without case, forms of letters, or what nobody sees.
+
+    White space is one space.
+    """
+    if not text.isascii():
+        text = _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
+    return _SPACES.sub(" ", text.casefold())

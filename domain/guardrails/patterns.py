@@ -9,12 +9,18 @@ in a text is tried longer than the pattern's greatest length, and the whole is l
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from domain.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATTERN_CHARACTERS_MAX = 500
 REACH_MAX = 256
 """Most characters that a pattern's ways can match, all together."""
+WINDOW_CHARACTERS = 4_096
+"""So much of a text is searched at once: between two such, other threads have their turn."""
 _CLASS = r"\[\^?\]?(?:\\.|[^\\\[\]])+\]"
 _ITEM = re.compile(
     rf"(?P<edge>\\[bB])|(?P<one>\\[dDwWsS]|\\[^\w\s]|\\[nrt]|{_CLASS}|[^\\\[\](){{}}*+?^$|])"
@@ -79,3 +85,16 @@ def _check_way(least: int) -> None:
     if not least:
         message = "a way of it matches nothing at all"
         raise PatternError(message)
+
+
+def spans(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    """Where a compiled pattern is found, as `finditer` tells it, in windows of the text."""
+    begin = 0
+    for window in range(0, len(text), WINDOW_CHARACTERS):
+        end = window + WINDOW_CHARACTERS
+        # What begins in the window ends within its reach, and the edge behind it is seen as well.
+        for found in pattern.finditer(text, max(begin, window), end + REACH_MAX + 1):
+            if found.start() >= end:
+                break
+            begin = found.end()
+            yield found.span()

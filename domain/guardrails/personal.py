@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.guardrails.folding import folded
+from domain.guardrails.patterns import spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -40,7 +41,6 @@ class Span(NamedTuple):
 Finder = tuple[str, re.Pattern[str]]
 """An operator's pattern and its name."""
 CARD_DIGITS = range(13, 20)
-IBAN_CHARACTERS = range(15, 35)
 _EMAIL = re.compile(
     r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}+@(?:[^\W_](?:[\w-]{0,62})\.){1,8}[^\W_][\w-]{1,62}"
 )
@@ -80,7 +80,7 @@ IBAN_LENGTHS = {
     }.items()
     for country in countries.split()
 }
-"""Characters of an IBAN by its country."""
+"""Characters of an IBAN by its country; of others none is known."""
 
 
 def find(text: str, kinds: Collection[Kind], patterns: Iterable[Finder] = ()) -> list[Span]:
@@ -91,8 +91,7 @@ def find(text: str, kinds: Collection[Kind], patterns: Iterable[Finder] = ()) ->
         if kind in kinds:
             _take(taken, (Span(start, end, kind) for start, end in _FINDERS[kind](seen.text)))
     for name, pattern in patterns:
-        found = pattern.finditer(seen.text)
-        _take(taken, (Span(each.start(), each.end(), name) for each in found if each[0]))
+        _take(taken, (Span(start, end, name) for start, end in spans(pattern, seen.text)))
     return [Span(*seen.span(each.start, each.end), each.kind) for each in taken]
 
 
@@ -154,15 +153,13 @@ def _luhn(digits: list[int]) -> bool:
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     for found in _IBAN.finditer(text):
         places = [at for at in range(*found.span()) if text[at] not in " -"]
-        country = text[places[0] : places[1] + 1].upper()
-        known = IBAN_LENGTHS.get(country)
-        for length in (known,) if known else reversed(IBAN_CHARACTERS):
-            end = places[length - 1] + 1 if length <= len(places) else 0
-            if not end or text[end : end + 1].isalnum():
-                continue
-            if _checked_by_97("".join(text[at] for at in places[:length]).upper()):
-                yield places[0], end
-                break
+        length = IBAN_LENGTHS.get(text[places[0] : places[1] + 1].upper(), len(places) + 1)
+        if length > len(places):
+            continue
+        end = places[length - 1] + 1
+        iban = "".join(text[at] for at in places[:length]).upper()
+        if not text[end : end + 1].isalnum() and _checked_by_97(iban):
+            yield places[0], end
 
 
 def _checked_by_97(iban: str) -> bool:
@@ -176,7 +173,11 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
         for each in pattern.finditer(text)
         if _is_address(each[0], kind)
     ]
-    yield from sorted(found)
+    end = 0
+    for span in sorted(found):
+        if span[0] >= end:
+            yield span
+            end = span[1]
 
 
 def _is_address(text: str, kind: type[IPv4Address | IPv6Address]) -> bool:

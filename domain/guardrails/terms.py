@@ -105,7 +105,10 @@ class CheckedText:
     def _check(self, text: str) -> None:
         if not text:
             return
-        compared = self._tail + self._terms.as_compared(text, inside_json=self._inside_json)
+        compared = self._terms.as_compared(text, inside_json=self._inside_json)
+        if self._tail.endswith(" "):
+            compared = compared.lstrip()  # White space is one space here as well.
+        compared = self._tail + compared
         keep = self._terms.longest + 1
         # What stands before the tail is not known, so no term is taken to begin with it.
         if self._terms.said_in(compared, 1 if len(self._tail) == keep else 0):

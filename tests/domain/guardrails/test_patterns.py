@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from domain.guardrails.patterns import PATTERN_CHARACTERS_MAX, PatternError, compiled
+from domain.guardrails.patterns import (
+    PATTERN_CHARACTERS_MAX,
+    REACH_MAX,
+    WINDOW_CHARACTERS,
+    PatternError,
+    compiled,
+    spans,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,5 +65,15 @@ def test_the_worst_pattern_on_the_worst_text_ends(pattern: str) -> None:
     made = compiled(pattern)
     begun = time.process_time()
     for text in ("1" * 500_000, "a" * 500_000):
-        assert len(list(made.finditer(text))) >= 0
+        list(spans(made, text))
     assert time.process_time() - begun < 10
+
+
+@pytest.mark.parametrize("pattern", [r"\bx{1,256}\b", r"a[^a]{0,200}", "x", r"x\b"])
+def test_windows_are_not_seen_in_what_is_found(pattern: str) -> None:
+    """At each place around a window's end the same as at once (rule: bounded)."""
+    made = compiled(pattern)
+    for place in range(WINDOW_CHARACTERS - REACH_MAX - 2, WINDOW_CHARACTERS + 3, 17):
+        text = "a" + "y " * (place // 2) + "x" * REACH_MAX + " ax" + " " * WINDOW_CHARACTERS + "x"
+        assert list(spans(made, text)) == [each.span() for each in made.finditer(text)]
+    assert list(spans(made, "")) == []
