@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from edge.errors import SERVER, ApiError
 
-BLOCKED = "guardrail_blocked"
-FAILED = "guardrail_failed"
 PROMPT = "input"
 ANSWER = "output"
 
@@ -15,7 +13,7 @@ def blocked(guard: str, stage: str) -> ApiError:
     what, charge = _told(stage)
     message = f"The guard {guard!r} does not let this {what} through. {charge}"
     extra = {"guard": guard, "stage": stage}
-    return ApiError(400, BLOCKED, message, extra=extra)
+    return ApiError(400, "guardrail_blocked", message, extra=extra)
 
 
 def failed(guard: str, stage: str) -> ApiError:
@@ -26,7 +24,7 @@ def failed(guard: str, stage: str) -> ApiError:
         f"not see. {charge} Try again with less text, or ask who runs this gateway."
     )
     extra = {"guard": guard, "stage": stage}
-    return ApiError(503, FAILED, message, kind=SERVER, extra=extra)
+    return ApiError(503, "guardrail_failed", message, kind=SERVER, extra=extra)
 
 
 def _told(stage: str) -> tuple[str, str]:

@@ -36,10 +36,10 @@ TERMS = f'{GUARD}kind = "blocked_terms"\n'
         (f"{REDACT}patterns = {{ BADGE = '(a+)+$' }}", "BADGE: '(' at 0: groups are not taken"),
         (f"{TERMS}terms = ['x']\n{TERMS}terms = ['y']", "two guards are called 'a'"),
         ("[[guard]]\nname = 'A b'", "regex"),
-        ("\x00", "TOML"),
+        ("\x00", "Invalid statement"),
         ("x" * (FILE_BYTES_MAX + 1), "larger than"),
         ("\udcff", "utf-8"),
-        ("[[guard]]\n" * 21, "`guard`"),
+        ("[[guard]]\n" * 21, "length <= 20"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -51,7 +51,7 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, said:
     with pytest.raises(GuardrailsFileError) as refused:
         read_guardrails_file(file)
     assert str(file) in str(refused.value)
-    assert said in str(refused.value) or said == "TOML"
+    assert said in str(refused.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
