@@ -520,8 +520,7 @@ MEANINGS = {
         "Read `GET /v1/calls/{call_id}`; a new call needs a new key.",
     ),
     "guardrail_blocked": (
-        "A guard of the operator's lets the prompt or the answer through to nobody; `guard` and "
-        "`stage` say which and where. A blocked prompt is not charged, a blocked answer is.",
+        "A guard (`guard`) lets the prompt through to nobody, or the answer, which is charged.",
         "Ask otherwise ([guardrails](../guides/guardrails.md)).",
     ),
     "guardrail_failed": (

@@ -19,8 +19,8 @@ from projections.engine.runner import Runner
 from projections.hosting import install
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry import built_in, loading
-from tests.support.history import History
 from tests.support.harness import running_gateway
+from tests.support.history import History
 from tests.support.packages import ROOT
 
 if TYPE_CHECKING:

@@ -349,7 +349,7 @@ def test_a_response_that_goes_on_is_looked_at_whole(
 def test_a_stream_that_breaks_off_tells_what_was_held(
     guarded: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Also in the midst of a placeholder, which is restored to nothing (rule: wire, money rule 4)."""
+    """Also in the midst of a placeholder, restored to nothing (rule: wire, money rule 4)."""
     model, user = Model(upstream), guarded.user()
     model.text, model.ends = "To [EMAIL_1] and [EMAIL_", False
     for api in APIS:

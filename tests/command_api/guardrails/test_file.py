@@ -57,7 +57,7 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, said:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the setting that names it (rule: refuse clearly)."""
     with pytest.raises(
-        GuardrailsFileError, match="GATEWAYZ_GUARDRAILS_FILE names .*cannot be read"
+        GuardrailsFileError, match=r"GATEWAYZ_GUARDRAILS_FILE names .*cannot be read"
     ):
         read_guardrails_file(tmp_path / "none.toml")
 

@@ -144,7 +144,7 @@ MESSAGE_END += event("message_stop")
 
 @pytest.mark.parametrize("size", [1, 3, 50, 10_000])
 def test_anthropics_own_stream_is_restored(size: int) -> None:
-    """Block by block, cut at any byte; a tool's input stays JSON; a block that ends in the midst of a
+    """Block by block, cut at any byte; a tool's input stays JSON; a block that ends inside a
     placeholder ends so (rule: wire).
     """
     tool = [

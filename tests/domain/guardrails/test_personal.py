@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.guardrails.folding import folded, likened
-from domain.guardrails.personal import Kind, find
 from domain.guardrails.patterns import compiled
+from domain.guardrails.personal import Kind, find
 
 ALL = tuple(Kind)
 MILLION = 1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_a_value_is_escaped_inside_json() -> None:
     of = Placeholders([])
     value = 'a "quoted"\\\n line'
     placeholder = of.replaced(value, [Span(0, len(value), "OWN")])
-    told = of.restored('{"x": "%s"}' % placeholder, inside_json=True)
+    told = of.restored(f'{{"x": "{placeholder}"}}', inside_json=True)
     assert json.loads(told) == {"x": value}
     assert of.restored(placeholder) == value
 
@@ -81,7 +82,7 @@ def test_however_a_text_is_cut_it_is_restored_the_same(
     channel = RestoredText(of, inside_json=inside_json)
     places = sorted({0, len(text), *(each for each in cuts if each <= len(text))})
     told = ""
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in pairwise(places):
         told += channel.add(text[begin:end])
         assert len(channel.held) < of.longest
     assert told + channel.end() == of.restored(text, inside_json=inside_json)
