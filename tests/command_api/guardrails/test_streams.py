@@ -108,7 +108,7 @@ def event(name: str, **members: Any) -> bytes:
 def read(scanner: Any, data: bytes, size: int) -> bytes:
     """A whole stream in pieces of so many bytes, to its end."""
     out: list[bytes] = [scanner.feed(data[at : at + size]) for at in range(0, len(data), size)]
-    return b"".join(out) + scanner.end() + scanner.ending(paid)
+    return b"".join([*out, scanner.end(), scanner.ending(paid)])
 
 
 def data_of(out: bytes) -> list[dict[str, Any]]:
@@ -335,9 +335,12 @@ def test_bare_texts_are_restored() -> None:
 def test_what_passes_before_a_broken_event_is_looked_at(broken: bytes) -> None:
     """As all else (rule: access)."""
     scanner = chat(guarding(Operation.CHAT, restoring()))
-    with pytest.raises((StreamErrorChunk, BrokenStreamError)) as found:
+    passed = b""
+    try:
         scanner.feed(chunk({"content": "[EMAIL_1] ["}) + broken)
-    assert content(found.value.passed) + content(scanner.flushed()) == f"{MAIL} ["
+    except (StreamErrorChunk, BrokenStreamError) as error:
+        passed = error.passed
+    assert content(passed) + content(scanner.flushed()) == f"{MAIL} ["
 
 
 def test_a_cut_stream_tells_nothing_beyond_its_cut() -> None:
