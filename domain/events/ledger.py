@@ -137,8 +137,7 @@ class HoldRequested(CallEvent):
     """What a hold was asked for.
 
     `alternatives` are the offers that are tried when the first fails: provider, model, price.
-    `queued_ms` is how long the call waited for its turn before, milliseconds. `guards` is what
-    guards said of the prompt: guard, stage, decision, and how often it changed something.
+    `queued_ms` is how long the call waited before, milliseconds, `guards` what guards said of it.
     """
 
     user_id: str
@@ -245,8 +244,8 @@ class HoldSettled(HoldResolved):
     """The call is charged: usage, exact cost, price version, and where the money came from.
 
     `app` stands for the app that made the call: a keyed hash of the name that its caller gave, or,
-    in older events, the name. `cached_from` is the call whose cached answer was given again.
-    `guards` is what guards said of the answer, as `HoldPlaced` has it of the prompt.
+    in older events, the name. `cached_from` is the call whose cached answer was given again, and
+    `guards` what guards said of the answer, as on the hold.
     """
 
     TOPIC = "ledger.hold_settled.v1"
