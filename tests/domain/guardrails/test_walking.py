@@ -44,7 +44,7 @@ def test_a_tools_texts_may_be_taken_otherwise() -> None:
     """They are no JSON inside a text (rule: wire)."""
     walk = Walk(str.upper, str.upper, str.title)
     assert walk.over({"input": {"a": "bc"}}) == {"input": {"A": "Bc"}}
-    assert walk.over({"input": "bc"}) == {"input": "BC"}
+    assert walk.over({"input": "bc", "stop": ["x"]}) == {"input": "BC", "stop": ["X"]}
 
 
 def test_a_number_that_is_taken_becomes_a_text() -> None:
