@@ -75,6 +75,8 @@ class Run:
         self.call, self.request = call, request
         self.response_id = response_id_of(call.id)
         self.queued = _queued(call, request)
+        if call.guarding is not None:
+            self.queued = call.guarding.echoed(self.queued)
         self.feed = Feed(
             self.queued, self._framed, bytes_max=events_bytes_max if request.streamed else None
         )

@@ -13,6 +13,7 @@ import msgspec
 
 from command_api.calls.beside.asking import open_upstream
 from command_api.calls.defects import UNFORESEEN, give_up, known
+from command_api.guardrails.scanner import GuardedScanner, guarded
 from command_api.operations.audio.transcripts import TEXT, text_kind
 from command_api.replies.failures import (
     UpstreamFailure,
@@ -113,7 +114,7 @@ class StreamAttempt:
         self._registry, self._call, self.attempt = registry, call, attempt
         offer = attempt.offer
         asked = call.request.at(registry.providers[offer.provider], offer)
-        self.scanner = asked.scanner(offer, call.id, self._charge)
+        self.scanner = guarded(asked.scanner(offer, call.id, self._charge), call.guarding)
         self.reply: UpstreamReply | None = None
         self._asking: asyncio.Task[Any] | None = None
         """Whoever waits for the provider's head; None before and after."""
@@ -295,7 +296,8 @@ class StreamAttempt:
         """How the stream ends, which has begun and cannot go on."""
         if isinstance(self.scanner, TellsFailure):
             return self.scanner.broken(error)
-        return envelope.last_events(error, request_id)
+        held = self.scanner.flushed() if isinstance(self.scanner, GuardedScanner) else b""
+        return held + envelope.last_events(error, request_id)
 
     def _charge(self, report: Usage) -> tuple[Usage, int]:
         """What is charged for a report, and how much, nano-USD."""

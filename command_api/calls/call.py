@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.calls.beside.caching import Caching
+    from command_api.guardrails.guarding import Guarding
     from command_api.limits.gate import Admission
     from command_api.operations.request import InferenceRequest
     from command_api.routing.router import Plan
@@ -108,13 +109,8 @@ class Call:
         "app",
         *("attempts", "available"),
         *("bound", "bound_tokens"),
-        *("caching", "caller"),
-        "charged",
-        "correlation_id",
-        "estimated_cost",
-        "follows",
-        "give_back",
-        "held",
+        *("caching", "caller", "charged", "correlation_id", "estimated_cost"),
+        *("follows", "give_back", "guarding", "held"),
         "hold_event_id",
         "id",
         "id_bytes",
@@ -142,6 +138,7 @@ class Call:
         app: str = "",
         idempotency_key: bytes = b"",
         caching: Caching | None = None,
+        guarding: Guarding | None = None,
     ) -> None:
         """Bound the call (money rule 2); nothing is held yet.
 
@@ -150,7 +147,7 @@ class Call:
         self.id, self.id_bytes, self.correlation_id = call_id, id_bytes(call_id), correlation_id
         self.caller, self.request, self._holds = caller, request, holds
         self.app, self.idempotency_key, self.caching = app, idempotency_key, caching
-        self.started_at = now_iso()
+        self.guarding, self.started_at = guarding, now_iso()
         self.attempts, self._tried = list[dict[str, Any]](), False
         self.give_back: Callable[[], None] | None = None
         """Called once a large body is not kept any more."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.calls.beside.told import beside_end, beside_hold
 from command_api.calls.call import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
 from command_api.limits.gate import ended
@@ -174,7 +175,7 @@ class Cashier:
                 call.bound.output_tokens,
                 b"true" if call.request.stream else b"false",
                 self._alternatives(call) if len(call.plan.offers) > 1 else b"",
-                b',"queued_ms":%d' % call.queued_ms if call.queued_ms else b"",
+                beside_hold(call) if call.queued_ms or call.guarding is not None else b"",
                 key,
             )
         )
@@ -250,10 +251,8 @@ class Cashier:
                 reason.encode(),
             )
         )
-        if call.app:
-            state += b',"app":' + _encode(call.app)
-        if call.caching is not None and (answer := call.caching.answer) is not None:
-            state += b',"cached_from":"%b"' % answer.reply.call_id.encode()
+        if call.app or call.caching is not None or call.guarding is not None:
+            state += beside_end(call)
         tokens = usage.input_tokens + usage.output_tokens
         entry = _entry_of(call, EntryKind.SETTLE, cost.nano_usd, state, call.kept_reply, tokens)
         await self._resolve(call, entry)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from command_api.calls.cashier import Cashier
+    from command_api.guardrails.running import Guardrails
     from command_api.identity.key_ring import KeyRing
     from command_api.identity.pseudonyms import Pseudonyms
     from command_api.kept_replies.idempotency import Idempotency
@@ -36,3 +37,4 @@ class CallParts(NamedTuple):
     limits: RateGate
     queue: CallQueue
     uploads: UploadRoom
+    guardrails: Guardrails | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from command_api.calls.attempts import answer_whole
 from command_api.calls.beside.cached import answer_cached, look_up
 from command_api.calls.beside.caching import caching_of, failed_as, over
+from command_api.calls.beside.guarded import answer_guarded, guarding_of
 from command_api.calls.beside.keeping import keep_answer, read_request, stored_reply
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
@@ -169,7 +170,11 @@ class InferenceRoute:
             key = await parts.idempotency.key_of(
                 caller, asked.idempotency_key, request.raw, route=self._scope_name
             )
+        raw, guarding = request.raw, None
         try:
+            if parts.guardrails is not None:
+                guarding = await guarding_of(parts, self._route, caller, request)
+                request = guarding.request if guarding is not None else request
             plan = parts.router.plan(
                 request, caller.account_id, caller.limits.providers if caller.limits else None
             )
@@ -191,9 +196,10 @@ class InferenceRoute:
             holds=parts.settings.holds,
             app=parts.pseudonyms.of_app(app_of(asked.referer, asked.title)),
             idempotency_key=key,
-            caching=await caching_of(parts, asked, caller, request, self._route)
+            caching=await caching_of(parts, asked, caller, request, self._route, raw, guarding)
             if cached
             else None,
+            guarding=guarding,
         )
 
     def _keep_name(self, call: Call) -> None:
@@ -278,6 +284,8 @@ class InferenceRoute:
         try:
             made = await failover.first(lambda each: answer_whole(parts.registry, call, each))
             answer = made.answer
+            if call.guarding is not None:
+                answer = await answer_guarded(parts, call, made, self._route.envelope, head)
             call.settle_with(made.attempt.offer)
             made.attempt.record(status=OK)
             call.let_go_body()

@@ -220,8 +220,12 @@ class InferenceStream:
     async def _finish(self, out: bytes) -> None:
         """A clean end: charge, then send the last bytes and the stream's end together."""
         assert self._won is not None, "only a stream with output ends cleanly"
+        last = out + self._won.scanner.ending(self._won.paid)
+        if (guarding := self._call.guarding) is not None and guarding.refused is not None:
+            await self._refused(guarding.refused, last)
+            return
         self._record(None)
-        await self._close(out + self._won.scanner.ending(self._won.paid), "completed")
+        await self._close(last, "completed")
 
     def _record(self, error: str | None, *, status: int | None = OK) -> None:
         assert self._won is not None
@@ -254,8 +258,11 @@ class InferenceStream:
 
     async def _uncovered(self, out: bytes = b"") -> None:
         """Credits or a quota have no room for more output: end here, charge what was made."""
+        await self._refused(stream_uncovered(by_quota=self._call.out_of_quota), out)
+
+    async def _refused(self, error: ApiError, out: bytes) -> None:
+        """A stream that may not go on: end it openly, charge what was made."""
         assert self._won is not None, "only a stream with output is cut"
-        error = stream_uncovered(by_quota=self._call.out_of_quota)
         self._record(error.code)
         self._won.interrupt()
         await self._close(out + self._last_events(error), error.code)

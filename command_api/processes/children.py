@@ -24,6 +24,7 @@ import psycopg
 
 from command_api.composition import committer_of, configure_logging, database_of, vault_of
 from command_api.coupons.grants import complete_uses
+from command_api.guardrails.file import GuardrailsFileError
 from command_api.health.monitor import keep_monitoring
 from command_api.identity.secret import SecretError
 from command_api.processes.demo import run_double
@@ -203,7 +204,12 @@ def main(arguments: list[str]) -> None:
             run_double(settings, listener=inherited[0], gateway=inherited[2], watch=watch)
         else:
             run_background(settings, pipe=inherited[0])
-    except (psycopg.OperationalError, SecretError, ProvidersFileError) as error:
+    except (
+        psycopg.OperationalError,
+        SecretError,
+        ProvidersFileError,
+        GuardrailsFileError,
+    ) as error:
         said = " ".join(str(error).split())
         logger.error("the %s cannot run: %s", kind, said)  # noqa: TRY400 - one line
         sys.exit(1)

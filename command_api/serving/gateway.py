@@ -17,6 +17,7 @@ from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
 from command_api.composition import committer_of, registry_of
+from command_api.guardrails.running import guardrails_of
 from command_api.identity.key_ring import KeyRing
 from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
@@ -68,7 +69,9 @@ class Gateway:
     """Everything that a request meets on its way."""
 
     def __init__(self, settings: Settings, database: Database, vault: Vault) -> None:
-        """Put the parts together; nothing is connected yet. Raises ProvidersFileError."""
+        """Put the parts together; nothing is connected yet. Raises ProvidersFileError and
+        GuardrailsFileError.
+        """
         self.settings, self.database = settings, database
         self.owner_id = new_uuid7()
         self.orphaned = False
@@ -102,6 +105,7 @@ class Gateway:
             limits=self.limits,
             queue=CallQueue(settings.queue),
             uploads=UploadRoom(settings.requests.uploads_bytes_max),
+            guardrails=guardrails_of(settings),
         )
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from command_api.guardrails.metrics import GuardCounts
 from command_api.kept_replies.metrics import CacheMetrics
 from command_api.system.pool_metrics import PoolMetrics
 from edge.access import OPEN
@@ -99,6 +100,8 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)
     found.register(CacheMetrics(gateway.calls.responses))
+    guards = gateway.calls.guardrails
+    found.register(GuardCounts() if guards is None else guards.counts)
     found.register(RunMetrics(lambda: gateway.runs.running))
     found.register(slices.batches.counts)
     return found

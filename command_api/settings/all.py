@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from command_api.settings.calls import (
     BackgroundSettings,
     CallSettings,
+    GuardrailSettings,
     HoldSettings,
     QueueSettings,
     RequestSettings,
@@ -76,6 +77,7 @@ GROUPS: dict[str, type[Group]] = {
     "files": FileSettings,
     "batches": BatchSettings,
     "upstream": UpstreamSettings,
+    "guardrails": GuardrailSettings,
     "routing": RoutingSettings,
     "kept_replies": KeptReplySettings,
     "leases": LeaseSettings,
@@ -125,6 +127,7 @@ class Settings(BaseModel):
     files: FileSettings
     batches: BatchSettings
     upstream: UpstreamSettings
+    guardrails: GuardrailSettings
     routing: RoutingSettings
     kept_replies: KeptReplySettings
     leases: LeaseSettings

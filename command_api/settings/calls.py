@@ -258,6 +258,16 @@ class UpstreamSettings(Group):
     )
 
 
+class GuardrailSettings(Group):
+    """What looks at prompts and answers."""
+
+    file: Path | None = Field(
+        None,
+        alias="GATEWAYZ_GUARDRAILS_FILE",
+        description="TOML file of guards; without it there are none.",
+    )
+
+
 class RoutingSettings(Group):
     """Which offers are tried, and when one is left alone."""
 

@@ -29,7 +29,9 @@ from providers.inference.port import TRACE, Operation, UpstreamError
 
 if TYPE_CHECKING:
     from command_api.calls.parts import CallParts
+    from command_api.guardrails.running import Guardrails
     from command_api.operations.messages import MessagesRequest
+    from command_api.settings.calls import RequestSettings
     from edge.asgi import Receive, Scope, Send
     from edge.caller import Caller
     from providers.inference.port import UpstreamReply
@@ -97,6 +99,8 @@ class CountTokensRoute:
         limited = parts.limits.book.any or caller.planned
         admission = await parts.limits.admit(caller, 0, head) if limited else None
         try:
+            if parts.guardrails is not None:
+                request = await _guarded(parts.guardrails, caller, request, limits)
             return await self._asked(caller, request, head)
         finally:
             if admission is not None:
@@ -114,6 +118,21 @@ class CountTokensRoute:
                 return counted
         head.more.append(ESTIMATED)
         return msgspec.json.encode(_Counted(request.estimated_input_tokens()))
+
+
+async def _guarded(
+    guardrails: Guardrails, caller: Caller, request: MessagesRequest, limits: RequestSettings
+) -> MessagesRequest:
+    """The prompt as guards let it be sent; raises ApiError 400 or 503."""
+    made = request
+
+    def read(raw: bytes) -> MessagesRequest:
+        nonlocal made
+        made = parse_count(raw, limits)
+        return made
+
+    await guardrails.admit(caller, request, Operation.MESSAGES, read)
+    return made
 
 
 async def _count_of(provider: Provider, offer: Model, request: MessagesRequest) -> bytes | None:

@@ -137,7 +137,7 @@ class HoldRequested(CallEvent):
     """What a hold was asked for.
 
     `alternatives` are the offers that are tried when the first fails: provider, model, price.
-    `queued_ms` is how long the call waited for its turn before, milliseconds.
+    `queued_ms` is how long the call waited before, milliseconds, `guards` what guards said of it.
     """
 
     user_id: str
@@ -153,6 +153,7 @@ class HoldRequested(CallEvent):
     idempotency: dict[str, str] | None = None
     alternatives: list[dict[str, Any]] = field(default_factory=list)
     queued_ms: int = 0
+    guards: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -243,7 +244,8 @@ class HoldSettled(HoldResolved):
     """The call is charged: usage, exact cost, price version, and where the money came from.
 
     `app` stands for the app that made the call: a keyed hash of the name that its caller gave, or,
-    in older events, the name. `cached_from` is the call whose cached answer was given again.
+    in older events, the name. `cached_from` is the call whose cached answer was given again, and
+    `guards` what guards said of the answer, as on the hold.
     """
 
     TOPIC = "ledger.hold_settled.v1"
@@ -257,6 +259,7 @@ class HoldSettled(HoldResolved):
     provider_request_id: str | None = None
     app: str = ""
     cached_from: str = ""
+    guards: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -550,6 +550,14 @@ MEANINGS = {
         "The key's call was answered and charged, its reply is no longer kept.",
         "Read `GET /v1/calls/{call_id}`; a new call needs a new key.",
     ),
+    "guardrail_blocked": (
+        "A guard (`guard`) lets the prompt through to nobody, or the answer, which is charged.",
+        "Ask otherwise ([guardrails](../guides/guardrails.md)).",
+    ),
+    "guardrail_failed": (
+        "A guard could not look, and by its rule lets nothing through that it did not see.",
+        "Send less text, or ask who runs the gateway.",
+    ),
     "insufficient_credits": (
         "The credits do not cover the most that it can cost; a stream ends where they end.",
         "Add credits, or ask for at most `max_tokens_affordable`.",

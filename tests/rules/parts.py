@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from command_api.batches.running.parts import Counts
+from command_api.guardrails.metrics import GuardCounts
 from command_api.kept_replies.metrics import CacheMetrics
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.limits.metrics import LimitMetrics
@@ -103,18 +104,20 @@ def metrics_table() -> str:
     cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept))  # type: ignore[arg-type]
     nowhere = Rooms(lambda _: Concurrency(), wait_s=0, waiting_max=0)
     providers = (RoomMetrics(nowhere), PoolMetrics(ConnectionRoom()))
-    for collector in (
+    kinds = (
         ledger,
         limits,
         queue,
         cache,
         *providers,
+        GuardCounts(),
         runs,
         Counts(),
         mails,
         managers,
         *others,
-    ):
+    )
+    for collector in kinds:
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
             labels = ", ".join(getattr(metric, "_labelnames", ()))

@@ -19,6 +19,7 @@ from projections.engine.runner import Runner
 from projections.hosting import install
 from providers.inference.adapters.http1.limits import ClientLimits
 from providers.inference.registry import built_in, loading
+from tests.support.harness import running_gateway
 from tests.support.history import History
 from tests.support.packages import ROOT
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
     from event_store.postgres.database import Database
-    from tests.support.harness import RunningGateway
+    from tests.support.harness import RunningGateway, ScriptedUpstream
 
 GUIDES = ROOT / "docs/guides"
 END_OF_BUILT_IN = ')\n"""In the order in which an id'
@@ -72,6 +73,32 @@ def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
     assert ["x-gatewayz-cache: miss" in told[0], "x-gatewayz-cache: hit" in told[1]] == [True] * 2
     assert "age: " in told[1]
     assert pasted_out(streamed).endswith("data: [DONE]\n\n")
+
+
+def test_guards_do_what_the_guide_says(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Its file and its two commands, pasted (rule: docs)."""
+    file = tmp_path / "guards.toml"
+    file.write_text(blocks("guardrails.md", "toml")[0])
+    with running_gateway(database, tmp_path / "home", upstream, guardrails_file=file) as made:
+        key, answers = made.user().api_key, []
+        for command in blocks("guardrails.md", "bash"):
+            done = subprocess.run(
+                ["/bin/bash", "-c", command.replace("http://127.0.0.1:8000", made.url)],
+                env={"GATEWAYZ_API_KEY": key, "PATH": "/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+            answers.append(json.loads(done.stdout))
+    echoed, refused = answers
+    assert echoed["choices"][0]["message"]["content"] == "Mail ann@example.org of E-123456."
+    assert (refused["error"]["code"], refused["error"]["guard"]) == (
+        "guardrail_blocked",
+        "house-words",
+    )
 
 
 def test_a_provider_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from command_api.calls.beside.cached import CachedAnswer
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
+    from command_api.guardrails.guarding import Guarding
     from command_api.kept_replies.cache_wishes import CacheWish
     from command_api.kept_replies.flights import Flight, Flights, Landed
     from command_api.kept_replies.response_cache import ResponseCache
@@ -89,19 +90,31 @@ class Caching:
 
 
 async def caching_of(
-    parts: CallParts, asked: Headers, caller: Caller, request: InferenceRequest, route: Route
+    parts: CallParts,
+    asked: Headers,
+    caller: Caller,
+    request: InferenceRequest,
+    route: Route,
+    raw: bytes,
+    guarding: Guarding | None,
 ) -> Caching | None:
-    """What the cache is to a request; None where nobody opted it in. Raises ApiError 400."""
+    """What the cache is to a request; None where nobody opted it in. Raises ApiError 400.
+
+    `raw` is the body as its caller sent it: what guards made of two bodies may be the same.
+    """
     cache = parts.responses
     wish = cache.wish_of(asked.cache, asked.cache_control)
     if wish is None:
         return None
     name, operation = "", route.operation
-    behind = getattr(request, "background", False)
+    behind = getattr(request, "background", False) or (guarding is not None and guarding.failed)
     if (wish.reads or wish.keeps) and operation in CACHED and not behind:
         # What the caller asks of the provider by headers makes another answer.
         scope = f"POST {route.path}{FORWARDED.get().betas}"
-        name = await cache.name_of(caller, request.raw, route=scope)
+        if guarding is not None:
+            # An answer that other guards looked at, or none, is another answer.
+            scope += f" {guarding.policy}"
+        name = await cache.name_of(caller, raw, route=scope)
     return Caching(wish, name, operation, cache.generation)
 
 
@@ -185,7 +198,7 @@ async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
     caching = call.caching
     if caching is None or not (caching.name and caching.wish.keeps) or call.charged is None:
         return
-    if len(raw) > parts.responses.bytes_max:
+    if len(raw) > parts.responses.bytes_max or (call.guarding is not None and call.guarding.failed):
         caching.land(None)
         return
     price = call.model.price

@@ -1,0 +1,24 @@
+"""What a call's events say beside its money, where there is anything to say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from command_api.calls.call import Call
+
+
+def beside_hold(call: Call) -> bytes:
+    """Members of the hold's event: how long the call waited, and what guards said of its prompt."""
+    told = b',"queued_ms":%d' % call.queued_ms if call.queued_ms else b""
+    return told if call.guarding is None else told + call.guarding.members_of_hold()
+
+
+def beside_end(call: Call) -> bytes:
+    """Members of the settlement's: the app, the first call of a cached answer, guards' words."""
+    told = b',"app":' + msgspec.json.encode(call.app) if call.app else b""
+    if call.caching is not None and (answer := call.caching.answer) is not None:
+        return told + b',"cached_from":"%b"' % answer.reply.call_id.encode()
+    return told if call.guarding is None else told + call.guarding.members_of_end()
