@@ -12,7 +12,7 @@ from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
 from command_api.uploads.reading import UploadLimits, read_form
-from edge.asgi import EVENT_STREAM, LET_GO, read_body
+from edge.asgi import LET_GO, read_body
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
