@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
-PATH_CHARACTERS_MAX = 200
+PATH_CHARACTERS_MAX = 100
 SERVED = f"POST {', '.join(route.path for route in ROUTES)}, and GET /v1/models"
 
 

@@ -45,7 +45,7 @@ def test_every_operation_is_described() -> None:
     assert {route.operation for route in ROUTES} | counting == set(ABOUT)
 
 
-@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/nothing", "/v1/" + "x" * 3_000])
+@pytest.mark.parametrize("path", ["/v1/audio/voices", "/v1/nothing", "/v1/" + "x" * 3_000])
 def test_a_path_that_is_not_served_says_which_are(gateway: RunningGateway, path: str) -> None:
     """404 in OpenAI's envelope, of a bounded size (rule: refuse clearly)."""
     got = httpx.post(f"{gateway.url}{path}", json={"model": "m"})
