@@ -34,7 +34,7 @@ class BackgroundStream(InferenceStream):
         super().__init__(parts, call, ReplyHeaders(), self._hear, self._tell)
         self._limit_s, self._margin_s = run_s, 0.0
         self._stays = False
-        self._kept = None  # Its key answers with the response as it was when it began.
+        self._kept.forget_key()  # It answers with the response as it was when it began.
 
     def cancel(self) -> None:
         """End it now; what was made is charged."""

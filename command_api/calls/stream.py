@@ -60,7 +60,7 @@ class InferenceStream:
         self._won: StreamAttempt | None = None
         self._failover: Failover | None = None
         self._begun = self._ended = self._gone = False
-        self._kept = KeptStream(parts, call) if call.idempotency_key else None
+        self._kept = KeptStream(parts, call)
         self._broken_off = False
         """Whether what was sent is not all, and cannot say so but by its missing end."""
 
@@ -295,26 +295,18 @@ class InferenceStream:
             return
         if not self._begun:
             await self._begin()
-        self._keep(out)
+        self._kept.add(out)
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
-
-    def _keep(self, out: bytes) -> None:
-        if self._call.caching is not None:
-            self._call.caching.heard(out, self._parts.responses.bytes_max)
-        if self._kept is not None:
-            self._kept.add(out)
 
     async def _close(self, last: bytes, reason: str) -> None:
         """Settle, durably, and only then send the end."""
-        call = self._call
-        self._keep(last)
-        if self._kept is not None:
-            assert self._won is not None, "there is output"
-            if self._broken_off:
-                self._kept.drop("it broke off")
-            await self._kept.seal(self._won.kind)
+        assert self._won is not None, "there is output"
+        self._kept.add(last)
+        if self._broken_off:
+            self._kept.drop("it broke off")
+        await self._kept.seal(self._won.kind)
         await self._charge(reason)
-        await keep_streamed(self._parts, call, self._won, reason)
+        await keep_streamed(self._parts, self._call, self._won, reason)
         await self._end(last)
 
     async def _end(self, last: bytes) -> None:

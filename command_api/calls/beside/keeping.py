@@ -33,22 +33,28 @@ def stored_reply(call: Call, body: bytes, kind: str = "application/json") -> Sto
 
 
 class KeptStream:
-    """What is kept of a stream for its idempotency key, up to the largest reply that is kept."""
+    """What is kept of a stream: for its idempotency key, where it has one, and for the cache."""
 
     def __init__(self, parts: CallParts, call: Call) -> None:
         """Nothing was streamed yet."""
         self._parts, self._call = parts, call
-        self._made: list[bytes] | None = []
+        self._made: list[bytes] | None = [] if call.idempotency_key else None
         self._size = 0
 
     def add(self, out: bytes) -> None:
-        """Its caller was streamed so much more."""
+        """Its caller was streamed so much more; each keeps up to the largest reply that it may."""
+        if self._call.caching is not None:
+            self._call.caching.heard(out, self._parts.responses.bytes_max)
         if self._made is None:
             return
         self._made.append(out)
         self._size += len(out)
         if self._size > self._parts.settings.kept_replies.idempotency_body_bytes_max:
             self.drop("the stream is too long")
+
+    def forget_key(self) -> None:
+        """Its key is answered with something else."""
+        self._made = None
 
     def drop(self, why: str) -> None:
         """Keep nothing of it: a repeated request is told so."""

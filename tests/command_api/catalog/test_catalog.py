@@ -289,7 +289,13 @@ SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
     ({"q": "org", "sort_by": "name"}, ["org/big", "org/eyes", "org/long/name"]),
     ({"q": "org", "sort_by": "name", "order": "desc"}, ["org/long/name", "org/eyes", "org/big"]),
     ({"modality": "image", "gateway": "one"}, ["org/eyes"]),
-    ({"modality": "multimodal"}, ["simulator/listen", "org/eyes", "simulator/paint"]),
+    (
+        {"modality": "multimodal"},
+        [
+            *("simulator/listen", "org/eyes", "simulator/paint"),
+            *("simulator/recite", "simulator/speak"),
+        ],
+    ),
     ({"min_context": 150_000}, ["org/big"]),
     ({"min_price": "2", "max_price": "2.5"}, ["org/big"]),
     ({"q": "big", "gateway": "two"}, ["org/big", "big"]),
