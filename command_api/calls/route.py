@@ -78,7 +78,6 @@ class InferenceRoute:
             turn = await self._parts.queue.enter(caller.priority)
             length = asked.content_length
             request = await read_request(self._parts, self._route, scope, length, receive, caller)
-            turn.heard()
             call = await self._call(asked, caller, request, head, send)
             if call is None:
                 return

@@ -45,29 +45,22 @@ def overloaded() -> ApiError:
 class Turn:
     """A call's way through the process; whoever has one leaves."""
 
-    __slots__ = ("_admitted", "_heard", "_queue", "waited_ms")
+    __slots__ = ("_admitted", "_queue", "waited_ms")
 
     def __init__(self, queue: CallQueue | None) -> None:
         """It goes on, and takes its room."""
-        self._queue, self._admitted, self._heard = queue, False, 0.0
+        self._queue, self._admitted = queue, False
         self.waited_ms = 0
         """How long it waited before."""
         if queue is not None:
             queue.admitting += 1
             queue.under_way += 1
 
-    def heard(self) -> None:
-        """Its body is read: from here on only the process and the ledger take their time."""
-        self._heard = time.monotonic()
-
     def admitted(self) -> None:
         """Its hold is placed: another call may be admitted."""
         if self._queue is not None and not self._admitted:
             self._admitted = True
             self._queue.admitting -= 1
-            if self._heard:
-                took_us = int((time.monotonic() - self._heard) * US_PER_S)
-                self._queue.limit.admitted(took_us)
             self._queue.call_next()
 
     def leave(self) -> None:
