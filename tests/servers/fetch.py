@@ -36,6 +36,10 @@ GET = "make servers"
 """The command that gets everything at once."""
 
 
+_in_vain: dict[str, str] = {}
+"""What could not be had, and why."""
+
+
 class MissingServerError(RuntimeError):
     """A server cannot be had here; says what is missing and how to get it."""
 
@@ -138,11 +142,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(command: list[str], what: str) -> None:
-    """Raises MissingServerError with what it said."""
-    got = subprocess.run(command, capture_output=True, text=True, check=False)
-    if got.returncode:
-        message = f"{what} ({got.stderr.strip()[-200:]}): run `{GET}`"
-        raise MissingServerError(message)
+    """Raises MissingServerError with what it said, from then on at once: each try takes long."""
+    if what not in _in_vain:
+        got = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not got.returncode:
+            return
+        _in_vain[what] = f"{what} ({got.stderr.strip()[-200:]}): run `{GET}`"
+    raise MissingServerError(_in_vain[what])
 
 
 def _has(folder: Path, lock: Path) -> bool:
@@ -210,8 +216,14 @@ def _wheel(name: str) -> None:
 
 def main() -> None:
     """Get everything: `make servers`."""
+    missing = []
     for what in (redis_server, java, kafka_jars, node, npm_clients, python_clients):
-        sys.stdout.write(f"{what.__name__}: {what()}\n")
+        try:
+            sys.stdout.write(f"{what.__name__}: {what()}\n")
+        except MissingServerError as error:
+            missing.append(str(error))
+    if missing:
+        sys.exit("\n".join(missing))
 
 
 if __name__ == "__main__":
