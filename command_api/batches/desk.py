@@ -71,11 +71,11 @@ class BatchDesk:
         account = UUID(caller.account_id)
         batch_id = uuid5(SPACE, f"{account}/{key}") if key else new_uuid7()
         if key and (made := await self._rows.find(account, batch_id)) is not None:
-            return self._again(made, asked)
+            return self._again(made, asked, wanted)
         file_id = id_of(FILE, asked.input_file_id)
         file = await self._store.find(account, file_id) if file_id else None
         if file is None:
-            raise file_not_found()
+            raise file_not_found("input_file_id")
         if file.purpose != PURPOSE:
             message = "input_file_id must name a file of the purpose batch."
             raise bad_request("invalid_value", message, "input_file_id")
@@ -144,10 +144,12 @@ class BatchDesk:
             raise batch_not_found()
         return found
 
-    def _again(self, made: BatchRow, asked: Asked) -> dict[str, Any]:
+    def _again(self, made: BatchRow, asked: Asked, wanted: Wanted) -> dict[str, Any]:
         """The batch that the first request with the key made; raises ApiError 422."""
         same = (made.endpoint, made.input_file_id)
-        if same != (asked.endpoint, id_of(FILE, asked.input_file_id)):
+        sealed = self._store.opened(made.wrapped_key, made.sealed)
+        first = msgspec.msgpack.decode(sealed, type=Wanted) if sealed else wanted
+        if first != wanted or same != (asked.endpoint, id_of(FILE, asked.input_file_id)):
             message = "This Idempotency-Key made another batch. Use a new key for a new one."
             raise ApiError(422, "idempotency_key_reused", message)
         return self._told(made)

@@ -22,9 +22,11 @@ SHOWN_CHARACTERS = 80
 ENDPOINTS = {
     route.path: route
     for route in ROUTES
-    if route.form is None and route.operation is not Operation.IMAGES
+    if route.form is None and route.operation not in (Operation.IMAGES, Operation.SPEECH)
 }
-"""What the lines of a batch may call, each with its route: neither files nor links that end."""
+"""What the lines of a batch may call, each with its route: no files, no links that end, and no
+answers that are not JSON.
+"""
 WITHOUT_MODEL = frozenset({Operation.MODERATIONS})
 """Operations whose body need not name a model: they have one of their own."""
 REFUSED = {

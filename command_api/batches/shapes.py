@@ -69,10 +69,10 @@ def _file(file_id: UUID | None) -> str | None:
     return None if file_id is None else shown_id(FILE, file_id)
 
 
-def answered_line(custom_id: str, answer: Answer) -> bytes:
+def answered_line(batch_id: UUID, number: int, custom_id: str, answer: Answer) -> bytes:
     """A line of an output or an error file: what a call was answered, on one line."""
     return _line(
-        answer.call_id.replace("-", ""),
+        answer.call_id.replace("-", "") or f"{batch_id.hex}_{number}",
         custom_id,
         {
             "status_code": answer.status,

@@ -21,6 +21,7 @@ from command_api.composition import (
     open_database,
     prepare_database,
 )
+from command_api.guardrails.file import GuardrailsFileError
 from command_api.processes.errors import StartError
 from command_api.settings import Settings
 from domain.errors import DomainError
@@ -52,6 +53,7 @@ EXPECTED = (
     DomainError,
     EventStoreError,
     ProvidersFileError,
+    GuardrailsFileError,
     ProjectionMovedError,
     RebuildError,
     RelayError,

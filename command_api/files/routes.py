@@ -44,10 +44,10 @@ def owner_of(caller: Caller) -> Owner:
     return Owner(UUID(caller.account_id), UUID(caller.owner_id))
 
 
-def file_not_found() -> ApiError:
+def file_not_found(param: str | None = None) -> ApiError:
     """A 404 that is the same for nobody's, and for another one's."""
     message = "No file of yours has this id: it was deleted, or its time is over."
-    return ApiError(404, "file_not_found", message)
+    return ApiError(404, "file_not_found", message, param=param)
 
 
 async def _found(request: Request, caller: Caller, text: str) -> StoredFile:

@@ -72,10 +72,8 @@ _FIND_ANY = (
 _LIST = f"""
 SELECT {_FOUND}, f.sealed, {_KEY} FROM stored_file f
 WHERE {_MINE} AND (%(purpose)s::text IS NULL OR f.purpose = %(purpose)s)
-  AND (%(after)s::uuid IS NULL OR (f.created_at, f.file_id) {{sign}}
-    (SELECT a.created_at, a.file_id FROM stored_file a
-     WHERE a.file_id = %(after)s AND a.account_id = %(account)s))
-ORDER BY f.created_at {{order}}, f.file_id {{order}} LIMIT %(limit)s
+  AND (%(after)s::uuid IS NULL OR f.file_id {{sign}} %(after)s)
+ORDER BY f.file_id {{order}} LIMIT %(limit)s
 """
 _CHUNK = f"""
 SELECT c.body, {_KEY} FROM stored_file f JOIN stored_file_chunk c USING (file_id)
@@ -177,7 +175,9 @@ class FileStore:
     async def listed(
         self, account_id: UUID, purpose: str | None, after: UUID | None, limit: int, *, desc: bool
     ) -> list[StoredFile]:
-        """Those of the account, by the time at which they were begun, behind one of them."""
+        """Those of the account, by the time at which they were begun, which their ids tell, behind
+        one of them that may be gone by now.
+        """
         sign, order = ("<", "DESC") if desc else (">", "ASC")
         values = {"account": account_id, "purpose": purpose, "after": after, "limit": limit}
         try:

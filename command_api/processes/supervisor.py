@@ -22,6 +22,7 @@ from command_api.composition import (
     registry_of,
     vault_of,
 )
+from command_api.guardrails.running import guardrails_of
 from command_api.processes.demo import Demo, reachable, returning_to, told, with_double
 from command_api.processes.errors import StartError
 from command_api.processes.greeting import greeting
@@ -78,9 +79,10 @@ class Supervisor:
         settings = self._settings
         home, server = settings.installation.home, settings.server
         stack.enter_context(home_lock(home))
-        # A bad URL, providers file or secret stops here, before anything starts.
+        # A bad URL, providers or guardrails file, or secret stops here, before anything starts.
         embedded = embedded_of(settings)
         registry_of(settings)
+        guardrails_of(settings)
         place_of_secret(settings).read()
         listener = stack.enter_context(listening(server.host, server.port, lambda: self._stopping))
         await_orphans(home)

@@ -1,6 +1,7 @@
 """A text as it is looked at: wide digits are plain ones, and what nobody sees is not there.
 
-Source: Unicode 15, Halfwidth and Fullwidth Forms (U+FF01 to U+FF5E), and General Category Cf.
+Source: Unicode 15, Halfwidth and Fullwidth Forms (U+FF01 to U+FF5E), General Categories Cc (but for
+white space) and Cf, Default_Ignorable_Code_Point, and other letters that are drawn as nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import unicodedata
 from typing import NamedTuple
 
 _HIDDEN = re.compile(
-    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
+    "\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
 _WIDE = re.compile(
     "[\uff01-\uff5e\u3000\u00a0\u2000-\u200a\u202f\u205f\u2010-\u2015\u2212]|(?![0-9])\\d"
@@ -39,9 +43,7 @@ class Folded(NamedTuple):
 
 def folded(text: str) -> Folded:
     """The text as detectors look at it."""
-    if text.isascii():
-        return Folded(text, None)
-    plain = _WIDE.sub(_narrow, text)
+    plain = text if text.isascii() else _WIDE.sub(_narrow, text)
     if _HIDDEN.search(plain) is None:
         return Folded(plain, None)
     places: list[int] = []
@@ -71,5 +73,5 @@ def likened(text: str) -> str:
     White space is one space.
     """
     if not text.isascii():
-        text = _HIDDEN.sub("", unicodedata.normalize("NFKC", text))
-    return _SPACES.sub(" ", text.casefold())
+        text = unicodedata.normalize("NFKC", _HIDDEN.sub("", text))
+    return _SPACES.sub(" ", _HIDDEN.sub("", text).casefold())

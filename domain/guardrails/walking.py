@@ -30,6 +30,8 @@ NO_TEXT = frozenset(
 """Members whose texts are none of a prompt; lists and objects in them are looked into."""
 TOOL_GIVEN = frozenset({"input", "metadata"})
 """Members that are the caller's own JSON where they are an object."""
+SCHEMA_GIVEN = frozenset({"default", "const", "enum", "examples"})
+"""The same of a schema, where they are lists as well (JSON Schema, "Validation", 6.1 and 9)."""
 JSON_TEXT = frozenset({"arguments", "partial_json"})
 """Members that are JSON written as a text."""
 UNSEEN = frozenset({"logprobs", "top_logprobs"})
@@ -56,19 +58,36 @@ class Walk(NamedTuple):
             return [self.over(each, depth + 1) for each in value]
         if isinstance(value, dict):
             _check(depth)
-            return {name: self._member(name, each, depth + 1) for name, each in value.items()}
+            said = _said_by(value)
+            return {
+                name: self._member(name, each, depth + 1, said=name == said)
+                for name, each in value.items()
+            }
         return value
 
-    def _member(self, name: str, value: Any, depth: int) -> Any:
+    def _member(self, name: str, value: Any, depth: int, *, said: bool) -> Any:
         if name in UNSEEN:
             return value
         if isinstance(value, str):
-            if name in NO_TEXT:
+            if name in NO_TEXT and not said:
                 return value
             return self.json_text(value) if name in JSON_TEXT else self.text(value)
-        if name in TOOL_GIVEN and isinstance(value, dict):
+        if (name in TOOL_GIVEN and isinstance(value, dict)) or (
+            name in SCHEMA_GIVEN and isinstance(value, dict | list)
+        ):
             return everything(value, self.given or self.text, depth)
         return self.over(value, depth)
+
+
+def _said_by(value: dict[str, Any]) -> str | None:
+    """The member that is a text here, though elsewhere one of its name is none.
+
+    A document's plain text (Anthropic, "PDF support", plain text documents), and what somebody who
+    takes part calls himself (OpenAI, "Create chat completion"); a function's name is its name.
+    """
+    if value.get("type") == "text" and "media_type" in value:
+        return "data"
+    return "name" if "role" in value and value["role"] != "function" else None
 
 
 def everything(value: Any, take: Take, depth: int = 0) -> Any:

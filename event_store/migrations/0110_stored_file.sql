@@ -15,7 +15,7 @@ CREATE TABLE stored_file (
   expires_at timestamptz NOT NULL,
   sealed bytea NOT NULL
 );
-CREATE INDEX stored_file_account_id_idx ON stored_file (account_id, created_at, file_id);
+CREATE INDEX stored_file_account_id_idx ON stored_file (account_id, file_id);
 CREATE INDEX stored_file_expires_at_idx ON stored_file (expires_at);
 
 CREATE TABLE stored_file_chunk (

@@ -94,6 +94,9 @@ def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
     assert "does not exist" in gatewayz(
         home, "up", status=1, GATEWAYZ_PROVIDERS_FILE="/nowhere.toml"
     )
+    assert "cannot be read" in gatewayz(
+        home, "up", status=1, GATEWAYZ_GUARDRAILS_FILE="/nowhere.toml"
+    )
     assert "GATEWAYZ_PORT" in gatewayz(home, "up", status=1, GATEWAYZ_PORT="x")
 
 

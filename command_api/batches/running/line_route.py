@@ -7,6 +7,7 @@ and the provider is one that has room to spare.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -197,8 +198,9 @@ class _Heard:
         self._headers: dict[bytes, bytes] = {}
 
     async def receive(self) -> Message:
-        """The body stands in the scope, and nobody hangs up."""
-        return {"type": "http.request", "body": b"", "more_body": False}
+        """Wait for ever: the body stands in the scope, and nobody hangs up."""
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def send(self, message: Message) -> None:
         """Keep it."""

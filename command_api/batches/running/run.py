@@ -199,7 +199,7 @@ class BatchRun:
         if isinstance(answer, LineError):
             out = uncalled_line(self.batch.batch_id, number, custom_id, answer)
         else:
-            out = answered_line(custom_id, answer)
+            out = answered_line(self.batch.batch_id, number, custom_id, answer)
         await self._record(number, out, failed=failed)
         parts.counts.ended["failed" if failed else "completed"] += 1
 

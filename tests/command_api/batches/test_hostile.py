@@ -142,6 +142,7 @@ def test_a_revoked_key_calls_no_more(served: RunningGateway) -> None:
     assert (done.request_counts.completed, done.request_counts.failed) == (2, 4)
     failed = customer.lines_of(done.error_file_id)
     assert {each["response"]["status_code"] for each in failed.values()} == {401}
+    assert len({each["id"] for each in failed.values()}) == 4
     assert len(provider.asked) == 2
 
 
@@ -279,3 +280,23 @@ def test_who_left_leaves_nothing_that_runs(served: RunningGateway) -> None:
     eventually(lambda: customer.look(begun).status in {"failed", "completed"}, 40)
     with pytest.raises(Exception, match="404"):
         customer.api.files.content(begun.input_file_id)
+
+
+def test_equal_lines_are_answered_by_one_call(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Where answers are cached for all, a line waits for its twin, and nothing else stands still
+    (rule: bounded).
+    """
+    provider = upstream.answer = Gate()
+    with running_gateway(database, tmp_path / "home", upstream, response_cache_s=60) as served:
+        customer = Customer(served, served.user())
+        begun = customer.begin(line("a"), line("b"))
+        assert provider.begun.acquire(timeout=20)
+        assert not provider.begun.acquire(timeout=1)
+        assert customer.look(begun).status == "in_progress"
+        provider.go_on.set()
+        done = customer.ended(begun)
+        assert (done.status, done.request_counts.completed) == ("completed", 2)
+        assert len(provider.asked) == 1
+        served.verified()

@@ -129,6 +129,16 @@ def test_lists_go_on_behind_the_last(customer: Customer) -> None:
     assert list(customer.api.files.list(purpose="other")) == []
 
 
+def test_a_list_goes_on_behind_what_was_deleted(customer: Customer) -> None:
+    """Whoever deletes each page as he reads it deletes them all (rule: contract)."""
+    made = {customer.upload(b"x").id for _ in range(4)}
+    told = []
+    for each in customer.api.files.list(limit=2):
+        told.append(each.id)
+        customer.api.files.delete(each.id)
+    assert (len(told), set(told)) == (4, made)
+
+
 def test_maxima_are_named_and_leave_nothing(customer: Customer) -> None:
     """A file too large, too many files, too many bytes: refused, and nothing stays
     (rule: bounded).

@@ -41,6 +41,9 @@ def found(text: str) -> list[tuple[str, str]]:
         ("４１１１１１１１１１１１１１１１", "CARD", "４１１１１１１１１１１１１１１１"),
         ("+٤٩ ٣٠ ١٢٣٤٥٦٧", "PHONE", "+٤٩ ٣٠ ١٢٣٤٥٦٧"),
         ("an\u200bn＠exa\u00admple.org", "EMAIL", "an\u200bn＠exa\u00admple.org"),
+        ("an\x07n@exa\x7fmple.org", "EMAIL", "an\x07n@exa\x7fmple.org"),
+        ("ann@\u2800exa\u3164mple\U000e0041.org", "EMAIL", "ann@\u2800exa\u3164mple\U000e0041.org"),
+        ("4111\x07 1111 1111\x1b 1111", "CARD", "4111\x07 1111 1111\x1b 1111"),
         (
             "\u200b\u200b4111\u20111111\u20111111\u20111111\u200b",
             "CARD",

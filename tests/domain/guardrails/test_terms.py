@@ -23,7 +23,7 @@ TERMS = Terms(["Project Nightjar", "cat", "<|end|>"])
     "text",
     [
         *("the CAT.", "cat", "(cat)", "project nightjar", "x<|end|>y", "ｃａｔ", "c\u200ba\u00adt"),
-        *("concat cat", "Project\u00a0Nightjar!"),
+        *("concat cat", "Project\u00a0Nightjar!", "c\x07a\u3164t", "c\x7fat", "ca\U000e0041t"),
     ],
 )
 def test_a_term_is_found_whatever_its_form(text: str) -> None:

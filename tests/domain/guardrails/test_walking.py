@@ -40,6 +40,21 @@ def test_texts_are_taken_and_names_are_not() -> None:
     assert UPPER.over(body) == {**body, "content": content, "tool_calls": calls}
 
 
+def test_a_document_and_a_name_are_texts() -> None:
+    """Where a member of a name that is elsewhere none holds what somebody wrote, it is looked at
+    (rule: access).
+    """
+    source = {"type": "text", "media_type": "text/plain", "data": "a"}
+    sealed = {"type": "base64", "media_type": "application/pdf", "data": "a"}
+    assert UPPER.over([source, sealed]) == [{**source, "data": "A"}, sealed]
+    assert UPPER.over({"role": "user", "name": "ann"}) == {"role": "user", "name": "ANN"}
+    function = {"role": "function", "name": "f"}
+    assert UPPER.over(function) == function
+    schema = {"name": "f", "default": {"name": "a"}, "examples": [{"url": "b"}], "enum": ["c", 1]}
+    told = {"name": "f", "default": {"NAME": "A"}, "examples": [{"URL": "B"}], "enum": ["C", 1]}
+    assert UPPER.over(schema) == told
+
+
 def test_a_tools_texts_may_be_taken_otherwise() -> None:
     """They are no JSON inside a text (rule: wire)."""
     walk = Walk(str.upper, str.upper, str.title)
