@@ -132,6 +132,18 @@ class Victim:
         self.completion = answer.json()["id"]
         said = {"model": "simulator/echo", "input": "Hello"}
         self.response = self.client.post("/v1/responses", json=said).json()["id"]
+        # No line of it is called, so that nothing of it is charged later.
+        form: dict[str, Any] = {
+            "files": {"file": b"victim@example.com"},
+            "data": {"purpose": "batch"},
+        }
+        self.file = self.client.post("/v1/files", **form).json()["id"]
+        self.batch_of_file = {
+            "input_file_id": self.file,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        }
+        self.batch = self.client.post("/v1/batches", json=self.batch_of_file).json()["id"]
         self.session = session["session_id"]
         self.organisation = self.posted("/organisations", name="Victims")
         path = f"/organisations/{self.organisation}"
@@ -183,6 +195,13 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
     key, user = victim.spare, victim.made["user_id"]
     return {
         "GET /v1/calls/{call_id}": [{"path": {"call_id": victim.call}}],
+        **{
+            f"{name} /v1/files/{{file_id}}{below}": [{"path": {"file_id": victim.file}}]
+            for name, below in (("GET", ""), ("GET", "/content"), ("DELETE", ""))
+        },
+        "POST /v1/batches": [{"json": victim.batch_of_file}],
+        "GET /v1/batches/{batch_id}": [{"path": {"batch_id": victim.batch}}],
+        "POST /v1/batches/{batch_id}/cancel": [{"path": {"batch_id": victim.batch}}],
         "GET /v1/calls": [{"params": {"completion_id": victim.completion}}],
         "GET /audit": [{"params": {"user_id": user}}, {"params": {"user_id": "all"}}],
         "GET /user/api-keys/audit-logs": [{"params": {"key_id": key}}],
@@ -320,6 +339,7 @@ BODIES_WITH_IDS = {
     "POST /admin/limit",
     "POST /admin/assign-plan",
     "POST /finance/statements",
+    "POST /v1/batches",
 }
 
 
