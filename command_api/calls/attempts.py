@@ -22,9 +22,8 @@ from command_api.replies.failures import (
     failure_of_exception,
     failure_of_nothing,
 )
-from command_api.replies.scanning import HasKind, TellsFailure
+from command_api.replies.scanning import BrokenStreamError, HasKind, StreamErrorChunk, TellsFailure
 from command_api.replies.shapes import UNREADABLE
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
 from command_api.replies.usage_report import parse_usage
 from edge.asgi import EVENT_STREAM
 from edge.errors import ApiError

@@ -18,7 +18,7 @@ from command_api.calls.failover import Failover
 from command_api.calls.stream_bound import StreamBound
 from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from edge.envelopes import OPENAI
 from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError, UpstreamInterruptedError

@@ -12,8 +12,7 @@ import msgspec
 
 from command_api.guardrails.frames import FRAMES
 from command_api.guardrails.refusals import ANSWER, failed
-from command_api.replies.scanning import MakesResponse, TellsFailure
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
+from command_api.replies.scanning import MakesResponse, ScannerAround, TellsFailure
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from command_api.guardrails.guarding import Guarding
     from command_api.replies.scanning import Paid, Scanner
-    from domain.pricing.usage import Usage
     from edge.errors import ApiError
 
 logger = logging.getLogger("gatewayz.guardrails")
@@ -32,83 +30,23 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
 
 
-class GuardedScanner:
+class GuardedScanner(ScannerAround):
     """A scanner whose output guards look at (`replies/scanning`)."""
 
-    __slots__ = ("_event", "_frames", "_guarding", "_scanner")
+    __slots__ = ("_event", "_frames", "_guarding")
 
     def __init__(self, scanner: Scanner, guarding: Guarding) -> None:
         """Read by `scanner`."""
-        self._scanner, self._guarding = scanner, guarding
+        super().__init__(scanner)
+        self._guarding = guarding
         self._frames = FRAMES[guarding.form](guarding)
         self._event = b""
         """The line `event:` of an event whose data did not come yet."""
 
     @property
-    def started(self) -> bool:
-        """Whether there was output."""
-        return self._scanner.started
-
-    @property
-    def finished(self) -> bool:
-        """Whether the provider said why the output ended."""
-        return self._scanner.finished
-
-    @property
     def done(self) -> bool:
         """Whether the stream is over, by itself or for a guard."""
         return self._scanner.done or self._guarding.refused is not None
-
-    @property
-    def usage(self) -> Usage | None:
-        """The provider's last report."""
-        return self._scanner.usage
-
-    @property
-    def request_id(self) -> str | None:
-        """The provider's id of the reply."""
-        return self._scanner.request_id
-
-    @property
-    def uncounted_bytes(self) -> int:
-        """What came since the last `count`."""
-        return self._scanner.uncounted_bytes
-
-    @property
-    def output_tokens(self) -> int:
-        """Our own count, as far as it has been made."""
-        return self._scanner.output_tokens
-
-    @property
-    def answer_tokens(self) -> int:
-        """The same without reasoning."""
-        return self._scanner.answer_tokens
-
-    def count(self) -> int:
-        """Our own count of the output so far."""
-        return self._scanner.count()
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
-        try:
-            out = self._scanner.feed(data)
-        except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = self._told(error.passed)
-            raise
-        return self._told(out)
-
-    def end(self) -> bytes:
-        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
-        try:
-            out = self._scanner.end()
-        except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = self._told(error.passed)
-            raise
-        return self._told(out)
-
-    def take_pending(self) -> bytes:
-        """What was kept back before output, for a stream that ended without any."""
-        return self._told(self._scanner.take_pending())
 
     def within(self, out: bytes, answer_tokens: int) -> bytes:
         """Of the last output, what lies within so many tokens of answer altogether."""

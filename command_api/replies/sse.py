@@ -17,6 +17,7 @@ from command_api.replies.likeness import Likeness
 from command_api.replies.mending import mend_chunk
 from command_api.replies.own_count import OutputCount, has_output, lines_within
 from command_api.replies.own_count import answer_tokens as tokens_of_answer
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE, Chunk, decode_chunk
 from command_api.replies.told import FullName, tell
 from command_api.replies.usage_report import at_tier, parse_usage
@@ -37,24 +38,6 @@ DONE = b"data: [DONE]\n\n"
 
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
-
-
-class BrokenStreamError(Exception):
-    """The stream holds something that is not a chunk, or grew past a limit."""
-
-    def __init__(self, message: str, passed: bytes = b"") -> None:
-        """`passed` is what may be passed on before it."""
-        super().__init__(message)
-        self.passed = passed
-
-
-class StreamErrorChunk(Exception):
-    """The provider reported an error inside the stream; `error` is its error member."""
-
-    def __init__(self, error: Any, passed: bytes) -> None:
-        """Keep the provider's own error member, and what may be passed on before it."""
-        super().__init__("error chunk")
-        self.error, self.passed = error, passed
 
 
 class Form(NamedTuple):

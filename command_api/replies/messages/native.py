@@ -25,13 +25,9 @@ from command_api.replies.messages.events import (
 )
 from command_api.replies.messages.usage import reported, told
 from command_api.replies.own_count import OutputCount
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
-from command_api.replies.sse import (
-    LINE_BYTES_MAX,
-    PENDING_BYTES_MAX,
-    BrokenStreamError,
-    StreamErrorChunk,
-)
+from command_api.replies.sse import LINE_BYTES_MAX, PENDING_BYTES_MAX
 from providers.inference.adapters.anthropic.reply import searches_of
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 

@@ -24,13 +24,9 @@ from command_api.replies.responses.events import (
     is_output,
 )
 from command_api.replies.responses.usage import reported_in, told
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
-from command_api.replies.sse import (
-    LINE_BYTES_MAX,
-    PENDING_BYTES_MAX,
-    BrokenStreamError,
-    StreamErrorChunk,
-)
+from command_api.replies.sse import LINE_BYTES_MAX, PENDING_BYTES_MAX
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from command_api.replies.responses.assembled import Assembled, answer_tokens, kept_within
 from command_api.replies.responses.events import Event, numbered, written
 from command_api.replies.responses.usage import told
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, ScannerAround
 from providers.inference.adapters.translation import ODD, decode_object
 from providers.inference.port import UpstreamBrokenError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from command_api.replies.scanning import Paid
     from command_api.replies.sse import StreamScanner
-    from domain.pricing.usage import Usage
     from edge.errors import ApiError
     from providers.inference.adapters.responses.events import ResponseEvents
 
@@ -28,85 +27,20 @@ ALIVE = b": alive\n\n"
 """What a comment becomes, with which a provider keeps the connection alive."""
 
 
-class TranslatedScanner:
+class TranslatedScanner(ScannerAround):
     """A scanner of chunks whose output is events of Responses (`replies/scanning`)."""
 
-    __slots__ = ("_assembled", "_events", "_fresh", "_number", "_scanner", "response")
+    __slots__ = ("_assembled", "_events", "_fresh", "_number", "response")
 
     def __init__(self, scanner: StreamScanner, events: ResponseEvents) -> None:
         """Read by `scanner`, told by `events`."""
-        self._scanner, self._events = scanner, events
+        super().__init__(scanner)
+        self._events = events
         self._assembled = Assembled()
         self._fresh: list[Event] = []
         self._number = -1
         self.response: dict[str, Any] | None = None
         """The whole response, once the stream has ended."""
-
-    @property
-    def started(self) -> bool:
-        """Whether there was output."""
-        return self._scanner.started
-
-    @property
-    def finished(self) -> bool:
-        """Whether the provider said why the output ended."""
-        return self._scanner.finished
-
-    @property
-    def done(self) -> bool:
-        """Whether the stream said that it is over."""
-        return self._scanner.done
-
-    @property
-    def usage(self) -> Usage | None:
-        """The provider's last report."""
-        return self._scanner.usage
-
-    @property
-    def request_id(self) -> str | None:
-        """The provider's id of the reply."""
-        return self._scanner.request_id
-
-    @property
-    def uncounted_bytes(self) -> int:
-        """What came since the last `count`."""
-        return self._scanner.uncounted_bytes
-
-    @property
-    def output_tokens(self) -> int:
-        """Our own count, as far as it has been made."""
-        return self._scanner.output_tokens
-
-    @property
-    def answer_tokens(self) -> int:
-        """The same without reasoning."""
-        return self._scanner.answer_tokens
-
-    def count(self) -> int:
-        """Our own count of the output so far."""
-        return self._scanner.count()
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
-        try:
-            out = self._scanner.feed(data)
-        except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = self._told(error.passed)
-            raise
-        return self._told(out)
-
-    def end(self) -> bytes:
-        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
-        try:
-            out = self._scanner.end()
-        except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = self._told(error.passed)
-            raise
-        return self._told(out)
-
-    def take_pending(self) -> bytes:
-        """What was kept back before output, for a stream that ended without any."""
-        return self._told(self._scanner.take_pending())
 
     def within(self, out: bytes, most: int) -> bytes:
         """Of the last output, what lies within so many tokens of answer altogether."""

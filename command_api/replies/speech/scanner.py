@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
-from command_api.replies.sse import LINE_BYTES_MAX, BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import LINE_BYTES_MAX
 from command_api.replies.usage_report import parse_usage
 from domain.pricing.audio import spoken_tokens
 from domain.pricing.money import usd_number

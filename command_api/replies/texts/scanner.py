@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from command_api.replies.own_count import answer_tokens, lines_within
-from command_api.replies.sse import (
-    CHAT,
-    DONE,
-    BrokenStreamError,
-    Form,
-    StreamErrorChunk,
-    StreamScanner,
-)
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import CHAT, DONE, Form, StreamScanner
 from command_api.replies.texts.mending import mend_text_chunk
 from command_api.replies.texts.shapes import decode_text_chunk
 from command_api.replies.told import tell

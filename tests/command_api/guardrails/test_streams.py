@@ -15,7 +15,8 @@ from command_api.guardrails.redacting import Redaction
 from command_api.guardrails.scanner import GuardedScanner, guarded
 from command_api.replies.messages.native import MessagesScanner
 from command_api.replies.responses.native import ResponsesScanner
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import StreamScanner
 from command_api.replies.texts.scanner import TextScanner
 from domain.guardrails.personal import Kind
 from domain.guardrails.terms import Terms

@@ -15,7 +15,8 @@ from command_api.replies.failures import (
     failure_of_body,
     failure_of_error,
 )
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import StreamScanner
 
 DEEP = 20_000
 ODD: list[bytes] = [

@@ -12,7 +12,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from command_api.replies.completions import read_completion
 from command_api.replies.failures import UpstreamFailure
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import StreamScanner
 
 FUNCTION = {"name": "f", "arguments": "{}"}
 

@@ -18,7 +18,8 @@ from command_api.replies.messages.events import (
 )
 from command_api.replies.messages.native import MessagesScanner
 from command_api.replies.messages.translated import TranslatedScanner
-from command_api.replies.sse import BrokenStreamError, StreamErrorChunk, StreamScanner
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.sse import StreamScanner
 from domain.pricing.usage import Usage
 from providers.inference.adapters.anthropic.as_message import MessageEvents
 from tests.command_api.calls.messages import (
