@@ -7,7 +7,7 @@ meant for the routing; for any other it is translated to OpenAI's form (`message
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ from edge.body import (
     replaced_member,
 )
 from edge.errors import bad_request
+from providers.inference.adapters.anthropic.foreign import has_foreign, without_foreign
 from providers.inference.port import FORWARDED, Forwarded, Operation
 
 if TYPE_CHECKING:
@@ -160,13 +161,15 @@ class MessagesRequest(TokenRequest):
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
     ) -> bytes:
-        """The caller's own bytes, with the provider's id of the model."""
+        """The caller's own bytes, with the provider's id of the model; no other's thoughts."""
         del max_tokens  # The caller must give one.
         members = decode_members(self.raw)
-        dropped = dropped_members(self, provider)
-        if any(name in members for name in dropped):
-            kept = {name: value for name, value in members.items() if name not in dropped}
-            return _encode({**kept, "model": model.id})
+        dropped = {name for name in dropped_members(self, provider) if name in members}
+        own = without_foreign(members["messages"]) if has_foreign(self.raw) else None
+        if dropped or own is not None:
+            kept: dict[str, Any] = {n: value for n, value in members.items() if n not in dropped}
+            changed = {} if own is None else {"messages": own}
+            return _encode({**kept, **changed, "model": model.id})
         return replaced_member(self.raw, members, "model", model.id)
 
     def judge(

@@ -78,6 +78,7 @@ class MessagesAsChat:
         # `own_routing` marks those who pass a body on to others, and know what those understand.
         taker = Taker(
             aggregates=provider.own_routing,
+            details=provider.takes_details,
             reasons=name != MAXIMUM or EFFORT in model.facts.supported_parameters,
         )
         body = translated(lambda given: to_chat(given, taker), decode_object(self._asking.raw))

@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.e2e.conversations import fates
 from tests.providers.inference import translations, translations_of_responses
 from tests.rules import errors_page, parts
 from tests.support.packages import ROOT
@@ -42,6 +43,7 @@ PAGES: dict[str, Made | dict[str, Made]] = {
         ),
         "chat": partial(translations.table, translations.FROM_CHAT, translations.CHAT_TO),
         "ends": translations.ends_table,
+        **{f"conversations of {api}": partial(fates.table, api) for api in fates.APIS},
     },
 }
 """Each page by its path, or its parts by the names in its marks: add a line for a new one."""

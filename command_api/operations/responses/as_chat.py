@@ -76,7 +76,7 @@ class ResponsesAsChat:
         # `own_routing` marks those who pass a body on to others, and know what those understand.
         taker = Taker(
             aggregates=provider.own_routing,
-            details=provider.own_routing or provider.takes_messages,
+            details=provider.takes_details,
             reasons=name != MAXIMUM_PLAIN or EFFORT in model.facts.supported_parameters,
         )
         body = translated(lambda given: to_chat(given, taker), decode_object(self._asking.raw))

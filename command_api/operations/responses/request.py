@@ -32,7 +32,7 @@ from edge.body import (
     replaced_member,
 )
 from edge.errors import bad_request
-from providers.inference.adapters.responses.details import MARK
+from providers.inference.adapters.details import MARK
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:

@@ -114,7 +114,8 @@ def _provider(
     except ValueError as error:
         message = f"{path}: provider {entry.name!r}: {error}"
         raise ProvidersFileError(message) from None
-    anthropic = (known.protocol if known else address.protocol) is Protocol.ANTHROPIC
+    protocol = known.protocol if known else address.protocol
+    anthropic = protocol is Protocol.ANTHROPIC
     return Provider(
         name=entry.name,
         base_url=made.base_url,
@@ -128,6 +129,7 @@ def _provider(
         needs_max_tokens=known.needs_max_tokens if known else anthropic,
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
+        signs_calls=protocol is Protocol.GEMINI,
         rerank=entry.rerank,
         speech_events=bool(known and known.speech_events)
         if entry.speech_events is None

@@ -113,6 +113,8 @@ class Provider:
     """Whether it speaks Anthropic's API, so that Messages reach it as they are."""
     takes_responses: bool = False
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
+    signs_calls: bool = False
+    """Whether it signs calls of tools and wants the signatures back, as Gemini does."""
     rerank: Reranks = Reranks.COHERE
     """In whose form it is asked to rank documents."""
     speech_events: bool = False
@@ -126,6 +128,11 @@ class Provider:
     def list_name(self) -> str:
         """The name of its list in the cache that gateways share."""
         return f"models:{self.name}:{self.base_url}"
+
+    @property
+    def takes_details(self) -> bool:
+        """Whether it takes signed thoughts back, in chat's form as `reasoning_details`."""
+        return self.own_routing or self.takes_messages or self.signs_calls
 
     def note(self, trouble: Trouble | None, *, answered: bool) -> None:
         """Note what an attempt or a fetch that failed says; any answer ends unreachability."""

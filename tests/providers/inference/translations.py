@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.inference.adapters.anthropic.request import to_anthropic
 from providers.inference.adapters.anthropic.to_chat import Taker, to_chat
+from providers.inference.adapters.details import packed
 from providers.inference.adapters.gemini.request import to_gemini
 from providers.inference.adapters.translation import translated
 from providers.inference.port import UnsupportedError
@@ -22,6 +23,8 @@ CARRIED, MENDED, LEFT_OUT, REFUSED = "carried", "mended", "left out", "refused"
 PNG = {"type": "base64", "media_type": "image/png", "data": "aGk="}
 PDF = {"type": "base64", "media_type": "application/pdf", "data": "aGk="}
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
+SIGNED = {"type": "reasoning.encrypted", "format": "google-gemini-v1", "id": "t", "data": "SIG"}
+"""A signature of Gemini's, of a call."""
 FUNCTION = {"name": "f", "description": "Does f.", "input_schema": SCHEMA}
 CACHED = {"type": "ephemeral"}
 
@@ -60,15 +63,25 @@ def _assistant(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [said, {"role": "assistant", "content": list(blocks)}]}
 
 
+def _said(hidden: str) -> dict[str, Any]:
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    return {
+        "role": "assistant",
+        "content": [{"type": "redacted_thinking", "data": hidden}, call],
+    }
+
+
 def chat_of(aggregates: bool, reasons: bool) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The translation of Messages to an OpenAI-shaped provider."""
-    taker = Taker(aggregates=aggregates, reasons=reasons)
+    taker = Taker(aggregates=aggregates, details=aggregates, reasons=reasons)
     return lambda body: translated(lambda given: to_chat(given, taker), body)
 
 
 def gemini_of(body: dict[str, Any]) -> dict[str, Any]:
     """The translation of Messages to Gemini: through chat's form, as any call goes."""
-    return translated(to_gemini, chat_of(aggregates=False, reasons=False)(body))
+    return translated(
+        to_gemini, translated(lambda given: to_chat(given, Taker(details=True)), body)
+    )
 
 
 MESSAGES_TO: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -260,6 +273,15 @@ FROM_MESSAGES: tuple[Line, ...] = (
         ),
     ),
     Line(
+        "signatures of Gemini's calls, packed in `redacted_thinking`",
+        {"messages": [_said(packed([SIGNED]) or "")]},
+        (
+            To(LEFT_OUT, "only Gemini can read them", (), "SIG"),
+            To(CARRIED, "in `reasoning_details`", ('"data":"SIG"',)),
+            To(CARRIED, "with the call", ('"thoughtSignature":"SIG"',)),
+        ),
+    ),
+    Line(
         "`thinking` with a budget",
         {"thinking": {"type": "enabled", "budget_tokens": 2_000}},
         (
@@ -386,7 +408,7 @@ FROM_CHAT: tuple[Line, ...] = (
         },
         (
             To(CARRIED, "as `thinking` blocks", ('"signature":"SIG"',)),
-            To(LEFT_OUT, "Gemini's are in `extra_content`", (), "SIG"),
+            To(LEFT_OUT, "only Anthropic can read them", (), "SIG"),
         ),
     ),
     Line(

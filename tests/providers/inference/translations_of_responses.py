@@ -8,10 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from providers.inference.adapters.anthropic.request import to_anthropic
+from providers.inference.adapters.details import packed
 from providers.inference.adapters.gemini.request import to_gemini
 from providers.inference.adapters.responses.to_chat import Taker, to_chat
 from providers.inference.adapters.translation import translated
-from tests.providers.inference.translations import CARRIED, LEFT_OUT, MENDED, REFUSED, Line, To
+from tests.providers.inference.translations import (
+    CARRIED,
+    LEFT_OUT,
+    MENDED,
+    REFUSED,
+    SIGNED,
+    Line,
+    To,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +30,8 @@ SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required"
 FUNCTION = {"type": "function", "name": "f", "description": "Does f.", "parameters": SCHEMA}
 SEALED = "gwd1.W3sidHlwZSI6InJlYXNvbmluZy50ZXh0IiwidGV4dCI6IkhtLiIsInNpZ25hdHVyZSI6IlNJRyJ9XQ=="
 """One thought with the signature `SIG`, as it comes back in an item."""
+GEMINIS = packed([SIGNED])
+"""A signature of a call of Gemini's."""
 CALL = {"type": "function_call", "call_id": "t", "name": "f", "arguments": '{"x":1}'}
 HI = {"role": "user", "content": "Hi"}
 
@@ -38,7 +49,7 @@ def anthropic_of(body: dict[str, Any]) -> dict[str, Any]:
 
 def gemini_of(body: dict[str, Any]) -> dict[str, Any]:
     """To Gemini: the same."""
-    return translated(to_gemini, chat_of(Taker(reasons=True))(body))
+    return translated(to_gemini, chat_of(Taker(details=True, reasons=True))(body))
 
 
 RESPONSES_TO: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -227,7 +238,24 @@ FROM_RESPONSES: tuple[Line, ...] = (
             To(LEFT_OUT, "only who made it can read it", (), "SIG"),
             To(CARRIED, "as `reasoning_details`", ('"signature":"SIG"',)),
             To(CARRIED, "as `thinking` blocks", ('"signature":"SIG"',)),
-            To(LEFT_OUT, "Gemini's are its own", (), "SIG"),
+            To(LEFT_OUT, "only its own signatures count", (), "SIG"),
+        ),
+    ),
+    Line(
+        "signatures of Gemini's calls, in such items",
+        {
+            "input": [
+                HI,
+                {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": GEMINIS},
+                {"type": "function_call", "call_id": "t", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "t", "output": "4"},
+            ]
+        },
+        (
+            To(LEFT_OUT, "only Gemini can read them", (), "SIG"),
+            To(CARRIED, "in `reasoning_details`", ('"data":"SIG"',)),
+            To(LEFT_OUT, "only Gemini can read them", (), "SIG"),
+            To(CARRIED, "with the call", ('"thoughtSignature":"SIG"',)),
         ),
     ),
     Line(

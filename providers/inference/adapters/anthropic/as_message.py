@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.inference.adapters.details import ENCRYPTED, is_anthropics, packed
 from providers.inference.adapters.translation import arguments_of, encode
 from providers.inference.port import UpstreamBrokenError
 
@@ -70,7 +71,10 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
-    """The thoughts of a message or delta, their signature, and thoughts that nobody may read."""
+    """The thoughts of a message or delta, their signature, and thoughts that nobody may read.
+
+    Of the last, those of others than Anthropic are packed with what makes them theirs.
+    """
     told = _told(message)
     details = message.get("reasoning_details")
     listed = details if isinstance(details, list) else []
@@ -78,9 +82,9 @@ def reasoning_of(message: dict[str, Any]) -> tuple[str, str, list[str]]:
     texts = [each["text"] for each in known if isinstance(each.get("text"), str)]
     signatures = [each["signature"] for each in known if isinstance(each.get("signature"), str)]
     hidden = [
-        each["data"]
+        each["data"] if is_anthropics(each) else packed([each]) or ""
         for each in known
-        if each.get("type") == "reasoning.encrypted" and isinstance(each.get("data"), str)
+        if each.get("type") == ENCRYPTED and isinstance(each.get("data"), str)
     ]
     thought = told if isinstance(told, str) else "".join(texts)
     return thought, "".join(signatures), hidden

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers.inference.adapters.details import is_anthropics
 from providers.inference.adapters.translation import (
     arguments_of,
     encode,
@@ -117,7 +118,7 @@ def _blocks(role: Any, message: dict[str, Any]) -> list[dict[str, Any]]:
 def _thinking_blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
     """Earlier thinking with its signature, as our own replies carry it in `reasoning_details`."""
     blocks: list[dict[str, Any]] = []
-    for detail in message.get("reasoning_details") or ():
+    for detail in filter(is_anthropics, message.get("reasoning_details") or ()):
         if detail.get("type") == "reasoning.text" and detail.get("signature"):
             blocks.append(
                 {

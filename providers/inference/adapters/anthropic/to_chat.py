@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
+from providers.inference.adapters.details import ENCRYPTED, unpacked
 from providers.inference.adapters.translation import REASONING_TOKENS, encode
 from providers.inference.port import UnsupportedError
 
@@ -32,7 +33,9 @@ class Taker(NamedTuple):
     """What an OpenAI-shaped provider understands beyond OpenAI's own body."""
 
     aggregates: bool = False
-    """It passes `cache_control`, `top_k` and signed reasoning on, as OpenRouter does."""
+    """It passes `cache_control` and `top_k` on, as OpenRouter does."""
+    details: bool = False
+    """It takes signed thoughts back, as `reasoning_details`."""
     reasons: bool = False
     """The model takes `reasoning_effort`."""
 
@@ -139,7 +142,8 @@ def _assistant(blocks: list[dict[str, Any]], taker: Taker) -> dict[str, Any]:
                 }
             )
         elif kind == "redacted_thinking":
-            details.append({"type": "reasoning.encrypted", "data": block["data"]})
+            hidden = {"type": ENCRYPTED, "data": block["data"]}
+            details += unpacked(block["data"]) or [hidden]
         elif kind == "tool_use":
             arguments = encode(block["input"]).decode()
             function = {"name": block["name"], "arguments": arguments}
@@ -147,7 +151,7 @@ def _assistant(blocks: list[dict[str, Any]], taker: Taker) -> dict[str, Any]:
         else:
             _refuse(f"messages: {kind}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
-    if details and taker.aggregates:
+    if details and taker.details:
         message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls

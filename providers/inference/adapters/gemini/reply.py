@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from providers.inference.adapters.details import ENCRYPTED, GEMINI
 from providers.inference.adapters.translation import ChunkMaker, encode
 from providers.inference.port import UpstreamBrokenError
 
@@ -142,7 +143,8 @@ class GeminiTranslator:
     def _deltas(self, candidate: dict[str, Any], index: int) -> Iterator[dict[str, Any]]:
         for part in (candidate.get("content") or {}).get("parts") or ():
             if part.get("functionCall"):
-                yield {"tool_calls": [self._call(part, index)]}
+                call = self._call(part, index)
+                yield {"tool_calls": [call], **_signed(part, call["id"])}
             elif part.get("text"):
                 yield {"reasoning_content" if part.get("thought") else "content": part["text"]}
             elif part.get("inlineData"):
@@ -178,6 +180,14 @@ class GeminiTranslator:
         if reason == "STOP" and self._calls.get(index):
             return "tool_calls"
         return FINISH.get(reason, "content_filter")
+
+
+def _signed(part: dict[str, Any], call_id: str) -> dict[str, Any]:
+    """A call's signature a second time, where callers of other APIs than chat keep it."""
+    if not part.get("thoughtSignature"):
+        return {}
+    about = {"type": ENCRYPTED, "format": GEMINI, "id": call_id}
+    return {"reasoning_details": [{**about, "data": part["thoughtSignature"]}]}
 
 
 def _merged(deltas: list[dict[str, Any]]) -> dict[str, Any]:

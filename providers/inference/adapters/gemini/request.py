@@ -1,21 +1,14 @@
 """A Chat Completions body as a Gemini generateContent body.
 
-Source: Vertex AI's REST reference of GenerateContentRequest. Thought signatures travel as in
-Google's own OpenAI endpoint: `extra_content.google.thought_signature` of a tool call.
+Source: Vertex AI's REST reference of GenerateContentRequest.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from providers.inference.adapters.translation import (
-    arguments_of,
-    parts_of,
-    reasoning_budget,
-    split_data_url,
-    text_of,
-)
-from providers.inference.port import UnsupportedError
+from providers.inference.adapters.gemini.turns import conversation, wants_signatures
+from providers.inference.adapters.translation import reasoning_budget
 
 GENERATION = {
     "temperature": "temperature",
@@ -28,13 +21,11 @@ GENERATION = {
 }
 """OpenAI's names of what shapes the generation, and Gemini's."""
 MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-DEFAULT_MEDIA_TYPE = "image/jpeg"
-AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 
 def to_gemini(body: dict[str, Any]) -> dict[str, Any]:
     """Translate; raises UnsupportedError for what has no counterpart."""
-    system, contents = _conversation(body.get("messages") or [])
+    system, contents = conversation(body.get("messages") or [], signed=wants_signatures(body))
     made: dict[str, Any] = {"contents": contents}
     if system:
         made["systemInstruction"] = {"parts": [{"text": text} for text in system]}
@@ -105,76 +96,3 @@ def _choice(choice: Any) -> dict[str, Any] | None:
         return {"mode": MODES[choice]}
     name = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
     return {"mode": "ANY", "allowedFunctionNames": [name]} if name else None
-
-
-def _conversation(messages: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
-    system: list[str] = []
-    turns: list[dict[str, Any]] = []
-    names: dict[str, str] = {}
-    for message in messages:
-        role = message.get("role")
-        content = message.get("content")
-        if role in ("system", "developer"):
-            system.append(text_of(content))
-            continue
-        if role in ("tool", "function"):
-            called = names.get(message.get("tool_call_id") or "") or message.get("name") or ""
-            parts = [{"functionResponse": {"name": called, "response": _result(content)}}]
-        else:
-            parts = [_part(part) for part in parts_of(content)]
-            for call in message.get("tool_calls") or ():
-                function = call.get("function") or {}
-                names[call.get("id") or ""] = function.get("name") or ""
-                parts.append(_call(call, function))
-        speaker = "model" if role == "assistant" else "user"
-        if turns and turns[-1]["role"] == speaker:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": speaker, "parts": parts})
-    return system, turns
-
-
-def _call(call: dict[str, Any], function: dict[str, Any]) -> dict[str, Any]:
-    part: dict[str, Any] = {
-        "functionCall": {
-            "name": function.get("name") or "",
-            "args": arguments_of(function.get("arguments")),
-        }
-    }
-    google = (call.get("extra_content") or {}).get("google") or {}
-    if google.get("thought_signature"):
-        part["thoughtSignature"] = google["thought_signature"]
-    return part
-
-
-def _result(content: Any) -> dict[str, Any]:
-    """A function's result must be an object; other results stand under `result`."""
-    text = text_of(content)
-    found = arguments_of(text)
-    return {"result": text} if set(found) == {"arguments"} or not found else found
-
-
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    kind = part.get("type")
-    if kind in ("text", "refusal"):
-        return {"text": part.get("text") or part.get("refusal") or ""}
-    if kind == "image_url":
-        return _data((part.get("image_url") or {}).get("url"))
-    if kind == "file":
-        return _data((part.get("file") or {}).get("file_data"))
-    if kind == "input_audio":
-        audio = part.get("input_audio") or {}
-        media = AUDIO_TYPES.get(audio.get("format") or "", f"audio/{audio.get('format')}")
-        return {"inlineData": {"mimeType": media, "data": audio.get("data")}}
-    message = f"messages: Gemini takes no {kind} part"
-    raise UnsupportedError(message)
-
-
-def _data(url: Any) -> dict[str, Any]:
-    if not isinstance(url, str):
-        message = "messages: an image or file without data or URL"
-        raise UnsupportedError(message)
-    found = split_data_url(url)
-    if found is None:
-        return {"fileData": {"mimeType": DEFAULT_MEDIA_TYPE, "fileUri": url}}
-    return {"inlineData": {"mimeType": found[0], "data": found[1]}}

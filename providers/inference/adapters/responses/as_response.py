@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from providers.inference.adapters.anthropic.as_message import reasoning_of
-from providers.inference.adapters.responses.details import packed
+from providers.inference.adapters.details import packed
 from providers.inference.adapters.responses.tools import INPUT, customs_of
 from providers.inference.adapters.translation import arguments_of
 

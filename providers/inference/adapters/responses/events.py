@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from providers.inference.adapters.anthropic.as_message import reasoning_of
+from providers.inference.adapters.details import merged, packed
 from providers.inference.adapters.responses.as_response import Frame, ended, input_of, text_part
-from providers.inference.adapters.responses.details import merged, packed
 from providers.inference.port import UpstreamBrokenError
 
 if TYPE_CHECKING:

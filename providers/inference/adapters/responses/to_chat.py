@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from providers.inference.adapters.responses.details import unpacked
+from providers.inference.adapters.details import unpacked
 from providers.inference.adapters.responses.tools import add_tools
 from providers.inference.adapters.translation import encode
 from providers.inference.port import UnsupportedError

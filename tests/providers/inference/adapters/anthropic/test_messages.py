@@ -67,7 +67,7 @@ def test_a_conversation_is_the_same_after_a_way_through_chat() -> None:
     """Blocks, caches, signatures, calls and results: what an aggregator passes on to Anthropic is
     what the caller sent (rule: translation).
     """
-    assert to_anthropic(to_chat(BODY, Taker(aggregates=True))) == BODY
+    assert to_anthropic(to_chat(BODY, Taker(aggregates=True, details=True))) == BODY
 
 
 @pytest.mark.parametrize("choice", ["auto", "any", "none", "tool"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from providers.inference.adapters.gemini.media import embeddings_request, images_request
 from providers.inference.adapters.gemini.reply import GeminiTranslator
 from providers.inference.adapters.gemini.request import to_gemini
+from providers.inference.adapters.gemini.turns import UNSIGNED
 from providers.inference.port import UnsupportedError
 from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
 
@@ -43,6 +46,77 @@ def test_a_thought_signature_goes_back_with_its_call() -> None:
     assert choice["finish_reason"] == "tool_calls"
     again = to_gemini({"model": "m", "messages": [choice["message"]]})
     assert again["contents"][0]["parts"][0]["thoughtSignature"] == "S"
+
+
+def _signatures(model: str, *messages: dict[str, Any]) -> list[str | None]:
+    """Those of all calls of functions that a model is sent."""
+    made = to_gemini({"model": model, "messages": [HI, *messages]})
+    parts = [part for turn in made["contents"] for part in turn["parts"]]
+    return [part.get("thoughtSignature") for part in parts if "functionCall" in part]
+
+
+HI = {"role": "user", "content": "Hi"}
+
+
+def _calls(*ids: str, **more: Any) -> dict[str, Any]:
+    calls = [
+        {"id": each, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for each in ids
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": calls, **more}
+
+
+def _kept(*pairs: tuple[str, str], form: str = "google-gemini-v1") -> dict[str, Any]:
+    about = {"type": "reasoning.encrypted", "format": form}
+    return {"reasoning_details": [{**about, "id": call, "data": data} for call, data in pairs]}
+
+
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "4"}
+
+
+def test_signatures_come_back_in_details() -> None:
+    """Each to its call by the call's id, as callers of other APIs keep them (rule: translation)."""
+    candidate = {
+        "content": {
+            "parts": [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "S"}] * 2
+        },
+        "finishReason": "STOP",
+    }
+    message = GeminiTranslator("m", 1).whole({"responseId": "r", "candidates": [candidate]})[
+        "choices"
+    ][0]["message"]
+    for call in message["tool_calls"]:
+        del call["extra_content"]
+    assert [each["data"] for each in message["reasoning_details"]] == ["S", "S"]
+    assert _signatures("gemini-3-pro", message) == ["S", "S"]
+    assert _signatures("gemini-3-pro", _calls("a", "b", **_kept(("b", "T"))), RESULT) == [
+        UNSIGNED,
+        "T",
+    ]
+
+
+def test_a_lost_signature_is_marked_where_it_is_wanted() -> None:
+    """The first call of each step of the present turn, from Gemini 3 on (rule: translation)."""
+    step = (_calls("a", "b"), RESULT)
+    assert _signatures("gemini-3-flash", *step, *step) == [UNSIGNED, None, UNSIGNED, None]
+    assert _signatures("gemini-3.1-pro", *step, HI, *step) == [None, None, UNSIGNED, None]
+    assert _signatures("gemini-2.5-pro", *step) == [None, None]
+    assert _signatures("my-own-model", *step) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        _kept(("a", "S"), form="anthropic-claude-v1"),
+        {"reasoning_details": "S"},
+        {"reasoning_details": [None, 1, {"format": "google-gemini-v1"}]},
+        {"reasoning_details": [{"format": "google-gemini-v1", "id": ["a"], "data": "S"}]},
+        {"reasoning_details": [{"format": "google-gemini-v1", "id": "a", "data": 1}]},
+    ],
+)
+def test_details_of_others_sign_nothing(details: dict[str, Any]) -> None:
+    """What a caller sends for a signature is looked at first (rule: refuse clearly)."""
+    assert _signatures("gemini-2.5-pro", _calls("a", **details)) == [None]
 
 
 def test_a_blocked_prompt_is_an_error_and_made_nothing() -> None:

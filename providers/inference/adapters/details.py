@@ -1,7 +1,8 @@
-"""Signed and hidden thoughts of other providers, as the encrypted content of a reasoning item.
+"""Signed and hidden thoughts of other providers, packed for a caller who speaks another API.
 
 What a provider wants back in the next turn (`reasoning_details`, as OpenRouter names them) rides in
-the one member of a reasoning item that clients keep and nobody reads.
+what clients of that API keep and nobody reads: the encrypted content of a reasoning item, the data
+of a redacted thought.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ MARK = "gwd1."
 _decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
 KEYS = ("signature", "data")
 TEXT = "reasoning.text"
+ENCRYPTED = "reasoning.encrypted"
+GEMINI = "google-gemini-v1"
+ANTHROPICS = (None, "", "unknown", "anthropic-claude-v1")
+"""Formats of details that Anthropic's models can read; OpenRouter names them."""
+
+
+def is_anthropics(detail: dict[str, Any]) -> bool:
+    """Whether a detail may be one of Anthropic's own."""
+    return detail.get("format") in ANTHROPICS
 
 
 def packed(details: Any) -> str | None:

@@ -1,0 +1,1 @@
+"""The same conversations, held through each API with each kind of provider."""
