@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
+    from edge.errors import ApiError
+
 NAME_CHARACTERS_MAX = 256
 JSON_BYTES_MAX = 65_536
 """Largest body of a route that is not an inference route's, unless it says otherwise."""
@@ -30,6 +32,7 @@ _BAD_ESCAPE = re.compile(
     re.DOTALL,
 )
 """NUL, the first half of a pair without its second, and the second without its first."""
+_MISSING = re.compile(r"Object missing required field `(.+)`")
 _decode_any = msgspec.json.Decoder().decode
 _decode_text = msgspec.json.Decoder(str).decode
 RAW_NULL = msgspec.Raw(b"null")
@@ -43,14 +46,25 @@ def decode_body(decode: Callable[[bytes], T], raw: bytes) -> T:
         _refuse_bad_text(raw)
         return decode(raw)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `$")
-        param = where.rstrip("`").lstrip(".") or None
-        raise bad_request(
-            "invalid_type", f"{message}{f' at {param}' if param else ''}.", param
-        ) from None
+        raise _wrong_member(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The body is not valid JSON: {error}."
         raise bad_request("invalid_json", message) from None
+
+
+def _wrong_member(told: str) -> ApiError:
+    """A 400 that names the member, from what msgspec says: what is wrong, and the path to where."""
+    message, _, where = told.partition(" - at `$")
+    # A key of an object is the caller's own, and told as [...].
+    param = where.rstrip("`").lstrip(".").partition("[...]")[0]
+    missing = _MISSING.fullmatch(message)
+    if missing:
+        param = f"{param}.{missing[1]}" if param else missing[1]
+        message = f"Missing required parameter: {param!r}. Send it."
+        return bad_request("missing_required_parameter", message, param)
+    if not param:
+        return bad_request("invalid_type", f"{message}.")
+    return bad_request("invalid_type", f"{message} at {param}.", param)
 
 
 def _refuse_bad_text(raw: bytes) -> None:

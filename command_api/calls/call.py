@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from command_api.quotas.refusals import owing
-from domain.pricing.money import ENTRY_NANO_USD_MAX, format_usd
+from domain.pricing.money import ENTRY_NANO_USD_MAX
 from domain.pricing.usage import Usage
-from edge.errors import INSUFFICIENT_QUOTA, ApiError, bad_request
 from event_store.ids import id_bytes, now_iso
 
 if TYPE_CHECKING:
@@ -276,41 +274,3 @@ class Call:
         return more <= 0 or (
             self.bound_at(model, bound, more_tokens=more) - self.held <= self.available
         )
-
-
-def call_too_large(call: Call) -> ApiError:
-    """A 400: whatever the account has, no one call may cost so much."""
-    message = (
-        f"This call could cost up to {format_usd(call.held)} USD, and no call may cost more than "
-        f"{format_usd(ENTRY_NANO_USD_MAX)} USD. Set a lower max_tokens, or shorten the prompt."
-    )
-    return bad_request("call_too_large", message)
-
-
-def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError:
-    """A 402 that says what was needed, what is there or owed, and what could be afforded."""
-    if available < 0:
-        return owing(needed=needed, owed=-available)
-    bound = call.bound
-    affordable = call.model.price.affordable_output_tokens(
-        input_tokens=bound.input_tokens,
-        available_nano_usd=available,
-        **bound.beside_tokens,
-    )
-    affordable //= call.request.choices
-    message = (
-        f"This call could cost up to {format_usd(needed)} USD and {format_usd(available)} USD "
-        "is available. "
-    )
-    if affordable:
-        message += f"Set max_tokens to at most {affordable}, or add credits."
-    else:
-        message += "Add credits, or shorten the prompt."
-    extra = {
-        "needed_nano_usd": needed,
-        "needed_usd": format_usd(needed),
-        "available_nano_usd": available,
-        "available_usd": format_usd(available),
-        "max_tokens_affordable": affordable,
-    }
-    return ApiError(402, "insufficient_credits", message, kind=INSUFFICIENT_QUOTA, extra=extra)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.calls.beside.told import beside_end, beside_hold
-from command_api.calls.call import call_too_large, insufficient_credits
+from command_api.calls.beside.unaffordable import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
 from command_api.limits.gate import ended
 from domain.quotas.terms import ENTRY_TOKENS_MAX

@@ -75,6 +75,7 @@ class ImagesRequest(MediaRequest):
     """A checked request for images."""
 
     operation = Operation.IMAGES
+    cheaper = "fewer or smaller images"
 
     def __init__(self, raw: bytes, body: ImagesBody, limits: RequestSettings) -> None:
         """Take over what was checked."""

@@ -87,6 +87,10 @@ class InferenceRequest(Protocol):
     include_usage: bool
     choices: int
     max_tokens: int | None
+    maximum_named: str
+    """What the body calls its maximum of output; empty where it has none."""
+    cheaper: str
+    """What would cost less, for the error of who cannot pay."""
 
     def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
         """The request in the form in which a provider is asked for an offer of its."""
@@ -204,6 +208,8 @@ class MediaRequest(ABC):
     include_usage = False
     choices = 1
     max_tokens: int | None = 0
+    maximum_named = ""
+    cheaper = "fewer or shorter texts"
     named = False
     """Whether an answer names its model and always has a report of usage."""
     empty_answers = False

@@ -43,6 +43,8 @@ class TokenRequest(ABC):
     """Tokens of a prediction, which are output too where they are not used."""
     _usage_tokens_max: int
     _input_tokens: int | None
+    maximum_named = "max_tokens"
+    cheaper = "a shorter prompt, or fewer and smaller images and files"
     prompts: int = 1
     """Prompts of one body, each of which may fill the model's context."""
 

@@ -51,7 +51,7 @@ BAD: list[tuple[bytes, str, str | None]] = [
     (b'"text"', "invalid_type", None),
     (b'{"text":7}', "invalid_type", "text"),
     (b'{"parts":[{"number":1},{"number":"x"}]}', "invalid_type", "parts[1].number"),
-    (b'{"parts":[{}]}', "invalid_type", "parts[0]"),
+    (b'{"parts":[{}]}', "missing_required_parameter", "parts[0].number"),
     (rb'{"text":"a\u0000b"}', "invalid_text", None),
     (rb'{"other":{"\u0000":1}}', "invalid_text", None),
     (rb'{"other":["\ud800"]}', "invalid_text", None),

@@ -665,6 +665,7 @@ MEANINGS = {
         "Look at the client, and at the proxy before the gateway.",
     ),
     "method_not_allowed": ("The path has no such method.", "See [the routes](routes.md)."),
+    "missing_required_parameter": ("A member is missing.", "`param` names it: send it."),
     "missing_model": ("`model` is empty.", "`GET /v1/models` lists what there is."),
     "model_not_found": (
         "Nobody offers this model here.",

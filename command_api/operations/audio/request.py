@@ -77,6 +77,7 @@ class AudioRequest(MediaRequest):
     """A checked form."""
 
     max_tokens: int | None = 0
+    cheaper = "a shorter file"
 
     def __init__(
         self,

@@ -72,6 +72,8 @@ class SpeechRequest:
     operation = Operation.SPEECH
     stream = include_usage = True
     choices = 1
+    maximum_named = ""
+    cheaper = "a shorter input"
     max_tokens: int | None = 0
     """Nobody says how much: the text does."""
 

@@ -94,6 +94,7 @@ class ResponsesRequest(TokenRequest):
     """A checked request."""
 
     operation = Operation.RESPONSES
+    maximum_named = "max_output_tokens"
 
     __slots__ = (
         *("_as_chat", "_include", "background", "own_items", "previous_id", "store", "streamed"),
