@@ -39,6 +39,7 @@ from command_api.sign_in.callers import Callers
 from command_api.sign_in.commands import SignIn
 from command_api.subscriptions.commands import Subscriptions
 from command_api.subscriptions.refunding import InvoiceRefunds
+from command_api.system.pings import PingCounter
 from command_api.topups.commands import TopUpDesk
 from domain.pricing.money import parse_usd
 from providers.login.remote import Remote
@@ -206,7 +207,8 @@ class Slices:
             interval_s=settings.health.interval_s,
             timeout_s=settings.health.check_timeout_s,
         )
-        self._handed["health"] = self._health
+        self._pings = PingCounter(gateway.database)
+        self._handed |= {"health": self._health, "pings": self._pings}
 
     def hand_to(self, state: Any) -> None:
         """Hang on the application's state what the slices' routes look for there."""
@@ -232,6 +234,7 @@ class Slices:
         """Begin nothing more, and disconnect."""
         await self.batches.stop()
         self._health.close()
+        self._pings.close()
         await self._remote.close()
         await self._buying.close()
         await self._subscriptions.close()
