@@ -296,7 +296,7 @@ def test_of_many_requests_for_one_name_one_is_served(gateway: RunningGateway) ->
 
 
 BAD: list[tuple[Any, int, str]] = [
-    ({}, 400, "invalid_type"),
+    ({}, 400, "missing_required_parameter"),
     ({"key_name": 1}, 400, "invalid_type"),
     ({"key_name": ""}, 400, "invalid_value"),
     ({"key_name": "x" * 101}, 400, "invalid_value"),

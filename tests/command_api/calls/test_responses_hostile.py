@@ -64,8 +64,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     (ask(input=[]), "empty_input", "input"),
     (ask(input=""), "empty_input", "input"),
     (ask(input=7), "invalid_type", "input"),
-    (without("input"), "invalid_type", ""),
-    (without("model"), "invalid_type", ""),
+    (without("input"), "missing_required_parameter", "input"),
+    (without("model"), "missing_required_parameter", "model"),
     (ask(input=[SAID] * 4_097), "too_many_items", "input"),
     (
         ask(input=[{"role": "user", "content": [{"type": "input_text", "text": "x"}] * 100_001}]),

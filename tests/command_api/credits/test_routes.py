@@ -79,8 +79,8 @@ def test_sent_again_with_its_key_it_is_given_once(gateway: RunningGateway) -> No
 
 
 BAD: list[tuple[bytes, str]] = [
-    (b"{}", "invalid_type"),
-    (b'{"credits": 1}', "invalid_type"),
+    (b"{}", "missing_required_parameter"),
+    (b'{"credits": 1}', "missing_required_parameter"),
     (b'{"api_key": 5, "credits": 1}', "invalid_type"),
     *(
         (b'{"api_key": "KEY", "credits": %b}' % amount, "invalid_value")

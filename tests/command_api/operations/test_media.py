@@ -165,14 +165,14 @@ def test_a_failure_is_free(media: RunningGateway) -> None:
 
 
 BAD = [
-    ("/v1/embeddings", {"model": "local/embed"}, 400, "invalid_type"),
+    ("/v1/embeddings", {"model": "local/embed"}, 400, "missing_required_parameter"),
     ("/v1/embeddings", {"model": "local/embed", "input": []}, 400, "empty_input"),
     ("/v1/embeddings", {"model": "local/embed", "input": ["a", 1]}, 400, "invalid_type"),
     ("/v1/embeddings", {"model": "local/embed", "input": "a", "dimensions": 0}, 400, "invalid_value"),
     ("/v1/embeddings", {"model": "no/such", "input": "a"}, 404, "model_not_found"),
     ("/v1/embeddings", {"model": "local/embed", "input": "a", "encoding_format": "x"}, 400, "invalid_value"),
     ("/v1/embeddings", {"model": "local/embed", "input": ["a"] * 3_000}, 400, "invalid_value"),
-    ("/v1/images/generations", {"model": "local/pixels"}, 400, "invalid_type"),
+    ("/v1/images/generations", {"model": "local/pixels"}, 400, "missing_required_parameter"),
     ("/v1/images/generations", {"model": "local/pixels", "prompt": " "}, 400, "empty_prompt"),
     ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "n": 11}, 400, "invalid_value"),
     ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "size": "1x"}, 400, "invalid_value"),

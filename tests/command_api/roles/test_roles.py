@@ -152,7 +152,7 @@ def test_what_cannot_be_is_refused(gateway: RunningGateway) -> None:
             (b"", 400, "invalid_json"),
             (b"[]", 400, "invalid_type"),
             (b'{"user_id": 5, "new_role": "admin"}', 400, "invalid_type"),
-            (b'{"user_id": "x"}', 400, "invalid_type"),
+            (b'{"user_id": "x"}', 400, "missing_required_parameter"),
             (b'{"user_id": "\\u0000", "new_role": "admin"}', 400, "invalid_text"),
             (json.dumps({"user_id": "x" * 20_000}).encode(), 413, "request_too_large"),
         ):

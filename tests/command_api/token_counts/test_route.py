@@ -97,7 +97,7 @@ def test_what_the_caller_can_mend_is_told(served: RunningGateway, status: int) -
 REFUSED: list[tuple[Any, int, str]] = [
     ({**BODY, "messages": []}, 400, "empty_messages"),
     ({**BODY, "model": "nobody/has-it"}, 404, "model_not_found"),
-    ({"messages": HELLO}, 400, "invalid_type"),
+    ({"messages": HELLO}, 400, "missing_required_parameter"),
     ([], 400, "invalid_type"),
 ]
 

@@ -113,7 +113,7 @@ def test_a_count_that_cannot_be_is_ours(judges: RunningGateway, tokens: Any) -> 
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
-    ({}, 400, "invalid_type"),
+    ({}, 400, "missing_required_parameter"),
     ({"input": ""}, 400, "empty_input"),
     ({"input": []}, 400, "empty_input"),
     ({"input": 7}, 400, "invalid_type"),
