@@ -1,4 +1,5 @@
-"""What a request asks of the response cache: `x-gatewayz-cache`, and `Cache-Control` (RFC 9111).
+"""What is asked of the response cache: by `x-gatewayz-cache`, by `Cache-Control` (RFC 9111), and
+by the key, whose word counts where the request has none.
 
 `Cache-Control` alone opts nobody in, for clients and proxies send it unasked; but for
 `only-if-cached`, which would else make a call that its caller did not want.
@@ -7,9 +8,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from domain.identity.key_cache import KeyCache
 
 HEADER_BYTES_MAX = 200
 """Longest header that is read."""
@@ -37,20 +41,23 @@ BYPASS = CacheWish(reads=False, keeps=False)
 
 
 def read_wish(
-    asked: bytes, control: bytes, *, default_s: float, ttl_max_s: int
+    asked: bytes, control: bytes, *, default_s: float, ttl_max_s: int, key: KeyCache | None = None
 ) -> CacheWish | None:
-    """The wish of two headers; None for a call that nobody opted in. Raises ApiError 400.
+    """The wish of two headers, and of the key for what they do not say; None for a call that
+    nobody opted in. Raises ApiError 400.
 
     `default_s` is how long the operator keeps every answer, 0 where he keeps none unasked;
-    `ttl_max_s` is the longest that a caller may ask for.
+    `ttl_max_s` is the longest that a caller or a key may ask for.
     """
+    opted = bool(key or default_s)
     words = _words(asked, "x-gatewayz-cache")
-    control_words = (
-        _words(control, "Cache-Control") if words or default_s or ONLY in control else []
-    )
-    if not (words or default_s or ONLY in control_words):
+    control_words = _words(control, "Cache-Control") if words or opted or ONLY in control else []
+    if not (words or opted or ONLY in control_words):
         return None
     wish = CacheWish(ttl_s=default_s or min(ASKED_TTL_S, ttl_max_s))
+    if key is not None:
+        ttl_s = min(float(key.ttl_s), max(float(ttl_max_s), default_s))
+        wish = CacheWish(ttl_s=ttl_s, max_age_s=key.max_age_s)
     for word in words:
         wish = _asked(wish, word, ttl_max_s)
     for word in control_words:

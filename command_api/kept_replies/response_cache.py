@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
     from command_api.settings.stores import KeptReplySettings
+    from domain.identity.key_cache import KeyCache
     from edge.caller import Caller
     from providers.redis.cache import Cache
 
@@ -85,9 +86,13 @@ class ResponseCache:
         """Whether answers are kept at all, for those who ask or for all."""
         return self.always or self._ttl_max_s > 0
 
-    def wish_of(self, asked: bytes, control: bytes) -> CacheWish | None:
-        """What a request asks of it; None for one that is not opted in. Raises ApiError 400."""
-        return read_wish(asked, control, default_s=self._ttl_s, ttl_max_s=self._ttl_max_s)
+    def wish_of(self, asked: bytes, control: bytes, key: KeyCache | None) -> CacheWish | None:
+        """What a request and its key ask of it; None for one that nobody opted in.
+
+        Raises ApiError 400.
+        """
+        default_s, ttl_max_s = self._ttl_s, self._ttl_max_s
+        return read_wish(asked, control, default_s=default_s, ttl_max_s=ttl_max_s, key=key)
 
     async def name_of(self, caller: Caller, raw: bytes, *, route: str) -> str:
         """The name of a request's answer: account, route, and all of the body but its form."""

@@ -103,7 +103,7 @@ async def caching_of(
     `raw` is the body as its caller sent it: what guards made of two bodies may be the same.
     """
     cache = parts.responses
-    wish = cache.wish_of(asked.cache, asked.cache_control)
+    wish = cache.wish_of(asked.cache, asked.cache_control, caller.cache)
     if wish is None:
         return None
     name, operation = "", route.operation

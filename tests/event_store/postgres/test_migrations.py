@@ -677,6 +677,7 @@ CHECKS = {
     "0112_batch_result": Check(
         (no_table("batch_result"),), (table("batch_result", may=EVERY_RIGHT),)
     ),
+    "0119_key_cache": Check((no(column("api_key", "cache")),), (column("api_key", "cache"),)),
 }
 """Migration → what is checked before it and after it."""
 
