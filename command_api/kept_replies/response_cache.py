@@ -22,6 +22,7 @@ from edge.body import decode_members
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
+    from command_api.kept_replies.shared_flights import SharedFlights
     from command_api.settings.stores import KeptReplySettings
     from domain.identity.key_cache import KeyCache
     from edge.caller import Caller
@@ -61,9 +62,15 @@ class ResponseCache:
     """Looks up and keeps answers; one for each process."""
 
     def __init__(
-        self, cache: Cache, lookups: Lookups, vault: Vault, settings: KeptReplySettings
+        self,
+        cache: Cache,
+        lookups: Lookups,
+        vault: Vault,
+        settings: KeptReplySettings,
+        shared: SharedFlights | None = None,
     ) -> None:
-        """Nothing is kept yet."""
+        """Nothing is kept yet; `shared` is what other gateways know, where there is Redis."""
+        self.shared = shared if settings.response_cache_waiters_max else None
         self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s = settings.response_cache_s
         self._ttl_max_s = settings.response_cache_ttl_max_s

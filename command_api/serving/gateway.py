@@ -26,6 +26,7 @@ from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.kept_replies.responses import KeptResponses
+from command_api.kept_replies.shared_flights import SharedFlights
 from command_api.limit_counters.rebuild import Rebuilder
 from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
@@ -48,6 +49,7 @@ from projections.catalog.provider_health import read_provider_health
 from projections.engine.projection import select_on
 from providers.inference.lists.model_list import ListLogUnavailableError, ModelLists
 from providers.redis.cache import make_cache
+from providers.redis.leases import RedisLeases
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
@@ -89,6 +91,7 @@ class Gateway:
         self.keys = _key_ring(settings, database, vault)
         shared = settings.redis
         self.cache = make_cache(shared.url, shared.cache_entries_max, shared.cache_bytes_max)
+        self._flights = SharedFlights(RedisLeases(shared.url)) if shared.url else None
         self.limits = self._limits_of(settings, database)
         lookups, kept = Lookups(database), settings.kept_replies
         self.calls = CallParts(
@@ -98,7 +101,7 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
-            responses=ResponseCache(self.cache, lookups, vault, kept),
+            responses=ResponseCache(self.cache, lookups, vault, kept, self._flights),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
@@ -192,6 +195,8 @@ class Gateway:
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()
+        if self._flights is not None:
+            await self._flights.close()
         await self.cache.close()
 
     @property
