@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import psycopg
@@ -58,6 +58,14 @@ class CachedReply(msgspec.Struct, frozen=True):
         return max(0, int(time.time() - self.made_at))
 
 
+class Clears(Protocol):
+    """What is kept beside, by other names."""
+
+    async def clear(self) -> int:
+        """Forget all; how many they were."""
+        ...
+
+
 class ResponseCache:
     """Looks up and keeps answers; one for each process."""
 
@@ -68,8 +76,13 @@ class ResponseCache:
         vault: Vault,
         settings: KeptReplySettings,
         shared: SharedFlights | None = None,
+        beside: Clears | None = None,
     ) -> None:
-        """Nothing is kept yet; `shared` is what other gateways know, where there is Redis."""
+        """Nothing is kept yet; `shared` is what other gateways know, where there is Redis.
+
+        `beside` is cleared with it.
+        """
+        self._beside = beside
         self.shared = shared if settings.response_cache_waiters_max else None
         self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s = settings.response_cache_s
@@ -143,7 +156,8 @@ class ResponseCache:
         """Forget all kept answers; how many they were. Calls under way fill it no more."""
         self.generation += 1
         self.flights.clear()
-        return await self._cache.forget(NAMED)
+        beside = await self._beside.clear() if self._beside is not None else 0
+        return await self._cache.forget(NAMED) + beside
 
     async def _data_key(self, caller: Caller) -> bytes | None:
         """The user's wrapped data key; None when it was destroyed, or the database is away."""

@@ -41,6 +41,7 @@ class RedisLeases:
         self._redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
+        self._execute: Any = self._redis.execute_command  # It has no types.
         self._away_until = 0.0
 
     async def take(self, name: str, owner: bytes, life_s: float) -> bool:
@@ -75,7 +76,7 @@ class RedisLeases:
         if time.monotonic() < self._away_until:
             raise LeasesAwayError
         try:
-            return await self._redis.execute_command(*command)
+            return await self._execute(*command)
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + AWAY_S
             logger.warning("calls of other gateways are not waited for for a while: %s", error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.calls.beside.meant import compared
 from command_api.calls.beside.waiting import elsewhere, waited_for
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.replayed.forms import FORMS
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from command_api.kept_replies.cache_wishes import CacheWish
     from command_api.kept_replies.flights import Flight, Flights
     from command_api.kept_replies.response_cache import ResponseCache
+    from command_api.kept_replies.semantic.asked import Split
+    from command_api.kept_replies.semantic.meant import Meant
     from command_api.kept_replies.shared_flights import Lead
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
@@ -53,7 +56,8 @@ class Caching:
     """Of one opted-in call."""
 
     __slots__ = (
-        *("answer", "flight", "form", "generation", "lead", "made", "made_bytes", "name", "wish"),
+        *("answer", "flight", "form", "generation", "lead", "made", "made_bytes", "meant", "name"),
+        *("route", "split", "wish"),
     )
 
     def __init__(self, wish: CacheWish, name: str, form: Operation, generation: int) -> None:
@@ -62,6 +66,10 @@ class Caching:
         self.answer: CachedAnswer | None = None
         """What was found, as this call is answered with it."""
         self.flight: Flight[CachedReply] | None = None
+        self.route = ""
+        self.split: Split | str | None = None
+        self.meant: Meant | None = None
+        """What is compared where the call is opted in to that, and what came of it."""
         self.lead: Lead | None = None
         """What other gateways know of it, where they can."""
         self.made: list[bytes] | None = [] if name and wish.keeps and form in FORMS else None
@@ -115,7 +123,7 @@ async def caching_of(
     wish = cache.wish_of(asked.cache, asked.cache_control, caller.cache)
     if wish is None:
         return None
-    name, operation = "", route.operation
+    name, scope, operation = "", "", route.operation
     behind = getattr(request, "background", False) or (guarding is not None and guarding.failed)
     if (wish.reads or wish.keeps) and operation in CACHED and not behind:
         # What the caller asks of the provider by headers makes another answer.
@@ -124,7 +132,12 @@ async def caching_of(
             # An answer that other guards looked at, or none, is another answer.
             scope += f" {guarding.policy}"
         name = await cache.name_of(caller, raw, route=scope)
-    return Caching(wish, name, operation, cache.generation)
+    made = Caching(wish, name, operation, cache.generation)
+    if wish.semantic is not None and name:
+        made.route, only = scope, wish.only
+        guarded = guarding is not None
+        made.split = await compared(parts.semantic, raw, operation, guarded=guarded, only=only)
+    return made
 
 
 async def find(
@@ -208,6 +221,8 @@ async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
     )
     caching.land(reply)
     await parts.responses.keep(call.caller, reply, caching.wish.ttl_s, caching.generation)
+    if caching.meant is not None and parts.semantic is not None:
+        await parts.semantic.keep(call.caller, caching.meant, reply, caching.wish.ttl_s)
 
 
 async def keep_stream(parts: CallParts, call: Call, won: StreamAttempt) -> None:

@@ -109,6 +109,9 @@ def test_a_key_is_opted_in_to_the_cache(shell: Shell) -> None:
     assert shell.key("show", key)["cache"] == {"ttl_s": 60}
     shell.key("update", key, "--cache-ttl-s", "5", "--cache-max-age-s", "3")
     assert shell.key("show", key)["cache"] == {"ttl_s": 5, "max_age_s": 3}
+    shell.key("update", key, "--cache-ttl-s", "5", "--cache-threshold", "0.9")
+    semantic = {"threshold": "0.9", "scope": "key"}
+    assert shell.key("show", key)["cache"] == {"ttl_s": 5, "semantic": semantic}
     shell.key("update", key, "--lift", "cache")
     assert shell.key("show", key)["cache"] == {}
     status, output = shell.typed("key", "update", key, "--cache-max-age-s", "3")
