@@ -140,7 +140,7 @@ def test_who_may_not_have_a_vector_goes_on_without(gateway: RunningGateway) -> N
     assert told(ask(gateway, user, NEAR, SEMANTIC | {"idempotency-key": "k"})) == (
         *("miss", "idempotency_key"),
     )
-    only = ask(gateway, user, NEAR, SEMANTIC | {"cache-control": "only-if-cached"})
+    only = ask(gateway, user, FAR, SEMANTIC | {"cache-control": "only-if-cached"})
     assert (only.status_code, only.headers["x-gatewayz-cache-semantic"]) == (504, "only_if_cached")
     refused = ask(gateway, user, NEAR, {"x-gatewayz-cache": "semantic=NaN"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_cache_wish")
