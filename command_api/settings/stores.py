@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from pydantic import Field
 
 from command_api.settings.group import Group
@@ -205,13 +203,12 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_SEMANTIC_CACHE_DIMENSIONS",
         description="`dimensions` that are asked of it; 0: the model's own, up to 4,096.",
     )
-    semantic_cache_threshold: Decimal = Field(
-        Decimal("0.95"),
-        ge=Decimal("0.5"),
-        le=1,
-        decimal_places=4,
-        alias="GATEWAYZ_SEMANTIC_CACHE_THRESHOLD",
-        description="Least similarity of texts, where neither request nor key names one.",
+    semantic_cache_threshold_percent: int = Field(
+        95,
+        ge=50,
+        le=100,
+        alias="GATEWAYZ_SEMANTIC_CACHE_THRESHOLD_PERCENT",
+        description="Least similarity of texts, percent, where neither request nor key names one.",
     )
     semantic_cache_entries_max: int = Field(
         200,
@@ -234,8 +231,3 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_SEMANTIC_CACHE_WAIT_S",
         description="Longest wait of a call for the vector of its text, seconds.",
     )
-
-    @property
-    def semantic_cache_threshold_parts(self) -> int:
-        """The threshold in ten-thousandths."""
-        return int(self.semantic_cache_threshold * 10_000)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 
 from command_api.kept_replies.semantic.entries import Entries
+from domain.identity.key_cache import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,7 +53,7 @@ class SemanticCache:
         self.entries = Entries(lookups, vault, settings)
         self.model = settings.semantic_cache_model
         self.text_bytes_max = settings.semantic_cache_text_bytes_max
-        self._least = settings.semantic_cache_threshold_parts
+        self._least = settings.semantic_cache_threshold_percent * PARTS // 100
         self.vector_of: Callable[[Caller, str, str], Awaitable[Vector]] | None = None
         """Makes the vector of a text for a caller's call; set where a process serves calls."""
         self.generation = 0
