@@ -13,6 +13,7 @@ from domain.overload.priorities import Priority
 
 if TYPE_CHECKING:
     from domain.identity.access import Access
+    from domain.identity.key_cache import KeyCache
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -52,6 +53,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Whether the user has a plan, which may limit how fast the key calls."""
     priority: Priority = Priority.MEDIUM
     """Whose calls come first where there are too many."""
+    cache: KeyCache | None = None
+    """How the key opts its calls in to the cache; None where it does not."""
 
     @property
     def owner_id(self) -> str:

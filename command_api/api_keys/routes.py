@@ -18,10 +18,11 @@ from command_api.api_keys.schemas import (
     decode_create,
     decode_delete,
 )
-from command_api.identity.key_orders import MAX_REQUESTS, Maker, NewKey
+from command_api.identity.key_orders import CACHE, MAX_REQUESTS, Maker, NewKey
 from domain.errors import DomainError
 from domain.identity.access import access_of
 from domain.identity.api_keys import UnknownKeyError
+from domain.identity.key_cache import read_key_cache
 from domain.identity.key_format import Environment
 from domain.identity.permissions import Permission
 from domain.organisations.projects import UnknownProjectError
@@ -29,7 +30,7 @@ from edge.access import Needs
 from edge.body import read_json
 from edge.caller import Caller
 from edge.clients import client_of, referrers_of
-from edge.errors import bad_request
+from edge.errors import bad_request, sentence
 from edge.replies import json_reply, timestamp
 from event_store.ids import to_iso
 from query_api.api_keys.queries import read_key
@@ -68,6 +69,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
         limits=_limits(asked),
         project_id=_project(asked.project_id),
         max_requests=asked.max_requests,
+        cache=_cache(asked) or {},
     )
     owner = UUID(caller.user_id), UUID(caller.account_id)
     made = await commands.run(lambda keys: keys.create(*owner, new, _maker(caller)))
@@ -81,6 +83,7 @@ async def create(request: Request, commands: Commands, caller: KeyWriter) -> Res
             "key_name": made.name,
             "environment_tag": new.environment,
             "project_id": asked.project_id,
+            "cache": new.cache,
             "security_features": {
                 "ip_allowlist": asked.ip_allowlist or [],
                 "domain_referrers": asked.domain_referrers or [],
@@ -206,12 +209,21 @@ def _limits(asked: CreateKey | ChangeKey) -> Limits:
         raise told(error) from None
 
 
+def _cache(asked: CreateKey | ChangeKey) -> dict[str, Any] | None:
+    """What it says of the cache, if it says anything; raises ApiError 400."""
+    try:
+        return None if asked.cache is None else read_key_cache(asked.cache)
+    except DomainError as error:
+        raise bad_request("invalid_value", sentence(error), "cache") from None
+
+
 def _members(asked: ChangeKey) -> dict[str, Any]:
     end = _ahead(asked.expiration_days)
     given = {
         "name": asked.key_name,
         "is_active": asked.is_active,
         "expires_at": end and to_iso(end),
+        CACHE: _cache(asked),
     }
     members: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     if asked.max_requests is not None:

@@ -4,7 +4,7 @@ misspelt would else leave a key wide open. `null` is as if a member were not the
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ Hours = Annotated[int, msgspec.Meta(ge=0, le=GRACE_HOURS_MAX)]
 
 
 class _Limited(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The lists of a key, and its end."""
+    """The lists of a key, its end, and its wish of the cache."""
 
     scope_permissions: dict[str, list[str]] | None = None
     ip_allowlist: list[str] | None = None
@@ -36,6 +36,8 @@ class _Limited(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     models: list[str] | None = None
     providers: list[str] | None = None
     expiration_days: Days | None = None
+    cache: dict[str, Any] | None = None
+    """How its calls use the cache; an empty one opts them out."""
 
     def limits(self) -> dict[str, list[str]]:
         """Those that are given, as the domain names them. Raises InvalidCommandError."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from command_api.kept_replies.idempotency import Idempotency
     from command_api.kept_replies.response_cache import ResponseCache
     from command_api.kept_replies.responses import KeptResponses
+    from command_api.kept_replies.semantic.meant import SemanticCache
     from command_api.limits.gate import RateGate
     from command_api.routing.router import Router
     from command_api.settings import Settings
@@ -38,3 +39,4 @@ class CallParts(NamedTuple):
     queue: CallQueue
     uploads: UploadRoom
     guardrails: Guardrails | None = None
+    semantic: SemanticCache | None = None

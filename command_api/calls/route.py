@@ -184,7 +184,7 @@ class InferenceRoute:
             raise
         head.provider = plan.offers[0].provider
         cached = self._route.form is None and (
-            asked.cache or asked.cache_control or parts.responses.always
+            asked.cache or asked.cache_control or caller.cache or parts.responses.always
         )
         return Call(
             call_id=head.call_id,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from command_api.identity.vault import new_api_key
 from command_api.quotas.of_keys import By
 from domain.events.identity import ApiKeyCreated
+from domain.identity.key_cache import read_key_cache
 from domain.identity.key_format import Environment, mask_key
 from event_store.ids import new_envelope, new_uuid7, to_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from event_store.beside.organisations import StoredProject
 
 
+CACHE = "cache"
+"""Among a key's members that change: its wish of the cache."""
 MAX_REQUESTS = "max_requests"
 """Among a key's members that change: how many requests it may make, None without a limit."""
 
@@ -55,6 +59,8 @@ class NewKey:
     """Of the project whose organisation pays; None for a key of the user's own."""
     max_requests: int | None = None
     """Requests in all; None is without a limit."""
+    cache: Mapping[str, Any] = field(default_factory=dict)
+    """As in `domain/identity/key_cache.py`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,9 @@ def created_key(
     limits: dict[str, list[str]],
     project: StoredProject | None = None,
 ) -> tuple[ApiKeyCreated, str]:
-    """The event of a new key, and the key itself."""
+    """The event of a new key, and the key itself. Raises InvalidCommandError for a cache that is
+    none.
+    """
     api_key = new_api_key(new.environment)
     event = ApiKeyCreated(
         originator_id=new_uuid7(),
@@ -92,5 +100,6 @@ def created_key(
         limits=limits,
         project_id=None if project is None else str(project.project_id),
         organisation_id=None if project is None else str(project.organisation_id),
+        cache=read_key_cache(new.cache),
     )
     return event, api_key

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from domain.identity.access import access_of, scopes_in
+from domain.identity.key_cache import key_cache_of
 from domain.identity.key_format import Environment
 from domain.identity.permissions import Role
 from domain.identity.roles import role_of
@@ -79,6 +80,7 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
         role=role,
         scopes=scopes_in(limits),
         limits=access_of(limits),
+        cache=key_cache_of(key.cache),
         key=key.key_id.bytes,
         user=key.user_id.bytes,
         project=key.project_id.bytes if key.project_id else b"",

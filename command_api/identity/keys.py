@@ -58,7 +58,7 @@ NO_KEY = "no such API key"
 NO_ORDER = Order([])
 _OF_USER = """
 SELECT key_id, user_id::text, account_id::text, environment, iso_instant(expires_at), revoked, name,
-  active, deleted, coalesce(limits, '{}'), project_id::text
+  active, deleted, coalesce(limits, '{}'), project_id::text, coalesce(cache, '{}')
 FROM api_key WHERE user_id = %s AND NOT replaced AND NOT deleted ORDER BY key_id
 """
 

@@ -1,4 +1,5 @@
-"""What a request asks of the response cache: `x-gatewayz-cache`, and `Cache-Control` (RFC 9111).
+"""What is asked of the response cache: by `x-gatewayz-cache`, by `Cache-Control` (RFC 9111), and
+by the key, whose word counts where the request has none.
 
 `Cache-Control` alone opts nobody in, for clients and proxies send it unasked; but for
 `only-if-cached`, which would else make a call that its caller did not want.
@@ -7,9 +8,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
+from domain.identity.key_cache import Semantic, threshold_parts
 from edge.errors import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from domain.identity.key_cache import KeyCache
 
 HEADER_BYTES_MAX = 200
 """Longest header that is read."""
@@ -31,26 +37,31 @@ class CacheWish(NamedTuple):
     """How old an answer may be; None for any that is still kept."""
     only: bool = False
     """Whether a call of its own is not wanted."""
+    semantic: Semantic | None = None
+    """How answers to nearly the same text are taken; None for none."""
 
 
 BYPASS = CacheWish(reads=False, keeps=False)
 
 
 def read_wish(
-    asked: bytes, control: bytes, *, default_s: float, ttl_max_s: int
+    asked: bytes, control: bytes, *, default_s: float, ttl_max_s: int, key: KeyCache | None = None
 ) -> CacheWish | None:
-    """The wish of two headers; None for a call that nobody opted in. Raises ApiError 400.
+    """The wish of two headers, and of the key for what they do not say; None for a call that
+    nobody opted in. Raises ApiError 400.
 
     `default_s` is how long the operator keeps every answer, 0 where he keeps none unasked;
-    `ttl_max_s` is the longest that a caller may ask for.
+    `ttl_max_s` is the longest that a caller or a key may ask for.
     """
+    opted = bool(key or default_s)
     words = _words(asked, "x-gatewayz-cache")
-    control_words = (
-        _words(control, "Cache-Control") if words or default_s or ONLY in control else []
-    )
-    if not (words or default_s or ONLY in control_words):
+    control_words = _words(control, "Cache-Control") if words or opted or ONLY in control else []
+    if not (words or opted or ONLY in control_words):
         return None
     wish = CacheWish(ttl_s=default_s or min(ASKED_TTL_S, ttl_max_s))
+    if key is not None:
+        ttl_s = min(float(key.ttl_s), max(float(ttl_max_s), default_s))
+        wish = CacheWish(ttl_s=ttl_s, max_age_s=key.max_age_s, semantic=key.semantic)
     for word in words:
         wish = _asked(wish, word, ttl_max_s)
     for word in control_words:
@@ -68,18 +79,36 @@ def _words(header: bytes, name: str) -> list[bytes]:
 def _asked(wish: CacheWish, word: bytes, ttl_max_s: int) -> CacheWish:
     if word == b"on":
         return wish
+    if word == b"exact":
+        return wish._replace(semantic=None)
     if word == b"off":
         return BYPASS
     if word == b"refresh":
         return wish._replace(reads=False)
-    name, _, value = word.partition(b"=")
+    name, equals, value = word.partition(b"=")
+    if name == b"semantic":
+        return wish._replace(semantic=_semantic(wish.semantic or Semantic(), equals, value))
     if name != b"ttl":
-        message = "x-gatewayz-cache is `on`, `off`, `refresh` or `ttl=N`, N in seconds."
+        message = (
+            "x-gatewayz-cache is `on`, `off`, `refresh`, `ttl=N`, N in seconds, `semantic`, "
+            "`semantic=0.95` or `exact`."
+        )
         raise bad_request("invalid_cache_wish", message)
     if not value.isdigit() or len(value) > AGE_DIGITS_MAX or not 1 <= int(value) <= ttl_max_s:
         message = f"The ttl of x-gatewayz-cache is a whole number of seconds, 1 to {ttl_max_s}."
         raise bad_request("invalid_cache_wish", message)
     return wish._replace(ttl_s=float(int(value)))
+
+
+def _semantic(known: Semantic, equals: bytes, value: bytes) -> Semantic:
+    """The key's, or the operator's, with the threshold that a request names."""
+    if not equals:
+        return known
+    least = threshold_parts(value.decode("latin-1"))
+    if least is None:
+        message = "semantic of x-gatewayz-cache is 0.5 to 1 with at most four places, as 0.95."
+        raise bad_request("invalid_cache_wish", message)
+    return replace(known, threshold=least)
 
 
 def _controlled(wish: CacheWish, word: bytes) -> CacheWish:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from command_api.kept_replies.response_cache import ResponseCache
+    from command_api.kept_replies.semantic.meant import SemanticCache
 
 
 class CacheMetrics:
     """Opted-in calls by what became of them, and answers kept."""
 
-    def __init__(self, cache: ResponseCache) -> None:
-        """It is asked at each scrape."""
-        self._cache = cache
+    def __init__(self, cache: ResponseCache, semantic: SemanticCache) -> None:
+        """They are asked at each scrape."""
+        self._cache, self._semantic = cache, semantic
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
@@ -38,5 +39,18 @@ class CacheMetrics:
         yield CounterMetricFamily("gatewayz_cached_answers", about, cache.kept)
         about = "Cached answers that could not be opened."
         yield CounterMetricFamily("gatewayz_cached_answers_damaged", about, cache.damaged)
+        semantic = self._semantic
+        about = "Calls that asked for an answer to nearly the same text, by what came of it."
+        lookups = CounterMetricFamily("gatewayz_semantic_lookups", about, labels=["result"])
+        for result, count in [*semantic.results.items()]:
+            lookups.add_metric([result], count)
+        yield lookups
+        about = "Seconds that they took, with the calls for their vectors."
+        yield CounterMetricFamily("gatewayz_semantic_lookup_seconds", about, semantic.seconds)
+        about = "Answers that this process kept by the vectors of their texts."
+        yield CounterMetricFamily("gatewayz_semantic_answers", about, semantic.kept)
+        about = "Answers kept by vectors that could not be opened."
+        damaged = semantic.entries.damaged
+        yield CounterMetricFamily("gatewayz_semantic_answers_damaged", about, damaged)
         about = "Calls under way that equal calls may wait for."
         yield GaugeMetricFamily("gatewayz_cached_calls_waited_for", about, len(cache.flights))

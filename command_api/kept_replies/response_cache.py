@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import psycopg
@@ -22,7 +22,9 @@ from edge.body import decode_members
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
+    from command_api.kept_replies.shared_flights import SharedFlights
     from command_api.settings.stores import KeptReplySettings
+    from domain.identity.key_cache import KeyCache
     from edge.caller import Caller
     from providers.redis.cache import Cache
 
@@ -56,13 +58,32 @@ class CachedReply(msgspec.Struct, frozen=True):
         return max(0, int(time.time() - self.made_at))
 
 
+class Clears(Protocol):
+    """What is kept beside, by other names."""
+
+    async def clear(self) -> int:
+        """Forget all; how many they were."""
+        ...
+
+
 class ResponseCache:
     """Looks up and keeps answers; one for each process."""
 
     def __init__(
-        self, cache: Cache, lookups: Lookups, vault: Vault, settings: KeptReplySettings
+        self,
+        cache: Cache,
+        lookups: Lookups,
+        vault: Vault,
+        settings: KeptReplySettings,
+        shared: SharedFlights | None = None,
+        beside: Clears | None = None,
     ) -> None:
-        """Nothing is kept yet."""
+        """Nothing is kept yet; `shared` is what other gateways know, where there is Redis.
+
+        `beside` is cleared with it.
+        """
+        self._beside = beside
+        self.shared = shared if settings.response_cache_waiters_max else None
         self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s = settings.response_cache_s
         self._ttl_max_s = settings.response_cache_ttl_max_s
@@ -85,9 +106,13 @@ class ResponseCache:
         """Whether answers are kept at all, for those who ask or for all."""
         return self.always or self._ttl_max_s > 0
 
-    def wish_of(self, asked: bytes, control: bytes) -> CacheWish | None:
-        """What a request asks of it; None for one that is not opted in. Raises ApiError 400."""
-        return read_wish(asked, control, default_s=self._ttl_s, ttl_max_s=self._ttl_max_s)
+    def wish_of(self, asked: bytes, control: bytes, key: KeyCache | None) -> CacheWish | None:
+        """What a request and its key ask of it; None for one that nobody opted in.
+
+        Raises ApiError 400.
+        """
+        default_s, ttl_max_s = self._ttl_s, self._ttl_max_s
+        return read_wish(asked, control, default_s=default_s, ttl_max_s=ttl_max_s, key=key)
 
     async def name_of(self, caller: Caller, raw: bytes, *, route: str) -> str:
         """The name of a request's answer: account, route, and all of the body but its form."""
@@ -131,7 +156,8 @@ class ResponseCache:
         """Forget all kept answers; how many they were. Calls under way fill it no more."""
         self.generation += 1
         self.flights.clear()
-        return await self._cache.forget(NAMED)
+        beside = await self._beside.clear() if self._beside is not None else 0
+        return await self._cache.forget(NAMED) + beside
 
     async def _data_key(self, caller: Caller) -> bytes | None:
         """The user's wrapped data key; None when it was destroyed, or the database is away."""

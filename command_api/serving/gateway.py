@@ -26,6 +26,8 @@ from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.kept_replies.responses import KeptResponses
+from command_api.kept_replies.semantic.meant import SemanticCache
+from command_api.kept_replies.shared_flights import SharedFlights
 from command_api.limit_counters.rebuild import Rebuilder
 from command_api.limit_counters.shared import SharedCounters
 from command_api.limits.book import LimitBook
@@ -36,6 +38,7 @@ from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from command_api.shedding.queue import CallQueue
+from command_api.text_vectors.route import TextVectors
 from command_api.uploads.spool import UploadRoom
 from edge.clients import Proxies
 from edge.lanes import Lane
@@ -48,6 +51,7 @@ from projections.catalog.provider_health import read_provider_health
 from projections.engine.projection import select_on
 from providers.inference.lists.model_list import ListLogUnavailableError, ModelLists
 from providers.redis.cache import make_cache
+from providers.redis.leases import RedisLeases
 
 if TYPE_CHECKING:
     from command_api.identity.vault import Vault
@@ -89,8 +93,10 @@ class Gateway:
         self.keys = _key_ring(settings, database, vault)
         shared = settings.redis
         self.cache = make_cache(shared.url, shared.cache_entries_max, shared.cache_bytes_max)
+        self._flights = SharedFlights(RedisLeases(shared.url)) if shared.url else None
         self.limits = self._limits_of(settings, database)
         lookups, kept = Lookups(database), settings.kept_replies
+        semantic = self.semantic = SemanticCache(lookups, vault, kept)
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
@@ -98,7 +104,7 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
-            responses=ResponseCache(self.cache, lookups, vault, kept),
+            responses=ResponseCache(self.cache, lookups, vault, kept, self._flights, semantic),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
@@ -106,7 +112,10 @@ class Gateway:
             queue=CallQueue(settings.queue),
             uploads=UploadRoom(settings.requests.uploads_bytes_max),
             guardrails=guardrails_of(settings),
+            semantic=semantic,
         )
+        self._vectors = TextVectors(self.calls)
+        semantic.vector_of = self._vectors.vector_of
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(
@@ -171,6 +180,7 @@ class Gateway:
     async def stop(self) -> None:
         """Stop in the reverse order; what could not be appended stays spooled."""
         await self.runs.stop()
+        await self._vectors.stop()
         for task in (self._sharing, self._reconciling, self._drain, self._catalog):
             if task is not None:
                 task.cancel()
@@ -192,6 +202,8 @@ class Gateway:
         await self.committer.stop()
         await self._lease.stop()
         await self.registry.close()
+        if self._flights is not None:
+            await self._flights.close()
         await self.cache.close()
 
     @property

@@ -189,3 +189,45 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_RESPONSE_CACHE_WAIT_S",
         description="How long they wait before each makes its own, seconds.",
     )
+    semantic_cache_model: str = Field(
+        "",
+        max_length=256,
+        alias="GATEWAYZ_SEMANTIC_CACHE_MODEL",
+        description="Model of the catalog that makes vectors of texts, `provider/id`; without one "
+        "no answer is found by meaning.",
+    )
+    semantic_cache_dimensions: int = Field(
+        0,
+        ge=0,
+        le=4_096,
+        alias="GATEWAYZ_SEMANTIC_CACHE_DIMENSIONS",
+        description="`dimensions` that are asked of it; 0: the model's own, up to 4,096.",
+    )
+    semantic_cache_threshold_percent: int = Field(
+        95,
+        ge=50,
+        le=100,
+        alias="GATEWAYZ_SEMANTIC_CACHE_THRESHOLD_PERCENT",
+        description="Least similarity of texts, percent, where neither request nor key names one.",
+    )
+    semantic_cache_entries_max: int = Field(
+        200,
+        ge=1,
+        le=1_000,
+        alias="GATEWAYZ_SEMANTIC_CACHE_ENTRIES_MAX",
+        description="Most answers of one scope that are kept and compared; the oldest go first.",
+    )
+    semantic_cache_text_bytes_max: int = Field(
+        8_192,
+        ge=1,
+        le=65_536,
+        alias="GATEWAYZ_SEMANTIC_CACHE_TEXT_BYTES_MAX",
+        description="Longest text that is compared, bytes.",
+    )
+    semantic_cache_wait_s: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        alias="GATEWAYZ_SEMANTIC_CACHE_WAIT_S",
+        description="Longest wait of a call for the vector of its text, seconds.",
+    )

@@ -26,7 +26,8 @@ class ApiKeyCreated(Event):
 
     `limits` are lists by name (`scopes`, `ip_allowlist`, `domain_referrers`, `models`,
     `providers`); one that is not there limits nothing. A key of a project draws on the account of
-    the project's organisation; without one it is its user's own.
+    the project's organisation; without one it is its user's own. `cache` says how its calls use the
+    cache, and is empty where they are not opted in.
     """
 
     TOPIC = "api_key.created.v1"
@@ -42,13 +43,15 @@ class ApiKeyCreated(Event):
     limits: dict[str, list[str]] = field(default_factory=dict)
     project_id: str | None = None
     organisation_id: str | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKeyChanged(Event):
     """Members of a key that changed, as they were and as they are.
 
-    Any of `name`, `is_active`, `expires_at` (an instant, null for never) and `limits` (all lists).
+    Any of `name`, `is_active`, `expires_at` (an instant, null for never), `limits` (all lists) and
+    `cache`.
     """
 
     TOPIC = "api_key.changed.v1"

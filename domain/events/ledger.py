@@ -243,9 +243,8 @@ class HoldResolved(CallEvent):
 class HoldSettled(HoldResolved):
     """The call is charged: usage, exact cost, price version, and where the money came from.
 
-    `app` stands for the app that made the call: a keyed hash of the name that its caller gave, or,
-    in older events, the name. `cached_from` is the call whose cached answer was given again, and
-    `guards` what guards said of the answer, as on the hold.
+    `app` is a keyed hash of the name of the app that called (in older events the name),
+    `cached_from` the call whose cached answer was given again, `semantic` how near its text was.
     """
 
     TOPIC = "ledger.hold_settled.v1"
@@ -259,6 +258,7 @@ class HoldSettled(HoldResolved):
     provider_request_id: str | None = None
     app: str = ""
     cached_from: str = ""
+    semantic: dict[str, str] = field(default_factory=dict)
     guards: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -81,6 +81,7 @@ class ApiKey:
     deleted: bool = False
     limits: dict[str, list[str]] = field(default_factory=dict)
     project_id: str | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
 
     def opens(self, now: str) -> bool:
         """Whether the key opens anything at an instant."""
@@ -109,6 +110,7 @@ def evolve_api_key(state: ApiKey | None, event: Event) -> ApiKey | None:
                 name=event.name,
                 limits=event.limits,
                 project_id=event.project_id,
+                cache=event.cache,
             )
         case ApiKeyRotated() if state:
             return replace(state, version=event.originator_version)
@@ -193,10 +195,10 @@ def change_api_key(
 ) -> list[ApiKeyChanged]:
     """Give members of a key other values; what they are already changes nothing.
 
-    `after` has any of `name`, `is_active`, `expires_at`, `limits`; `others` are the user's other
-    keys. `admitted` says that whoever asks with this key could still do so. Raises UnknownKeyError,
-    InvalidCommandError for a key that was revoked, and LastKeyError where nobody could manage the
-    user's keys any more.
+    `after` has any of `name`, `is_active`, `expires_at`, `limits`, `cache`; `others` are the
+    user's other keys. `admitted` says that whoever asks with this key could still do so. Raises
+    UnknownKeyError, InvalidCommandError for a key that was revoked, and LastKeyError where nobody
+    could manage the user's keys any more.
     """
     known, now = _living(state), stamp["effective_at"]
     changed = {name: value for name, value in after.items() if value != getattr(known, name)}

@@ -42,6 +42,9 @@ _OLD_REPLIES = (
 _OLD_RESPONSES = (
     "DELETE FROM kept_response WHERE expires_at < clock_timestamp() - make_interval(hours => %s)"
 )
+_OLD_ANSWERS = (
+    "DELETE FROM semantic_entry WHERE expires_at < clock_timestamp() - make_interval(hours => %s)"
+)
 _OLD_LEASES = (
     "DELETE FROM process_lease WHERE expires_at < clock_timestamp() - make_interval(days => %s)"
 )
@@ -118,6 +121,7 @@ class Sweeper:
         for statement, value in (
             (_OLD_REPLIES, self._reply_hours),
             (_OLD_RESPONSES, 0),
+            (_OLD_ANSWERS, 0),
             (_OLD_LEASES, LEASES_KEPT_DAYS),
         ):
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -17,7 +17,7 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
       WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
       AND NOT o.closed) END,
   (SELECT archived FROM project p WHERE p.project_id = api_key.project_id), environment,
-  planned.left_s, coalesce(organisation_id = user_id, true), planned.plan
+  planned.left_s, coalesce(organisation_id = user_id, true), planned.plan, cache
 FROM api_key LEFT JOIN LATERAL (
   SELECT p.plan, CASE WHEN p.plan IS NULL THEN 0 ELSE
       coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END AS left_s
@@ -66,6 +66,7 @@ class StoredKey(NamedTuple):
     """Whether the account that pays is the user's own."""
     plan: str | None
     """The user's plan, which counts while `plan_left_s` says so."""
+    cache: dict[str, Any] | None
 
     @property
     def closed(self) -> str:

@@ -63,8 +63,8 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     fact = msgspec.json.decode(stored.state)
     cursor.execute(
         "INSERT INTO api_key (key_hash, key_id, user_id, account_id, masked, name, expires_at, "
-        "environment, limits, project_id, organisation_id) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "environment, limits, project_id, organisation_id, cache) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             fact["key_hash"],
             stored.originator_id,
@@ -77,6 +77,7 @@ def _key_created(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             _json(fact.get("limits")),
             fact.get("project_id"),
             fact.get("organisation_id"),
+            _json(fact.get("cache")),
         ],
     )
     _tell(cursor, stored)
@@ -88,9 +89,9 @@ def _key_rotated(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute(
         "INSERT INTO api_key "
         "(key_hash, key_id, user_id, account_id, masked, name, revoked, expires_at, replaced, "
-        "environment, active, deleted, limits, project_id, organisation_id) "
+        "environment, active, deleted, limits, project_id, organisation_id, cache) "
         "SELECT %(key_hash)s, key_id, user_id, account_id, %(masked)s, name, revoked, expires_at, "
-        "true, environment, active, deleted, limits, project_id, organisation_id "
+        "true, environment, active, deleted, limits, project_id, organisation_id, cache "
         "FROM api_key WHERE key_id = %(key_id)s AND NOT replaced",
         rotated,
     )
@@ -110,6 +111,7 @@ def _key_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "UPDATE api_key SET name = coalesce(%(name)s, name), "
         "active = coalesce(%(is_active)s, active), "
         "limits = CASE WHEN %(limited)s THEN %(limits)s::jsonb ELSE limits END, "
+        "cache = CASE WHEN %(caching)s THEN %(cache)s::jsonb ELSE cache END, "
         "expires_at = CASE WHEN NOT %(ending)s THEN expires_at "
         "WHEN replaced THEN least(expires_at, %(expires_at)s) ELSE %(expires_at)s END "
         "WHERE key_id = %(key_id)s",
@@ -119,6 +121,8 @@ def _key_changed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
             "is_active": after.get("is_active"),
             "limited": "limits" in after,
             "limits": _json(after.get("limits")),
+            "caching": "cache" in after,
+            "cache": _json(after.get("cache")),
             "ending": "expires_at" in after,
             "expires_at": after.get("expires_at"),
         },

@@ -84,6 +84,7 @@ class KeyInUse(NamedTuple):
     quota_used: int
     quota_held: int
     project_id: str | None
+    cache: dict[str, Any]
 
 
 def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
@@ -95,7 +96,8 @@ def read_keys_in_use(select: Select, user_id: UUID) -> list[KeyInUse]:
         "WHERE e.originator_id = k.key_id AND e.originator_version = 1), "
         "(SELECT booked_at FROM events e WHERE e.notification_id = k.position), "
         "coalesce(u.requests, 0), u.last_used_at, "
-        "q.quota_limit, coalesce(w.used, 0), coalesce(w.held, 0), k.project_id::text "
+        "q.quota_limit, coalesce(w.used, 0), coalesce(w.held, 0), k.project_id::text, "
+        "coalesce(k.cache, '{}') "
         f"FROM api_key k LEFT JOIN {KEY_USAGE.view} u ON u.key_id = k.key_id::text "
         "LEFT JOIN quota q ON q.account_id = k.account_id AND q.scope_id = k.key_id "
         "AND q.scope_kind = 'key' AND q.unit = 'requests' AND q.period = 'total' "

@@ -91,6 +91,7 @@ def _shown(key: KeyInUse, now: datetime) -> dict[str, Any]:
         "updated_at": _iso(key.changed_at),
         "last_used_at": _iso(key.last_used_at),
         "project_id": key.project_id,
+        "cache": key.cache,
     }
 
 

@@ -154,6 +154,7 @@ def _story(
         "reason": end.reason if end else None,
         "provider_request_id": settled.provider_request_id if settled else None,
         "cached_from": (settled.cached_from or None) if settled else None,
+        **({"semantic": settled.semantic} if settled and settled.semantic else {}),
         "guards": [*placed.guards, *(settled.guards if settled else ())],
         "attempts": attempts,
         "events": [

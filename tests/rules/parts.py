@@ -13,6 +13,7 @@ from command_api.batches.running.parts import Counts
 from command_api.guardrails.metrics import GuardCounts
 from command_api.kept_replies.metrics import CacheMetrics
 from command_api.kept_replies.response_cache import ResponseCache
+from command_api.kept_replies.semantic.meant import SemanticCache
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
@@ -101,7 +102,9 @@ def metrics_table() -> str:
     managers = ManagerMetrics(list)
     runs = RunMetrics(lambda: 0)
     kept = KeptReplySettings()
-    cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept))  # type: ignore[arg-type]
+    meant = SemanticCache(None, None, kept)  # type: ignore[arg-type]
+    meant.results["hit"] = 1
+    cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept), meant)  # type: ignore[arg-type]
     nowhere = Rooms(lambda _: Concurrency(), wait_s=0, waiting_max=0)
     providers = (RoomMetrics(nowhere), PoolMetrics(ConnectionRoom()))
     kinds = (

@@ -53,16 +53,20 @@ def module_of(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> Module
 
 
 def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
-    """Its two commands, pasted: a miss, a hit, and the stream of it (rule: docs)."""
+    """Its commands, pasted: a miss, a hit, its stream, and a key that opts in (rule: docs)."""
     page = (GUIDES / "cached-answers.md").read_text()
-    first, streamed = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    first, streamed, opted, near = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     user = gateway.user()
 
     def pasted_out(command: str) -> str:
         command = command.replace("http://127.0.0.1:8000", gateway.url)
         return subprocess.run(
             ["/bin/bash", "-c", command],
-            env={"GATEWAYZ_API_KEY": user.api_key, "PATH": "/usr/bin:/bin"},
+            env={
+                "GATEWAYZ_API_KEY": user.api_key,
+                "KEY_ID": user.key_id,
+                "PATH": "/usr/bin:/bin",
+            },
             capture_output=True,
             text=True,
             check=True,
@@ -73,6 +77,9 @@ def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
     assert ["x-gatewayz-cache: miss" in told[0], "x-gatewayz-cache: hit" in told[1]] == [True] * 2
     assert "age: " in told[1]
     assert pasted_out(streamed).endswith("data: [DONE]\n\n")
+    opted_in = [json.loads(pasted_out(each))["updated_key"]["cache"] for each in (opted, near)]
+    assert opted_in[0] == {"ttl_s": 600, "max_age_s": 300}
+    assert opted_in[1]["semantic"] == {"threshold": "0.9", "scope": "account"}
 
 
 def test_guards_do_what_the_guide_says(

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from command_api.calls.beside.caching import NOT_WHOLE, find
+from command_api.calls.beside.meant import find_meant, tell_similarity
 from command_api.calls.call import Attempt
 from command_api.kept_replies.cache_wishes import not_cached
 from command_api.kept_replies.idempotency import StoredReply
@@ -135,6 +136,9 @@ async def look_up(
     told = b"bypass"
     if caching.name:
         reply = await find(cache, call, caching, receive, turn)
+        if reply is None and caching.wish.semantic is not None:
+            turn.admitted()  # Its vector is a call with a turn of its own.
+            reply = await find_meant(parts, call, caching, head)
         caching.answer = take(call, reply, cache.percent) if reply is not None else None
         if caching.answer is None:
             told = b"miss"
@@ -142,6 +146,7 @@ async def look_up(
         else:
             told = b"hit"
             cache.hits += 1
+            tell_similarity(caching, head)
             head.more.append((b"age", b"%d" % caching.answer.reply.age_s))
     else:
         cache.bypassed += 1

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.calls.beside.meant import compared
+from command_api.calls.beside.waiting import elsewhere, waited_for
 from command_api.kept_replies.response_cache import CachedReply
 from command_api.replies.replayed.forms import FORMS
 from command_api.replies.replayed.parts import NotWholeError
-from edge.asgi import ClientGoneError
 from providers.inference.port import FORWARDED, Operation
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from command_api.calls.parts import CallParts
     from command_api.guardrails.guarding import Guarding
     from command_api.kept_replies.cache_wishes import CacheWish
-    from command_api.kept_replies.flights import Flight, Flights, Landed
+    from command_api.kept_replies.flights import Flight, Flights
     from command_api.kept_replies.response_cache import ResponseCache
+    from command_api.kept_replies.semantic.asked import Split
+    from command_api.kept_replies.semantic.meant import Meant
+    from command_api.kept_replies.shared_flights import Lead
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
     from command_api.shedding.queue import Turn
@@ -52,7 +55,10 @@ NOT_WHOLE = (NotWholeError, KeyError, TypeError, ValueError, AttributeError)
 class Caching:
     """Of one opted-in call."""
 
-    __slots__ = (*("answer", "flight", "form", "generation", "made", "made_bytes", "name", "wish"),)
+    __slots__ = (
+        *("answer", "flight", "form", "generation", "lead", "made", "made_bytes", "meant", "name"),
+        *("route", "split", "wish"),
+    )
 
     def __init__(self, wish: CacheWish, name: str, form: Operation, generation: int) -> None:
         """Nothing was looked up yet. Without a name the cache has no part in the call."""
@@ -60,6 +66,12 @@ class Caching:
         self.answer: CachedAnswer | None = None
         """What was found, as this call is answered with it."""
         self.flight: Flight[CachedReply] | None = None
+        self.route = ""
+        self.split: Split | str | None = None
+        self.meant: Meant | None = None
+        """What is compared where the call is opted in to that, and what came of it."""
+        self.lead: Lead | None = None
+        """What other gateways know of it, where they can."""
         self.made: list[bytes] | None = [] if name and wish.keeps and form in FORMS else None
         """What its caller was streamed."""
         self.made_bytes = 0
@@ -84,9 +96,14 @@ class Caching:
                 self.land(None)
 
     def land(self, reply: CachedReply | None) -> None:
-        """Those who wait have the answer; None is one that is not for them."""
+        """Those who wait have the answer; None is one that is not for them.
+
+        Other gateways find it where it is kept.
+        """
         if self.flight is not None:
             self.flight.land(reply)
+        if self.lead is not None and reply is None:
+            self.lead.end(alone=True)
 
 
 async def caching_of(
@@ -103,10 +120,10 @@ async def caching_of(
     `raw` is the body as its caller sent it: what guards made of two bodies may be the same.
     """
     cache = parts.responses
-    wish = cache.wish_of(asked.cache, asked.cache_control)
+    wish = cache.wish_of(asked.cache, asked.cache_control, caller.cache)
     if wish is None:
         return None
-    name, operation = "", route.operation
+    name, scope, operation = "", "", route.operation
     behind = getattr(request, "background", False) or (guarding is not None and guarding.failed)
     if (wish.reads or wish.keeps) and operation in CACHED and not behind:
         # What the caller asks of the provider by headers makes another answer.
@@ -115,7 +132,12 @@ async def caching_of(
             # An answer that other guards looked at, or none, is another answer.
             scope += f" {guarding.policy}"
         name = await cache.name_of(caller, raw, route=scope)
-    return Caching(wish, name, operation, cache.generation)
+    made = Caching(wish, name, operation, cache.generation)
+    if wish.semantic is not None and name:
+        made.route, only = scope, wish.only
+        guarded = guarding is not None
+        made.split = await compared(parts.semantic, raw, operation, guarded=guarded, only=only)
+    return made
 
 
 async def find(
@@ -129,13 +151,16 @@ async def find(
     for failed in range(LEADERS_MAX + 1):
         if wish.reads and (kept := await cache.find(call.caller, name, wish.max_age_s)):
             return kept if _may_have(call, kept) else None
-        if wish.only or caching.leads(cache.flights):
+        if wish.only:
             return None
+        if caching.leads(cache.flights):
+            found = await elsewhere(cache, call, caching, receive, turn)
+            return found if found is not None and _may_have(call, found) else None
         flight = cache.flights.with_room(name)
         if flight is None or not wish.reads or failed == LEADERS_MAX:
             return None
         turn.admitted()  # Who waits for another's answer is in nobody's way.
-        landed = await _waited(flight, receive, cache.wait_s)
+        landed = await waited_for(flight, receive, cache.wait_s)
         if landed is None or not landed.failed:
             return _given(cache, call, landed.answer if landed else None)
         if failed == LEADERS_MAX - 1 and landed.error is not None:
@@ -157,27 +182,6 @@ def _may_have(call: Call, reply: CachedReply) -> bool:
     return not (limits and limits.providers and reply.provider not in limits.providers)
 
 
-async def _waited(
-    flight: Flight[CachedReply], receive: Receive, wait_s: float
-) -> Landed[CachedReply] | None:
-    """How the flight ended; None when it took too long. Raises ClientGoneError for a hang-up."""
-    gone = asyncio.ensure_future(_left(receive))
-    try:
-        landed = await flight.wait(wait_s, gone)
-        if landed is None and gone.done():
-            raise ClientGoneError
-        return landed
-    finally:
-        gone.cancel()
-        with suppress(asyncio.CancelledError):
-            await gone
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def failed_as(call: Call, error: ApiError) -> None:
     """Remember what a call was answered with that failed, for those who waited for it.
 
@@ -191,6 +195,8 @@ def over(call: Call) -> None:
     """The call is over: who still waits for its answer does so in vain."""
     if call.caching is not None and call.caching.flight is not None:
         call.caching.flight.fail()
+        if call.caching.lead is not None:
+            call.caching.lead.end()
 
 
 async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
@@ -215,6 +221,8 @@ async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
     )
     caching.land(reply)
     await parts.responses.keep(call.caller, reply, caching.wish.ttl_s, caching.generation)
+    if caching.meant is not None and parts.semantic is not None:
+        await parts.semantic.keep(call.caller, caching.meant, reply, caching.wish.ttl_s)
 
 
 async def keep_stream(parts: CallParts, call: Call, won: StreamAttempt) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.calls.beside.meant import semantic_members
+
 if TYPE_CHECKING:
     from command_api.calls.call import Call
 
@@ -19,6 +21,8 @@ def beside_hold(call: Call) -> bytes:
 def beside_end(call: Call) -> bytes:
     """Members of the settlement's: the app, the first call of a cached answer, guards' words."""
     told = b',"app":' + msgspec.json.encode(call.app) if call.app else b""
-    if call.caching is not None and (answer := call.caching.answer) is not None:
-        return told + b',"cached_from":"%b"' % answer.reply.call_id.encode()
+    if call.caching is not None:
+        told += semantic_members(call.caching)
+        if (answer := call.caching.answer) is not None:
+            return told + b',"cached_from":"%b"' % answer.reply.call_id.encode()
     return told if call.guarding is None else told + call.guarding.members_of_end()

@@ -24,10 +24,19 @@ from command_api.cli.base import (
 from command_api.cli.people.scan import key_scan
 from command_api.cli.users import commands_of
 from command_api.composition import place_of_secret
-from command_api.identity.key_orders import MAX_REQUESTS, NewKey
+from command_api.identity.key_orders import CACHE, MAX_REQUESTS, NewKey
 from command_api.identity.known_users import find_key, find_user
 from domain.errors import InvalidCommandError
 from domain.identity.access import ADDRESSES, ENTRIES_MAX, MODELS, PROVIDERS, REFERRERS, SCOPES
+from domain.identity.key_cache import (
+    MAX_AGE,
+    SCOPE,
+    SEMANTIC,
+    THRESHOLD,
+    TTL,
+    Scope,
+    read_key_cache,
+)
 from domain.identity.key_format import Environment
 from domain.identity.permissions import scopes_of
 from domain.quotas.terms import LIMIT_MAX
@@ -43,7 +52,7 @@ keys.command("scan")(key_scan)
 GRACE_HOURS_MAX = 8_760.0
 """A year: longer than that the old writing of a key need not open."""
 NEVER = "never"
-LIFTED = (*ENTRIES_MAX, MAX_REQUESTS)
+LIFTED = (*ENTRIES_MAX, MAX_REQUESTS, CACHE)
 
 Scopes = Annotated[
     list[str] | None,
@@ -66,6 +75,16 @@ Most = Annotated[
     int | None,
     typer.Option("--max-requests", min=1, max=LIMIT_MAX, help="So many requests in all."),
 ]
+CacheTtl = Annotated[
+    int | None, typer.Option(help="Its calls use the cache, which keeps answers so many seconds.")
+]
+CacheAge = Annotated[
+    int | None, typer.Option(help="With --cache-ttl-s: the oldest cached answer, seconds.")
+]
+CacheThreshold = Annotated[
+    str | None, typer.Option(help="With it: answers to texts that are as near, 0.5 to 1.")
+]
+CacheScope = Annotated[Scope | None, typer.Option(help="With it: whose answers to near texts.")]
 Ends = Annotated[str | None, typer.Option(help="When it ends, ISO 8601 with zone, or a day (UTC).")]
 
 
@@ -86,6 +105,10 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
     model: Models = None,
     provider: Providers = None,
     max_requests: Most = None,
+    cache_ttl_s: CacheTtl = None,
+    cache_max_age_s: CacheAge = None,
+    cache_threshold: CacheThreshold = None,
+    cache_scope: CacheScope = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -100,6 +123,7 @@ def key_create(  # noqa: PLR0913, PLR0917 - each is an option.
             limits=_lists(scope, ip, referrer, model, provider),
             project_id=project,
             max_requests=max_requests,
+            cache=_cache(cache_ttl_s, cache_max_age_s, cache_threshold, cache_scope),
         )
         made = known.create(user, new)
         told = {"key_id": made.key_id, "api_key": made.api_key, "name": made.name}
@@ -160,6 +184,10 @@ def key_update(  # noqa: PLR0913, PLR0917 - each is an option.
     model: Models = None,
     provider: Providers = None,
     max_requests: Most = None,
+    cache_ttl_s: CacheTtl = None,
+    cache_max_age_s: CacheAge = None,
+    cache_threshold: CacheThreshold = None,
+    cache_scope: CacheScope = None,
     lift: Annotated[
         list[str] | None, typer.Option(help=f"Limit to lift: {', '.join(LIFTED)}.")
     ] = None,
@@ -171,12 +199,14 @@ def key_update(  # noqa: PLR0913, PLR0917 - each is an option.
     members: dict[str, Any] = {"name": name, "is_active": active, MAX_REQUESTS: max_requests}
     members = {each: value for each, value in members.items() if value is not None}
     with commands_of(home) as (known, _):
+        if cache := _cache(cache_ttl_s, cache_max_age_s, cache_threshold, cache_scope):
+            members[CACHE] = cache
         for each in lift or ():
             if each in limits or each in members:
                 message = f"{each} is given and lifted: do one of both"
                 raise InvalidCommandError(message)
-            if each == MAX_REQUESTS:
-                members[each] = None
+            if each in {MAX_REQUESTS, CACHE}:
+                members[each] = None if each == MAX_REQUESTS else {}
             else:
                 limits[each] = []
         if expires_at is not None:
@@ -252,6 +282,16 @@ def _state_of(key: dict[str, Any]) -> str:
     if not key["is_active"]:
         return "inactive"
     return f"ends {key['expiration_date']}" if key["expiration_date"] else "active"
+
+
+def _cache(
+    ttl_s: int | None, max_age_s: int | None, threshold: str | None, scope: Scope | None
+) -> dict[str, Any]:
+    """What was given of the cache; raises InvalidCommandError."""
+    given: dict[str, Any] = {TTL: ttl_s, MAX_AGE: max_age_s}
+    if threshold is not None or scope is not None:
+        given[SEMANTIC] = {THRESHOLD: threshold, SCOPE: str(scope or Scope.KEY)}
+    return read_key_cache({name: each for name, each in given.items() if each is not None})
 
 
 def _lists(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from command_api.kept_replies.cache_wishes import BYPASS, CacheWish, read_wish
+from domain.identity.key_cache import KeyCache, Scope, Semantic
 from edge.errors import ApiError
 
 DAY = 86_400
+KEY = KeyCache(ttl_s=60, max_age_s=30)
 ON = CacheWish(ttl_s=300.0)
 
 
@@ -46,6 +48,7 @@ def test_wishes(asked: bytes, control: bytes, wish: CacheWish | None) -> None:
         (b"ttl=\xb2", b""),
         (b"ttl=", b""),
         (b"yes", b""),
+        *((b"semantic=" + each, b"") for each in (b"", b"0", b"2", b"nan", b"-1", b"\xb2", b"1e0")),
         (b"on" * 1_000, b""),
         (b"on", b"max-age=-1"),
         (b"on", b"max-age=soon"),
@@ -67,3 +70,51 @@ def test_the_operator_decides() -> None:
     assert read_wish(b"", b"no-store", default_s=60, ttl_max_s=0) == BYPASS
     assert read_wish(b"on", b"", default_s=0, ttl_max_s=0) == BYPASS
     assert read_wish(b"on", b"", default_s=0, ttl_max_s=10) == CacheWish(ttl_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "control", "wish"),
+    [
+        (b"", b"", CacheWish(ttl_s=60.0, max_age_s=30)),
+        (b"on", b"", CacheWish(ttl_s=60.0, max_age_s=30)),
+        (b"ttl=5", b"max-age=900", CacheWish(ttl_s=5.0, max_age_s=900)),
+        (b"", b"no-cache", CacheWish(reads=False, ttl_s=60.0, max_age_s=30)),
+        (b"refresh", b"", CacheWish(reads=False, ttl_s=60.0, max_age_s=30)),
+        (b"", b"no-store", BYPASS),
+        (b"off", b"", BYPASS),
+    ],
+)
+def test_a_key_opts_in_and_its_requests_may_say_otherwise(
+    asked: bytes, control: bytes, wish: CacheWish
+) -> None:
+    """What a request says counts, of the rest what its key says (rule: contract)."""
+    assert read_wish(asked, control, default_s=0, ttl_max_s=DAY, key=KEY) == wish
+
+
+def test_a_key_is_kept_to_what_the_operator_allows() -> None:
+    """Its time is cut to the longest there is; where nothing is kept it opts in to nothing
+    (rule: bounded).
+    """
+    for default_s, ttl_max_s, kept_s in ((0, 10, 10.0), (20, 10, 20.0), (20, DAY, 60.0)):
+        wish = read_wish(b"", b"", default_s=default_s, ttl_max_s=ttl_max_s, key=KEY)
+        assert wish == CacheWish(ttl_s=kept_s, max_age_s=30)
+    assert read_wish(b"", b"", default_s=0, ttl_max_s=0, key=KEY) == BYPASS
+
+
+def test_nearly_the_same_text_is_asked_for() -> None:
+    """By request, by key, and not at all; the request's threshold counts (rule: contract)."""
+    key = KeyCache(ttl_s=60, semantic=Semantic(9_000, Scope.ACCOUNT))
+
+    def semantic(asked: bytes, key: KeyCache | None = None) -> Semantic | None:
+        wish = read_wish(asked, b"", default_s=0, ttl_max_s=DAY, key=key)
+        assert wish is not None
+        return wish.semantic
+
+    assert semantic(b"on") is None
+    assert semantic(b"semantic") == Semantic(None, Scope.KEY)
+    assert semantic(b"semantic=0.8") == Semantic(8_000, Scope.KEY)
+    assert semantic(b"", key) == key.semantic
+    assert semantic(b"ttl=5", key) == key.semantic
+    assert semantic(b"semantic=1", key) == Semantic(10_000, Scope.ACCOUNT)
+    assert semantic(b"exact", key) is None
+    assert semantic(b"off", key) is None

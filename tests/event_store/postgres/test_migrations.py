@@ -677,6 +677,16 @@ CHECKS = {
     "0112_batch_result": Check(
         (no_table("batch_result"),), (table("batch_result", may=EVERY_RIGHT),)
     ),
+    "0119_key_cache": Check((no(column("api_key", "cache")),), (column("api_key", "cache"),)),
+    "0120_semantic_entry": Check(
+        (no_table("semantic_entry"),),
+        (
+            table("semantic_entry", may="SELECT, INSERT, DELETE", never="UPDATE"),
+            "to_regclass('semantic_entry_scope_idx') IS NOT NULL",
+            "to_regclass('semantic_entry_account_idx') IS NOT NULL",
+            "to_regclass('semantic_entry_expires_at_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -1049,6 +1059,12 @@ SEEDS = (
         LATEST,
         "INSERT INTO batch_result SELECT batch_id, 1 + (SELECT count(*) FROM batch_result), "
         "false, 'z' FROM batch LIMIT 1",
+    ),
+    Seed(
+        NAMES.index("0120_semantic_entry") + 1,
+        LATEST,
+        "INSERT INTO semantic_entry (account_id, scope, expires_at, sealed_vector, sealed_reply) "
+        "VALUES (gen_random_uuid(), sha256('s'), now(), 'v', 'r')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

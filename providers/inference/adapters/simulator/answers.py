@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -95,8 +96,11 @@ class AskedMedia(msgspec.Struct, kw_only=True):
 
 
 def _vector(text: Any, size: int) -> list[float]:
-    digest = hashlib.sha256(str(text).encode()).digest()
-    return [digest[place % len(digest)] / 255 for place in range(size)]
+    """Its words, each at the place of its hash: texts of nearly the same words are near."""
+    made = [0.0] * size
+    for word in re.findall(r"\w+", str(text).lower()) or [""]:
+        made[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % size] += 1.0
+    return made
 
 
 class AskedChat(msgspec.Struct, kw_only=True):

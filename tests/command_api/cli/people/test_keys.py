@@ -103,6 +103,22 @@ def test_a_key_is_updated(shell: Shell) -> None:
     assert shell.key("show", key)["expiration_date"] is None
 
 
+def test_a_key_is_opted_in_to_the_cache(shell: Shell) -> None:
+    """Made so, changed, and out again (rule: contract)."""
+    key = shell.create("--cache-ttl-s", "60")["key_id"]
+    assert shell.key("show", key)["cache"] == {"ttl_s": 60}
+    shell.key("update", key, "--cache-ttl-s", "5", "--cache-max-age-s", "3")
+    assert shell.key("show", key)["cache"] == {"ttl_s": 5, "max_age_s": 3}
+    shell.key("update", key, "--cache-ttl-s", "5", "--cache-threshold", "0.9")
+    semantic = {"threshold": "0.9", "scope": "key"}
+    assert shell.key("show", key)["cache"] == {"ttl_s": 5, "semantic": semantic}
+    shell.key("update", key, "--lift", "cache")
+    assert shell.key("show", key)["cache"] == {}
+    status, output = shell.typed("key", "update", key, "--cache-max-age-s", "3")
+    assert status != 0
+    assert "cache.ttl_s" in output
+
+
 def test_all_keys_are_rotated(shell: Shell) -> None:
     """A line each, with the new writing (rule: contract)."""
     made = [shell.create("--environment", each)["key_id"] for each in ("live", "test")]

@@ -1,0 +1,93 @@
+"""What of a request is compared by meaning: its last text. All else must be equal, by digest.
+
+Requests whose answers may act, or whose texts are not all that was sent, are never compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from command_api.kept_replies.digests import digest_of
+from command_api.kept_replies.response_cache import ONLY_THE_FORM
+from edge.body import decode_members
+from providers.inference.port import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMPARED = frozenset({Operation.CHAT, Operation.MESSAGES})
+ACTS = ("tools", "functions", "tool_choice", "function_call", "mcp_servers")
+"""Members with which an answer may do something, at a caller's who believes that he was read."""
+TEXT_ROLES = frozenset({"system", "developer", "user", "assistant"})
+_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+
+
+class Split(NamedTuple):
+    """A request's last text, and the digest of all that must be equal beside it."""
+
+    text: str
+    digest: bytes
+
+
+async def split_of(raw: bytes, operation: Operation, *, text_bytes_max: int) -> Split | str:
+    """What is compared of a checked request; else the reason why it is not."""
+    if operation not in COMPARED:
+        return "operation"
+    members = decode_members(raw)
+    messages = msgspec.json.decode(members["messages"], type=list[dict[str, Any]])
+    text = (_text_of(messages[-1].get("content")) if messages else None) or ""
+    why_not = _why_not(members, messages)
+    if not why_not and (not text.strip() or messages[-1].get("role") != "user"):
+        why_not = "no_text"
+    # What is not known to be short is not encoded to be measured.
+    if len(text) > text_bytes_max or len(text.encode("utf-8", "replace")) > text_bytes_max:
+        why_not = why_not or "text_too_long"
+    if why_not:
+        return why_not
+    return Split(text, await _digest(members, messages, _NUMBER.findall(text)))
+
+
+def _why_not(members: dict[str, msgspec.Raw], messages: list[dict[str, Any]]) -> str:
+    """What of a request keeps it from being compared; empty for nothing."""
+    if any(bytes(members.get(each, b"null")) not in {b"null", b"[]"} for each in ACTS):
+        return "tools"
+    for each in messages:
+        if each.get("role") not in TEXT_ROLES or each.get("tool_calls"):
+            return "tools"
+        if _text_of(each.get("content")) is None:
+            return "parts"
+    return ""
+
+
+async def _digest(
+    members: dict[str, msgspec.Raw], messages: list[dict[str, Any]], numbers: Iterable[str]
+) -> bytes:
+    """Of all but the last text; the numbers in it must be equal too, in their order."""
+    for each in ONLY_THE_FORM:
+        members.pop(each, None)
+    last = {name: each for name, each in messages[-1].items() if name != "content"}
+    encode = msgspec.json.encode
+    members["messages"] = msgspec.Raw(encode([*messages[:-1], last]))
+    beside = await digest_of(encode(members))
+    return hashlib.sha256(beside + encode(list(numbers))).digest()
+
+
+def _text_of(content: Any) -> str | None:
+    """A message's text; None where it has anything but text."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return None
+    texts = []
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text":
+            return None
+        text = part.get("text")
+        if not isinstance(text, str):
+            return None
+        texts.append(text)
+    return "\n".join(texts)

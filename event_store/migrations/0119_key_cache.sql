@@ -1,0 +1,7 @@
+-- What a key says of the cache for its calls; null where it says nothing.
+-- depends: 0112_batch_result
+
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
+
+ALTER TABLE api_key ADD COLUMN cache jsonb;

@@ -1,0 +1,98 @@
+"""What of a request is compared by meaning, and which are never compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from command_api.kept_replies.semantic.asked import Split, split_of
+from providers.inference.port import Operation
+
+TEXT_MAX = 100
+
+
+def split(operation: Operation = Operation.CHAT, /, **body: Any) -> Split | str:
+    """Of a body."""
+    given = {"model": "m", "messages": [{"role": "user", "content": "Hi there"}], **body}
+    raw = json.dumps(given).encode()
+    return asyncio.run(split_of(raw, operation, text_bytes_max=TEXT_MAX))
+
+
+def digest(text: str = "Hi there", **body: Any) -> bytes:
+    """Of a request that is compared."""
+    body.setdefault("messages", [{"role": "user", "content": text}])
+    found = split(**body)
+    assert isinstance(found, Split), found
+    return found.digest
+
+
+def test_the_last_text_alone_may_differ() -> None:
+    """Its form and how it is told do not count; all else does (rule: access)."""
+    same = digest()
+    assert digest("Something else") == same
+    assert digest(stream=True, stream_options={"include_usage": True}) == same
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert digest(messages=parts) == same
+    others: list[dict[str, Any]] = [
+        {"model": "n"},
+        {"temperature": 0},
+        {"user": "x"},
+        {"text": "Hi 2 there"},
+        {"messages": [{"role": "user", "name": "ann", "content": "Hi"}]},
+        {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Hi"}]},
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Hi"}]},
+    ]
+    digests = [digest(**each) for each in others]
+    assert len({same, *digests}) == len(others) + 1
+    assert digest("2 and 3") != digest("3 and 2")
+    assert digest("2 and 3") == digest("3 of 2".replace("3 of 2", "2 or 3"))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"functions": [{"name": "f"}]}, "tools"),
+        ({"messages": [{"role": "tool", "tool_call_id": "x", "content": "1"}]}, "tools"),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]},
+                    {"role": "user", "content": "Hi"},
+                ]
+            },
+            "tools",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {}}]},
+                    {"role": "user", "content": "Hi"},
+                ]
+            },
+            "parts",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "parts"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "parts"),
+        ({"messages": [{"role": "user", "content": 5}]}, "parts"),
+        ({"messages": []}, "no_text"),
+        ({"messages": [{"role": "user", "content": " "}]}, "no_text"),
+        ({"messages": [{"role": "assistant", "content": "Hi"}]}, "no_text"),
+        ({"messages": [{"role": "user", "content": "x" * (TEXT_MAX + 1)}]}, "text_too_long"),
+        ({"messages": [{"role": "user", "content": "\u00e4" * TEXT_MAX}]}, "text_too_long"),
+        ({"messages": [{"role": "user", "content": "x" * 10**6}]}, "text_too_long"),
+    ],
+)
+def test_what_is_never_compared(body: dict[str, Any], reason: str) -> None:
+    """Answers that act, and what is more than text, by name (rule: refuse clearly)."""
+    assert split(**body) == reason
+
+
+def test_no_tools_are_none() -> None:
+    """Empty lists and nulls offer nothing (rule: contract)."""
+    assert isinstance(split(tools=[], functions=None), Split)
+    assert isinstance(split(Operation.MESSAGES, system="s", max_tokens=5), Split)
+    assert split(Operation.EMBEDDINGS) == "operation"
