@@ -13,6 +13,7 @@ from domain.overload.priorities import Priority
 
 if TYPE_CHECKING:
     from domain.identity.access import Access
+    from domain.provider_keys.secrets import OwnKey
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -52,6 +53,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Whether the user has a plan, which may limit how fast the key calls."""
     priority: Priority = Priority.MEDIUM
     """Whose calls come first where there are too many."""
+    own_keys: tuple[OwnKey, ...] = ()
+    """The provider keys that its calls use in the place of the house's, opened."""
 
     @property
     def owner_id(self) -> str:
