@@ -35,8 +35,8 @@ _TELL = (
 _STORED = (
     "INSERT INTO provider_key (provider_key_id, version, scope_id, account_id, organisation_id, "
     "project_id, provider, label, hint, enabled, fallback, created_at, position) VALUES "
-    "(%(stream)s, %(version)s, coalesce(%(project_id)s, %(organisation_id)s)::uuid, "
-    "%(account_id)s, %(organisation_id)s, %(project_id)s, %(provider)s, %(label)s, %(hint)s, "
+    "(%(stream)s, %(version)s, coalesce(%(project_id)s::uuid, %(organisation_id)s::uuid), "
+    "%(account_id)s, %(organisation_id)s::uuid, %(project_id)s::uuid, %(provider)s, %(label)s, %(hint)s, "
     f"%(enabled)s, %(fallback)s, %(effective_at)s, {_POSITION})"
 )
 
@@ -53,6 +53,7 @@ def _apply(statement: str, *, shreds: bool = False) -> Handler:
 
     def handle(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         fact = {
+            "project_id": None,
             **msgspec.json.decode(stored.state),
             "stream": stored.originator_id,
             "version": stored.originator_version,
