@@ -26,11 +26,14 @@ from domain.provider_keys.keys import (
 from domain.provider_keys.secrets import OwnKey, check_secret, hint_of
 from event_store.beside.organisations import read_memberships, read_project
 from event_store.beside.provider_keys.reading import (
-    count_provider_keys,
+    FULL,
+    GONE,
+    Kept,
     read_data_key,
     read_provider_key,
     read_provider_keys,
     read_sealed,
+    refused,
     write_sealed,
 )
 from event_store.ids import new_envelope, new_uuid7
@@ -115,19 +118,13 @@ class ProviderKeys:
         with self._people.connect() as connection:
             owner = self._owner(connection, user_id, project_id, Act.PROVIDER_KEYS)
             sealed = self._sealed(connection, owner, new.provider, secret)
-        key_id, organisation_id = new_uuid7(), UUID(owner.organisation_id)
+        key_id = new_uuid7()
         made = store_key(key_id, owner, new, sealed.mark, by, new_envelope(actor))
 
-        def write(cursor: Cursor[DictRow]) -> None:
-            # Within the append's lock, so that no two that come together pass the maximum.
-            if count_provider_keys(cursor, organisation_id) >= self._most:
-                message = f"an organisation has at most {self._most} provider keys: remove one"
-                raise TooManyProviderKeysError(message)
-            self._keep(cursor, key_id, owner, sealed)
-
         try:
-            self._people.events.append([made], write)
+            self._people.events.append([made], self._keeping(key_id, owner, sealed))
         except IntegrityError as error:
+            self._check_kept(error)
             if constraint_of(error) != TAKEN:
                 raise
             message = f"there is a key for {new.provider} already: change or remove it"
@@ -150,11 +147,8 @@ class ProviderKeys:
         def decide(state: ProviderKey | None) -> Sequence[Event]:
             return change_key(state, changes, by, (new_envelope(actor), new_envelope(actor)))
 
-        def write(cursor: Cursor[DictRow]) -> None:
-            if sealed is not None:
-                self._keep(cursor, key_id, owner, sealed)
-
-        self._append(key_id, decide, write)
+        beside = None if sealed is None else self._keeping(key_id, owner, sealed)
+        self._append(key_id, decide, beside)
         return self.found(user_id, key_id)
 
     def remove(self, user_id: UUID, key_id: UUID, actor: str, by: By) -> StoredProviderKey:
@@ -177,7 +171,8 @@ class ProviderKeys:
                 return
             try:
                 self._people.events.append(events, beside)
-            except IntegrityError:
+            except IntegrityError as error:
+                self._check_kept(error)
                 continue
             return
         message = "the provider key is being changed by others at this moment: try again"
@@ -225,13 +220,20 @@ class ProviderKeys:
         body = seal_own_key(vault, wrapped, provider, secret)
         return Sealed(body, Mark(hint_of(secret), fingerprint))
 
-    @staticmethod
-    def _keep(cursor: Cursor[DictRow], key_id: UUID, owner: Owner, sealed: Sealed) -> None:
-        """Nothing is kept for a project or organisation that went meanwhile."""
+    def _keeping(self, key_id: UUID, owner: Owner, sealed: Sealed) -> Beside:
         project = None if owner.project_id is None else UUID(owner.project_id)
-        if not write_sealed(cursor, key_id, UUID(owner.organisation_id), project, sealed.body):
+        kept = Kept(UUID(owner.organisation_id), project, self._most)
+        return lambda cursor: write_sealed(cursor, key_id, kept, sealed.body)
+
+    def _check_kept(self, error: IntegrityError) -> None:
+        """Raise what it means where the secret was refused, which came within the append's lock."""
+        why = refused(error)
+        if why == GONE:
             message = "the project or organisation went meanwhile"
-            raise UnknownProjectError(message)
+            raise UnknownProjectError(message) from None
+        if why == FULL:
+            message = f"an organisation has at most {self._most} provider keys: remove one"
+            raise TooManyProviderKeysError(message) from None
 
 
 def _owner_of(found: StoredProviderKey) -> Owner:

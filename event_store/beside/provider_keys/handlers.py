@@ -36,8 +36,8 @@ _STORED = (
     "INSERT INTO provider_key (provider_key_id, version, scope_id, account_id, organisation_id, "
     "project_id, provider, label, hint, enabled, fallback, created_at, position) VALUES "
     "(%(stream)s, %(version)s, coalesce(%(project_id)s::uuid, %(organisation_id)s::uuid), "
-    "%(account_id)s, %(organisation_id)s::uuid, %(project_id)s::uuid, %(provider)s, %(label)s, %(hint)s, "
-    f"%(enabled)s, %(fallback)s, %(effective_at)s, {_POSITION})"
+    "%(account_id)s, %(organisation_id)s::uuid, %(project_id)s::uuid, %(provider)s, %(label)s, "
+    f"%(hint)s, %(enabled)s, %(fallback)s, %(effective_at)s, {_POSITION})"
 )
 
 

@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
 LISTED_MAX = 1_000
+GONE, FULL = "organisation_id", "sealed"
+"""The column that stays empty, and so refuses a secret, where its owner went, or has too many."""
 _WRITE = """
 INSERT INTO provider_key_secret (provider_key_id, organisation_id, sealed)
-SELECT %(id)s, %(of)s, %(sealed)s
-WHERE (EXISTS (SELECT FROM organisation WHERE organisation_id = %(of)s AND wrapped_key IS NOT NULL)
+SELECT %(id)s,
+  CASE WHEN (EXISTS (
+      SELECT FROM organisation WHERE organisation_id = %(of)s AND wrapped_key IS NOT NULL)
     OR EXISTS (SELECT FROM user_secret WHERE user_id = %(of)s AND wrapped_key IS NOT NULL))
-  AND (%(project)s::uuid IS NULL
-    OR EXISTS (SELECT FROM project WHERE project_id = %(project)s AND NOT archived))
-ON CONFLICT (provider_key_id) DO UPDATE SET sealed = excluded.sealed
-RETURNING provider_key_id"""
+    AND (%(project)s::uuid IS NULL
+      OR EXISTS (SELECT FROM project WHERE project_id = %(project)s AND NOT archived))
+    THEN %(of)s::uuid END,
+  CASE WHEN (
+      SELECT count(*) FROM provider_key_secret s
+      WHERE s.organisation_id = %(of)s AND s.provider_key_id <> %(id)s) < %(most)s
+    THEN %(sealed)s::bytea END
+ON CONFLICT (provider_key_id) DO UPDATE SET sealed = excluded.sealed"""
 
 
 class StoredProviderKey(NamedTuple):
@@ -66,17 +73,6 @@ def read_provider_key(
     return None if row is None else StoredProviderKey(*row)
 
 
-def count_provider_keys(cursor: Cursor[DictRow], organisation_id: UUID) -> int:
-    """How many an organisation has, those of its projects together that are not archived."""
-    row = cursor.execute(
-        "SELECT count(*) AS known FROM provider_key k JOIN provider_key_secret s "
-        "USING (provider_key_id) WHERE k.organisation_id = %s AND NOT k.removed",
-        [organisation_id],
-    ).fetchone()
-    assert row is not None
-    return int(row["known"])
-
-
 def read_data_key(connection: psycopg.Connection[Any], organisation_id: UUID) -> bytes | None:
     """The wrapped data key of an organisation, or of a user for the personal one."""
     row = connection.execute(
@@ -95,18 +91,29 @@ def read_sealed(connection: psycopg.Connection[Any], provider_key_id: UUID) -> b
     return None if row is None else bytes(row[0])
 
 
-def write_sealed(
-    cursor: Cursor[DictRow],
-    provider_key_id: UUID,
-    organisation_id: UUID,
-    project_id: UUID | None,
-    sealed: bytes,
-) -> bool:
-    """Keep what is sealed of a key in the place of what was; False where its project was archived,
-    or the data key is destroyed with which it is sealed.
+class Kept(NamedTuple):
+    """Whose secret is kept, and how many of them there may be with it."""
+
+    organisation_id: UUID
+    project_id: UUID | None
+    most: int
+
+
+def write_sealed(cursor: Cursor[DictRow], provider_key_id: UUID, kept: Kept, sealed: bytes) -> None:
+    """Keep what is sealed of a key in the place of what was.
+
+    The database refuses it, and so the events that it stands beside, where the project was
+    archived, the data key is destroyed that it is sealed with, or there are too many (`refused`).
+    Nothing that is raised here but by the database would undo them.
     """
-    written = cursor.execute(
-        _WRITE,
-        {"id": provider_key_id, "of": organisation_id, "project": project_id, "sealed": sealed},
-    )
-    return written.fetchone() is not None
+    of, project, most = kept
+    values = {"id": provider_key_id, "of": of, "project": project, "most": most, "sealed": sealed}
+    cursor.execute(_WRITE, values)
+
+
+def refused(error: Exception) -> str:
+    """GONE or FULL for a save that was refused so; else empty."""
+    diag = getattr(error.__cause__, "diag", None)
+    column = getattr(diag, "column_name", None) or ""
+    ours = getattr(diag, "table_name", None) == "provider_key_secret"
+    return column if ours and column in {GONE, FULL} else ""

@@ -1,4 +1,4 @@
-"""Calls with a customer's own provider key: who sees which key, what is charged, whose fault it is."""
+"""Calls with a customer's own provider key: who sees which, what is charged, whose fault it is."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def seen(upstream: ScriptedUpstream) -> list[str]:
 def test_a_call_uses_the_own_key_and_costs_nothing(
     gateway: RunningGateway, upstream: ScriptedUpstream
 ) -> None:
-    """No credits are needed; both events are there, and tell whose key it was (P2, money rule 7)."""
+    """No credits are needed; both events are there, and tell whose it was (P2, money rule 7)."""
     poor, rich = gateway.user(grant=0), gateway.user()
     assert gateway.chat(poor, {}).status_code == 402
     key_id = store(gateway, poor)
