@@ -237,6 +237,16 @@ def test_a_refused_own_key_is_its_owners_and_nobody_elses(
     upstream.requests.clear()
     assert gateway.chat(rich, {"model": "local/m"}).status_code == 200
     assert seen(upstream) == [HOUSE]
+
+    def told() -> tuple[Any, ...] | None:
+        with gateway.database.connect() as connection:
+            return connection.execute(
+                "SELECT sum(attempts)::int, sum(failures)::int FROM read_provider_attempt "
+                "HAVING sum(attempts) > 0"
+            ).fetchone()
+
+    # What own keys met is no health of the provider's, in the read model as in the process.
+    assert eventually(told) == (1, 0)
     with gateway.database.connect() as connection:
         tried = connection.execute(
             "SELECT count(*) FROM events WHERE state::text LIKE %s", [f"%{OWN}%"]
@@ -415,3 +425,49 @@ def test_whoever_leaves_takes_the_secret_along(gateway: RunningGateway) -> None:
 
     eventually(kept)
     gateway.verified()
+
+
+def test_lines_of_batches_use_it_too(gateway: RunningGateway, upstream: ScriptedUpstream) -> None:
+    """As any call of the batch's key, whose own key is looked up anew (P2)."""
+    user = gateway.user()
+    store(gateway, user)
+    line = {
+        "custom_id": "one",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "local/m", "messages": [_ask()]},
+    }
+    with gateway.client(user) as client:
+        form: dict[str, Any] = {
+            "files": {"file": ("lines.jsonl", json.dumps(line).encode())},
+            "data": {"purpose": "batch"},
+        }
+        file = client.post("/v1/files", **form).json()["id"]
+        asked = {
+            "input_file_id": file,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        }
+        batch = client.post("/v1/batches", json=asked).json()["id"]
+        eventually(lambda: client.get(f"/v1/batches/{batch}").json()["status"] == "completed")
+    assert seen(upstream) == [f"Bearer {OWN}"]
+    gateway.verified()
+
+
+def test_a_count_of_tokens_is_asked_with_it(
+    gateway: RunningGateway, upstream: ScriptedUpstream
+) -> None:
+    """And what the provider says of it is the own key's too (P10)."""
+    user = gateway.user()
+    key_id = store(gateway, user, provider="claude")
+    body = {"model": "claude/m", "messages": [_ask()]}
+    upstream.answer = lambda connection, _: reply(connection, b'{"input_tokens": 7}')
+    with gateway.client(user) as client:
+        assert client.post("/v1/messages/count_tokens", json=body).json()["input_tokens"] == 7
+        assert upstream.requests[-1].headers["x-api-key"] == OWN
+        quoting = json.dumps({"error": {"message": f"slow down {OWN}"}}).encode()
+        upstream.answer = lambda connection, _: reply(connection, quoting, status=429)
+        limited = client.post("/v1/messages/count_tokens", json=body)
+    assert limited.status_code == 429
+    assert key_id in limited.text
+    assert OWN not in limited.text
