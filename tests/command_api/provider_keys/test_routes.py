@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from projections.hosting.verify import verify
 from tests.support.harness import RunningGateway, ScriptedUpstream, reply, running_gateway
 
 if TYPE_CHECKING:
@@ -229,3 +230,15 @@ def test_keys_of_projects_and_keys_without_the_scope_manage_none(
                 tried = other.request(method, f"{PATH}/{made['id']}", json={"label": "x"})
                 assert tried.status_code == 403
     assert json.loads(client.get(PATH).text)["data"] == [made]
+
+
+def test_a_table_that_differs_from_the_log_is_named(
+    gateway: RunningGateway, client: httpx.Client
+) -> None:
+    """So nobody lets the house's key follow unseen (P8)."""
+    made = stored(client)
+    with gateway.database.connect() as connection:
+        connection.execute("UPDATE provider_key SET fallback = true")
+    found = verify(gateway.database).differences
+    assert len(found) == 1
+    assert found[0].startswith(f"provider_key {made['id']}: stored")

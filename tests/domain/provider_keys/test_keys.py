@@ -71,7 +71,7 @@ def test_a_key_is_stored_changed_replaced_and_removed() -> None:
     state = replay_provider_key(events)
     assert state is not None
     assert (state.label, state.enabled, state.fallback, state.mark) == ("mine", True, True, MARK)
-    assert (events[0].by_user_id, events[0].origin) == BY
+    assert (events[0].by_user_id, events[0].origin) == ("user", "origin")
     made = change_key(state, Changes("", enabled=False, mark=OTHER), BY, STAMPS)
     assert [type(each) for each in made] == [ProviderKeyReplaced, ProviderKeyChanged]
     assert [(each.id, each.originator_version) for each in made] == [("1", 2), ("2", 3)]
