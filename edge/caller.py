@@ -14,6 +14,7 @@ from domain.overload.priorities import Priority
 if TYPE_CHECKING:
     from domain.identity.access import Access
     from domain.identity.key_cache import KeyCache
+    from domain.provider_keys.secrets import OwnKey
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -55,6 +56,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Whose calls come first where there are too many."""
     cache: KeyCache | None = None
     """How the key opts its calls in to the cache; None where it does not."""
+    own_keys: tuple[OwnKey, ...] = ()
+    """The provider keys that its calls use in the place of the house's, opened."""
 
     @property
     def owner_id(self) -> str:

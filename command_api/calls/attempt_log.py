@@ -29,7 +29,7 @@ def tell_failure(call: Call, offer: Model, failure: UpstreamFailure) -> None:
     level = logging.WARNING
     if failure.skipped:
         level = logging.INFO
-    elif failure.status in OURS_TO_MEND:
+    elif failure.status in OURS_TO_MEND and not offer.own_key:
         level = logging.ERROR
     if not logger.isEnabledFor(level):
         return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.calls.beside.asking import open_upstream
+from command_api.calls.beside.own_keys import blame
 from command_api.calls.defects import UNFORESEEN, give_up, known
 from command_api.guardrails.scanner import GuardedScanner, guarded
 from command_api.operations.audio.transcripts import TEXT, text_kind
@@ -65,7 +66,7 @@ async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Whol
     try:
         return await _answer_whole(registry, call, attempt)
     except UpstreamFailure as failure:
-        failure.hide(registry.providers[attempt.offer.provider].secrets)
+        blame(registry, call, attempt, failure)
         raise
 
 
@@ -205,8 +206,7 @@ class StreamAttempt:
         return self._hide(failure_of_error(provider, error.error))
 
     def _hide(self, failure: UpstreamFailure) -> UpstreamFailure:
-        failure.hide(self._registry.providers[self.attempt.offer.provider].secrets)
-        return failure
+        return blame(self._registry, self._call, self.attempt, failure)
 
     async def _open(self, asking: Awaitable[UpstreamReply]) -> UpstreamReply:
         offer = self.attempt.offer

@@ -60,8 +60,10 @@ class Attempt:
             "status": status,
             "started_at": self.started_at,
             "duration_ms": self.elapsed_ms,
-            "cost_nano_usd": cost,
+            "cost_nano_usd": 0 if self.offer.own_key else cost,
         }
+        if self.offer.own_key:
+            line["own_key"] = self.offer.own_key
         if self.first_output_ms is not None:
             line["first_output_ms"] = self.first_output_ms
         if error is not None:
@@ -91,10 +93,12 @@ class Attempt:
             return usage
         return usage.with_answer_at_most(most)
 
-    def costs(self, nano_usd: int) -> None:
-        """Note what it cost at the provider, once that is known."""
+    def costs(self, nano_usd: int) -> int:
+        """Note what it cost us at the provider, once that is known: with an own key, nothing."""
         assert self._line is not None, "an attempt is recorded before it is charged"
-        self._line["cost_nano_usd"] = nano_usd
+        ours: int = 0 if self.offer.own_key else nano_usd
+        self._line["cost_nano_usd"] = ours
+        return ours
 
 
 class Call:
@@ -169,7 +173,7 @@ class Call:
             self.tokens = max(self.tokens, bound.input_tokens + bound.output_tokens)
         tokens = min(self.request.estimated_input_tokens(), self.bound.input_tokens)
         estimate = self.model.price.bound(input_tokens=tokens, output_tokens=0)
-        self.estimated_cost = min(estimate, self.held)
+        self.estimated_cost = 0 if self.model.own_key else min(estimate, self.held)
 
     def _take(self, offer: Model) -> None:
         self.model = offer

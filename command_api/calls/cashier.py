@@ -232,8 +232,7 @@ class Cashier:
         if usage is made:
             attempt.costs(cost.nano_usd)
         else:
-            all_cost = price.cost(made).nano_usd
-            attempt.costs(all_cost)
+            all_cost = attempt.costs(price.cost(made).nano_usd)
             self._losses.note(call.caller.account, all_cost - cost.nano_usd)
         call.charged = (usage, cost.nano_usd)
         ended(call, usage.input_tokens + usage.output_tokens)

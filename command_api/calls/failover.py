@@ -113,10 +113,10 @@ class Failover:
         """The first of these offers whose provider has room for one more call, and its place."""
         rooms, offers = self._router.rooms, self._call.plan.offers
         for place in left:
-            slot = rooms.of(offers[place].provider).take()
+            slot = rooms.of_offer(offers[place]).take()
             if slot is not None:
                 for passed in left[: left.index(place)]:
-                    rooms.of(offers[passed].provider).passed_over += 1
+                    rooms.of_offer(offers[passed]).passed_over += 1
                 return place, slot
         return None
 
@@ -161,7 +161,7 @@ class Failover:
             attempt.record(status=failure.status, error=failure.code)
             tell_failure(self._call, offer, failure)
             if why := had_too_much(failure):
-                self._router.rooms.of(offer.provider).back_off(slot, why)
+                self._router.rooms.of_offer(offer).back_off(slot, why)
             slot.leave()
             return Failed(failure, self._router.failed(offer, failure))
         except BaseException as error:
@@ -175,7 +175,7 @@ class Failover:
         self._router.answered(offer)
         # How long a whole answer takes says how long it is, and nothing of its provider.
         first_ms = attempt.first_output_ms
-        self._router.rooms.of(offer.provider).answered(slot, offer.id, first_ms)
+        self._router.rooms.of_offer(offer).answered(slot, offer.id, first_ms)
         if outcome.reads_on:
             self._slots[outcome] = slot
         else:

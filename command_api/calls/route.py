@@ -174,9 +174,8 @@ class InferenceRoute:
             if parts.guardrails is not None:
                 guarding = await guarding_of(parts, self._route, caller, request)
                 request = guarding.request if guarding is not None else request
-            plan = parts.router.plan(
-                request, caller.account_id, caller.limits.providers if caller.limits else None
-            )
+            allowed = caller.limits.providers if caller.limits else None
+            plan = parts.router.plan(request, caller.account_id, allowed, caller.own_keys)
         except ApiError:
             # What was answered once is answered again, also when its model is gone (P3).
             if key and await self._answered_before(key, caller, head, send):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from command_api.identity.vault import open_own_keys
 from domain.identity.access import access_of, scopes_in
 from domain.identity.key_cache import key_cache_of
 from domain.identity.key_format import Environment
@@ -60,7 +61,7 @@ HOW_TO_MAKE_A_KEY = (
 )
 
 
-def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
+def caller_of(key: StoredKey, vault: Vault, *, planless: bool = False) -> Caller:
     """Who calls with it; with `planless` limits bind who has no plan too."""
     limits = key.limits or {}
     live, planned = key.environment == Environment.LIVE, (key.plan_left_s or 0) > 0
@@ -96,6 +97,7 @@ def caller_of(key: StoredKey, *, planless: bool = False) -> Caller:
             admin=role is Role.ADMIN,
             live=live,
         ),
+        own_keys=open_own_keys(vault, key.own_keys) if key.own_keys else (),
     )
 
 
@@ -166,7 +168,7 @@ class KeyRing:
         if row.closed:
             message = f"This API key {row.closed}. Use another one, or make a new one."
             raise self._refused(authorization, message, heard)
-        caller = caller_of(row, planless=self._planless)
+        caller = caller_of(row, self._vault, planless=self._planless)
         if heard == self._heard:  # Else it may have been revoked since it was read.
             if len(self._cache) >= self._cache_max:
                 self._cache.clear()

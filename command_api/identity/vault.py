@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from domain.identity.addresses import comparable
 from domain.identity.key_format import SECRET_CHARACTERS, Environment, key_of_secret
+from domain.provider_keys.secrets import OwnKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from uuid import UUID
 
     import psycopg
@@ -176,6 +177,39 @@ class Vault:
 
     def _unwrapped(self, wrapped: bytes) -> bytes:
         return self._wrap.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], None)
+
+
+def seal_own_key(vault: Vault, wrapped: bytes, provider: str, secret: str) -> bytes:
+    """Seal a provider key with the data key of whose it is, and with whom it may be told to."""
+    return vault.encrypt(wrapped, f"{provider}\n{secret}".encode())
+
+
+def open_own_key(vault: Vault, wrapped: bytes, provider: str, sealed: bytes) -> str:
+    """The contrary; empty for what cannot be opened, or was sealed for another provider."""
+    try:
+        whose, _, secret = vault.decrypt(wrapped, sealed).decode().partition("\n")
+    except InvalidTag:
+        return ""
+    return secret if whose == provider else ""
+
+
+def open_own_keys(vault: Vault, stored: Iterable[Mapping[str, Any]]) -> tuple[OwnKey, ...]:
+    """Provider keys as the look-up of an API key has them (`StoredKey.own_keys`), opened."""
+    return tuple(
+        OwnKey(
+            each["id"],
+            each["provider"],
+            secret=open_own_key(
+                vault,
+                bytes.fromhex(each["wrapped"] or ""),
+                each["provider"],
+                bytes.fromhex(each["sealed"] or ""),
+            ),
+            hint=each["hint"],
+            fallback=each["fallback"],
+        )
+        for each in stored
+    )
 
 
 def key_scope_hash(account_id: str, route: str, key: str) -> bytes:

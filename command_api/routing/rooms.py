@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.routing.room_metrics import RoomMetrics
 from domain.overload.upstream import Backoff, UpstreamLimit, UsualLatency
+from providers.inference.registry.offers import ANY_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from domain.overload.upstream import Concurrency
+    from providers.inference.registry.offers import Model
 
 KINDS_MAX = 1_000
 """Models of a provider whose usual latency is known; beyond it all are learned anew."""
@@ -116,6 +118,12 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self.late: Callable[[], bool] = _never
         """Whether this process itself is late, so that slowness says nothing of providers."""
+
+    def of_offer(self, offer: Model) -> Room:
+        """The room for calls of an offer: those with own keys take no place of the house's."""
+        if offer.own_key:
+            return Room(offer.provider, ANY_NUMBER, self)
+        return self.of(offer.provider)
 
     def of(self, provider: str) -> Room:
         """The room at a provider."""

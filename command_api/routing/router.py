@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from command_api.routing.closed import Closed, in_maintenance
+from command_api.routing.own_keys import OwnOffers
 from command_api.routing.rooms import Rooms
 from domain.routing.health import BreakerLimits, OfferHealth
 from domain.routing.order import Choice, Policy, Wishes, arrange
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from command_api.replies.failures import UpstreamFailure
     from command_api.routing.wishes import Routed, Routing
     from command_api.settings.calls import RoutingSettings
+    from domain.provider_keys.secrets import OwnKey
     from providers.inference.registry.offers import Model, Provider
     from providers.inference.registry.registry import Registry
 
@@ -57,7 +59,9 @@ def now_ms() -> int:
 class Router:
     """One for each process."""
 
-    def __init__(self, registry: Registry, settings: RoutingSettings) -> None:
+    def __init__(
+        self, registry: Registry, settings: RoutingSettings, own_key_fee_percent: int = 0
+    ) -> None:
         """Nothing is known of any offer yet."""
         self._registry = registry
         self._attempts_max = settings.attempts_max
@@ -68,19 +72,27 @@ class Router:
         )
         self._health: dict[tuple[str, str], OfferHealth] = {}
         self.closed = Closed()
+        self.own_offers = OwnOffers(registry, own_key_fee_percent)
         self.rooms = Rooms(
             lambda name: registry.providers[name].concurrency,
             wait_s=settings.provider_wait_s,
             waiting_max=settings.provider_waiting_max,
         )
 
-    def plan(self, request: Routed, account: str, allowed: frozenset[str] | None = None) -> Plan:
-        """The offers for a request, of the providers that its key is limited to.
+    def plan(
+        self,
+        request: Routed,
+        account: str,
+        allowed: frozenset[str] | None = None,
+        own: tuple[OwnKey, ...] = (),
+    ) -> Plan:
+        """The offers for a request, of the providers that its key is limited to, and with which own
+        keys they are asked.
 
         Raises ApiError 400, 403, 404 or 503 when there are none.
         """
         routing = request.routing
-        if routing is None:
+        if routing is None and not own:
             offers = self._registry.offers(request.model)
             if allowed:
                 offers = _within(allowed, request.model, offers)
@@ -89,7 +101,7 @@ class Router:
                 if self.closed and (left_s := self.closed.left_s(sold[0])):
                     raise in_maintenance(request.model, [(left_s, sold[0])])
                 return Plan((sold[0],))
-        return self._arranged(request, routing, account, allowed)
+        return self._arranged(request, routing, account, allowed, own)
 
     def _sold(self, request: Routed, offers: list[Model]) -> list[Model]:
         """Those that have a price for all that the call can use; raises ApiError 400 for none."""
@@ -109,11 +121,12 @@ class Router:
         routing: Routing | None,
         account: str,
         allowed: frozenset[str] | None,
+        own: tuple[OwnKey, ...],
     ) -> Plan:
         model = request.model
         wishes = routing.wishes if routing else NO_WISHES
         self._check_names(wishes)
-        found: dict[str, Model] = {}
+        found: dict[tuple[str, str], Model] = {}
         hedge: int | None = None
         away: list[tuple[float, Model]] = []
         for name in dict.fromkeys((model, *(routing.models if routing else ()))):
@@ -127,9 +140,11 @@ class Router:
             if allowed:
                 offers = _within(allowed, name, offers)
             offers = self._sold(request, offers)
+            offers = self.own_offers.of(offers, own) if own else offers
             ordered = self._ordered(name, offers, policy, routing, account)
+            ordered = sorted(ordered, key=lambda each: not each.own_key) if own else ordered
             for each in self.closed.admitted(ordered, away) if self.closed else ordered:
-                found.setdefault(each.public_id, each)
+                found.setdefault((each.public_id, each.own_key), each)
             hedge = hedge or policy.hedge_after_ms
         if not found:
             if away:
@@ -208,7 +223,9 @@ class Router:
         return ApiError(404, "model_not_found", text, param="model")
 
     def health(self, model: Model) -> OfferHealth:
-        """How an offer has been doing."""
+        """How an offer has been doing; of what own keys met nothing is kept."""
+        if model.own_key:
+            return OfferHealth(self._limits)
         key = (model.provider, model.id)
         found = self._health.get(key)
         if found is None:
@@ -258,13 +275,15 @@ class Router:
 
     def answered(self, model: Model) -> None:
         """A provider gave what was asked: whatever troubled it is over."""
-        self._registry.providers[model.provider].trouble = None
+        if not model.own_key:
+            self._registry.providers[model.provider].trouble = None
 
     def failed(self, model: Model, failure: UpstreamFailure) -> Verdict:
         """Note a failure; says what it means for the call."""
-        self._registry.providers[model.provider].note(
-            trouble_of(failure.status, failure.code), answered=failure.status is not None
-        )
+        if not model.own_key:
+            self._registry.providers[model.provider].note(
+                trouble_of(failure.status, failure.code), answered=failure.status is not None
+            )
         health = self.health(model)
         verdict = Verdict.SKIPPED if failure.skipped else verdict_of(failure.status)
         if verdict is Verdict.PROVIDER:

@@ -39,6 +39,7 @@ from command_api.payments import routes as payment_routes
 from command_api.payments import webhook as webhook_routes
 from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
+from command_api.provider_keys import routes as provider_key_routes
 from command_api.referrals import routes as referral_routes
 from command_api.refunds import routes as refund_routes
 from command_api.roles import routes as role_update_routes
@@ -120,8 +121,7 @@ ROUTERS = (
     catalog_routes.router,
     modelz_routes.router,
     account_routes.router,
-    key_read_routes.router,
-    key_routes.router,
+    *(key_read_routes.router, key_routes.router, provider_key_routes.router),
     call_routes.router,
     ranking_routes.router,
     sign_in_routes.router,

@@ -82,7 +82,8 @@ class Gateway:
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
         registry = self.registry = registry_of(settings)
-        self.router = Router(registry, settings.routing)
+        fee_percent = settings.provider_keys.fee_percent
+        self.router = Router(registry, settings.routing, fee_percent)
         self._maintenance = MaintenanceBook(database, self.router.closed)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)

@@ -30,6 +30,7 @@ from command_api.payments.webhook import Webhooks
 from command_api.plans.commands import planless_newcomers
 from command_api.plans.desk import PlanDesk
 from command_api.profile.commands import Profiles
+from command_api.provider_keys.desk import ProviderKeyDesk
 from command_api.referrals.commands import Referrals
 from command_api.refunds.commands import Refunds
 from command_api.roles.desk import AdminDesk
@@ -141,6 +142,12 @@ class Slices:
                 self._people, self._outbox, self._sign_in.send_verification, self._leaving
             ),
             "key_commands": KeyCommands(self._people, gateway.keys),
+            "provider_keys": ProviderKeyDesk(
+                self._people,
+                gateway.registry,
+                organisation_max=settings.provider_keys.organisation_max,
+                forget=gateway.keys.forget,
+            ),
             "admin_desk": desk,
             "limits": LimitParts(gateway.limits, self._people, find),
             "plans": PlanDesk(self._people, gateway.keys.forget, planless=planless),

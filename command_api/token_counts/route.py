@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.calls.beside.own_keys import accuse, own_key_of, upstream_of
 from command_api.operations.messages import forward, parse_count
 from command_api.replies.failures import KEPT, failure_of_body
 from command_api.replies.shapes import UNREADABLE
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from command_api.guardrails.running import Guardrails
     from command_api.operations.messages import MessagesRequest
     from command_api.settings.calls import RequestSettings
+    from domain.provider_keys.secrets import OwnKey
     from edge.asgi import Receive, Scope, Send
     from edge.caller import Caller
-    from providers.inference.port import UpstreamReply
+    from providers.inference.port import Upstream, UpstreamReply
     from providers.inference.registry.offers import Model, Provider
 
 logger = logging.getLogger("gatewayz.inference")
@@ -109,10 +111,12 @@ class CountTokensRoute:
     async def _asked(self, caller: Caller, request: MessagesRequest, head: ReplyHeaders) -> bytes:
         """The provider's count; ours where it has none, or gives none that can be believed."""
         allowed = caller.limits.providers if caller.limits else None
-        offer = self._parts.router.plan(request, caller.account_id, allowed).offers[0]
+        plan = self._parts.router.plan(request, caller.account_id, allowed, caller.own_keys)
+        offer = plan.offers[0]
         provider = self._parts.registry.providers[offer.provider]
         if provider.takes_messages:
-            counted = await _count_of(provider, offer, request)
+            upstream = upstream_of(self._parts.registry, caller, offer)
+            counted = await _count_of(provider, upstream, own_key_of(caller, offer), offer, request)
             if counted is not None:
                 head.provider = provider.name
                 return counted
@@ -135,7 +139,13 @@ async def _guarded(
     return made
 
 
-async def _count_of(provider: Provider, offer: Model, request: MessagesRequest) -> bytes | None:
+async def _count_of(
+    provider: Provider,
+    upstream: Upstream,
+    own: OwnKey | None,
+    offer: Model,
+    request: MessagesRequest,
+) -> bytes | None:
     """What a provider counts, as it says it; None where it gives no count.
 
     Raises ApiError for what the caller can mend or wait for.
@@ -143,7 +153,7 @@ async def _count_of(provider: Provider, offer: Model, request: MessagesRequest) 
     reply: UpstreamReply | None = None
     body = request.upstream_body(offer, provider)
     try:
-        reply = await provider.upstream.send(Operation.COUNT_TOKENS, body)
+        reply = await upstream.send(Operation.COUNT_TOKENS, body)
         raw = await reply.whole()
     except UpstreamError as error:
         logger.info("%s gave no count of tokens: %s", provider.name, error.code)
@@ -155,6 +165,8 @@ async def _count_of(provider: Provider, offer: Model, request: MessagesRequest) 
         failure = failure_of_body(provider.name, reply.status, raw, reply.headers)
         if failure.told.status in KEPT:
             failure.hide(provider.secrets)
+            if own is not None:
+                accuse(own, failure)
             raise failure.error
     if reply.status != OK or not _is_count(raw):
         logger.info("%s gave no count of tokens: status %d", provider.name, reply.status)

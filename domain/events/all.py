@@ -104,6 +104,12 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
 from domain.events.work.batches import BatchCancelled, BatchCreated, BatchEnded, BatchStarted
+from domain.events.work.provider_keys import (
+    ProviderKeyChanged,
+    ProviderKeyRemoved,
+    ProviderKeyReplaced,
+    ProviderKeyStored,
+)
 
 if TYPE_CHECKING:
     from domain.events.base import Event
@@ -210,5 +216,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     BatchStarted,
     BatchCancelled,
     BatchEnded,
+    ProviderKeyStored,
+    ProviderKeyReplaced,
+    ProviderKeyChanged,
+    ProviderKeyRemoved,
 )
 """Every event type there is, newest version of each."""

@@ -28,6 +28,7 @@ class Why(StrEnum):
     """Why a call is not rated anew."""
 
     OTHER_OFFER = "other_offer"
+    OWN_KEY = "own_key"
     NO_TERM = "no_term"
     BAD_USAGE = "bad_usage"
     STATED_COST = "stated_cost"
@@ -90,6 +91,8 @@ def _cost(settled: HoldSettled, offer: tuple[str, str], price: PriceVersion) -> 
     if (settled.provider, settled.model) != offer:
         said = f"it was answered by {settled.provider}/{settled.model}, whose price is another"
         return NotRated(Why.OTHER_OFFER, said)
+    if settled.attempts and settled.attempts[-1].get("own_key"):
+        return NotRated(Why.OWN_KEY, "its customer's own key paid for it, and a fee was charged")
     usage = usage_of(settled.usage)
     if isinstance(usage, str):
         return NotRated(Why.BAD_USAGE, f"it {usage}")

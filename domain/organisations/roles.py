@@ -31,6 +31,7 @@ class Act(StrEnum):
     KEYS = "make keys of its projects"
     AUDIT = "see its audit"
     PROJECTS = "make, change and archive projects, and set their quotas"
+    PROVIDER_KEYS = "store, change and remove provider keys of its projects"
     ALL_KEYS = "see and revoke the keys of all members"
     MEMBERS = "invite, change and remove members"
     RENAME = "rename it"

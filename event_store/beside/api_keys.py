@@ -17,7 +17,15 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
       WHERE m.organisation_id = api_key.organisation_id AND m.user_id = api_key.user_id
       AND NOT o.closed) END,
   (SELECT archived FROM project p WHERE p.project_id = api_key.project_id), environment,
-  planned.left_s, coalesce(organisation_id = user_id, true), planned.plan, cache
+  planned.left_s, coalesce(organisation_id = user_id, true), planned.plan, cache, (
+    SELECT jsonb_agg(jsonb_build_object('id', k.provider_key_id, 'provider', k.provider,
+      'hint', k.hint, 'fallback', k.fallback, 'sealed', encode(s.sealed, 'hex'),
+      'wrapped', encode(coalesce(
+        (SELECT o.wrapped_key FROM organisation o WHERE o.organisation_id = k.organisation_id),
+        (SELECT u.wrapped_key FROM user_secret u WHERE u.user_id = k.organisation_id)), 'hex')))
+    FROM provider_key k LEFT JOIN provider_key_secret s USING (provider_key_id)
+    WHERE k.scope_id = coalesce(api_key.project_id, api_key.user_id) AND k.enabled
+      AND NOT k.removed)
 FROM api_key LEFT JOIN LATERAL (
   SELECT p.plan, CASE WHEN p.plan IS NULL THEN 0 ELSE
       coalesce(extract(epoch FROM p.expires_at - booking_clock()), 'infinity') END AS left_s
@@ -29,6 +37,7 @@ WHERE key_hash = ANY(%s)
 _WATCHED = (
     *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
     *(("organisation", "organisation_id"), ("project", "project_id"), ("user_plan", "user_id")),
+    ("provider_key", "scope_id"),
 )
 """Tables that say where in the log a row last changed, and whose keys that concerns."""
 CHANGED = (
@@ -67,6 +76,8 @@ class StoredKey(NamedTuple):
     plan: str | None
     """The user's plan, which counts while `plan_left_s` says so."""
     cache: dict[str, Any] | None
+    own_keys: list[dict[str, Any]] | None = None
+    """The provider keys that its calls use, as they are sealed; None for none."""
 
     @property
     def closed(self) -> str:

@@ -33,6 +33,7 @@ from domain.limits.rates import FIELDS
 from event_store.beside import channels, coupons, organisations, payments, plans, quotas
 from event_store.beside.batches import handlers as batches
 from event_store.beside.billing import subscriptions, topups
+from event_store.beside.provider_keys import handlers as provider_keys
 from event_store.beside.referrals import handlers as referrals
 from event_store.beside.upkeep import handlers as upkeep
 
@@ -166,6 +167,7 @@ def _user_deleted(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "(SELECT key_id FROM api_key WHERE user_id = %s)",
         [stored.originator_id],
     )
+    provider_keys.shred_of_organisation(cursor, stored.originator_id)
     for table in OF_A_USER:
         cursor.execute(f"DELETE FROM {table} WHERE user_id = %s", [stored.originator_id])
 
@@ -280,6 +282,7 @@ HANDLERS: Mapping[str, Handler] = {
     **topups.HANDLERS,
     **upkeep.HANDLERS,
     **batches.HANDLERS,
+    **provider_keys.HANDLERS,
 }
 
 

@@ -24,6 +24,7 @@ from domain.events.organisations import (
 from domain.organisations.projects import UnknownProjectError
 from domain.organisations.roles import Act, MemberRole, check_act
 from event_store.beside.channels import KEYS_CHANNEL
+from event_store.beside.provider_keys.handlers import shred_of_organisation, shred_of_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +96,13 @@ def _closed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
     cursor.execute(
         "UPDATE organisation_member SET role = NULL WHERE organisation_id = %s", organisation
     )
+    shred_of_organisation(cursor, stored.originator_id)
     _CLOSED(cursor, stored)
+
+
+def _archived(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
+    shred_of_project(cursor, stored.originator_id)
+    _ARCHIVED(cursor, stored)
 
 
 _MADE = _apply(
@@ -105,6 +112,9 @@ _MADE = _apply(
 _CLOSED = _apply(
     "UPDATE organisation SET closed = true, wrapped_key = NULL, name_ciphertext = '', "
     "position = @position WHERE organisation_id = %(stream)s"
+)
+_ARCHIVED = _apply(
+    "UPDATE project SET archived = true, position = @position WHERE project_id = %(stream)s"
 )
 HANDLERS: Mapping[str, Handler] = {
     OrganisationCreated.TOPIC: _created,
@@ -128,9 +138,7 @@ HANDLERS: Mapping[str, Handler] = {
     ProjectRenamed.TOPIC: _apply(
         "UPDATE project SET name = %(to_name)s, position = @position WHERE project_id = %(stream)s"
     ),
-    ProjectArchived.TOPIC: _apply(
-        "UPDATE project SET archived = true, position = @position WHERE project_id = %(stream)s"
-    ),
+    ProjectArchived.TOPIC: _archived,
 }
 
 

@@ -27,6 +27,7 @@ class Subject(StrEnum):
     PROVIDER = "provider"
     MONITOR = "monitor"
     BATCH = "batch"
+    PROVIDER_KEY = "provider_key"
 
 
 def same(*names: str) -> dict[str, str]:

@@ -58,6 +58,12 @@ from domain.events.second_factors import (
 from domain.events.sign_in import EmailVerified, PasswordSet, SessionBegan, SessionEnded
 from domain.events.upkeep.health import MaintenanceCleared, MaintenanceSet, MonitoringSwitched
 from domain.events.work.batches import BatchCancelled, BatchCreated, BatchEnded, BatchStarted
+from domain.events.work.provider_keys import (
+    ProviderKeyChanged,
+    ProviderKeyRemoved,
+    ProviderKeyReplaced,
+    ProviderKeyStored,
+)
 from projections.audit.telling import Subject, Told, same
 from projections.audit.told_money import TOLD_OF_MONEY
 
@@ -157,6 +163,20 @@ TOLD: Mapping[type[Event], Told] = {
         after=same("key_id", "endpoint", "input_file_id", "expires_at", "price_percent"),
     ),
     BatchCancelled: Told("batch.cancelled", Subject.BATCH),
+    ProviderKeyStored: Told(
+        "provider_key.stored",
+        Subject.PROVIDER_KEY,
+        after=same("provider", "project_id", "label", "hint", "enabled", "fallback"),
+    ),
+    ProviderKeyReplaced: Told(
+        "provider_key.replaced", Subject.PROVIDER_KEY, after=same("provider", "hint")
+    ),
+    ProviderKeyChanged: Told(
+        "provider_key.changed",
+        Subject.PROVIDER_KEY,
+        after=same("provider", "label", "enabled", "fallback"),
+    ),
+    ProviderKeyRemoved: Told("provider_key.removed", Subject.PROVIDER_KEY, before=same("provider")),
     **TOLD_OF_MONEY,
 }
 """Event → how it is told."""

@@ -70,6 +70,8 @@ class ProviderHealth(Projection):
         event = entry.event
         assert isinstance(event, HoldResolved)
         for attempt in event.attempts:
+            if attempt.get("own_key"):
+                continue  # How a customer's own key does says nothing of others' calls.
             _count(entry, attempt, changes)
 
 

@@ -22,6 +22,7 @@ from domain.ledger.state import LedgerState
 from domain.organisations.memberships import Memberships
 from domain.payments.book import PaymentBook
 from domain.plans.all import AllPlans
+from domain.provider_keys.all import AllProviderKeys
 from domain.referrals.all import AllReferrals
 from domain.subscriptions.all import AllSubscriptions
 from domain.topups.all import AllTopUps
@@ -45,6 +46,7 @@ from projections.hosting.payments import (
 from projections.hosting.plans import plan_differences
 from projections.hosting.upkeep.batches import batch_differences
 from projections.hosting.upkeep.maintenance import maintenance_differences
+from projections.hosting.upkeep.provider_keys import provider_key_differences
 from projections.hosting.user_roles import role_differences
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ class Beside(NamedTuple):
     top_ups: AllTopUps
     maintenance: AllMaintenance
     batches: AllBatches
+    provider_keys: AllProviderKeys
 
 
 def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Report:
@@ -132,6 +135,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
                 *(AllReferrals(), AllSubscriptions(), AllTopUps()),
                 AllMaintenance(),
                 AllBatches(),
+                AllProviderKeys(),
             )
             state = _replay(connection, report, checks, beside)
             report.differ(*inline_differences(connection, state))
@@ -146,6 +150,7 @@ def verify(database: Database, sinks: Mapping[str, Sink] | None = None) -> Repor
             report.differ(*top_up_differences(connection, beside.top_ups))
             report.differ(*maintenance_differences(connection, beside.maintenance))
             report.differ(*batch_differences(connection, beside.batches))
+            report.differ(*provider_key_differences(connection, beside.provider_keys))
             for result in checks.finish():
                 report.read_models[result.name] = result.position
                 report.differ(*result.differences)
@@ -187,6 +192,7 @@ def _replay(
             beside.top_ups.apply(entry.event)
             beside.maintenance.apply(entry.event)
             beside.batches.apply(entry.event)
+            beside.provider_keys.apply(entry.event)
         except (DomainError, KeyError, MapperDeserialisationError) as error:
             report.differ(f"position {entry.position} breaks the rules: {error}")
         if report.events % FORGET_EVENTS == 0:

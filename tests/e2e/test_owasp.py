@@ -151,6 +151,8 @@ class Victim:
         self.invitation = self.posted(f"{path}/invitations", email="guest@example.com")
         made = {"key_name": "of the project", "project_id": self.project}
         self.project_key = self.client.post("/user/api-keys", json=made).json()["key_id"]
+        own = {"provider": "local", "key": "sk-of-the-victim-0123456789"}
+        self.provider_key = self.posted("/user/provider-keys", project_id=self.project, **own)
         account = UUID(self.made["account_id"])
         issue_statement(gateway.database, Wanted("Gatewayz", account, "2026-01", "UTC", "test"))
         self.payment = str(begun_payment(gateway, self.made["account_id"], self.made["user_id"]))
@@ -277,6 +279,25 @@ def objects_of(victim: Victim) -> dict[str, list[dict[str, Any]]]:
             for act in ("approve", "decline")
         },
         "POST /admin/assign-plan": [{"json": {"user_id": user, "plan_id": "free"}}],
+        "GET /user/provider-keys": [{"params": {"project_id": victim.project}}],
+        "POST /user/provider-keys": [
+            {
+                "json": {
+                    "provider": "local",
+                    "key": "sk-of-the-thief-0123456789",
+                    "project_id": victim.project,
+                }
+            }
+        ],
+        **{
+            f"{name} /user/provider-keys/{{provider_key_id}}{below}": [
+                {"path": {"provider_key_id": victim.provider_key}, "json": {"enabled": False}}
+            ]
+            for name, below in (
+                *((method, "") for method in ("GET", "PATCH", "DELETE")),
+                ("POST", "/check"),
+            )
+        },
         **objects_of_organisations(victim),
     }
 
@@ -340,6 +361,7 @@ BODIES_WITH_IDS = {
     "POST /admin/assign-plan",
     "POST /finance/statements",
     "POST /v1/batches",
+    "POST /user/provider-keys",
 }
 
 

@@ -449,6 +449,50 @@ MEANINGS = {
         "The response in the background took longer than it may.",
         "Lower `max_output_tokens`; operators: `GATEWAYZ_BACKGROUND_RUN_S`.",
     ),
+    "provider_key_rejected": (
+        "Your own key at a provider was used, and the provider did not accept it.",
+        "Put another in its place: `PATCH /user/provider-keys/{id}`.",
+    ),
+    "provider_key_without_funds": (
+        "Your own key at a provider was used, and it has no funds or quota left there.",
+        "Add funds at the provider, or set `fallback`.",
+    ),
+    "provider_key_limited": (
+        "Your own key at a provider was used, and the provider limits it.",
+        "Call again after `Retry-After`, or set `fallback`.",
+    ),
+    "provider_key_unusable": (
+        "Your own key at a provider cannot be opened or used here, and no other is taken for it.",
+        "Store it anew, or disable it: `PATCH /user/provider-keys/{id}`.",
+    ),
+    "provider_key_not_found": (
+        "There is no provider key with this id, or it is another's.",
+        "`GET /user/provider-keys` lists yours.",
+    ),
+    "provider_key_exists": (
+        "The project, or you, have a key for this provider already.",
+        "Change or remove that one.",
+    ),
+    "provider_key_changed": (
+        "Others change the provider key at this moment.",
+        "Try again.",
+    ),
+    "too_many_provider_keys": (
+        "The organisation has as many provider keys as it may have.",
+        "Remove one; operators: `GATEWAYZ_PROVIDER_KEYS_PER_ORGANISATION_MAX`.",
+    ),
+    "provider_takes_no_key": (
+        "Calls to this provider cannot use a key of yours: it needs none, or more than one secret.",
+        "Call it with the house's key.",
+    ),
+    "provider_key_not_checkable": (
+        "The provider has no list of models here that a key could be checked by.",
+        "Make a small call with it.",
+    ),
+    "provider_key_checks_busy": (
+        "Too many provider keys are being checked at this moment.",
+        "Try again after `Retry-After`.",
+    ),
     "batch_ended": ("The batch has ended, so there is nothing to cancel.", "Read its files."),
     "batch_not_found": (
         "There is no batch with this id, or it is another account's.",

@@ -74,6 +74,7 @@ from tests.support.billing import tell_subscriptions
 from tests.support.coupons import tell_coupons
 from tests.support.organisations import tell_organisations
 from tests.support.plans import tell_plans
+from tests.support.provider_keys import tell_provider_keys
 from tests.support.referrals import tell_referrals
 from tests.support.upkeep import tell_upkeep
 
@@ -136,6 +137,7 @@ class History:
         tell_plans(database, made[0].user_id, made[0].account_id)
         tell_upkeep(database)
         tell_batches(database, made[0].user_id, made[0].account_id, made[0].key_id)
+        tell_provider_keys(database, made[0].user_id, made[0].account_id)
         tell_approvals(database, made[0].account_id)
         tell_payments(database, UUID(made[0].user_id), self.callers[0][0])
         tell_referrals(database, made)

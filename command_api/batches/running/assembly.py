@@ -53,7 +53,7 @@ class Batches:
                 store,
                 rows,
                 log,
-                Lines(calls, self._lookups),
+                Lines(calls, self._lookups, vault),
                 Room(requests.bodies_bytes_max // ROOM_PART),
                 self.counts,
             )

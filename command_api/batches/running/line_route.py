@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.identity.key_ring import KeyRing
+    from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
     from command_api.operations.request import InferenceRequest
     from command_api.operations.table import Route
@@ -57,9 +58,9 @@ class Answer(NamedTuple):
 class LineKeys:
     """Looks up the key of a batch by its id, where a request has a key's text."""
 
-    def __init__(self, lookups: Lookups, *, planless: bool) -> None:
+    def __init__(self, lookups: Lookups, vault: Vault, *, planless: bool) -> None:
         """`planless` as for any call."""
-        self._lookups, self._planless = lookups, planless
+        self._lookups, self._vault, self._planless = lookups, vault, planless
         self._cache: dict[bytes, tuple[float, Caller]] = {}
 
     def cached(self, authorization: bytes) -> Caller | None:
@@ -86,7 +87,7 @@ class LineKeys:
         if key.closed:
             message = f"The API key of this batch {key.closed}."
             raise invalid_key(message)
-        caller = caller_of(key, planless=self._planless)
+        caller = caller_of(key, self._vault, planless=self._planless)
         limits = caller.limits and replace(caller.limits, networks=(), hosts=())
         caller = msgspec.structs.replace(caller, limits=limits, priority=Priority.BACKGROUND)
         if len(self._cache) >= CACHED_MAX:
@@ -155,9 +156,9 @@ class LineParts(NamedTuple):
 class Lines:
     """Calls lines, each by itself; one for each process."""
 
-    def __init__(self, parts: CallParts, lookups: Lookups) -> None:
+    def __init__(self, parts: CallParts, lookups: Lookups, vault: Vault) -> None:
         """With the parts of any call."""
-        keys = LineKeys(lookups, planless=parts.settings.plans.planless_limits)
+        keys = LineKeys(lookups, vault, planless=parts.settings.plans.planless_limits)
         self._parts = parts
         self._given = LineParts(keys, SharedOffers(), Spare(parts.router.rooms))
         self.queue = parts.queue

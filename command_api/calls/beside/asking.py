@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from command_api.calls.beside.own_keys import upstream_of
 from providers.inference.port import Form, TakesForms, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from command_api.calls.call import Attempt, Call
-    from providers.inference.port import Operation, UpstreamReply
-    from providers.inference.registry.offers import Provider
+    from providers.inference.port import Operation, Upstream, UpstreamReply
     from providers.inference.registry.registry import Registry
 
 
@@ -28,13 +28,16 @@ def open_upstream(
     attempt.limit = call.answer_limit(limit)
     asked = call.request.at(provider, offer)
     body = asked.upstream_body(offer, provider, max_tokens=limit)
+    upstream = upstream_of(registry, call.caller, offer)
     if isinstance(body, Form):
-        return _send_form(provider, asked.operation, body)
-    return provider.upstream.send(asked.operation, body, stream=stream)
+        return _send_form(provider.name, upstream, asked.operation, body)
+    return upstream.send(asked.operation, body, stream=stream)
 
 
-def _send_form(provider: Provider, operation: Operation, form: Form) -> Awaitable[UpstreamReply]:
-    if not isinstance(provider.upstream, TakesForms):
-        message = f"{provider.name} has no {operation}"
+def _send_form(
+    name: str, upstream: Upstream, operation: Operation, form: Form
+) -> Awaitable[UpstreamReply]:
+    if not isinstance(upstream, TakesForms):
+        message = f"{name} has no {operation}"
         raise UnsupportedError(message)
-    return provider.upstream.send_form(operation, form)
+    return upstream.send_form(operation, form)

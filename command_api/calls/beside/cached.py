@@ -76,9 +76,10 @@ class _NoAttempt(Attempt):
         """All of it."""
         return usage
 
-    def costs(self, nano_usd: int) -> None:
+    def costs(self, nano_usd: int) -> int:
         """Nothing at any provider."""
         del nano_usd
+        return 0
 
 
 def _offer(reply: CachedReply, percent: int) -> Model:

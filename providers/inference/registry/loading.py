@@ -120,6 +120,7 @@ def _provider(
         name=entry.name,
         base_url=made.base_url,
         upstream=made.upstream,
+        keyed=made.keyed,
         secrets=made.secrets,
         list_headers=tuple(made.headers.items()),
         rules=known.rules if known else IdRules(),

@@ -18,6 +18,7 @@ from providers.inference.registry.trouble import Trouble, TroubleKind
 if TYPE_CHECKING:
     from domain.images.models import MediaRule
     from providers.inference.port import Upstream
+    from providers.inference.registry.own_keys import KeyedUpstreams
 
 MODELS_MAX = 20_000
 ANY_NUMBER = Concurrency()
@@ -37,6 +38,8 @@ class Model:
     created: int = CREATED
     canonical: str = ""
     facts: ModelFacts = NO_FACTS
+    own_key: str = ""
+    """The id of the customer's own key that it is asked with; empty for the house's."""
 
     @property
     def public_id(self) -> str:
@@ -82,6 +85,8 @@ class Provider:
     name: str
     base_url: str
     upstream: Upstream
+    keyed: KeyedUpstreams | None = None
+    """The same for customers' own keys; None where it takes none."""
     models: dict[str, Model] = field(default_factory=dict)
     """Models of the providers file; they stay whatever the provider's own list says."""
     listed: dict[str, Model] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from providers.inference.adapters.http1.client import HttpClient
 from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.adapters.portkey import PortkeyUpstream
 from providers.inference.registry.built_in import BuiltIn, Protocol
+from providers.inference.registry.own_keys import ONE_SECRET, KeyedUpstreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,12 +59,16 @@ class Address:
 
 
 class Made(NamedTuple):
-    """An upstream, where it is, the headers for asking it for its models, and their secrets."""
+    """An upstream, where it is, the headers for asking it for its models, and their secrets.
+
+    `keyed` makes the same upstream for customers' own keys; None where those cannot be used.
+    """
 
     upstream: Upstream
     base_url: str
     headers: dict[str, str]
     secrets: set[str]
+    keyed: KeyedUpstreams | None = None
 
 
 def make_upstream(
@@ -99,7 +104,8 @@ def make_upstream(
         upstream = FalUpstream(client, deadline_s=limits.attempt_s)
     else:
         upstream = OpenAiUpstream(client)
-    return Made(upstream, base_url, headers, secrets)
+    keyed = KeyedUpstreams(entry, client, limits) if entry.protocol in ONE_SECRET else None
+    return Made(upstream, base_url, headers, secrets, keyed)
 
 
 def _secrets(*values: str | None) -> set[str]:

@@ -176,3 +176,11 @@ def test_what_its_provider_stated_stays() -> None:
     )
     assert isinstance(found, NotRated)
     assert found.why is Why.STATED_COST
+
+
+def test_a_call_with_an_own_key_is_left_as_it_is() -> None:
+    """The house's price was never its price (money rule 17)."""
+    attempts = [{"provider": "p", "own_key": "k", "cost_nano_usd": 0}]
+    found = rate(replace(SETTLED, attempts=attempts), [], OFFER, price())
+    assert isinstance(found, NotRated)
+    assert found.why is Why.OWN_KEY

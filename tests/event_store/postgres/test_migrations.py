@@ -687,6 +687,17 @@ CHECKS = {
             "to_regclass('semantic_entry_expires_at_idx') IS NOT NULL",
         ),
     ),
+    "0113_provider_key": Check(
+        (no_table("provider_key"), no_table("provider_key_secret")),
+        (
+            table("provider_key", may="SELECT, INSERT, UPDATE", never="DELETE"),
+            table("provider_key_secret", may=EVERY_RIGHT),
+            "to_regclass('provider_key_scope_idx') IS NOT NULL",
+            "to_regclass('provider_key_organisation_idx') IS NOT NULL",
+            "to_regclass('provider_key_position_idx') IS NOT NULL",
+            "to_regclass('provider_key_secret_organisation_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -1031,6 +1042,18 @@ SEEDS = (
         NAMES.index("0104_health_monitor") + 1,
         LATEST,
         "INSERT INTO provider_check VALUES (gen_random_uuid()::text, now(), 12, 3, NULL)",
+    ),
+    Seed(
+        NAMES.index("0113_provider_key") + 1,
+        LATEST,
+        "INSERT INTO provider_key VALUES (gen_random_uuid(), 1, gen_random_uuid(), "
+        "gen_random_uuid(), gen_random_uuid(), NULL, 'p', '', 'WXYZ', true, false, false, "
+        "now(), 1)",
+    ),
+    Seed(
+        NAMES.index("0113_provider_key") + 1,
+        LATEST,
+        "INSERT INTO provider_key_secret VALUES (gen_random_uuid(), gen_random_uuid(), 'x')",
     ),
     Seed(
         NAMES.index("0110_stored_file") + 1,

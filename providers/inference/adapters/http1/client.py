@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -49,16 +50,22 @@ class HttpClient:
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = _authorities() if parts.scheme == "https" else None
-        lines = {
+        self._plain = {
             "host": parts.netloc.rpartition("@")[2],
             "content-type": "application/json",
             "accept": "*/*",
             "accept-encoding": "identity",
             "user-agent": "gatewayz",
-            **(headers or {}),
         }
         self._base_path = parts.path.rstrip("/")
-        self._lines = lines
+        self.fields = {**self._plain, **(headers or {})}
+        """What stands in every head."""
+
+    def sharing(self, headers: Mapping[str, str]) -> HttpClient:
+        """The same client with these headers in the place of its own, over the same connections."""
+        other = copy(self)
+        other.fields = {**self._plain, **headers}
+        return other
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """The request line and headers of a request, up to the value of content-length.
@@ -68,7 +75,7 @@ class HttpClient:
         Raises ValueError for characters that may not stand in a head.
         """
         target = path[1:] if path.startswith("//") else self._base_path + path
-        fields = {**self._lines, **(headers or {})}
+        fields = {**self.fields, **(headers or {})}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         text = f"{method} {target} HTTP/1.1\r\n{lines}content-length: "
         line_count = len(fields) + 1

@@ -1,0 +1,1 @@
+"""Tests of customers' own provider keys."""
