@@ -41,10 +41,11 @@ def read_message(raw: bytes) -> bytes:
         raise _invalid("A message is a JSON object.")
     message_id = given.get("id")
     if "id" in given and not _is_id(message_id):
-        raise _invalid(
+        message = (
             f"id must be a text of at most {ID_CHARACTERS_MAX} characters or an integer of at "
             f"most {ID_MAX}; a notification has none."
         )
+        raise _invalid(message)
     if given.get("jsonrpc") != VERSION:
         raise _invalid('jsonrpc must be "2.0".', message_id)
     if "result" in given or "error" in given:
@@ -57,7 +58,8 @@ def read_message(raw: bytes) -> bytes:
     if not isinstance(given.get("params", {}), dict):
         raise _invalid("params must be an object.", message_id)
     if _is_deep(given):
-        raise _invalid(f"The message nests deeper than {DEPTH_MAX}.", message_id)
+        message = f"The message nests deeper than {DEPTH_MAX}."
+        raise _invalid(message, message_id)
     known = ("jsonrpc", "id", "method", "params")
     return json.dumps({name: given[name] for name in known if name in given}).encode()
 
