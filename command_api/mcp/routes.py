@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
-from command_api.mcp.messages import BODY_BYTES_MAX, read_message
+from command_api.mcp.messages import BODY_BYTES_MAX, METHOD_CHARACTERS_MAX, read_message
 from domain.identity.permissions import Permission
 from edge.access import Needs
 from edge.asgi import JSON, NO_STORE, header_of
@@ -20,6 +20,24 @@ if TYPE_CHECKING:
     from command_api.mcp.service import McpService
 
 UNAUTHORIZED = 401
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["jsonrpc", "method"],
+                "properties": {
+                    "jsonrpc": {"type": "string", "enum": ["2.0"]},
+                    "id": {"type": ["string", "integer"]},
+                    "method": {"type": "string", "maxLength": METHOD_CHARACTERS_MAX},
+                    "params": {"type": "object"},
+                },
+            }
+        }
+    },
+}
+"""One JSON-RPC message, as the API's document has it."""
 
 
 class AgentNeeds(Needs):
@@ -47,7 +65,7 @@ async def _check_origin(request: Request) -> None:
 router = APIRouter(dependencies=[Depends(_check_origin)])
 
 
-@router.post(MCP_PATH)
+@router.post(MCP_PATH, openapi_extra={"requestBody": BODY})
 async def serve(request: Request, _: Agent) -> Response:
     """One message of the Model Context Protocol: tools that read catalog, balance and calls."""
     scope = request.scope

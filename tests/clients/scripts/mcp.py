@@ -1,4 +1,4 @@
-"""Drives /mcp with the official client, of either era; prints what came back. Usage: URL API_KEY."""
+"""Drives /mcp with the official client, in either era; prints what came back."""
 
 from __future__ import annotations
 
