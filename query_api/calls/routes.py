@@ -13,7 +13,8 @@ from fastapi import APIRouter, Query, Response
 from edge.errors import ApiError
 from edge.replies import json_reply
 from projections.usage.activity_log import COMPLETION_ID_CHARACTERS_MAX
-from query_api.calls.queries import call_story, page_of_calls, story_of_completion
+from query_api.calls.pages import page_of_calls
+from query_api.calls.queries import call_story, story_of_completion
 from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
 
 CALLS, CALLS_MAX = 20, 100
