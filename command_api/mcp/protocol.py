@@ -13,7 +13,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from mcp_types import (
+from mcp.types import (
     INVALID_PARAMS,
     CallToolResult,
     ListToolsResult,
@@ -27,7 +27,7 @@ from command_api.mcp.tools import TOOLS
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
-    from mcp_types import CallToolRequestParams, PaginatedRequestParams
+    from mcp.types import CallToolRequestParams, PaginatedRequestParams
     from starlette.requests import Request
 
     from command_api.mcp.calling import Told, ToolCall
