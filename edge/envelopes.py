@@ -1,6 +1,7 @@
 """The envelopes that errors come in, by the path that was asked for, whole and inside a stream.
 
-OpenAI's below /v1, Anthropic's on /v1/messages and below it, `{"detail", "code"}` elsewhere.
+OpenAI's below /v1, Anthropic's on /v1/messages and below it, JSON-RPC's on /mcp,
+`{"detail", "code"}` elsewhere.
 Anthropic's statuses and types are those of its documentation ("Errors"): what is away for a moment
 is `overloaded_error`, and with a provider that is overloaded the status is its 529.
 """
@@ -34,6 +35,14 @@ TYPES: dict[int, str] = {
 }
 """Other statuses below 500 are the request's fault, the rest are `api_error`."""
 SERVER_ERRORS = 500
+BAD_MESSAGE = "gatewayz.message_id"
+"""In an error's `extra`: the id of the JSON-RPC message that it is about."""
+PARSE_ERROR, INVALID_MESSAGE = -32_700, -32_600
+JSON_RPC_CODES = {
+    "invalid_json": PARSE_ERROR,
+    "invalid_text": PARSE_ERROR,
+    "invalid_message": INVALID_MESSAGE,
+}
 
 _encode = msgspec.json.encode
 
@@ -81,12 +90,32 @@ OPENAI = Envelope(_own_status, lambda error, _: error.openai(), _openai_events)
 ANTHROPIC = Envelope(
     anthropic_status, anthropic_body, _anthropic_events, (b"x-request-id", b"request-id")
 )
+
+
+def json_rpc_body(error: ApiError, _: str) -> bytes:
+    """JSON-RPC's envelope (2.0, section 5.1): its own codes for messages that are none, else the
+    HTTP status, for codes outside the reserved range are the application's. Ours is in `data`.
+    """
+    more = {name: value for name, value in error.extra.items() if name != BAD_MESSAGE}
+    param = {} if error.param is None else {"param": error.param}
+    told = {
+        "code": JSON_RPC_CODES.get(error.code, error.status),
+        "message": error.message,
+        "data": {"code": error.code, **param, **more},
+    }
+    return _encode({"jsonrpc": "2.0", "id": error.extra.get(BAD_MESSAGE), "error": told})
+
+
+MCP = Envelope(_own_status, json_rpc_body, _openai_events)
 PLAIN = Envelope(_own_status, lambda error, _: error.plain(), _openai_events)
 MESSAGES = "/v1/messages"
+MCP_PATH = "/mcp"
 
 
 def envelope_of(path: str) -> Envelope:
     """The envelope of whatever is answered to a path."""
+    if path == MCP_PATH:
+        return MCP
     if not path.startswith("/v1/"):
         return PLAIN
     if path == MESSAGES or path.startswith(f"{MESSAGES}/"):

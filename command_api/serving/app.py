@@ -30,6 +30,7 @@ from command_api.gifts import routes as gift_routes
 from command_api.health import all_routes as health_of_all
 from command_api.identities import routes as identity_routes
 from command_api.limits import routes as limit_routes
+from command_api.mcp import routes as mcp_routes
 from command_api.operations.table import ROUTES
 from command_api.operations.table import Route as OperationRoute
 from command_api.organisations import project_routes, quota_routes
@@ -59,7 +60,6 @@ from command_api.sign_in import routes as sign_in_routes
 from command_api.stored_responses import routes as stored_response_routes
 from command_api.subscriptions import routes as subscription_routes
 from command_api.system import cache_routes, health_routes, status_routes
-from command_api.system.machinery import Machinery
 from command_api.token_counts.route import PATH as COUNT_TOKENS
 from command_api.token_counts.route import CountTokensRoute
 from command_api.topups import routes as top_up_routes
@@ -157,6 +157,7 @@ ROUTERS = (
     finance_routes.router,
     statement_routes.router,
     books_routes.router,
+    mcp_routes.router,
     cache_routes.router,
     health_routes.router,
     *health_of_all.ROUTERS,
@@ -265,15 +266,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
         gateway.registry, gateway.router, lists, reads.public, keep_s=keep_s
     )
     app.state.modelz = modelz_of(settings)
-    app.state.machinery = Machinery(
-        gateway.registry,
-        gateway.router,
-        gateway.model_lists,
-        gateway.cache,
-        gateway.calls.responses,
-        app.state.modelz,
-        gateway.calls.queue,
-    )
+    app.state.machinery = gateway.machinery(app.state.modelz)
     add_error_handlers(app)
     app.router.routes.extend(_routes())
     add_docs_page(app)

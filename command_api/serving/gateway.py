@@ -38,6 +38,7 @@ from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
 from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from command_api.shedding.queue import CallQueue
+from command_api.system.machinery import Machinery
 from command_api.text_vectors.route import TextVectors
 from command_api.uploads.spool import UploadRoom
 from edge.clients import Proxies
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from event_store.postgres.database import Database
+    from providers.inference.lists.modelz import Modelz
 
 logger = logging.getLogger("gatewayz")
 
@@ -237,6 +239,18 @@ class Gateway:
         since = datetime.now(UTC) - HEALTH_WINDOW
         with self.database.connect(statement_s=HEALTH_STATEMENT_S) as connection:
             return read_provider_health(select_on(connection), since=since)
+
+    def machinery(self, modelz: Modelz) -> Machinery:
+        """What operators see of this process, and may renew."""
+        return Machinery(
+            self.registry,
+            self.router,
+            self.model_lists,
+            self.cache,
+            self.calls.responses,
+            modelz,
+            self.calls.queue,
+        )
 
     async def _drain_spool(self) -> None:
         """Append what this process spooled, once the ledger is back, and keep the reserve whole."""

@@ -104,6 +104,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(GuardCounts() if guards is None else guards.counts)
     found.register(RunMetrics(lambda: gateway.runs.running))
     found.register(slices.batches.counts)
+    found.register(slices.mcp.counts)
     return found
 
 

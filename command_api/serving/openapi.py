@@ -49,6 +49,7 @@ OWN: dict[str, tuple[int, ...]] = {
     "PATCH /admin/coupons/{coupon_id}": (409,),
     "DELETE /admin/coupons/{coupon_id}": (409,),
     "GET /user/plan": (404,),
+    "POST /mcp": (202, 404, 406, 408, 413, 415),
     "POST /auth": (401, 403, 409, 429, 501),
     "POST /auth/login/exchange": (401, 429),
     "POST /auth/login/second-step": (401, 429),

@@ -22,6 +22,7 @@ from command_api.identity.users import find_key
 from command_api.limits.routes import LimitParts
 from command_api.mails.metrics import MailMetrics
 from command_api.mails.outbox import Outbox
+from command_api.mcp.service import McpService
 from command_api.money.approvals import Rule
 from command_api.organisations.desk import OrganisationDesk
 from command_api.passkeys.commands import Passkeys
@@ -94,7 +95,8 @@ class Slices:
         self.batches = Batches(
             settings, database, vault, gateway.calls, self._people, gateway.owner_id
         )
-        self._handed |= self.batches.handed
+        self.mcp = McpService(settings.server.origins, settings.mail.public_url)
+        self._handed |= self.batches.handed | {"mcp": self.mcp}
 
     def _let_in(self, settings: Settings, database: Database, gateway: Gateway) -> None:
         """The ways to a session, and who brought whom."""
@@ -240,6 +242,7 @@ class Slices:
     async def stop(self) -> None:
         """Begin nothing more, and disconnect."""
         await self.batches.stop()
+        await self.mcp.stop()
         self._health.close()
         self._pings.close()
         await self._remote.close()

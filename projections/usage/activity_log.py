@@ -143,14 +143,23 @@ class Happened(NamedTuple):
 
 
 def read_recent(
-    select: Select, account: UUID | None, *, limit: int, calls: bool = False
+    select: Select,
+    account: UUID | None,
+    *,
+    limit: int,
+    calls: bool = False,
+    before: int | None = None,
 ) -> list[Happened]:
-    """The newest rows of an account, or of all (None); `calls`: of calls alone."""
+    """The newest rows of an account, or of all (None); `calls`: of calls alone.
+
+    `before` is a position of the log: rows at it and behind it are left out.
+    """
     where = "true" if account is None else "account_id = %s"
     where += " AND call_id IS NOT NULL" if calls else ""
+    where += "" if before is None else " AND position < %s"
     rows = select(
         f"SELECT {', '.join(Happened._fields)} FROM {ACTIVITY.view} WHERE {where} "
         "ORDER BY position DESC LIMIT %s",
-        [*(() if account is None else (account,)), limit],
+        [*(each for each in (account, before) if each is not None), limit],
     )
     return [Happened(*row) for row in rows]

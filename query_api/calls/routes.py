@@ -13,9 +13,14 @@ from fastapi import APIRouter, Query, Response
 from edge.errors import ApiError
 from edge.replies import json_reply
 from projections.usage.activity_log import COMPLETION_ID_CHARACTERS_MAX
+from query_api.calls.pages import page_of_calls
 from query_api.calls.queries import call_story, story_of_completion
 from query_api.parts import Parts, UsageReader  # noqa: TC001 - FastAPI reads annotations at run time.
 
+CALLS, CALLS_MAX = 20, 100
+"""Calls on a page: without a word, and at most."""
+POSITION_MAX = 2**63 - 1
+"""What a position of the log can be."""
 router = APIRouter()
 
 
@@ -28,12 +33,23 @@ def _parse_call_id(text: str) -> UUID | None:
 
 
 @router.get("/v1/calls")
-async def find_call(
+async def find_calls(
     parts: Parts,
     caller: UsageReader,
-    completion_id: Annotated[str, Query(min_length=1, max_length=COMPLETION_ID_CHARACTERS_MAX)],
+    completion_id: Annotated[
+        str | None, Query(min_length=1, max_length=COMPLETION_ID_CHARACTERS_MAX)
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=CALLS_MAX)] = CALLS,
+    before: Annotated[int | None, Query(ge=1, le=POSITION_MAX)] = None,
 ) -> Response:
-    """The story of the caller's own call whose reply had this `id`, once the reply has ended."""
+    """The caller's calls that ended, the newest first; or, with `completion_id`, the story of the
+    one whose reply had this `id`, once the reply has ended.
+    """
+    if completion_id is None:
+        page = await parts.account.run(
+            page_of_calls, caller.account_id, limit=limit, before=before, wait_s=parts.wait_s
+        )
+        return json_reply(page)
     story = await parts.account.run(
         story_of_completion, completion_id, caller.account_id, wait_s=parts.wait_s
     )

@@ -135,3 +135,57 @@ def test_pydantic_ai(gateway: RunningGateway, tmp_path: Path) -> None:
     found = of_python(gateway, "pydantic-ai", tmp_path)
     assert found.pop("unknown") == 404
     assert found == dict.fromkeys(("chat", "responses", "messages"), each)
+
+
+TOOLS = ["list_models", "get_model", "get_balance", "list_calls", "get_call", "find_call"]
+GRANTED = 10_000_000_000
+"""What a new user of the tests has, nano-USD."""
+
+
+def test_the_official_python_client_of_mcp(gateway: RunningGateway, tmp_path: Path) -> None:
+    """By the newest revision, and by the handshake of those before (rule: contract)."""
+    found = of_python(gateway, "mcp", tmp_path)
+    each = {
+        "tools": TOOLS,
+        "available": GRANTED,
+        "model": "simulator/echo",
+        "offers": 1,
+        "calls": 0,
+        "wrong": [True, True],
+        "unknown": -32602,
+    }
+    assert found == {
+        "auto": {"revision": "2026-07-28", **each},
+        "legacy": {"revision": "2025-11-25", **each},
+        "refused": True,
+    }
+
+
+def test_the_official_python_client_of_mcp_before_2(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
+    """Clients in the field are of that release: handshake and tools (rule: contract)."""
+    assert of_python(gateway, "mcp-1", tmp_path) == {
+        "revision": "2025-11-25",
+        "session": None,
+        "tools": len(TOOLS),
+        "read_only": True,
+        "available": GRANTED,
+        "wrong": True,
+    }
+
+
+def test_the_official_npm_client_of_mcp(gateway: RunningGateway, tmp_path: Path) -> None:
+    """Handshake, tools, arguments that cannot be, a key that is none (rule: contract)."""
+    assert of_npm(gateway, "mcp", tmp_path) == {
+        "server": "gatewayz",
+        "tools": TOOLS,
+        "readOnly": True,
+        "available": GRANTED,
+        "same": True,
+        "offers": 1,
+        "calls": 0,
+        "wrong": True,
+        "unknown": -32602,
+        "refused": 401,
+    }

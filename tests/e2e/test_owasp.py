@@ -22,6 +22,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from command_api.books.commands import issue_statement
+from command_api.mcp.tools import TOOLS
 from command_api.operations.table import ROUTES
 from command_api.roles.commands import Actor, give_role
 from command_api.serving.app import ROUTERS
@@ -35,6 +36,7 @@ from edge.envelopes import MESSAGES
 from event_store.beside.statements import Wanted
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
+from tests.command_api.mcp.asking import call
 from tests.support.harness import (
     ASK,
     TIMEOUT_S,
@@ -397,6 +399,33 @@ def test_api1_no_id_opens_what_is_anothers(gateway: RunningGateway) -> None:
             got = eventually(partial(seen, victim, name, requests[0]))
             assert got.status_code == 200, (name, got.text)
     victim.close()
+
+
+def test_api1_no_tool_opens_what_is_anothers(gateway: RunningGateway) -> None:
+    """The same for the tools of /mcp: each that takes an id is asked for the owner's by another
+    user, and by the owner; those without one tell the asker's own (rule: access).
+    """
+    owner, thief = gateway.user(), gateway.user()
+    made = gateway.chat(owner, {})
+    ids = {
+        "get_call": {"id": made.headers["x-gatewayz-call-id"]},
+        "find_call": {"completion_id": made.json()["id"]},
+    }
+    taking = {
+        name
+        for name, tool in TOOLS.items()
+        if any(each.endswith("id") for each in tool.arguments.model_fields)
+    }
+    # The ids of models belong to nobody.
+    assert taking - {"get_model"} == ids.keys(), "a tool that takes an id needs its arguments"
+    for name, arguments in ids.items():
+        assert call(gateway, owner, name, **arguments)["isError"] is False
+        result = call(gateway, thief, name, **arguments)
+        assert result["isError"] is True
+        assert json.loads(result["content"][0]["text"])["error"]["code"] == "call_not_found"
+    for name in ("get_balance", "list_calls"):
+        assert owner.account_id not in json.dumps(call(gateway, thief, name))
+    assert call(gateway, thief, "list_calls")["structuredContent"]["data"] == []
 
 
 def seen(victim: Victim, name: str, request: dict[str, Any]) -> httpx.Response | None:

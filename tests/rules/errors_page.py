@@ -797,6 +797,23 @@ MEANINGS = {
         "A query took longer than `GATEWAYZ_READ_STATEMENT_S`.",
         f"{LATER}, or ask for a shorter time.",
     ),
+    "invalid_message": (
+        "A body at `/mcp` is no single message of JSON-RPC 2.0 (its code -32600); a batch is none.",
+        "Send one request or notification, as [the protocol](../guides/mcp.md) has it.",
+    ),
+    "mcp_busy": ("Too many messages are served at `/mcp` at this moment.", f"{LATER}."),
+    "not_acceptable": (
+        "`Accept` names neither `application/json` nor `text/event-stream`.",
+        "Name both, as the protocol's clients do.",
+    ),
+    "origin_not_allowed": (
+        "A page of an origin that may not call sent this to `/mcp`.",
+        "Name the origin in `GATEWAYZ_CORS_ORIGINS`.",
+    ),
+    "unsupported_media_type": (
+        "The body is not said to be JSON.",
+        "Send `Content-Type: application/json`.",
+    ),
     "reads_busy": (
         "Too many reads of this kind wait already (`GATEWAYZ_READS_WAITING_MAX`).",
         f"{LATER}.",

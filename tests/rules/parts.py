@@ -17,6 +17,7 @@ from command_api.kept_replies.semantic.meant import SemanticCache
 from command_api.limits.metrics import LimitMetrics
 from command_api.mails.metrics import MailMetrics
 from command_api.managers.metrics import ManagerMetrics
+from command_api.mcp.metrics import ToolCounts
 from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
 from command_api.routing.room_metrics import RoomMetrics
@@ -114,6 +115,7 @@ def metrics_table() -> str:
         cache,
         *providers,
         GuardCounts(),
+        ToolCounts(),
         runs,
         Counts(),
         mails,
