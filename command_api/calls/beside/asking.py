@@ -29,12 +29,14 @@ def open_upstream(
     asked = call.request.at(provider, offer)
     body = asked.upstream_body(offer, provider, max_tokens=limit)
     if isinstance(body, Form):
-        return _send_form(provider, asked.operation, body)
+        return _send_form(provider, asked.operation, body, stream=stream)
     return provider.upstream.send(asked.operation, body, stream=stream)
 
 
-def _send_form(provider: Provider, operation: Operation, form: Form) -> Awaitable[UpstreamReply]:
+def _send_form(
+    provider: Provider, operation: Operation, form: Form, *, stream: bool
+) -> Awaitable[UpstreamReply]:
     if not isinstance(provider.upstream, TakesForms):
         message = f"{provider.name} has no {operation}"
         raise UnsupportedError(message)
-    return provider.upstream.send_form(operation, form)
+    return provider.upstream.send_form(operation, form, stream=stream)

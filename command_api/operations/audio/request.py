@@ -7,6 +7,7 @@ again, in their order, with its own id of the model.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
 from edge.body import check_model, decode_body
 from edge.errors import bad_request
-from providers.inference.port import Form, Operation
+from providers.inference.port import Form, FormFile, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,8 +127,9 @@ class AudioRequest(MediaRequest):
             if name in members:
                 value: Any = msgspec.json.decode(members[name])
                 fields += [(name, each) for each in (value if isinstance(value, list) else [value])]
-        form = self._form
-        return Form(tuple(fields), form.file_name, form.file_kind, form.file.size, form.file.read)
+        (one,) = self._form.files
+        sent = FormFile(one.field, one.name, one.kind, one.size, partial(self._form.read, one))
+        return Form(tuple(fields), (sent,))
 
     def judge(
         self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]

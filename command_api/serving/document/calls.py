@@ -48,7 +48,18 @@ HEARD = {
     "temperature": {"type": "number"},
 }
 """What the forms of audio have in common."""
-FORMS = {Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS}
+PICTURES = {
+    "image": {**TEXT, "format": "binary"},
+    "n": COUNT,
+    "size": TEXT,
+    "response_format": {**TEXT, "enum": ["url", "b64_json"]},
+    "user": TEXT,
+}
+"""What the forms of pictures have in common."""
+FORMS = {
+    *(Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS),
+    *(Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS),
+}
 ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     Operation.CHAT: (
         "Create a chat completion, whole or as a stream of server-sent events.",
@@ -110,6 +121,26 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"prompt": TEXT, "n": COUNT, "size": TEXT},
         ("prompt",),
     ),
+    Operation.IMAGE_EDITS: (
+        "Edit images: make images of pictures and a text, sent as multipart/form-data.",
+        {
+            **PICTURES,
+            "image[]": {"type": "array", "items": {**TEXT, "format": "binary"}, "maxItems": 16},
+            "mask": {**TEXT, "format": "binary"},
+            "prompt": TEXT,
+            "quality": TEXT,
+            "background": TEXT,
+            "output_format": TEXT,
+            "output_compression": {"type": "integer", "minimum": 0, "maximum": 100},
+            "input_fidelity": {**TEXT, "enum": ["low", "high"]},
+        },
+        ("prompt",),
+    ),
+    Operation.IMAGE_VARIATIONS: (
+        "Make variations of a picture, sent as multipart/form-data.",
+        PICTURES,
+        ("image",),
+    ),
     Operation.TRANSCRIPTIONS: (
         "Write down what is said in a file of audio, sent as multipart/form-data.",
         {**HEARD, "language": TEXT, "timestamp_granularities[]": {"type": "array", "items": TEXT}},
@@ -168,7 +199,7 @@ STREAMED = {
     *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
     Operation.SPEECH,
 }
-OPTIONAL_MODEL = {Operation.MODERATIONS}
+OPTIONAL_MODEL = {Operation.MODERATIONS, Operation.IMAGE_VARIATIONS}
 """Where a body without a model means one all the same."""
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
 OF_COUNTS = tuple(status for status in OF_CALLS if status not in {402, 409})

@@ -23,6 +23,8 @@ PATHS = {
     Operation.MODERATIONS: "/moderations",
     Operation.RERANK: "/rerank",
     Operation.SPEECH: "/audio/speech",
+    Operation.IMAGE_EDITS: "/images/edits",
+    Operation.IMAGE_VARIATIONS: "/images/variations",
 }
 
 
@@ -38,11 +40,13 @@ class OpenAiUpstream:
         """Send a body as it is."""
         return await self._client.request(self._heads[operation], body, stream=stream)
 
-    async def send_form(self, operation: Operation, form: Form) -> HttpReply:
-        """Send a form, whose file is never whole in memory."""
+    async def send_form(
+        self, operation: Operation, form: Form, *, stream: bool = False
+    ) -> HttpReply:
+        """Send a form, whose files are never whole in memory."""
         written = WrittenForm(form)
         head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
-        return await self._client.upload(head, written.size, written.pieces())
+        return await self._client.upload(head, written.size, written.pieces(), stream=stream)
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -17,8 +17,9 @@ _encode = msgspec.json.encode
 def transcript(form: Form) -> tuple[bytes, bytes]:
     """The body of the answer, and its content type."""
     asked = dict(form.fields)
-    seconds = max(1, -(-form.size // BYTES_PER_SECOND))
-    text = f"The simulator heard {form.size} bytes."
+    size = form.files[0].size
+    seconds = max(1, -(-size // BYTES_PER_SECOND))
+    text = f"The simulator heard {size} bytes."
     end = f"{seconds // 3_600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     kind = asked.get("response_format", "json")
     if kind == "text":
