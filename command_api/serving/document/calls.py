@@ -143,7 +143,12 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
     Operation.TRANSCRIPTIONS: (
         "Write down what is said in a file of audio, sent as multipart/form-data.",
-        {**HEARD, "language": TEXT, "timestamp_granularities[]": {"type": "array", "items": TEXT}},
+        {
+            **HEARD,
+            "language": TEXT,
+            "timestamp_granularities[]": {"type": "array", "items": TEXT},
+            "stream": {"type": "boolean", "default": False},
+        },
         ("file",),
     ),
     Operation.TRANSLATIONS: (
@@ -197,7 +202,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 """What each operation is: its summary, its members, those of them that are required."""
 STREAMED = {
     *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
-    Operation.SPEECH,
+    *(Operation.SPEECH, Operation.TRANSCRIPTIONS),
 }
 OPTIONAL_MODEL = {Operation.MODERATIONS, Operation.IMAGE_VARIATIONS}
 """Where a body without a model means one all the same."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.inference.adapters.form_data import WrittenForm
+from providers.inference.adapters.whole_transcript import JSON, WholeTranscript, kind_of
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
     from providers.inference.adapters.http1.reply import HttpReply
-    from providers.inference.port import Form
+    from providers.inference.port import Form, UpstreamReply
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -28,6 +29,11 @@ PATHS = {
 }
 
 
+OK = 200
+WHOLE = (JSON, b"text/plain")
+"""What a form that asks for events is answered with where there are none."""
+
+
 class OpenAiUpstream:
     """An OpenAI-compatible upstream over HTTP."""
 
@@ -42,11 +48,14 @@ class OpenAiUpstream:
 
     async def send_form(
         self, operation: Operation, form: Form, *, stream: bool = False
-    ) -> HttpReply:
+    ) -> UpstreamReply:
         """Send a form, whose files are never whole in memory."""
         written = WrittenForm(form)
         head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
-        return await self._client.upload(head, written.size, written.pieces(), stream=stream)
+        reply = await self._client.upload(head, written.size, written.pieces(), stream=stream)
+        if stream and reply.status == OK and kind_of(reply) in WHOLE:
+            return WholeTranscript(reply)
+        return reply
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -287,7 +287,8 @@ def test_openais_own_client(images: RunningGateway, tmp_path: Path) -> None:
     client = openai.OpenAI(base_url=f"{images.url}/v1", api_key=user.api_key, max_retries=0)
     (path := tmp_path / "a.png").write_bytes(png())
     with path.open("rb") as opened:
-        for image in (path, opened, io.BytesIO(png()), png(), [path, ("b.png", png())]):
+        several: Any = [path, ("b.png", png())]
+        for image in (path, opened, io.BytesIO(png()), png(), several):
             got = client.images.edit(model="simulator/paint", image=image, prompt="A cat", n=2)
             assert got.data is not None
             assert [bool(each.b64_json) for each in got.data] == [True, True]
