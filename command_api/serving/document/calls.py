@@ -204,7 +204,7 @@ STREAMED = {
     *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
     *(Operation.SPEECH, Operation.TRANSCRIPTIONS),
 }
-OPTIONAL_MODEL = {Operation.MODERATIONS, Operation.IMAGE_VARIATIONS}
+OPTIONAL_MODEL = {Operation.MODERATIONS}
 """Where a body without a model means one all the same."""
 OF_CALLS = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 502, 503, 504)
 OF_COUNTS = tuple(status for status in OF_CALLS if status not in {402, 409})
