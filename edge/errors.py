@@ -104,3 +104,12 @@ def too_large(limit: int) -> ApiError:
     """A 413 that names the limit."""
     message = f"The body is larger than {limit} bytes. Send less text, or smaller images."
     return ApiError(413, "request_too_large", message)
+
+
+def file_too_large(limit: int, param: str) -> ApiError:
+    """A 413 for a file of a form; it names the limit and the field."""
+    message = (
+        f"The field `{param}` holds more than {limit} bytes. Nothing was charged: send a smaller "
+        "file, or its parts one by one."
+    )
+    return ApiError(413, "request_too_large", message, param=param)

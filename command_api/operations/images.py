@@ -179,11 +179,16 @@ def parse_images(raw: bytes, limits: RequestSettings) -> ImagesRequest:
     if body.stream:
         message = "stream is not offered for images: leave it out."
         raise bad_request("invalid_value", message, "stream")
-    if body.size and "x" in body.size and not _SIZE.match(body.size):
+    check_size(body.size)
+    return ImagesRequest(raw, body, limits)
+
+
+def check_size(size: str | None) -> None:
+    """Whatever is no name is two numbers, of no more pixels than there may be; raises ApiError."""
+    found = _SIZE.match(size or "")
+    if size and "x" in size and found is None:
         message = "size must be WIDTHxHEIGHT, such as 1024x1024."
         raise bad_request("invalid_value", message, "size")
-    request = ImagesRequest(raw, body, limits)
-    if request.pixels > IMAGE_PIXELS_MAX:
+    if found is not None and int(found[1]) * int(found[2]) > IMAGE_PIXELS_MAX:
         message = f"size must hold at most {IMAGE_PIXELS_MAX} pixels."
         raise bad_request("invalid_value", message, "size")
-    return request

@@ -237,7 +237,7 @@ class MediaRequest(ABC):
     def scanner(
         self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
     ) -> Scanner:
-        """There is none: media have no streams."""
+        """There is none: most media have no streams."""
         raise NotImplementedError
 
     def extras_at(self, offer: Model) -> tuple[Extra, ...]:

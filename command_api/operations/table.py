@@ -12,12 +12,19 @@ from command_api.operations.audio.request import (
 from command_api.operations.audio.speech import parse_speech
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
+from command_api.operations.image_forms.request import (
+    EDITED,
+    VARIED,
+    take_edit,
+    take_variation,
+)
 from command_api.operations.images import parse_images
 from command_api.operations.judging.moderations import parse_moderations
 from command_api.operations.judging.rerank import parse_rerank
 from command_api.operations.messages import forward, parse_messages
 from command_api.operations.responses.request import parse_responses
 from command_api.operations.texts.request import parse_completions
+from command_api.uploads.reading import ONE_FILE, FormFiles
 from domain.identity.permissions import Permission
 from edge.envelopes import ANTHROPIC, OPENAI, Envelope
 from providers.inference.port import Operation
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
 class Route(NamedTuple):
     """One operation's route.
 
-    `form` reads what comes as a form with a file, in the place of `parse`. `take_headers` is what
+    `form` reads what comes as a form with `files`, in the place of `parse`. `take_headers` is what
     it takes from a request's headers beside what all routes do; raises ApiError 400.
     """
 
@@ -47,6 +54,7 @@ class Route(NamedTuple):
     envelope: Envelope = OPENAI
     take_headers: Callable[[Scope, Headers], None] | None = None
     form: TakesForm | None = None
+    files: FormFiles = ONE_FILE
 
 
 ROUTES = (
@@ -81,6 +89,22 @@ ROUTES = (
         refuse_plain,
         Permission.WRITE_CHAT,
         form=take_translation,
+    ),
+    Route(
+        "/v1/images/edits",
+        Operation.IMAGE_EDITS,
+        refuse_plain,
+        Permission.WRITE_IMAGES,
+        form=take_edit,
+        files=EDITED,
+    ),
+    Route(
+        "/v1/images/variations",
+        Operation.IMAGE_VARIATIONS,
+        refuse_plain,
+        Permission.WRITE_IMAGES,
+        form=take_variation,
+        files=VARIED,
     ),
 )
 """The inference routes, in front of the framework's router (ADR 0007)."""

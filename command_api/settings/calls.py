@@ -82,6 +82,12 @@ class RequestSettings(Group):
         alias="GATEWAYZ_AUDIO_FILE_BYTES_MAX",
         description="Largest file of audio, bytes.",
     )
+    image_file_bytes_max: int = Field(
+        50 * 2**20,
+        ge=1024,
+        alias="GATEWAYZ_IMAGE_FILE_BYTES_MAX",
+        description="Largest picture to edit, bytes; all of a form are at most four times that.",
+    )
     audio_minutes_max: int = Field(
         240,
         ge=1,

@@ -1,4 +1,4 @@
-"""Files that callers send: read from a multipart body as it comes, kept in an unlinked file.
+"""Files that callers send: read from a multipart body as it comes, kept in one unlinked file.
 
 Owns: the reading of forms (RFC 7578), the room that all files of a process have on its disk.
 Keeps: the rule of bounds: no file is held in memory, and each, and all together, have a maximum.

@@ -1,4 +1,7 @@
-"""Reads a request's form: fields to memory, its one file to the disk, as fast as both come."""
+"""Reads a request's form: fields to memory, its files to the disk, as fast as they come.
+
+All files of a form lie behind one another in one file on the disk, in the order in which they came.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from command_api.uploads.multipart import (
 )
 from command_api.uploads.spool import SpooledFile, UploadRoom
 from edge.asgi import LET_GO, WHOLE_BODY, ClientGoneError, body_too_slow, header_of
-from edge.errors import SERVER, ApiError, too_large
+from edge.errors import SERVER, ApiError, file_too_large
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,21 +32,67 @@ FORM_BYTES_MAX = 512 * 1024
 """Most of a body that is not its file."""
 
 
+class UploadedFile(NamedTuple):
+    """One file of a form: its field, its name and type, and where in the spooled file it lies."""
+
+    field: str
+    name: str
+    kind: str
+    start: int
+    size: int
+
+
 class UploadedForm(NamedTuple):
-    """A form: fields in the order in which they came, and its file."""
+    """A form: fields in the order in which they came, and its files; `file` holds all of those."""
 
     fields: tuple[tuple[str, str], ...]
     file: SpooledFile
-    file_name: str
-    file_kind: str
+    files: tuple[UploadedFile, ...]
+
+    def read(self, file: UploadedFile, offset: int, size: int) -> bytes:
+        """A piece of one file; for a thread. Raises OSError once it is closed."""
+        return self.file.read(file.start + offset, min(size, file.size - offset))
+
+    @property
+    def file_name(self) -> str:
+        """Of the first one."""
+        return self.files[0].name
+
+    @property
+    def file_kind(self) -> str:
+        """Of the first one."""
+        return self.files[0].kind
+
+
+class FormFiles(NamedTuple):
+    """Which fields of a form may be files, how many of them, and how many of the largest fit."""
+
+    fields: tuple[str, ...]
+    """The first of them must be there, or the second, where that is the first as a list."""
+    most: int
+    full_size: int
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Fields of which one is a file of every form."""
+        return tuple(each for each in self.fields if each.removesuffix("[]") == self.fields[0])
+
+
+ONE_FILE = FormFiles((FILE,), 1, 1)
 
 
 class UploadLimits(NamedTuple):
-    """What a form may hold, bytes, and take, seconds; where its file waits."""
+    """What a form may hold, bytes of each file, and take, seconds; where its files wait."""
 
     file_bytes_max: int
     timeout_s: float
     directory: Path | None
+    files: FormFiles = ONE_FILE
+
+    @property
+    def all_bytes_max(self) -> int:
+        """Of all files together."""
+        return self.file_bytes_max * self.files.full_size
 
 
 async def read_form(
@@ -51,16 +100,16 @@ async def read_form(
 ) -> UploadedForm:
     """The form of a body; raises ApiError 400, 408, 413 or 503, ClientGoneError.
 
-    The file is the caller's to close.
+    Its spooled file is the caller's to close.
     """
     boundary = boundary_of(header_of(scope, b"content-type"))
-    if declared.isdigit() and int(declared) > limits.file_bytes_max + FORM_BYTES_MAX:
-        raise too_large(limits.file_bytes_max)
+    if declared.isdigit() and int(declared) > limits.all_bytes_max + FORM_BYTES_MAX:
+        raise file_too_large(limits.all_bytes_max, limits.files.fields[0])
     try:
         file = await asyncio.to_thread(SpooledFile, room, limits.directory)
     except OSError:
         raise _no_disk() from None
-    taking = _Taking(FormReader(boundary), file, limits.file_bytes_max)
+    taking = _Taking(FormReader(boundary), file, limits)
     try:
         async with asyncio.timeout(limits.timeout_s):
             await _read(scope, receive, taking)
@@ -99,23 +148,25 @@ async def _read(scope: Scope, receive: Receive, taking: _Taking) -> None:
 class _Taking:
     """A form that is being read."""
 
-    def __init__(self, reader: FormReader, file: SpooledFile, bytes_max: int) -> None:
-        self._reader, self._file, self._bytes_max = reader, file, bytes_max
+    def __init__(self, reader: FormReader, file: SpooledFile, limits: UploadLimits) -> None:
+        self._reader, self._file, self._limits = reader, file, limits
         self._buffer = bytearray()
         self._open: Part | None = None
-        self._named: Part | None = None
+        self._named: list[tuple[Part, int]] = []
+        """Each file, and where it begins."""
         self._values: list[tuple[str, bytearray]] = []
         self._small = self._received = 0
 
     async def take(self, piece: bytes) -> None:
         """Read on; raises ApiError 400, 413 or 503, OSError."""
         self._received += len(piece)
-        if self._received > self._bytes_max + FORM_BYTES_MAX:
-            raise too_large(self._bytes_max)
+        most = self._limits.all_bytes_max
+        if self._received > most + FORM_BYTES_MAX:
+            raise file_too_large(most, self._limits.files.fields[0])
         for each in self._reader.feed(piece):
             if isinstance(each, Part):
                 self._begin(each)
-            elif self._open is self._named:
+            elif self._named and self._open is self._named[-1][0]:
                 self._add_to_file(each)
             else:
                 self._add_to_field(each)
@@ -124,21 +175,30 @@ class _Taking:
 
     def _begin(self, part: Part) -> None:
         self._open = part
-        if part.name == FILE:
-            if part.file_name is None or self._named is not None:
-                what = "more than once" if self._named else "without a file name"
-                message = f"The field `file` comes {what}: send one file."
-                raise bad_form(message, FILE)
-            self._named = part
+        files = self._limits.files
+        if part.name in files.fields:
+            if part.file_name is None:
+                message = f"The field `{part.name}` comes without a file name: send a file."
+                raise bad_form(message, part.name)
+            if len(self._named) >= files.most:
+                most = "one file" if files.most == 1 else f"at most {files.most} files"
+                message = f"The field `{part.name}` comes more than once: send {most}."
+                raise bad_form(message, part.name)
+            self._named.append((part, self._file.size))
         elif part.file_name is not None:
-            message = "Only the field `file` may be a file."
-            raise bad_form(message)
+            names = ", ".join(f"`{each}`" for each in files.fields)
+            message = f"Only {names} may be a file."
+            raise bad_form(message, part.name)
         else:
             self._values.append((part.name, bytearray()))
 
     def _add_to_file(self, data: bytes) -> None:
-        if self._file.size + len(data) > self._bytes_max:
-            raise too_large(self._bytes_max)
+        part, start = self._named[-1]
+        limits = self._limits
+        if self._file.size - start + len(data) > limits.file_bytes_max:
+            raise file_too_large(limits.file_bytes_max, part.name)
+        if self._file.size + len(data) > limits.all_bytes_max:
+            raise file_too_large(limits.all_bytes_max, limits.files.fields[0])
         self._file.take(len(data))
         self._buffer += data
 
@@ -167,15 +227,25 @@ class _Taking:
         if not self._reader.done:
             message = "The form ends before its last boundary."
             raise bad_form(message)
-        if self._named is None:
-            message = "The field `file` is missing: send it."
-            raise bad_form(message, FILE)
-        if not self._file.size:
-            message = "The file is empty."
-            raise bad_form(message, FILE)
+        required = self._limits.files.required
+        if not any(part.name in required for part, _ in self._named):
+            message = f"The field `{required[0]}` is missing: send it."
+            raise bad_form(message, required[0])
+        files = self._files()
+        for each in files:
+            if not each.size:
+                message = f"The file of `{each.field}` is empty."
+                raise bad_form(message, each.field)
         try:
             fields = tuple((name, bytes(value).decode()) for name, value in self._values)
         except UnicodeDecodeError:
             message = "A field of the form is not UTF-8."
             raise bad_form(message) from None
-        return UploadedForm(fields, self._file, self._named.file_name or FILE, self._named.kind)
+        return UploadedForm(fields, self._file, files)
+
+    def _files(self) -> tuple[UploadedFile, ...]:
+        ends = [start for _, start in self._named[1:]] + [self._file.size]
+        return tuple(
+            UploadedFile(part.name, part.file_name or FILE, part.kind, start, end - start)
+            for (part, start), end in zip(self._named, ends, strict=True)
+        )

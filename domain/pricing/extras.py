@@ -70,6 +70,8 @@ IMAGES_TABLE: dict[str, _Rule] = {
             *("landscape_4_3", "landscape_16_9"),
         ),
     ),
+    # Many times the tokens of a picture that is edited (OpenAI, "Image generation").
+    "input_fidelity": _Rule("input_fidelity", (None, "", "low")),
 }
 """The same for members of an images body, where the price of an image cannot tell them apart."""
 LONG_CACHE = Extra("cache_control", "cache_write_1h")

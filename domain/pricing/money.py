@@ -85,3 +85,9 @@ def usd_number(nano_usd: int) -> str:
     """The exact decimal number of USD for a JSON number, printed from the integer."""
     text = format_usd(nano_usd).rstrip("0")
     return text + "0" if text.endswith(".") else text
+
+
+def decimal_text(value: int, digits: int) -> str:
+    """An integer of 10^-digits as a decimal string, exactly, however large it is."""
+    whole, rest = divmod(value, 10**digits)
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from domain.pricing.audio import second_rate
 from domain.pricing.extras import HEARD, LONG_CACHE
-from domain.pricing.money import divide_half_even, divide_up
+from domain.pricing.money import decimal_text, divide_half_even, divide_up
 from domain.pricing.uses import TERM_OF_USE, TIER_TERM
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ class Rates(NamedTuple):
     heard: int
     spoken: int
     kept_long: int
+    seen: int
 
     @property
     def dearest(self) -> tuple[int, int]:
         """The dearest token of the input, and of the output."""
         return (
-            max(self.fresh, self.cached, self.written, self.heard),
+            max(self.fresh, self.cached, self.written, self.heard, self.seen),
             max(self.output, self.reasoning, self.spoken),
         )
 
@@ -246,7 +247,7 @@ class PriceVersion:
         rates = self._plain.rates(usage.input_tokens) if self._tiers else self._base
         if usage.service_tier:
             rates = self._services[usage.service_tier].rates(usage.input_tokens)
-        in_, cached, written, out, reasoning, heard, spoken, kept_long = rates
+        in_, cached, written, out, reasoning, heard, spoken, kept_long, seen = rates
         total = (
             (usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens) * in_
             + usage.cached_input_tokens * cached
@@ -260,6 +261,8 @@ class PriceVersion:
             total += usage.audio_output_tokens * (spoken - out)
         if usage.cache_write_1h_tokens:
             total += usage.cache_write_1h_tokens * (kept_long - written)
+        if usage.image_input_tokens:
+            total += usage.image_input_tokens * (seen - in_)
         if usage.input_images or usage.images:
             total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
         if usage.audio_seconds or usage.searches:
@@ -270,7 +273,7 @@ class PriceVersion:
             total += self._of_extras(usage.extras, usage.uses)
         if self._scale == 1:
             return Cost(total, str(total))
-        return Cost(divide_half_even(total, self._scale), _decimal(total, self._digits))
+        return Cost(divide_half_even(total, self._scale), decimal_text(total, self._digits))
 
     def bound(self, *, input_tokens: int, output_tokens: int, **beside: Unpack[Beside]) -> int:
         """The most that so much can cost, in nano-USD, rounded up (money rule 2)."""
@@ -311,9 +314,3 @@ class PriceVersion:
         """What extras and uses cost."""
         counted = sum(self._uses[name] * count for name, count in uses)
         return counted + sum(self._extras[name] for name in extras)
-
-
-def _decimal(value: int, digits: int) -> str:
-    """An integer of 10^-digits as a decimal string, exactly, however large it is."""
-    whole, rest = divmod(value, 10**digits)
-    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")

@@ -75,13 +75,14 @@ class TokenTerms:
     audio_input_per_million: Decimal | None = None
     audio_output_per_million: Decimal | None = None
     cache_write_1h_per_million: Decimal | None = None
+    image_input_per_million: Decimal | None = None
 
 
 RATE_TERMS = (
     *("input_per_million", "cached_input_per_million", "cache_write_per_million"),
     *("output_per_million", "reasoning_per_million"),
     *("audio_input_per_million", "audio_output_per_million"),
-    "cache_write_1h_per_million",
+    *("cache_write_1h_per_million", "image_input_per_million"),
 )
 """The terms in the order of `Rates`."""
 
@@ -119,7 +120,7 @@ class Tier:
 class PriceTerms:
     """What an offer costs: USD per million tokens, and USD for other units.
 
-    A missing optional term falls back: cached, cache-write and audio input to input; what is
+    A missing optional term falls back: cached, cache-write, audio and image input to input; what is
     written to a cache for an hour to cache-write; reasoning and audio output to output.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
     for one that is made, `per_megapixel` for a million pixels of those, `per_minute` for a minute
@@ -138,6 +139,7 @@ class PriceTerms:
     audio_input_per_million: Decimal | None = None
     audio_output_per_million: Decimal | None = None
     cache_write_1h_per_million: Decimal | None = None
+    image_input_per_million: Decimal | None = None
     per_request: Decimal | None = None
     per_input_image: Decimal | None = None
     per_image: Decimal | None = None
@@ -287,7 +289,7 @@ def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
     input_, output = terms["input_per_million"], terms["output_per_million"]
     assert input_ is not None
     assert output is not None
-    cached, written, reasoning, heard, spoken, kept_long = (
+    cached, written, reasoning, heard, spoken, kept_long, seen = (
         terms[name]
         for name in (
             "cached_input_per_million",
@@ -296,6 +298,7 @@ def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
             "audio_input_per_million",
             "audio_output_per_million",
             "cache_write_1h_per_million",
+            "image_input_per_million",
         )
     )
     written = input_ if written is None else written
@@ -308,5 +311,6 @@ def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
         input_ if heard is None else heard,
         output if spoken is None else spoken,
         written if kept_long is None else kept_long,
+        input_ if seen is None else seen,
     )
     return tuple(value * NANO_PER_TOKEN_FROM_USD_PER_MILLION for value in chosen)

@@ -21,7 +21,7 @@ REPORTED_TOKENS_MAX = 100_000_000
 class Usage(NamedTuple):
     """Counts of one call; `source` says whether the provider or we counted.
 
-    Audio tokens are part of the input and output tokens; of the cache-written ones
+    Audio and image tokens are part of the input and output tokens; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
     those that were made, `image_pixels` their pixels altogether; `audio_seconds` those of
     audio that was heard, where its length is what is paid; `searches` are the search units of a
@@ -51,6 +51,7 @@ class Usage(NamedTuple):
     uses: tuple[tuple[str, int], ...] = ()
     service_tier: str = ""
     characters: int = 0
+    image_input_tokens: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -65,6 +66,7 @@ class Usage(NamedTuple):
             found["service_tier"] = self.service_tier
         rare = self.audio_input_tokens or self.audio_output_tokens
         rare = rare or self.audio_seconds or self.searches or self.characters
+        rare = rare or self.image_input_tokens
         if rare or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -100,7 +102,7 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels", "audio_seconds"),
-    *("cache_write_1h_tokens", "searches", "characters"),
+    *("cache_write_1h_tokens", "searches", "characters", "image_input_tokens"),
 )
 """Counts that an event carries only when they are not 0."""
 

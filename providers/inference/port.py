@@ -56,19 +56,28 @@ class Operation(StrEnum):
     MODERATIONS = "moderations"
     RERANK = "rerank"
     SPEECH = "speech"
+    IMAGE_EDITS = "image_edits"
+    IMAGE_VARIATIONS = "image_variations"
 
 
-class Form(NamedTuple):
-    """Fields and one file, of `size` bytes, that `read(offset, size)` reads on a thread.
+class FormFile(NamedTuple):
+    """A file of a form: `size` bytes, that `read(offset, size)` reads on a thread.
 
     It may be read more than once, and by several attempts at the same time. Raises OSError.
     """
 
-    fields: tuple[tuple[str, str], ...]
-    file_name: str
-    file_kind: str
+    field: str
+    name: str
+    kind: str
     size: int
     read: Callable[[int, int], bytes]
+
+
+class Form(NamedTuple):
+    """Fields, and files behind them."""
+
+    fields: tuple[tuple[str, str], ...]
+    files: tuple[FormFile, ...]
 
 
 class UpstreamError(Exception):
@@ -174,6 +183,8 @@ class Upstream(Protocol):
 class TakesForms(Protocol):
     """An upstream that takes files in OpenAI's forms."""
 
-    async def send_form(self, operation: Operation, form: Form) -> UpstreamReply:
+    async def send_form(
+        self, operation: Operation, form: Form, *, stream: bool = False
+    ) -> UpstreamReply:
         """Send a form, await status and headers; raises UpstreamError."""
         ...

@@ -238,13 +238,14 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     cached, written = usage["cached_input_tokens"], usage.get("cache_write_tokens", 0)
     kept_long = usage.get("cache_write_1h_tokens", 0)
     heard, spoken = usage.get("audio_input_tokens", 0), usage.get("audio_output_tokens", 0)
-    reasoning = usage["reasoning_tokens"]
+    reasoning, seen = usage["reasoning_tokens"], usage.get("image_input_tokens", 0)
     tokens = (
-        ("input", usage["input_tokens"] - cached - written - heard),
+        ("input", usage["input_tokens"] - cached - written - heard - seen),
         ("cached_input", cached),
         ("cache_write", written - kept_long),
         ("cache_write_1h", kept_long),
         ("audio_input", heard),
+        ("image_input", seen),
         ("output", usage["output_tokens"] - reasoning - spoken),
         ("reasoning", reasoning),
         ("audio_output", spoken),

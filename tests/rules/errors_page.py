@@ -749,6 +749,10 @@ MEANINGS = {
         "The header of a WAV tells more minutes than are taken.",
         "Send it in parts; operators: raise `GATEWAYZ_AUDIO_MINUTES_MAX`.",
     ),
+    "invalid_image": (
+        "A file of a form is no picture that can be read, or one of too many pixels.",
+        "Send a PNG, JPEG, WebP or GIF, whole; see [images](../guides/images.md).",
+    ),
     "invalid_form": (
         "The form with a file cannot be read, or lacks something.",
         "The message says what; see [audio](../guides/audio.md), [batches](../guides/batches.md).",

@@ -30,14 +30,14 @@ def open_upstream(
     body = asked.upstream_body(offer, provider, max_tokens=limit)
     upstream = upstream_of(registry, call.caller, offer)
     if isinstance(body, Form):
-        return _send_form(provider.name, upstream, asked.operation, body)
+        return _send_form(provider.name, upstream, asked.operation, body, stream=stream)
     return upstream.send(asked.operation, body, stream=stream)
 
 
 def _send_form(
-    name: str, upstream: Upstream, operation: Operation, form: Form
+    name: str, upstream: Upstream, operation: Operation, form: Form, *, stream: bool
 ) -> Awaitable[UpstreamReply]:
     if not isinstance(upstream, TakesForms):
         message = f"{name} has no {operation}"
         raise UnsupportedError(message)
-    return upstream.send_form(operation, form)
+    return upstream.send_form(operation, form, stream=stream)

@@ -11,7 +11,7 @@ from command_api.calls.beside.caching import keep_stream, keep_whole
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
-from command_api.uploads.reading import UploadLimits, read_form
+from command_api.uploads.reading import ONE_FILE, UploadLimits, read_form
 from edge.asgi import LET_GO, read_body
 from edge.errors import ApiError
 
@@ -84,7 +84,7 @@ async def read_request(
     """
     limits = parts.settings.requests
     if route.form is not None:
-        return await _read_form(parts, route.form, scope, declared, receive)
+        return await _read_form(parts, route, route.form, scope, declared, receive)
     raw = await read_body(
         scope,
         declared,
@@ -101,11 +101,18 @@ async def read_request(
 
 
 async def _read_form(
-    parts: CallParts, take: TakesForm, scope: Scope, declared: bytes, receive: Receive
+    parts: CallParts,
+    route: Route,
+    take: TakesForm,
+    scope: Scope,
+    declared: bytes,
+    receive: Receive,
 ) -> InferenceRequest:
-    """A checked form; its file is closed with the call, or here where there is none."""
+    """A checked form; its files are closed with the call, or here where there is none."""
     limits = parts.settings.requests
-    may = UploadLimits(limits.audio_file_bytes_max, limits.upload_timeout_s, limits.upload_dir)
+    audio = route.files is ONE_FILE
+    most = limits.audio_file_bytes_max if audio else limits.image_file_bytes_max
+    may = UploadLimits(most, limits.upload_timeout_s, limits.upload_dir, route.files)
     form = await read_form(scope, declared, receive, parts.uploads, may)
     scope[LET_GO] = form.file.close
     try:

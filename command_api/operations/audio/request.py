@@ -7,13 +7,20 @@ again, in their order, with its own id of the model.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.operations.audio.transcripts import TEXT, Transcript, read_transcript
+from command_api.operations.audio.transcripts import (
+    TEXT,
+    Transcript,
+    read_transcript,
+    read_used,
+)
 from command_api.operations.extras import unpriced_extra, unpriced_operation
 from command_api.operations.request import Answer, MediaBody, MediaRequest, tokens_bound
+from command_api.replies.transcripts.scanner import TranscriptScanner
 from command_api.routing.wishes import members_for
 from command_api.uploads.multipart import bad_form
 from domain.ledger.holds import AUDIO_MINUTE_TOKENS_MAX, CallBound
@@ -22,7 +29,7 @@ from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens, estimated_usage
 from edge.body import check_model, decode_body
 from edge.errors import bad_request
-from providers.inference.port import Form, Operation
+from providers.inference.port import Form, FormFile, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +44,9 @@ TRANSCRIPTION = "transcription"
 """The output modality of models that write down what they hear, as OpenRouter names it."""
 JSON_FORMATS = frozenset({"json", "verbose_json", "diarized_json"})
 FORMATS = JSON_FORMATS | {"text", "srt", "vtt"}
+STREAMED_FORMATS = ("json", "text", "diarized_json")
+"""What events can stand for; the others have times of the whole."""
+STREAM = {"": False, "false": False, "0": False, "true": True, "1": True}
 FIELDS = frozenset(
     (
         *("model", "language", "prompt", "response_format", "temperature", "stream"),
@@ -95,6 +105,7 @@ class AudioRequest(MediaRequest):
         self._order = tuple(dict.fromkeys(name for name, _ in form.fields))
         self._length, self._prompt = length, body.prompt
         self._is_json = body.response_format in JSON_FORMATS
+        self.stream = self.include_usage = STREAM[body.stream.lower()]
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Audio has a price by the minute, or is tokens of a model that is known to hear."""
@@ -127,8 +138,9 @@ class AudioRequest(MediaRequest):
             if name in members:
                 value: Any = msgspec.json.decode(members[name])
                 fields += [(name, each) for each in (value if isinstance(value, list) else [value])]
-        form = self._form
-        return Form(tuple(fields), form.file_name, form.file_kind, form.file.size, form.file.read)
+        (one,) = self._form.files
+        sent = FormFile(one.field, one.name, one.kind, one.size, partial(self._form.read, one))
+        return Form(tuple(fields), (sent,))
 
     def judge(
         self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
@@ -145,14 +157,36 @@ class AudioRequest(MediaRequest):
         """What the provider tells where it can be, else our own count (money rule 6)."""
         if not offer.price.counts_seconds:
             return self.used(said.report, offer, lambda: estimate_tokens(said.text))
-        length, seconds = self._length, said.seconds
+        return self._by_length(said.seconds)
+
+    def _by_length(self, seconds: int | None) -> Usage:
+        """Seconds as the provider tells them, where that can be."""
+        length = self._length
         if seconds is not None and 0 <= seconds <= length.most:
             return Usage(0, 0, audio_seconds=seconds)
         counted = Usage(0, 0, source="estimated", audio_seconds=length.counted)
         return counted if seconds is None else counted._replace(implausible=True)
 
+    def scanner(
+        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
+    ) -> TranscriptScanner:
+        """What reads an offer's events; its report has seconds alone where those are the price."""
+        del call_id, charge
+        by_length = offer.price.counts_seconds
+
+        def read(raw: msgspec.Raw) -> Usage | None:
+            seconds, report = read_used(raw)
+            if not by_length:
+                return report
+            return None if seconds is None else Usage(0, 0, audio_seconds=seconds)
+
+        minutes = -(-self._length.most // SECONDS_PER_MINUTE)
+        return TranscriptScanner(minutes * OUTPUT_TOKENS_A_MINUTE_MAX, read)
+
     def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
-        """The provider's report of tokens where it can be, else our own count."""
+        """The provider's report where it can be, else our own count."""
+        if offer.price.counts_seconds:
+            return self._by_length(None if report is None else report.audio_seconds)
         seconds = self._length.most
         maxima = UsageMaxima.of(
             context_length=seconds * AUDIO_MINUTE_TOKENS_MAX // SECONDS_PER_MINUTE
@@ -230,9 +264,7 @@ def _take(kind: _Kind, form: UploadedForm, limits: RequestSettings) -> AudioRequ
     if body.response_format not in FORMATS:
         message = f"response_format must be one of {', '.join(sorted(FORMATS))}."
         raise bad_request("invalid_value", message, "response_format")
-    if body.stream.lower() not in ("false", "0", ""):
-        message = f"stream is not offered for {kind.what}: leave it out."
-        raise bad_request("invalid_value", message, "stream")
+    _check_stream(kind, body)
     length = length_of(form.file.read(0, HEAD_BYTES), form.file.size)
     seconds_max = limits.audio_minutes_max * SECONDS_PER_MINUTE
     if length.exact and length.most > seconds_max:
@@ -242,3 +274,17 @@ def _take(kind: _Kind, form: UploadedForm, limits: RequestSettings) -> AudioRequ
         )
         raise bad_request("audio_too_long", message, "file")
     return AudioRequest(kind, raw, body, form, length.at_most(seconds_max), limits)
+
+
+def _check_stream(kind: _Kind, body: _Fields) -> None:
+    """Whether events can be asked for; raises ApiError 400."""
+    asked = STREAM.get(body.stream.lower())
+    if asked is None:
+        message = "stream must be true or false."
+        raise bad_request("invalid_value", message, "stream")
+    if asked and kind is TRANSLATIONS:
+        message = "stream is not offered for translations: leave it out."
+        raise bad_request("invalid_value", message, "stream")
+    if asked and body.response_format not in STREAMED_FORMATS:
+        message = f"With stream, response_format must be one of {', '.join(STREAMED_FORMATS)}."
+        raise bad_request("invalid_value", message, "response_format")

@@ -91,13 +91,13 @@ def read_transcript(provider: str, raw: bytes, *, is_json: bool) -> Transcript:
             raise failure_of_nothing(provider, "a transcript that is no text") from None
     if body is None or not isinstance(body.text, str):
         raise failure_of_nothing(provider, "no transcript")
-    seconds, report = _used(body.usage)
+    seconds, report = read_used(body.usage)
     if seconds is None:
         seconds = _seconds(body.duration)
     return Transcript(body.text, seconds, report, is_json=True)
 
 
-def _used(raw: msgspec.Raw) -> tuple[int | None, Usage | None]:
+def read_used(raw: msgspec.Raw) -> tuple[int | None, Usage | None]:
     """The seconds and the tokens that a report has."""
     try:
         told = _decode_usage(raw)

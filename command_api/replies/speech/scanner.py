@@ -17,7 +17,7 @@ from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from command_api.replies.usage_report import parse_usage
-from domain.pricing.audio import spoken_tokens
+from domain.pricing.audio import container_of, spoken_tokens
 from domain.pricing.money import usd_number
 from edge.asgi import EVENT_STREAM
 from providers.inference.adapters.lines import LineTooLongError, WholeLines
@@ -36,6 +36,7 @@ KINDS = {
     "pcm": b"audio/pcm",
 }
 """The content type of each format, where the provider says none of its own."""
+WAV = KINDS["wav"]
 BYTES_KINDS = frozenset({b"application/octet-stream", b"binary/octet-stream", b"application/ogg"})
 """What audio is called beside `audio/…`."""
 AUDIO = b"audio/"
@@ -147,6 +148,9 @@ class SpeechScanner:
         if self._size > self._bound.bytes:
             message = f"more than {self._bound.bytes} bytes of audio, which the text cannot become"
             raise BrokenStreamError(message)
+        if not self.started and self._lines is not None and not self._tells_events:
+            # Events do not say what their audio is: a WAV says it itself.
+            self.kind = WAV if container_of(audio) == "wav" else self.kind
         self.started = True
         if not self._tells_events:
             return audio

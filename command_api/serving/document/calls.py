@@ -48,7 +48,18 @@ HEARD = {
     "temperature": {"type": "number"},
 }
 """What the forms of audio have in common."""
-FORMS = {Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS}
+PICTURES = {
+    "image": {**TEXT, "format": "binary"},
+    "n": COUNT,
+    "size": TEXT,
+    "response_format": {**TEXT, "enum": ["url", "b64_json"]},
+    "user": TEXT,
+}
+"""What the forms of pictures have in common."""
+FORMS = {
+    *(Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS),
+    *(Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS),
+}
 ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     Operation.CHAT: (
         "Create a chat completion, whole or as a stream of server-sent events.",
@@ -110,9 +121,34 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"prompt": TEXT, "n": COUNT, "size": TEXT},
         ("prompt",),
     ),
+    Operation.IMAGE_EDITS: (
+        "Edit images: make images of pictures and a text, sent as multipart/form-data.",
+        {
+            **PICTURES,
+            "image[]": {"type": "array", "items": {**TEXT, "format": "binary"}, "maxItems": 16},
+            "mask": {**TEXT, "format": "binary"},
+            "prompt": TEXT,
+            "quality": TEXT,
+            "background": TEXT,
+            "output_format": TEXT,
+            "output_compression": {"type": "integer", "minimum": 0, "maximum": 100},
+            "input_fidelity": {**TEXT, "enum": ["low", "high"]},
+        },
+        ("prompt",),
+    ),
+    Operation.IMAGE_VARIATIONS: (
+        "Make variations of a picture, sent as multipart/form-data.",
+        PICTURES,
+        ("image",),
+    ),
     Operation.TRANSCRIPTIONS: (
         "Write down what is said in a file of audio, sent as multipart/form-data.",
-        {**HEARD, "language": TEXT, "timestamp_granularities[]": {"type": "array", "items": TEXT}},
+        {
+            **HEARD,
+            "language": TEXT,
+            "timestamp_granularities[]": {"type": "array", "items": TEXT},
+            "stream": {"type": "boolean", "default": False},
+        },
         ("file",),
     ),
     Operation.TRANSLATIONS: (
@@ -166,7 +202,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 """What each operation is: its summary, its members, those of them that are required."""
 STREAMED = {
     *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
-    Operation.SPEECH,
+    *(Operation.SPEECH, Operation.TRANSCRIPTIONS),
 }
 OPTIONAL_MODEL = {Operation.MODERATIONS}
 """Where a body without a model means one all the same."""

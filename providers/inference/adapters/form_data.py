@@ -1,4 +1,4 @@
-"""Writes a form with one file as multipart/form-data (RFC 7578), a piece at a time."""
+"""Writes a form with files as multipart/form-data (RFC 7578), a piece at a time."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from providers.inference.port import UpstreamError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from providers.inference.port import Form
+    from providers.inference.port import Form, FormFile
 
 PIECE_BYTES = 256 * 1024
-"""So much of the file is in memory while it is sent."""
+"""So much of a file is in memory while it is sent."""
 BOUNDARY_BYTES = 24
 """Random, so that no file can hold it: who sent the file never learns it."""
 
@@ -31,29 +31,33 @@ class WrittenForm:
             f'{mark}Content-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
             for name, value in form.fields
         )
-        head += (
-            f'{mark}Content-Disposition: form-data; name="file"; '
-            f'filename="{_quoted(form.file_name)}"\r\nContent-Type: {form.file_kind}\r\n\r\n'
-        )
-        self._form = form
-        self._head, self._tail = head.encode(), f"\r\n--{boundary}--\r\n".encode()
-        self.size = len(self._head) + form.size + len(self._tail)
+        self._files: list[tuple[bytes, FormFile]] = []
+        for each in form.files:
+            head += (
+                f'{mark}Content-Disposition: form-data; name="{_quoted(each.field)}"; '
+                f'filename="{_quoted(each.name)}"\r\nContent-Type: {each.kind}\r\n\r\n'
+            )
+            self._files.append((head.encode(), each))
+            head = "\r\n"
+        self._tail = f"{head}--{boundary}--\r\n".encode()
+        self.size = sum(len(before) + file.size for before, file in self._files) + len(self._tail)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """All of it, from its beginning; raises UpstreamError where the file is gone."""
-        yield self._head
-        at, form = 0, self._form
-        while at < form.size:
-            try:
-                piece = await asyncio.to_thread(form.read, at, min(PIECE_BYTES, form.size - at))
-            except OSError as error:
-                message = "the file is gone"
-                raise UpstreamError(message) from error
-            if not piece:
-                message = "the file is shorter than it was"
-                raise UpstreamError(message)
-            at += len(piece)
-            yield piece
+        """All of it, from its beginning; raises UpstreamError where a file is gone."""
+        for before, file in self._files:
+            yield before
+            at = 0
+            while at < file.size:
+                try:
+                    piece = await asyncio.to_thread(file.read, at, min(PIECE_BYTES, file.size - at))
+                except OSError as error:
+                    message = "the file is gone"
+                    raise UpstreamError(message) from error
+                if not piece:
+                    message = "the file is shorter than it was"
+                    raise UpstreamError(message)
+                at += len(piece)
+                yield piece
         yield self._tail
 
 

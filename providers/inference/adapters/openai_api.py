@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.inference.adapters.form_data import WrittenForm
+from providers.inference.adapters.whole_transcript import JSON, WholeTranscript, kind_of
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
     from providers.inference.adapters.http1.reply import HttpReply
-    from providers.inference.port import Form
+    from providers.inference.port import Form, UpstreamReply
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -23,7 +24,14 @@ PATHS = {
     Operation.MODERATIONS: "/moderations",
     Operation.RERANK: "/rerank",
     Operation.SPEECH: "/audio/speech",
+    Operation.IMAGE_EDITS: "/images/edits",
+    Operation.IMAGE_VARIATIONS: "/images/variations",
 }
+
+
+OK = 200
+WHOLE = (JSON, b"text/plain")
+"""What a form that asks for events is answered with where there are none."""
 
 
 class OpenAiUpstream:
@@ -38,11 +46,16 @@ class OpenAiUpstream:
         """Send a body as it is."""
         return await self._client.request(self._heads[operation], body, stream=stream)
 
-    async def send_form(self, operation: Operation, form: Form) -> HttpReply:
-        """Send a form, whose file is never whole in memory."""
+    async def send_form(
+        self, operation: Operation, form: Form, *, stream: bool = False
+    ) -> UpstreamReply:
+        """Send a form, whose files are never whole in memory."""
         written = WrittenForm(form)
         head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
-        return await self._client.upload(head, written.size, written.pieces())
+        reply = await self._client.upload(head, written.size, written.pieces(), stream=stream)
+        if stream and reply.status == OK and kind_of(reply) in WHOLE:
+            return WholeTranscript(reply)
+        return reply
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -214,7 +214,7 @@ def test_a_bound_reckons_with_every_tier_in_reach() -> None:
 
 def test_a_bound_takes_the_dearest_kind_of_token() -> None:
     """Each term may be the dearest of its side (money rule 2)."""
-    inputs = ("cached_input", "cache_write", "audio_input")
+    inputs = ("cached_input", "cache_write", "audio_input", "image_input")
     for name in inputs:
         assert version(**BASE, **{f"{name}_per_million": "2"}).bound(
             input_tokens=3, output_tokens=5
@@ -256,6 +256,15 @@ def test_audio_is_priced_apart_from_text() -> None:
     spoken = Usage(input_tokens=10, output_tokens=5, audio_output_tokens=3)
     assert priced.cost(heard).nano_usd == 6 * 150 + 4 * 1_000 + 5 * 600
     assert priced.cost(spoken).nano_usd == 10 * 150 + 2 * 600 + 3 * 2_000
+
+
+def test_images_of_the_input_are_priced_apart_from_text() -> None:
+    """Their tokens lie in the count of the input, at a rate of their own (money rule 1)."""
+    seen = Usage(input_tokens=10, output_tokens=5, image_input_tokens=4)
+    priced = version(**BASE, image_input_per_million="1")
+    assert priced.cost(seen).nano_usd == 6 * 150 + 4 * 1_000 + 5 * 600
+    assert version(**BASE).cost(seen).nano_usd == 10 * 150 + 5 * 600
+    assert seen.as_dict()["image_input_tokens"] == 4
 
 
 def test_what_a_request_costs_is_in_the_bound_and_in_what_is_affordable() -> None:

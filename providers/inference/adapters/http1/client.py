@@ -107,7 +107,9 @@ class HttpClient:
             else:
                 return HttpReply(connection)
 
-    async def upload(self, head: bytes, size: int, pieces: AsyncIterator[bytes]) -> HttpReply:
+    async def upload(
+        self, head: bytes, size: int, pieces: AsyncIterator[bytes], *, stream: bool = False
+    ) -> HttpReply:
         """Send a request whose body comes in pieces, as fast as it is read at the other end.
 
         It has a connection of its own: a pooled one that turns out to be closed would need the
@@ -116,7 +118,7 @@ class HttpClient:
         trace = TRACE.get()
         more = b"traceparent: %b\r\n" % trace if trace else b""
         connection = await self._connect(asyncio.get_running_loop())
-        connection.start(b"%b%d\r\n%b\r\n" % (head, size, more), streaming=False)
+        connection.start(b"%b%d\r\n%b\r\n" % (head, size, more), streaming=stream)
         try:
             async for piece in pieces:
                 if not await connection.send_more(piece):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from providers.inference.port import Form
 
 BYTES_PER_SECOND = 32_000
@@ -14,11 +16,31 @@ BYTES_PER_SECOND = 32_000
 _encode = msgspec.json.encode
 
 
+def heard(form: Form) -> Iterator[bytes]:
+    """The same transcript in OpenAI's events, word by word."""
+    size = form.files[0].size
+    words = f"The simulator heard {size} bytes.".split(" ")
+    for place, word in enumerate(words):
+        yield _event({"type": "transcript.text.delta", "delta": f" {word}" if place else word})
+    seconds = max(1, -(-size // BYTES_PER_SECOND))
+    text = " ".join(words)
+    if dict(form.fields).get("response_format") == "diarized_json":
+        segment = {"id": "seg_0", "start": 0.0, "end": float(seconds), "speaker": "A"}
+        yield _event({"type": "transcript.text.segment", **segment, "text": text})
+    usage = {"type": "duration", "seconds": seconds}
+    yield _event({"type": "transcript.text.done", "text": text, "usage": usage})
+
+
+def _event(said: dict[str, object]) -> bytes:
+    return b"data: %b\n\n" % _encode(said)
+
+
 def transcript(form: Form) -> tuple[bytes, bytes]:
     """The body of the answer, and its content type."""
     asked = dict(form.fields)
-    seconds = max(1, -(-form.size // BYTES_PER_SECOND))
-    text = f"The simulator heard {form.size} bytes."
+    size = form.files[0].size
+    seconds = max(1, -(-size // BYTES_PER_SECOND))
+    text = f"The simulator heard {size} bytes."
     end = f"{seconds // 3_600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     kind = asked.get("response_format", "json")
     if kind == "text":

@@ -3,9 +3,9 @@
 It echoes the last message's text, word by word, as a real Chat Completions reply, answers in the
 shape that `response_format` asks for, and calls the tools that the last message names, or that
 `tool_choice` requires, with arguments that fit their schemas. `embed` makes vectors, `paint`
-pictures of one pixel, `listen` tells how large a file of audio is, `speak` and `recite` make a tone
-for each word, `moderate` flags the categories that a text names, and `rank` ranks documents by the
-words they share with the query. The request's
+pictures of one pixel, of a text or of other pictures, `listen` tells how large a file of audio is,
+`speak` and `recite` make a tone for each word, `moderate` flags the categories that a text names,
+and `rank` ranks documents by the words they share with the query. The request's
 own `simulator` object changes what it does (the OpenAI SDK sends it with `extra_body`):
 
   latency_ms            before the reply begins (default 0)
@@ -36,7 +36,8 @@ from providers.inference.adapters.simulator.answers import (
     invalid,
 )
 from providers.inference.adapters.simulator.keywords import SchemaError
-from providers.inference.adapters.simulator.listening import transcript
+from providers.inference.adapters.simulator.listening import heard, transcript
+from providers.inference.adapters.simulator.painting import edited
 from providers.inference.adapters.simulator.speaking import Spoken
 from providers.inference.port import (
     Operation,
@@ -45,7 +46,7 @@ from providers.inference.port import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from providers.inference.port import Form
 
@@ -127,9 +128,16 @@ class Simulator:
             return SimulatorReply(200, _once(answer.whole(), wait_s))
         return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})
 
-    async def send_form(self, operation: Operation, form: Form) -> SimulatorReply:
-        """Answer a form: in the words of its language, or in English all the same."""
-        del operation
+    async def send_form(
+        self, operation: Operation, form: Form, *, stream: bool = False
+    ) -> SimulatorReply:
+        """Answer a form: audio in the words of its language, or in English all the same."""
+        if operation in (Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS):
+            made = await asyncio.to_thread(edited, form)
+            return SimulatorReply(200, _once(made, 0))
+        if stream:
+            kinds = {b"content-type": b"text/event-stream"}
+            return SimulatorReply(200, _each(heard(form)), kinds)
         body, kind = transcript(form)
         return SimulatorReply(200, _once(body, 0), {b"content-type": kind})
 
@@ -148,6 +156,11 @@ async def _once(body: bytes, wait_s: float) -> AsyncIterator[bytes]:
     if wait_s:
         await asyncio.sleep(wait_s)
     yield body
+
+
+async def _each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 async def _stream(answer: Echo | Spoken, wait_s: float) -> AsyncIterator[bytes]:

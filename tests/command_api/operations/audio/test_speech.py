@@ -266,6 +266,17 @@ def test_a_call_that_cannot_be_paid_says_what_it_could_cost(speech: RunningGatew
     assert speech.upstream.calls == 0
 
 
+def test_a_wav_out_of_events_is_called_one(speech: RunningGateway) -> None:
+    """Whatever was asked for: the simulator has no other container (rule: wire)."""
+    with speech.client(speech.user()) as client:
+        for form, kind in (("mp3", "audio/wav"), ("wav", "audio/wav"), ("pcm", "audio/pcm")):
+            got = client.post(
+                SPEECH_PATH, json={**ASK, "model": "simulator/recite", "response_format": form}
+            )
+            assert (got.headers["content-type"], got.status_code) == (kind, 200)
+            assert got.content.startswith(b"RIFF") is (form != "pcm")
+
+
 def test_openais_own_client(speech: RunningGateway, tmp_path: Path) -> None:
     """create, with_streaming_response, stream_to_file: a WAV that plays (rule: contract)."""
     client = openai.OpenAI(
