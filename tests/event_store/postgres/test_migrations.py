@@ -677,6 +677,10 @@ CHECKS = {
     "0112_batch_result": Check(
         (no_table("batch_result"),), (table("batch_result", may=EVERY_RIGHT),)
     ),
+    "0122_open_refusals": Check(
+        (no(function("ledger_hold", "{idempotency,refusal}")),),
+        (function("ledger_hold", "{idempotency,refusal}"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
