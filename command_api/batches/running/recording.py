@@ -29,38 +29,57 @@ class Recording:
         """Nothing waits."""
         self._rows, self._batch = rows, batch
         self._waiting: list[tuple[Result, asyncio.Future[None]]] = []
-        self._writes = False
+        self._writing: asyncio.Task[None] | None = None
         self.bytes = 0
         """Of all results, as far as they are known."""
 
-    async def keep(self, result: Result, group: asyncio.TaskGroup) -> None:
+    async def keep(self, result: Result) -> None:
         """Keep a result, however long the database is away: the call is charged.
 
-        It is written by a task of the group, which fails with LostError, or with ApiError 400
-        where the data key was destroyed.
+        Raises LostError, and ApiError 400 where the data key was destroyed.
         """
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((result, kept))
-        if not self._writes:
-            self._writes = True
-            group.create_task(self._write())
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
         await kept
 
+    async def stop(self) -> None:
+        """Write nothing more: nobody waits for it."""
+        writing = self._writing
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait({writing})
+
     async def _write(self) -> None:
+        now = self._next()
         try:
-            while self._waiting:
-                taken, size = 0, 0
-                for result, _ in self._waiting[:AT_ONCE]:
-                    taken, size = taken + 1, size + len(result.body)
-                    if size >= BYTES_AT_ONCE:
-                        break
-                now, self._waiting = self._waiting[:taken], self._waiting[taken:]
+            while now:
                 await self._kept([result for result, _ in now])
                 for _, kept in now:
                     if not kept.done():
                         kept.set_result(None)
+                now = self._next()
+        except (ApiError, LostError) as error:
+            # Each line tells it itself: one that was cancelled while it was called may come late.
+            for _, kept in (*now, *self._waiting):
+                if not kept.done():
+                    kept.set_exception(error)
+            self._waiting.clear()
         finally:
-            self._writes = False
+            self._writing = None
+            for _, kept in (*now, *self._waiting):
+                kept.cancel()
+
+    def _next(self) -> list[tuple[Result, asyncio.Future[None]]]:
+        """The results that are written together now."""
+        taken, size = 0, 0
+        for result, _ in self._waiting[:AT_ONCE]:
+            taken, size = taken + 1, size + len(result.body)
+            if size >= BYTES_AT_ONCE:
+                break
+        now, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return now
 
     async def _kept(self, results: list[Result]) -> None:
         while True:

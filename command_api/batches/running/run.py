@@ -145,6 +145,8 @@ class BatchRun:
                 if (found := errors.subgroup(kind)) is not None:
                     raise found.exceptions[0] from None
             raise
+        finally:
+            await self._recording.stop()
 
     async def _begin_lines(self, group: asyncio.TaskGroup, done: set[int]) -> None:
         try:
@@ -161,7 +163,7 @@ class BatchRun:
                 # A task that is cancelled before its first step gives back what it has, too.
                 place = _Place(self._slots)
                 ended = partial(self._ended, size, place)
-                group.create_task(self._line(line, place, group)).add_done_callback(ended)
+                group.create_task(self._line(line, place)).add_done_callback(ended)
         except EOFError:
             logger.warning("the input file of %s is gone", self._name)
 
@@ -171,7 +173,7 @@ class BatchRun:
         self._parts.room.give_back(size)
         place.leave()
 
-    async def _line(self, line: Line, place: _Place, group: asyncio.TaskGroup) -> None:
+    async def _line(self, line: Line, place: _Place) -> None:
         parts, number = self._parts, line.number
         asked = parse_line(line.raw, self.batch.endpoint)
         custom_id, raw = asked.custom_id, bytes(asked.body)
@@ -193,7 +195,7 @@ class BatchRun:
         async with self._keeping:
             # The next line is called while this one's result is written.
             place.leave()
-            await self._recording.keep(Result(number, out, failed), group)
+            await self._recording.keep(Result(number, out, failed))
         parts.counts.ended["failed" if failed else "completed"] += 1
 
 
