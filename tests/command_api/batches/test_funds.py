@@ -177,3 +177,14 @@ def test_whoever_goes_on_pays_no_line_twice(
         assert (balance["held_nano_usd"], balance["settled_nano_usd"]) == (0, count * PRICE)
         assert refusals(other) == 0
         other.verified()
+
+
+def test_results_that_all_failed_stand_in_one_file(served: RunningGateway) -> None:
+    """There is an error file and no output file, and the batch is completed (rule: contract)."""
+    customer = Customer(served, served.user())
+    done = customer.run(*(line(f"{n}", model="local/none") for n in range(3)))
+    counts = done.request_counts
+    assert (done.status, counts.completed, counts.failed) == ("completed", 0, 3)
+    assert done.output_file_id is None
+    assert len(customer.lines_of(done.error_file_id)) == 3
+    served.verified()
