@@ -28,6 +28,8 @@ ACTOR = "system:batches"
 _OWN = "UPDATE batch SET owner_id = %s, sealed = %s WHERE batch_id = %s"
 _FILES = "UPDATE batch SET output_file_id = %s, error_file_id = %s, errors = %s WHERE batch_id = %s"
 _OPEN = "SELECT count(*) AS open FROM batch WHERE account_id = %s AND ended_at IS NULL"
+_ABORT = "SELECT 'too many batches are open'::text::int"
+"""No text is a number: the transaction ends without a trace, whoever commits it."""
 _DROP = "DELETE FROM batch_result WHERE batch_id = %s"
 
 
@@ -117,25 +119,41 @@ class BatchLog:
         most: tuple[UUID, int] | None,
     ) -> bool:
         """Whether anything followed; blocks."""
-
-        def write(cursor: Cursor[DictRow]) -> None:
-            for statement, values in beside:
-                cursor.execute(statement.encode(), values)
-            if most is not None:
-                # Behind the lock of the append: nobody makes another one at this instant.
-                row = cursor.execute(_OPEN.encode(), [most[0]]).fetchone()
-                if row is not None and row["open"] > most[1]:
-                    raise TooManyBatchesError
+        too_many: list[int] = []
 
         for tried in range(1, TRIES_MAX + 1):
             events = decide(replay(self._people.events.events_of(batch_id)))
             if not events:
                 return False
             try:
-                self._people.events.append(events, write)
+                self._people.events.append(
+                    events, lambda cursor: _write(cursor, beside, most, too_many)
+                )
             except IntegrityError:
                 if tried == TRIES_MAX:
                     raise
+            except PersistenceError:
+                if too_many:
+                    raise TooManyBatchesError from None
+                raise
             else:
                 break
         return True
+
+
+def _write(
+    cursor: Cursor[DictRow],
+    beside: Sequence[tuple[str, list[Any]]],
+    most: tuple[UUID, int] | None,
+    too_many: list[int],
+) -> None:
+    """What stands beside the events; where an account has too many open ones nothing stands."""
+    for statement, values in beside:
+        cursor.execute(statement.encode(), values)
+    if most is None:
+        return
+    # Behind the lock of the append: nobody makes another one at this instant.
+    row = cursor.execute(_OPEN.encode(), [most[0]]).fetchone()
+    if row is not None and row["open"] > most[1]:
+        too_many.append(row["open"])
+        cursor.execute(_ABORT.encode())
