@@ -42,3 +42,5 @@ class Lock(IntEnum):
     """One process takes what Stripe told at a time, so that no two have one object's events."""
     MAINTENANCE = 4716294
     """Commands on maintenance windows and on the monitor, one after the other."""
+    FILES = 4716298
+    """Uploads of one account, one after the other; the second key is the account's hash."""

@@ -8,12 +8,15 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from command_api.batches.asked import WINDOW, expires_s_of, metadata_of
 from command_api.batches.lines import ENDPOINTS
+from command_api.batches.log import TooManyBatchesError
 from command_api.batches.rows import Wanted
 from command_api.batches.shapes import told_batch
 from command_api.files.ids import BATCH, FILE, id_of
+from command_api.files.lists import page_of
 from command_api.files.routes import file_not_found, owner_of
-from command_api.files.uploads import EXPIRES_S_MAX, PURPOSE, expiry_of
+from command_api.files.uploads import PURPOSE
 from domain.batches.batch import BatchEndedError
 from domain.batches.batch import Wanted as NewBatch
 from edge.access import admit
@@ -21,36 +24,14 @@ from edge.errors import RATE_LIMIT, ApiError, bad_request, sentence
 from event_store.ids import new_uuid7, to_iso
 
 if TYPE_CHECKING:
+    from command_api.batches.asked import Asked
     from command_api.batches.log import BatchLog
     from command_api.batches.rows import BatchRow, BatchRows
     from command_api.files.store import FileStore
     from command_api.settings.work.batches import BatchSettings
     from edge.caller import Caller
 
-WINDOW = "24h"
-PAIRS_MAX, NAME_MAX, VALUE_MAX = 16, 64, 512
-"""As OpenAI's `Metadata` has them."""
 SPACE = UUID("5d1f0c1b-8f0e-5b1c-9a57-90b6f7f0c8a4")
-
-
-class Expiry(msgspec.Struct, frozen=True):
-    """OpenAI's `BatchFileExpirationAfter`."""
-
-    anchor: str
-    seconds: int
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """The body of a batch that is to be made."""
-
-    input_file_id: str
-    endpoint: str
-    completion_window: str
-    metadata: dict[str, str] | None = None
-    output_expires_after: Expiry | None = None
-
-
-decode_asked = msgspec.json.Decoder(Asked).decode
 
 
 class BatchDesk:
@@ -79,10 +60,6 @@ class BatchDesk:
         if file.purpose != PURPOSE:
             message = "input_file_id must name a file of the purpose batch."
             raise bad_request("invalid_value", message, "input_file_id")
-        most = self._settings.account_open_max
-        if await self._rows.open_ones(account) >= most:
-            message = f"Your account has {most} batches that have not ended, which is the most."
-            raise ApiError(429, "too_many_batches", message, kind=RATE_LIMIT)
         owner = owner_of(caller)
         sealed = await self._store.seal(owner, msgspec.msgpack.encode(wanted))
         window = timedelta(seconds=self._settings.window_s)
@@ -95,7 +72,12 @@ class BatchDesk:
             expires_at=to_iso(datetime.now(UTC) + window),
             price_percent=self._settings.price_percent,
         )
-        await self._log.create(batch_id, batch, caller.actor, owner.owner_id, sealed)
+        most = self._settings.account_open_max
+        try:
+            await self._log.create(batch_id, batch, caller.actor, owner.owner_id, sealed, most)
+        except TooManyBatchesError:
+            message = f"Your account has {most} batches that have not ended, which is the most."
+            raise ApiError(429, "too_many_batches", message, kind=RATE_LIMIT) from None
         return self._told(await self._found(account, batch_id))
 
     async def retrieve(self, caller: Caller, text: str) -> dict[str, Any]:
@@ -107,15 +89,11 @@ class BatchDesk:
         behind = id_of(BATCH, after) if after is not None else None
         if after is not None and behind is None:
             raise bad_request("invalid_value", "after names no batch.", "after")
-        found = await self._rows.listed(UUID(caller.account_id), behind, limit + 1)
-        page = [self._told(each) for each in found[:limit]]
-        return {
-            "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": len(found) > limit,
-        }
+        account = UUID(caller.account_id)
+        if behind is not None and await self._rows.find(account, behind) is None:
+            raise bad_request("invalid_value", "after names no batch of yours.", "after")
+        found = await self._rows.listed(account, behind, limit + 1)
+        return page_of([self._told(each) for each in found], limit)
 
     async def cancel(self, caller: Caller, text: str) -> dict[str, Any]:
         """Let no more of its lines begin; raises ApiError 404, 409 or 503."""
@@ -164,19 +142,7 @@ class BatchDesk:
         if asked.completion_window != WINDOW:
             message = f"completion_window must be {WINDOW}."
             raise bad_request("invalid_value", message, "completion_window")
-        pairs = asked.metadata or {}
-        if len(pairs) > PAIRS_MAX or any(
-            len(name) > NAME_MAX or len(value) > VALUE_MAX for name, value in pairs.items()
-        ):
-            message = (
-                f"metadata holds at most {PAIRS_MAX} pairs, with names of at most {NAME_MAX} and "
-                f"values of at most {VALUE_MAX} characters."
-            )
-            raise bad_request("invalid_value", message, "metadata")
-        after, expires_s = asked.output_expires_after, EXPIRES_S_MAX
-        if after is not None:
-            expires_s = expiry_of(after.anchor, after.seconds, "output_expires_after")
-        return Wanted(asked.metadata, expires_s)
+        return Wanted(metadata_of(asked), expires_s_of(asked))
 
 
 def batch_not_found() -> ApiError:

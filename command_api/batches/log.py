@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
@@ -13,7 +14,6 @@ from event_store.ids import new_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from uuid import UUID
 
     from psycopg import Cursor
     from psycopg.rows import DictRow
@@ -27,7 +27,14 @@ TRIES_MAX = 5
 ACTOR = "system:batches"
 _OWN = "UPDATE batch SET owner_id = %s, sealed = %s WHERE batch_id = %s"
 _FILES = "UPDATE batch SET output_file_id = %s, error_file_id = %s, errors = %s WHERE batch_id = %s"
+_OPEN = "SELECT count(*) AS open FROM batch WHERE account_id = %s AND ended_at IS NULL"
+_ABORT = "SELECT 'too many batches are open'::text::int"
+"""No text is a number: the transaction ends without a trace, whoever commits it."""
 _DROP = "DELETE FROM batch_result WHERE batch_id = %s"
+
+
+class TooManyBatchesError(Exception):
+    """The account has as many batches that have not ended as it may."""
 
 
 class BatchLog:
@@ -38,13 +45,23 @@ class BatchLog:
         self._people = people
 
     async def create(
-        self, batch_id: UUID, wanted: Wanted, actor: str, owner_id: UUID, sealed: bytes
+        self,
+        batch_id: UUID,
+        wanted: Wanted,
+        actor: str,
+        owner_id: UUID,
+        sealed: bytes,
+        open_max: int,
     ) -> bool:
-        """A new batch, with what is sealed of it; False where there is one with this id."""
+        """A new batch, with what is sealed of it; False where there is one with this id.
+
+        Raises TooManyBatchesError where more than `open_max` of its account had not ended.
+        """
         return await self._append(
             batch_id,
             lambda state: create(state, batch_id, wanted, new_envelope(actor)),
             [(_OWN, [owner_id, sealed, batch_id])],
+            (UUID(wanted.account_id), open_max),
         )
 
     async def start(self, batch_id: UUID, requests: int) -> bool:
@@ -87,9 +104,10 @@ class BatchLog:
         batch_id: UUID,
         decide: Callable[[Batch], Sequence[BatchEvent]],
         beside: Sequence[tuple[str, list[Any]]] = (),
+        most: tuple[UUID, int] | None = None,
     ) -> bool:
         try:
-            return await self._people.run(self._decided, batch_id, decide, beside)
+            return await self._people.run(self._decided, batch_id, decide, beside, most)
         except (PersistenceError, psycopg.Error):
             raise ledger_unavailable() from None
 
@@ -98,22 +116,44 @@ class BatchLog:
         batch_id: UUID,
         decide: Callable[[Batch], Sequence[BatchEvent]],
         beside: Sequence[tuple[str, list[Any]]],
+        most: tuple[UUID, int] | None,
     ) -> bool:
         """Whether anything followed; blocks."""
-
-        def write(cursor: Cursor[DictRow]) -> None:
-            for statement, values in beside:
-                cursor.execute(statement.encode(), values)
+        too_many: list[int] = []
 
         for tried in range(1, TRIES_MAX + 1):
             events = decide(replay(self._people.events.events_of(batch_id)))
             if not events:
                 return False
             try:
-                self._people.events.append(events, write)
+                self._people.events.append(
+                    events, lambda cursor: _write(cursor, beside, most, too_many)
+                )
             except IntegrityError:
                 if tried == TRIES_MAX:
                     raise
+            except PersistenceError:
+                if too_many:
+                    raise TooManyBatchesError from None
+                raise
             else:
                 break
         return True
+
+
+def _write(
+    cursor: Cursor[DictRow],
+    beside: Sequence[tuple[str, list[Any]]],
+    most: tuple[UUID, int] | None,
+    too_many: list[int],
+) -> None:
+    """What stands beside the events; where an account has too many open ones nothing stands."""
+    for statement, values in beside:
+        cursor.execute(statement.encode(), values)
+    if most is None:
+        return
+    # Behind the lock of the append: nobody makes another one at this instant.
+    row = cursor.execute(_OPEN.encode(), [most[0]]).fetchone()
+    if row is not None and row["open"] > most[1]:
+        too_many.append(row["open"])
+        cursor.execute(_ABORT.encode())

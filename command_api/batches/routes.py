@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from command_api.batches.desk import decode_asked
+from command_api.batches.asked import decode_asked
 from command_api.files import routes as file_routes
+from command_api.files.lists import limit_of
 from domain.identity.permissions import Permission
 from edge.access import Needs
 from edge.body import read_json
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from command_api.batches.desk import BatchDesk
 
 ONE = "/v1/batches/{batch_id}"
-LIMIT_MAX = 100
+LIMIT, LIMIT_MAX = 20, 100
 
 router = APIRouter()
 ROUTERS = (file_routes.router, router)
@@ -45,10 +46,11 @@ async def listed(
     request: Request,
     caller: User,
     after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 20,
+    limit: str | None = None,
 ) -> Response:
-    """The account's batches, the newest first."""
-    return json_reply(await _desk(request).listed(caller, after, limit))
+    """The account's batches, the newest first; `limit` is 20, at most 100."""
+    wanted = limit_of(limit, usual=LIMIT, most=LIMIT_MAX)
+    return json_reply(await _desk(request).listed(caller, after, wanted))
 
 
 @router.get(ONE)

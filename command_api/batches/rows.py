@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from command_api.batches.shapes import Result
     from command_api.files.store import FileStore
     from command_api.kept_replies.lookups import Lookups
 
-PAGE = 16
-"""Results that are read at once."""
+PAGE, PAGE_BYTES = 500, 2 * 2**20
+"""Results that are read at once, and the bytes beyond which no more of them are."""
 _COLUMNS = (
     "b.batch_id, b.version, b.account_id, b.owner_id, b.key_id, b.status, b.endpoint, "
     "b.input_file_id, b.price_percent, b.created_at, b.expires_at, b.in_progress_at, "
@@ -62,13 +63,14 @@ WITH mine AS (
   SELECT batch_id FROM batch WHERE batch_id = %(batch)s AND runner_id = %(runner)s FOR UPDATE
 ), made AS (
   INSERT INTO batch_result (batch_id, line, failed, body)
-  SELECT m.batch_id, r.line, %(failed)s, r.body
-  FROM mine m, unnest(%(lines)s::int[], %(bodies)s::bytea[]) r (line, body)
-  ON CONFLICT DO NOTHING RETURNING octet_length(body) AS size
+  SELECT m.batch_id, r.line, r.failed, r.body
+  FROM mine m, unnest(%(lines)s::int[], %(failed)s::boolean[], %(bodies)s::bytea[])
+    r (line, failed, body)
+  ON CONFLICT DO NOTHING RETURNING octet_length(body) AS size, failed
 )
 UPDATE batch b SET
-  completed = completed + CASE WHEN %(failed)s THEN 0 ELSE (SELECT count(*) FROM made) END,
-  failed = failed + CASE WHEN %(failed)s THEN (SELECT count(*) FROM made) ELSE 0 END,
+  completed = completed + (SELECT count(*) FROM made WHERE NOT made.failed),
+  failed = b.failed + (SELECT count(*) FROM made WHERE made.failed),
   result_bytes = result_bytes + coalesce((SELECT sum(size) FROM made), 0)
 FROM mine m WHERE b.batch_id = m.batch_id RETURNING b.result_bytes
 """
@@ -80,13 +82,17 @@ WHERE batch_id = %(batch)s AND runner_id = %(runner)s AND ended_at IS NULL
 RETURNING output_file_id, error_file_id, completed, failed
 """
 _RESULTS = f"""
-SELECT r.line, r.body FROM batch_result r
-WHERE r.batch_id = %(batch)s AND r.failed = %(failed)s AND r.line > %(after)s
-ORDER BY r.line LIMIT {PAGE}
+SELECT p.line, r.body FROM (
+  SELECT l.line, sum(l.size) OVER (ORDER BY l.line) - l.size AS before FROM (
+    SELECT s.line, octet_length(s.body) AS size FROM batch_result s
+    WHERE s.batch_id = %(batch)s AND s.failed = %(failed)s AND s.line > %(after)s
+    ORDER BY s.line LIMIT {PAGE}) l
+) p JOIN batch_result r ON r.batch_id = %(batch)s AND r.line = p.line
+WHERE p.before < {PAGE_BYTES} ORDER BY p.line
 """
 _DONE = "SELECT array_agg(line) FROM batch_result WHERE batch_id = %(batch)s"
 _FIND = f"SELECT {_COLUMNS} FROM batch b WHERE b.batch_id = %(batch)s"
-_OPEN = "SELECT count(*) FROM batch WHERE account_id = %(account)s AND ended_at IS NULL"
+_FUNDS = "SELECT available, held FROM credit_account WHERE account_id = %(account)s"
 _LIST = f"""
 SELECT {_COLUMNS} FROM batch b WHERE b.account_id = %(account)s
   AND (%(after)s::uuid IS NULL OR (b.created_at, b.batch_id) < (
@@ -143,6 +149,13 @@ class Standing(NamedTuple):
     expired: bool
 
 
+class Funds(NamedTuple):
+    """What an account can spend, and what is held of it, nano-USD."""
+
+    available: int
+    held: int
+
+
 class Finalizing(NamedTuple):
     """The files that a batch is to have, and what they count."""
 
@@ -173,16 +186,19 @@ class BatchRows:
         """Let another process run it."""
         await self._fetch(_LET_GO, {"batch": batch_id})
 
-    async def record(
-        self, batch: BatchRow, results: Sequence[tuple[int, bytes]], *, failed: bool
-    ) -> int | None:
+    async def record(self, batch: BatchRow, results: Sequence[Result]) -> int | None:
         """Keep what lines were answered; the bytes of all, or None where it is not ours any more.
 
         A line that has a result keeps it. Raises ApiError 400 where the data key was destroyed.
         """
-        bodies = [await self._store.seal(batch.owner, body) for _, body in results]
-        values = {"batch": batch.batch_id, "failed": failed, "bodies": bodies}
-        row = await self._fetch(_RECORD, values | {"lines": [line for line, _ in results]})
+        bodies = await self._store.seal_all(batch.owner, [each.body for each in results])
+        values = {
+            "batch": batch.batch_id,
+            "lines": [each.line for each in results],
+            "failed": [each.failed for each in results],
+            "bodies": bodies,
+        }
+        row = await self._fetch(_RECORD, values)
         return None if row is None else int(row[0])
 
     async def done(self, batch: BatchRow) -> set[int]:
@@ -210,10 +226,10 @@ class BatchRows:
         found = None if row is None else BatchRow(*row)
         return found if found is not None and found.account_id == account_id else None
 
-    async def open_ones(self, account_id: UUID) -> int:
-        """How many of the account's have not ended."""
-        row = await self._fetch(_OPEN, {"account": account_id})
-        return int(row[0]) if row is not None else 0
+    async def funds(self, account_id: UUID) -> Funds:
+        """What an account has, as its holds leave it."""
+        row = await self._fetch(_FUNDS, {"account": account_id})
+        return Funds(0, 0) if row is None else Funds(*row)
 
     async def listed(self, account_id: UUID, after: UUID | None, limit: int) -> list[BatchRow]:
         """Those of the account, the newest first, behind one of them."""

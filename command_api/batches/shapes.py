@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from command_api.batches.running.line_route import Answer
 
 FINALIZING = "finalizing"
+
+
+class Result(NamedTuple):
+    """What a line was answered, as it stands in a file."""
+
+    line: int
+    body: bytes
+    failed: bool
+
+
 decode_errors = msgspec.json.Decoder(list[BatchError]).decode
 
 

@@ -109,7 +109,7 @@ class Call:
         "_tried",
         "admission",
         "app",
-        *("attempts", "available"),
+        *("asks_again", "attempts", "available"),
         *("bound", "bound_tokens"),
         *("caching", "caller", "charged", "correlation_id", "estimated_cost"),
         *("follows", "give_back", "guarding", "held"),
@@ -155,7 +155,7 @@ class Call:
         """Called once a large body is not kept any more."""
         self.hold_event_id = self.follows = ""
         self.available, self.queued_ms, self.kept_reply = 0, 0, b""
-        self.unresolved = self.out_of_quota = False
+        self.unresolved = self.out_of_quota = self.asks_again = False
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""

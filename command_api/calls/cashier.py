@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.calls.beside.told import beside_end, beside_hold
+from command_api.calls.beside.told import beside_end, beside_hold, key_of_hold
 from command_api.calls.beside.unaffordable import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
 from command_api.limits.gate import ended
@@ -154,10 +154,8 @@ class Cashier:
         return ended or insufficient_credits(call, needed=needed, available=available)
 
     def _hold_entry(self, call: Call) -> Entry:
-        caller, call.hold_event_id, key = call.caller, new_uuid7_text(), b""
-        if call.idempotency_key:
-            hashed, digest = call.idempotency_key[:32].hex(), call.idempotency_key[32:].hex()
-            key = f',"idempotency":{{"key_hash":"{hashed}","digest":"{digest}"}}'.encode()
+        caller, call.hold_event_id = call.caller, new_uuid7_text()
+        key = key_of_hold(call) if call.idempotency_key else b""
         state = (
             b'{"id":"%b","effective_at":"%b",%b%b"correlation_id":%b,%b"amount_nano_usd":%d,'
             b'"estimated_cost_nano_usd":%d,"input_tokens_bound":%d,"output_tokens_bound":%d,'

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from command_api.files.ids import FILE, id_of, shown_id
+from command_api.files.lists import descends, limit_of, page_of
 from command_api.files.store import Owner
 from command_api.files.uploads import told_file
 from domain.identity.permissions import Permission
@@ -76,26 +77,18 @@ async def listed(
     caller: User,
     purpose: str | None = None,
     after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_MAX,
-    order: Literal["asc", "desc"] = "desc",
+    limit: str | None = None,
+    order: str | None = None,
 ) -> Response:
-    """The account's files, the newest first."""
+    """The account's files, the newest first; `limit` is 10000, which is the most."""
+    wanted, newest_first = limit_of(limit, usual=LIMIT_MAX, most=LIMIT_MAX), descends(order)
     behind = id_of(FILE, after) if after is not None else None
     if after is not None and behind is None:
         raise bad_request("invalid_value", "after names no file.", "after")
     account = UUID(caller.account_id)
     store = _desk(request).store
-    found = await store.listed(account, purpose, behind, limit + 1, desc=order == "desc")
-    page = [told_file(each) for each in found[:limit]]
-    return json_reply(
-        {
-            "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": len(found) > limit,
-        }
-    )
+    found = await store.listed(account, purpose, behind, wanted + 1, desc=newest_first)
+    return json_reply(page_of([told_file(each) for each in found], wanted))
 
 
 @router.get(ONE)

@@ -14,9 +14,10 @@ from cryptography.exceptions import InvalidTag
 
 from command_api.kept_replies.lookups import DATA_KEY
 from edge.errors import ApiError, ledger_unavailable
+from event_store.locks import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -139,7 +140,7 @@ class FileStore:
         """A file that is not whole yet; False where the account has as many as it may."""
         values = {**owner.named(), "file": file_id, "purpose": purpose, "most": most}
         values["hours"] = UPLOAD_HOURS
-        return await self.fetch(_BEGIN, values) is not None
+        return await self._in_turn(owner, _BEGIN, values) is not None
 
     async def append(
         self, owner: Owner, file_id: UUID, number: int, plain: bytes, most: int | None
@@ -151,7 +152,7 @@ class FileStore:
         body = await self.seal(owner, plain)
         values = {"account": owner.account_id, "file": file_id, "number": number}
         values |= {"size": len(plain), "body": body, "most": most}
-        return await self.fetch(_APPEND, values) is not None
+        return await self._in_turn(owner, _APPEND, values) is not None
 
     async def finish(
         self, owner: Owner, file_id: UUID, about: About, expires_s: int
@@ -216,10 +217,14 @@ class FileStore:
 
     async def seal(self, owner: Owner, plain: bytes) -> bytes:
         """Encrypted with the owner's data key; raises ApiError 400 where that was destroyed."""
+        return (await self.seal_all(owner, [plain]))[0]
+
+    async def seal_all(self, owner: Owner, plains: Sequence[bytes]) -> list[bytes]:
+        """The same of several, with one look-up."""
         row = await self.fetch(f"SELECT wrapped_key FROM ({DATA_KEY}) o", owner.named())
         if row is None or row[0] is None:
             raise key_destroyed()
-        return self._vault.encrypt(bytes(row[0]), plain)
+        return [self._vault.encrypt(bytes(row[0]), plain) for plain in plains]
 
     def opened(self, wrapped: Any, sealed: Any) -> bytes | None:
         """What was sealed; None where the key is gone, or is another."""
@@ -234,6 +239,18 @@ class FileStore:
         """One row; raises ApiError 503."""
         try:
             return await self._lookups.fetch(query, values)
+        except psycopg.Error:
+            raise ledger_unavailable() from None
+
+    async def _in_turn(
+        self, owner: Owner, query: str, values: Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
+        """The same where it counts what the account has: one upload of it after the other."""
+        if values["most"] is None:
+            return await self.fetch(query, values)
+        turn = (Lock.FILES, str(owner.account_id))
+        try:
+            return await self._lookups.fetch(query, values, turn=turn)
         except psycopg.Error:
             raise ledger_unavailable() from None
 

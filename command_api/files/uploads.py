@@ -33,7 +33,8 @@ DIGITS_MAX = 9
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 PURPOSE_FIELD = "purpose"
 FIELDS = frozenset({PURPOSE_FIELD, ANCHOR, SECONDS})
-"""What is read of a form beside its file; other fields say nothing here."""
+"""What a form may have beside its file."""
+SHOWN_CHARACTERS = 64
 
 
 class Limits(NamedTuple):
@@ -153,7 +154,9 @@ def expires_s_of(form: UploadedForm) -> int:
     found: dict[str, str] = {}
     for name, value in form.fields:
         if name not in FIELDS:
-            continue
+            shown, there = name[:SHOWN_CHARACTERS], ", ".join(("file", *sorted(FIELDS)))
+            message = f"Unknown parameter: {shown!r}. There are: {there}."
+            raise bad_request("unknown_parameter", message, shown)
         if name in found:
             message = f"The field `{name}` comes more than once."
             raise bad_form(message, name)

@@ -43,6 +43,9 @@ DATA_KEY = (
 """Of a user or an organisation, as `Caller.owner_id` names one."""
 
 
+_TURN = b"SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+
+
 class DataKey(NamedTuple):
     """What is known of a user's wrapped data key: good, or not asked for again, until then."""
 
@@ -76,16 +79,29 @@ class Lookups:
         await self._pool.close()
 
     async def fetch(
-        self, query: str, values: Sequence[Any] | Mapping[str, Any]
+        self,
+        query: str,
+        values: Sequence[Any] | Mapping[str, Any],
+        *,
+        turn: tuple[int, str] | None = None,
     ) -> tuple[Any, ...] | None:
-        """One row; raises psycopg.OperationalError when it cannot be had in time."""
+        """One row; raises psycopg.OperationalError when it cannot be had in time.
+
+        With a turn, an advisory lock and a text, one such statement follows the other: each sees
+        what those before it wrote.
+        """
         until = time.monotonic() + LOOKUP_TIMEOUT_S
         if self._pool.closed:
             await self._pool.open()
         async with self._pool.connection() as connection:
             with hanging_up(connection, max(until - time.monotonic(), 0.0)):
-                cursor = await connection.execute(query.encode(), values)
-                return await cursor.fetchone()
+                if turn is None:
+                    cursor = await connection.execute(query.encode(), values)
+                    return await cursor.fetchone()
+                async with connection.transaction():
+                    await connection.execute(_TURN, turn)
+                    cursor = await connection.execute(query.encode(), values)
+                    return await cursor.fetchone()
 
     async def fetch_all(
         self, query: str, values: Sequence[Any] | Mapping[str, Any]

@@ -593,6 +593,11 @@ BEGIN
   END IF;
   figure := CASE WHEN acct.owed > 0 THEN -acct.owed ELSE spare END;
   spare := greatest(spare, 0);
+  -- Whoever asks again once others give back leaves no trace, and its key is nobody's yet.
+  IF (spare < need OR acct.owed > 1000000000) AND length(key) > 0 AND convert_from(
+      state_ || '\x7d'::bytea, 'UTF8')::jsonb #>> '{idempotency,refusal}' = 'open' THEN
+    code := 1; RETURN;
+  END IF;
   IF is_new AND (need = 0 OR length(key) > 0) THEN
     INSERT INTO credit_account (account_id) VALUES (account);
   END IF;

@@ -36,6 +36,11 @@ def answer_of_key(known: Known, digest: str, call_id: str) -> str | None:
     return _ANSWERS.get(state) or (None if call_id == known_call else CALL_EXISTS)
 
 
+def named_key(key_hash: str, digest: str, *, asks_again: bool) -> dict[str, str]:
+    """A hold's key; whoever `asks_again` when refused for funds does not leave it refused."""
+    return {"key_hash": key_hash, "digest": digest, **({"refusal": "open"} if asks_again else {})}
+
+
 def key_of(event: Event) -> tuple[str, str] | None:
     """Hash and digest of the key that a hold was asked for under by this event, in hex."""
     return event.key if isinstance(event, HoldPlaced | HoldRefused) else None

@@ -80,7 +80,7 @@ debit_bounds = st.sampled_from((*ABSURD, 0, GRANT_NANO_USD_MAX, GRANT_NANO_USD_M
 usual = st.integers(min_value=0, max_value=60)
 amounts = st.one_of(usual, usual, usual, entry_bounds)
 calls = st.sampled_from(range(COMMON))
-keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy")))
+keys = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.booleans()))
 
 ends = st.sampled_from(["last", "last", "last", "first", "none"])
 holds = st.sampled_from(["last", "last", "last", "first", "none", "foreign"])
@@ -156,7 +156,7 @@ def named(follows: UUID | None) -> str | None:
     return None if follows is None else str(follows)
 
 
-def key_bytes(key: tuple[str, str] | None) -> bytes:
+def key_bytes(key: tuple[str, str, bool] | None) -> bytes:
     """A key's hash and the input's digest, 32 bytes each."""
     return b"" if key is None else key[0].encode() * 32 + key[1].encode() * 32
 
@@ -277,7 +277,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 account = self.account_of(call)
                 packed = key_bytes(key)
                 follows = self.follows(call, which, HoldResolved)
-                scopes = self.scopes_of(call)
+                scopes, again = self.scopes_of(call), bool(key and key[2])
                 entry = entries.hold(
                     CALLS[call],
                     account,
@@ -287,6 +287,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     follows=follows,
                     tokens=tokens_of(amount),
                     scopes=scopes,
+                    asks_again=again,
                 )
                 pair = (packed[:32].hex(), packed[32:].hex()) if key else None
                 answer = self.model.hold(
@@ -300,6 +301,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     follows=named(follows),
                     tokens=tokens_of(amount),
                     scopes=tuple(map(str, scopes)),
+                    asks_again=again,
                 )
                 if answer == "ok":
                     self.expires[str(CALLS[call])] = self.now + timedelta(seconds=HOLD_TTL_S)

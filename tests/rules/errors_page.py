@@ -794,7 +794,7 @@ MEANINGS = {
         "Add credits.",
     ),
     "unknown_parameter": (
-        "The query has a parameter that the route does not know.",
+        "The query, body or form has a parameter that the route does not know.",
         "Leave it out, or use one that the message names.",
     ),
     "read_timeout": (

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.ledger.keys import named_key
 from domain.ledger.lots import PRIORITY, DebitKind, GrantKind
 from domain.pricing.charges import version_of
 from domain.quotas.terms import tokens_of
@@ -71,6 +72,7 @@ def hold(
     follows: UUID | None = None,
     tokens: int = 0,
     scopes: tuple[UUID, ...] = (),
+    asks_again: bool = False,
 ) -> Entry:
     """Reserve credits for a call; `scopes` are its key, its user, its project, its organisation."""
     key_id, user_id = map(str, scopes[:2]) if scopes else ("-", "-")
@@ -89,7 +91,7 @@ def hold(
         **_cause(follows),
     }
     if key:
-        fields["idempotency"] = {"key_hash": key[:32].hex(), "digest": key[32:].hex()}
+        fields["idempotency"] = named_key(key[:32].hex(), key[32:].hex(), asks_again=asks_again)
     return Entry(
         EntryKind.HOLD,
         call.bytes,

@@ -10,6 +10,7 @@ from command_api.batches.rows import BatchRows
 from command_api.batches.running.host import BatchHost
 from command_api.batches.running.line_route import Lines
 from command_api.batches.running.parts import BatchParts, Counts, Room
+from command_api.batches.running.purses import Purses
 from command_api.files.desk import FileDesk
 from command_api.files.store import FileStore
 from command_api.files.uploads import Uploads
@@ -54,6 +55,7 @@ class Batches:
                 rows,
                 log,
                 Lines(calls, self._lookups, vault),
+                Purses(rows.funds, settings.calls.deadline_s),
                 Room(requests.bodies_bytes_max // ROOM_PART),
                 self.counts,
             )

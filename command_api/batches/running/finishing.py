@@ -9,7 +9,7 @@ import msgspec
 
 from command_api.batches.lines import LineError, parse_line
 from command_api.batches.rows import Wanted
-from command_api.batches.shapes import uncalled_line
+from command_api.batches.shapes import Result, uncalled_line
 from command_api.files.ids import BATCH, shown_id
 from command_api.files.uploads import EXPIRES_S_MAX, UNLIMITED, Writing
 from domain.batches.batch import Status
@@ -74,7 +74,7 @@ class Finishing:
         why = LineError(
             EXPIRED, "This request could not be executed before the completion window expired."
         )
-        told: list[tuple[int, bytes]] = []
+        told: list[Result] = []
         try:
             async for line in self._lines():
                 if line.number in done:
@@ -83,17 +83,16 @@ class Finishing:
                     custom_id = parse_line(line.raw, batch.endpoint).custom_id
                 except LineError:
                     continue  # It expired before it was checked.
-                told.append(
-                    (line.number, uncalled_line(batch.batch_id, line.number, custom_id, why))
-                )
+                out = uncalled_line(batch.batch_id, line.number, custom_id, why)
+                told.append(Result(line.number, out, failed=True))
                 if len(told) == AT_ONCE:
-                    await rows.record(batch, told, failed=True)
+                    await rows.record(batch, told)
                     told.clear()
                     await asyncio.sleep(0)
         except EOFError:
             pass
         if told:
-            await rows.record(batch, told, failed=True)
+            await rows.record(batch, told)
 
     async def _write(self, file_id: UUID, what: str, *, failed: bool) -> UUID | None:
         """A file of all results of a kind, anew; None where there are none."""

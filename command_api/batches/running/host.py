@@ -7,7 +7,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from command_api.batches.running.run import BatchRun, LostError
+from command_api.batches.running.recording import LostError
+from command_api.batches.running.run import BatchRun
 from edge.errors import ApiError
 
 if TYPE_CHECKING:

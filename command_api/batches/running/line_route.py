@@ -25,10 +25,12 @@ from command_api.replies.failures import failure_of_full_providers
 from domain.overload.priorities import Priority
 from domain.pricing.shares import WHOLE
 from edge.asgi import WHOLE_BODY
-from edge.errors import invalid_key, ledger_unavailable
+from edge.errors import ApiError, invalid_key, ledger_unavailable
 from event_store.beside.api_keys import LOOKUP, StoredKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.identity.key_ring import KeyRing
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 KEY_CACHE_S = 1.0
 """How long a key is taken for what it was: a revoked one opens nothing afterwards, seconds."""
 CACHED_MAX = 1_000
+FUNDS = frozenset({402, 403})
+"""Statuses of a hold that is refused for funds, or because all there was is a trial that ended."""
+QUOTA_EXCEEDED = "quota_exceeded"
 _HASHES = "SELECT array_agg(key_hash) FROM api_key WHERE key_id = %s AND NOT replaced"
 
 
@@ -53,6 +58,19 @@ class Answer(NamedTuple):
     body: bytes
     code: str = ""
     retry_after_s: float | None = None
+    lacks: int | None = None
+    """What its account had too little of: credits in nano-USD, or 0 for room in a quota."""
+    without_room: bool = False
+    """Whether no provider of it had room to spare."""
+
+
+class LinesOf(NamedTuple):
+    """What the lines of a batch have in common; `percent` of its price is what each pays."""
+
+    endpoint: str
+    key_id: str
+    batch_id: str
+    percent: int
 
 
 class LineKeys:
@@ -99,13 +117,27 @@ class LineKeys:
 class LineRoute(InferenceRoute):
     """As the route of the same path, for one line of a batch."""
 
-    def __init__(self, parts: CallParts, route: Route, given: LineParts, percent: int) -> None:
-        """Idempotency keys of lines are none of the callers' own."""
+    def __init__(
+        self,
+        parts: CallParts,
+        route: Route,
+        given: LineParts,
+        percent: int,
+        *,
+        last: bool,
+        placed: Callable[[], None],
+    ) -> None:
+        """Idempotency keys of lines are none of the callers' own, and only the last ask for one
+        leaves it refused; `placed` is told that its hold stands.
+        """
         super().__init__(parts, route)
         self._keys = cast("KeyRing", given.keys)  # Of it the route asks for callers, nothing else.
         self._given, self._percent = given, percent
         self._scope_name = f"BATCH {route.path}"
         self._place: str | None = None
+        self._last, self._told_placed = last, placed
+        self.lacks: int | None = None
+        self.without_room = False
 
     async def _call(
         self,
@@ -123,6 +155,7 @@ class LineRoute(InferenceRoute):
         self._place = self._given.spare.take(each.provider for each in offers)
         if self._place is None:
             # Nothing is held yet, so that a line may ask often without a trace in the log.
+            self.without_room = True
             raise failure_of_full_providers(dict.fromkeys(e.provider for e in offers)).error
         # The one that has room is asked first; the sort keeps the order of the others.
         offers = tuple(sorted(offers, key=lambda each: each.provider != self._place))
@@ -132,7 +165,22 @@ class LineRoute(InferenceRoute):
             offers = tuple(self._given.offers.of(each, self._percent) for each in offers)
         if offers != call.plan.offers:
             call.take_plan(call.plan._replace(offers=offers))
+        call.asks_again = not self._last
         return call
+
+    async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
+        """As of any call; what its account lacks is noted."""
+        try:
+            placed = await super()._placed(call, head, send)
+        except ApiError as error:
+            if error.status in FUNDS:
+                self.lacks = call.held
+            elif error.code == QUOTA_EXCEEDED:
+                self.lacks = 0
+            raise
+        if placed:
+            self._told_placed()
+        return placed
 
     def leave(self) -> None:
         """The line was answered: another may have its place."""
@@ -164,30 +212,43 @@ class Lines:
         self.queue = parts.queue
 
     async def call(
-        self, endpoint: str, body: bytes, *, key_id: str, batch_id: str, line: int, percent: int
+        self,
+        given: LinesOf,
+        number: int,
+        body: bytes,
+        *,
+        last: bool,
+        placed: Callable[[], None],
     ) -> Answer:
         """What the line is answered. It does not raise for any refusal."""
         scope: dict[str, Any] = {
             "type": "http",
             "method": "POST",
-            "path": endpoint,
+            "path": given.endpoint,
             "query_string": b"",
             "client": None,
             "headers": [
-                (b"authorization", key_id.encode()),
-                (b"idempotency-key", f"{batch_id}:{line}".encode()),
-                (b"x-request-id", batch_id.encode()),
+                (b"authorization", given.key_id.encode()),
+                (b"idempotency-key", f"{given.batch_id}:{number}".encode()),
+                (b"x-request-id", given.batch_id.encode()),
             ],
             WHOLE_BODY: body,
         }
         del body
         heard = _Heard()
-        route = LineRoute(self._parts, ENDPOINTS[endpoint], self._given, percent)
+        route = LineRoute(
+            self._parts,
+            ENDPOINTS[given.endpoint],
+            self._given,
+            given.percent,
+            last=last,
+            placed=placed,
+        )
         try:
             await route(scope, heard.receive, heard.send)
         finally:
             route.leave()
-        return heard.answer()
+        return heard.answer()._replace(lacks=route.lacks, without_room=route.without_room)
 
 
 class _Heard:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from command_api.batches.log import BatchLog
     from command_api.batches.rows import BatchRows
     from command_api.batches.running.line_route import Lines
+    from command_api.batches.running.purses import Purses
     from command_api.files.store import FileStore
     from command_api.settings.work.batches import BatchSettings
 
@@ -82,5 +83,6 @@ class BatchParts(NamedTuple):
     rows: BatchRows
     log: BatchLog
     lines: Lines
+    purses: Purses
     room: Room
     counts: Counts

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,12 +17,14 @@ import msgspec
 
 from command_api.batches.checking import BatchError, check_file
 from command_api.batches.lines import WRAPPING_BYTES, LineError, lines_of, parse_line
+from command_api.batches.running.asking import AWAY, PAUSE_S, Asking
 from command_api.batches.running.finishing import Finishing
-from command_api.batches.shapes import answered_line, uncalled_line
+from command_api.batches.running.line_route import LinesOf
+from command_api.batches.running.recording import LostError, Recording
+from command_api.batches.shapes import Result, answered_line, uncalled_line
 from command_api.files.ids import BATCH, shown_id
 from command_api.files.store import CHUNK_BYTES
 from domain.batches.batch import Status
-from edge.envelopes import OVERLOADED
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
@@ -31,30 +32,13 @@ if TYPE_CHECKING:
 
     from command_api.batches.lines import Line
     from command_api.batches.rows import BatchRow
-    from command_api.batches.running.line_route import Answer
     from command_api.batches.running.parts import BatchParts
 
 logger = logging.getLogger("gatewayz.batches")
 
 OK = 200
-TRIES_MAX = 4
-"""How often a line is tried whose provider fails."""
-PAUSE_S, PAUSE_S_MAX = 1.0, 60.0
-"""First and longest pause before a line is tried again, seconds."""
-CALM_S = 0.2
-"""Time between looks whether other calls wait, seconds."""
-AWAY = 503
-WAITED_FOR = frozenset({429, AWAY})
-PROVIDERS = frozenset({500, 502, AWAY, 504, OVERLOADED})
-"""Statuses of a provider that failed, and of a defect: they may pass."""
-NEVER_PASSES = "quota_exceeded"
-IN_PROGRESS = "idempotency_in_progress"
-UPSTREAM = "upstream_"
-"""How the codes begin of what a provider is the cause of."""
-
-
-class LostError(Exception):
-    """Another process runs the batch by now."""
+KEEPING_MAX = 256
+"""Most lines of a batch that were answered, and whose result is not kept yet."""
 
 
 class BatchRun:
@@ -66,7 +50,10 @@ class BatchRun:
         self._name = shown_id(BATCH, batch.batch_id)
         self._ending = asyncio.Event()
         self._slots = asyncio.Semaphore(parts.settings.lines_at_once)
-        self._bytes, self._stopped = 0, False
+        self._keeping, self._stopped = asyncio.Semaphore(KEEPING_MAX), False
+        self._recording = Recording(parts.rows, batch)
+        lines = LinesOf(batch.endpoint, str(batch.key_id), self._name, batch.price_percent)
+        self._asking = Asking(parts, batch, lines, self._ending)
         self.stands(batch.status, expired=batch.expires_at <= datetime.now(UTC))
 
     def stands(self, status: str, *, expired: bool) -> None:
@@ -158,6 +145,8 @@ class BatchRun:
                 if (found := errors.subgroup(kind)) is not None:
                     raise found.exceptions[0] from None
             raise
+        finally:
+            await self._recording.stop()
 
     async def _begin_lines(self, group: asyncio.TaskGroup, done: set[int]) -> None:
         try:
@@ -172,25 +161,27 @@ class BatchRun:
                     self._parts.room.give_back(size)
                     return
                 # A task that is cancelled before its first step gives back what it has, too.
-                ended = partial(self._ended, size)
-                group.create_task(self._line(line)).add_done_callback(ended)
+                place = _Place(self._slots)
+                ended = partial(self._ended, size, place)
+                group.create_task(self._line(line, place)).add_done_callback(ended)
         except EOFError:
             logger.warning("the input file of %s is gone", self._name)
 
-    def _ended(self, size: int, task: asyncio.Task[None]) -> None:
-        """Another line may have its place, and its bytes."""
+    def _ended(self, size: int, place: _Place, task: asyncio.Task[None]) -> None:
+        """Another line may have its bytes."""
         del task
         self._parts.room.give_back(size)
-        self._slots.release()
+        place.leave()
 
-    async def _line(self, line: Line) -> None:
+    async def _line(self, line: Line, place: _Place) -> None:
         parts, number = self._parts, line.number
         asked = parse_line(line.raw, self.batch.endpoint)
         custom_id, raw = asked.custom_id, bytes(asked.body)
         del line, asked
+        full = self._recording.bytes > parts.settings.result_bytes_max
         parts.counts.running += 1
         try:
-            answer = await self._answer(raw, number)
+            answer = await self._asking.answer(raw, number, full=full)
         finally:
             parts.counts.running -= 1
         if answer is None:
@@ -200,76 +191,23 @@ class BatchRun:
             out = uncalled_line(self.batch.batch_id, number, custom_id, answer)
         else:
             out = answered_line(self.batch.batch_id, number, custom_id, answer)
-        await self._record(number, out, failed=failed)
+        del raw, answer
+        async with self._keeping:
+            # The next line is called while this one's result is written.
+            place.leave()
+            await self._recording.keep(Result(number, out, failed))
         parts.counts.ended["failed" if failed else "completed"] += 1
 
-    async def _answer(self, raw: bytes, number: int) -> Answer | LineError | None:
-        """What the line is answered in the end; None where that is not waited for any more."""
-        parts, tries, waits = self._parts, 0, 0
-        if self._bytes > parts.settings.result_bytes_max:
-            message = "The answers of this batch are as large as they may be: it was not called."
-            return LineError("batch_results_too_large", message)
-        while not self._ending.is_set():
-            if parts.lines.queue.waiting:
-                await self._pause(CALM_S)  # Whoever waits for an answer comes first.
-                continue
-            answer = await parts.lines.call(
-                self.batch.endpoint,
-                raw,
-                key_id=str(self.batch.key_id),
-                batch_id=self._name,
-                line=number,
-                percent=self.batch.price_percent,
-            )
-            if not waits_for(answer):
-                tries += 1
-                if answer.status not in PROVIDERS or tries == TRIES_MAX:
-                    return answer
-            waits += 1
-            pause = min(PAUSE_S * 2 ** min(waits, 6), PAUSE_S_MAX)
-            await self._pause(min(answer.retry_after_s or pause, PAUSE_S_MAX))
-        return None
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait so long and a little, or until no more is waited for."""
-        counts = self._parts.counts
-        counts.waiting += 1
-        counts.running -= 1
-        try:
-            async with asyncio.timeout(seconds * (1 + random.random() / 4)):  # noqa: S311
-                await self._ending.wait()
-        except TimeoutError:
-            pass
-        finally:
-            counts.waiting -= 1
-            counts.running += 1
+class _Place:
+    """A line's place among those that are called at once; whoever has one may leave twice."""
 
-    async def _record(self, number: int, out: bytes, *, failed: bool) -> None:
-        """Keep a result, however long the database is away: the call is charged.
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        """It was taken."""
+        self._slots: asyncio.Semaphore | None = slots
 
-        Raises LostError, and ApiError 400 where the data key was destroyed.
-        """
-        while True:
-            try:
-                size = await self._parts.rows.record(self.batch, [(number, out)], failed=failed)
-            except ApiError as error:
-                if error.status != AWAY:
-                    raise  # Nothing can be sealed for the owner any more.
-                await asyncio.sleep(PAUSE_S)
-                continue
-            if size is None:
-                raise LostError
-            self._bytes = size
-            return
-
-
-def waits_for(answer: Answer) -> bool:
-    """Whether a refusal passes by itself: the line waits, as long as its batch runs.
-
-    A quota that is never given back passes never, and says no time after which to try again.
-    """
-    if answer.code == NEVER_PASSES:
-        return answer.retry_after_s is not None
-    if answer.status == AWAY and answer.code.startswith(UPSTREAM):
-        return False
-    return answer.status in WAITED_FOR or answer.code == IN_PROGRESS
+    def leave(self) -> None:
+        """Another line may have it."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from command_api.calls.beside.meant import semantic_members
+from domain.ledger.keys import named_key
 
 if TYPE_CHECKING:
     from command_api.calls.call import Call
@@ -16,6 +17,13 @@ def beside_hold(call: Call) -> bytes:
     """Members of the hold's event: how long the call waited, and what guards said of its prompt."""
     told = b',"queued_ms":%d' % call.queued_ms if call.queued_ms else b""
     return told if call.guarding is None else told + call.guarding.members_of_hold()
+
+
+def key_of_hold(call: Call) -> bytes:
+    """Members of the hold's event about the key that the call has."""
+    key = call.idempotency_key
+    named = named_key(key[:32].hex(), key[32:].hex(), asks_again=call.asks_again)
+    return b',"idempotency":' + msgspec.json.encode(named)
 
 
 def beside_end(call: Call) -> bytes:

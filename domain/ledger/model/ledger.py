@@ -25,7 +25,7 @@ from domain.ledger.claims import (
     room_for_more,
 )
 from domain.ledger.holds import HoldState
-from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, without_old_keys
+from domain.ledger.keys import CALL_EXISTS, KEY_REUSED, answer_of_key, named_key, without_old_keys
 from domain.ledger.lots import NEVER, PRIORITY, GrantKind, Lot
 from domain.ledger.model.adjustments import ModelAdjustments
 from domain.ledger.model.log import ACCOUNT_FULL, ALREADY_RESOLVED, OK, OUT_OF_RANGE
@@ -105,10 +105,12 @@ class ModelLedger(ModelAdjustments):
         follows: str | None = None,
         tokens: int = 0,
         scopes: tuple[str, ...] = ("-", "-"),
+        asks_again: bool = False,
     ) -> str:
         """Reserve credits for a call of a key and a user (`scopes`).
 
-        Again only when it names the void or expiry it follows.
+        Again only when it names the void or expiry it follows. Refused for funds its key stays
+        refused, unless it `asks_again` itself.
         """
         if not (entry_amount_is_possible(amount, estimated_cost) and tokens_possible(tokens)):
             return OUT_OF_RANGE
@@ -141,10 +143,10 @@ class ModelLedger(ModelAdjustments):
             "output_tokens_bound": 0,
             "stream_reply": False,
             "price": PRICE,
-            "idempotency": {"key_hash": key[0], "digest": key[1]} if key else None,
+            "idempotency": named_key(*key, asks_again=asks_again) if key else None,
         }
         if room.answer or owing:
-            if key:
+            if key and not asks_again:
                 self._append(
                     ev.HoldRefused(
                         **{**self._call_stream(call_id, account_id), "id": event_id},

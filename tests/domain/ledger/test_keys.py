@@ -14,6 +14,7 @@ from domain.ledger.keys import (
     KEY_REUSED,
     KEY_SETTLED,
     answer_of_key,
+    named_key,
 )
 from domain.ledger.model.ledger import ModelLedger
 
@@ -69,3 +70,27 @@ def test_a_key_is_forgotten_with_the_event_that_last_asked_for_it() -> None:
     model.prune({"later"})
     assert {key[0] for key in model.state.idempotency} == {"c"}
     assert model.hold(str(UUID(int=15)), A, 1, NOW, key=KEYS["a"]) == "ok"
+
+
+def test_who_asks_again_leaves_its_key_open() -> None:
+    """Refused for funds it leaves no trace, so that the same key holds once there are credits; at
+    last it asks as anybody does, and is refused for good (P3, money rule 8).
+    """
+    model = ModelLedger()
+    model.grant(A, LOT, "bonus", 5, None)
+    call, events = str(UUID(int=21)), len(model.log)
+    for _ in range(2):
+        answer = model.hold(call, A, 9, NOW, key=KEYS["a"], event_id=call, asks_again=True)
+        assert answer == "insufficient_credits"
+    assert (len(model.log), model.state.idempotency) == (events, {})
+    other = str(UUID(int=22))
+    assert model.hold(other, A, 5, NOW, key=KEYS["a"], event_id=other, asks_again=True) == "ok"
+    assert model.hold(call, A, 9, NOW, key=KEYS["b"], event_id=call) == "insufficient_credits"
+    again = model.hold(call, A, 9, NOW, key=KEYS["b"], event_id=call, asks_again=True)
+    assert again != "insufficient_credits"
+    assert named_key("h", "d", asks_again=True) == {
+        "key_hash": "h",
+        "digest": "d",
+        "refusal": "open",
+    }
+    assert named_key("h", "d", asks_again=False) == {"key_hash": "h", "digest": "d"}

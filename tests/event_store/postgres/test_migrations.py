@@ -698,6 +698,10 @@ CHECKS = {
             "to_regclass('provider_key_secret_organisation_idx') IS NOT NULL",
         ),
     ),
+    "0122_open_refusals": Check(
+        (no(function("ledger_hold", "{idempotency,refusal}")),),
+        (function("ledger_hold", "{idempotency,refusal}"),),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
