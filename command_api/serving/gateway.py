@@ -13,6 +13,7 @@ import psycopg
 from command_api.background.following import Background
 from command_api.background.runs import Runs
 from command_api.calls.cashier import Cashier
+from command_api.calls.judged.asking import Moderations
 from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
@@ -107,6 +108,8 @@ class Gateway:
             uploads=UploadRoom(settings.requests.uploads_bytes_max),
             guardrails=guardrails_of(settings),
         )
+        if self.calls.guardrails is not None:
+            self.calls.guardrails.judge = Moderations(self.calls)
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(
