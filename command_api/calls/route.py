@@ -235,20 +235,18 @@ class InferenceRoute:
         self, code: int, call: Call, head: ReplyHeaders, send: Send, refusal: ApiError | None
     ) -> bool:
         """What becomes of a call whose key another has, as `_placed` says it."""
-        known = await self._parts.idempotency.admitted(call.idempotency_key)
-        if known is None:
+        cashier = self._parts.cashier
+        if (known := await self._parts.idempotency.admitted(call.idempotency_key)) is None:
             raise key_taken(code, call.id)
         if known.state == "settled":
             return await self._replayed(known, call, head, send)
         head.call_id = str(known.call_id)
         if known.state == "refused":
-            raise await self._parts.cashier.short_of(
-                call, needed=known.needed, available=known.available
-            )
+            raise await cashier.short_of(call, needed=known.needed, available=known.available)
         if refusal is not None:
             raise refusal
         call.continue_as(head.call_id, known.ended_by or "")
-        if (answer := await self._parts.cashier.place(call)).code in KEY_TAKEN:
+        if (answer := await cashier.place(call)).code in KEY_TAKEN:
             # Another request with this key came between our look and the append.
             raise key_taken(answer.code, call.id)
         return True

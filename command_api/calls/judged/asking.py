@@ -86,6 +86,7 @@ class ModerationRoute(InferenceRoute):
 
     async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
         """Remember whether a refusal came before the hold."""
+        call.timed = True
         try:
             placed = await super()._placed(call, head, send)
         except Exception as error:
