@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.command_api.guardrails.test_calls import Model
-from tests.support.harness import reply, running_gateway
+from tests.support.harness import DONE, USAGE, chunk, reply, running_gateway, stream
 
 if TYPE_CHECKING:
     import socket
@@ -37,9 +37,19 @@ class Judging(Model):
         super().__init__(upstream)
         self.verdicts: Any = None
         self.status, self.late_s = 200, 0.0
+        self.pause_s = 0.0
+        """Between pieces of a chat's stream, so that they come one by one."""
 
     def _answer(self, connection: socket.socket, request: Request) -> None:
         if not request.path.endswith("/moderations"):
+            if self.pause_s and request.body.get("stream"):
+                texts = [
+                    self.text[at : at + self.size] for at in range(0, len(self.text), self.size)
+                ]
+                pieces = [chunk({"role": "assistant"}), *(chunk({"content": e}) for e in texts)]
+                last = (chunk({}, finish="stop"), USAGE, DONE)
+                stream(connection, *pieces, *last, pause_s=self.pause_s)
+                return
             super()._answer(connection, request)
             return
         time.sleep(self.late_s)
