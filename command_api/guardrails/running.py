@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from command_api.operations.request import InferenceRequest
     from command_api.settings import Settings
     from edge.caller import Caller
+    from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.guardrails")
 
@@ -33,6 +34,17 @@ GUARDED = frozenset(
 """Operations whose prompts and answers guards look at."""
 BESIDE_BYTES = 16 * 1024
 """What is longer is looked at in a thread, so that other calls go on between its parts."""
+TOLD_MAX = 20
+"""Most ids of nobody that are told for one guard at a start."""
+UNKNOWN_KEYS = (
+    "SELECT id FROM unnest(%s::uuid[]) AS id "
+    "WHERE NOT EXISTS (SELECT FROM api_key WHERE key_id = id) ORDER BY id LIMIT %s"
+)
+UNKNOWN_ORGANISATIONS = (
+    "SELECT id FROM unnest(%s::uuid[]) AS id "
+    "WHERE NOT EXISTS (SELECT FROM organisation WHERE organisation_id = id) "
+    "AND NOT EXISTS (SELECT FROM api_key WHERE user_id = id) ORDER BY id LIMIT %s"
+)
 JSON_FORMATS = frozenset({"json_object", "json_schema"})
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -119,6 +131,26 @@ class Guardrails:
         if looked.asks is None:  # Others decide once they were asked.
             self.counts.add(guard.name, PROMPT, looked.decision)
         return looked
+
+    def tell_unknown(self, database: Database) -> None:
+        """Warn of keys and organisations of the file that are nobody's here: a guard that is meant
+        for one of them may be meant for another. Raises psycopg.Error.
+        """
+        with database.connect() as connection:
+            for each in self._guards:
+                for what, query, ids in (
+                    ("key", UNKNOWN_KEYS, each.keys),
+                    ("organisation", UNKNOWN_ORGANISATIONS, each.organisations),
+                ):
+                    if ids:
+                        rows = connection.execute(query, [sorted(ids), TOLD_MAX]).fetchall()
+                        for (unknown,) in rows:
+                            logger.warning(
+                                "the guard %r names the %s %s, which is nobody's here",
+                                each.guard.name,
+                                what,
+                                unknown,
+                            )
 
 
 def _said(guard: str, decision: str, count: int) -> dict[str, Any]:

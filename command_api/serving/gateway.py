@@ -160,6 +160,8 @@ class Gateway:
         # A rotation is refused beside our lease; here we see one that was faster.
         await asyncio.to_thread(still_in_force, self.database, self._vault)
         await self.committer.start()
+        if self.calls.guardrails is not None:
+            await asyncio.to_thread(self.calls.guardrails.tell_unknown, self.database)
         await self._share_losses()
         self.keys.start()
         await self.limits.start()
