@@ -37,11 +37,11 @@ def failed(guard: str, stage: str, calls: Sequence[str] = ()) -> ApiError:
 def refused(guard: str, stage: str, error: ApiError, calls: Sequence[str] = ()) -> ApiError:
     """The caller's own refusal where a guard wanted to ask a model: by credits, or by a limit."""
     what, charge = _told(stage, calls)
-    message = f"The guard {guard!r} has to ask a model about this {what}. {error.message} {charge}"
-    extra = {**error.extra, **_extra(guard, stage, calls)}
-    return ApiError(
-        error.status, error.code, message, kind=error.kind, headers=error.headers, extra=extra
+    error.message = (
+        f"The guard {guard!r} has to ask a model about this {what}. {error.message} {charge}"
     )
+    error.extra = {**error.extra, **_extra(guard, stage, calls)}
+    return error
 
 
 def _extra(guard: str, stage: str, calls: Sequence[str]) -> dict[str, Any]:
