@@ -183,13 +183,16 @@ class InferenceStream:
                 if bound.passed:
                     break
                 await self._pass(out)
-                if scanner.done:
-                    out = b""
-                    break  # A guard has ended it.
-                if not await bound.covered():
+                if scanner.done or not await bound.covered():
                     await self._uncovered()
                     return
-                out = await self._more(won)
+                assert won.reply is not None
+                try:
+                    piece = await won.reply.piece()
+                except Exception as error:  # noqa: BLE001 - `known` logs what no port allows.
+                    raise won.known(error) from None
+                won.ended = not piece
+                out = won.read(piece)
             if bound.passed:
                 await self._cut(bound.within(out))
             else:
@@ -200,16 +203,6 @@ class InferenceStream:
             await self._broke(error, b"")
         except (BrokenStreamError, StreamErrorChunk) as error:
             await self._broke(error, error.passed)
-
-    async def _more(self, won: StreamAttempt) -> bytes:
-        """What comes next; raises UpstreamError, and what `read` does."""
-        assert won.reply is not None, "it has not ended"
-        try:
-            piece = await won.reply.piece()
-        except Exception as error:  # noqa: BLE001 - `known` logs what no port allows.
-            raise won.known(error) from None
-        won.ended = not piece
-        return won.read(piece)
 
     async def _charge(self, reason: str) -> None:
         """Settle for what was made, by the provider's count or ours."""
@@ -258,8 +251,10 @@ class InferenceStream:
         await self._complete(out + last, "maximum_ignored", "maximum_ignored")
 
     async def _uncovered(self, out: bytes = b"") -> None:
-        """Credits or a quota have no room for more output: end here, charge what was made."""
-        await self._refused(stream_uncovered(by_quota=self._call.out_of_quota), out)
+        """Credits, a quota or a guard have no room for more: end here, charge what was made."""
+        guarding = self._call.guarding
+        error = guarding.refused if guarding is not None else None
+        await self._refused(error or stream_uncovered(by_quota=self._call.out_of_quota), out)
 
     async def _refused(self, error: ApiError, out: bytes) -> None:
         """A stream that may not go on: end it openly, charge what was made."""
