@@ -124,7 +124,7 @@ class Call:
         "queued_ms",
         "request",
         "started_at",
-        "tokens",
+        *("timed", "tokens"),
         "unresolved",
     )
 
@@ -156,6 +156,7 @@ class Call:
         self.hold_event_id = self.follows = ""
         self.available, self.queued_ms, self.kept_reply = 0, 0, b""
         self.unresolved = self.out_of_quota = self.asks_again = False
+        self.timed = False  # Whether it has less time than its provider is given by itself.
         self.admission: Admission | None = None  # There is one where its caller has rate limits.
         self.charged: tuple[Usage, int] | None = None
         """What it used and what it was charged for, nano-USD, once it is settled."""

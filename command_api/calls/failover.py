@@ -70,7 +70,7 @@ class Failover:
         self._until = time.perf_counter() + deadline_s
         self._first_output_s = first_output_s
         self._waiting: asyncio.Future[Found] | None = None
-        self._interrupted = self._waited = False
+        self._interrupted, self._waited = False, call.timed
         self._slots: dict[Outcome, Slot] = {}
         """Places at providers that have given output, and may give more."""
 

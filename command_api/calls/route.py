@@ -15,8 +15,10 @@ from command_api.calls.beside.cached import answer_cached, look_up
 from command_api.calls.beside.caching import caching_of, failed_as, over
 from command_api.calls.beside.guarded import answer_guarded, guarding_of
 from command_api.calls.beside.keeping import keep_answer, read_request, stored_reply
+from command_api.calls.beside.stopping import stopped
 from command_api.calls.call import Call
 from command_api.calls.failover import Failover
+from command_api.calls.judged.answers import look_at_prompt
 from command_api.calls.stream import InferenceStream
 from command_api.kept_replies.idempotency import KEY_TAKEN, key_taken
 from command_api.limits.gate import ended, never_was
@@ -58,8 +60,7 @@ class InferenceRoute:
     def __init__(self, parts: CallParts, route: Route) -> None:
         """Use the process's parts."""
         self._parts, self._route = parts, route
-        self._keys, self._limits = parts.keys, parts.settings.requests
-        self._scope_name = f"POST {route.path}"
+        self._keys, self._scope_name = parts.keys, f"POST {route.path}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens, in the envelope of its API."""
@@ -81,8 +82,7 @@ class InferenceRoute:
             call = await self._call(asked, caller, request, head, send)
             if call is None:
                 return
-            call.queued_ms = turn.waited_ms
-            call.give_back = scope.get(LET_GO)
+            call.queued_ms, call.give_back = turn.waited_ms, scope.get(LET_GO)
             scope[CALL] = call
             if not await self._admit(call, head, receive, send, turn):
                 del scope[CALL]  # It was answered as its first one, and is no call.
@@ -116,10 +116,11 @@ class InferenceRoute:
         """Look for its answer where it is opted in, and place the hold; see `_placed`."""
         if call.caching is not None:
             await look_up(self._parts, call, head, receive, turn)
-        if not await self._placed(call, head, send):
-            return False
-        turn.admitted()
-        return True
+        if call.guarding is not None and call.guarding.asked:
+            turn.admitted()  # Who waits for a verdict is in nobody's way.
+        if placed := await self._placed(call, head, send):
+            turn.admitted()
+        return placed
 
     async def _answered(self, call: Call, head: ReplyHeaders, receive: Receive, send: Send) -> bool:
         """Make the call and answer with what it gives; False where it goes on behind its answer."""
@@ -223,25 +224,38 @@ class InferenceRoute:
             raise refusal
         if call.idempotency_key:
             parts.idempotency.ask_ahead(call.caller)
+        if call.guarding is not None and (known := await look_at_prompt(parts, call)) is not None:
+            return await self._replayed(known, call, head, send)
         if (answer := await parts.cashier.place(call)).code not in KEY_TAKEN:
             return True
-        known = await parts.idempotency.admitted(call.idempotency_key)
-        if known is None:
-            raise key_taken(answer.code, call.id)
-        head.call_id = str(known.call_id)
+        return await self._taken(answer.code, call, head, send, refusal)
+
+    async def _taken(
+        self, code: int, call: Call, head: ReplyHeaders, send: Send, refusal: ApiError | None
+    ) -> bool:
+        """What becomes of a call whose key another has, as `_placed` says it."""
+        cashier = self._parts.cashier
+        if (known := await self._parts.idempotency.admitted(call.idempotency_key)) is None:
+            raise key_taken(code, call.id)
         if known.state == "settled":
-            never_was(call)
-            await self._replay(known, call.caller, head, send)
-            return False
+            return await self._replayed(known, call, head, send)
+        head.call_id = str(known.call_id)
         if known.state == "refused":
-            raise await parts.cashier.short_of(call, needed=known.needed, available=known.available)
+            raise await cashier.short_of(call, needed=known.needed, available=known.available)
         if refusal is not None:
             raise refusal
         call.continue_as(head.call_id, known.ended_by or "")
-        if (answer := await parts.cashier.place(call)).code in KEY_TAKEN:
+        if (answer := await cashier.place(call)).code in KEY_TAKEN:
             # Another request with this key came between our look and the append.
             raise key_taken(answer.code, call.id)
         return True
+
+    async def _replayed(self, known: KnownKey, call: Call, head: ReplyHeaders, send: Send) -> bool:
+        """Answer a call with its key's first reply: it is none of its own, which is False."""
+        never_was(call)
+        head.call_id = str(known.call_id)
+        await self._replay(known, call.caller, head, send)
+        return False
 
     async def _admitted(self, call: Call, head: ReplyHeaders) -> ApiError | None:
         """Count the call against its caller's rate limits; the refusal where it is beyond them."""
@@ -296,23 +310,10 @@ class InferenceRoute:
             await cashier.void(call, failure.code)
             raise failure.error from None
         except asyncio.CancelledError:
-            await self._stopped(call, made)
+            await stopped(cashier, call, made)
             raise gateway_stopping(charged=call.charged is not None) from None
         head.provider = call.model.provider
         raw, kind = [answer.raw], answer.kind.encode()
         del made, answer
         # Popped, so that nobody but its writer keeps a reply that is read slowly.
         await send_whole(send, OK, raw.pop(), head.listed(), kind)
-
-    async def _stopped(self, call: Call, made: WholeAttempt | None) -> None:
-        """The process is stopping: what a provider answered is charged, all else is free."""
-        cashier = self._parts.cashier
-        if not call.unresolved:
-            return
-        if made is None:
-            await cashier.abandon(call, "the gateway stopped before the provider answered")
-            return
-        usage, request_id = made.answer.usage, made.answer.request_id
-        await cashier.settle(
-            call, made.attempt, usage, request_id=request_id, reason="gateway_stopped"
-        )

@@ -15,6 +15,7 @@ from command_api.calls.attempt_log import tell_failure
 from command_api.calls.attempts import StreamAttempt
 from command_api.calls.beside.keeping import KeptStream, keep_streamed
 from command_api.calls.failover import Failover
+from command_api.calls.judged.answers import held_answer, read_out
 from command_api.calls.stream_bound import StreamBound
 from command_api.quotas.refusals import stream_uncovered
 from command_api.replies.failures import UpstreamFailure
@@ -60,7 +61,7 @@ class InferenceStream:
         self._won: StreamAttempt | None = None
         self._failover: Failover | None = None
         self._begun = self._ended = self._gone = False
-        self._kept = KeptStream(parts, call)
+        self._kept, self._held = KeptStream(parts, call), held_answer(call)
         self._broken_off = False
         """Whether what was sent is not all, and cannot say so but by its missing end."""
 
@@ -103,9 +104,8 @@ class InferenceStream:
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
-        message = await self._receive()
-        while message["type"] != "http.disconnect":
-            message = await self._receive()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
         if not (self._stays or ((caching := self._call.caching) and caching.followed)):
             self._gone = True
             for each in (self._failover, *self._trying):
@@ -183,7 +183,7 @@ class InferenceStream:
                 if bound.passed:
                     break
                 await self._pass(out)
-                if not await bound.covered():
+                if scanner.done or not await bound.covered():
                     await self._uncovered()
                     return
                 assert won.reply is not None
@@ -191,14 +191,12 @@ class InferenceStream:
                     piece = await won.reply.piece()
                 except Exception as error:  # noqa: BLE001 - `known` logs what no port allows.
                     raise won.known(error) from None
-                if not piece:
-                    out = won.read(b"")
-                    break
+                won.ended = not piece
                 out = won.read(piece)
             if bound.passed:
                 await self._cut(bound.within(out))
             else:
-                await self._finish(out)
+                await self._complete(out + scanner.ending(won.paid), "completed")
         except UpstreamInterruptedError:
             await self._hung_up()
         except UpstreamError as error:
@@ -209,23 +207,20 @@ class InferenceStream:
     async def _charge(self, reason: str) -> None:
         """Settle for what was made, by the provider's count or ours."""
         assert self._won is not None, "only a stream with output is charged"
+        usage, request_id = self._won.usage(), self._won.scanner.request_id
         await self._parts.cashier.settle(
-            self._call,
-            self._won.attempt,
-            self._won.usage(),
-            request_id=self._won.scanner.request_id,
-            reason=reason,
+            self._call, self._won.attempt, usage, request_id=request_id, reason=reason
         )
 
-    async def _finish(self, out: bytes) -> None:
-        """A clean end: charge, then send the last bytes and the stream's end together."""
-        assert self._won is not None, "only a stream with output ends cleanly"
-        last = out + self._won.scanner.ending(self._won.paid)
+    async def _complete(self, last: bytes, reason: str, error: str | None = None) -> None:
+        """The end of an answer that is whole, or as long as it may be, if guards let it be told."""
+        if self._held is not None:
+            last = await self._held.passed(last, last=True)
         if (guarding := self._call.guarding) is not None and guarding.refused is not None:
             await self._refused(guarding.refused, last)
             return
-        self._record(None)
-        await self._close(last, "completed")
+        self._record(error)
+        await self._close(last, reason)
 
     def _record(self, error: str | None, *, status: int | None = OK) -> None:
         assert self._won is not None
@@ -243,7 +238,7 @@ class InferenceStream:
         self._record(failure.code, status=failure.status)
         tell_failure(self._call, self._call.model, failure)
         last = self._last_events(failure.error_in_stream)
-        await self._close(passed + last, failure.code)
+        await self._close(last, failure.code, passed)
 
     async def _cut(self, out: bytes) -> None:
         """The provider made more than it was told to: end here, charge what was asked for."""
@@ -251,21 +246,24 @@ class InferenceStream:
             await self._uncovered(out)
             return
         assert self._won is not None, "only a stream with output is cut"
-        self._record("maximum_ignored")
         self._won.interrupt()
         last = self._won.scanner.cut_short(self._won.paid)
-        await self._close(out + last, "maximum_ignored")
+        await self._complete(out + last, "maximum_ignored", "maximum_ignored")
 
     async def _uncovered(self, out: bytes = b"") -> None:
-        """Credits or a quota have no room for more output: end here, charge what was made."""
-        await self._refused(stream_uncovered(by_quota=self._call.out_of_quota), out)
+        """Credits, a quota or a guard have no room for more: end here, charge what was made."""
+        guarding = self._call.guarding
+        error = guarding.refused if guarding is not None else None
+        await self._refused(error or stream_uncovered(by_quota=self._call.out_of_quota), out)
 
     async def _refused(self, error: ApiError, out: bytes) -> None:
         """A stream that may not go on: end it openly, charge what was made."""
         assert self._won is not None, "only a stream with output is cut"
+        if (guarding := self._call.guarding) is not None and guarding.refused is error:
+            await read_out(self._won, self._call)
         self._record(error.code)
         self._won.interrupt()
-        await self._close(out + self._last_events(error), error.code)
+        await self._close(self._last_events(error), error.code, out)
 
     async def _hung_up(self) -> None:
         """The client is gone: charge what was made, void if there was nothing (rule 5)."""
@@ -282,15 +280,12 @@ class InferenceStream:
         assert self._won is not None, "there is output"
         self._begun = True
         self._head.provider = self._call.model.provider
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": OK,
-                "headers": [(b"content-type", self._won.kind), *self._head.listed()],
-            }
-        )
+        headers = [(b"content-type", self._won.kind), *self._head.listed()]
+        await self._send({"type": "http.response.start", "status": OK, "headers": headers})
 
     async def _pass(self, out: bytes) -> None:
+        if self._held is not None:
+            out = await self._held.passed(out, last=False)
         if not out:
             return
         if not self._begun:
@@ -298,9 +293,10 @@ class InferenceStream:
         self._kept.add(out)
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
 
-    async def _close(self, last: bytes, reason: str) -> None:
-        """Settle, durably, and only then send the end."""
+    async def _close(self, last: bytes, reason: str, seen: bytes = b"") -> None:
+        """Settle, durably, and only then send the end, behind what guards saw that ask nobody."""
         assert self._won is not None, "there is output"
+        last = last if self._held is not None else seen + last
         self._kept.add(last)
         if self._broken_off:
             self._kept.drop("it broke off")

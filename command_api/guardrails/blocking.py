@@ -48,6 +48,7 @@ class Checking:
     """Answers are looked at; it keeps nothing of any."""
 
     decision = "passed"
+    count = 0
 
     def __init__(self, terms: Terms) -> None:
         """For all calls of a process."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from command_api.guardrails.port import BlockedError, Counted
-from command_api.guardrails.refusals import ANSWER, blocked, failed
+from command_api.guardrails.port import BlockedError, Counted, OwnRefusalError
+from command_api.guardrails.refusals import ANSWER, PROMPT, blocked, failed, refused
 from domain.guardrails.walking import JSON_TEXT, Walk
 
 if TYPE_CHECKING:
     from command_api.guardrails.metrics import GuardCounts
-    from command_api.guardrails.port import Channel, Guard, Output
+    from command_api.guardrails.port import Asks, Channel, Guard, OfCall, Output
     from command_api.operations.request import Answer, InferenceRequest
     from edge.errors import ApiError
     from providers.inference.port import Operation
@@ -33,18 +33,41 @@ _encode = msgspec.json.encode
 class Guarded:
     """One guard's part in the answer."""
 
-    __slots__ = ("decision", "failed", "guard", "output")
+    __slots__ = ("asks", "decision", "failed", "guard", "output")
 
-    def __init__(self, guard: Guard, output: Output) -> None:
+    def __init__(self, guard: Guard, output: Output, asks: Asks | None = None) -> None:
         """It has not looked yet."""
         self.guard, self.output, self.decision = guard, output, output.decision
-        self.failed = False
+        self.asks, self.failed = asks, False
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What its story says of the answer; of what is blocked one thing was enough."""
+        count = 1 if self.decision == "blocked" else self.output.count
+        said: dict[str, Any] = {"guard": self.guard.name, "stage": ANSWER}
+        said |= {"decision": self.decision, "count": count}
+        if self.asks is None:
+            return said
+        if self.asks.pending and self.decision == self.output.decision:
+            said["decision"] = "unseen"  # It broke off, and what was not asked about was not told.
+        return {**said, "calls": list(self.asks.calls)}
+
+
+class Asked(NamedTuple):
+    """A guard that is to ask others about the prompt, and what is said of it."""
+
+    guard: Guard
+    asks: Asks
+    said: dict[str, Any]
 
 
 class Guarding:
     """Of one call."""
 
-    __slots__ = ("_counts", "form", "guards", "of_prompt", "policy", "refused", "request", "shaped")
+    __slots__ = (
+        *("_counts", "asked", "asking", "form", "guards", "of", "of_prompt", "policy", "refused"),
+        *("request", "shaped"),
+    )
 
     def __init__(
         self,
@@ -56,8 +79,16 @@ class Guarding:
         *,
         policy: str,
         shaped: bool,
+        asked: tuple[Asked, ...] = (),
     ) -> None:
-        """`request` is what is sent; `shaped` says that the answer's text is asked for as JSON."""
+        """`request` is what is sent; `shaped` says that the answer's text is asked for as JSON.
+
+        `asked` are the guards that have to wait for others.
+        """
+        self.asked = asked
+        self.of: OfCall | None = None
+        """Who asks others, once there is a call."""
+        self.asking = [each for each in guards if each.asks is not None]
         self.request, self.form, self.policy, self.shaped = request, form, policy, shaped
         self.guards, self.of_prompt, self._counts = guards, of_prompt, counts
         self.refused: ApiError | None = None
@@ -75,6 +106,59 @@ class Guarding:
             each["decision"] == "failed_open" for each in self.of_prompt
         )
 
+    @property
+    def unseen(self) -> bool:
+        """Whether there is text of the answer that a guard has yet to ask about."""
+        return any(each.asks.pending for each in self.asking if each.asks and not each.failed)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any guard asks others about the answer, so that it waits before it is told."""
+        return any(not each.failed for each in self.asking)
+
+    async def look_at_prompt(self, of: OfCall) -> None:
+        """Let the guards ask that have to; raises ApiError, by which nothing is held."""
+        self.of = of
+        for guard, asks, said in self.asked:
+            try:
+                await asks.prompt(of)
+            except OwnRefusalError as error:
+                self._counts.add(guard.name, PROMPT, "refused")
+                raise refused(guard.name, PROMPT, error.error, asks.calls) from None
+            except BlockedError:
+                self._counts.add(guard.name, PROMPT, "blocked")
+                raise blocked(guard.name, PROMPT, asks.calls) from None
+            except Exception as error:  # noqa: BLE001 - a guard's failure has its rule.
+                said["decision"] = failed_at_prompt(guard, error)
+                if not guard.fail_open:
+                    self._counts.add(guard.name, PROMPT, said["decision"])
+                    raise failed(guard.name, PROMPT, asks.calls) from None
+            finally:
+                self._counts.asked(guard.name, PROMPT, len(asks.calls))
+            said["calls"] = list(asks.calls)
+            asks.calls.clear()
+            self._counts.add(guard.name, PROMPT, said["decision"])
+
+    def not_asked(self) -> None:
+        """The answer is a cached one: the same guards looked at this prompt, and at it, before."""
+        for guard, _, said in self.asked:
+            said["decision"] = "cached"
+            self._counts.add(guard.name, PROMPT, "cached")
+
+    async def look_at_answer(self, *, last: bool) -> None:
+        """Let guards ask about what came, where it is enough or the `last`; see `refused`."""
+        for each in self.asking:
+            asks = each.asks
+            assert asks is not None, "those alone are in the list"
+            if each.failed or not (asks.pending if last else asks.ready):
+                continue
+            assert self.of is not None, "a call is under way"
+            try:
+                await asks.answer(self.of)
+            except Exception as error:  # noqa: BLE001 - a guard's failure has its rule.
+                if self.stop(each, error):
+                    return
+
     def members_of_hold(self) -> bytes:
         """What the hold's event says of the prompt."""
         return b',"guards":' + _encode(self.of_prompt)
@@ -83,12 +167,11 @@ class Guarding:
         """What the settlement's event says of the answer."""
         if not self.guards:
             return b""
-        said = [
-            {"guard": each.guard.name, "stage": ANSWER, "decision": each.decision, "count": 0}
-            for each in self.guards
-        ]
-        for each in self.guards:
-            self._counts.add(each.guard.name, ANSWER, each.decision)
+        said = [each.said for each in self.guards]
+        for each, told in zip(self.guards, said, strict=True):
+            self._counts.add(each.guard.name, ANSWER, told["decision"])
+            if each.asks is not None:
+                self._counts.asked(each.guard.name, ANSWER, len(each.asks.calls))
         return b',"guards":' + _encode(said)
 
     def answered(self, answer: Answer) -> Answer:
@@ -121,8 +204,13 @@ class Guarding:
 
     def stop(self, each: Guarded, error: Exception) -> bool:
         """Whether what a guard raised ends the answer."""
+        calls = each.asks.calls if each.asks is not None else ()
         if isinstance(error, BlockedError):
-            each.decision, self.refused = "blocked", blocked(each.guard.name, ANSWER)
+            each.decision, self.refused = "blocked", blocked(each.guard.name, ANSWER, calls)
+            return True
+        if isinstance(error, OwnRefusalError):
+            self.refused = refused(each.guard.name, ANSWER, error.error, calls)
+            each.decision = "refused"
             return True
         logger.error(
             "the guard %r failed at an answer (%s); its rule is %s",
@@ -133,8 +221,21 @@ class Guarding:
         each.failed = True
         each.decision = "failed_open" if each.guard.fail_open else "failed_closed"
         if not each.guard.fail_open:
-            self.refused = failed(each.guard.name, ANSWER)
+            self.refused = failed(each.guard.name, ANSWER, calls)
         return not each.guard.fail_open
+
+
+def failed_at_prompt(guard: Guard, error: Exception) -> str:
+    """The decision of a guard that could not look at a prompt, which the log is told."""
+    rule = "open" if guard.fail_open else "closed"
+    # Neither message nor trace, which may hold what it looked at.
+    logger.error(
+        "the guard %r failed at a prompt (%s); its rule is %s",
+        guard.name,
+        type(error).__name__,
+        rule,
+    )
+    return f"failed_{rule}"
 
 
 def _told_by(output: Output, body: dict[str, Any], *, shaped: bool) -> dict[str, Any]:

@@ -18,6 +18,12 @@ class GuardCounts:
     def __init__(self) -> None:
         """None yet."""
         self._counts: dict[tuple[str, str, str], int] = {}
+        self._calls: dict[tuple[str, str], int] = {}
+
+    def asked(self, guard: str, stage: str, calls: int) -> None:
+        """It made so many calls to ask a model."""
+        if calls:
+            self._calls[guard, stage] = self._calls.get((guard, stage), 0) + calls
 
     def add(self, guard: str, stage: str, decision: str) -> None:
         """One more."""
@@ -32,3 +38,8 @@ class GuardCounts:
         for key, count in sorted(self._counts.items()):
             found.add_metric(list(key), count)
         yield found
+        about = "Calls that guards made to ask a model, by guard and stage."
+        calls = CounterMetricFamily("gatewayz_guard_calls", about, labels=["guard", "stage"])
+        for names, count in sorted(self._calls.items()):
+            calls.add_metric(list(names), count)
+        yield calls

@@ -73,13 +73,18 @@ class Restoring:
         """Of this prompt."""
         self._of, self.decision = placeholders, "restored"
 
+    @property
+    def count(self) -> int:
+        """How many different values the answer had, however often it is told."""
+        return len(self._of.came_back)
+
     def whole(self, text: str, *, inside_json: bool) -> str:
         """The text with its values."""
         return self._of.restored(text, inside_json=inside_json)
 
     def echoed(self, text: str) -> str:
         """The prompt as it came."""
-        return self._of.restored(text)
+        return self._of.echoed(text)
 
     def channel(self, *, inside_json: bool) -> RestoredText:
         """The same in pieces."""

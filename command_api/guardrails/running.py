@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.guardrails.file import read_guardrails_file
-from command_api.guardrails.guarding import Guarded, Guarding
+from command_api.guardrails.guarding import Asked, Guarded, Guarding, failed_at_prompt
 from command_api.guardrails.metrics import GuardCounts
 from command_api.guardrails.port import BlockedError
 from command_api.guardrails.refusals import PROMPT, blocked, failed
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from command_api.guardrails.file import BoundGuard
-    from command_api.guardrails.port import Looked
+    from command_api.guardrails.port import Judge, Looked
     from command_api.operations.request import InferenceRequest
     from command_api.settings import Settings
     from edge.caller import Caller
+    from event_store.postgres.database import Database
 
 logger = logging.getLogger("gatewayz.guardrails")
 
@@ -33,6 +34,17 @@ GUARDED = frozenset(
 """Operations whose prompts and answers guards look at."""
 BESIDE_BYTES = 16 * 1024
 """What is longer is looked at in a thread, so that other calls go on between its parts."""
+TOLD_MAX = 20
+"""Most ids of nobody that are told for one guard at a start."""
+UNKNOWN_KEYS = (
+    "SELECT id FROM unnest(%s::uuid[]) AS id "
+    "WHERE NOT EXISTS (SELECT FROM api_key WHERE key_id = id) ORDER BY id LIMIT %s"
+)
+UNKNOWN_ORGANISATIONS = (
+    "SELECT id FROM unnest(%s::uuid[]) AS id "
+    "WHERE NOT EXISTS (SELECT FROM organisation WHERE organisation_id = id) "
+    "AND NOT EXISTS (SELECT FROM api_key WHERE user_id = id) ORDER BY id LIMIT %s"
+)
 JSON_FORMATS = frozenset({"json_object", "json_schema"})
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -44,6 +56,8 @@ class Guardrails:
         """In the order in which they look at prompts; at answers it is the other way round."""
         self._guards = guards
         self.counts = GuardCounts()
+        self.judge: Judge | None = None
+        """Who asks models for the guards that need it, once the process serves calls."""
 
     async def admit(
         self,
@@ -75,6 +89,7 @@ class Guardrails:
         body = _decode(request.raw)
         said: list[dict[str, Any]] = []
         outputs: list[Guarded] = []
+        asked: list[Asked] = []
         for each in applied:
             looked = self._look(each, body)
             if looked is None:
@@ -83,11 +98,22 @@ class Guardrails:
             body = looked.body
             said.append(_said(each.guard.name, looked.decision, looked.changes))
             if looked.output is not None:
-                outputs.insert(0, Guarded(each.guard, looked.output))
+                outputs.insert(0, Guarded(each.guard, looked.output, looked.asks))
+            if looked.asks is not None:
+                asked.append(Asked(each.guard, looked.asks, said[-1]))
         # Always written anew: of a member that stands twice only the one looked at goes on.
         made = read(msgspec.json.encode(body))
         policy = hashlib.sha256(b"".join(each.policy for each in applied)).hexdigest()
-        return Guarding(made, form, outputs, said, self.counts, policy=policy, shaped=_shaped(body))
+        return Guarding(
+            made,
+            form,
+            outputs,
+            said,
+            self.counts,
+            policy=policy,
+            shaped=_shaped(body),
+            asked=tuple(asked),
+        )
 
     def _look(self, each: BoundGuard, body: dict[str, Any]) -> Looked | None:
         """What the guard says; None where it failed and is passed over. Raises ApiError."""
@@ -98,18 +124,33 @@ class Guardrails:
             self.counts.add(guard.name, PROMPT, "blocked")
             raise blocked(guard.name, PROMPT) from None
         except Exception as error:  # noqa: BLE001 - a guard's failure has its rule.
-            rule = "open" if guard.fail_open else "closed"
-            kind = type(error).__name__
-            # Neither message nor trace, which may hold what it looked at.
-            logger.error(  # noqa: TRY400
-                "the guard %r failed at a prompt (%s); its rule is %s", guard.name, kind, rule
-            )
-            self.counts.add(guard.name, PROMPT, f"failed_{rule}")
+            self.counts.add(guard.name, PROMPT, failed_at_prompt(guard, error))
             if guard.fail_open:
                 return None
             raise failed(guard.name, PROMPT) from None
-        self.counts.add(guard.name, PROMPT, looked.decision)
+        if looked.asks is None:  # Others decide once they were asked.
+            self.counts.add(guard.name, PROMPT, looked.decision)
         return looked
+
+    def tell_unknown(self, database: Database) -> None:
+        """Warn of keys and organisations of the file that are nobody's here: a guard that is meant
+        for one of them may be meant for another. Raises psycopg.Error.
+        """
+        with database.connect() as connection:
+            for each in self._guards:
+                for what, query, ids in (
+                    ("key", UNKNOWN_KEYS, each.keys),
+                    ("organisation", UNKNOWN_ORGANISATIONS, each.organisations),
+                ):
+                    if ids:
+                        rows = connection.execute(query, [sorted(ids), TOLD_MAX]).fetchall()
+                        for (unknown,) in rows:
+                            logger.warning(
+                                "the guard %r names the %s %s, which is nobody's here",
+                                each.guard.name,
+                                what,
+                                unknown,
+                            )
 
 
 def _said(guard: str, decision: str, count: int) -> dict[str, Any]:

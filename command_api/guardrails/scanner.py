@@ -48,6 +48,11 @@ class GuardedScanner(ScannerAround):
         """Whether the stream is over, by itself or for a guard."""
         return self._scanner.done or self._guarding.refused is not None
 
+    @property
+    def read_out(self) -> bool:
+        """Whether the provider's own stream is over, whatever a guard says."""
+        return self._scanner.done
+
     def within(self, out: bytes, answer_tokens: int) -> bytes:
         """Of the last output, what lies within so many tokens of answer altogether."""
         return self._scanner.within(out, answer_tokens)
@@ -61,8 +66,11 @@ class GuardedScanner(ScannerAround):
         return self._told(self._scanner.cut_short(paid), held=False)
 
     def flushed(self) -> bytes:
-        """What is still held, for a stream that is broken off; b"" for one that is refused."""
-        return b"" if self._guarding.refused else self._written(self._rest())
+        """What is still held, for a stream that is broken off; b"" for one that is refused, or of
+        which nobody would be asked any more.
+        """
+        silent = self._guarding.refused or self._guarding.waits
+        return b"" if silent else self._written(self._rest())
 
     def _told(self, block: bytes, *, held: bool = True) -> bytes:
         """Whole lines, as they may be told; nothing more once the answer is refused."""
@@ -121,17 +129,24 @@ class GuardedScanner(ScannerAround):
 class GuardedFailures(GuardedScanner):
     """The same of a stream whose failures are an event of its own."""
 
-    __slots__ = ()
+    __slots__ = ("_ended_with",)
+
+    def __init__(self, scanner: Scanner, guarding: Guarding) -> None:
+        """Read by `scanner`."""
+        super().__init__(scanner, guarding)
+        self._ended_with: dict[str, Any] | None = None
+        """What was told last of one that a guard has ended."""
 
     def broken(self, error: ApiError) -> bytes:
         """The end of a stream that has begun and cannot go on."""
         scanner = self._scanner
         assert isinstance(scanner, TellsFailure), "it is made for those alone"
         last = scanner.broken(error)
-        if self._guarding.refused is None:
+        if self._guarding.refused is None and not self._guarding.waits:
             made = self.flushed() + self._told(last, held=False)
             if self._guarding.refused is None:
                 return made
+        if self._guarding.refused is not None:
             last = scanner.broken(self._guarding.refused)
         # The whole of what was made, in which the refused text would stand, is not told again.
         lines: list[bytes] = []
@@ -139,7 +154,7 @@ class GuardedFailures(GuardedScanner):
             if line.startswith(b"data:"):
                 event = _decode(line[5:])
                 response = {**event["response"], "output": []}
-                event["response"] = self._guarding.echoed(response)
+                self._ended_with = event["response"] = self._guarding.echoed(response)
                 line = b"data: %b\n" % _encode(event)  # noqa: PLW2901 - it is the same line, told otherwise.
             lines.append(line)
         return b"".join(lines)
@@ -152,14 +167,15 @@ class GuardedResponse(GuardedFailures):
 
     @property
     def response(self) -> dict[str, Any] | None:
-        """The whole as it was told; None where it was refused."""
+        """The whole as it was told; of one that was refused, that it failed and for what."""
         scanner = self._scanner
         assert isinstance(scanner, MakesResponse), "it is made for those alone"
         whole = scanner.response
-        if whole is None or self._guarding.refused is not None:
-            return None
+        if self._ended_with is not None or whole is None or self._guarding.refused is not None:
+            return self._ended_with
         made: dict[str, Any] = self._guarding.whole({"response": whole})["response"]
-        return None if self._guarding.refused is not None else made
+        unseen = self._guarding.refused is not None or self._guarding.unseen
+        return None if unseen else made
 
 
 def guarded(scanner: Scanner, guarding: Guarding | None) -> Scanner:

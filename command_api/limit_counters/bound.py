@@ -64,11 +64,16 @@ class Outcome(NamedTuple):
 class Bound:
     """All scopes of a caller."""
 
-    __slots__ = ("_shortest", "calls", "gauges", "limited", "names", "seen", "seen_at", "shared")
+    __slots__ = (
+        *("_beside", "_lease_ms", "_shortest", "calls", "gauges", "limited", "names", "seen"),
+        *("seen_at", "shared"),
+    )
 
     def __init__(self, limited: Sequence[Limited], *, lease_ms: int) -> None:
         """At least one scope has limits."""
         self.limited = tuple(limited)
+        self._lease_ms = lease_ms
+        self._beside: Bound | None = None
         self.gauges = tuple(
             Gauge(index, gauge, limit)
             for index, each in enumerate(self.limited)
@@ -95,6 +100,19 @@ class Bound:
             (self._of_shortest(first), *_headers_of(kind))
             for first, kind in ((0, b"requests"), (REQUESTS, b"tokens"))
         )
+
+    @property
+    def beside(self) -> Bound | None:
+        """The same but for calls under way; None where nothing else is limited."""
+        if not self.calls:
+            return self
+        if self._beside is None:
+            others = [
+                each._replace(limits=each.limits._replace(concurrency=None))
+                for each in self.limited
+            ]
+            self._beside = Bound(others, lease_ms=self._lease_ms)
+        return self._beside if self._beside.gauges else None
 
     def _of_shortest(self, first: int) -> tuple[int, ...]:
         """Places of the limits of the shortest window of requests, or of tokens."""

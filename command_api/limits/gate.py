@@ -151,9 +151,16 @@ class RateGate:
         alone = partial(getattr, self, "decided_alone")
         return LimitMetrics(self.refusals.total, lambda: self.sharing, alone)
 
-    async def admit(self, caller: Caller, tokens: int, head: ReplyHeaders) -> Admission | None:
-        """Count a request that can use so many tokens. Raises ApiError 429 or 503."""
+    async def admit(
+        self, caller: Caller, tokens: int, head: ReplyHeaders, *, beside: bool = False
+    ) -> Admission | None:
+        """Count a request that can use so many tokens. Raises ApiError 429 or 503.
+
+        One that is `beside` another of the caller's is a part of it, and not one more under way.
+        """
         bound = await self.book.of(caller)
+        if bound is not None and beside:
+            bound = bound.beside
         if bound is None:
             return None
         lease = b""

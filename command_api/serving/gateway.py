@@ -13,6 +13,7 @@ import psycopg
 from command_api.background.following import Background
 from command_api.background.runs import Runs
 from command_api.calls.cashier import Cashier
+from command_api.calls.judged.asking import Moderations
 from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
@@ -119,6 +120,8 @@ class Gateway:
         )
         self._vectors = TextVectors(self.calls)
         semantic.vector_of = self._vectors.vector_of
+        if self.calls.guardrails is not None:
+            self.calls.guardrails.judge = Moderations(self.calls)
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.catalog_log = CatalogLog(
@@ -169,6 +172,8 @@ class Gateway:
         # A rotation is refused beside our lease; here we see one that was faster.
         await asyncio.to_thread(still_in_force, self.database, self._vault)
         await self.committer.start()
+        if self.calls.guardrails is not None:
+            await asyncio.to_thread(self.calls.guardrails.tell_unknown, self.database)
         await self._share_losses()
         self.keys.start()
         await self.limits.start()

@@ -39,6 +39,8 @@ class Placeholders:
         self._values: dict[str, str] = {}
         self.count = 0
         """How often something was replaced."""
+        self.came_back: set[str] = set()
+        """The placeholders that an answer had."""
 
     @property
     def longest(self) -> int:
@@ -74,9 +76,14 @@ class Placeholders:
         return made
 
     def restored(self, text: str, *, inside_json: bool = False) -> str:
-        """The text with the values again, escaped where it is JSON's own text."""
+        """An answer's text with the values again, escaped where it is JSON's own text."""
         if not self._values or "[" not in text:
             return text
+        self.came_back.update(each for each in _LITERAL.findall(text) if each in self._values)
+        return self.echoed(text, inside_json=inside_json)
+
+    def echoed(self, text: str, *, inside_json: bool = False) -> str:
+        """The same of a text of the prompt that an answer repeats."""
         return _LITERAL.sub(lambda found: self._value(found[0], inside_json), text)
 
     def _value(self, placeholder: str, inside_json: bool) -> str:  # noqa: FBT001 - it is asked for each match.

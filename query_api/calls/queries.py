@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 ACTIVITY = projection_named("activity_log")
-BATCH_PREFIX = "batch_"
+BATCH_PREFIX, GUARDED_PREFIX = "batch_", "guarded_"
 OWN_PREFIXES = ("chatcmpl-", "cmpl-")
 """Before the call's id, where the gateway makes the `id` of a reply: of chat, of completions."""
 
@@ -133,7 +133,7 @@ def _story(
         "provider": settled.provider if settled else placed.provider,
         "stream": placed.stream_reply,
         "correlation_id": placed.correlation_id,
-        **_batch_of(placed),
+        **_part_of(placed),
         "queued_ms": placed.queued_ms,
         "held_nano_usd": held,
         "held_usd": format_usd(held),
@@ -169,9 +169,13 @@ def _story(
     }
 
 
-def _batch_of(placed: HoldPlaced) -> dict[str, str]:
-    """The batch whose line the call is, which its events name; what callers name is hashed."""
+def _part_of(placed: HoldPlaced) -> dict[str, str]:
+    """The batch whose line the call is, or the call that a guard made it for, which its events
+    name; what callers name is hashed.
+    """
     named = placed.correlation_id
+    if named.startswith(GUARDED_PREFIX):
+        return {"guarded_call_id": named.removeprefix(GUARDED_PREFIX)}
     return {"batch_id": named} if named.startswith(BATCH_PREFIX) else {}
 
 

@@ -85,7 +85,7 @@ def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
 def test_guards_do_what_the_guide_says(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    """Its file and its two commands, pasted (rule: docs)."""
+    """Its file and its commands, pasted (rule: docs)."""
     file = tmp_path / "guards.toml"
     file.write_text(blocks("guardrails.md", "toml")[0])
     with running_gateway(database, tmp_path / "home", upstream, guardrails_file=file) as made:
@@ -100,12 +100,14 @@ def test_guards_do_what_the_guide_says(
                 timeout=60,
             )
             answers.append(json.loads(done.stdout))
-    echoed, refused = answers
+    echoed, refused, judged = answers
     assert echoed["choices"][0]["message"]["content"] == "Mail ann@example.org of E-123456."
     assert (refused["error"]["code"], refused["error"]["guard"]) == (
         "guardrail_blocked",
         "house-words",
     )
+    assert (judged["error"]["code"], judged["error"]["guard"]) == ("guardrail_blocked", "judge")
+    assert len(judged["error"]["moderation_calls"]) == 1
 
 
 def test_a_provider_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:

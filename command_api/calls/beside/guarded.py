@@ -56,6 +56,8 @@ async def answer_guarded(
     if guarding is None:
         return answer
     told = guarding.answered(answer)
+    if guarding.refused is None and guarding.asking:
+        await guarding.look_at_answer(last=True)
     error = guarding.refused
     if error is None:
         return told

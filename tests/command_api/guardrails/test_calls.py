@@ -187,7 +187,7 @@ def test_personal_data_goes_out_as_placeholders_and_comes_back(
         {"guard": "personal-data", "stage": "input", "decision": "redacted", "count": 3},
         {"guard": "house-words", "stage": "input", "decision": "passed", "count": 0},
         {"guard": "house-words", "stage": "output", "decision": "passed", "count": 0},
-        {"guard": "personal-data", "stage": "output", "decision": "restored", "count": 0},
+        {"guard": "personal-data", "stage": "output", "decision": "restored", "count": 3},
     ]
     with guarded.database.connect() as connection:
         rows = connection.execute("SELECT state FROM events WHERE topic LIKE 'ledger.%'").fetchall()

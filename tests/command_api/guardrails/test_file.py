@@ -8,14 +8,19 @@ import pytest
 
 from command_api.guardrails.file import FILE_BYTES_MAX, GuardrailsFileError, read_guardrails_file
 from command_api.guardrails.running import guardrails_of
+from command_api.identity.users import Users
+from command_api.identity.vault import Vault
 from command_api.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from event_store.postgres.database import Database
+
 GUARD = '[[guard]]\nname = "a"\nfail = "closed"\n'
 REDACT = f'{GUARD}kind = "redact"\n'
 TERMS = f'{GUARD}kind = "blocked_terms"\n'
+MODERATION = '[[guard]]\nname = "m"\nkind = "moderation"\n'
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,20 @@ TERMS = f'{GUARD}kind = "blocked_terms"\n'
         (f"{REDACT}patterns = {{ EMAIL = 'x' }}", "is none of EMAIL"),
         (f"{REDACT}patterns = {{ BADGE = '(a+)+$' }}", "BADGE: '(' at 0: groups are not taken"),
         (f"{TERMS}terms = ['x']\n{TERMS}terms = ['y']", "two guards are called 'a'"),
+        (f"{TERMS}terms = ['x']\nkeys = ['gw_live_x']", "keys: 'gw_live_x' is no id"),
+        (f"{TERMS}terms = ['x']\norganisations = ['{'A' * 32}']", "is no id"),
+        (f"{TERMS}terms = ['x']\nmodel = 'm'", "model is of guards of the kind moderation"),
+        (f"{TERMS}terms = ['x']\non_error = 'pass'", "on_error is of guards of the kind"),
+        (MODERATION, "say which `model` is asked"),
+        (f"{MODERATION}model = ''", "length >= 1"),
+        (f"{MODERATION}model = 'm'\nfail = 'open'", "fail is of guards of the kind redact or"),
+        (f"{MODERATION}model = 'm'\nthresholds = {{ a = 1.5 }}", "thresholds: a: 1.5 is not above"),
+        (f"{MODERATION}model = 'm'\nthresholds = {{ a = nan }}", "thresholds: a: NaN is not"),
+        (f"{MODERATION}model = 'm'\nthresholds = {{ a = true }}", "Expected `decimal`"),
+        (f"{MODERATION}model = 'm'\ntimeout_s = 61", "<= 60"),
+        (f"{MODERATION}model = 'm'\ncalls_max = 0", ">= 1"),
+        (f"{MODERATION}model = 'm'\ncharacters_max = 9", ">= 100"),
+        (f"{MODERATION}model = 'm'\nimages = 'maybe'", "Invalid enum value"),
         ("[[guard]]\nname = 'A b'", "regex"),
         ("\x00", "Invalid statement"),
         ("x" * (FILE_BYTES_MAX + 1), "larger than"),
@@ -52,6 +71,27 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, text: str, said:
         read_guardrails_file(file)
     assert str(file) in str(refused.value)
     assert said in str(refused.value)
+
+
+def test_ids_of_nobody_are_told_at_the_start(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By guard and id, and the gateway starts: they may be made later (rule: observable)."""
+    users = Users(database, Vault(b"the secret of this test, 32 bytes"), actor="test")
+    user = users.create_user("known@example.com")
+    users.close()
+    nobody = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]
+    file = tmp_path / "guards.toml"
+    keys, owners = [user.key_id, nobody[0]], [user.user_id, nobody[1]]
+    file.write_text(f"{TERMS}terms = ['x']\nkeys = {keys}\norganisations = {owners}\n")
+    guards = guardrails_of(Settings(guardrails_file=file))
+    assert guards is not None
+    with caplog.at_level("WARNING", "gatewayz.guardrails"):
+        guards.tell_unknown(database)
+    assert [each.getMessage() for each in caplog.records] == [
+        f"the guard 'a' names the key {nobody[0]}, which is nobody's here",
+        f"the guard 'a' names the organisation {nobody[1]}, which is nobody's here",
+    ]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Failing:
 
     decision = "passed"
     held = ""
+    count = 0
 
     def whole(self, text: str, *, inside_json: bool) -> str:
         """Fails."""
@@ -238,7 +239,7 @@ def test_openais_own_responses_are_restored(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 10_000])
 def test_a_refused_response_fails_without_what_it_made(size: int) -> None:
-    """Its last event has no output (rule: access)."""
+    """Its last event has no output, and it is stored as that says (rule: access)."""
     of_call = guarding(Operation.RESPONSES, checking())
     scanner: Any = guarded(ResponsesScanner(), of_call)
     out = read(scanner, responses("Fine. A night", "jar. "), size)
@@ -250,7 +251,7 @@ def test_a_refused_response_fails_without_what_it_made(size: int) -> None:
     assert failed["response"]["output"] == []
     assert failed["response"]["error"]["code"]
     assert b"jar" not in out.replace(b"Not nightjar", b"")
-    assert scanner.response is None
+    assert scanner.response == failed["response"]
 
 
 def test_a_response_that_breaks_off_tells_what_was_held() -> None:
