@@ -45,6 +45,10 @@ class Guardrails:
         self._guards = guards
         self.counts = GuardCounts()
 
+    def look_at(self, caller: Caller) -> bool:
+        """Whether any guard looks at a caller's calls."""
+        return any(each.looks_at(caller) for each in self._guards)
+
     async def admit(
         self,
         caller: Caller,

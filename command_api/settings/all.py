@@ -51,6 +51,7 @@ from command_api.settings.stores import (
     SpoolSettings,
 )
 from command_api.settings.work.batches import BatchSettings, FileSettings
+from command_api.settings.work.realtime import RealtimeSettings
 
 GROUPS: dict[str, type[Group]] = {
     "installation": InstallationSettings,
@@ -76,6 +77,7 @@ GROUPS: dict[str, type[Group]] = {
     "background": BackgroundSettings,
     "files": FileSettings,
     "batches": BatchSettings,
+    "realtime": RealtimeSettings,
     "upstream": UpstreamSettings,
     "guardrails": GuardrailSettings,
     "routing": RoutingSettings,
@@ -126,6 +128,7 @@ class Settings(BaseModel):
     background: BackgroundSettings
     files: FileSettings
     batches: BatchSettings
+    realtime: RealtimeSettings
     upstream: UpstreamSettings
     guardrails: GuardrailSettings
     routing: RoutingSettings

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.inference.adapters.form_data import WrittenForm
-from providers.inference.port import Operation
+from providers.inference.port import Operation, UnsupportedError
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
     from providers.inference.adapters.http1.reply import HttpReply
-    from providers.inference.port import Form
+    from providers.inference.adapters.realtime.sockets import Socket, Sockets
+    from providers.inference.port import Form, RealtimeLimits, RealtimeRefusal
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -29,9 +30,9 @@ PATHS = {
 class OpenAiUpstream:
     """An OpenAI-compatible upstream over HTTP."""
 
-    def __init__(self, client: HttpClient) -> None:
-        """The client's base URL ends before `/chat/completions`."""
-        self._client = client
+    def __init__(self, client: HttpClient, sockets: Sockets | None = None) -> None:
+        """The client's base URL ends before `/chat/completions`; `sockets` open its sessions."""
+        self._client, self._sockets = client, sockets
         self._heads = {operation: client.head("POST", path) for operation, path in PATHS.items()}
 
     async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
@@ -43,6 +44,13 @@ class OpenAiUpstream:
         written = WrittenForm(form)
         head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
         return await self._client.upload(head, written.size, written.pieces())
+
+    async def open_session(self, model: str, limits: RealtimeLimits) -> Socket | RealtimeRefusal:
+        """Open a realtime session."""
+        if self._sockets is None:
+            message = "it has no realtime sessions"
+            raise UnsupportedError(message)
+        return await self._sockets.open(model, limits)
 
     async def close(self) -> None:
         """Close idle connections."""

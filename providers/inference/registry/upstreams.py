@@ -18,6 +18,7 @@ from providers.inference.adapters.gemini.upstream import GeminiUpstream
 from providers.inference.adapters.http1.client import HttpClient
 from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.adapters.portkey import PortkeyUpstream
+from providers.inference.adapters.realtime.sockets import Sockets
 from providers.inference.registry.built_in import BuiltIn, Protocol
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def make_upstream(
     elif entry.protocol is Protocol.FAL:
         upstream = FalUpstream(client, deadline_s=limits.attempt_s)
     else:
-        upstream = OpenAiUpstream(client)
+        upstream = OpenAiUpstream(client, Sockets(base_url, headers))
     return Made(upstream, base_url, headers, secrets)
 
 

@@ -37,6 +37,7 @@ from providers.inference.adapters.simulator.answers import (
 )
 from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.listening import transcript
+from providers.inference.adapters.simulator.sessions import Conversation
 from providers.inference.adapters.simulator.speaking import Spoken
 from providers.inference.port import (
     Operation,
@@ -47,7 +48,7 @@ from providers.inference.port import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from providers.inference.port import Form
+    from providers.inference.port import Form, RealtimeLimits
 
 LATENCY_MS_MAX = 600_000
 
@@ -132,6 +133,11 @@ class Simulator:
         del operation
         body, kind = transcript(form)
         return SimulatorReply(200, _once(body, 0), {b"content-type": kind})
+
+    async def open_session(self, model: str, limits: RealtimeLimits) -> Conversation:
+        """A realtime session (see `sessions`)."""
+        del limits
+        return Conversation(model)
 
     async def close(self) -> None:
         """Nothing to close."""
