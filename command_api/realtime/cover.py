@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from domain.realtime.session import SessionCount
     from edge.errors import ApiError
 
+AHEAD_SHARE = 4
+"""A hold grows by a quarter of a response more than it must."""
 LEAST_TOKENS = 256
 """A hold grows by at least so many tokens of output, so that no frame of audio grows it alone."""
 
@@ -40,8 +42,8 @@ class Cover:
     async def hold(self) -> None:
         """Return once the hold covers what the session can cost; raises NoRoomError.
 
-        Rather it grows by a whole response more at a time, for it will be needed; where the account
-        has no room for that, by what is needed now.
+        Rather it grows by a part of a response more at a time, so that it grows seldom; where the
+        account has no room for that, by what is needed now.
         """
         if self._missing <= 0 and self._missing_tokens <= 0:
             return
@@ -52,10 +54,11 @@ class Cover:
             following, price = self._count.next_response, self._call.model.price
             least = price.bound(input_tokens=0, output_tokens=LEAST_TOKENS)
             ahead = price.bound(
-                input_tokens=following.input_tokens, output_tokens=following.output_tokens
+                input_tokens=following.input_tokens // AHEAD_SHARE,
+                output_tokens=following.output_tokens // AHEAD_SHARE,
             )
             for more, further in (
-                (missing + ahead, tokens + following.tokens),
+                (missing + ahead, tokens + following.tokens // AHEAD_SHARE),
                 (missing + least, tokens + LEAST_TOKENS),
                 (missing, tokens),
             ):

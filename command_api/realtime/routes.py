@@ -11,8 +11,9 @@ router = APIRouter(tags=["realtime"], dependencies=[OPEN])
 
 
 @router.get("/v1/realtime", include_in_schema=False)
-async def realtime() -> None:
+async def realtime(model: str = "") -> None:
     """A plain request of the WebSocket."""
+    del model
     raise upgrade_required()
 
 

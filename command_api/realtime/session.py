@@ -25,7 +25,7 @@ from command_api.realtime.refusals import (
 )
 from command_api.realtime.request import count_of
 from command_api.realtime.wire import BinaryFrameError, ClientGoneError, SlowReaderError
-from domain.realtime.counting import text_sent
+from domain.realtime.counting import INSTRUCTIONS_TOKENS, Sent, text_sent
 from domain.realtime.session import TooManyResponsesError
 from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError
@@ -149,7 +149,8 @@ class Session:
         for size, form in event.audio:
             count.hears(size, form)
         if event.kind == UPDATE:
-            count.configured(event.sent)
+            # What is told now may stand beside what the session has already.
+            count.configured(event.sent.and_also(Sent(INSTRUCTIONS_TOKENS, 0)))
         elif event.kind == CREATE:
             count.asks(event.sent)
         else:
@@ -204,7 +205,8 @@ class Session:
         """The session's age and its silence; its hold lives as long as it does."""
         settings, loop = self._settings, asyncio.get_running_loop()
         until = loop.time() + settings.session_s
-        look_s = min(LOOK_S, settings.session_s / LOOKS, settings.idle_s / LOOKS)
+        life_s = self._parts.settings.hold_ttl_s
+        look_s = min(LOOK_S, settings.session_s / LOOKS, settings.idle_s / LOOKS, life_s / LOOKS)
         while True:
             await asyncio.sleep(look_s)
             self._parts.cashier.goes_on(self._call)

@@ -122,8 +122,7 @@ class SessionCount:
 
     def configured(self, sent: Sent) -> None:
         """Instructions and tools stand in the place of those before: the larger ones count."""
-        most = sent._replace(most=sent.most + INSTRUCTIONS_TOKENS)
-        self._instructions = self._instructions.or_more(most)
+        self._instructions = self._instructions.or_more(sent)
 
     def said(self, sent: Sent) -> None:
         """So much more may lie in the conversation."""
