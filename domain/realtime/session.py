@@ -214,7 +214,7 @@ class SessionCount:
     def cost_bound(self) -> int:
         """What that can cost at most, nano-USD: what was used is known, all else is bounded."""
         used, bound = self.used or NOTHING, self.bound
-        known = self._price.cost(used).nano_usd + 1
+        known = self._price.cost(used).nano_usd + 1 if self.used else 0
         return known + self._price.bound(
             input_tokens=bound.input_tokens - used.input_tokens,
             output_tokens=bound.output_tokens - used.output_tokens,

@@ -68,7 +68,7 @@ USAGE = {
     },
     "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
 }
-"""55 + 4 + … : 59 fresh of text at 4, 9 of audio at 32, 60 and 4 cached at 0.4, 30 at 16, 91 at 64."""
+"""Of text 59 fresh tokens, of audio 9, cached 64; of text 30 made, of audio 91."""
 USAGE_NANO_USD = 59 * 4_000 + 9 * 32_000 + 64 * 400 + 30 * 16_000 + 91 * 64_000
 
 
@@ -89,7 +89,7 @@ class Talker:
             0,
             compression=None,
             max_size=None,
-            process_request=lambda *about: self.admit(*about),
+            process_request=self._admitted,
         )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -103,6 +103,9 @@ class Talker:
         """No more sessions."""
         self._server.shutdown()
         self._thread.join(10)
+
+    def _admitted(self, connection: ServerConnection, request: Any) -> Any:
+        return self.admit(connection, request)
 
     def _run(self, connection: ServerConnection) -> None:
         assert connection.request is not None

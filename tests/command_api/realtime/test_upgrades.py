@@ -30,10 +30,11 @@ from tests.support.harness import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from websockets.sync.server import ServerConnection
+
     from command_api.identity.users import NewUser
     from event_store.postgres.database import Database
     from tests.support.harness import RunningGateway
-    from websockets.sync.server import ServerConnection
 
 Served = tuple["RunningGateway", Talker]
 HANDSHAKE = {
