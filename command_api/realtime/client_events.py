@@ -109,7 +109,7 @@ class ClientEvents:
                 f"{kind[:100]!r} is no event of a session over WebSockets here. It takes "
                 f"{', '.join(sorted(KNOWN))}."
             )
-            raise _RefusedError("invalid_event", message, "type")
+            raise _RefusedError(bad_request("invalid_event", message, "type"))
         if kind == APPEND:
             size = bytes_of_base64(max(len(members.get("audio", b"")) - 2, 0))
             return ClientEvent(kind, _written(members), audio=((size, self._form),))
@@ -137,10 +137,10 @@ class ClientEvents:
         """The formats of what is heard and said, where they are named; raises _RefusedError."""
         if asked.get("type") not in (None, "realtime"):
             message = "Only sessions of type realtime are served: transcriptions have their route."
-            raise _RefusedError("invalid_value", message, f"{where}.type")
+            raise _invalid(message, f"{where}.type")
         if asked.get("model") not in (None, self._offer.id, self._offer.public_id):
             message = "The model of a session is that of its address: open another session."
-            raise _RefusedError("invalid_value", message, f"{where}.model")
+            raise _invalid(message, f"{where}.model")
         for name, about in (
             ("prompt", "a prompt that is stored at the provider"),
             ("tracing", "a trace at the provider"),
@@ -200,14 +200,18 @@ AROUND = Sent(ITEM_TOKENS, 0)
 
 
 class _RefusedError(Exception):
-    def __init__(self, code: str, message: str, param: str) -> None:
-        super().__init__(code)
-        self.error = bad_request(code, message, param)
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def _invalid(message: str, param: str) -> _RefusedError:
+    return _RefusedError(bad_request("invalid_value", message, param))
 
 
 def _unpriced(about: str, param: str) -> _RefusedError:
     message = f"Nobody here has a price for {about} in a session: leave it out."
-    return _RefusedError("unpriced_extra", message, param)
+    return _RefusedError(bad_request("realtime_unpriced", message, param))
 
 
 def _format(told: Any, where: str) -> AudioFormat | None:
@@ -217,7 +221,7 @@ def _format(told: Any, where: str) -> AudioFormat | None:
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:
         message = f"format must be one of {', '.join(FORMATS)}."
-        raise _RefusedError("invalid_value", message, f"{where}.format")
+        raise _invalid(message, f"{where}.format")
     return found
 
 

@@ -7,17 +7,20 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.command_api.realtime.provider import ask, call_of, until
+from tests.command_api.limits.test_gate import key_of, limit
+from tests.command_api.realtime.provider import answering, ask, call_of, session, talking, until
 from tests.support.harness import eventually
 from tests.support.processes import Server, gatewayz
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from event_store.postgres.database import Database
 
 GUARDS = """
 [[guard]]
@@ -93,7 +96,6 @@ def test_a_killed_gateway_leaves_no_hold(tmp_path: Path) -> None:
                 while True:
                     caller.recv(20)
     with Server(tmp_path, environment=short, port=server.port) as again:
-        import httpx
 
         def story() -> dict[str, Any]:
             told: dict[str, Any] = httpx.get(f"{again.url}/v1/calls/{call}", headers=headers).json()

@@ -286,7 +286,7 @@ def test_images_need_a_price(served: tuple[RunningGateway, Talker]) -> None:
             talker.heard.clear()
             ask(caller, "conversation.item.create", item=item)
             if not passed:
-                assert until(caller, "error")["error"]["code"] == "unpriced_extra"
+                assert until(caller, "error")["error"]["code"] == "realtime_unpriced"
             ask(caller)
             until(caller, "response.done")
         kinds = [each["type"] for each in talker.heard]
