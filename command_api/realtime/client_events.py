@@ -96,7 +96,9 @@ class ClientEvents:
             event = self._event(kind, members)
         except UNREADABLE:
             message = "An event must be a JSON object with a `type`."
-            raise RefusedEventError(bad_request("invalid_event", message), event_id) from None
+            raise RefusedEventError(
+                bad_request("realtime_invalid_event", message), event_id
+            ) from None
         except _RefusedError as refused:
             raise RefusedEventError(refused.error, event_id) from None
         if event.hears is not None:
@@ -109,7 +111,7 @@ class ClientEvents:
                 f"{kind[:100]!r} is no event of a session over WebSockets here. It takes "
                 f"{', '.join(sorted(KNOWN))}."
             )
-            raise _RefusedError(bad_request("invalid_event", message, "type"))
+            raise _RefusedError(bad_request("realtime_invalid_event", message, "type"))
         if kind == APPEND:
             size = bytes_of_base64(max(len(members.get("audio", b"")) - 2, 0))
             return ClientEvent(kind, _written(members), audio=((size, self._form),))

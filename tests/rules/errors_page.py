@@ -125,7 +125,7 @@ MEANINGS = {
         "A frame of a realtime session is no text.",
         "Send events as JSON in frames of text; audio is in Base64.",
     ),
-    "invalid_event": (
+    "realtime_invalid_event": (
         "A frame of a realtime session is no event, or one that is not taken here.",
         "The message lists those that are; the session goes on.",
     ),

@@ -331,7 +331,7 @@ def test_what_is_no_event_is_refused_and_the_session_goes_on(served: Served, fra
     talker.behave = answering
     with session(gateway, gateway.user()) as caller:
         caller.send(frame)
-        assert until(caller, "error")["error"]["code"] == "invalid_event"
+        assert until(caller, "error")["error"]["code"] == "realtime_invalid_event"
         ask(caller)
         until(caller, "response.done")
 
