@@ -226,7 +226,22 @@ def _simulator() -> Provider:
             ("recite", {"input_per_million": "0.60", "output_per_million": "12"}),
         )
     ]
-    talking = Listed(
+    models = {
+        each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
+        for each in (item, embedding, image, hearing, moderation, rerank, _talking(), *speech)
+    }
+    return Provider(
+        name=SIMULATOR,
+        base_url="",
+        upstream=Simulator(),
+        models=models,
+        speech_events=True,
+        realtime=True,
+    )
+
+
+def _talking() -> Listed:
+    return Listed(
         id="talk",
         facts=ModelFacts(
             name="Talk",
@@ -246,16 +261,4 @@ def _simulator() -> Provider:
             "cached_image_input_per_million": "0.08",
         },
         source="built_in",
-    )
-    models = {
-        each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
-        for each in (item, embedding, image, hearing, moderation, rerank, talking, *speech)
-    }
-    return Provider(
-        name=SIMULATOR,
-        base_url="",
-        upstream=Simulator(),
-        models=models,
-        speech_events=True,
-        realtime=True,
     )

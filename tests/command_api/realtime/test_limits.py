@@ -71,9 +71,8 @@ def test_guards_cannot_be_gone_around(
 
 
 def test_a_killed_gateway_leaves_no_hold(tmp_path: Path) -> None:
-    """The next one expires it once its life is over, and the books are right (P2, money rule 11).
-
-    The session is that of the simulator, on the embedded defaults.
+    """The next one expires it once its life is over, and the books are right; the session is the
+    simulator's, on the embedded defaults (P2, money rule 11).
     """
     short = {
         "GATEWAYZ_CALL_DEADLINE_S": "1",

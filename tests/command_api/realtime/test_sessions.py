@@ -137,7 +137,7 @@ def test_the_openai_client_talks_to_the_simulator(served: tuple[RunningGateway, 
         connection.input_audio_buffer.append(audio=audio)
         connection.input_audio_buffer.commit()
         connection.response.create(response={"output_modalities": ["audio"]})
-        sound = b""
+        sound, usage = b"", None
         for event in connection:
             if event.type == "response.output_audio.delta":
                 sound += base64.b64decode(event.delta)
