@@ -168,7 +168,7 @@ def talking(
     """A gateway with a provider that has sessions; its books are right and no hold is left."""
     from tests.conftest import fresh_database
 
-    talker, upstream = Talker(), ScriptedUpstream(lambda c, _: c.sendall(reply(b"{}")))
+    talker, upstream = Talker(), ScriptedUpstream(lambda asked, _: reply(asked, 200, b"{}"))
     text = PROVIDERS.format(base_url=talker.base_url, key=KEY)
     with (
         fresh_database(server) as database,
@@ -191,7 +191,8 @@ def session(
     url = gateway.url.replace("http", "ws") + f"/v1/realtime?model={model}"
     headers = {"Authorization": f"Bearer {key}"}
     options: dict[str, Any] = {"additional_headers": headers, "max_size": None, **more}
-    return connect(url, **options)
+    made: ClientConnection = connect(url, **options)
+    return made
 
 
 def ask(caller: ClientConnection, kind: str = "response.create", **members: Any) -> None:
