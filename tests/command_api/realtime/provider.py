@@ -168,7 +168,7 @@ def talking(
     """A gateway with a provider that has sessions; its books are right and no hold is left."""
     from tests.conftest import fresh_database
 
-    talker, upstream = Talker(), ScriptedUpstream(lambda asked, _: reply(asked, 200, b"{}"))
+    talker, upstream = Talker(), ScriptedUpstream(lambda asked, _: reply(asked, b"{}"))
     text = PROVIDERS.format(base_url=talker.base_url, key=KEY)
     with (
         fresh_database(server) as database,
