@@ -24,6 +24,24 @@ ALWAYS: tuple[Header, ...] = (
 NO_PAGE: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """On every reply that is no page: opened as one, it loads nothing and stands in no frame."""
 
+EXPOSED = [
+    "idempotent-replayed",
+    "request-id",
+    "retry-after",
+    "x-gatewayz-cache",
+    "x-gatewayz-call-id",
+    "x-gatewayz-estimated",
+    "x-gatewayz-limits",
+    "x-gatewayz-provider",
+    *(
+        f"x-ratelimit-{what}-{unit}"
+        for what in ("limit", "remaining", "reset")
+        for unit in ("requests", "tokens")
+    ),
+    "x-request-id",
+]
+"""Headers of replies that a page may read."""
+
 
 def server_headers(public_url: str | None) -> list[Header]:
     """What the server adds to each reply; HSTS only where people come by https.

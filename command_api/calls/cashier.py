@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.calls.beside.told import beside_end, beside_hold, key_of_hold
+from command_api.calls.beside.told import beside_end, beside_hold, key_of_hold, provider_id
 from command_api.calls.beside.unaffordable import call_too_large, insufficient_credits
 from command_api.calls.failed_attempts import void_members
 from command_api.limits.gate import ended
@@ -39,8 +39,6 @@ logger = logging.getLogger("gatewayz.calls")
 _encode = msgspec.json.encode
 
 OFFERS_MAX = 20_000
-PROVIDER_ID_CHARACTERS_MAX = 200
-"""A provider's own name for a reply: the beginning of a longer one stands on the event."""
 
 
 class OfferEnvelopes:
@@ -71,14 +69,6 @@ class OfferEnvelopes:
         return known
 
 
-def _provider_id(given: str | None) -> str | None:
-    """What an event keeps of a provider's id: printable, and not longer than its maximum."""
-    if given is None:
-        return None
-    given = given[:PROVIDER_ID_CHARACTERS_MAX]
-    return given if given.isprintable() else "".join(filter(str.isprintable, given))
-
-
 def _entry_of(
     call: Call, kind: EntryKind, amount: int, state: bytes, reply: bytes = b"", tokens: int = 0
 ) -> Entry:
@@ -105,6 +95,10 @@ class Cashier:
         since = time.monotonic() - within_s
         self._open = {call: began for call, began in self._open.items() if began > since}
         return set(self._open)
+
+    def goes_on(self, call: Call) -> None:
+        """A call that lasts longer than its hold's life is alive: `live` counts from now."""
+        self._open[call.id_bytes] = time.monotonic()
 
     def refusal_of(self, caller: Caller) -> ApiError | None:
         """Why no new call of the caller may be made: its losses of the day, or nothing."""
@@ -194,11 +188,15 @@ class Cashier:
             plan=caller.plan,
         )
 
-    async def extend(self, call: Call, tokens: int) -> bool:
-        """Hold for more output of a stream; False when credits or a quota have no room."""
+    async def extend(self, call: Call, tokens: int, more: int | None = None) -> bool:
+        """Hold for more output of a stream; False when credits or a quota have no room.
+
+        `more` is how much more, nano-USD, where it is not the price of the tokens as output.
+        """
         held_for = call.bound_tokens - call.bound.output_tokens
-        more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
-        more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
+        if more is None:
+            more = call.bound_at(call.model, call.bound, more_tokens=held_for + tokens)
+            more -= call.bound_at(call.model, call.bound, more_tokens=held_for)
         state = b'{%b,"amount_nano_usd":%d' % (self._envelope(call), more)
         entry = _entry_of(call, EntryKind.EXTEND, more, state, tokens=tokens)
         try:
@@ -243,7 +241,7 @@ class Cashier:
                 cost.nano_usd,
                 cost.exact_nano_usd.encode(),
                 self._offers.of(attempt.offer)[2],
-                _encode(_provider_id(request_id)),
+                _encode(provider_id(request_id)),
                 _encode(call.attempts),
                 reason.encode(),
             )

@@ -94,11 +94,15 @@ class FrontConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to look at."""
         super().connection_lost(exc)
+        self.let_go_timers()
+        self._forget_waiting()
+
+    def let_go_timers(self) -> None:
+        """Nobody looks at the connection any more."""
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         for name in [*self._timers]:
             self._unset(name)
-        self._forget_waiting()
 
     def _forget_waiting(self) -> None:
         """Requests that were read and will not be answered."""

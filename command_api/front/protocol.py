@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from command_api.front import refusals
+from command_api.front import refusals, sockets
 from command_api.front.bodies import SMALL_BODY_BYTES
 from command_api.front.connection import FrontConnection
 from command_api.front.cycle import Cycle, ShortCycle
@@ -124,6 +124,9 @@ class FrontProtocol(FrontConnection):
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             self._refuse(refusals.malformed())
+            return
+        if sockets.is_taken(self.url, method, self.headers) and not (self._busy or self._crowded):
+            sockets.hand_over(self, method, rest)
             return
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         for name, value in self.headers:

@@ -59,6 +59,10 @@ class Guardrails:
         self.judge: Judge | None = None
         """Who asks models for the guards that need it, once the process serves calls."""
 
+    def look_at(self, caller: Caller) -> bool:
+        """Whether any guard looks at a caller's calls."""
+        return any(each.looks_at(caller) for each in self._guards)
+
     async def admit(
         self,
         caller: Caller,

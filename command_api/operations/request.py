@@ -90,7 +90,7 @@ class InferenceRequest(Protocol):
     maximum_named: str
     """What the body calls its maximum of output; empty where it has none."""
     cheaper: str
-    """What would cost less, for the error of who cannot pay."""
+    """What would cost less, for the error of who cannot pay; empty where nothing would."""
 
     def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
         """The request in the form in which a provider is asked for an offer of its."""

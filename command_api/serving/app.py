@@ -41,6 +41,7 @@ from command_api.payments import webhook as webhook_routes
 from command_api.plans import routes as plan_routes
 from command_api.profile import routes as profile_routes
 from command_api.provider_keys import routes as provider_key_routes
+from command_api.realtime import routes as realtime_routes
 from command_api.referrals import routes as referral_routes
 from command_api.refunds import routes as refund_routes
 from command_api.roles import routes as role_update_routes
@@ -67,7 +68,7 @@ from edge.asgi import REQUEST_ID, header_of, request_id_of, send_error
 from edge.clients import key_in_url
 from edge.envelopes import envelope_of
 from edge.lanes import Flights
-from edge.security import more_headers
+from edge.security import EXPOSED, more_headers
 from event_store.ids import new_uuid7
 from providers.inference.port import Operation
 from query_api.account import routes as account_routes
@@ -97,23 +98,6 @@ if TYPE_CHECKING:
     from edge.errors import ApiError
     from event_store.postgres.database import Database
 
-EXPOSED = [
-    "idempotent-replayed",
-    "request-id",
-    "retry-after",
-    "x-gatewayz-cache",
-    "x-gatewayz-call-id",
-    "x-gatewayz-estimated",
-    "x-gatewayz-limits",
-    "x-gatewayz-provider",
-    *(
-        f"x-ratelimit-{what}-{unit}"
-        for what in ("limit", "remaining", "reset")
-        for unit in ("requests", "tokens")
-    ),
-    "x-request-id",
-]
-"""Headers of replies that a page may read."""
 ROUTERS = (
     status_routes.router,
     metrics,
@@ -140,6 +124,7 @@ ROUTERS = (
     credit_routes.router,
     approval_routes.router,
     stored_response_routes.router,
+    realtime_routes.router,
     *batch_routes.ROUTERS,
     coupon_read_routes.router,
     coupon_routes.router,
@@ -170,6 +155,8 @@ class GatewayApp(FastAPI):
 
     inference: dict[str, Endpoint]
     early: Mapping[str, Early] = {}
+    sockets: Endpoint
+    """All WebSockets."""
     framework: Endpoint
     """All the rest, from its outermost handler of errors inwards."""
     request_log: RequestLog | None = None
@@ -184,6 +171,9 @@ class GatewayApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the hot path directly; give everything else a request id."""
+        if scope["type"] == "websocket":
+            await self.sockets(scope, receive, send)
+            return
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -247,6 +237,7 @@ def make_app(settings: Settings, database: Database, vault: Vault) -> GatewayApp
     )
     app.inference = {route.path: _serving(gateway, route) for route in ROUTES}
     app.inference[COUNT_TOKENS] = CountTokensRoute(gateway.calls)
+    app.sockets = gateway.realtime
     app.framework = packer = Gzipped(partial(FastAPI.__call__, app))
     allow_origins(app, settings.server.origins)
     if settings.installation.request_log:

@@ -36,6 +36,7 @@ from command_api.limits.commands import limited_windows
 from command_api.limits.gate import LEASE_MS, RateGate
 from command_api.limits.refusals import Refusals
 from command_api.quotas.refusals import DatabaseFigures, QuotaRefusals
+from command_api.realtime.route import RealtimeRoute
 from command_api.routing.closed import MaintenanceBook
 from command_api.routing.router import Router
 from command_api.shedding.queue import CallQueue
@@ -124,6 +125,7 @@ class Gateway:
             self.calls.guardrails.judge = Moderations(self.calls)
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
+        self.realtime = RealtimeRoute(self.calls)
         self.catalog_log = CatalogLog(
             database, confirm_s=settings.catalog.model_list_interval_s / 2
         )

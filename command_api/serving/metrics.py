@@ -96,6 +96,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     )
     found.register(gateway.limits.metrics())
     found.register(gateway.calls.queue.metrics())
+    found.register(gateway.realtime.metrics())
     found.register(gateway.router.rooms.metrics())
     found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 65
 BACKLOG = 2_048
+PING_S = 20.0
+"""Time between pings on a WebSocket, and for the answer to one, seconds."""
 LAST_WORDS_S = 3.0
 """Past the grace a call has so long to settle and to say that it was ended."""
 
@@ -110,7 +112,11 @@ def make_server(
             app,
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http=type("Front", (FrontProtocol,), front),
-            ws="none",
+            ws="none",  # Of the paths that have sockets the front knows.
+            ws_max_size=settings.realtime.frame_bytes_max,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
+            ws_per_message_deflate=False,
             access_log=False,
             log_level=settings.installation.log_level,
             log_config=None,

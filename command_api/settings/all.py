@@ -52,6 +52,7 @@ from command_api.settings.stores import (
 )
 from command_api.settings.work.batches import BatchSettings, FileSettings
 from command_api.settings.work.provider_keys import ProviderKeySettings
+from command_api.settings.work.realtime import RealtimeSettings
 
 GROUPS: dict[str, type[Group]] = {
     "installation": InstallationSettings,
@@ -78,6 +79,7 @@ GROUPS: dict[str, type[Group]] = {
     "files": FileSettings,
     "batches": BatchSettings,
     "provider_keys": ProviderKeySettings,
+    "realtime": RealtimeSettings,
     "upstream": UpstreamSettings,
     "guardrails": GuardrailSettings,
     "routing": RoutingSettings,
@@ -129,6 +131,7 @@ class Settings(BaseModel):
     files: FileSettings
     batches: BatchSettings
     provider_keys: ProviderKeySettings
+    realtime: RealtimeSettings
     upstream: UpstreamSettings
     guardrails: GuardrailSettings
     routing: RoutingSettings

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.pricing.money import ENTRY_NANO_USD_MAX
-from domain.pricing.terms import NANO_PER_TOKEN_FROM_USD_PER_MILLION, PRICE_USD_MAX
+from domain.pricing.rates import NANO_PER_TOKEN_FROM_USD_PER_MILLION
+from domain.pricing.terms import PRICE_USD_MAX
 from domain.pricing.usage import REPORTED_TOKENS_MAX
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 from domain.pricing.audio import second_rate
 from domain.pricing.extras import HEARD, LONG_CACHE
 from domain.pricing.money import decimal_text, divide_half_even, divide_up
+from domain.pricing.rates import Rates, Schedule, UnitRates
 from domain.pricing.uses import TERM_OF_USE, TIER_TERM
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ NANO_PER_UNIT_FROM_USD = 1_000_000_000
 NANO_PER_PIXEL_FROM_USD_PER_MEGAPIXEL = 1_000
 NANO_PER_USE_FROM_USD_PER_THOUSAND = 1_000_000
 NANO_PER_CHARACTER_FROM_USD_PER_MILLION = 1_000
+PLAIN_RATES = 5
+"""The first of the rates: those of text."""
 
 
 class Cost(NamedTuple):
@@ -32,76 +35,6 @@ class Cost(NamedTuple):
 
     nano_usd: int
     exact_nano_usd: str
-
-
-class Rates(NamedTuple):
-    """One tier's prices of one token, each in the same small unit."""
-
-    fresh: int
-    cached: int
-    written: int
-    output: int
-    reasoning: int
-    heard: int
-    spoken: int
-    kept_long: int
-    seen: int
-
-    @property
-    def dearest(self) -> tuple[int, int]:
-        """The dearest token of the input, and of the output."""
-        return (
-            max(self.fresh, self.cached, self.written, self.heard, self.seen),
-            max(self.output, self.reasoning, self.spoken),
-        )
-
-
-class Schedule(NamedTuple):
-    """The rates of one service tier: its base, and what counts above so many input tokens."""
-
-    base: Rates
-    tiers: tuple[tuple[int, Rates], ...]
-
-    @classmethod
-    def of(cls, terms: PriceTerms, scale: int) -> Schedule:
-        """The token terms in units of 1/scale nano-USD."""
-        (_, base), *above = (
-            (threshold, Rates(*(int(value * scale) for value in nano)))
-            for threshold, nano in terms.nano_rates()
-        )
-        return cls(base, tuple(above))
-
-    def rates(self, input_tokens: int) -> Rates:
-        """The rates of a call with so much input."""
-        rates = self.base
-        for above, own in self.tiers:
-            if input_tokens > above:
-                rates = own
-        return rates
-
-    def dearest(self, input_tokens: int, *, kept_long: bool) -> tuple[int, int]:
-        """The dearest input and output rate that a call of at most so much input could pay.
-
-        A tier may be cheaper than the one below it, so every tier in reach counts. What is written
-        to a cache for an hour counts for a call that asks for that.
-        """
-        reach = [self.base, *(own for above, own in self.tiers if input_tokens > above)]
-        inputs, outputs = zip(*(each.dearest for each in reach), strict=True)
-        dearest_input = max(inputs)
-        if kept_long:
-            dearest_input = max(dearest_input, *(each.kept_long for each in reach))
-        return dearest_input, max(outputs)
-
-
-class UnitRates(NamedTuple):
-    """Prices of what is no token: an image asked with or made, a pixel, a second and the like."""
-
-    input_image: int
-    image: int
-    pixel: int
-    second: int
-    search: int
-    character: int
 
 
 class Beside(TypedDict, total=False):
@@ -247,7 +180,7 @@ class PriceVersion:
         rates = self._plain.rates(usage.input_tokens) if self._tiers else self._base
         if usage.service_tier:
             rates = self._services[usage.service_tier].rates(usage.input_tokens)
-        in_, cached, written, out, reasoning, heard, spoken, kept_long, seen = rates
+        in_, cached, written, out, reasoning = rates[:PLAIN_RATES]
         total = (
             (usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens) * in_
             + usage.cached_input_tokens * cached
@@ -256,13 +189,10 @@ class PriceVersion:
             + usage.reasoning_tokens * reasoning
             + self._request
         )
-        if usage.audio_input_tokens or usage.audio_output_tokens:
-            total += usage.audio_input_tokens * (heard - in_)
-            total += usage.audio_output_tokens * (spoken - out)
+        if usage.has_kinds:
+            total += rates.of_kinds(usage)
         if usage.cache_write_1h_tokens:
-            total += usage.cache_write_1h_tokens * (kept_long - written)
-        if usage.image_input_tokens:
-            total += usage.image_input_tokens * (seen - in_)
+            total += usage.cache_write_1h_tokens * (rates.kept_long - written)
         if usage.input_images or usage.images:
             total += self._of_images(usage.input_images, usage.images, usage.image_pixels)
         if usage.audio_seconds or usage.searches:

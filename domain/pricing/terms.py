@@ -10,13 +10,15 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from domain.errors import InvalidPriceError
+from domain.pricing.rates import (
+    NANO_PER_TOKEN_FROM_USD_PER_MILLION,
+    RATE_TERMS,
+    nano_rates_of,
+)
 from domain.pricing.uses import PLAIN_TIERS, TERM_OF_USE, TIER, USE_OF_TERM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-NANO_PER_TOKEN_FROM_USD_PER_MILLION = 1_000
 
 
 PRICE_DECIMALS_MAX = 18
@@ -76,15 +78,8 @@ class TokenTerms:
     audio_output_per_million: Decimal | None = None
     cache_write_1h_per_million: Decimal | None = None
     image_input_per_million: Decimal | None = None
-
-
-RATE_TERMS = (
-    *("input_per_million", "cached_input_per_million", "cache_write_per_million"),
-    *("output_per_million", "reasoning_per_million"),
-    *("audio_input_per_million", "audio_output_per_million"),
-    *("cache_write_1h_per_million", "image_input_per_million"),
-)
-"""The terms in the order of `Rates`."""
+    cached_audio_input_per_million: Decimal | None = None
+    cached_image_input_per_million: Decimal | None = None
 
 
 TOKEN_TERMS = tuple(item.name for item in fields(TokenTerms))
@@ -121,7 +116,8 @@ class PriceTerms:
     """What an offer costs: USD per million tokens, and USD for other units.
 
     A missing optional term falls back: cached, cache-write, audio and image input to input; what is
-    written to a cache for an hour to cache-write; reasoning and audio output to output.
+    written to a cache for an hour to cache-write; reasoning and audio output to output; cached
+    audio and images to fresh ones where those have a price, else to cached.
     `per_request` is USD for one request, `per_input_image` for an image of the prompt, `per_image`
     for one that is made, `per_megapixel` for a million pixels of those, `per_minute` for a minute
     of audio that is heard, `per_thousand_searches` for a thousand search units of a rerank,
@@ -140,6 +136,8 @@ class PriceTerms:
     audio_output_per_million: Decimal | None = None
     cache_write_1h_per_million: Decimal | None = None
     image_input_per_million: Decimal | None = None
+    cached_audio_input_per_million: Decimal | None = None
+    cached_image_input_per_million: Decimal | None = None
     per_request: Decimal | None = None
     per_input_image: Decimal | None = None
     per_image: Decimal | None = None
@@ -221,11 +219,11 @@ class PriceTerms:
         as in the tier below it.
         """
         stated: dict[str, Decimal | None] = {name: getattr(self, name) for name in TOKEN_TERMS}
-        found = [(BASE_ABOVE, _nano_rates(stated))]
+        found = [(BASE_ABOVE, nano_rates_of(stated))]
         for tier in self.tiers:
             own = {name: getattr(tier.terms, name) for name in TOKEN_TERMS}
             stated |= {name: value for name, value in own.items() if value is not None}
-            found.append((tier.above, _nano_rates(stated)))
+            found.append((tier.above, nano_rates_of(stated)))
         return found
 
     def as_strings(self) -> dict[str, str]:
@@ -282,35 +280,3 @@ def _tier_terms(tier: str, stated: Mapping[str, str]) -> PriceTerms:
             message = f"{name}{AT_TIER}{tier} is not a price term: a service tier prices tokens"
             raise InvalidPriceError(message)
     return PriceTerms.parse(stated)
-
-
-def _nano_rates(terms: Mapping[str, Decimal | None]) -> tuple[Decimal, ...]:
-    """Nano-USD of one token in the order of `Rates`, with the fallbacks of money rule 1."""
-    input_, output = terms["input_per_million"], terms["output_per_million"]
-    assert input_ is not None
-    assert output is not None
-    cached, written, reasoning, heard, spoken, kept_long, seen = (
-        terms[name]
-        for name in (
-            "cached_input_per_million",
-            "cache_write_per_million",
-            "reasoning_per_million",
-            "audio_input_per_million",
-            "audio_output_per_million",
-            "cache_write_1h_per_million",
-            "image_input_per_million",
-        )
-    )
-    written = input_ if written is None else written
-    chosen = (
-        input_,
-        input_ if cached is None else cached,
-        written,
-        output,
-        output if reasoning is None else reasoning,
-        input_ if heard is None else heard,
-        output if spoken is None else spoken,
-        written if kept_long is None else kept_long,
-        input_ if seen is None else seen,
-    )
-    return tuple(value * NANO_PER_TOKEN_FROM_USD_PER_MILLION for value in chosen)

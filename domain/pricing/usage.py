@@ -21,7 +21,8 @@ REPORTED_TOKENS_MAX = 100_000_000
 class Usage(NamedTuple):
     """Counts of one call; `source` says whether the provider or we counted.
 
-    Audio and image tokens are part of the input and output tokens; of the cache-written ones
+    Audio and image tokens are part of the input and output tokens: fresh ones, and apart from them
+    those that are cached, which are part of the cached ones too; of the cache-written ones
     `cache_write_1h_tokens` are kept for an hour. `input_images` are those of the prompt, `images`
     those that were made, `image_pixels` their pixels altogether; `audio_seconds` those of
     audio that was heard, where its length is what is paid; `searches` are the search units of a
@@ -52,6 +53,19 @@ class Usage(NamedTuple):
     service_tier: str = ""
     characters: int = 0
     image_input_tokens: int = 0
+    cached_audio_input_tokens: int = 0
+    cached_image_input_tokens: int = 0
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether any token of it is one of audio or of an image."""
+        return bool(
+            self.audio_input_tokens
+            or self.audio_output_tokens
+            or self.image_input_tokens
+            or self.cached_audio_input_tokens
+            or self.cached_image_input_tokens
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The usage as it stands in events and replies; what is rare only when there is any."""
@@ -64,9 +78,8 @@ class Usage(NamedTuple):
             found["uses"] = dict(self.uses)
         if self.service_tier:
             found["service_tier"] = self.service_tier
-        rare = self.audio_input_tokens or self.audio_output_tokens
-        rare = rare or self.audio_seconds or self.searches or self.characters
-        rare = rare or self.image_input_tokens
+        rare = self.has_kinds
+        rare = rare or bool(self.audio_seconds or self.searches or self.characters)
         if rare or self.input_images or self.images or self.cache_write_1h_tokens:
             found |= {name: getattr(self, name) for name in RARE_COUNTS if getattr(self, name)}
         return found
@@ -102,7 +115,8 @@ class Usage(NamedTuple):
 RARE_COUNTS = (
     *("audio_input_tokens", "audio_output_tokens"),
     *("input_images", "images", "image_pixels", "audio_seconds"),
-    *("cache_write_1h_tokens", "searches", "characters", "image_input_tokens"),
+    *("cache_write_1h_tokens", "searches", "characters"),
+    *("image_input_tokens", "cached_audio_input_tokens", "cached_image_input_tokens"),
 )
 """Counts that an event carries only when they are not 0."""
 

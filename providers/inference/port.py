@@ -58,6 +58,7 @@ class Operation(StrEnum):
     SPEECH = "speech"
     IMAGE_EDITS = "image_edits"
     IMAGE_VARIATIONS = "image_variations"
+    REALTIME = "realtime"
 
 
 class FormFile(NamedTuple):
@@ -187,4 +188,50 @@ class TakesForms(Protocol):
         self, operation: Operation, form: Form, *, stream: bool = False
     ) -> UpstreamReply:
         """Send a form, await status and headers; raises UpstreamError."""
+        ...
+
+
+class RealtimeLimits(NamedTuple):
+    """What bounds a session upstream: seconds to open it, and bytes of one frame."""
+
+    connect_s: float
+    frame_bytes_max: int
+
+
+class RealtimeRefusal(NamedTuple):
+    """The answer of a provider that opens no session. Header names are lower-case bytes."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+class RealtimeChannel(Protocol):
+    """A session that is open: frames of text, each an event of OpenAI's Realtime API."""
+
+    async def send(self, text: str) -> None:
+        """Send one frame, once there is room for it; raises UpstreamError."""
+        ...
+
+    async def receive(self) -> str | None:
+        """The next frame; None at a clean end. Raises UpstreamError."""
+        ...
+
+    async def close(self) -> None:
+        """Say good-bye, within a time."""
+        ...
+
+    def abort(self) -> None:
+        """End at once."""
+        ...
+
+
+@runtime_checkable
+class TakesRealtime(Protocol):
+    """An upstream that has realtime sessions."""
+
+    async def open_session(
+        self, model: str, limits: RealtimeLimits
+    ) -> RealtimeChannel | RealtimeRefusal:
+        """Open a session with a model, by the provider's own id; raises UpstreamError."""
         ...

@@ -242,14 +242,17 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     cached, written = usage["cached_input_tokens"], usage.get("cache_write_tokens", 0)
     kept_long = usage.get("cache_write_1h_tokens", 0)
     heard, spoken = usage.get("audio_input_tokens", 0), usage.get("audio_output_tokens", 0)
-    reasoning, seen = usage["reasoning_tokens"], usage.get("image_input_tokens", 0)
+    seen, heard_again, seen_again = (usage.get(name, 0) for name in REALTIME_KINDS)
+    reasoning = usage["reasoning_tokens"]
     tokens = (
         ("input", usage["input_tokens"] - cached - written - heard - seen),
-        ("cached_input", cached),
+        ("cached_input", cached - heard_again - seen_again),
+        ("image_input", seen),
+        ("cached_audio_input", heard_again),
+        ("cached_image_input", seen_again),
         ("cache_write", written - kept_long),
         ("cache_write_1h", kept_long),
         ("audio_input", heard),
-        ("image_input", seen),
         ("output", usage["output_tokens"] - reasoning - spoken),
         ("reasoning", reasoning),
         ("audio_output", spoken),
@@ -296,6 +299,7 @@ def _arithmetic(settled: HoldSettled, price: dict[str, str]) -> dict[str, Any]:
     }
 
 
+REALTIME_KINDS = ("image_input_tokens", "cached_audio_input_tokens", "cached_image_input_tokens")
 PIXELS_PER_MEGAPIXEL = 1_000_000
 USES_PER_PRICE = 1_000
 

@@ -121,6 +121,50 @@ def _kind(call: ast.Call) -> str | None:
 
 LATER = "Try again after `Retry-After`"
 MEANINGS = {
+    "binary_frame": (
+        "A frame of a realtime session is no text.",
+        "Send events as JSON in frames of text; audio is in Base64.",
+    ),
+    "realtime_invalid_event": (
+        "A frame of a realtime session is no event, or one that is not taken here.",
+        "The message lists those that are; the session goes on.",
+    ),
+    "realtime_guarded": (
+        "Guardrails look at the calls of the key, and cannot hear a realtime session.",
+        "Use a chat, or ask whoever runs the gateway.",
+    ),
+    "realtime_not_offered": (
+        "The model's provider has no realtime sessions here.",
+        "Choose another; operators: `realtime = true` of a provider of OpenAI's kind.",
+    ),
+    "realtime_unpriced": (
+        "An event of a realtime session asks for something that has no price here.",
+        "Leave out what `param` names; the session goes on.",
+    ),
+    "realtime_websockets_only": (
+        "Realtime sessions are served over WebSockets alone.",
+        "[Connect to `/v1/realtime`](../guides/realtime.md).",
+    ),
+    "session_expired": (
+        "A realtime session lasted as long as one may.",
+        "Open another one; what was made is charged.",
+    ),
+    "session_idle": (
+        "Nothing was said in a realtime session for too long.",
+        "Open another one when there is something to say.",
+    ),
+    "too_many_responses": (
+        "A realtime session has as many responses asked for as it may.",
+        "Wait for one of them; the session goes on.",
+    ),
+    "too_many_sessions": (
+        "The process has as many realtime sessions as it may.",
+        "Repeat after `Retry-After`; nothing was charged.",
+    ),
+    "upgrade_required": (
+        "The route is a WebSocket, and the request opens none.",
+        "[Connect](../guides/realtime.md) with a client that speaks WebSockets.",
+    ),
     "already_member": ("They are a member of the organisation.", "Give them another role instead."),
     "invitation_not_found": (
         "No open invitation of this id is for the caller's verified address.",

@@ -20,6 +20,7 @@ from command_api.managers.metrics import ManagerMetrics
 from command_api.mcp.metrics import ToolCounts
 from command_api.payments.metrics import InboxMetrics
 from command_api.processes.relay import RelayMetrics
+from command_api.realtime.metrics import RealtimeMetrics
 from command_api.routing.room_metrics import RoomMetrics
 from command_api.routing.rooms import Rooms
 from command_api.serving.metrics import LedgerMetrics, RunMetrics
@@ -112,6 +113,7 @@ def metrics_table() -> str:
         ledger,
         limits,
         queue,
+        RealtimeMetrics(lambda: 0, Counter()),
         cache,
         *providers,
         GuardCounts(),

@@ -12,6 +12,9 @@ from domain.ledger.keys import named_key
 if TYPE_CHECKING:
     from command_api.calls.call import Call
 
+PROVIDER_ID_CHARACTERS_MAX = 200
+"""A provider's own name for a reply: the beginning of a longer one stands on the event."""
+
 
 def beside_hold(call: Call) -> bytes:
     """Members of the hold's event: how long the call waited, and what guards said of its prompt."""
@@ -34,3 +37,11 @@ def beside_end(call: Call) -> bytes:
         if (answer := call.caching.answer) is not None:
             return told + b',"cached_from":"%b"' % answer.reply.call_id.encode()
     return told if call.guarding is None else told + call.guarding.members_of_end()
+
+
+def provider_id(given: str | None) -> str | None:
+    """What an event keeps of a provider's id: printable, and not longer than its maximum."""
+    if given is None:
+        return None
+    given = given[:PROVIDER_ID_CHARACTERS_MAX]
+    return given if given.isprintable() else "".join(filter(str.isprintable, given))

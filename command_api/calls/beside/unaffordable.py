@@ -43,7 +43,8 @@ def insufficient_credits(call: Call, *, needed: int, available: int) -> ApiError
     if affordable:
         message += f"Set {name} to at most {affordable}, or add credits."
     else:
-        message += f"Add credits, or send {call.request.cheaper}."
+        message += "Add credits"
+        message += f", or send {call.request.cheaper}." if call.request.cheaper else "."
     extra = {
         "needed_nano_usd": needed,
         "needed_usd": format_usd(needed),

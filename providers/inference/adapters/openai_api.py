@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from providers.inference.adapters.form_data import WrittenForm
 from providers.inference.adapters.whole_transcript import JSON, WholeTranscript, kind_of
-from providers.inference.port import Operation
+from providers.inference.port import Operation, UnsupportedError
 
 if TYPE_CHECKING:
     from providers.inference.adapters.http1.client import HttpClient
     from providers.inference.adapters.http1.reply import HttpReply
-    from providers.inference.port import Form, UpstreamReply
+    from providers.inference.adapters.realtime.sockets import Socket, Sockets
+    from providers.inference.port import Form, RealtimeLimits, RealtimeRefusal, UpstreamReply
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -37,9 +38,9 @@ WHOLE = (JSON, b"text/plain")
 class OpenAiUpstream:
     """An OpenAI-compatible upstream over HTTP."""
 
-    def __init__(self, client: HttpClient) -> None:
-        """The client's base URL ends before `/chat/completions`."""
-        self._client = client
+    def __init__(self, client: HttpClient, sockets: Sockets | None = None) -> None:
+        """The client's base URL ends before `/chat/completions`; `sockets` open its sessions."""
+        self._client, self._sockets = client, sockets
         self._heads = {operation: client.head("POST", path) for operation, path in PATHS.items()}
 
     async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
@@ -56,6 +57,13 @@ class OpenAiUpstream:
         if stream and reply.status == OK and kind_of(reply) in WHOLE:
             return WholeTranscript(reply)
         return reply
+
+    async def open_session(self, model: str, limits: RealtimeLimits) -> Socket | RealtimeRefusal:
+        """Open a realtime session."""
+        if self._sockets is None:
+            message = "it has no realtime sessions"
+            raise UnsupportedError(message)
+        return await self._sockets.open(model, limits)
 
     async def close(self) -> None:
         """Close idle connections."""

@@ -27,11 +27,18 @@ TERMS = {
     "output_reasoning_mtok": "reasoning_per_million",
     "input_audio_mtok": "audio_input_per_million",
     "output_audio_mtok": "audio_output_per_million",
+    "cache_audio_read_mtok": "cached_audio_input_per_million",
 }
+TERMS_OF_IMAGES = {
+    "input_image_mtok": "image_input_per_million",
+    "cache_image_read_mtok": "cached_image_input_per_million",
+}
+REALTIME = "realtime"
+"""In the ids of models that tell what of their input was images: of others we do not know it."""
 REQUESTS = "requests_kcount"
 THOUSAND = 1_000
 EMBEDDING = "embed"
-NOT_COUNTED = frozenset({"web_searches_kcount", "storage_searches_kcount", "cache_audio_read_mtok"})
+NOT_COUNTED = frozenset({"web_searches_kcount", "storage_searches_kcount"})
 """Prices of extras that a call has only when it asks for them; their base term covers them."""
 USES = {
     ("anthropic", "web_searches_kcount"): TERM_OF_USE[WEB_SEARCH],
@@ -69,6 +76,8 @@ def table_terms(table: str, model_id: str, now: datetime) -> dict[str, str] | No
             terms["per_request"] = format(price / THOUSAND, "f")
         elif unit in TERMS:
             _add(terms, TERMS[unit], price)
+        elif unit in TERMS_OF_IMAGES and REALTIME in model_id:
+            _add(terms, TERMS_OF_IMAGES[unit], price)
         else:
             return None
     if EMBEDDING in model_id.lower():

@@ -46,8 +46,8 @@ class BuiltIn:
     set. `drops` are members of a body that it rejects; `needs_max_tokens` says that it wants a
     maximum in every call; `own_routing` that `provider` in a body means something to it;
     `responses` that it speaks OpenAI's Responses API; `speech_events` that audio of its models that
-    are paid by tokens comes in OpenAI's events; `completions` how the ids of the models begin that
-    it completes a bare prompt with.
+    are paid by tokens comes in OpenAI's events; `realtime` that it has realtime sessions;
+    `completions` how the ids of the models begin that it completes a bare prompt with.
     """
 
     name: str
@@ -68,6 +68,7 @@ class BuiltIn:
     own_routing: bool = False
     responses: bool = False
     speech_events: bool = False
+    realtime: bool = False
     completions: tuple[str, ...] = ()
     site_url: str = ""
 
@@ -87,6 +88,7 @@ BUILT_IN: tuple[BuiltIn, ...] = (
         rules=IdRules(organisation="openai"),
         responses=True,
         speech_events=True,
+        realtime=True,
         completions=(
             *("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002"),
             *("ft:davinci-002", "ft:babbage-002"),

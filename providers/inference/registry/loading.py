@@ -135,6 +135,7 @@ def _provider(
         speech_events=bool(known and known.speech_events)
         if entry.speech_events is None
         else entry.speech_events,
+        realtime=_has_realtime(entry, known, address.protocol),
         takes_responses=_speaks_responses(entry, known, address.protocol),
         completions=_completing(entry, known, address.protocol),
     )
@@ -150,6 +151,14 @@ def _speaks_responses(
     if entry.responses is not None:
         return entry.responses
     return known.responses if known else False
+
+
+def _has_realtime(entry: FileProvider, known: BuiltIn | None, protocol: Protocol | None) -> bool:
+    """The same for realtime sessions."""
+    spoken = known.protocol if known else protocol or Protocol.OPENAI
+    if spoken is not Protocol.OPENAI:
+        return False
+    return bool(known and known.realtime) if entry.realtime is None else entry.realtime
 
 
 def _completing(
@@ -222,8 +231,37 @@ def _simulator() -> Provider:
     ]
     models = {
         each.id: offer(SIMULATOR, each, IdRules(organisation=SIMULATOR), BUILT_IN_EFFECTIVE_AT)
-        for each in (item, embedding, image, hearing, moderation, rerank, *speech)
+        for each in (item, embedding, image, hearing, moderation, rerank, _talking(), *speech)
     }
     return Provider(
-        name=SIMULATOR, base_url="", upstream=Simulator(), models=models, speech_events=True
+        name=SIMULATOR,
+        base_url="",
+        upstream=Simulator(),
+        models=models,
+        speech_events=True,
+        realtime=True,
+    )
+
+
+def _talking() -> Listed:
+    return Listed(
+        id="talk",
+        facts=ModelFacts(
+            name="Talk",
+            context_length=32_000,
+            max_output_tokens=4_096,
+            input_modalities=("text", "audio", "image"),
+            output_modalities=("text", "audio"),
+        ),
+        terms={
+            "input_per_million": "0.60",
+            "cached_input_per_million": "0.06",
+            "output_per_million": "2.40",
+            "audio_input_per_million": "10",
+            "cached_audio_input_per_million": "0.30",
+            "audio_output_per_million": "20",
+            "image_input_per_million": "0.80",
+            "cached_image_input_per_million": "0.08",
+        },
+        source="built_in",
     )

@@ -124,6 +124,8 @@ class Provider:
     """In whose form it is asked to rank documents."""
     speech_events: bool = False
     """Whether audio of a model that is paid by tokens comes in events, which tell the usage."""
+    realtime: bool = False
+    """Whether it has realtime sessions, as OpenAI's Realtime API has them."""
     completions: tuple[str, ...] = ()
     """How the ids begin of models that it completes a bare prompt with; "" is all of them."""
     forms: dict[str, str] = field(default_factory=dict)

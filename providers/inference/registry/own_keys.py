@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from providers.inference.adapters.anthropic.upstream import AnthropicUpstream
 from providers.inference.adapters.fal import FalUpstream
 from providers.inference.adapters.openai_api import OpenAiUpstream
+from providers.inference.adapters.realtime.sockets import Sockets
 from providers.inference.registry.built_in import Protocol
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ project, Portkey virtual keys beside its own.
 class KeyedUpstreams:
     """Of one provider: an upstream for each own key, for as long as somebody holds the key."""
 
-    def __init__(self, entry: BuiltIn, client: HttpClient, limits: ClientLimits) -> None:
-        """`client` is that of the house's calls."""
-        self._entry, self._client, self._limits = entry, client, limits
+    def __init__(
+        self, entry: BuiltIn, base_url: str, client: HttpClient, limits: ClientLimits
+    ) -> None:
+        """`client` is that of the house's calls, to the same base URL."""
+        self._entry, self._base_url = entry, base_url
+        self._client, self._limits = client, limits
         self._made: WeakKeyDictionary[OwnKey, Upstream] = WeakKeyDictionary()
 
     def headers(self, secret: str) -> dict[str, str]:
@@ -53,4 +57,4 @@ class KeyedUpstreams:
             return AnthropicUpstream(client)
         if self._entry.protocol is Protocol.FAL:
             return FalUpstream(client, deadline_s=self._limits.attempt_s)
-        return OpenAiUpstream(client)
+        return OpenAiUpstream(client, Sockets(self._base_url, self.headers(secret)))

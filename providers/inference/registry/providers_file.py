@@ -96,7 +96,8 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `allow_unpriced` names extras that calls may ask for though they have no price; `responses` says
     whether it speaks OpenAI's Responses API, and `completions` whether its models complete a bare
     prompt; `rerank` in whose form it is asked to rank documents, and `speech_events` whether audio
-    that is paid by tokens comes in OpenAI's events, which tell the usage.
+    that is paid by tokens comes in OpenAI's events, which tell the usage; `realtime` whether it has
+    realtime sessions as OpenAI's API has them.
     """
 
     name: str
@@ -110,6 +111,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     completions: bool | None = None
     rerank: Reranks = Reranks.COHERE
     speech_events: bool | None = None
+    realtime: bool | None = None
     concurrency: FileConcurrency = FileConcurrency()
     connections: FileConnections = FileConnections()
     model: list[dict[str, Any]] = []

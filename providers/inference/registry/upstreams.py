@@ -18,6 +18,7 @@ from providers.inference.adapters.gemini.upstream import GeminiUpstream
 from providers.inference.adapters.http1.client import HttpClient
 from providers.inference.adapters.openai_api import OpenAiUpstream
 from providers.inference.adapters.portkey import PortkeyUpstream
+from providers.inference.adapters.realtime.sockets import Sockets
 from providers.inference.registry.built_in import BuiltIn, Protocol
 from providers.inference.registry.own_keys import ONE_SECRET, KeyedUpstreams
 
@@ -103,8 +104,10 @@ def make_upstream(
     elif entry.protocol is Protocol.FAL:
         upstream = FalUpstream(client, deadline_s=limits.attempt_s)
     else:
-        upstream = OpenAiUpstream(client)
-    keyed = KeyedUpstreams(entry, client, limits) if entry.protocol in ONE_SECRET else None
+        upstream = OpenAiUpstream(client, Sockets(base_url, headers))
+    keyed = None
+    if entry.protocol in ONE_SECRET:
+        keyed = KeyedUpstreams(entry, base_url, client, limits)
     return Made(upstream, base_url, headers, secrets, keyed)
 
 

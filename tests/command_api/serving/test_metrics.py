@@ -52,6 +52,7 @@ def test_the_spool_and_the_ledger_are_metrics(
         "gatewayz_calls_waited_seconds_count": 0,
         "gatewayz_calls_waited_seconds_sum": 0,
         "gatewayz_calls_waiting": 0,
+        "gatewayz_realtime_sessions": 0,
         "gatewayz_limits_shared": 0,
         "gatewayz_limits_decided_alone_total": 0,
         "gatewayz_spool_files": 0,

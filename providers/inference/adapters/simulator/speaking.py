@@ -56,7 +56,7 @@ class Spoken:
         if not self._plain:
             yield _head(len(self._words) * (TONE_SAMPLES + PAUSE_SAMPLES) * SAMPLE_BYTES)
         for word in self._words:
-            yield _tone(len(word))
+            yield tone(len(word))
 
     def _told(self, piece: bytes) -> bytes:
         if not self.tells_errors:
@@ -85,7 +85,7 @@ def _head(size: int) -> bytes:
     return riff + form + b"data" + struct.pack("<I", size)
 
 
-def _tone(letters: int) -> bytes:
+def tone(letters: int) -> bytes:
     """A word: one wave again and again, and silence behind it."""
     period = PERIOD_MIN + letters % PERIODS
     wave = b"".join(

@@ -38,6 +38,7 @@ from providers.inference.adapters.simulator.answers import (
 from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.listening import heard, transcript
 from providers.inference.adapters.simulator.painting import edited
+from providers.inference.adapters.simulator.sessions import Conversation
 from providers.inference.adapters.simulator.speaking import Spoken
 from providers.inference.port import (
     Operation,
@@ -48,7 +49,7 @@ from providers.inference.port import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from providers.inference.port import Form
+    from providers.inference.port import Form, RealtimeLimits
 
 LATENCY_MS_MAX = 600_000
 
@@ -140,6 +141,11 @@ class Simulator:
             return SimulatorReply(200, _each(heard(form)), kinds)
         body, kind = transcript(form)
         return SimulatorReply(200, _once(body, 0), {b"content-type": kind})
+
+    async def open_session(self, model: str, limits: RealtimeLimits) -> Conversation:
+        """A realtime session (see `sessions`)."""
+        del limits
+        return Conversation(model)
 
     async def close(self) -> None:
         """Nothing to close."""
