@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from command_api.identity.key_ring import KeyRing
     from command_api.identity.vault import Vault
     from command_api.settings import Settings
     from providers.inference.registry.registry import Registry
@@ -116,6 +117,21 @@ def committer_of(settings: Settings, database: Database, owner_id: UUID) -> Comm
         owner_id=owner_id,
         hold_ttl_s=settings.hold_ttl_s,
         append_timeout_s=settings.database.append_timeout_s,
+    )
+
+
+def key_ring_of(settings: Settings, database: Database, vault: Vault) -> KeyRing:
+    """Who says whose a key is, in one process."""
+    from command_api.identity.key_ring import KeyRing
+
+    identity = settings.identity
+    return KeyRing(
+        database,
+        vault,
+        cache_s=identity.key_cache_s,
+        cache_max=identity.key_cache_max,
+        wrong_per_s=identity.wrong_keys_per_s,
+        planless=settings.plans.planless_limits,
     )
 
 

@@ -60,7 +60,7 @@ from command_api.shedding.early import early_refusals
 from command_api.sign_in import routes as sign_in_routes
 from command_api.stored_responses import routes as stored_response_routes
 from command_api.subscriptions import routes as subscription_routes
-from command_api.system import cache_routes, health_routes, status_routes
+from command_api.system import cache_routes, health_routes, pings, status_routes
 from command_api.token_counts.route import PATH as COUNT_TOKENS
 from command_api.token_counts.route import CountTokensRoute
 from command_api.topups import routes as top_up_routes
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
 
 ROUTERS = (
     status_routes.router,
+    pings.router,
     metrics,
     traffic_routes.router,  # Fixed paths below /v1/models stand before those with ids.
     catalog_routes.router,

@@ -17,9 +17,8 @@ from command_api.calls.judged.asking import Moderations
 from command_api.calls.losses import SHARE_INTERVAL_S, HouseLosses
 from command_api.calls.parts import CallParts
 from command_api.catalog.log import CatalogLog
-from command_api.composition import committer_of, registry_of
+from command_api.composition import committer_of, key_ring_of, registry_of
 from command_api.guardrails.running import guardrails_of
-from command_api.identity.key_ring import KeyRing
 from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
 from command_api.kept_replies.background import BackgroundRows
@@ -95,7 +94,7 @@ class Gateway:
         self._figures = DatabaseFigures(database)
         refusals = QuotaRefusals(self._figures)
         self.cashier = Cashier(self.committer, self.spool, self._losses, refusals)
-        self.keys = _key_ring(settings, database, vault)
+        self.keys = key_ring_of(settings, database, vault)
         shared = settings.redis
         self.cache = make_cache(shared.url, shared.cache_entries_max, shared.cache_bytes_max)
         self._flights = SharedFlights(RedisLeases(shared.url)) if shared.url else None
@@ -306,18 +305,6 @@ class Gateway:
             logger.info("house losses could not be shared: %s", str(error).strip())
         except Exception:
             logger.exception("house losses could not be shared; it is tried again")
-
-
-def _key_ring(settings: Settings, database: Database, vault: Vault) -> KeyRing:
-    identity = settings.identity
-    return KeyRing(
-        database,
-        vault,
-        cache_s=identity.key_cache_s,
-        cache_max=identity.key_cache_max,
-        wrong_per_s=identity.wrong_keys_per_s,
-        planless=settings.plans.planless_limits,
-    )
 
 
 def _kept_responses(settings: Settings, lookups: Lookups, vault: Vault) -> KeptResponses:

@@ -6,13 +6,11 @@ from typing import Protocol
 
 from fastapi import APIRouter, Request, Response
 
-from command_api.system import pings
 from edge.access import OPEN
 from edge.errors import RETRY_AFTER_S
 from edge.replies import json_reply
 
 router = APIRouter(dependencies=[OPEN])
-router.include_router(pings.router)
 
 
 class Serving(Protocol):

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 EVENTS_TABLE = "events"
 LOCK_TIMEOUT_S = 10
+FAIL = "DO $$ BEGIN RAISE EXCEPTION 'undone by what was raised beside'; END $$"
+"""Ends a transaction, so that nothing of it can be committed."""
 BESIDE: ContextVar[Callable[[Cursor[DictRow]], object] | None] = ContextVar("beside", default=None)
 """What is written in the transaction of a save, beside its events."""
 
@@ -78,6 +80,12 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 # What was sent after the refused statement is answered "pipeline aborted". It is
                 # read here, or it would be raised in the place of the refusal.
                 with suppress(psycopg.Error):
+                    pipeline.sync()
+                raise
+            except Exception:
+                # The library would commit: it leaves its transaction as if nothing was raised.
+                with suppress(psycopg.Error):
+                    own.execute(FAIL)
                     pipeline.sync()
                 raise
 
@@ -131,7 +139,8 @@ class Aggregates(Application[UUID]):
     ) -> None:
         """Save events of ordinary aggregates with optimistic concurrency.
 
-        What `beside` executes stands or falls with them: secrets, which no event may hold.
+        What `beside` executes stands or falls with them: secrets, which no event may hold. What
+        it raises undoes both, and is raised here.
         The library retries a lost connection and can then report a save that succeeded as a
         conflict; the event's own id tells the two apart. Raises IntegrityError on a real one.
         """

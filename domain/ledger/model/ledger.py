@@ -109,8 +109,7 @@ class ModelLedger(ModelAdjustments):
     ) -> str:
         """Reserve credits for a call of a key and a user (`scopes`).
 
-        Again only when it names the void or expiry it follows. Refused for funds its key stays
-        refused, unless it `asks_again` itself.
+        Again only when it names what ended it. A key that is refused stays so, but `asks_again`.
         """
         if not (entry_amount_is_possible(amount, estimated_cost) and tokens_possible(tokens)):
             return OUT_OF_RANGE
@@ -157,10 +156,10 @@ class ModelLedger(ModelAdjustments):
                     )
                 )
             return INSUFFICIENT_CREDITS
-        lots = [lot_part(lot, n) for lot, n in room.lots]
         bound_by = {part["quota_id"]: part["begins"] for part in room.quotas}
-        held = tokens if bound_by else None
-        self._append(ev.HoldPlaced(**requested, lots=lots, bound_by=bound_by, held_tokens=held))
+        requested["held_tokens"] = tokens if bound_by else None
+        requested["lots"] = [lot_part(lot, n) for lot, n in room.lots]
+        self._append(ev.HoldPlaced(**requested, bound_by=bound_by))
         self.spare -= amount
         return OK
 

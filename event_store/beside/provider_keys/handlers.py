@@ -41,11 +41,11 @@ _STORED = (
 )
 
 
-def _set(columns: str) -> str:
-    return (
-        f"UPDATE provider_key SET version = %(version)s, {columns}, position = {_POSITION} "
-        "WHERE provider_key_id = %(stream)s"
-    )
+_UPDATED = f"UPDATE provider_key SET version = %(version)s, position = {_POSITION}, "
+_THAT_ONE = " WHERE provider_key_id = %(stream)s"
+_REPLACED = f"{_UPDATED}hint = %(hint)s{_THAT_ONE}"
+_CHANGED = f"{_UPDATED}label = %(label)s, enabled = %(enabled)s, fallback = %(fallback)s{_THAT_ONE}"
+_REMOVED = f"{_UPDATED}removed = true{_THAT_ONE}"
 
 
 def _apply(statement: str, *, shreds: bool = False) -> Handler:
@@ -70,11 +70,9 @@ def _apply(statement: str, *, shreds: bool = False) -> Handler:
 
 HANDLERS: Mapping[str, Handler] = {
     ProviderKeyStored.TOPIC: _apply(_STORED),
-    ProviderKeyReplaced.TOPIC: _apply(_set("hint = %(hint)s")),
-    ProviderKeyChanged.TOPIC: _apply(
-        _set("label = %(label)s, enabled = %(enabled)s, fallback = %(fallback)s")
-    ),
-    ProviderKeyRemoved.TOPIC: _apply(_set("removed = true"), shreds=True),
+    ProviderKeyReplaced.TOPIC: _apply(_REPLACED),
+    ProviderKeyChanged.TOPIC: _apply(_CHANGED),
+    ProviderKeyRemoved.TOPIC: _apply(_REMOVED, shreds=True),
 }
 
 

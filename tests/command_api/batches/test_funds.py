@@ -136,8 +136,8 @@ def held_for_gated(served: RunningGateway, provider: Gate) -> int:
 
 
 def test_room_in_a_quota_is_waited_for(served: RunningGateway) -> None:
-    """A quota that never comes back has room for one line at a time: all are called (money rule
-    13); what is beyond it fails.
+    """A quota that never comes back has room for one line at a time: all are called, and what is
+    beyond it fails (money rule 13).
     """
     count = 8
     held = held_for(served)

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
+    from psycopg import Cursor
+    from psycopg.rows import DictRow
+
     from event_store.postgres.database import Database
+
+
+class TooMuchError(Exception):
+    """What a check beside the events raises."""
 
 
 @pytest.fixture
@@ -58,3 +65,26 @@ def test_a_refused_save_spoils_none_after_it(aggregates: Aggregates) -> None:
             aggregates.append([revoked(key, 1)])
         aggregates.append([revoked(key, 2)])
         assert len(aggregates.events_of(key)) == 2
+
+
+def test_what_is_raised_beside_undoes_the_events(
+    aggregates: Aggregates, database: Database
+) -> None:
+    """By a check of ours as by the database's own; the next save is whole (P2)."""
+
+    def checks(cursor: Cursor[DictRow]) -> None:
+        cursor.execute("SELECT 1")
+        message = "there is too much already"
+        raise TooMuchError(message)
+
+    for _ in range(3):
+        key, other = new_uuid7(), new_uuid7()
+        with pytest.raises(TooMuchError):
+            aggregates.append([created(key), created(other)], checks)
+        assert not aggregates.events_of(key)
+        assert not aggregates.events_of(other)
+        aggregates.append([created(key)], lambda cursor: cursor.execute("SELECT 1"))
+        assert len(aggregates.events_of(key)) == 1
+    with database.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM api_key").fetchone()
+    assert row == (3,)

@@ -677,16 +677,6 @@ CHECKS = {
     "0112_batch_result": Check(
         (no_table("batch_result"),), (table("batch_result", may=EVERY_RIGHT),)
     ),
-    "0119_key_cache": Check((no(column("api_key", "cache")),), (column("api_key", "cache"),)),
-    "0120_semantic_entry": Check(
-        (no_table("semantic_entry"),),
-        (
-            table("semantic_entry", may="SELECT, INSERT, DELETE", never="UPDATE"),
-            "to_regclass('semantic_entry_scope_idx') IS NOT NULL",
-            "to_regclass('semantic_entry_account_idx') IS NOT NULL",
-            "to_regclass('semantic_entry_expires_at_idx') IS NOT NULL",
-        ),
-    ),
     "0113_provider_key": Check(
         (no_table("provider_key"), no_table("provider_key_secret")),
         (
@@ -698,9 +688,23 @@ CHECKS = {
             "to_regclass('provider_key_secret_organisation_idx') IS NOT NULL",
         ),
     ),
+    "0119_key_cache": Check((no(column("api_key", "cache")),), (column("api_key", "cache"),)),
+    "0120_semantic_entry": Check(
+        (no_table("semantic_entry"),),
+        (
+            table("semantic_entry", may="SELECT, INSERT, DELETE", never="UPDATE"),
+            "to_regclass('semantic_entry_scope_idx') IS NOT NULL",
+            "to_regclass('semantic_entry_account_idx') IS NOT NULL",
+            "to_regclass('semantic_entry_expires_at_idx') IS NOT NULL",
+        ),
+    ),
     "0122_open_refusals": Check(
         (no(function("ledger_hold", "{idempotency,refusal}")),),
         (function("ledger_hold", "{idempotency,refusal}"),),
+    ),
+    "0124_ping_count": Check(
+        (no_table("ping_count"),),
+        (table("ping_count", may="SELECT, UPDATE", never="INSERT, DELETE"),),
     ),
 }
 """Migration → what is checked before it and after it."""
