@@ -85,8 +85,7 @@ class Gateway:
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
         registry = self.registry = registry_of(settings)
-        fee_percent = settings.provider_keys.fee_percent
-        self.router = Router(registry, settings.routing, fee_percent)
+        self.router = Router(registry, settings.routing, settings.provider_keys.fee_percent)
         self._maintenance = MaintenanceBook(database, self.router.closed)
         self.committer = committer_of(settings, database, self.owner_id)
         self.spool = Spool(settings.installation.home, self.owner_id)
@@ -119,9 +118,7 @@ class Gateway:
             semantic=semantic,
         )
         self._vectors = TextVectors(self.calls)
-        semantic.vector_of = self._vectors.vector_of
-        if self.calls.guardrails is not None:
-            self.calls.guardrails.judge = Moderations(self.calls)
+        self._close_circles()
         self.router.rooms.late = self.calls.queue.late
         self.runs, self.background = self._background_of(lookups)
         self.realtime = RealtimeRoute(self.calls)
@@ -147,6 +144,12 @@ class Gateway:
         self._reconciling: asyncio.Task[None] | None = None
         self._catalog: asyncio.Task[None] | None = None
         self._sharing: asyncio.Task[None] | None = None
+
+    def _close_circles(self) -> None:
+        """What makes calls of its own for a call is given the way to make them."""
+        self.semantic.vector_of = self._vectors.vector_of
+        if self.calls.guardrails is not None:
+            self.calls.guardrails.judge = Moderations(self.calls)
 
     def _background_of(self, lookups: Lookups) -> tuple[Runs, Background]:
         kept = self.settings.kept_replies

@@ -93,7 +93,7 @@ def completed(document: dict[str, Any], routers: Iterable[APIRouter]) -> dict[st
     components["securitySchemes"] = SECURITY
     reading: list[tuple[dict[str, Any], type]] = []
     for route in (route for router in routers for route in router.routes):
-        if isinstance(route, APIRoute):
+        if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
                 asked = document["paths"][route.path_format][method.lower()]
                 _complete(asked, method, route)

@@ -1,5 +1,5 @@
 -- What a key says of the cache for its calls; null where it says nothing.
--- depends: 0112_batch_result
+-- depends: 0113_provider_key
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

@@ -1,5 +1,5 @@
 -- A hold that is asked for again may be refused for funds without its key staying refused.
--- depends: 0112_batch_result
+-- depends: 0120_semantic_entry
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

@@ -1,5 +1,5 @@
 -- How often GET /ping was asked of all gateways, which stands in no event: it is worth nothing but to see that they are there.
--- depends: 0112_batch_result
+-- depends: 0122_open_refusals
 
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';

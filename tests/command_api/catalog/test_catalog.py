@@ -293,7 +293,7 @@ SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
         {"modality": "multimodal"},
         [
             *("simulator/listen", "org/eyes", "simulator/paint"),
-            *("simulator/recite", "simulator/speak"),
+            *("simulator/recite", "simulator/speak", "simulator/talk"),
         ],
     ),
     ({"min_context": 150_000}, ["org/big"]),
