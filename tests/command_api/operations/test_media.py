@@ -177,6 +177,12 @@ def test_another_number_of_vectors_is_free(media: RunningGateway, values: list[A
     assert media.story(user, got)["status"] == "voided"
 
 
+def test_a_prompt_of_tokens_is_one_input_of_the_simulator(media: RunningGateway) -> None:
+    """It has one vector, however many tokens there are (rule: contract)."""
+    got, _ = post(media, "/v1/embeddings", {"model": "simulator/embed", "input": [1, 2, 3]})
+    assert len(got.json()["data"]) == 1
+
+
 BAD = [
     ("/v1/embeddings", {"model": "local/embed"}, 400, "missing_required_parameter"),
     ("/v1/embeddings", {"model": "local/embed", "input": []}, 400, "empty_input"),
