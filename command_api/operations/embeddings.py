@@ -12,6 +12,7 @@ import msgspec
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
 from command_api.operations.vectors import in_encoding
+from command_api.replies.failures import failure_of_nothing
 from domain.ledger.holds import CallBound
 from domain.pricing.plausible import UsageMaxima, believed
 from domain.pricing.usage import Usage, estimate_tokens
@@ -38,6 +39,7 @@ class EmbeddingsBody(MediaBody, kw_only=True):
 LIST_MEMBERS = ("object", "model", "usage")
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(EmbeddingsBody).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class EmbeddingsRequest(MediaRequest):
@@ -45,7 +47,6 @@ class EmbeddingsRequest(MediaRequest):
 
     operation = Operation.EMBEDDINGS
     named = True
-    empty_answers = True
 
     def __init__(self, raw: bytes, body: EmbeddingsBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
@@ -103,7 +104,13 @@ class EmbeddingsRequest(MediaRequest):
         return usage
 
     def mended(self, raw: bytes, offer: Model, _: str, usage: Usage) -> bytes:
-        """OpenAI's list has `object`, `model` and `usage`; some providers leave one out."""
+        """OpenAI's list has `object`, `model` and `usage`; some providers leave one out.
+
+        Raises UpstreamFailure for more or fewer vectors: nobody knows whose each of them is.
+        """
+        members = decode_members(raw)
+        if len(_decode_items(bytes(members["data"]))) != len(self._inputs):
+            raise failure_of_nothing(offer.provider, "another number of vectors than of inputs")
         raw = in_encoding(raw, self.encoding)
         members = decode_members(raw)
         if all(bytes(members.get(name, b"null")) != b"null" for name in LIST_MEMBERS):

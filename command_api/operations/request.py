@@ -212,8 +212,6 @@ class MediaRequest(ABC):
     cheaper = "fewer or shorter texts"
     named = False
     """Whether an answer names its model and always has a report of usage."""
-    empty_answers = False
-    """Whether an answer without a single item is one."""
     items_name = "data"
     """What an answer's items are called."""
 
@@ -259,7 +257,7 @@ class MediaRequest(ABC):
         provider = offer.provider
         reply = read_reply(provider, raw)
         items = self.items_of(reply)
-        if not isinstance(items, list) or not (items or self.empty_answers):
+        if not isinstance(items, list) or not items:
             raise failure_of_nothing(provider, f"no {self.items_name}")
         usage = self.used(self.report_of(reply), offer, lambda: len(items))
         request_id = reply.id if isinstance(reply.id, str) else None

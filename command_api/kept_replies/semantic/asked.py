@@ -23,7 +23,8 @@ COMPARED = frozenset({Operation.CHAT, Operation.MESSAGES})
 ACTS = ("tools", "functions", "tool_choice", "function_call", "mcp_servers")
 """Members with which an answer may do something, at a caller's who believes that he was read."""
 TEXT_ROLES = frozenset({"system", "developer", "user", "assistant"})
-_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+_NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,]\d+)*")
+"""In the digits of any script; a sign is another number."""
 
 
 class Split(NamedTuple):
@@ -48,7 +49,7 @@ async def split_of(raw: bytes, operation: Operation, *, text_bytes_max: int) -> 
         why_not = why_not or "text_too_long"
     if why_not:
         return why_not
-    return Split(text, await _digest(members, messages, _NUMBER.findall(text)))
+    return Split(text, await _digest(members, messages, _numbers_of(text)))
 
 
 def _why_not(members: dict[str, msgspec.Raw], messages: list[dict[str, Any]]) -> str:
@@ -74,6 +75,12 @@ async def _digest(
     members["messages"] = msgspec.Raw(encode([*messages[:-1], last]))
     beside = await digest_of(encode(members))
     return hashlib.sha256(beside + encode(list(numbers))).digest()
+
+
+def _numbers_of(text: str) -> list[str]:
+    """Its numbers, in their order; then what is a number without a digit, such as ½, Ⅳ, 五."""
+    others = [each for each in text if each.isnumeric() and not each.isdecimal()]
+    return [*_NUMBER.findall(text), *others]
 
 
 def _text_of(content: Any) -> str | None:

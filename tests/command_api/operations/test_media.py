@@ -164,6 +164,25 @@ def test_a_failure_is_free(media: RunningGateway) -> None:
         assert media.story(user, got)["status"] == "voided"
 
 
+@pytest.mark.parametrize("values", [[], [[0.5]], [[0.5], [0.25], [0.125]]])
+def test_another_number_of_vectors_is_free(media: RunningGateway, values: list[Any]) -> None:
+    """Nobody knows whose each of them is, so nothing was sold (money rule 4)."""
+    user = media.user()
+    usage = {"prompt_tokens": 7, "total_tokens": 7}
+    answer_with(media.upstream, vectors(*values, usage=usage))
+    with media.client(user) as client:
+        got = client.post("/v1/embeddings", json={"model": "local/embed", "input": ["a", "b"]})
+    assert (got.status_code, got.json()["error"]["code"]) == (502, "upstream_error")
+    assert "local answered 200 with" in got.json()["error"]["message"]
+    assert media.story(user, got)["status"] == "voided"
+
+
+def test_a_prompt_of_tokens_is_one_input_of_the_simulator(media: RunningGateway) -> None:
+    """It has one vector, however many tokens there are (rule: contract)."""
+    got, _ = post(media, "/v1/embeddings", {"model": "simulator/embed", "input": [1, 2, 3]})
+    assert len(got.json()["data"]) == 1
+
+
 BAD = [
     ("/v1/embeddings", {"model": "local/embed"}, 400, "missing_required_parameter"),
     ("/v1/embeddings", {"model": "local/embed", "input": []}, 400, "empty_input"),

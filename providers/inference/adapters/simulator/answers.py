@@ -80,6 +80,8 @@ class AskedMedia(msgspec.Struct, kw_only=True):
             results = ranking(self.query, self.documents, self.top_n)
             return encode({"model": self.model, "results": results})
         inputs = self.input if isinstance(self.input, list) else [self.input]
+        if inputs and isinstance(inputs[0], int):
+            inputs = [inputs]  # One prompt, as its tokens.
         size = min(self.dimensions or DIMENSIONS, DIMENSIONS_MAX)
         if size * len(inputs) > VECTOR_NUMBERS_MAX:
             message = (

@@ -52,6 +52,24 @@ def test_the_last_text_alone_may_differ() -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pay 5", "pay -5"),
+        ("pay 5", "pay \N{MINUS SIGN}5"),
+        ("invoice \u0661\u0667", "invoice \u0661\u0668"),
+        ("invoice \N{FULLWIDTH DIGIT FIVE}", "invoice \N{FULLWIDTH DIGIT SIX}"),
+        ("\N{VULGAR FRACTION ONE HALF} of it", "\N{VULGAR FRACTION ONE QUARTER} of it"),
+        ("part \N{ROMAN NUMERAL FOUR}", "part \N{ROMAN NUMERAL FIVE}"),
+        ("\u4e94", "\u5341"),
+        ("x\N{SUPERSCRIPT TWO}", "x\N{SUPERSCRIPT THREE}"),
+    ],
+)
+def test_numbers_of_any_script_must_be_equal(one: str, other: str) -> None:
+    """Whoever asks of invoice 17 is never told of 18, in whatever digits (rule: access)."""
+    assert digest(one) == digest(one + " please") != digest(other)
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
