@@ -181,8 +181,9 @@ class _Taking:
                 message = f"The field `{part.name}` comes without a file name: send a file."
                 raise bad_form(message, part.name)
             if len(self._named) >= files.most:
-                most = "one file" if files.most == 1 else f"at most {files.most} files"
-                message = f"The field `{part.name}` comes more than once: send {most}."
+                message = f"The form holds more than {files.most} files: send fewer."
+                if files.most == 1:
+                    message = f"The field `{part.name}` comes more than once: send one file."
                 raise bad_form(message, part.name)
             self._named.append((part, self._file.size))
         elif part.file_name is not None:

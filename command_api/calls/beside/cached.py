@@ -145,10 +145,8 @@ async def look_up(
             told = b"miss"
             cache.misses += 1
         else:
-            told = b"hit"
             cache.hits += 1
-            tell_similarity(caching, head)
-            head.more.append((b"age", b"%d" % caching.answer.reply.age_s))
+            return  # It may still be refused, and is told as a hit once it is answered.
     else:
         cache.bypassed += 1
     head.more.append((b"x-gatewayz-cache", told))
@@ -172,5 +170,8 @@ async def answer_cached(
         if call.unresolved:
             await parts.cashier.abandon(call, "the gateway stopped before the answer")
         raise gateway_stopping(charged=call.charged is not None) from None
+    assert call.caching is not None, "its answer was found"
+    tell_similarity(call.caching, head)
+    head.more += ((b"age", b"%d" % answer.reply.age_s), (b"x-gatewayz-cache", b"hit"))
     head.provider = answer.reply.provider
     await send_whole(send, OK, answer.body, head.listed(), answer.kind)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge.asgi import ReplyHeaders
     from providers.inference.port import Operation
 
+SEMANTIC = b"x-gatewayz-cache-semantic"
+
 
 async def compared(
     semantic: SemanticCache | None, raw: bytes, operation: Operation, *, guarded: bool, only: bool
@@ -61,7 +63,8 @@ async def find_meant(
     caching.meant = meant
     if semantic is not None:
         semantic.results[meant.told] += 1
-    head.more.append((b"x-gatewayz-cache-semantic", meant.told.encode()))
+    if meant.reply is None:
+        head.more.append((SEMANTIC, meant.told.encode()))
     return meant.reply
 
 
@@ -69,6 +72,7 @@ def tell_similarity(caching: Caching, head: ReplyHeaders) -> None:
     """How near the text was whose answer is told."""
     meant = caching.meant
     if meant is not None and meant.similarity is not None:
+        head.more.append((SEMANTIC, meant.told.encode()))
         head.more.append((b"x-gatewayz-cache-similarity", decimal(meant.similarity).encode()))
 
 
