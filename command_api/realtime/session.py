@@ -189,11 +189,11 @@ class Session:
             count.configured(text_sent(size))
         elif event.type == server_events.CREATED and response:
             count.began(response)
-        elif event.type == server_events.DONE and response:
+        elif event.type == server_events.DONE:
             count.done(response, event.usage)
         elif event.type == server_events.ERROR:
             count.declined()
-        elif response and (event.text or event.audio_bytes):
+        elif event.text or event.audio_bytes:
             if self._attempt.first_output_ms is None:
                 self._attempt.first_output_ms = self._attempt.elapsed_ms
             count.made(response, event.text, event.audio_bytes)

@@ -221,6 +221,27 @@ def test_a_response_is_charged_once(served: Served) -> None:
     assert over(gateway, user, call)["settled_nano_usd"] == USAGE_NANO_USD
 
 
+@pytest.mark.parametrize("name", ["resp_1", None])
+def test_a_response_without_a_beginning_is_cut_and_paid(served: Served, name: str | None) -> None:
+    """Its caller had what it made (P2, money rule 4, rule: bounded)."""
+    gateway, talker = served
+
+    def flooding(connection: ServerConnection) -> None:
+        greet(connection)
+        while True:
+            say(connection, "response.output_text.delta", response_id=name, delta=TEXT * 1_000)
+
+    talker.behave = flooding
+    user = gateway.user()
+    with session(gateway, user) as caller:
+        call = call_of(caller)
+        events, code = closed(caller)
+    assert (events[-1]["error"]["code"], code) == ("upstream_error", 1011)
+    story = over(gateway, user, call)
+    assert story["settled_nano_usd"] > 0
+    assert story["usage"]["source"] == "estimated"
+
+
 def test_a_response_without_an_end_is_cut(served: Served) -> None:
     """It is cancelled, and paid up to what one can be (money rule 2, rule: bounded)."""
     gateway, talker = served
