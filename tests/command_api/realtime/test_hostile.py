@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -333,6 +334,29 @@ def test_a_provider_that_quotes_our_key_is_not_repeated(served: Served) -> None:
     talker.behave = quoting
     with session(gateway, gateway.user()) as caller:
         assert until(caller, "error")["error"]["message"] == "Incorrect API key: [hidden]"
+
+
+def test_a_provider_that_quotes_an_own_key_is_not_repeated(served: Served) -> None:
+    """Who talks in a project need not know the key of who stored it (rule: refuse clearly)."""
+    gateway, talker = served
+    own = "sk-own-0123456789abcdefWXYZ"
+
+    def quoting(connection: ServerConnection) -> None:
+        greet(connection)
+        say(connection, "error", error={"message": f"Incorrect API key: {own}", "code": "x"})
+        _wait(connection)
+
+    talker.behave = quoting
+    user = gateway.user()
+    stored = httpx.post(
+        f"{gateway.url}/user/provider-keys",
+        headers={"authorization": f"Bearer {user.api_key}"},
+        json={"provider": "talks", "key": own},
+    )
+    assert stored.status_code == 200, stored.text
+    with session(gateway, user) as caller:
+        assert until(caller, "error")["error"]["message"] == "Incorrect API key: [hidden]"
+    assert talker.heads[-1][1]["authorization"] == f"Bearer {own}"
 
 
 def test_binary_frames_of_a_caller_end_the_session(served: Served) -> None:
