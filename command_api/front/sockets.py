@@ -23,6 +23,7 @@ CLOSE_S = 5.0
 """Time for a client to answer that the session is over."""
 ABORT_S = 8.0
 """After that nothing is kept of it, also what it did not read."""
+REFUSED = "websocket.http.response.body"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _quiet = logging.getLogger("gatewayz.sockets")
 _quiet.setLevel(logging.WARNING)
@@ -58,6 +59,12 @@ class FrontSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """The server stops: a session has the grace of every call, and says good-bye itself."""
+
+    async def send(self, message: Any) -> None:
+        """A refusal in HTTP completes the handshake: uvicorn would tell the log of a defect."""
+        await super().send(message)
+        if message["type"] == REFUSED and not message.get("more_body"):
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         """Serve the session; whatever is not read some seconds after its end is dropped."""

@@ -28,7 +28,7 @@ def failed(guard: str, stage: str, calls: Sequence[str] = ()) -> ApiError:
     what, charge = _told(stage, calls)
     message = (
         f"The guard {guard!r} could not look at this {what}, and lets nothing through that it did "
-        f"not see. {charge} Try again with less text, or ask who runs this gateway."
+        f"not see. {charge} Try again later or with less text, or ask who runs this gateway."
     )
     extra = _extra(guard, stage, calls)
     return ApiError(503, "guardrail_failed", message, kind=SERVER, extra=extra)
@@ -52,6 +52,6 @@ def _extra(guard: str, stage: str, calls: Sequence[str]) -> dict[str, Any]:
 def _told(stage: str, calls: Sequence[str]) -> tuple[str, str]:
     if stage == ANSWER:
         return "answer", "What was made is charged."
-    return "prompt", "Its moderation is charged, and nothing else." if calls else (
+    return "prompt", "Nothing is charged but what its moderation cost." if calls else (
         "Nothing was charged."
     )

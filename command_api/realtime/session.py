@@ -12,6 +12,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from command_api.calls.beside.own_keys import own_key_of
 from command_api.realtime import server_events
 from command_api.realtime.client_events import CREATE, UPDATE, ClientEvents, RefusedEventError
 from command_api.realtime.cover import Cover, NoRoomError
@@ -87,7 +88,9 @@ class Session:
         self._events = ClientEvents(attempt.offer)
         self._count = count_of(attempt.offer)
         self._cover = Cover(parts.cashier, call, self._count)
-        self._secrets = parts.registry.providers[attempt.offer.provider].secrets
+        own = own_key_of(call.caller, attempt.offer)
+        house = parts.registry.providers[attempt.offer.provider].secrets
+        self._secrets = house if own is None else {*house, own.secret}
         self._heard_at = asyncio.get_running_loop().time()
 
     async def run(self) -> str:
@@ -189,11 +192,11 @@ class Session:
             count.configured(text_sent(size))
         elif event.type == server_events.CREATED and response:
             count.began(response)
-        elif event.type == server_events.DONE and response:
+        elif event.type == server_events.DONE:
             count.done(response, event.usage)
         elif event.type == server_events.ERROR:
             count.declined()
-        elif response and (event.text or event.audio_bytes):
+        elif event.text or event.audio_bytes:
             if self._attempt.first_output_ms is None:
                 self._attempt.first_output_ms = self._attempt.elapsed_ms
             count.made(response, event.text, event.audio_bytes)

@@ -109,6 +109,7 @@ class SessionCount:
         self._apart = Sent()
         self._open: dict[str, UnderWay] = {}
         self._seen: set[str] = set()
+        self._late = UnderWay(Sent(), self.form)
 
     @property
     def crowded(self) -> bool:
@@ -143,32 +144,44 @@ class SessionCount:
 
     def began(self, response: str) -> None:
         """A response begins; one that did before is passed over. Raises TooManyResponsesError."""
-        if response in self._seen:
+        if response in self._seen or response in self._open:
             return
         if len(self._seen) >= RESPONSES_MAX or len(self._open) >= ASKED_MAX:
             raise TooManyResponsesError
-        self._seen.add(response)
+        if response:
+            self._seen.add(response)
         self._open[response] = UnderWay(self._given, self.form)
         self.asked = max(self.asked - 1, 0)
 
     def made(self, response: str, text: str, size: int) -> None:
-        """So much of a response's output was received; of one that is not under way nothing."""
-        found = self._open.get(response)
-        if found is not None:
-            found.add(text, size)
+        """So much of a response's output was received, whether its beginning was told or not.
+
+        What comes after its end was paid with it, and is only kept from flooding. An empty name is
+        that of the response under way. Raises TooManyResponsesError.
+        """
+        name = self._named(response)
+        if name in self._seen and name not in self._open:
+            self._late.add(text, size)
+            return
+        self.began(name)
+        self._open[name].add(text, size)
 
     @property
     def flooded(self) -> bool:
         """Whether a response made more than any that knows its maximum."""
         most = self._maxima.output_tokens * FLOOD_FACTOR
-        return any(each.made > most for each in self._open.values())
+        return any(each.made > most for each in (self._late, *self._open.values()))
+
+    def _named(self, response: str) -> str:
+        """Of what names no response, that of the one under way, where there is just one."""
+        return response or (next(iter(self._open)) if len(self._open) == 1 else "")
 
     def done(self, response: str, report: Usage | None) -> Usage | None:
         """A response is done: what is charged for it (money rule 6); None where it is not known.
 
         What it made is in the conversation from now on.
         """
-        found = self._open.pop(response, None)
+        found = self._open.pop(self._named(response), None)
         if found is None:
             return None
         usage = believed(

@@ -2,8 +2,8 @@
 
 What differs: the caller was admitted already, so neither his key's scopes, models, providers and
 addresses nor the queue are asked again, and the call is not one more under way beside the one it
-is for; no guard looks at it; its events name the guarded call as what they belong to; and it has
-only so much time.
+is for; his own provider keys are not used; no guard looks at it; its events name the guarded call
+as what they belong to; and it has only so much time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class _Admitted:
     """In the place of the ring of keys, and of the queue: who calls is known, and has his turn."""
 
     def __init__(self, caller: Caller) -> None:
-        self._caller = msgspec.structs.replace(caller, scopes=None, limits=None)
+        # With the house's key at the provider: one of the caller's own could be refused there, and
+        # the guard with it.
+        self._caller = msgspec.structs.replace(caller, scopes=None, limits=None, own_keys=())
 
     def cached(self, _: bytes) -> Caller:
         """The guarded call's caller."""

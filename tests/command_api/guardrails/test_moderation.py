@@ -334,3 +334,31 @@ def test_counts_of_tokens_are_not_moderated(served: RunningGateway, judge: Judgi
     answer = post(served, served.user(), f"{path}/count_tokens", body)
     assert answer.status_code == 200, answer.text
     assert judge.judged == []
+
+
+def test_an_own_provider_key_is_not_the_guard_s(
+    database: Database, tmp_path: Path, judge: Judging
+) -> None:
+    """The house's key asks, at its price: a key that is refused ends no guard (P10)."""
+    own = "sk-own-0123456789abcdefWXYZ"
+    with judged_gateway(database, tmp_path, judge.upstream, 'on_error = "pass"\n') as gateway:
+        user = gateway.user()
+        stored = httpx.post(
+            f"{gateway.url}/user/provider-keys",
+            headers={"authorization": f"Bearer {user.api_key}"},
+            json={"provider": "local", "key": own},
+        )
+        assert stored.status_code == 200, stored.text
+        answer = post(gateway, user, *asked(APIS[0], "Hello there", streamed=False))
+        assert answer.status_code == 200, answer.text
+        keys = {
+            request.path.rpartition("/")[2]: request.headers["authorization"]
+            for request in judge.upstream.requests
+            if request.method == "POST"
+        }
+        assert own in keys.pop("completions")
+        assert own not in keys.pop("moderations")
+        story = gateway.story(user, answer)
+        for said in story["guards"]:
+            for call_id in said["calls"]:
+                assert gateway.story(user, call_id)["charged_nano_usd"] > 0

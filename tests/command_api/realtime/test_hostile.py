@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -221,6 +222,27 @@ def test_a_response_is_charged_once(served: Served) -> None:
     assert over(gateway, user, call)["settled_nano_usd"] == USAGE_NANO_USD
 
 
+@pytest.mark.parametrize("name", ["resp_1", None])
+def test_a_response_without_a_beginning_is_cut_and_paid(served: Served, name: str | None) -> None:
+    """Its caller had what it made (P2, money rule 4, rule: bounded)."""
+    gateway, talker = served
+
+    def flooding(connection: ServerConnection) -> None:
+        greet(connection)
+        while True:
+            say(connection, "response.output_text.delta", response_id=name, delta=TEXT * 1_000)
+
+    talker.behave = flooding
+    user = gateway.user()
+    with session(gateway, user) as caller:
+        call = call_of(caller)
+        events, code = closed(caller)
+    assert (events[-1]["error"]["code"], code) == ("upstream_error", 1011)
+    story = over(gateway, user, call)
+    assert story["settled_nano_usd"] > 0
+    assert story["usage"]["source"] == "estimated"
+
+
 def test_a_response_without_an_end_is_cut(served: Served) -> None:
     """It is cancelled, and paid up to what one can be (money rule 2, rule: bounded)."""
     gateway, talker = served
@@ -312,6 +334,29 @@ def test_a_provider_that_quotes_our_key_is_not_repeated(served: Served) -> None:
     talker.behave = quoting
     with session(gateway, gateway.user()) as caller:
         assert until(caller, "error")["error"]["message"] == "Incorrect API key: [hidden]"
+
+
+def test_a_provider_that_quotes_an_own_key_is_not_repeated(served: Served) -> None:
+    """Who talks in a project need not know the key of who stored it (rule: refuse clearly)."""
+    gateway, talker = served
+    own = "sk-own-0123456789abcdefWXYZ"
+
+    def quoting(connection: ServerConnection) -> None:
+        greet(connection)
+        say(connection, "error", error={"message": f"Incorrect API key: {own}", "code": "x"})
+        _wait(connection)
+
+    talker.behave = quoting
+    user = gateway.user()
+    stored = httpx.post(
+        f"{gateway.url}/user/provider-keys",
+        headers={"authorization": f"Bearer {user.api_key}"},
+        json={"provider": "talks", "key": own},
+    )
+    assert stored.status_code == 200, stored.text
+    with session(gateway, user) as caller:
+        assert until(caller, "error")["error"]["message"] == "Incorrect API key: [hidden]"
+    assert talker.heads[-1][1]["authorization"] == f"Bearer {own}"
 
 
 def test_binary_frames_of_a_caller_end_the_session(served: Served) -> None:

@@ -97,7 +97,9 @@ def test_a_killed_gateway_leaves_no_hold(tmp_path: Path) -> None:
     with Server(tmp_path, environment=short, port=server.port) as again:
 
         def story() -> dict[str, Any]:
-            told: dict[str, Any] = httpx.get(f"{again.url}/v1/calls/{call}", headers=headers).json()
+            told: dict[str, Any] = httpx.get(
+                f"{again.url}/v1/calls/{call}", headers=headers, timeout=20
+            ).json()
             return told
 
         eventually(lambda: story().get("status") == "expired", 60)

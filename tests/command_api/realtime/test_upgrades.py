@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -229,3 +230,13 @@ def test_a_stop_ends_sessions_with_a_word(
         assert time.monotonic() - began < 15
         assert (events[-1]["error"]["code"], code) == ("gateway_stopping", 1001)
         eventually(lambda: gateway.open_holds() == 0)
+
+
+def test_a_refused_upgrade_is_no_defect_in_the_log(
+    served: tuple[RunningGateway, Talker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody can ask for one without a key (rule: observable)."""
+    gateway, _ = served
+    assert refused(gateway, "gw_live_nobody", "talks/voice")[0] == 401
+    time.sleep(0.3)
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []

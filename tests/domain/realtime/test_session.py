@@ -81,6 +81,32 @@ def test_a_response_that_makes_more_than_its_maximum_is_covered_too() -> None:
     assert count.flooded
 
 
+def test_output_counts_whether_its_beginning_was_told_or_not() -> None:
+    """It is the caller's already: by a name, by none, and never more than a response is (P2)."""
+    count = counting()
+    count.asks(NONE)
+    count.made("untold", "12345678", 0)
+    assert (count.asked, count.open) == (0, 1)
+    count.made("", "12345678", 0)
+    used = count.done("", None)
+    assert used is not None
+    assert (used.output_tokens, used.source) == (4, "estimated")
+    for _ in range(2):
+        count.made("", "12345678", 0)
+        count.made("", "12345678", 0)
+        used = count.done("", None)
+        assert used is not None
+        assert used.output_tokens == 4
+    count.made("untold", "word " * 3_000, 0)
+    assert (count.open, count.flooded) == (0, False)
+    count.made("untold", "word " * 40_000, 0)
+    assert count.flooded
+    for number in range(ASKED_MAX):
+        count.made(str(number), "x", 0)
+    with pytest.raises(TooManyResponsesError):
+        count.made("more", "x", 0)
+
+
 def test_a_report_is_charged_once() -> None:
     """Twice, again begun, or of nobody: nothing more (P3)."""
     count = counting()
