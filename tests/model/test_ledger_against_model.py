@@ -539,7 +539,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Holds that all fit their account's first lot, and then their settlements: set-based."""
         mine = [call for call in range(COMMON) if call % len(ACCOUNTS) == account]
         others = [call for call in range(COMMON) if call % len(ACCOUNTS) != account]
-        key = {call: (chr(ord("A") + call), "x") if keyed else None for call in mine + others}
+        names = {call: (chr(ord("A") + call), "x", call % 2 == 1) for call in mine + others}
+        key = {call: name if keyed else None for call, name in names.items()}
         self.run(writer, [("hold", call, amount, key[call], "last") for call in mine + others[:2]])
         self.run(writer, [("settle", call, cost, "last") for call in mine + others[:2]])
 
