@@ -743,7 +743,7 @@ def test_store_and_model_agree(server: Database) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("GATEWAYZ_MODEL_EXAMPLES", "40")),
+            max_examples=int(os.environ.get("GATEWAYZ_MODEL_EXAMPLES", "25")),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -339,6 +339,7 @@ def test_a_model_list_is_openais_and_complete(gateway: RunningGateway) -> None:
             *("local/free", "local/m", "local/org/long/name"),
             *("simulator/echo", "simulator/embed", "simulator/listen", "simulator/moderate"),
             *("simulator/paint", "simulator/rank", "simulator/recite", "simulator/speak"),
+            "simulator/talk",
         ]
         one: dict[str, Any] = client.get("/v1/models/local/org/long/name").json()
         assert one["object"] == "model"
