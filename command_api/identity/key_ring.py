@@ -29,7 +29,7 @@ from domain.plans.limits import scopes_of_call
 from edge.caller import Caller
 from edge.errors import ApiError, invalid_key, ledger_unavailable
 from edge.guesses import Guesses
-from event_store.beside.api_keys import CHANGED, LOOKUP, NEWEST, StoredKey
+from event_store.beside.api_keys import CHANGED, LOOKUP, NEWEST, OWN_SECRETS, StoredKey
 from event_store.beside.channels import KEYS_CHANNEL
 from event_store.postgres.database import hanging_up
 
@@ -237,7 +237,11 @@ class KeyRing:
             with hanging_up(connection, LOOKUP_TIMEOUT_S):
                 cursor = await connection.execute(LOOKUP, [key_hashes])
                 row = await cursor.fetchone()
-                return None if row is None else StoredKey(*row)
+                key = None if row is None else StoredKey(*row)
+                if key is not None and key.own_keys:
+                    cursor = await connection.execute(OWN_SECRETS, [key.own_ids])
+                    key = key.with_secrets(await cursor.fetchall())
+                return key
         except psycopg.Error:
             await connection.close()
             raise

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from decimal import Decimal
     from uuid import UUID
 
+_SEALED = ("sealed", "wrapped")
 LOOKUP = """
 SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
   extract(epoch FROM expires_at - clock_timestamp()), limits,
@@ -19,11 +21,8 @@ SELECT key_id, user_id, account_id, masked, revoked, active, deleted,
   (SELECT archived FROM project p WHERE p.project_id = api_key.project_id), environment,
   planned.left_s, coalesce(organisation_id = user_id, true), planned.plan, cache, (
     SELECT jsonb_agg(jsonb_build_object('id', k.provider_key_id, 'provider', k.provider,
-      'hint', k.hint, 'fallback', k.fallback, 'sealed', encode(s.sealed, 'hex'),
-      'wrapped', encode(coalesce(
-        (SELECT o.wrapped_key FROM organisation o WHERE o.organisation_id = k.organisation_id),
-        (SELECT u.wrapped_key FROM user_secret u WHERE u.user_id = k.organisation_id)), 'hex')))
-    FROM provider_key k LEFT JOIN provider_key_secret s USING (provider_key_id)
+      'hint', k.hint, 'fallback', k.fallback))
+    FROM provider_key k
     WHERE k.scope_id = coalesce(api_key.project_id, api_key.user_id) AND k.enabled
       AND NOT k.removed)
 FROM api_key LEFT JOIN LATERAL (
@@ -33,6 +32,16 @@ FROM api_key LEFT JOIN LATERAL (
   WHERE p.user_id = api_key.user_id AND p.account_id = api_key.account_id
 ) planned ON true
 WHERE key_hash = ANY(%s)
+"""
+OWN_SECRETS = """
+SELECT k.provider_key_id, encode(s.sealed, 'hex'), encode(coalesce(
+  (SELECT o.wrapped_key FROM organisation o WHERE o.organisation_id = k.organisation_id),
+  (SELECT u.wrapped_key FROM user_secret u WHERE u.user_id = k.organisation_id)), 'hex')
+FROM provider_key k JOIN provider_key_secret s USING (provider_key_id)
+WHERE k.provider_key_id = ANY(%s::uuid[])
+"""
+"""What provider keys are sealed as, and with: asked for only where an API key has any, so that
+nobody else waits for the tables of secrets.
 """
 _WATCHED = (
     *(("api_key", "key_id"), ("user_role", "user_id"), ("organisation_member", "user_id")),
@@ -77,7 +86,21 @@ class StoredKey(NamedTuple):
     """The user's plan, which counts while `plan_left_s` says so."""
     cache: dict[str, Any] | None
     own_keys: list[dict[str, Any]] | None = None
-    """The provider keys that its calls use, as they are sealed; None for none."""
+    """The provider keys that its calls use; None for none."""
+
+    @property
+    def own_ids(self) -> list[str]:
+        """The ids of those, by which `OWN_SECRETS` is asked."""
+        return [each["id"] for each in self.own_keys or ()]
+
+    def with_secrets(self, rows: Iterable[Sequence[Any]]) -> StoredKey:
+        """With what `OWN_SECRETS` says; a secret that was shredded meanwhile is None."""
+        sealed = {str(key_id): (secret, wrapped) for key_id, secret, wrapped in rows}
+        found = [
+            {**each, **dict(zip(_SEALED, sealed.get(each["id"], (None, None)), strict=True))}
+            for each in self.own_keys or ()
+        ]
+        return self._replace(own_keys=found)
 
     @property
     def closed(self) -> str:

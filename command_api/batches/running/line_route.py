@@ -26,7 +26,7 @@ from domain.overload.priorities import Priority
 from domain.pricing.shares import WHOLE
 from edge.asgi import WHOLE_BODY
 from edge.errors import ApiError, invalid_key, ledger_unavailable
-from event_store.beside.api_keys import LOOKUP, StoredKey
+from event_store.beside.api_keys import LOOKUP, OWN_SECRETS, StoredKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,12 +96,15 @@ class LineKeys:
             row = await self._lookups.fetch(_HASHES, [authorization.decode()])
             hashes = row[0] if row is not None else None
             found = await self._lookups.fetch(LOOKUP, [hashes]) if hashes else None
+            key = StoredKey(*found) if found else None
+            if key is not None and key.own_keys:
+                rows = await self._lookups.fetch_all(OWN_SECRETS, [key.own_ids])
+                key = key.with_secrets(rows)
         except psycopg.Error:
             raise ledger_unavailable() from None
-        if found is None:
+        if key is None:
             message = "The API key of this batch is not known here any more."
             raise invalid_key(message)
-        key = StoredKey(*found)
         if key.closed:
             message = f"The API key of this batch {key.closed}."
             raise invalid_key(message)
