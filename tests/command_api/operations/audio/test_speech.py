@@ -211,7 +211,7 @@ def test_audio_is_not_cached(speech: RunningGateway) -> None:
         ({"voice": ""}, "invalid_value", "voice"),
         ({"voice": "v" * 257}, "invalid_value", "voice"),
         ({"voice": {"id": " "}}, "invalid_value", "voice"),
-        ({"voice": {"name": "x"}}, "invalid_type", "voice"),
+        ({"voice": {"name": "x"}}, "missing_required_parameter", "voice.id"),
         ({"voice": 7}, "invalid_type", "voice"),
         ({"response_format": "midi"}, "invalid_value", "response_format"),
         ({"stream_format": "both"}, "invalid_value", "stream_format"),

@@ -121,7 +121,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"input": ["a", TEXT]}, 400, "invalid_type"),
     ({"input": [{"type": "text"}]}, 400, "invalid_type"),
     ({"input": [{"type": "image_url"}]}, 400, "invalid_type"),
-    ({"input": [{"type": "image_url", "image_url": {}}]}, 400, "invalid_type"),
+    ({"input": [{"type": "image_url", "image_url": {}}]}, 400, "missing_required_parameter"),
     ({"input": [{"type": "video", "text": "a"}]}, 400, "invalid_type"),
     ({"input": ["a"] * 1_025}, 400, "invalid_value"),
     ({"input": "a", "model": None}, 400, "invalid_type"),

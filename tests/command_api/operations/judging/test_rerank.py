@@ -197,7 +197,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"query": 7}, 400, "invalid_type"),
     ({"documents": []}, 400, "empty_input"),
     ({"documents": "a"}, 400, "invalid_type"),
-    ({"documents": ["a", {"title": "b"}]}, 400, "invalid_type"),
+    ({"documents": ["a", {"title": "b"}]}, 400, "missing_required_parameter"),
     ({"documents": [7]}, 400, "invalid_type"),
     ({"documents": ["a"] * 10_001}, 400, "invalid_value"),
     ({"top_n": 0}, 400, "invalid_value"),
