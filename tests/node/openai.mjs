@@ -34,7 +34,7 @@ found.tool = called.choices[0].message.tool_calls[0].function.name;
 // The client asks for base64 by itself and decodes it.
 const vectors = await client.embeddings.create({ model: "simulator/embed", input: ["a", "b"] });
 found.vectors = vectors.data.map((each) => each.embedding.length);
-found.first = vectors.data[0].embedding[0];
+found.first = Math.max(...vectors.data[0].embedding);
 
 const images = await client.images.generate({ model: "simulator/paint", prompt: "x", n: 2 });
 found.images = images.data.length;
