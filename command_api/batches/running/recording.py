@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 AT_ONCE, BYTES_AT_ONCE = 100, 4 * 2**20
 """Most results of one statement, and the bytes beyond which no more are added to it."""
+WAITING_BYTES_MAX = 8 * 2**20
+"""Bytes of results that wait beyond which a line keeps its place until its own is written."""
 AWAY = 503
 PAUSE_S = 1.0
 """Pause before it is tried again where the database is away, seconds."""
@@ -30,8 +32,17 @@ class Recording:
         self._rows, self._batch = rows, batch
         self._waiting: list[tuple[Result, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
-        self.bytes = 0
-        """Of all results, as far as they are known."""
+        self._stored = self._waiting_bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of all results, those that wait to be written too."""
+        return self._stored + self._waiting_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another line may be called before those that wait are written."""
+        return self._waiting_bytes < WAITING_BYTES_MAX
 
     async def keep(self, result: Result) -> None:
         """Keep a result, however long the database is away: the call is charged.
@@ -40,6 +51,7 @@ class Recording:
         """
         kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((result, kept))
+        self._waiting_bytes += len(result.body)
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
         await kept
@@ -92,5 +104,6 @@ class Recording:
                 continue
             if size is None:
                 raise LostError
-            self.bytes = size
+            self._stored = size
+            self._waiting_bytes -= sum(len(each.body) for each in results)
             return

@@ -194,7 +194,8 @@ class BatchRun:
         del raw, answer
         async with self._keeping:
             # The next line is called while this one's result is written.
-            place.leave()
+            if self._recording.has_room:
+                place.leave()
             await self._recording.keep(Result(number, out, failed))
         parts.counts.ended["failed" if failed else "completed"] += 1
 

@@ -151,7 +151,7 @@ def test_a_line_larger_than_a_request_fails_the_file(served: RunningGateway) -> 
         "failed",
         [("line_too_long", 1)],
     )
-    with pytest.raises(Exception, match="larger than"):
+    with pytest.raises(Exception, match="holds more than"):
         customer.upload(content + b"x")
     assert served.upstream.calls == 0
 

@@ -102,8 +102,8 @@ def test_a_key_is_shown_by_its_end_and_never_again(
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [
-        ({}, "invalid_type", None),
-        ({"provider": "groq"}, "invalid_type", None),
+        ({}, "missing_required_parameter", "provider"),
+        ({"provider": "groq"}, "missing_required_parameter", "key"),
         ({"provider": "groq", "key": 7}, "invalid_type", "key"),
         ({"provider": "groq", "key": None}, "invalid_type", "key"),
         ({"provider": "groq", "key": ""}, "invalid_value", "key"),
