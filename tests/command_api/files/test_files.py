@@ -143,7 +143,7 @@ def test_maxima_are_named_and_leave_nothing(customer: Customer) -> None:
     """A file too large, too many files, too many bytes: refused, and nothing stays
     (rule: bounded).
     """
-    with pytest.raises(openai.APIStatusError, match="larger than") as refused:
+    with pytest.raises(openai.APIStatusError, match="holds more than") as refused:
         customer.upload(b"x" * (MOST + 1))
     assert refused.value.status_code == 413
     assert list(customer.api.files.list()) == []
