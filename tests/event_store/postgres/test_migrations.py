@@ -1279,7 +1279,7 @@ def test_every_release_upgrades_to_the_same_schema(
     empty: Database, migrate_to: Callable[[int], list[str]], level: int, server: Database
 ) -> None:
     """From every seventh prefix and the last six, in use, to the last migration: one schema, and an
-    append (P5). What each migration does by itself is checked above.
+    append. What each migration does by itself is checked above (P5).
     """
     assert migrate_to(level) == NAMES[:level]
     seed(empty, level)
