@@ -215,6 +215,8 @@ def _sum_up(report: Report, state: LedgerState) -> None:
     report.available_nano_usd = sum(each.available for each in accounts)
     report.breakage_nano_usd = sum(each.breakage for each in accounts)
     report.house_loss_nano_usd = sum(each.house_loss for each in accounts)
+    # What is owed was charged beyond what was granted, by a correction or a debit.
+    owed = sum(each.owed for each in accounts)
     spent = report.settled_nano_usd + report.held_nano_usd
-    if spent > report.granted_nano_usd:
+    if spent > report.granted_nano_usd + owed:
         report.differ("more was settled and held than granted")

@@ -171,3 +171,16 @@ def test_a_disputed_lot_is_moved_nowhere(database: Database) -> None:
     assert (refused.code, refused.figure) == (LACKING, 35)
     assert codes(append(database, entries.transfer(ACCOUNT, OTHER, 35))) == [OK]
     assert verify(database).differences == []
+
+
+def test_a_correction_far_beyond_the_grants_is_owed_and_no_difference(database: Database) -> None:
+    """The books are right: what nobody has was charged, and is owed (P4, money rule 15)."""
+    call = new_uuid7()
+    append(database, entries.grant(ACCOUNT, 30))
+    append(database, entries.hold(call, ACCOUNT, 10))
+    append(database, entries.settle(call, ACCOUNT, 5))
+    assert codes(append(database, entries.correct(call, ACCOUNT, 10**15))) == [OK]
+    owed = accounts(database)[ACCOUNT][3]
+    assert owed > 30
+    report = verify(database)
+    assert (report.differences, report.settled_nano_usd) == ([], 10**15)
