@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, EventsOfAudio, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from command_api.replies.usage_report import parse_usage
@@ -46,12 +46,8 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class SpeechScanner:
+class SpeechScanner(EventsOfAudio):
     """A scanner of audio."""
-
-    uncounted_bytes = 0
-    """Nothing is looked at again: the size says it all."""
-    request_id: str | None = None
 
     def __init__(self, form: str, bound: SpeechBound, *, tells_events: bool, events: bool) -> None:
         """`tells_events`: the caller wants events; `events`: the provider may send them."""
@@ -83,7 +79,7 @@ class SpeechScanner:
         if self._lines is None:
             return self._heard(data)
         try:
-            return self._read(self._lines.add(data))
+            return self._events_of(self._lines.add(data))
         except LineTooLongError as error:
             raise BrokenStreamError(str(error)) from None
 
@@ -92,7 +88,7 @@ class SpeechScanner:
         if self._lines is None:
             self.finished = self.started
             return b""
-        out = self._read(self._lines.rest() + b"\n")
+        out = self._events_of(self._lines.rest() + b"\n")
         if not self.done:
             message = "a stream that ended before it was done"
             raise BrokenStreamError(message, out)
@@ -102,24 +98,10 @@ class SpeechScanner:
         """Nothing is kept back: the first byte is output."""
         return b""
 
-    def count(self) -> int:
-        """Our own count of the output so far, in tokens (money rule 6)."""
-        return self.output_tokens
-
     @property
     def output_tokens(self) -> int:
-        """The same."""
+        """Our own count, by the size of the audio."""
         return spoken_tokens(self._form, self._size, self._bound) if self._size else 0
-
-    @property
-    def answer_tokens(self) -> int:
-        """The same: nobody thinks here."""
-        return self.output_tokens
-
-    def within(self, out: bytes, answer_tokens: int) -> bytes:
-        """All of it: more than can be is refused by its bytes."""
-        del answer_tokens
-        return out
 
     def ending(self, paid: Paid) -> bytes:
         """The end: of events the last one, which tells the usage; of bytes nothing."""
@@ -136,10 +118,6 @@ class SpeechScanner:
         report["cost"] = msgspec.Raw(usd_number(nano_usd).encode())
         return _event({"type": DONE, "usage": report})
 
-    def cut_short(self, paid: Paid) -> bytes:
-        """The same."""
-        return self.ending(paid)
-
     def _heard(self, audio: bytes) -> bytes:
         """Audio as the caller wants it."""
         if not audio:
@@ -155,19 +133,6 @@ class SpeechScanner:
         if not self._tells_events:
             return audio
         return _event({"type": DELTA, "audio": binascii.b2a_base64(audio, newline=False).decode()})
-
-    def _read(self, block: bytes) -> bytes:
-        """Whole lines of events."""
-        out: list[bytes] = []
-        try:
-            for line in block.split(b"\n"):
-                text = line.strip()
-                if text.startswith(b"data:") and not self.done:
-                    out.append(self._event(text[5:].strip()))
-        except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = b"".join(out)
-            raise
-        return b"".join(out)
 
     def _event(self, payload: bytes) -> bytes:
         """One event; those that nobody knows are passed over."""

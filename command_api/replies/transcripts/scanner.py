@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, EventsOfAudio, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from domain.pricing.money import usd_number
@@ -49,11 +49,9 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-class TranscriptScanner:
+class TranscriptScanner(EventsOfAudio):
     """A scanner of a transcript."""
 
-    uncounted_bytes = 0
-    request_id: str | None = None
     kind = EVENT_STREAM
     breaks_off = False
 
@@ -97,29 +95,15 @@ class TranscriptScanner:
         pending, self._pending = self._pending, b""
         return pending
 
-    def count(self) -> int:
-        """Our own count of the text so far, in tokens, never above what can be said."""
-        return self.output_tokens
-
     @property
     def output_tokens(self) -> int:
-        """The same."""
+        """Our own count of the text so far, never above what can be said."""
         return min(self._said, self._tokens_max)
-
-    @property
-    def answer_tokens(self) -> int:
-        """The same: nobody thinks here."""
-        return self.output_tokens
 
     @property
     def _said(self) -> int:
         """Segments may tell again what pieces told."""
         return max(self._pieces.tokens, self._segments.tokens)
-
-    def within(self, out: bytes, answer_tokens: int) -> bytes:
-        """All of it: more than can be said is refused as it comes."""
-        del answer_tokens
-        return out
 
     def ending(self, paid: Paid) -> bytes:
         """The last event, with what was used and what it costs."""
@@ -134,23 +118,15 @@ class TranscriptScanner:
         members["usage"] = msgspec.Raw(_encode(found))
         return b"data: %b\n\n" % _encode(members)
 
-    def cut_short(self, paid: Paid) -> bytes:
-        """The same."""
-        return self.ending(paid)
-
     def _passed(self, block: bytes) -> bytes:
         """What of whole lines may be passed on: nothing before the first text."""
         before = self.started
-        out: list[bytes] = []
         try:
-            for line in block.split(b"\n"):
-                text = line.strip()
-                if text.startswith(b"data:") and not self.done:
-                    out.append(self._event(text[5:].strip()))
+            out = self._events_of(block)
         except (BrokenStreamError, StreamErrorChunk) as error:
-            error.passed = self._since(before, b"".join(out))
+            error.passed = self._since(before, error.passed)
             raise
-        return self._since(before, b"".join(out))
+        return self._since(before, out)
 
     def _since(self, before: bool, out: bytes) -> bytes:  # noqa: FBT001 - what `started` was.
         if before:
