@@ -16,7 +16,6 @@ from domain.provider_keys.keys import (
     Mark,
     Owner,
     ProviderKeyTakenError,
-    TooManyProviderKeysError,
     UnknownProviderKeyError,
     change_key,
     remove_key,
@@ -26,14 +25,11 @@ from domain.provider_keys.keys import (
 from domain.provider_keys.secrets import OwnKey, check_secret, hint_of
 from event_store.beside.organisations import read_memberships, read_project
 from event_store.beside.provider_keys.reading import (
-    FULL,
-    GONE,
     Kept,
     read_data_key,
     read_provider_key,
     read_provider_keys,
     read_sealed,
-    refused,
     write_sealed,
 )
 from event_store.ids import new_envelope, new_uuid7
@@ -124,7 +120,6 @@ class ProviderKeys:
         try:
             self._people.events.append([made], self._keeping(key_id, owner, sealed))
         except IntegrityError as error:
-            self._check_kept(error)
             if constraint_of(error) != TAKEN:
                 raise
             message = f"there is a key for {new.provider} already: change or remove it"
@@ -171,8 +166,7 @@ class ProviderKeys:
                 return
             try:
                 self._people.events.append(events, beside)
-            except IntegrityError as error:
-                self._check_kept(error)
+            except IntegrityError:
                 continue
             return
         message = "the provider key is being changed by others at this moment: try again"
@@ -224,16 +218,6 @@ class ProviderKeys:
         project = None if owner.project_id is None else UUID(owner.project_id)
         kept = Kept(UUID(owner.organisation_id), project, self._most)
         return lambda cursor: write_sealed(cursor, key_id, kept, sealed.body)
-
-    def _check_kept(self, error: IntegrityError) -> None:
-        """Raise what it means where the secret was refused, which came within the append's lock."""
-        why = refused(error)
-        if why == GONE:
-            message = "the project or organisation went meanwhile"
-            raise UnknownProjectError(message) from None
-        if why == FULL:
-            message = f"an organisation has at most {self._most} provider keys: remove one"
-            raise TooManyProviderKeysError(message) from None
 
 
 def _owner_of(found: StoredProviderKey) -> Owner:

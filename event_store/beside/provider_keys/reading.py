@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from domain.organisations.projects import UnknownProjectError
+from domain.provider_keys.keys import TooManyProviderKeysError
+
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
@@ -13,21 +16,17 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
 LISTED_MAX = 1_000
-GONE, FULL = "organisation_id", "sealed"
-"""The column that stays empty, and so refuses a secret, where its owner went, or has too many."""
-_WRITE = """
-INSERT INTO provider_key_secret (provider_key_id, organisation_id, sealed)
-SELECT %(id)s,
-  CASE WHEN (EXISTS (
+_ROOM = """
+SELECT (EXISTS (
       SELECT FROM organisation WHERE organisation_id = %(of)s AND wrapped_key IS NOT NULL)
     OR EXISTS (SELECT FROM user_secret WHERE user_id = %(of)s AND wrapped_key IS NOT NULL))
     AND (%(project)s::uuid IS NULL
-      OR EXISTS (SELECT FROM project WHERE project_id = %(project)s AND NOT archived))
-    THEN %(of)s::uuid END,
-  CASE WHEN (
-      SELECT count(*) FROM provider_key_secret s
-      WHERE s.organisation_id = %(of)s AND s.provider_key_id <> %(id)s) < %(most)s
-    THEN %(sealed)s::bytea END
+      OR EXISTS (SELECT FROM project WHERE project_id = %(project)s AND NOT archived)) AS lives,
+  (SELECT count(*) FROM provider_key_secret s
+    WHERE s.organisation_id = %(of)s AND s.provider_key_id <> %(id)s) AS others"""
+_WRITE = """
+INSERT INTO provider_key_secret (provider_key_id, organisation_id, sealed)
+VALUES (%(id)s, %(of)s, %(sealed)s)
 ON CONFLICT (provider_key_id) DO UPDATE SET sealed = excluded.sealed"""
 
 
@@ -102,18 +101,18 @@ class Kept(NamedTuple):
 def write_sealed(cursor: Cursor[DictRow], provider_key_id: UUID, kept: Kept, sealed: bytes) -> None:
     """Keep what is sealed of a key in the place of what was.
 
-    The database refuses it, and so the events that it stands beside, where the project was
-    archived, the data key is destroyed that it is sealed with, or there are too many (`refused`).
-    Nothing that is raised here but by the database would undo them.
+    Raises UnknownProjectError where the project was archived or the data key is destroyed that it
+    is sealed with, and TooManyProviderKeysError: neither then stands, nor its events.
     """
     of, project, most = kept
-    values = {"id": provider_key_id, "of": of, "project": project, "most": most, "sealed": sealed}
-    cursor.execute(_WRITE, values)
-
-
-def refused(error: Exception) -> str:
-    """GONE or FULL for a save that was refused so; else empty."""
-    diag = getattr(error.__cause__, "diag", None)
-    column = getattr(diag, "column_name", None) or ""
-    ours = getattr(diag, "table_name", None) == "provider_key_secret"
-    return column if ours and column in {GONE, FULL} else ""
+    values = {"id": provider_key_id, "of": of, "project": project, "sealed": sealed}
+    # Behind the lock of the append: nobody archives, closes or stores at this instant.
+    row = cursor.execute(_ROOM.encode(), values).fetchone()
+    assert row is not None, "a SELECT without FROM has its row"
+    if not row["lives"]:
+        message = "the project or organisation went meanwhile"
+        raise UnknownProjectError(message)
+    if row["others"] >= most:
+        message = f"an organisation has at most {most} provider keys: remove one"
+        raise TooManyProviderKeysError(message)
+    cursor.execute(_WRITE.encode(), values)
