@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Where no bytecode is kept, every process that a verb or a test starts compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests are spread over processes (tests/conftest.py says how many), which take each other's files when idle.
 SPREAD := --numprocesses=auto --dist=worksteal
 
