@@ -32,8 +32,8 @@ class QueueMetrics:
         yield GaugeMetricFamily("gatewayz_calls_under_way", about, queue.under_way)
         about = "Calls of them that have no hold yet."
         yield GaugeMetricFamily("gatewayz_calls_admitting", about, queue.admitting)
-        about = "How many of those there may be: fewer while the process is late."
-        yield GaugeMetricFamily("gatewayz_calls_admitting_limit", about, queue.limit.limit)
+        about = "How many may be admitted in a second: fewer while the process is late."
+        yield GaugeMetricFamily("gatewayz_calls_admitted_limit", about, queue.pace.rate)
         about = "Calls that wait for their turn."
         yield GaugeMetricFamily("gatewayz_calls_waiting", about, queue.waiting)
         about = "Seconds that calls waited before they went on."

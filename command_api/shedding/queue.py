@@ -15,8 +15,9 @@ from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from command_api.shedding.idleness import Idleness
 from command_api.shedding.metrics import QueueMetrics
-from domain.overload.adaptive import AdaptiveLimit
+from domain.overload.pace import US_PER_S, AdmissionPace
 from domain.overload.priorities import Priority
 from edge.errors import unavailable
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.shedding")
 
-LEAST = 8
-"""Calls that may be admitted at once however late the process is."""
+TICK_S = 0.004
+"""How often those that wait are looked at, while calls are admitted at a pace, seconds."""
 SAMPLE_S, IDLE_S = 0.025, 0.25
 """Time between looks at how late the event loop is, and while nothing is under way, seconds."""
-MS_PER_S, US_PER_S = 1_000, 1_000_000
+MS_PER_S = 1_000
 FULL, LATE = "full", "late"
 
 
@@ -91,9 +92,11 @@ class CallQueue:
 
     def __init__(self, settings: QueueSettings) -> None:
         """Nothing is under way."""
-        self.limit = AdaptiveLimit(least=LEAST, most=settings.calls_max)
+        self.pace = AdmissionPace()
+        self.calls_max = settings.calls_max
         self.admitting = self.under_way = 0
         """Calls without a hold yet, and all."""
+        self._ticking: asyncio.TimerHandle | None = None
         self._waiting_max, self._wait_s = settings.waiting_max, settings.wait_s
         self._queues: tuple[deque[_Waiting], ...] = tuple(deque() for _ in Priority)
         self.admitted_late, self.waited_s = 0, 0.0
@@ -101,6 +104,7 @@ class CallQueue:
         self.shed: Counter[tuple[str, str]] = Counter()
         """Refusals by class and reason."""
         self._task: asyncio.Task[None] | None = None
+        self._looked_us = 0
 
     def start(self) -> None:
         """Begin to look how late the process is."""
@@ -119,15 +123,17 @@ class CallQueue:
 
     async def enter(self, priority: Priority) -> Turn:
         """Go on once there is room. Raises ApiError 503."""
-        if self._room and not self.waiting:
-            return Turn(self)
+        if self.under_way < self.calls_max and not any(self._queues[: priority + 1]):
+            self._pass_time()
+            if self.pace.admits(ahead=self.waiting > 0):
+                return Turn(self)
         return await self._wait(priority)
 
     @property
     def full(self) -> bool:
         """Whether one more call would have to take another's place."""
         waiting = self.waiting
-        return waiting >= self._waiting_max and (waiting > 0 or not self._room)
+        return waiting >= self._waiting_max and (waiting > 0 or self.under_way >= self.calls_max)
 
     def sheds(self, priority: Priority) -> bool:
         """Whether a call would be refused at once, as it came last of the lowest class; counted."""
@@ -138,16 +144,21 @@ class CallQueue:
 
     def late(self) -> bool:
         """Whether the process itself is late, or was a moment ago."""
-        return self.limit.limit < self.limit.most
+        return self.pace.limited
 
     @property
     def waiting(self) -> int:
         """Calls that wait for their turn."""
         return sum(map(len, self._queues))
 
-    @property
-    def _room(self) -> bool:
-        return self.admitting < self.limit.limit and self.under_way < self.limit.most
+    def _pass_time(self) -> None:
+        now = time.monotonic_ns() // 1_000
+        self.pace.passed(now - self._looked_us)
+        self._looked_us = now
+
+    def _tick(self) -> None:
+        self._ticking = None
+        self.call_next()
 
     async def _wait(self, priority: Priority) -> Turn:
         if self.waiting >= self._waiting_max:
@@ -155,6 +166,8 @@ class CallQueue:
         loop = asyncio.get_running_loop()
         one = _Waiting(loop.create_future())
         self._queues[priority].append(one)
+        if self._ticking is None and self.pace.limited:
+            self._ticking = loop.call_later(TICK_S, self._tick)
         timer = loop.call_later(self._wait_s, self._refuse, one, priority, LATE)
         try:
             turn = await one.turn
@@ -195,22 +208,31 @@ class CallQueue:
 
     def call_next(self) -> None:
         """Let those go on for whom there is room, the highest class and the oldest first."""
+        if not self.waiting:
+            return
+        self._pass_time()
         for queue in self._queues:
             while queue:
-                if not self._room:
+                if self.under_way >= self.calls_max:
                     return
-                one = queue.popleft()
-                if not one.turn.done():
-                    one.turn.set_result(Turn(self))
+                if queue[0].turn.done():
+                    queue.popleft()
+                elif self.pace.admits():
+                    queue.popleft().turn.set_result(Turn(self))
+                else:
+                    if self._ticking is None:
+                        loop = asyncio.get_running_loop()
+                        self._ticking = loop.call_later(TICK_S, self._tick)
+                    return
 
     def told(self) -> dict[str, Any]:
         """What admins see."""
         return {
             "enabled": True,
             "under_way": self.under_way,
-            "under_way_max": self.limit.most,
+            "under_way_max": self.calls_max,
             "admitting": self.admitting,
-            "admitting_max": self.limit.limit,
+            "admitted_a_second_max": self.pace.rate if self.pace.limited else None,
             "waiting": {
                 each.name.lower(): len(queue)
                 for each, queue in zip(Priority, self._queues, strict=True)
@@ -225,23 +247,28 @@ class CallQueue:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        low = False
+        idle, low, before = Idleness(), False, loop.time()
         while True:
-            pause = SAMPLE_S if self.under_way or self.waiting else IDLE_S
+            pause = SAMPLE_S if self.under_way or self.waiting or low else IDLE_S
             due = loop.time() + pause
             await asyncio.sleep(pause)
-            self.sampled(int((loop.time() - due) * US_PER_S))
-            if low != (self.limit.limit < self.limit.most):
+            now = loop.time()
+            elapsed_us = int((now - before) * US_PER_S)
+            self.sampled(elapsed_us, int((now - due) * US_PER_S), idle.since(elapsed_us))
+            before = now
+            if low != self.pace.limited:
                 low = not low
                 logger.log(
                     logging.WARNING if low else logging.INFO,
-                    "overloaded: at most %s calls are admitted at once"
+                    "overloaded: at most %s calls a second are admitted"
                     if low
-                    else "not overloaded any more: %s calls may be admitted at once",
-                    self.limit.limit,
+                    else "not overloaded any more",
+                    *([self.pace.rate] if low else []),
                 )
 
-    def sampled(self, late_us: int) -> None:
-        """The event loop came so much later than it was to, microseconds."""
-        if self.limit.sampled(late_us, self.admitting):
+    def sampled(self, elapsed_us: int, late_us: int, idle_us: int) -> None:
+        """So long after the last time the event loop came so much later than it was to, and had
+        so long nothing to do, microseconds.
+        """
+        if self.pace.sampled(elapsed_us, late_us, idle_us, wanted=self.waiting > 0):
             self.call_next()

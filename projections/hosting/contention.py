@@ -11,6 +11,17 @@ LOOK_NS = 20_000_000
 """A share is told of at least so much time; before that the last one stands."""
 
 
+def kernel_figures() -> tuple[int, int] | None:
+    """How long the calling thread ran, and how long it could have and was kept waiting,
+    nanoseconds; None where the kernel does not tell.
+    """
+    try:
+        ran, waited, _ = (int(each) for each in SCHEDSTAT.read_text().split())
+    except (OSError, ValueError):
+        return None
+    return ran, waited
+
+
 class Contention:
     """Of the calling thread; it has to be the same one each time."""
 
@@ -24,10 +35,10 @@ class Contention:
 
         Always 0 where the kernel does not tell.
         """
-        try:
-            ran, waited, _ = (int(each) for each in SCHEDSTAT.read_text().split())
-        except (OSError, ValueError):
+        figures = kernel_figures()
+        if figures is None:
             return 0.0
+        ran, waited = figures
         since = (ran - self._ran) + (waited - self._waited)
         if since >= LOOK_NS:
             self._share = (waited - self._waited) / since

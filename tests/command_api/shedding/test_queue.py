@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from command_api.settings.calls import QueueSettings
-from command_api.shedding.queue import LEAST, CallQueue
-from domain.overload.adaptive import LATE_US, SAMPLES
+from command_api.shedding.queue import CallQueue
+from domain.overload.pace import BURST_US, LATE_US, LEAST, SAMPLES, US_PER_S
 from domain.overload.priorities import Priority
 from edge.errors import ApiError
 
@@ -162,22 +162,21 @@ def test_who_goes_away_takes_no_turn() -> None:
     ran(run)
 
 
-def test_a_call_with_a_hold_makes_room() -> None:
-    """It waits for its provider, and counts among those under way alone (rule: calls first)."""
+def test_a_call_with_a_hold_is_under_way_alone() -> None:
+    """It waits for its provider, and is admitted no more (rule: calls first)."""
 
     async def run() -> None:
-        queue = queue_of(calls_max=LEAST + 2)
-        turns = [await queue.enter(Priority.LOW) for _ in range(LEAST + 2)]
-        late(queue)
+        queue = queue_of(calls_max=5)
+        turns = [await queue.enter(Priority.LOW) for _ in range(5)]
         for each in turns[:3]:
             each.admitted()
             each.admitted()
-        assert (queue.admitting, queue.under_way) == (LEAST - 1, LEAST + 2)
+        assert (queue.admitting, queue.under_way) == (2, 5)
         waiting = asyncio.create_task(outcome(queue, Priority.LOW))
         await all_wait(queue, 1)
         turns[0].leave()
         turns.append(await waiting)
-        assert (queue.admitting, queue.under_way) == (LEAST, LEAST + 2)
+        assert (queue.admitting, queue.under_way) == (3, 5)
         for each in turns:
             each.leave()
         assert (queue.admitting, queue.under_way) == (0, 0)
@@ -185,28 +184,48 @@ def test_a_call_with_a_hold_makes_room() -> None:
     ran(run)
 
 
-def late(queue: CallQueue) -> None:
-    """The process was late all the time."""
+SAMPLE_US = 25_000
+
+
+def late(queue: CallQueue, late_us: int = LATE_US) -> None:
+    """The process was late all the time, and busy."""
     for _ in range(SAMPLES):
-        queue.sampled(LATE_US)
+        queue.sampled(SAMPLE_US, late_us, 0)
 
 
-def test_the_limit_follows_how_late_the_process_is() -> None:
-    """Those that wait go on as it grows (rule: calls first)."""
+def test_the_pace_follows_how_late_the_process_is() -> None:
+    """Those that wait go on one after the other (rule: calls first)."""
 
     async def run() -> None:
-        queue = queue_of(calls_max=50)
+        queue = queue_of(calls_max=500)
         turns = [await queue.enter(Priority.LOW) for _ in range(50)]
         late(queue)
-        assert queue.limit.limit == 40
-        for each in turns[:10]:
-            each.leave()
-        waiting = asyncio.create_task(outcome(queue, Priority.LOW))
-        await all_wait(queue, 1)
-        for _ in range(SAMPLES):
-            queue.sampled(0)
-        assert (await waiting).waited_ms >= 1
-        assert (queue.under_way, queue.limit.limit) == (41, 44)
+        assert queue.pace.rate == 400
+        assert queue.late()
+        tasks = [asyncio.create_task(outcome(queue, Priority.LOW)) for _ in range(50)]
+        await eventually(lambda: queue.admitted_late > 10)
+        turns += await asyncio.gather(*tasks)
+        kept = 400 * BURST_US // US_PER_S
+        assert sum(each.waited_ms > 0 for each in turns) >= 50 - kept
+        assert max(each.waited_ms for each in turns) >= (50 - kept) * 1_000 // 400 - 20
+        assert queue.under_way == 100
+
+    ran(run)
+
+
+def test_who_is_ahead_of_all_that_wait_goes_on_at_once() -> None:
+    """And the others wait for those a little longer (rule: calls first)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=500)
+        late(queue)
+        assert queue.pace.rate == LEAST
+        tasks = [asyncio.create_task(outcome(queue, Priority.LOW)) for _ in range(10)]
+        await eventually(lambda: queue.waiting > 5)
+        assert (await queue.enter(Priority.HIGH)).waited_ms == 0
+        late(queue, 0)
+        await asyncio.gather(*tasks)
+        assert queue.waiting == 0
 
     ran(run)
 
@@ -215,13 +234,14 @@ def test_it_says_when_it_is_overloaded(caplog: pytest.LogCaptureFixture) -> None
     """As it begins and as it is over (rule: observable)."""
 
     async def run() -> None:
-        queue = queue_of(calls_max=LEAST + 1)
-        await queue.enter(Priority.LOW)
+        queue = queue_of()
+        (await queue.enter(Priority.LOW)).leave()
         queue.start()
         late(queue)
-        assert queue.limit.limit == LEAST
-        await eventually(lambda: "overloaded: at most 8 calls are admitted" in caplog.text)
-        await eventually(lambda: "not overloaded any more: 9 calls" in caplog.text)
+        assert queue.late()
+        await eventually(lambda: f"overloaded: at most {LEAST} calls a second" in caplog.text)
+        await eventually(lambda: "not overloaded any more" in caplog.text)
+        assert not queue.late()
         await queue.stop()
 
     caplog.set_level("INFO", "gatewayz.shedding")
