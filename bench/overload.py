@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from bench.client import Client
 from bench.gate import BODY, PROGRAM, SERVING, verb
 from bench.run import WAIT_S, wait_for
 
@@ -36,87 +37,13 @@ FLOOD, TIMES = 800, 4
 """Connections of the flood, and how many times as much as can be served they ask for."""
 STREAMS = 2_000
 """Open streams whose memory is told."""
-OPENING, STREAM_WAIT_S = 500, 120
-"""So many are opened at once; longest wait for the first output of one, seconds."""
+OPENING = 500
+"""So many are opened at once."""
 STREAM_BODY = (
     b'{"model":"simulator/echo","stream":true,"max_tokens":4096,'
     b'"messages":[{"role":"user","content":"Hello"}],'
     b'"simulator":{"output_tokens":30,"chunk_ms":10000}}'
 )
-
-
-class Client(asyncio.Protocol):
-    """One connection, and what became of its calls; it takes as little CPU as a client can."""
-
-    def __init__(self, key: str, body: bytes = BODY) -> None:
-        """Not connected yet."""
-        self._request = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}"
-            f"\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        ).encode() + body
-        self._came = b""
-        self._ended = b"\r\n\r\n"
-        self.answered, self.shed = list[float](), list[float]()
-
-    async def connect(self) -> None:
-        """One connection for all calls."""
-        loop = asyncio.get_running_loop()
-        self._reply = loop.create_future()
-        self._transport, _ = await loop.create_connection(lambda: self, "127.0.0.1", PORT)
-
-    def data_received(self, data: bytes) -> None:
-        """More of a reply."""
-        self._came += data
-        head, ended, body = self._came.partition(self._ended)
-        if not ended or self._reply.done():
-            return
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        if len(body) >= int(length or 0):
-            self._reply.set_result(self._came)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """No reply will come."""
-        if not self._reply.done():
-            self._reply.set_exception(error or ConnectionResetError())
-
-    async def _ask(self) -> bytes:
-        self._came, self._reply = b"", asyncio.get_running_loop().create_future()
-        self._transport.write(self._request)
-        return await self._reply
-
-    async def call(self) -> None:
-        """One call, whole."""
-        began = time.perf_counter()
-        came = await self._ask()
-        took = time.perf_counter() - began
-        if came.startswith(b"HTTP/1.1 200"):
-            self.answered.append(took)
-        elif b'"overloaded"' in came:
-            self.shed.append(took)
-        else:
-            raise RuntimeError(came)
-
-    async def begin_stream(self) -> None:
-        """One stream, as far as its first output; it goes on unread."""
-        self._ended = b"data: "
-        await self.connect()
-        async with asyncio.timeout(STREAM_WAIT_S):
-            came = await self._ask()
-        if not came.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(came)
-        self._transport.pause_reading()
-
-    def close(self) -> None:
-        """Hang up."""
-        self._transport.close()
-
-    async def every(self, pause_s: float, until: float) -> None:
-        """Call again and again, as often as the pause says, or as the replies come."""
-        due = time.perf_counter() + pause_s * (id(self) % 97) / 97
-        while due < until:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            await self.call()
-            due = max(due + pause_s, time.perf_counter())
 
 
 async def load(clients: Iterable[Client], pause_s: float, seconds: float) -> None:
@@ -156,7 +83,7 @@ def calm(key: str, seconds: float) -> tuple[list[float], int]:
     """
 
     async def run() -> tuple[list[float], int]:
-        clients = [Client(key) for _ in range(CALM)]
+        clients = [Client(PORT, key, BODY) for _ in range(CALM)]
         for each in clients:
             await each.connect()
         await load(clients, CALM_PAUSE_S, seconds)
@@ -169,7 +96,7 @@ def calm(key: str, seconds: float) -> tuple[list[float], int]:
 
 async def measure(pool: Pool, calm_key: str, flood_key: str, seconds: float, server: int) -> None:
     """Alone, as much as can be served, and beside the flood."""
-    flood = [Client(flood_key) for _ in range(FLOOD)]
+    flood = [Client(PORT, flood_key, BODY) for _ in range(FLOOD)]
     for each in flood:
         await each.connect()
     await asyncio.to_thread(pool.apply, calm, (calm_key, 2))
@@ -196,7 +123,7 @@ async def measure(pool: Pool, calm_key: str, flood_key: str, seconds: float, ser
 async def hold_streams(key: str, count: int, server: int) -> None:
     """So many streams open at once, and what each takes of the process's memory."""
     before = memory_kib(server)
-    streams = [Client(key, STREAM_BODY) for _ in range(count)]
+    streams = [Client(PORT, key, STREAM_BODY) for _ in range(count)]
     for start in range(0, count, OPENING):
         await asyncio.gather(*(each.begin_stream() for each in streams[start : start + OPENING]))
     after = memory_kib(server)
