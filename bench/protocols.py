@@ -178,9 +178,9 @@ def main() -> None:
                 told(measured)
             subprocess.run([PROGRAM, "ledger", "verify"], env=environment, check=True)
         finally:
-            for each in (served, upstream):
-                each.terminate()
-                each.wait(WAIT_S)
+            for process in (served, upstream):
+                process.terminate()
+                process.wait(WAIT_S)
 
 
 if __name__ == "__main__":
