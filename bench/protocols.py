@@ -51,7 +51,7 @@ api_key = "bench"
     }.items()
 )
 WORDS = [{"role": "user", "content": "a few words to say"}]
-ASKED = {
+ASKED: dict[str, dict[str, object]] = {
     CHAT: {"messages": WORDS},
     MESSAGES: {"messages": WORDS, "max_tokens": 1_024},
     RESPONSES: {"input": WORDS, "store": False},
