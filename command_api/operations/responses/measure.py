@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.operations.message_blocks import Prompt
+from command_api.operations.messages.blocks import Prompt
 from command_api.operations.prompts import (
     BASE64_BYTES_PER_AUDIO_MINUTE,
     FILE_TOKENS,
