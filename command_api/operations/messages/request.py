@@ -13,7 +13,7 @@ import msgspec
 
 from command_api.operations.extras import cache_extras, no_text, unpriced_extra, unpriced_operation
 from command_api.operations.messages.as_chat import MessagesAsChat
-from command_api.operations.messages.blocks import Measure, Prompt
+from command_api.operations.messages.blocks import Measure
 from command_api.operations.prompts import unknown_bytes
 from command_api.operations.request import Answer, CommonBody
 from command_api.operations.tokens import TokenRequest
@@ -35,6 +35,7 @@ from providers.inference.port import FORWARDED, Forwarded, Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.operations.measured import Prompt
     from command_api.settings.calls import RequestSettings
     from domain.pricing.usage import Usage
     from edge.asgi import Headers, Scope
