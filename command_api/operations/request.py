@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -130,21 +130,6 @@ class InferenceRequest(BoundRequest, Protocol):
     def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
         """The request in the form in which a provider is asked for an offer of its."""
         ...
-
-
-def is_sent(request: BoundRequest) -> TypeGuard[InferenceRequest]:
-    """Whether a request is sent to providers as a body."""
-    return hasattr(request, "at")
-
-
-def answers_whole(asked: AskedInForm) -> TypeGuard[AskedWhole]:
-    """Whether answers in a form may come whole."""
-    return hasattr(asked, "judge")
-
-
-def answers_streamed(asked: AskedInForm) -> TypeGuard[AskedStreamed]:
-    """Whether answers in a form may come as streams."""
-    return hasattr(asked, "scanner")
 
 
 class CommonBody(RoutingMembers, kw_only=True):

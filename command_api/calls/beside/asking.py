@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from command_api.calls.beside.own_keys import upstream_of
-from command_api.operations.request import answers_streamed, answers_whole, is_sent
 from providers.inference.port import Form, TakesForms, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from command_api.calls.call import Attempt, Call
-    from command_api.operations.request import AskedInForm, AskedStreamed, AskedWhole
+    from command_api.operations.request import (
+        AskedInForm,
+        AskedStreamed,
+        AskedWhole,
+        BoundRequest,
+        InferenceRequest,
+    )
     from providers.inference.port import Operation, Upstream, UpstreamReply
     from providers.inference.registry.offers import Model
     from providers.inference.registry.registry import Registry
@@ -40,21 +45,36 @@ def open_upstream(
 def asked_whole(registry: Registry, call: Call, offer: Model) -> AskedWhole:
     """The form in which an offer is asked for an answer that comes whole."""
     asked = _asked_at(registry, call, offer)
-    assert answers_whole(asked), "an operation without whole answers is always streamed"
+    assert _answers_whole(asked), "an operation without whole answers is always streamed"
     return asked
 
 
 def asked_streamed(registry: Registry, call: Call, offer: Model) -> AskedStreamed:
     """The form in which an offer is asked for a stream."""
     asked = _asked_at(registry, call, offer)
-    assert answers_streamed(asked), "a stream is asked only of operations that have one"
+    assert _answers_streamed(asked), "a stream is asked only of operations that have one"
     return asked
 
 
 def _asked_at(registry: Registry, call: Call, offer: Model) -> AskedInForm:
     request = call.request
-    assert is_sent(request), "a session has no body: it is not asked here"
+    assert _is_sent(request), "a session has no body: it is not asked here"
     return request.at(registry.providers[offer.provider], offer)
+
+
+def _is_sent(request: BoundRequest) -> TypeGuard[InferenceRequest]:
+    """Whether a request is sent to providers as a body."""
+    return hasattr(request, "at")
+
+
+def _answers_whole(asked: AskedInForm) -> TypeGuard[AskedWhole]:
+    """Whether answers in a form may come whole."""
+    return hasattr(asked, "judge")
+
+
+def _answers_streamed(asked: AskedInForm) -> TypeGuard[AskedStreamed]:
+    """Whether answers in a form may come as streams."""
+    return hasattr(asked, "scanner")
 
 
 def _send_form(
