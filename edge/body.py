@@ -141,11 +141,14 @@ def check_names(names: Sequence[str], param: str) -> None:
         raise bad_request("invalid_value", message, param)
 
 
-def check_range(name: str, value: int | None, most: int) -> None:
-    """A count, where it is given, lies between 1 and a maximum; raises ApiError 400."""
+def check_range(param: str, value: int | None, most: int, *, called: str = "") -> None:
+    """A count, where it is given, lies between 1 and a maximum; raises ApiError 400 of a `param`.
+
+    `called` is what it counts, where it is no member's own value.
+    """
     if value is not None and not 1 <= value <= most:
-        message = f"{name} must be between 1 and {most}."
-        raise bad_request("invalid_value", message, name)
+        message = f"{called or param} must be between 1 and {most}."
+        raise bad_request("invalid_value", message, param)
 
 
 def utf8_size(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.calls.beside.asking import open_upstream
+from command_api.calls.beside.asking import asked_streamed, asked_whole, open_upstream
 from command_api.calls.beside.own_keys import blame
 from command_api.calls.defects import UNFORESEEN, give_up, known
 from command_api.guardrails.scanner import GuardedScanner, guarded
@@ -92,7 +92,7 @@ async def _answer_whole(registry: Registry, call: Call, attempt: Attempt) -> Who
     if reply.status != OK:
         raise failure_of_body(offer.provider, reply.status, raw, reply.headers)
     try:
-        asked = call.request.at(registry.providers[offer.provider], offer)
+        asked = asked_whole(registry, call, offer)
         answer = asked.judge(raw, offer, call.id, attempt.charged)
         if answer.kind == TEXT:
             answer = answer._replace(kind=text_kind(reply.headers.get(b"content-type", b"")))
@@ -113,7 +113,7 @@ class StreamAttempt:
         """Nothing is sent yet."""
         self._registry, self._call, self.attempt = registry, call, attempt
         offer = attempt.offer
-        asked = call.request.at(registry.providers[offer.provider], offer)
+        asked = asked_streamed(registry, call, offer)
         self.scanner = guarded(asked.scanner(offer, call.id, self._charge), call.guarding)
         self.reply: UpstreamReply | None = None
         self._asking: asyncio.Task[Any] | None = None

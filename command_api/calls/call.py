@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from command_api.calls.beside.caching import Caching
     from command_api.guardrails.guarding import Guarding
     from command_api.limits.gate import Admission
-    from command_api.operations.request import InferenceRequest
+    from command_api.operations.request import BoundRequest
     from command_api.routing.router import Plan
     from command_api.settings.calls import HoldSettings
     from domain.ledger.holds import CallBound
@@ -134,7 +134,7 @@ class Call:
         call_id: str,
         correlation_id: str,
         caller: Caller,
-        request: InferenceRequest,
+        request: BoundRequest,
         plan: Plan,
         holds: HoldSettings,
         app: str = "",

@@ -15,9 +15,9 @@ from command_api.coupons.store import (
     Store,
     UnknownCouponError,
 )
-from domain.coupons.coupon import By, Changes
 from domain.coupons.redemption import RedemptionError
 from domain.errors import DomainError
+from domain.events.base import By
 from edge.clients import client_of, origin_of
 from edge.errors import ApiError, bad_request, ledger_unavailable, sentence, unavailable
 from event_store.beside.users import read_available
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from command_api.identity.people import People
     from command_api.sessions.attempts import Attempts
-    from domain.coupons.coupon import NewCoupon
+    from domain.coupons.coupon import Changes, NewCoupon
     from edge.caller import Caller
     from event_store.append.committer import Committer
     from event_store.beside.coupons import StoredCoupon, Use

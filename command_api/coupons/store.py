@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.people import People
-    from domain.coupons.coupon import By, Changes, NewCoupon
+    from domain.coupons.coupon import Changes, NewCoupon
+    from domain.events.base import By
     from event_store.beside.coupons import StoredCoupon
 
 WAITING_MAX = 100

@@ -12,13 +12,13 @@ from command_api.money import approvals
 from command_api.money.approvals import Actor, Rule
 from domain.approvals.requests import (
     ApprovalOverError,
-    By,
     OwnRequestError,
     RequestReusedError,
     Status,
     UnknownApprovalError,
 )
 from domain.errors import DomainError, InvalidAmountError
+from domain.events.base import By
 from domain.pricing.money import format_usd
 from edge.clients import client_of
 from edge.errors import PERMISSION, ApiError, bad_request, ledger_unavailable, sentence, unavailable

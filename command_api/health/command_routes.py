@@ -13,8 +13,9 @@ from command_api.health.desk import LASTS_MIN, Desk, Keeper
 from command_api.health.ends import end_of
 from command_api.health.schemas import decode_check
 from command_api.health.shapes import check_line, instant, window_line
-from domain.availability.maintenance import By, NoMaintenanceError, end_after
+from domain.availability.maintenance import NoMaintenanceError, end_after
 from domain.errors import InvalidCommandError
+from domain.events.base import By
 from edge.body import read_json
 from edge.clients import client_of
 from edge.errors import ApiError, bad_request, ledger_unavailable, sentence

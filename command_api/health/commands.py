@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.people import People
-    from domain.availability.maintenance import By, Place
-    from domain.events.base import Event
+    from domain.availability.maintenance import Place
+    from domain.events.base import By, Event
 
 
 class Upkeep:

@@ -16,7 +16,6 @@ from command_api.money.debits import Debit, append_debit
 from command_api.money.grants import Grant, append_grant
 from domain.approvals.requests import (
     Act,
-    By,
     Order,
     Status,
     UnknownApprovalError,
@@ -30,6 +29,7 @@ from event_store.ids import new_envelope, now_iso, to_iso
 
 if TYPE_CHECKING:
     from domain.approvals.requests import Approval
+    from domain.events.base import By
     from event_store.append.committer import Committer
     from event_store.log.aggregates import Aggregates
 

@@ -146,7 +146,9 @@ def parse_embeddings(raw: bytes, limits: RequestSettings) -> EmbeddingsRequest:
         message = "input is empty: send at least one text."
         raise bad_request("empty_input", message, "input")
     if isinstance(body.input, list) and not isinstance(body.input[0], int):
-        check_range("the number of inputs", len(body.input), limits.embedding_inputs_max)
+        check_range(
+            "input", len(body.input), limits.embedding_inputs_max, called="the number of inputs"
+        )
     if body.encoding_format not in (None, "float", "base64"):
         message = "encoding_format must be float or base64."
         raise bad_request("invalid_value", message, "encoding_format")

@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class AskedInForm(Protocol):
-    """A request in one form: what is sent, and what the answers mean."""
+    """A request in one form: what is sent."""
 
     operation: Operation
 
@@ -58,6 +58,10 @@ class AskedInForm(Protocol):
         """The body for the provider; raises UnsupportedError for what has no counterpart there."""
         ...
 
+
+class AskedWhole(AskedInForm, Protocol):
+    """One whose answers may come whole: what they mean."""
+
     def judge(
         self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage], /
     ) -> Answer:
@@ -66,6 +70,10 @@ class AskedInForm(Protocol):
         `charged` says what of a usage the caller pays, as his reply tells him.
         """
         ...
+
+
+class AskedStreamed(AskedInForm, Protocol):
+    """One whose answers may come as streams: what reads them."""
 
     def scanner(
         self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]], /
@@ -77,8 +85,8 @@ class AskedInForm(Protocol):
         ...
 
 
-class InferenceRequest(Protocol):
-    """A checked body, as far as the pipeline needs to know it."""
+class BoundRequest(Protocol):
+    """A checked request, as far as its hold and its settlement need to know it."""
 
     raw: bytes
     model: str
@@ -91,10 +99,6 @@ class InferenceRequest(Protocol):
     """What the body calls its maximum of output; empty where it has none."""
     cheaper: str
     """What would cost less, for the error of who cannot pay; empty where nothing would."""
-
-    def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
-        """The request in the form in which a provider is asked for an offer of its."""
-        ...
 
     def unpriced(self, model: Model, provider: Provider, /) -> ApiError | None:
         """The refusal where an offer's price lacks what the call can use (P10)."""
@@ -117,6 +121,14 @@ class InferenceRequest(Protocol):
 
     def let_go(self) -> None:
         """Keep nothing of the body's bytes: there will be no other `upstream_body`."""
+        ...
+
+
+class InferenceRequest(BoundRequest, Protocol):
+    """A checked body, as far as the pipeline needs to know it."""
+
+    def at(self, provider: Provider, offer: Model, /) -> AskedInForm:
+        """The request in the form in which a provider is asked for an offer of its."""
         ...
 
 
@@ -231,12 +243,6 @@ class MediaRequest(ABC):
         """Every provider is asked in OpenAI's form."""
         del provider, offer
         return self
-
-    def scanner(
-        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
-    ) -> Scanner:
-        """There is none: most media have no streams."""
-        raise NotImplementedError
 
     def extras_at(self, offer: Model) -> tuple[Extra, ...]:
         """What of the call costs extra at an offer."""

@@ -21,7 +21,7 @@ from command_api.operations.image_forms.request import (
 from command_api.operations.images import parse_images
 from command_api.operations.judging.moderations import parse_moderations
 from command_api.operations.judging.rerank import parse_rerank
-from command_api.operations.messages import forward, parse_messages
+from command_api.operations.messages.request import forward, parse_messages
 from command_api.operations.responses.request import parse_responses
 from command_api.operations.texts.request import parse_completions
 from command_api.uploads.reading import ONE_FILE, FormFiles

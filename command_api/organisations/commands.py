@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.people import People
-    from domain.events.base import Event
-    from domain.organisations.organisation import By, Organisation
+    from domain.events.base import By, Event
+    from domain.organisations.organisation import Organisation
     from event_store.beside.organisations import Membership
 
 OWNED_MAX = 20

@@ -15,10 +15,10 @@ from command_api.organisations.project_quotas import ProjectQuotas
 from command_api.organisations.projects import Projects
 from command_api.organisations.store import ChangedMeanwhileError, PersonalOrganisationError
 from domain.errors import DomainError
+from domain.events.base import By
 from domain.identity.api_keys import BeyondOwnLimitsError, KeyChangedError, UnknownKeyError
 from domain.organisations.organisation import (
     AlreadyMemberError,
-    By,
     LastOwnerError,
     UnknownInvitationError,
     UnknownMemberError,

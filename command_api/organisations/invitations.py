@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from command_api.mails.outbox import Outbox
     from command_api.organisations.store import Store
-    from domain.organisations.organisation import By
+    from domain.events.base import By
     from domain.organisations.roles import MemberRole
 
     Counts = Callable[[psycopg.Connection[Any], str, str], None]

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from command_api.organisations.store import Store
-    from domain.events.base import Event
-    from domain.organisations.organisation import By
+    from domain.events.base import By, Event
     from domain.organisations.projects import Project
     from event_store.beside.organisations import StoredProject
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from command_api.identity.people import People
-    from domain.events.base import Event
-    from domain.organisations.organisation import By, Organisation
+    from domain.events.base import By, Event
+    from domain.organisations.organisation import Organisation
     from event_store.beside.organisations import Membership
 
     Beside = Callable[[Cursor[DictRow]], object]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
+from command_api.money.asked import Words, ask, unknown_payment
 from command_api.payments.book import OtherPaymentError, PaymentsBook, TooManyOpenError
 from command_api.payments.schemas import shown_order, shown_row
 from domain.errors import DomainError, InvalidAmountError
@@ -22,13 +23,7 @@ from domain.pricing.money import format_usd
 from edge.errors import RATE_LIMIT, SERVER, ApiError, bad_request, sentence, unavailable
 from edge.replies import usd
 from event_store.ids import to_iso
-from providers.payments.port import (
-    NotThereError,
-    OtherRequestError,
-    PaymentRefusedError,
-    PaymentsUnavailableError,
-    Wish,
-)
+from providers.payments.port import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -47,6 +42,12 @@ KEPT_HOURS = 23
 """How long Stripe is sure to answer the same for an idempotency key: it says 24 hours at least."""
 PAID_TEXT = "?session_id={CHECKOUT_SESSION_ID}"
 """Stripe puts the session's id there."""
+WORDS = Words(
+    what="this payment",
+    missing=unknown_payment,
+    again="Nothing was paid: try again, with the same Idempotency-Key.",
+    reused="This Idempotency-Key is of a payment with other particulars: use a new one.",
+)
 
 
 class Buying:
@@ -254,20 +255,7 @@ def told(error: DomainError) -> ApiError:
 
 async def _asked(asking: Awaitable[T]) -> T:
     """What Stripe gives; raises ApiError."""
-    try:
-        return await asking
-    except OtherRequestError:
-        message = "This Idempotency-Key is of a payment with other particulars: use a new one."
-        raise ApiError(422, "idempotency_key_reused", message) from None
-    except NotThereError:
-        message = "Stripe does not know this payment any more."
-        raise ApiError(404, "payment_not_found", message) from None
-    except PaymentRefusedError as error:
-        message = f"Stripe refuses this payment: {error}"
-        raise bad_request("payment_refused", message) from None
-    except PaymentsUnavailableError as error:
-        message = f"{error}. Nothing was paid: try again, with the same Idempotency-Key."
-        raise unavailable("payments_unavailable", message) from None
+    return await ask(asking, WORDS)
 
 
 def _wish(

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from command_api.identity.people import People
-    from domain.events.base import Event
-    from domain.plans.assignment import By, UserPlan
+    from domain.events.base import By, Event
+    from domain.plans.assignment import UserPlan
     from domain.quotas.orders import QuotaTarget
 
 

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from command_api.plans.schemas import decode_assign
 from domain.errors import DomainError, UnknownUserError
+from domain.events.base import By
 from domain.identity.permissions import Permission
-from domain.plans.assignment import By
 from domain.plans.catalog import UnknownPlanError
 from edge.access import Needs
 from edge.body import read_json

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from command_api.identity.people import People
-    from domain.events.base import Event
-    from domain.provider_keys.keys import By, NewKey, ProviderKey
+    from domain.events.base import By, Event
+    from domain.provider_keys.keys import NewKey, ProviderKey
     from event_store.beside.provider_keys.reading import StoredProviderKey
 
     Beside = Callable[[Cursor[DictRow]], object]

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from command_api.provider_keys.desk import ProviderKeyDesk, told
 from command_api.provider_keys.schemas import BODY_BYTES_MAX, decode_change, decode_store
+from domain.events.base import By
 from domain.identity.permissions import Permission
 from domain.organisations.projects import UnknownProjectError
-from domain.provider_keys.keys import By, Changes, NewKey, UnknownProviderKeyError
+from domain.provider_keys.keys import Changes, NewKey, UnknownProviderKeyError
 from edge.access import Needs
 from edge.body import read_json
 from edge.caller import Caller

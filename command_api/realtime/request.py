@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qs
 
 from command_api.operations.extras import unpriced_operation
@@ -16,13 +16,10 @@ from providers.inference.port import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.operations.request import Answer
-    from command_api.replies.scanning import Scanner
     from command_api.routing.wishes import Routing
     from command_api.settings.calls import HoldSettings
     from edge.asgi import Scope
     from edge.errors import ApiError
-    from providers.inference.port import Form
     from providers.inference.registry.offers import Model, Provider
 
 QUERY_MEMBERS_MAX = 16
@@ -44,11 +41,6 @@ class RealtimeRequest:
     def __init__(self, model: str) -> None:
         """A session with one model."""
         self.model = model
-
-    def at(self, provider: Provider, offer: Model) -> Self:
-        """Every provider is asked in OpenAI's form."""
-        del provider, offer
-        return self
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Text and audio have prices, alike however long a prompt is (P10)."""
@@ -79,24 +71,6 @@ class RealtimeRequest:
         """A session counts for itself."""
         del offer, made
         return report or Usage(0, 0)
-
-    def upstream_body(
-        self, model: Model, provider: Provider, *, max_tokens: int | None = None
-    ) -> bytes | Form:
-        """There is none."""
-        raise NotImplementedError
-
-    def judge(
-        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
-    ) -> Answer:
-        """There is none."""
-        raise NotImplementedError
-
-    def scanner(
-        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
-    ) -> Scanner:
-        """There is none."""
-        raise NotImplementedError
 
     def let_go(self) -> None:
         """There is no body."""

@@ -15,6 +15,7 @@ import psycopg
 import psycopg_pool
 from eventsourcing.persistence import PersistenceError
 
+from command_api.money.asked import Words, ask, unknown_payment
 from command_api.refunds.paid import PaidPayment
 from command_api.refunds.returning import Returning
 from domain.errors import DomainError
@@ -24,8 +25,6 @@ from edge.errors import SERVER, ApiError, bad_request, sentence, unavailable
 from event_store.beside.payments import read_payment, read_payment_of_intent
 from event_store.errors import EventStoreError
 from providers.payments.port import (
-    NotThereError,
-    OtherRequestError,
     PaymentRefusedError,
     PaymentsUnavailableError,
     RefundWish,
@@ -42,6 +41,23 @@ if TYPE_CHECKING:
     from event_store.append.committer import Committer
     from event_store.beside.payments import PaymentRow
     from providers.payments.port import PaymentProvider
+
+
+GIVEN = Words(
+    what="this refund",
+    missing=unknown_payment,
+    again=(
+        "It is not known whether it was refunded: send the same again with the same "
+        "Idempotency-Key."
+    ),
+    reused="This Idempotency-Key is of another refund: use a new one for a new refund.",
+)
+LOOKED_UP = GIVEN._replace(
+    missing=lambda _: ApiError(
+        404, "payment_not_found", "Stripe does not know what is to be refunded."
+    ),
+    again="Nothing was refunded: send the same again.",
+)
 
 
 class Refunds:
@@ -172,35 +188,9 @@ def told(error: DomainError) -> ApiError:
 
 async def _looked_up(asking: Awaitable[Paid]) -> Paid:
     """What is to be refunded; raises ApiError where Stripe does not say."""
-    try:
-        return await asking
-    except NotThereError:
-        message = "Stripe does not know what is to be refunded."
-        raise ApiError(404, "payment_not_found", message) from None
-    except PaymentRefusedError as error:
-        message = f"Stripe refuses this refund: {error}"
-        raise bad_request("payment_refused", message) from None
-    except PaymentsUnavailableError as error:
-        message = f"{error}. Nothing was refunded: send the same again."
-        raise unavailable("payments_unavailable", message) from None
+    return await ask(asking, LOOKED_UP)
 
 
 async def _given(provider: PaymentProvider, wish: RefundWish) -> dict[str, Any]:
     """What Stripe gives; raises ApiError."""
-    try:
-        return await provider.refund(wish)
-    except OtherRequestError:
-        message = "This Idempotency-Key is of another refund: use a new one for a new refund."
-        raise ApiError(422, "idempotency_key_reused", message) from None
-    except NotThereError:
-        message = "Stripe does not know this payment any more."
-        raise ApiError(404, "payment_not_found", message) from None
-    except PaymentRefusedError as error:
-        message = f"Stripe refuses this refund: {error}"
-        raise bad_request("payment_refused", message) from None
-    except PaymentsUnavailableError as error:
-        message = (
-            f"{error}. It is not known whether it was refunded: send the same again with the same "
-            "Idempotency-Key."
-        )
-        raise unavailable("payments_unavailable", message) from None
+    return await ask(provider.refund(wish), GIVEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,8 @@ from command_api.replies.shapes import UNREADABLE, decode_completion
 from command_api.replies.usage_report import at_tier, parse_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from domain.pricing.usage import Usage
 
 
@@ -71,13 +74,32 @@ def read_completion(provider: str, raw: bytes, *, call_id: str, model: str) -> C
 
 def _misfit(provider: str, raw: bytes, call_id: str, model: str) -> ChatAnswer:
     """The same for a reply that is no plain answer of OpenAI's."""
+    mend = partial(mend_completion, call_id=call_id, model=model)
+    return read_choices(provider, raw, decode_completion, mend, "chat completion")
+
+
+def read_choices(
+    provider: str,
+    raw: bytes,
+    fits: Callable[[bytes], object],
+    mend: Callable[[Any], Any],
+    what: str,
+) -> ChatAnswer:
+    """Judge a reply with `choices`; raises UpstreamFailure when it is none, or no `what`.
+
+    What `fits` cannot read is mended, and must fit then.
+    """
     reply = read_reply(provider, raw)
     if not isinstance(reply.choices, list) or not reply.choices:
         raise failure_of_nothing(provider, "no choices")
     try:
-        decode_completion(raw)
+        fits(raw)
     except UNREADABLE:
-        raw = _mended(provider, raw, call_id, model)
+        try:
+            raw = msgspec.json.encode(mend(_decode_any(raw.strip())))
+            fits(raw)
+        except (*UNREADABLE, AttributeError, TypeError):
+            raise failure_of_nothing(provider, f"a reply that is no {what}") from None
     return ChatAnswer(
         raw=raw,
         request_id=reply.id if isinstance(reply.id, str) else None,
@@ -89,13 +111,3 @@ def usage_in(reply: Reply) -> Usage | None:
     """What a reply reports, and the service tier that it says it was served at."""
     usage = parse_usage(reply.usage) if reply.usage is not None else None
     return usage if usage is None or not reply.service_tier else at_tier(usage, reply.service_tier)
-
-
-def _mended(provider: str, raw: bytes, call_id: str, model: str) -> bytes:
-    try:
-        mended = mend_completion(_decode_any(raw.strip()), call_id=call_id, model=model)
-        encoded = msgspec.json.encode(mended)
-        decode_completion(encoded)
-    except (*UNREADABLE, AttributeError, TypeError):
-        raise failure_of_nothing(provider, "a reply that is no chat completion") from None
-    return encoded

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import PersistenceError
 
+from command_api.money.asked import Words, ask
 from command_api.subscriptions.customers import Customers
 from command_api.subscriptions.schemas import SUBSCRIPTION, check_url
 from domain.errors import DomainError
@@ -21,12 +22,6 @@ from event_store.beside.billing.subscriptions import read_subscriptions
 from event_store.beside.users import account_of
 from event_store.ids import new_uuid7
 from providers.payments.billing import SessionWish
-from providers.payments.port import (
-    NotThereError,
-    OtherRequestError,
-    PaymentRefusedError,
-    PaymentsUnavailableError,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,6 +33,7 @@ if TYPE_CHECKING:
     from edge.caller import Caller
     from event_store.beside.billing.subscriptions import SubscriptionRow
     from providers.payments.billing import BillingProvider, Standing
+    from providers.payments.port import NotThereError
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -262,22 +258,22 @@ class Subscriptions:
         return self._provider
 
 
+def _missing(error: NotThereError) -> ApiError:
+    return ApiError(404, "subscription_not_found", f"Stripe does not know it: {error}")
+
+
+WORDS = Words(
+    what="it",
+    missing=_missing,
+    again="Try again, with the same Idempotency-Key.",
+    reused="This Idempotency-Key is of another request: use a new one.",
+)
+
+
 async def _asked(asking: Awaitable[T]) -> T:
     """What Stripe or the log gives; raises ApiError."""
     try:
-        return await asking
-    except OtherRequestError:
-        message = "This Idempotency-Key is of another request: use a new one."
-        raise ApiError(422, "idempotency_key_reused", message) from None
-    except NotThereError as error:
-        message = f"Stripe does not know it: {error}"
-        raise ApiError(404, "subscription_not_found", message) from None
-    except PaymentRefusedError as error:
-        message = f"Stripe refuses it: {error}"
-        raise bad_request("payment_refused", message) from None
-    except PaymentsUnavailableError as error:
-        message = f"{error}. Try again, with the same Idempotency-Key."
-        raise unavailable("payments_unavailable", message) from None
+        return await ask(asking, WORDS)
     except DomainError as error:
         raise bad_request("invalid_value", sentence(error)) from None
     except (PersistenceError, psycopg.Error):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from command_api.calls.beside.own_keys import accuse, own_key_of, upstream_of
-from command_api.operations.messages import forward, parse_count
+from command_api.operations.messages.request import forward, parse_count
 from command_api.replies.failures import KEPT, failure_of_body
 from command_api.replies.shapes import UNREADABLE
 from domain.identity.permissions import Permission
@@ -31,7 +31,7 @@ from providers.inference.port import TRACE, Operation, UpstreamError
 if TYPE_CHECKING:
     from command_api.calls.parts import CallParts
     from command_api.guardrails.running import Guardrails
-    from command_api.operations.messages import MessagesRequest
+    from command_api.operations.messages.request import MessagesRequest
     from command_api.settings.calls import RequestSettings
     from domain.provider_keys.secrets import OwnKey
     from edge.asgi import Receive, Scope, Send

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from domain.errors import DomainError
@@ -13,7 +13,7 @@ from domain.events.money.approvals import ApprovalDeclined, ApprovalGiven, Appro
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domain.events.base import Event, Stamp
+    from domain.events.base import By, Event, Stamp
 
 REASON_CHARACTERS_MAX = 500
 
@@ -56,18 +56,6 @@ class RequestReusedError(DomainError):
     """Under this key something else was asked for."""
 
     code = "idempotency_key_reused"
-
-
-class By(NamedTuple):
-    """Who acts: their user id (None for an operator at a shell), from where, and why."""
-
-    user_id: str | None = None
-    origin: str = ""
-    reason: str = ""
-
-    def told(self) -> dict[str, Any]:
-        """As events carry it."""
-        return {"by_user_id": self.user_id, "origin": self.origin, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

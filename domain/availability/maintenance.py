@@ -12,7 +12,7 @@ from domain.quotas.windows import iso_of, seconds_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from domain.events.base import Event, Stamp
+    from domain.events.base import By, Event, Stamp
 
 SPACE = UUID("6a5c8a0e-52b5-5c0d-9d0c-3b1f3a6f7e21")
 MONITOR = uuid5(SPACE, "the monitor")
@@ -28,13 +28,6 @@ class NoMaintenanceError(DomainError):
     """There is no window to clear."""
 
     code = "no_maintenance"
-
-
-class By(NamedTuple):
-    """Who acts: their user id (None for an operator at a shell), and from where."""
-
-    user_id: str | None = None
-    origin: str = ""
 
 
 class Place(NamedTuple):
@@ -101,8 +94,7 @@ def set_window(
             **stamp,
             provider=place.provider,
             model=place.model,
-            by_user_id=by.user_id,
-            origin=by.origin,
+            **by.named(),
             until=until,
             reason=reason,
         )
@@ -121,8 +113,7 @@ def clear_window(state: Window, place: Place, by: By, stamp: Stamp) -> Maintenan
         **stamp,
         provider=place.provider,
         model=place.model,
-        by_user_id=by.user_id,
-        origin=by.origin,
+        **by.named(),
         until=state.until,
     )
 
@@ -146,8 +137,7 @@ def switch_monitor(state: Monitor, *, running: bool, by: By, stamp: Stamp) -> li
             originator_version=state.version + 1,
             **stamp,
             running=running,
-            by_user_id=by.user_id,
-            origin=by.origin,
+            **by.named(),
         )
     ]
 

@@ -7,7 +7,7 @@ and a hundred who ask at once, one gets it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from domain.coupons.terms import (
@@ -29,18 +29,7 @@ from domain.events.offers.coupons import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from domain.events.base import Event, Stamp
-
-
-class By(NamedTuple):
-    """Who acts: their user id (None for an operator at a shell), and from where."""
-
-    user_id: str | None = None
-    origin: str = ""
-
-    def told(self) -> dict[str, Any]:
-        """As events carry it."""
-        return {"by_user_id": self.user_id, "origin": self.origin}
+    from domain.events.base import By, Event, Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +87,7 @@ class Coupon:
             "originator_id": self.id,
             "originator_version": self.version + 1 + after,
             **stamp,
-            **by.told(),
+            **by.named(),
         }
 
 
@@ -156,7 +145,7 @@ def create_coupon(
         originator_id=coupon_id,
         originator_version=1,
         **stamp,
-        **by.told(),
+        **by.named(),
         code=check_code(wanted.code),
         value_nano_usd=wanted.value_nano_usd,
         scope=wanted.scope,

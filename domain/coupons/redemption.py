@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from domain.coupons.coupon import By, Coupon
-    from domain.events.base import Stamp
+    from domain.coupons.coupon import Coupon
+    from domain.events.base import By, Stamp
 
 
 class RedemptionError(DomainError):

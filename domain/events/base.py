@@ -9,7 +9,7 @@ integers of nano-USD. No personal data stands here in the clear.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,6 +22,25 @@ class Stamp(TypedDict):
     effective_at: str
     actor: str
     correlation_id: str
+
+
+class By(NamedTuple):
+    """Who acts: their user id (None for an operator at a shell), from where, and why.
+
+    `origin` stands for the address (a keyed hash); `reason` is told where the act wants one.
+    """
+
+    user_id: str | None = None
+    origin: str = ""
+    reason: str = ""
+
+    def named(self) -> dict[str, Any]:
+        """Who and from where, as events carry it."""
+        return {"by_user_id": self.user_id, "origin": self.origin}
+
+    def told(self) -> dict[str, Any]:
+        """The same, and why."""
+        return {**self.named(), "reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from domain.organisations.organisation import LastOwnerError, UnknownMemberError
 from domain.organisations.roles import Act, MemberRole, check_appoints
 
 if TYPE_CHECKING:
-    from domain.events.base import Stamp
-    from domain.organisations.organisation import By, Organisation
+    from domain.events.base import By, Stamp
+    from domain.organisations.organisation import Organisation
 
 
 def change_member_role(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from domain.events.base import Event, Stamp
+    from domain.events.base import By, Event, Stamp
 
 T = TypeVar("T")
 MEMBERS_MAX = 1_000
@@ -63,18 +63,6 @@ class UnknownInvitationError(DomainError):
     """There is no such invitation, or none any more."""
 
     code = "invitation_not_found"
-
-
-class By(NamedTuple):
-    """Who acts: their user id (None for an operator at a shell), from where, and why."""
-
-    user_id: str | None = None
-    origin: str = ""
-    reason: str = ""
-
-    def told(self) -> dict[str, Any]:
-        """As events carry it."""
-        return {"by_user_id": self.user_id, "origin": self.origin, "reason": self.reason}
 
 
 class Invitation(NamedTuple):

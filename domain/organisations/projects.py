@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from domain.events.base import Event, Stamp
-    from domain.organisations.organisation import By
+    from domain.events.base import By, Event, Stamp
 
 PROJECTS_MAX = 100
 """Most projects of an organisation that are not archived."""

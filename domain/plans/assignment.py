@@ -13,7 +13,7 @@ from domain.quotas.orders import remove_quota, set_quota
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from domain.events.base import Event, Stamp
+    from domain.events.base import By, Event, Stamp
     from domain.plans.catalog import Plan
     from domain.quotas.orders import QuotaState, QuotaTarget
 
@@ -22,14 +22,6 @@ MONTHS_MAX = 120
 MONTHS = 12
 FEBRUARY = 2
 SHORT = frozenset({4, 6, 9, 11})
-
-
-class By(NamedTuple):
-    """Who acts: their user id (None for an operator at a shell), from where, and why."""
-
-    user_id: str | None = None
-    origin: str = ""
-    reason: str = ""
 
 
 class UserPlan(NamedTuple):
@@ -77,9 +69,7 @@ def assign_plan(
         **stamp,
         user_id=str(owner.user_id),
         account_id=str(owner.account_id),
-        by_user_id=by.user_id,
-        origin=by.origin,
-        reason=by.reason,
+        **by.told(),
         plan=plan.name,
         expires_at=ends,
     )
@@ -96,9 +86,7 @@ def end_plan(state: UserPlan, owner: Owner, by: By, stamp: Stamp) -> PlanEnded:
         **stamp,
         user_id=str(owner.user_id),
         account_id=str(owner.account_id),
-        by_user_id=by.user_id,
-        origin=by.origin,
-        reason=by.reason,
+        **by.told(),
         plan=state.plan,
     )
 

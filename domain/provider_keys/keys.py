@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from domain.events.base import Event, Stamp
+    from domain.events.base import By, Event, Stamp
 
 LABEL_CHARACTERS_MAX = 100
 
@@ -39,13 +39,6 @@ class TooManyProviderKeysError(DomainError):
     """The organisation has as many as it may have."""
 
     code = "too_many_provider_keys"
-
-
-class By(NamedTuple):
-    """Who acts, and from where."""
-
-    user_id: str | None = None
-    origin: str = ""
 
 
 class Owner(NamedTuple):
@@ -90,12 +83,8 @@ class ProviderKey:
             "provider": self.provider,
             **self.owner._asdict(),
             **stamp,
-            **_told(by),
+            **by.named(),
         }
-
-
-def _told(by: By) -> dict[str, Any]:
-    return {"by_user_id": by.user_id, "origin": by.origin}
 
 
 def evolve_provider_key(state: ProviderKey | None, event: Event) -> ProviderKey | None:
@@ -164,7 +153,7 @@ def store_key(
         originator_version=1,
         **stamp,
         **owner._asdict(),
-        **_told(by),
+        **by.named(),
         provider=new.provider,
         label=check_label(new.label),
         hint=mark.hint,

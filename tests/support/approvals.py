@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from domain.approvals.requests import (
     Act,
-    By,
     Order,
     decide_approval,
     replay_approval,
     request_approval,
 )
+from domain.events.base import By
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 

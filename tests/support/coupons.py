@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from domain.coupons.coupon import By, Changes, NewCoupon, change_coupon, create_coupon
+from domain.coupons.coupon import Changes, NewCoupon, change_coupon, create_coupon
 from domain.coupons.coupon import replay_coupon as replay
 from domain.coupons.redemption import redeem_coupon
 from domain.coupons.terms import CouponKind, CouponScope
+from domain.events.base import By
 from event_store.ids import new_envelope, new_uuid7, now_iso, to_iso
 from event_store.log.aggregates import Aggregates
 

@@ -12,6 +12,7 @@ from command_api.identity.people import People
 from command_api.money.grants import Grant, Grants
 from command_api.organisations.commands import Organisations
 from command_api.organisations.projects import Projects
+from domain.events.base import By
 from domain.events.organisations import (
     InvitationEnded,
     MemberInvited,
@@ -26,7 +27,6 @@ from domain.events.organisations import (
     ProjectRenamed,
 )
 from domain.ledger.lots import GrantKind
-from domain.organisations.organisation import By
 from event_store.ids import new_envelope, new_uuid7
 from event_store.log.aggregates import Aggregates
 

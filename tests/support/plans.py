@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain.plans.assignment import By, Owner, UserPlan, assign_plan, end_plan
+from domain.events.base import By
+from domain.plans.assignment import Owner, UserPlan, assign_plan, end_plan
 from domain.plans.catalog import PLANS
 from event_store.ids import new_envelope
 from event_store.log.aggregates import Aggregates

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.events.base import By
 from domain.provider_keys.keys import (
-    By,
     Changes,
     Mark,
     NewKey,

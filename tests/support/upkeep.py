@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from domain.availability.maintenance import (
     MONITOR,
-    By,
     Monitor,
     Place,
     Window,
@@ -16,6 +15,7 @@ from domain.availability.maintenance import (
     set_window,
     switch_monitor,
 )
+from domain.events.base import By
 from event_store.ids import new_envelope, now_iso
 from event_store.log.aggregates import Aggregates
 

@@ -21,7 +21,7 @@ from command_api.cli.base import (
 from command_api.cli.money.second_person import OPERATOR, carried_out, told
 from command_api.credits.approvals import shown
 from command_api.money.approvals import Actor, decide
-from domain.approvals.requests import By
+from domain.events.base import By
 from event_store.log.aggregates import Aggregates
 from projections.engine.projection import select_on
 from projections.money.approvals import read_approvals

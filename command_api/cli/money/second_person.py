@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from command_api.cli.base import opened, settings_with, show
 from command_api.money.approvals import Actor, Rule, carry_out, order_of, request
 from command_api.money.grants import running_committer
-from domain.approvals.requests import By, Status
+from domain.approvals.requests import Status
+from domain.events.base import By
 from domain.pricing.money import format_usd
 from event_store.ids import now_iso
 

@@ -22,8 +22,9 @@ from command_api.cli.base import (
 from command_api.cli.people.opening import people_of
 from command_api.cli.users import ACTOR
 from command_api.coupons.store import Store
-from domain.coupons.coupon import By, Changes, NewCoupon
+from domain.coupons.coupon import Changes, NewCoupon
 from domain.coupons.terms import CouponKind, CouponScope
+from domain.events.base import By
 from domain.pricing.money import format_usd, parse_usd
 from event_store.beside.coupons import LISTED_MAX, coupon_of_id, read_coupons
 from event_store.ids import now_iso, to_iso

@@ -15,7 +15,7 @@ from command_api.cli.users import ACTOR
 from command_api.organisations.commands import Organisations
 from command_api.organisations.projects import Projects
 from domain.errors import InvalidCommandError
-from domain.organisations.organisation import By
+from domain.events.base import By
 from domain.organisations.roles import MemberRole
 from event_store.beside.organisations import (
     LISTED_MAX,

@@ -12,7 +12,8 @@ from command_api.cli.base import Home, Json, check_reason, opened_to_read, show
 from command_api.cli.people.opening import opened_people, people_of
 from command_api.cli.users import ACTOR
 from command_api.plans.commands import Plans
-from domain.plans.assignment import MONTHS_MAX, By
+from domain.events.base import By
+from domain.plans.assignment import MONTHS_MAX
 from domain.plans.catalog import PLANS
 from domain.plans.limits import allowed
 from domain.pricing.money import format_usd

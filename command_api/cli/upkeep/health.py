@@ -28,8 +28,9 @@ from command_api.health.commands import Upkeep
 from command_api.health.ends import end_of
 from command_api.health.queries import read_facts
 from command_api.health.shapes import check_line, instant, percent, window_line
-from domain.availability.maintenance import By, Place, end_after
+from domain.availability.maintenance import Place, end_after
 from domain.availability.standing import Tries, line_of
+from domain.events.base import By
 from event_store.beside.upkeep.reading import keep_checks, read_windows
 from event_store.ids import now_iso
 from projections.catalog.catalog_offers import read_catalog

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
-from command_api.operations.request import Answer, MediaBody, tokens_bound
+from command_api.operations.request import MediaBody, tokens_bound
 from command_api.replies.speech.scanner import KINDS, SpeechScanner
 from command_api.routing.wishes import Routing, members_for, read_routing
 from domain.ledger.holds import CallBound
@@ -131,12 +131,6 @@ class SpeechRequest:
         if provider.speech_events and model.price.counts_tokens:
             members["stream_format"] = _ASK_FOR_EVENTS
         return _encode(members)
-
-    def judge(
-        self, raw: bytes, offer: Model, call_id: str, charged: Callable[[Usage], Usage]
-    ) -> Answer:
-        """There is none: speech is always a stream."""
-        raise NotImplementedError
 
     def scanner(
         self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]

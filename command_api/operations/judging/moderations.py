@@ -170,7 +170,9 @@ def parse_moderations(raw: bytes, limits: RequestSettings) -> ModerationsRequest
         message = "input is empty: send at least one text."
         raise bad_request("empty_input", message, "input")
     if isinstance(body.input, list):
-        check_range("the number of inputs", len(body.input), limits.moderation_inputs_max)
+        check_range(
+            "input", len(body.input), limits.moderation_inputs_max, called="the number of inputs"
+        )
         if len({type(each) for each in body.input}) > 1:
             message = "input must be a text, a list of texts, or a list of parts."
             raise bad_request("invalid_type", message, "input")

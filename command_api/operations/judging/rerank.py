@@ -237,7 +237,12 @@ def parse_rerank(raw: bytes, limits: RequestSettings) -> RerankRequest:
     if not body.documents:
         message = "documents is empty: send at least one."
         raise bad_request("empty_input", message, "documents")
-    check_range("the number of documents", len(body.documents), limits.rerank_documents_max)
+    check_range(
+        "documents",
+        len(body.documents),
+        limits.rerank_documents_max,
+        called="the number of documents",
+    )
     check_range("top_n", body.top_n, limits.rerank_documents_max)
     check_range("max_tokens_per_doc", body.max_tokens_per_doc, limits.usage_tokens_max)
     return RerankRequest(raw, body, limits)

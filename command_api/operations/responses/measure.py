@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.operations.message_blocks import Prompt
+from command_api.operations.measured import Sums
 from command_api.operations.prompts import (
     BASE64_BYTES_PER_AUDIO_MINUTE,
-    FILE_TOKENS,
-    IMAGE_TOKENS,
-    MESSAGE_TOKENS,
     known,
 )
 from domain.images.sizes import picture_of_url
-from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, utf8_size
 from edge.errors import bad_request
@@ -27,7 +23,6 @@ from edge.errors import bad_request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from domain.images.sizes import Picture
 
 PARTS_MAX = 100_000
 """Most parts in all items of a body."""
@@ -103,14 +98,13 @@ _MEDIA = {
 }
 
 
-class Measure:
+class Measure(Sums):
     """Adds a prompt up."""
 
     def __init__(self) -> None:
         """Nothing was added."""
-        self._text = self._others = self._images = self._files = self._minutes = 0
-        self._tokens = self._messages = self._parts = 0
-        self._pictures: list[Picture] = []
+        super().__init__()
+        self._parts = 0
 
     def item(self, raw: msgspec.Raw) -> None:
         """One item; raises ApiError 400 for more parts than may be."""
@@ -158,32 +152,6 @@ class Measure:
         """A text that is a message of its own."""
         self._messages += 1
         self.said(text)
-
-    def raw(self, *members: msgspec.Raw) -> None:
-        """Members that are prompt as they stand, such as tools."""
-        for each in members:
-            if each is not RAW_NULL and bytes(each) != b"null":
-                self._text += len(each)
-                self._tokens += -(-len(each) // 4)
-
-    def others(self, size: int) -> None:
-        """Bytes of what nobody here knows."""
-        self._others += size
-        self._tokens += -(-size // 4)
-
-    def prompt(self) -> Prompt:
-        """All of it."""
-        size = PromptSize(
-            text_bytes=self._text,
-            messages=self._messages,
-            images=self._images,
-            audio_minutes=self._minutes,
-            files=self._files,
-            other_bytes=self._others,
-            pictures=tuple(self._pictures),
-        )
-        parts = self._images * IMAGE_TOKENS + self._files * FILE_TOKENS
-        return Prompt(size, self._tokens + self._messages * MESSAGE_TOKENS + parts)
 
     def _part(self, raw: msgspec.Raw) -> None:
         try:

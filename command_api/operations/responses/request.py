@@ -38,7 +38,7 @@ from providers.inference.port import Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from command_api.operations.message_blocks import Prompt
+    from command_api.operations.measured import Prompt
     from command_api.settings.calls import RequestSettings
     from domain.pricing.usage import Usage
     from edge.errors import ApiError

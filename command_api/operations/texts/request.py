@@ -204,7 +204,9 @@ def _prompts_of(body: CompletionsBody, limits: RequestSettings) -> list[Prompt]:
     prompts: list[Any] = given if several and isinstance(given, list) else [given]
     if not prompts:
         raise _empty()
-    check_range("the number of prompts", len(prompts), limits.completion_prompts_max)
+    check_range(
+        "prompt", len(prompts), limits.completion_prompts_max, called="the number of prompts"
+    )
     for each in prompts:
         if not isinstance(each, str) and not (isinstance(each, list) and _tokens(each)):
             message = "prompt must be a text, a list of texts, tokens, or lists of tokens."

@@ -10,7 +10,7 @@ from typing import Any
 
 from command_api.kept_replies.cache_wishes import HEADER_BYTES_MAX
 from command_api.kept_replies.idempotency import KEY_CHARACTERS_MAX
-from command_api.operations.messages import BETAS_BYTES_MAX
+from command_api.operations.messages.request import BETAS_BYTES_MAX
 from command_api.replies.speech.scanner import KINDS
 from command_api.serving.document.refusals import TEXT, refusal
 from edge.envelopes import MESSAGES, OVERLOADED

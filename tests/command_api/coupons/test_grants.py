@@ -37,7 +37,7 @@ from uuid import UUID
 from command_api.coupons.store import Store
 from command_api.identity.people import People
 from command_api.identity.vault import Vault
-from domain.coupons.coupon import By
+from domain.events.base import By
 from event_store.postgres.database import Database
 
 people = People(Database(application=sys.argv[1], owner=""), Vault(sys.argv[2].encode()))

@@ -73,7 +73,7 @@ REFUSED_EMBEDDINGS: list[tuple[dict[str, Any], str]] = [
     ({"input": [[1.5]]}, "input"),
     ({"input": [1, "text"]}, "input"),
     ({"input": [[True]]}, "input"),
-    ({"input": ["x"] * (SETTINGS.requests.embedding_inputs_max + 1)}, "the number of inputs"),
+    ({"input": ["x"] * (SETTINGS.requests.embedding_inputs_max + 1)}, "input"),
     ({"encoding_format": "hex"}, "encoding_format"),
     ({"dimensions": 0}, "dimensions"),
     ({"dimensions": SETTINGS.requests.embedding_dimensions_max + 1}, "dimensions"),

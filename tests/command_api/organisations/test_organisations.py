@@ -16,9 +16,10 @@ from command_api.money.grants import Grant, Grants
 from command_api.organisations.commands import Organisations
 from command_api.quotas.commands import Quotas, Scope
 from domain.errors import DomainError
+from domain.events.base import By
 from domain.events.identity import ApiKeyRevoked
 from domain.ledger.lots import GrantKind
-from domain.organisations.organisation import By, LastOwnerError
+from domain.organisations.organisation import LastOwnerError
 from domain.organisations.roles import MemberRole
 from domain.quotas.terms import ScopeKind, Unit
 from domain.quotas.windows import Window

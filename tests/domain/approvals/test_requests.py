@@ -12,7 +12,6 @@ from domain.approvals.requests import (
     Act,
     Approval,
     ApprovalOverError,
-    By,
     Order,
     OwnRequestError,
     RequestReusedError,
@@ -23,6 +22,7 @@ from domain.approvals.requests import (
     replay_approval,
     request_approval,
 )
+from domain.events.base import By
 from domain.events.catalog import ModelDelisted
 
 if TYPE_CHECKING:

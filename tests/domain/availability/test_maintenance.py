@@ -9,7 +9,6 @@ import pytest
 from domain.availability.all import AllMaintenance
 from domain.availability.maintenance import (
     MONITOR,
-    By,
     Monitor,
     NoMaintenanceError,
     Place,
@@ -22,6 +21,7 @@ from domain.availability.maintenance import (
     switch_monitor,
 )
 from domain.errors import InvalidCommandError
+from domain.events.base import By
 from domain.events.profile import UserDeleted
 
 NOW = "2027-01-02T00:00:00.000000Z"

@@ -10,7 +10,6 @@ import pytest
 
 from domain.coupons.all import AllCoupons
 from domain.coupons.coupon import (
-    By,
     Changes,
     Coupon,
     NewCoupon,
@@ -29,6 +28,7 @@ from domain.coupons.terms import (
     InvalidCouponError,
     code_of,
 )
+from domain.events.base import By
 from domain.events.offers.coupons import CouponChanged, CouponDeactivated, CouponRedeemed
 from domain.events.profile import UserDeleted
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError, InvalidCommandError
+from domain.events.base import By
 from domain.events.organisations import OrganisationCreated, ProjectCreated
 from domain.organisations.members import change_member_role, hand_over, leave
 from domain.organisations.memberships import KnownProject, Memberships
@@ -20,7 +21,6 @@ from domain.organisations.organisation import (
     MEMBERS_MAX,
     REASON_CHARACTERS_MAX,
     AlreadyMemberError,
-    By,
     Invitation,
     LastOwnerError,
     Organisation,

@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 
 from domain.errors import InvalidCommandError
+from domain.events.base import By
 from domain.events.offers.plans import PlanAssigned, PlanEnded
 from domain.events.profile import UserDeleted
 from domain.events.quotas import QuotaRemoved, QuotaSet
 from domain.limits.rates import NO_LIMITS, LimitScope, RateLimits
 from domain.plans.all import AllPlans
 from domain.plans.assignment import (
-    By,
     Owner,
     UserPlan,
     assign_plan,

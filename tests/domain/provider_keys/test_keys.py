@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidCommandError
+from domain.events.base import By
 from domain.events.profile import UserDeleted
 from domain.events.work.provider_keys import (
     ProviderKeyChanged,
@@ -25,7 +26,6 @@ from domain.provider_keys.all import AllProviderKeys
 from domain.provider_keys.fee import fee_price
 from domain.provider_keys.keys import (
     LABEL_CHARACTERS_MAX,
-    By,
     Changes,
     Mark,
     NewKey,

@@ -6,20 +6,17 @@ bytes, as they were sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.operations.measured import Sums
 from command_api.operations.prompts import (
-    FILE_TOKENS,
     IMAGE_SPARE_BYTES_MAX,
-    IMAGE_TOKENS,
-    MESSAGE_TOKENS,
     head_of,
     known,
 )
 from domain.images.sizes import UNKNOWN, picture_of_base64
-from domain.ledger.holds import PromptSize
 from domain.pricing.usage import estimate_tokens
 from edge.body import RAW_NULL, utf8_size
 from edge.errors import bad_request
@@ -105,51 +102,18 @@ def _picture(raw: msgspec.Raw) -> Picture:
     return picture_of_base64(head, beyond=beyond)
 
 
-class Prompt(NamedTuple):
-    """The size of a prompt, and our own count of its texts in tokens (money rule 6)."""
-
-    size: PromptSize
-    tokens: int
-
-
-class Measure:
+class Measure(Sums):
     """Adds a prompt up."""
 
     def __init__(self) -> None:
         """Nothing was added."""
-        self._text = self._others = self._images = self._files = 0
-        self._tokens = self._messages = self._blocks = 0
-        self._pictures: list[Picture] = []
+        super().__init__()
+        self._blocks = 0
 
     def message(self, content: str | Iterable[msgspec.Raw]) -> None:
         """A message, or the system prompt; raises ApiError 400 for more blocks than may be."""
         self._messages += 1
         self._content(content, 0)
-
-    def raw(self, *members: msgspec.Raw) -> None:
-        """Members that are prompt as they stand, such as tools."""
-        for each in members:
-            if each is not RAW_NULL and bytes(each) != b"null":
-                self._text += len(each)
-                self._tokens += -(-len(each) // 4)
-
-    def others(self, size: int) -> None:
-        """Bytes of what nobody here knows."""
-        self._others += size
-        self._tokens += -(-size // 4)
-
-    def prompt(self) -> Prompt:
-        """All of it."""
-        size = PromptSize(
-            text_bytes=self._text,
-            messages=self._messages,
-            images=self._images,
-            files=self._files,
-            other_bytes=self._others,
-            pictures=tuple(self._pictures),
-        )
-        parts = self._images * IMAGE_TOKENS + self._files * FILE_TOKENS
-        return Prompt(size, self._tokens + self._messages * MESSAGE_TOKENS + parts)
 
     def _content(self, content: str | Iterable[msgspec.Raw], depth: int) -> None:
         if isinstance(content, str):

@@ -1,7 +1,7 @@
 """Reads an Anthropic Messages body: what we must know of it, and nothing changed in it.
 
 To a provider that speaks the API the body goes byte for byte, but for the model's id and what is
-meant for the routing; for any other it is translated to OpenAI's form (`messages_as_chat`).
+meant for the routing; for any other it is translated to OpenAI's form (`as_chat`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from command_api.operations.extras import cache_extras, no_text, unpriced_extra, unpriced_operation
-from command_api.operations.message_blocks import Measure, Prompt
-from command_api.operations.messages_as_chat import MessagesAsChat
+from command_api.operations.messages.as_chat import MessagesAsChat
+from command_api.operations.messages.blocks import Measure
 from command_api.operations.prompts import unknown_bytes
 from command_api.operations.request import Answer, CommonBody
 from command_api.operations.tokens import TokenRequest
@@ -35,6 +35,7 @@ from providers.inference.port import FORWARDED, Forwarded, Operation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from command_api.operations.measured import Prompt
     from command_api.settings.calls import RequestSettings
     from domain.pricing.usage import Usage
     from edge.asgi import Headers, Scope

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from command_api.operations.messages import forward, parse_count, parse_messages
+from command_api.operations.messages.request import forward, parse_count, parse_messages
 from command_api.settings.calls import RequestSettings
 from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms

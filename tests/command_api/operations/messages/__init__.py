@@ -1,0 +1,1 @@
+"""Tests of bodies in the form of Anthropic's Messages."""
