@@ -14,7 +14,7 @@ SAMPLES = 4
 """So many make an interval."""
 IDLE_PERCENT = 10
 """A process that had so little to do is late because others take its core."""
-KEPT_PERCENT = 80
+KEPT_PERCENT = 90
 GROWTH_PERCENT, GROWTH_LEAST = 5, 4
 UNUSED_GROWTH_PERCENT = 50
 """While nobody waits for more."""
@@ -28,7 +28,10 @@ US_PER_S = 1_000_000
 class AdmissionPace:
     """The pace of one process."""
 
-    __slots__ = ("_admitted", "_allowance", "_earliest", "_elapsed_us", "_idle_us", "_samples", "rate")
+    __slots__ = (
+        *("_admitted", "_allowance", "_earliest", "_elapsed_us", "_idle_us", "_samples"),
+        "rate",
+    )
 
     def __init__(self) -> None:
         """At first any number."""

@@ -200,14 +200,14 @@ def test_the_pace_follows_how_late_the_process_is() -> None:
         queue = queue_of(calls_max=500)
         turns = [await queue.enter(Priority.LOW) for _ in range(50)]
         late(queue)
-        assert queue.pace.rate == 400
+        assert queue.pace.rate == 450
         assert queue.late()
         tasks = [asyncio.create_task(outcome(queue, Priority.LOW)) for _ in range(50)]
         await eventually(lambda: queue.admitted_late > 10)
         turns += await asyncio.gather(*tasks)
-        kept = 400 * BURST_US // US_PER_S
+        kept = 450 * BURST_US // US_PER_S
         assert sum(each.waited_ms > 0 for each in turns) >= 50 - kept
-        assert max(each.waited_ms for each in turns) >= (50 - kept) * 1_000 // 400 - 20
+        assert max(each.waited_ms for each in turns) >= (50 - kept) * 1_000 // 450 - 20
         assert queue.under_way == 100
 
     ran(run)
