@@ -2,7 +2,7 @@
 
 A few connections of the highest class call now and then, first alone, then beside a flood of a
 lower class that asks four times as often as one process can answer. The built-in simulator answers,
-so that the process itself is what is short. Clients, gateway and database share the machine, on which
+so that the process itself is what is short. Clients, gateway and database share the machine, and
 the flood's client gives way to the others: elsewhere it would have a machine of its own.
 """
 
