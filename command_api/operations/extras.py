@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from domain.pricing.extras import LONG_CACHE, caches_long
-from edge.body import decode_any
+from edge.body import RAW_NULL, decode_any
 from edge.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
     from domain.pricing.extras import Extra
     from providers.inference.registry.offers import Model, Provider
 
+UNKNOWN_TOOL = "unknown"
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 """No library escapes letters of ASCII; who does could hide a member's name behind it."""
 
@@ -68,3 +71,42 @@ def unpriced_operation(what: str, offer: Model) -> ApiError:
         "GET /v1/models lists what each model is priced for."
     )
     return bad_request("operation_unpriced", message, "model")
+
+
+class _Tool(msgspec.Struct):
+    """A tool, as far as it tells who runs it."""
+
+    type: Any = None
+    function: Any = None
+    custom: Any = None
+    name: Any = None
+
+
+_decode_tools = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_decode_tool = msgspec.json.Decoder(_Tool).decode
+
+
+def kinds_of(tools: msgspec.Raw) -> tuple[str, ...]:
+    """The types of a body's tools; what is no list of them is the provider's to refuse."""
+    if tools is RAW_NULL:
+        return ()
+    try:
+        return tuple(_kind(each) for each in _decode_tools(tools) or ())
+    except msgspec.DecodeError:
+        return ()
+
+
+def _kind(raw: msgspec.Raw) -> str:
+    """The type of one tool.
+
+    Without a type it is the caller's own where it is named as those are; of anything else nobody
+    knows who runs it, so it counts as the provider's.
+    """
+    try:
+        tool = _decode_tool(raw)
+    except msgspec.DecodeError:
+        return UNKNOWN_TOOL
+    if isinstance(tool.type, str):
+        return tool.type
+    own = tool.function or tool.custom or tool.name
+    return "function" if tool.type is None and own else UNKNOWN_TOOL

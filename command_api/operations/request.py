@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import msgspec
 
-from command_api.operations.extras import priced_extras
+from command_api.operations.extras import kinds_of, priced_extras
 from command_api.replies.completions import read_reply
 from command_api.replies.failures import failure_of_nothing
 from command_api.replies.told import tell, tell_cost
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from providers.inference.port import Form, Operation
     from providers.inference.registry.offers import Model, Provider
 
-UNKNOWN_TOOL = "unknown"
 NOTHING_ASKED = Asked()
 """Of nearly all bodies."""
 _encode = msgspec.json.encode
@@ -152,7 +151,7 @@ class CommonBody(RoutingMembers, kw_only=True):
         }
         if not given and tools is RAW_NULL:
             return ()
-        return extras_of(given, _kinds(tools))
+        return extras_of(given, kinds_of(tools))
 
     def asked(self, extras: tuple[Extra, ...], raw: bytes, choices: int = 1) -> Asked:
         """What of it is charged by what is used of it: searches and the like, a service tier."""
@@ -165,45 +164,6 @@ class CommonBody(RoutingMembers, kw_only=True):
         listed = body.get("tools")
         tools = listed if isinstance(listed, list) else []
         return Asked(uses_asked(body, tools, dict.fromkeys(names), choices), asks)
-
-
-class _Tool(msgspec.Struct):
-    """A tool, as far as it tells who runs it."""
-
-    type: Any = None
-    function: Any = None
-    custom: Any = None
-    name: Any = None
-
-
-_decode_tools = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
-_decode_tool = msgspec.json.Decoder(_Tool).decode
-
-
-def _kinds(tools: msgspec.Raw) -> tuple[str, ...]:
-    """The types of a body's tools; what is no list of them is the provider's to refuse."""
-    if tools is RAW_NULL:
-        return ()
-    try:
-        return tuple(_kind(each) for each in _decode_tools(tools) or ())
-    except msgspec.DecodeError:
-        return ()
-
-
-def _kind(raw: msgspec.Raw) -> str:
-    """The type of one tool.
-
-    Without a type it is the caller's own where it is named as those are; of anything else nobody
-    knows who runs it, so it counts as the provider's.
-    """
-    try:
-        tool = _decode_tool(raw)
-    except msgspec.DecodeError:
-        return UNKNOWN_TOOL
-    if isinstance(tool.type, str):
-        return tool.type
-    own = tool.function or tool.custom or tool.name
-    return "function" if tool.type is None and own else UNKNOWN_TOOL
 
 
 class MediaBody(CommonBody, kw_only=True):
