@@ -56,6 +56,11 @@ PICTURES = {
     "user": TEXT,
 }
 """What the forms of pictures have in common."""
+PARTS = {
+    "stream": {"type": "boolean", "default": False},
+    "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
+}
+"""What asks for an image as it is made."""
 FORMS = {
     *(Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS),
     *(Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS),
@@ -118,11 +123,11 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
     Operation.IMAGES: (
         "Create images from a text.",
-        {"prompt": TEXT, "n": COUNT, "size": TEXT},
+        {"prompt": TEXT, "n": COUNT, "size": TEXT, **PARTS},
         ("prompt",),
     ),
     Operation.IMAGE_EDITS: (
-        "Edit images: make images of pictures and a text, sent as multipart/form-data.",
+        "Edit images: make images of pictures and a text, sent as multipart/form-data, or in JSON.",
         {
             **PICTURES,
             "image[]": {"type": "array", "items": {**TEXT, "format": "binary"}, "maxItems": 16},
@@ -133,6 +138,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
             "output_format": TEXT,
             "output_compression": {"type": "integer", "minimum": 0, "maximum": 100},
             "input_fidelity": {**TEXT, "enum": ["low", "high"]},
+            **PARTS,
         },
         ("prompt",),
     ),

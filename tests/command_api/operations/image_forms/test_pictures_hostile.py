@@ -141,7 +141,7 @@ WEBP = b"RIFF" + struct.pack("<I", 60) + b"WEBPVP8X" + struct.pack("<I", 10) + b
 
 @pytest.mark.parametrize("whole", [png(more=b"x" * 9_000), JPEG, WEBP])
 def test_a_picture_that_is_cut_off_is_refused(images: RunningGateway, whole: bytes) -> None:
-    """Behind its head too, by name; with bytes behind its end it is whole (rule: refuse clearly)."""
+    """Behind its head too; bytes behind its end are none of it (rule: refuse clearly)."""
     for cut in (whole[:-1], whole[: len(whole) // 2]):
         for files, param in (([file(cut)], "image"), ([file(whole), file(cut, "mask")], "mask")):
             got, _ = post(images, ASK, files)
