@@ -84,7 +84,7 @@ class ImagesRequest(MediaRequest):
     def __init__(self, raw: bytes, body: ImagesBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
         super().__init__(raw, body, limits)
-        self._prompt = body.prompt
+        self._prompt, self._prompt_tokens = body.prompt, 0
         self._count = body.n or 1
         self.stream = self.include_usage = bool(body.stream)
         self._partial_images = body.partial_images or 0
@@ -131,13 +131,15 @@ class ImagesRequest(MediaRequest):
         return self._count * (made_tokens_max(name, *self._sides) + partial)
 
     def let_go(self) -> None:
-        """Keep nothing of the body's bytes; the answer was judged."""
+        """Keep nothing of the body's bytes, but our own count of the prompt for a stream's end."""
         super().let_go()
+        if self.stream:
+            self._prompt_tokens = self._prompt_tokens or estimate_tokens(self._prompt)
         self._prompt = ""
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt."""
-        return estimate_tokens(self._prompt)
+        return self._prompt_tokens or estimate_tokens(self._prompt)
 
     def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
         """The provider's report where it can be, else our own count (money rule 6).

@@ -236,6 +236,17 @@ def test_no_more_partial_images_pass_than_were_asked_for(images: RunningGateway)
     assert story["settled_nano_usd"] == OWN_TEXT * TEXT + 1_156 * MADE
 
 
+def test_a_form_without_a_report_is_counted_with_its_prompt(images: RunningGateway) -> None:
+    """Though its files and its text are let go at the first picture (money rule 6)."""
+    stream_with(images, partial(EDIT), completed(EDIT))
+    got, story = post(images, {**ASK, "partial_images": "1"})
+    assert story["settled_nano_usd"] == OWN_TEXT * TEXT + 194 * SEEN + 1_156 * MADE
+    assert told(got.content)[-1]["usage"]["input_tokens_details"] == {
+        "text_tokens": OWN_TEXT,
+        "image_tokens": 194,
+    }
+
+
 def test_a_caller_who_hangs_up_pays_for_what_was_begun(images: RunningGateway) -> None:
     """The image, of which he saw a part, and that part (P11, money rule 5)."""
 
