@@ -139,6 +139,11 @@ class ReplyHeaders:
         return found + self.more if self.more else found
 
 
+def is_json(scope: Scope) -> bool:
+    """Whether a request says that its body is JSON."""
+    return header_of(scope, b"content-type").partition(b";")[0].strip().lower() == JSON
+
+
 def header_of(scope: Scope, name: bytes) -> bytes:
     """A request header's value, or b""."""
     for key, value in scope["headers"]:

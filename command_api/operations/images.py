@@ -12,6 +12,13 @@ import msgspec
 
 from command_api.operations.extras import priced_extras, unpriced_extra, unpriced_operation
 from command_api.operations.request import MediaBody, MediaRequest, tokens_bound
+from command_api.replies.images.scanner import ImageScanner
+from domain.images.made import (
+    PARTIAL_IMAGES_MAX,
+    PARTIAL_TOKENS,
+    counted_tokens,
+    made_tokens_max,
+)
 from domain.ledger.holds import CallBound
 from domain.pricing.extras import image_extra
 from domain.pricing.plausible import UsageMaxima, believed
@@ -32,10 +39,6 @@ IMAGE_PIXELS_DEFAULT = 1024 * 1024
 """An image whose size nobody says."""
 IMAGE_PIXELS_MAX = 100_000_000
 """No image of more is asked for or believed: ten thousand pixels each way."""
-IMAGE_OUTPUT_TOKENS = 1_056
-"""Our own count of an image: one of gpt-image-1, 1024 pixels each way, of medium quality."""
-IMAGE_OUTPUT_TOKENS_MAX = 6_240
-"""What one image of gpt-image-1 costs at most, in output tokens (OpenAI, "Image generation")."""
 _SIZE = re.compile(r"(?!0+x)(\d{1,5})x(?!0+\Z)(\d{1,5})\Z", re.ASCII)
 _encode = msgspec.json.encode
 
@@ -48,6 +51,7 @@ class ImagesBody(MediaBody, kw_only=True):
     size: str | None = None
     quality: Any = None
     stream: bool | None = None
+    partial_images: int | None = None
 
 
 _decode_images = msgspec.json.Decoder(ImagesBody).decode
@@ -80,14 +84,19 @@ class ImagesRequest(MediaRequest):
     def __init__(self, raw: bytes, body: ImagesBody, limits: RequestSettings) -> None:
         """Take over what was checked."""
         super().__init__(raw, body, limits)
-        self._prompt = body.prompt
+        self._prompt, self._prompt_tokens = body.prompt, 0
         self._count = body.n or 1
+        self.stream = self.include_usage = bool(body.stream)
+        self._partial_images = body.partial_images or 0
         size = _SIZE.match(body.size or "")
-        self.pixels = int(size[1]) * int(size[2]) if size else IMAGE_PIXELS_DEFAULT
+        self._sides = (int(size[1]), int(size[2])) if size else (0, 0)
+        self.pixels = self._sides[0] * self._sides[1] if size else IMAGE_PIXELS_DEFAULT
+        self._image_tokens = counted_tokens(body.quality)
         self._quality = image_extra("quality", body.quality)
         self._named_size = () if size else image_extra("size", body.size)
         large = self.pixels > IMAGE_PIXELS_DEFAULT
         self._large_size = image_extra("size", body.size) if large else ()
+        self._partial = image_extra("partial_images", body.partial_images)
 
     def unpriced(self, model: Model, provider: Provider) -> ApiError | None:
         """Images have a price of their own, or are tokens of a model that is known to make them."""
@@ -103,38 +112,54 @@ class ImagesRequest(MediaRequest):
             return self._extras
         counted = offer.price.terms.per_megapixel is not None
         large = () if counted else self._large_size
-        return self._extras + self._quality + self._named_size + large
+        return self._extras + self._quality + self._named_size + large + self._partial
 
     def bound(self, model: Model, _: HoldSettings) -> CallBound:
         """Images, their pixels, and for models that count them their tokens (money rule 2)."""
         return CallBound(
             input_tokens=tokens_bound(self._prompt),
-            output_tokens=self._count * IMAGE_OUTPUT_TOKENS_MAX,
+            output_tokens=self._made_max(model),
             images=self._count,
             image_pixels=self._count * self.pixels,
             extras=priced_extras(self.extras_at(model), model),
         )
 
+    def _made_max(self, model: Model) -> int:
+        """The most output tokens: of the images, and of a stream's partial ones."""
+        name = model.facts.images_as or model.canonical or model.id
+        partial = self._partial_images * PARTIAL_TOKENS
+        return self._count * (made_tokens_max(name, *self._sides) + partial)
+
     def let_go(self) -> None:
-        """Keep nothing of the body's bytes; the answer was judged."""
+        """Keep nothing of the body's bytes, but our own count of the prompt for a stream's end."""
         super().let_go()
+        if self.stream:
+            self._prompt_tokens = self._prompt_tokens or estimate_tokens(self._prompt)
         self._prompt = ""
 
     def estimated_input_tokens(self) -> int:
         """Our own count of the prompt."""
-        return estimate_tokens(self._prompt)
+        return self._prompt_tokens or estimate_tokens(self._prompt)
 
     def used(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
         """The provider's report where it can be, else our own count (money rule 6).
 
-        Where images have a price, no report is needed: `counted` counts them.
+        Where images have a price, no report is needed: they are counted, as `counted` or here.
         """
+        usage = self._believed(report, offer, made)
+        if not self.stream:
+            return usage
+        images = min(made(), 1)
+        extras = priced_extras(self.extras_at(offer), offer)
+        return self._with_images(usage, images, images * self.pixels)._replace(extras=extras)
+
+    def _believed(self, report: Usage | None, offer: Model, made: Callable[[], int]) -> Usage:
         if report is None and offer.price.counts_images:
             return Usage(0, 0)
         maxima = UsageMaxima.of(
             context_length=offer.context_length,
             max_output_tokens=None,
-            requested=self._count * IMAGE_OUTPUT_TOKENS_MAX,
+            requested=self._made_max(offer),
             unknown_tokens=self._usage_tokens_max,
         )
         least = (0, 0) if offer.price.counts_images else (1, 1)
@@ -142,11 +167,23 @@ class ImagesRequest(MediaRequest):
             report, maxima, offer.price, made=made, estimate=self.estimated, least=least
         )
 
-    def estimated(self, images: int) -> Usage:
-        """Our own count of so many images, for models that count their tokens."""
-        return estimated_usage(
-            input_tokens=self.estimated_input_tokens(),
-            output_tokens=min(images, self._count) * IMAGE_OUTPUT_TOKENS,
+    def estimated(self, made: int) -> Usage:
+        """Our own count of so many images, or of so many tokens that a stream has come to."""
+        tokens = made if self.stream else min(made, self._count) * self._image_tokens
+        return estimated_usage(input_tokens=self.estimated_input_tokens(), output_tokens=tokens)
+
+    def scanner(
+        self, offer: Model, call_id: str, charge: Callable[[Usage], tuple[Usage, int]]
+    ) -> ImageScanner:
+        """What reads the events of an image, which is the same at every offer."""
+        del offer, call_id, charge
+        name = "image_edit" if self.operation is Operation.IMAGE_EDITS else "image_generation"
+        return ImageScanner(
+            name,
+            self.read_report,
+            partial_images=self._partial_images,
+            image_tokens=self._image_tokens,
+            pixels=self.pixels,
         )
 
     def counted(self, usage: Usage, raw: bytes) -> Usage:
@@ -155,7 +192,11 @@ class ImagesRequest(MediaRequest):
         Nobody pays for more of them than were asked for.
         """
         data = _decode_data(raw).data[: self._count]
-        return usage.with_images(len(data), sum(each.pixels(self.pixels) for each in data))
+        pixels = sum(each.pixels(self.pixels) for each in data)
+        return self._with_images(usage, len(data), pixels)
+
+    def _with_images(self, usage: Usage, images: int, pixels: int) -> Usage:
+        return usage.with_images(images, pixels)
 
     def mended(self, raw: bytes, _: Model, call_id: str, __: Usage) -> bytes:
         """OpenAI's images have `created`; Together leaves it out."""
@@ -176,10 +217,8 @@ def parse_images(raw: bytes, limits: RequestSettings) -> ImagesRequest:
         message = "prompt is empty: say what the image shows."
         raise bad_request("empty_prompt", message, "prompt")
     check_range("n", body.n, limits.images_max)
-    if body.stream:
-        message = "stream is not offered for images: leave it out."
-        raise bad_request("invalid_value", message, "stream")
     check_size(body.size)
+    check_stream(body)
     return ImagesRequest(raw, body, limits)
 
 
@@ -192,3 +231,18 @@ def check_size(size: str | None) -> None:
     if found is not None and int(found[1]) * int(found[2]) > IMAGE_PIXELS_MAX:
         message = f"size must hold at most {IMAGE_PIXELS_MAX} pixels."
         raise bad_request("invalid_value", message, "size")
+
+
+def check_stream(body: ImagesBody) -> None:
+    """What can be asked of a stream, and what only of one; raises ApiError 400."""
+    partial = body.partial_images or 0
+    if not 0 <= partial <= PARTIAL_IMAGES_MAX:
+        message = f"partial_images must be between 0 and {PARTIAL_IMAGES_MAX}."
+        raise bad_request("invalid_value", message, "partial_images")
+    if partial and not body.stream:
+        message = "partial_images come in a stream alone: send stream with them."
+        raise bad_request("invalid_value", message, "partial_images")
+    if body.stream and (body.n or 1) > 1:
+        # Which of several images an event is of, and whose usage the last tells, nobody says.
+        message = "A stream makes one image: leave n out, or stream."
+        raise bad_request("invalid_value", message, "n")

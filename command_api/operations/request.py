@@ -248,7 +248,11 @@ class MediaRequest(ABC):
 
     def report_of(self, reply: Reply) -> Usage | None:
         """The provider's report of tokens, if there is one."""
-        report = parse_usage(reply.usage) if reply.usage is not None else None
+        return self.read_report(reply.usage)
+
+    def read_report(self, told: Any) -> Usage | None:
+        """A report of tokens; None for none."""
+        report = parse_usage(told) if told is not None else None
         if report is not None and (report.uses or report.service_tier):
             return report._replace(uses=(), service_tier="")
         return report

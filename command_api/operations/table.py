@@ -12,6 +12,7 @@ from command_api.operations.audio.request import (
 from command_api.operations.audio.speech import parse_speech
 from command_api.operations.chat import parse_chat
 from command_api.operations.embeddings import parse_embeddings
+from command_api.operations.image_forms.in_json import parse_edit
 from command_api.operations.image_forms.request import (
     EDITED,
     VARIED,
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
 class Route(NamedTuple):
     """One operation's route.
 
-    `form` reads what comes as a form with `files`, in the place of `parse`. `take_headers` is what
-    it takes from a request's headers beside what all routes do; raises ApiError 400.
+    `form` reads what comes as a form with `files`, in the place of `parse`, which reads what is
+    JSON where it `takes_json` too. `take_headers` is what it takes from a request's headers beside
+    what all routes do; raises ApiError 400.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Route(NamedTuple):
     take_headers: Callable[[Scope, Headers], None] | None = None
     form: TakesForm | None = None
     files: FormFiles = ONE_FILE
+    takes_json: bool = False
 
 
 ROUTES = (
@@ -93,10 +96,11 @@ ROUTES = (
     Route(
         "/v1/images/edits",
         Operation.IMAGE_EDITS,
-        refuse_plain,
+        parse_edit,
         Permission.WRITE_IMAGES,
         form=take_edit,
         files=EDITED,
+        takes_json=True,
     ),
     Route(
         "/v1/images/variations",

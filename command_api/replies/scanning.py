@@ -109,8 +109,8 @@ class Scanner(Protocol):
         ...
 
 
-class EventsOfAudio(ABC):
-    """What scanners of speech and transcripts share: events line by line, and one count of all.
+class EventsOfMedia(ABC):
+    """What scanners of speech, transcripts and images share: events line by line, and one count.
 
     More than can be is refused as it comes, so that nothing has to be cut off at the end.
     """

@@ -70,12 +70,17 @@ class FormFiles(NamedTuple):
     fields: tuple[str, ...]
     """The first of them must be there, or the second, where that is the first as a list."""
     most: int
+    """Of the first, as a list or not; of any other field there is one."""
     full_size: int
 
     @property
     def required(self) -> tuple[str, ...]:
         """Fields of which one is a file of every form."""
         return tuple(each for each in self.fields if each.removesuffix("[]") == self.fields[0])
+
+    def most_of(self, name: str) -> tuple[int, tuple[str, ...]]:
+        """How many files a field may have, together with which others."""
+        return (self.most, self.required) if name in self.required else (1, (name,))
 
 
 ONE_FILE = FormFiles((FILE,), 1, 1)
@@ -180,9 +185,10 @@ class _Taking:
             if part.file_name is None:
                 message = f"The field `{part.name}` comes without a file name: send a file."
                 raise bad_form(message, part.name)
-            if len(self._named) >= files.most:
-                message = f"The form holds more than {files.most} files: send fewer."
-                if files.most == 1:
+            most, alike = files.most_of(part.name)
+            if sum(each.name in alike for each, _ in self._named) >= most:
+                message = f"The form holds more than {most} files of `{part.name}`: send fewer."
+                if most == 1:
                     message = f"The field `{part.name}` comes more than once: send one file."
                 raise bad_form(message, part.name)
             self._named.append((part, self._file.size))

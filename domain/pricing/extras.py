@@ -72,6 +72,8 @@ IMAGES_TABLE: dict[str, _Rule] = {
     ),
     # Many times the tokens of a picture that is edited (OpenAI, "Image generation").
     "input_fidelity": _Rule("input_fidelity", (None, "", "low")),
+    # A hundred tokens each, beside the image itself (OpenAI, "Image generation").
+    "partial_images": _Rule("partial_images", (None, 0)),
 }
 """The same for members of an images body, where the price of an image cannot tell them apart."""
 LONG_CACHE = Extra("cache_control", "cache_write_1h")

@@ -12,7 +12,7 @@ from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
 from command_api.replies.scanning import MakesResponse
 from command_api.uploads.reading import ONE_FILE, UploadLimits, read_form
-from edge.asgi import LET_GO, read_body
+from edge.asgi import LET_GO, is_json, read_body
 from edge.errors import ApiError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def read_request(
     Raises ApiError, ClientGoneError.
     """
     limits = parts.settings.requests
-    if route.form is not None:
+    if route.form is not None and not (route.takes_json and is_json(scope)):
         return await _read_form(parts, route, route.form, scope, declared, receive)
     raw = await read_body(
         scope,

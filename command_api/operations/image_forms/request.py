@@ -12,38 +12,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from command_api.operations.audio.request import STREAM
+from command_api.operations.image_forms.edited import COMPRESSION_MAX, EditRequest
 from command_api.operations.image_forms.pictures import IMAGE, IMAGES, IMAGES_MAX, MASK, pictures_of
-from command_api.operations.images import ImagesBody, ImagesRequest, check_size
+from command_api.operations.images import ImagesBody, check_size, check_stream
 from command_api.routing.wishes import members_for
 from command_api.uploads.multipart import bad_form
 from command_api.uploads.reading import FormFiles
-from domain.images.edits import FIDELITIES, OVERHEAD_TOKENS, EditTiles, edit_tokens
-from domain.pricing.extras import image_extra
-from domain.pricing.usage import UNREADABLE
+from domain.images.edits import FIDELITIES
 from edge.body import check_model, check_range, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Form, FormFile, Operation
 
 if TYPE_CHECKING:
     from command_api.operations.image_forms.pictures import GivenPicture
-    from command_api.replies.completions import Reply
-    from command_api.settings.calls import HoldSettings, RequestSettings
+    from command_api.settings.calls import RequestSettings
     from command_api.uploads.reading import UploadedForm
-    from domain.ledger.holds import CallBound
-    from domain.pricing.extras import Extra
-    from domain.pricing.usage import Usage
     from providers.inference.registry.offers import Model, Provider
 
-EDITED = FormFiles((IMAGE, IMAGES, MASK), IMAGES_MAX + 1, 4)
-"""All pictures of an edit together are at most so many of the largest."""
+EDITED = FormFiles((IMAGE, IMAGES, MASK), IMAGES_MAX, 4)
+"""So many pictures and one mask; all together are at most four of the largest."""
 VARIED = FormFiles((IMAGE,), 1, 1)
 VARIES = "dall-e-2"
 """The model of a variation that names none, and OpenAI's only one ("Create image variation")."""
 RESPONSE_FORMATS = ("url", "b64_json")
-COMPRESSION_MAX = 100
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
-_USUAL = EditTiles(high=False)
-"""Our own count of a picture, where nobody tells another."""
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -72,7 +65,7 @@ VARIATIONS = _Kind(
 )
 
 
-class PicturesRequest(ImagesRequest):
+class PicturesRequest(EditRequest):
     """A checked form."""
 
     def __init__(
@@ -85,35 +78,12 @@ class PicturesRequest(ImagesRequest):
         limits: RequestSettings,
     ) -> None:
         """Take over what was checked; the pictures' details are the fidelity that is asked for."""
-        super().__init__(raw, body, limits)
+        images = tuple(each.picture for each in given if each.file.field != MASK)
+        masks = tuple(each.picture for each in given if each.file.field == MASK)
+        super().__init__(raw, body, images, masks, limits)
         self.operation = kind.operation
         self._form: UploadedForm | None = form
         self._given, self._order = given, tuple(name for name, _ in form.fields)
-        self._pictures = tuple(each.picture for each in given)
-        images = [each.picture for each in given if each.file.field != MASK]
-        self._images_given = len(images)
-        self._counted = sum(map(_USUAL.tokens, images))
-        self._fidelity = image_extra("input_fidelity", images[0].detail)
-
-    def extras_at(self, offer: Model) -> tuple[Extra, ...]:
-        """Where images have a price, a high fidelity costs beside it; else it is in the tokens."""
-        more = self._fidelity if offer.price.counts_images else ()
-        return super().extras_at(offer) + more
-
-    def bound(self, model: Model, holds: HoldSettings) -> CallBound:
-        """What the images that are made can cost, and the pictures by their pixels (rule 2)."""
-        bound = super().bound(model, holds)._replace(input_images=self._images_given)
-        if not model.price.counts_tokens:
-            return bound
-        media = model.media.image
-        if model.facts.image_tokens_max is None:
-            name = model.facts.images_as or model.canonical or model.id
-            seen = edit_tokens(name, media, self._pictures)
-        else:
-            seen = sum(map(media.tokens, self._pictures))  # The operator says so.
-        most = bound.input_tokens + OVERHEAD_TOKENS + seen
-        known = model.context_length
-        return bound._replace(input_tokens=most if known is None else min(most, known))
 
     def upstream_body(
         self, model: Model, provider: Provider, *, max_tokens: int | None = None
@@ -141,34 +111,6 @@ class PicturesRequest(ImagesRequest):
             for file, kind, _ in self._given
         )
         return Form(fields, files)
-
-    def report_of(self, reply: Reply) -> Usage | None:
-        """The provider's report, and how much of its input were pictures.
-
-        Where it does not tell, they are our own count; what cannot be is a report that cannot be.
-        """
-        report = super().report_of(reply)
-        if report is None or report is UNREADABLE:
-            return report
-        told = reply.usage.get("input_tokens_details") if isinstance(reply.usage, dict) else None
-        images = told.get("image_tokens") if isinstance(told, dict) else None
-        if images is None:
-            return report._replace(image_input_tokens=min(self._counted, report.input_tokens))
-        if type(images) is not int or not 0 <= images <= report.input_tokens:
-            return UNREADABLE
-        return report._replace(image_input_tokens=images)
-
-    def estimated_input_tokens(self) -> int:
-        """Our own count of the prompt and of the pictures."""
-        return super().estimated_input_tokens() + self._counted
-
-    def estimated(self, images: int) -> Usage:
-        """Our own count of so many images, made of these pictures."""
-        return super().estimated(images)._replace(image_input_tokens=self._counted)
-
-    def counted(self, usage: Usage, raw: bytes) -> Usage:
-        """The images that came, and those that were given."""
-        return super().counted(usage, raw).with_input_images(self._images_given)
 
     def let_go(self) -> None:
         """Keep nothing of the form; its files are closed by who closes a body."""
@@ -213,6 +155,8 @@ def _take(kind: _Kind, form: UploadedForm, limits: RequestSettings) -> PicturesR
         n=_number(members, "n"),
         size=members.get("size"),
         quality=members.get("quality"),
+        stream=_asks_stream(members),
+        partial_images=_number(members, "partial_images"),
     )
     check_model(body.model)
     if kind.prompted and not body.prompt.strip():
@@ -220,30 +164,35 @@ def _take(kind: _Kind, form: UploadedForm, limits: RequestSettings) -> PicturesR
         raise bad_request("empty_prompt", message, "prompt")
     check_range("n", body.n, limits.images_max)
     check_size(body.size)
+    check_stream(body)
     _check_others(members)
     given = pictures_of(form, members.get("input_fidelity", ""))
     return PicturesRequest(kind, raw, body, given, form, limits)
 
 
 def _check_others(members: dict[str, str]) -> None:
-    """What is chosen from a few values, or not offered; raises ApiError 400."""
+    """What is chosen from a few values; raises ApiError 400."""
     for name, known in (
         ("response_format", ("", *RESPONSE_FORMATS)),
         ("input_fidelity", FIDELITIES),
-        # Their events, and what partial images cost, are not offered.
-        ("stream", ("", "false", "False", "0")),
-        ("partial_images", ("", "0")),
     ):
         if members.get(name, "") not in known:
             names = ", ".join(each for each in known if each)
             message = f"{name} must be one of {names}, or left out."
-            if name in ("stream", "partial_images"):
-                message = f"{name} is not offered for edits of images: leave it out."
             raise bad_request("invalid_value", message, name)
     compression = _number(members, "output_compression")
     if compression is not None and compression > COMPRESSION_MAX:
         message = f"output_compression must be between 0 and {COMPRESSION_MAX}."
         raise bad_request("invalid_value", message, "output_compression")
+
+
+def _asks_stream(members: dict[str, str]) -> bool:
+    """Whether events are asked for; raises ApiError 400."""
+    asked = STREAM.get(members.get("stream", "").lower())
+    if asked is None:
+        message = "stream must be true or false."
+        raise bad_request("invalid_value", message, "stream")
+    return asked
 
 
 def _number(members: dict[str, str], name: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanning import BrokenStreamError, EventsOfAudio, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, EventsOfMedia, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from command_api.replies.usage_report import parse_usage
@@ -46,7 +46,7 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class SpeechScanner(EventsOfAudio):
+class SpeechScanner(EventsOfMedia):
     """A scanner of audio."""
 
     def __init__(self, form: str, bound: SpeechBound, *, tells_events: bool, events: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanning import BrokenStreamError, EventsOfAudio, StreamErrorChunk
+from command_api.replies.scanning import BrokenStreamError, EventsOfMedia, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from domain.pricing.money import usd_number
@@ -49,7 +49,7 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-class TranscriptScanner(EventsOfAudio):
+class TranscriptScanner(EventsOfMedia):
     """A scanner of a transcript."""
 
     kind = EVENT_STREAM

@@ -56,6 +56,32 @@ PICTURES = {
     "user": TEXT,
 }
 """What the forms of pictures have in common."""
+PARTS = {
+    "stream": {"type": "boolean", "default": False},
+    "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
+}
+"""What asks for an image as it is made."""
+REFERENCE = {
+    "type": "object",
+    "properties": {"image_url": TEXT},
+    "required": ["image_url"],
+    "additionalProperties": False,
+}
+EDIT_IN_JSON = {
+    "type": "object",
+    "properties": {
+        "model": MODEL,
+        "prompt": TEXT,
+        "images": {"type": "array", "minItems": 1, "maxItems": 16, "items": REFERENCE},
+        "mask": REFERENCE,
+        **PARTS,
+    },
+    "required": ["model", "prompt", "images"],
+    "additionalProperties": True,
+}
+"""An edit whose pictures are addresses."""
+BOTH = {Operation.IMAGE_EDITS}
+"""What comes as a form or in JSON."""
 FORMS = {
     *(Operation.TRANSCRIPTIONS, Operation.TRANSLATIONS),
     *(Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS),
@@ -118,11 +144,11 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
     Operation.IMAGES: (
         "Create images from a text.",
-        {"prompt": TEXT, "n": COUNT, "size": TEXT},
+        {"prompt": TEXT, "n": COUNT, "size": TEXT, **PARTS},
         ("prompt",),
     ),
     Operation.IMAGE_EDITS: (
-        "Edit images: make images of pictures and a text, sent as multipart/form-data.",
+        "Edit images: make images of pictures and a text, sent as multipart/form-data, or in JSON.",
         {
             **PICTURES,
             "image[]": {"type": "array", "items": {**TEXT, "format": "binary"}, "maxItems": 16},
@@ -133,6 +159,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
             "output_format": TEXT,
             "output_compression": {"type": "integer", "minimum": 0, "maximum": 100},
             "input_fidelity": {**TEXT, "enum": ["low", "high"]},
+            **PARTS,
         },
         ("prompt",),
     ),
@@ -202,7 +229,7 @@ ABOUT: dict[Operation, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 """What each operation is: its summary, its members, those of them that are required."""
 STREAMED = {
     *(Operation.CHAT, Operation.COMPLETIONS, Operation.MESSAGES, Operation.RESPONSES),
-    *(Operation.SPEECH, Operation.TRANSCRIPTIONS),
+    *(Operation.SPEECH, Operation.TRANSCRIPTIONS, Operation.IMAGES, Operation.IMAGE_EDITS),
 }
 OPTIONAL_MODEL = {Operation.MODERATIONS}
 """Where a body without a model means one all the same."""
@@ -268,6 +295,7 @@ def described(operation: Operation) -> dict[str, Any]:
         "required": [*(() if operation in OPTIONAL_MODEL else ("model",)), *required],
         "additionalProperties": not form,
     }
+    more = {"application/json": {"schema": EDIT_IN_JSON}} if operation in BOTH else {}
     answer: dict[str, Any] = {
         "application/json": {"schema": {"type": "object", "properties": {"usage": USAGE}}}
     }
@@ -281,7 +309,7 @@ def described(operation: Operation) -> dict[str, Any]:
         "tags": ["inference"],
         "security": security,
         "parameters": parameters,
-        "requestBody": {"required": True, "content": {sent: {"schema": body}}},
+        "requestBody": {"required": True, "content": {sent: {"schema": body}, **more}},
         "responses": {
             "200": {"description": "the provider's answer", "content": answer},
             **{str(status): refusal(status, path) for status in statuses},

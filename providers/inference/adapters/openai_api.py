@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.inference.adapters.form_data import WrittenForm
-from providers.inference.adapters.whole_transcript import JSON, WholeTranscript, kind_of
+from providers.inference.adapters.whole_images import NAMES as OF_IMAGES
+from providers.inference.adapters.whole_images import WholeImages
+from providers.inference.adapters.whole_reply import JSON, kind_of
+from providers.inference.adapters.whole_transcript import WholeTranscript
 from providers.inference.port import Operation, UnsupportedError
 
 if TYPE_CHECKING:
@@ -35,6 +38,13 @@ WHOLE = (JSON, b"text/plain")
 """What a form that asks for events is answered with where there are none."""
 
 
+def in_events(operation: Operation, reply: HttpReply) -> UpstreamReply:
+    """The reply to who asked for a stream: of an image in events, also where it came whole."""
+    if operation in OF_IMAGES and reply.status == OK and kind_of(reply) == JSON:
+        return WholeImages(reply, operation)
+    return reply
+
+
 class OpenAiUpstream:
     """An OpenAI-compatible upstream over HTTP."""
 
@@ -43,9 +53,12 @@ class OpenAiUpstream:
         self._client, self._sockets = client, sockets
         self._heads = {operation: client.head("POST", path) for operation, path in PATHS.items()}
 
-    async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> UpstreamReply:
         """Send a body as it is."""
-        return await self._client.request(self._heads[operation], body, stream=stream)
+        reply = await self._client.request(self._heads[operation], body, stream=stream)
+        return in_events(operation, reply) if stream else reply
 
     async def send_form(
         self, operation: Operation, form: Form, *, stream: bool = False
@@ -54,9 +67,9 @@ class OpenAiUpstream:
         written = WrittenForm(form)
         head = self._client.head("POST", PATHS[operation], {"content-type": written.content_type})
         reply = await self._client.upload(head, written.size, written.pieces(), stream=stream)
-        if stream and reply.status == OK and kind_of(reply) in WHOLE:
+        if stream and operation not in OF_IMAGES and reply.status == OK and kind_of(reply) in WHOLE:
             return WholeTranscript(reply)
-        return reply
+        return in_events(operation, reply) if stream else reply
 
     async def open_session(self, model: str, limits: RealtimeLimits) -> Socket | RealtimeRefusal:
         """Open a realtime session."""

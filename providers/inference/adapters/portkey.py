@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from providers.inference.adapters.openai_api import PATHS, OpenAiUpstream
+from providers.inference.adapters.openai_api import PATHS, OpenAiUpstream, in_events
 from providers.inference.adapters.translation import decode_object, encode
 from providers.inference.port import Operation, UnsupportedError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from providers.inference.adapters.http1.client import HttpClient
-    from providers.inference.adapters.http1.reply import HttpReply
+    from providers.inference.port import UpstreamReply
 
 PROVIDER, VIRTUAL_KEY = "portkey_provider", "portkey_virtual_key"
 MARK = b'"portkey_'
@@ -32,7 +32,9 @@ class PortkeyUpstream(OpenAiUpstream):
         super().__init__(client)
         self._virtual_keys = virtual_keys
 
-    async def send(self, operation: Operation, body: bytes, *, stream: bool = False) -> HttpReply:
+    async def send(
+        self, operation: Operation, body: bytes, *, stream: bool = False
+    ) -> UpstreamReply:
         """Send a body, with the headers that its own members ask for."""
         if MARK not in body:
             return await super().send(operation, body, stream=stream)
@@ -43,7 +45,8 @@ class PortkeyUpstream(OpenAiUpstream):
         except ValueError as error:
             message = f"{PROVIDER} or {VIRTUAL_KEY} cannot be a header: {error}"
             raise UnsupportedError(message) from None
-        return await self._client.request(head, encode(asked), stream=stream)
+        reply = await self._client.request(head, encode(asked), stream=stream)
+        return in_events(operation, reply) if stream else reply
 
     def _headers(self, provider: Any, virtual_key: Any) -> dict[str, str]:
         headers: dict[str, str] = {}

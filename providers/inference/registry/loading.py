@@ -240,6 +240,7 @@ def _simulator() -> Provider:
         models=models,
         speech_events=True,
         realtime=True,
+        allow_unpriced=frozenset({"partial_images"}),
     )
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from command_api.operations.embeddings import EmbeddingsRequest, parse_embeddings
 from command_api.operations.images import (
-    IMAGE_OUTPUT_TOKENS_MAX,
     IMAGE_PIXELS_DEFAULT,
     ImagesRequest,
     parse_images,
 )
 from command_api.settings import Settings
 from domain.catalog import PLAIN, ModelFacts
+from domain.images.made import NAMED_TOKENS_MAX
 from domain.ledger.holds import CallBound
 from domain.pricing.usage import Usage
 from edge.errors import ApiError
@@ -98,7 +98,7 @@ def test_images_are_bound_by_number_pixels_and_tokens(
     """Whichever of them a price has a term for (money rule 2)."""
     assert images(**more).bound(model_of(), SETTINGS.holds) == CallBound(
         input_tokens=11,
-        output_tokens=count * IMAGE_OUTPUT_TOKENS_MAX,
+        output_tokens=count * NAMED_TOKENS_MAX,
         images=count,
         image_pixels=pixels,
     )
@@ -127,7 +127,12 @@ REFUSED_IMAGES: list[tuple[dict[str, Any], str]] = [
     ({"prompt": " "}, "prompt"),
     ({"n": 0}, "n"),
     ({"n": SETTINGS.requests.images_max + 1}, "n"),
-    ({"stream": True}, "stream"),
+    ({"stream": "yes"}, "stream"),
+    ({"stream": True, "n": 2}, "n"),
+    ({"stream": True, "partial_images": 4}, "partial_images"),
+    ({"stream": True, "partial_images": -1}, "partial_images"),
+    ({"stream": True, "partial_images": 1.5}, "partial_images"),
+    ({"partial_images": 1}, "partial_images"),
     ({"size": "0x0"}, "size"),
     ({"size": "512x0"}, "size"),
     ({"size": "00x512"}, "size"),

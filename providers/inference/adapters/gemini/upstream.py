@@ -54,7 +54,7 @@ class GeminiUpstream:
             )
         elif operation is Operation.EMBEDDINGS:
             made = embeddings_request(asked)
-        elif operation is Operation.IMAGES:
+        elif operation is Operation.IMAGES and not stream:
             made = images_request(asked, created)
         else:
             message = f"Vertex AI has no {operation} here"

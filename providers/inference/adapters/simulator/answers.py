@@ -66,6 +66,8 @@ class AskedMedia(msgspec.Struct, kw_only=True):
     top_n: int | None = None
     response_format: str = ""
     stream_format: str = ""
+    images: list[dict[str, Any]] = []
+    partial_images: int | None = None
     simulator: Behaviour = msgspec.field(default_factory=Behaviour)
 
     def answer(self, operation: Operation) -> bytes:

@@ -37,7 +37,7 @@ from providers.inference.adapters.simulator.answers import (
 )
 from providers.inference.adapters.simulator.keywords import SchemaError
 from providers.inference.adapters.simulator.listening import heard, transcript
-from providers.inference.adapters.simulator.painting import edited
+from providers.inference.adapters.simulator.painting import Painted, asked_in_form, asked_in_json
 from providers.inference.adapters.simulator.sessions import Conversation
 from providers.inference.adapters.simulator.speaking import Spoken
 from providers.inference.port import (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from providers.inference.port import Form, RealtimeLimits
 
 LATENCY_MS_MAX = 600_000
+EVENTS = {b"content-type": b"text/event-stream"}
 
 
 class SimulatorReply:
@@ -121,24 +122,25 @@ class Simulator:
             )
         try:
             if isinstance(request, AskedMedia):
-                return _media(request, operation, wait_s)
+                return _media(request, operation, wait_s, stream=stream)
             answer = Echo(request, body)
         except SchemaError as error:
             return SimulatorReply(400, _once(invalid(str(error)), wait_s))
         if not stream:
             return SimulatorReply(200, _once(answer.whole(), wait_s))
-        return SimulatorReply(200, _stream(answer, wait_s), {b"content-type": b"text/event-stream"})
+        return SimulatorReply(200, _stream(answer, wait_s), EVENTS)
 
     async def send_form(
         self, operation: Operation, form: Form, *, stream: bool = False
     ) -> SimulatorReply:
         """Answer a form: audio in the words of its language, or in English all the same."""
         if operation in (Operation.IMAGE_EDITS, Operation.IMAGE_VARIATIONS):
-            made = await asyncio.to_thread(edited, form)
-            return SimulatorReply(200, _once(made, 0))
+            asked = await asyncio.to_thread(asked_in_form, form)
+            if not stream:
+                return SimulatorReply(200, _once(asked.whole(), 0))
+            return SimulatorReply(200, _each(asked.events("image_edit")), EVENTS)
         if stream:
-            kinds = {b"content-type": b"text/event-stream"}
-            return SimulatorReply(200, _each(heard(form)), kinds)
+            return SimulatorReply(200, _each(heard(form)), EVENTS)
         body, kind = transcript(form)
         return SimulatorReply(200, _once(body, 0), {b"content-type": kind})
 
@@ -151,7 +153,13 @@ class Simulator:
         """Nothing to close."""
 
 
-def _media(request: AskedMedia, operation: Operation, wait_s: float) -> SimulatorReply:
+def _media(
+    request: AskedMedia, operation: Operation, wait_s: float, *, stream: bool
+) -> SimulatorReply:
+    if stream and operation in (Operation.IMAGES, Operation.IMAGE_EDITS):
+        return SimulatorReply(200, _stream(Painted(request, operation), wait_s), EVENTS)
+    if operation is Operation.IMAGE_EDITS:
+        return SimulatorReply(200, _once(asked_in_json(request).whole(), wait_s))
     if operation is not Operation.SPEECH:
         return SimulatorReply(200, _once(request.answer(operation), wait_s))
     spoken = Spoken(request)
@@ -169,7 +177,7 @@ async def _each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _stream(answer: Echo | Spoken, wait_s: float) -> AsyncIterator[bytes]:
+async def _stream(answer: Echo | Spoken | Painted, wait_s: float) -> AsyncIterator[bytes]:
     behaviour = answer.request.simulator
     if wait_s:
         await asyncio.sleep(wait_s)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.command_api.operations.image_forms.test_image_forms import (
-    EDITS,
     VARIATIONS,
+    answer_with,
     images,
+    made,
     png,
     post,
 )
@@ -47,11 +48,13 @@ def file(data: bytes, name: str = "image") -> tuple[str, Any]:
         ([file(png(1, 1, more=bytes(400_000)))], "invalid_image", "image"),
         ([file(png()), file(b"x", "mask")], "invalid_image", "mask"),
         ([file(png()), file(b"", "mask")], "invalid_form", "mask"),
-        ([file(png()), file(png(), "mask"), file(png(), "mask")], "invalid_value", "mask"),
+        ([file(png()), file(png(), "mask"), file(png(), "mask")], "invalid_form", "mask"),
         ([file(png(), "mask")], "invalid_form", "image"),
         ([file(png(), "picture")], "invalid_form", "picture"),
-        ([file(png(), "image[]")] * 17, "invalid_value", "image"),
-        ([file(png(), "image[]")] * 18, "invalid_form", "image[]"),
+        # Each has a maximum of its own, under either name.
+        ([file(png(), "image[]")] * 17, "invalid_form", "image[]"),
+        ([file(png())] + [file(png(), "image[]")] * 16, "invalid_form", "image[]"),
+        ([file(png(), "image[]")] * 16 + [file(png(), "mask")] * 2, "invalid_form", "mask"),
         ([("image", (None, png().decode("latin-1")))], "invalid_form", "image"),
     ],
 )
@@ -84,8 +87,12 @@ def test_what_is_no_picture_is_refused(
         ({"response_format": "gif"}, "invalid_value", "response_format"),
         ({"input_fidelity": "highest"}, "invalid_value", "input_fidelity"),
         ({"output_compression": "101"}, "invalid_value", "output_compression"),
-        ({"stream": "true"}, "invalid_value", "stream"),
+        ({"stream": "perhaps"}, "invalid_value", "stream"),
+        ({"stream": "true", "n": "2"}, "invalid_value", "n"),
         ({"partial_images": "3"}, "invalid_value", "partial_images"),
+        ({"stream": "true", "partial_images": "4"}, "invalid_value", "partial_images"),
+        ({"stream": "true", "partial_images": "-1"}, "invalid_value", "partial_images"),
+        ({"stream": "true", "partial_images": "1"}, "extra_unpriced", "partial_images"),
         ({"quality": "high"}, "extra_unpriced", "quality"),
         ({"seed": "1"}, "invalid_form", "seed"),
     ],
@@ -120,12 +127,30 @@ def test_a_variation_has_one_picture_and_no_prompt(images: RunningGateway) -> No
         assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_form")
 
 
-def test_json_is_told_to_come_as_a_form(images: RunningGateway) -> None:
-    """With no file there is nothing to edit (rule: refuse clearly)."""
-    for path in (EDITS, VARIATIONS):
-        with images.client(images.user()) as client:
-            got = client.post(path, json={**ASK, "images": [{"image_url": "https://x.test"}]})
-        assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_form")
+def test_a_variation_in_json_is_told_to_come_as_a_form(images: RunningGateway) -> None:
+    """With no file there is nothing to vary (rule: refuse clearly)."""
+    with images.client(images.user()) as client:
+        got = client.post(VARIATIONS, json={**ASK, "images": [{"image_url": "https://x.test"}]})
+    assert (got.status_code, got.json()["error"]["code"]) == (400, "invalid_form")
+
+
+JPEG = b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 17, 8, 4, 4, 3) + bytes(9)
+JPEG += b"\xff\xda" + struct.pack(">H", 12) + bytes(10) + b"\x12\xff\0\x34" * 1_000 + b"\xff\xd9"
+WEBP = b"RIFF" + struct.pack("<I", 60) + b"WEBPVP8X" + struct.pack("<I", 10) + bytes(48)
+
+
+@pytest.mark.parametrize("whole", [png(more=b"x" * 9_000), JPEG, WEBP])
+def test_a_picture_that_is_cut_off_is_refused(images: RunningGateway, whole: bytes) -> None:
+    """Behind its head too; bytes behind its end are none of it (rule: refuse clearly)."""
+    for cut in (whole[:-1], whole[: len(whole) // 2]):
+        for files, param in (([file(cut)], "image"), ([file(whole), file(cut, "mask")], "mask")):
+            got, _ = post(images, ASK, files)
+            error = got.json()["error"]
+            assert (got.status_code, error["code"], error["param"]) == (400, "invalid_image", param)
+    assert (images.open_holds(), images.upstream.calls) == (0, 0)
+    answer_with(images.upstream, made())
+    got, _ = post(images, ASK, [file(whole + bytes(99))])
+    assert got.status_code == 200
 
 
 def test_pictures_that_are_too_large_are_refused(
