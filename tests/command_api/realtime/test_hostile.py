@@ -249,7 +249,7 @@ def test_a_response_that_only_ends_is_charged_once(served: Served) -> None:
         ask(caller)
         until(caller, "last")
     story = over(gateway, user, call)
-    assert story["usage"]["output_tokens"] == USAGE["output_tokens"] + 8
+    assert story["usage"]["output_tokens"] == 121 + 8
     assert story["usage"]["source"] == "estimated"
     assert story["settled_nano_usd"] > USAGE_NANO_USD
 
