@@ -79,8 +79,11 @@ class Writers:
 def _writers(provider: Provider) -> Iterator[Model]:
     """Its models that write down what they hear, in the order of their ids."""
     every = {**provider.listed, **provider.models}
-    for name in sorted(every):
-        model = every[name]
-        by_tokens = TRANSCRIPTION in model.facts.output_modalities and model.price.counts_tokens
-        if model.price.counts_seconds or by_tokens:
-            yield model
+    for name in sorted(each for each, model in every.items() if _writes(model)):
+        yield every[name]
+
+
+def _writes(model: Model) -> bool:
+    """As `/v1/audio/transcriptions` knows them."""
+    by_tokens = TRANSCRIPTION in model.facts.output_modalities and model.price.counts_tokens
+    return model.price.counts_seconds or by_tokens

@@ -98,7 +98,7 @@ def test_reports_together_are_never_more_than_what_was_heard() -> None:
 
 
 def test_no_report_is_our_own_count() -> None:
-    """By the item's own audio, or by what came since the last one (money rules 4 and 6)."""
+    """By the item's own audio, or by what came since the last one (money rule 4, money rule 6)."""
     count = by_tokens()
     count.wished(40)
     count.committed("a", 1_050)
