@@ -166,7 +166,7 @@ class Cashier:
                 call.bound.input_tokens,
                 call.bound.output_tokens,
                 b"true" if call.request.stream else b"false",
-                self._alternatives(call) if len(call.plan.offers) > 1 else b"",
+                self._alternatives(call) if call.plan.alternatives else b"",
                 beside_hold(call) if call.queued_ms or call.guarding is not None else b"",
                 key,
             )
@@ -264,8 +264,8 @@ class Cashier:
         await self._spool.keep_aside(self._void_entry(call, reason))
 
     def _alternatives(self, call: Call) -> bytes:
-        """The offers that are tried when the first fails, each with its price (money rule 12)."""
-        parts = [b"{%b}" % self._offers.of(each)[1][:-1] for each in call.plan.offers[1:]]
+        """What the call may be settled by but the first, each with its price (money rule 12)."""
+        parts = [b"{%b}" % self._offers.of(each)[1][:-1] for each in call.plan.alternatives]
         return b',"alternatives":[%b]' % b",".join(parts)
 
     def _envelope(self, call: Call) -> bytes:

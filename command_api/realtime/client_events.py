@@ -1,8 +1,8 @@
 """What a caller's events ask for, what of it may pass, and how much it puts into a conversation.
 
 Source: OpenAI's API, "Realtime", client events, and those of its beta where they differ. What has
-no price here is refused by name (P10): transcripts of what is heard, which another model makes,
-tools that the provider runs, prompts and traces that lie at the provider under this gateway's key.
+no price here is refused by name (P10): transcripts by a model without one, tools that the provider
+runs, prompts and traces that lie at the provider under this gateway's key.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from domain.realtime.counting import (
     bytes_of_base64,
     text_sent,
 )
-from edge.errors import bad_request
+from edge.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edge.errors import ApiError
+    from command_api.realtime.transcripts.wishes import Wish, Wishes
     from providers.inference.registry.offers import Model
 
 APPEND = "input_audio_buffer.append"
 ITEM = "conversation.item.create"
 UPDATE = "session.update"
 CREATE = "response.create"
+COMMIT = "input_audio_buffer.commit"
 PASSED = frozenset(
     (
-        *("input_audio_buffer.commit", "input_audio_buffer.clear"),
+        *(COMMIT, "input_audio_buffer.clear"),
         *("conversation.item.retrieve", "conversation.item.delete"),
         *("conversation.item.truncate", "response.cancel"),
     )
@@ -70,14 +71,16 @@ class ClientEvent(NamedTuple):
     hears: AudioFormat | None = None
     speaks: AudioFormat | None = None
     """The formats that a session has from now on, where it says so."""
+    wish: Wish | None = None
+    """The transcripts that it has from now on, where it asks for some."""
 
 
 class ClientEvents:
     """Reads the events of one session at one offer."""
 
-    def __init__(self, offer: Model) -> None:
+    def __init__(self, offer: Model, wishes: Wishes) -> None:
         """The session hears PCM until it says otherwise."""
-        self._offer = offer
+        self._offer, self._wishes = offer, wishes
         self._images = offer.price.terms.image_input_per_million is not None
         self._image_tokens = offer.media.images((), 1)
         self._form = AudioFormat.PCM
@@ -103,6 +106,8 @@ class ClientEvents:
             raise RefusedEventError(refused.error, event_id) from None
         if event.hears is not None:
             self._form = event.hears
+        if event.wish is not None:
+            self._wishes.chose(event.wish)
         return event
 
     def _event(self, kind: str, members: dict[str, msgspec.Raw]) -> ClientEvent:
@@ -126,7 +131,8 @@ class ClientEvents:
         asked = about if isinstance(about, dict) else {}
         hears, speaks = self._checked(asked, "session" if kind == UPDATE else "response")
         if kind == UPDATE:
-            return ClientEvent(kind, passed, text_sent(len(passed)), (), hears, speaks)
+            wish = self._wish(asked)
+            return ClientEvent(kind, passed, text_sent(len(passed)), (), hears, speaks, wish)
         given = asked.get("input")
         items = given[:PARTS_MAX] if isinstance(given, list) else []
         sent, audio = self._items(items)
@@ -146,7 +152,6 @@ class ClientEvents:
         for name, about in (
             ("prompt", "a prompt that is stored at the provider"),
             ("tracing", "a trace at the provider"),
-            ("input_audio_transcription", "a transcript of what is heard"),
         ):
             if asked.get(name):
                 raise _unpriced(about, f"{where}.{name}")
@@ -156,14 +161,30 @@ class ClientEvents:
                 raise _unpriced(about, f"{where}.tools[{place}].type")
         audio = _dict(asked.get("audio"))
         heard, said = _dict(audio.get("input")), _dict(audio.get("output"))
-        if heard.get("transcription"):
-            raise _unpriced("a transcript of what is heard", f"{where}.audio.input.transcription")
+        if where == "response":
+            for name, told in _transcriptions(asked):
+                if told:
+                    raise _unpriced("a transcript of what is heard", f"{where}.{name}")
         return (
             _format(heard.get("format") or asked.get("input_audio_format"), f"{where}.audio.input"),
             _format(
                 said.get("format") or asked.get("output_audio_format"), f"{where}.audio.output"
             ),
         )
+
+    def _wish(self, asked: dict[str, Any]) -> Wish | None:
+        """The transcripts that an update asks for; raises _RefusedError."""
+        try:
+            found = [
+                self._wishes.read(told, f"session.{name}") for name, told in _transcriptions(asked)
+            ]
+        except ApiError as error:
+            raise _RefusedError(error) from None
+        wishes = [each for each in found if each is not None]
+        if len({each.model for each in wishes}) > 1:
+            message = "The transcripts of a session are by one model."
+            raise _invalid(message, "session.audio.input.transcription.model")
+        return max(wishes, key=lambda each: each.size, default=None)
 
     def _items(self, items: list[Any]) -> tuple[Sent, tuple[tuple[int, AudioFormat], ...]]:
         """What items put into a conversation; raises _RefusedError."""
@@ -235,6 +256,13 @@ def _text(raw: msgspec.Raw | None) -> str:
     if raw is None or not bytes(raw).startswith(b'"'):
         return ""
     return _decode_text(raw)
+
+
+def _transcriptions(asked: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Where transcripts are asked for, by the names of the protocol and of its beta."""
+    beta, named = "input_audio_transcription", "audio.input.transcription"
+    heard = _dict(_dict(asked.get("audio")).get("input"))
+    return (beta, asked.get(beta)), (named, heard.get("transcription"))
 
 
 def _dict(value: Any) -> dict[str, Any]:

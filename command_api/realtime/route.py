@@ -18,6 +18,7 @@ from command_api.realtime.opening import Opened, Opening
 from command_api.realtime.refusals import guarded, too_many_sessions
 from command_api.realtime.request import read_upgrade
 from command_api.realtime.session import Session
+from command_api.realtime.transcripts.offers import Writers
 from command_api.realtime.wire import ClientGoneError, ClientSocket, authorization_of
 from command_api.replies.failures import UpstreamFailure
 from command_api.shedding.queue import NO_TURN
@@ -44,6 +45,7 @@ class RealtimeRoute:
     def __init__(self, parts: CallParts) -> None:
         """Use the process's parts."""
         self._parts = parts
+        self._writers = Writers(parts.registry, parts.router)
         self.opened = 0
         """Sessions from their hold to their settlement."""
         self.ended: Counter[str] = Counter()
@@ -111,6 +113,7 @@ class RealtimeRoute:
             raise guarded()
         providers = caller.limits.providers if caller.limits else None
         plan = parts.router.plan(request, caller.account_id, providers, caller.own_keys)
+        plan = self._writers.planned(plan, caller.own_keys)
         head.provider = plan.offers[0].provider
         if self.opened >= parts.settings.realtime.sessions_max:
             raise too_many_sessions()
@@ -157,7 +160,9 @@ class RealtimeRoute:
                 opened.attempt.record(status=None, error="client_disconnected")
                 await self._parts.cashier.void(call, "client_disconnected")
                 raise
-            session = Session(self._parts, call, opened.attempt, opened.channel, socket)
+            offer = opened.attempt.offer
+            writers = self._writers.stated(call.plan, offer, call.caller.own_keys)
+            session = Session(self._parts, call, opened.attempt, opened.channel, socket, writers)
             reason = await session.run()
             if call.app and call.charged is not None:
                 self._parts.pseudonyms.keep(call.caller.account_id, call.app)

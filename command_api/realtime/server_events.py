@@ -14,6 +14,8 @@ from domain.realtime.reports import ResponseReport
 
 SESSION = frozenset({"session.created", "session.updated"})
 CREATED, DONE, ERROR = "response.created", "response.done", "error"
+PARTS_MAX = 4_096
+"""Most items of a response, and most parts of an item, that are looked at."""
 AUDIO = frozenset({"response.output_audio.delta", "response.audio.delta"})
 TEXTS = frozenset(
     (
@@ -57,6 +59,17 @@ class ServerEvent(msgspec.Struct):
         return bytes_of_base64(len(self.delta))
 
     @property
+    def whole_text(self) -> str:
+        """All that a response says, where it is told as a whole."""
+        told = self.response.get("output") if isinstance(self.response, dict) else None
+        said: list[Any] = []
+        for item in _dicts(told):
+            said.append(item.get("arguments"))
+            for part in _dicts(item.get("content")):
+                said += (part.get("text"), part.get("transcript"))
+        return "".join(each for each in said if isinstance(each, str))
+
+    @property
     def usage(self) -> Usage | None:
         """What a response reports; None where it reports nothing."""
         told = self.response.get("usage") if isinstance(self.response, dict) else None
@@ -72,6 +85,11 @@ def read_server_event(text: str) -> ServerEvent | None:
         return _decode(text)
     except UNREADABLE:
         return None
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    listed = value[:PARTS_MAX] if isinstance(value, list) else []
+    return [each for each in listed if isinstance(each, dict)]
 
 
 def _usage(told: dict[str, Any]) -> Usage:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from command_api.calls.beside.own_keys import own_key_of
 from command_api.realtime import server_events
-from command_api.realtime.client_events import CREATE, UPDATE, ClientEvents, RefusedEventError
+from command_api.realtime.client_events import (
+    COMMIT,
+    CREATE,
+    UPDATE,
+    ClientEvents,
+    RefusedEventError,
+)
 from command_api.realtime.cover import Cover, NoRoomError
 from command_api.realtime.refusals import (
     crowded,
@@ -25,9 +31,12 @@ from command_api.realtime.refusals import (
     provider_flooded,
 )
 from command_api.realtime.request import count_of
+from command_api.realtime.transcripts import events as transcript_events
+from command_api.realtime.transcripts.wishes import Wishes
 from command_api.realtime.wire import BinaryFrameError, ClientGoneError, SlowReaderError
 from domain.realtime.counting import INSTRUCTIONS_TOKENS, Sent, text_sent
 from domain.realtime.session import TooManyResponsesError
+from domain.realtime.transcripts import TooManyTranscriptsError
 from edge.errors import gateway_stopping, internal_error
 from providers.inference.port import UpstreamError
 
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from command_api.realtime.wire import ClientSocket
     from edge.errors import ApiError
     from providers.inference.port import RealtimeChannel
+    from providers.inference.registry.offers import Model
 
 logger = logging.getLogger("gatewayz.realtime")
 
@@ -80,12 +90,14 @@ class Session:
         attempt: Attempt,
         channel: RealtimeChannel,
         socket: ClientSocket,
+        writers: dict[str, Model],
     ) -> None:
-        """At the offer of the attempt."""
+        """At the offer of the attempt; `writers` are its prices with transcripts, by model."""
         self._parts, self._call, self._attempt = parts, call, attempt
         self._channel, self._socket = channel, socket
         self._settings = parts.settings.realtime
-        self._events = ClientEvents(attempt.offer)
+        self._writers, self._priced = writers, attempt.offer
+        self._events = ClientEvents(attempt.offer, Wishes(writers, call.caller.limits))
         self._count = count_of(attempt.offer)
         self._cover = Cover(parts.cashier, call, self._count)
         own = own_key_of(call.caller, attempt.offer)
@@ -151,6 +163,11 @@ class Session:
             count.form = event.speaks
         for size, form in event.audio:
             count.hears(size, form)
+        if event.wish is not None:
+            self._priced = self._writers[event.wish.model]
+            count.transcribes(self._priced.price, event.wish.size)
+        if event.kind == COMMIT and count.transcripts is not None:
+            count.transcripts.commits()
         if event.kind == UPDATE:
             # What is told now may stand beside what the session has already.
             count.configured(event.sent.and_also(Sent(INSTRUCTIONS_TOKENS, 0)))
@@ -175,7 +192,9 @@ class Session:
             event = server_events.read_server_event(text)
             if event is None:
                 raise _EndedError(_broken("unusable_reply"))
-            self._note(event, len(text))
+            if event.type.startswith(transcript_events.PREFIX) and self._count.transcripts is None:
+                continue  # Nobody asked for it, so it has no price.
+            self._note(event, text)
             if event.type == server_events.ERROR:
                 for secret in self._secrets:
                     text = text.replace(secret, "[hidden]")
@@ -185,15 +204,17 @@ class Session:
                 raise _EndedError(Ending("maximum_ignored", INTERNAL, error, cut=True))
             await self._cover.hold()
 
-    def _note(self, event: server_events.ServerEvent, size: int) -> None:
+    def _note(self, event: server_events.ServerEvent, text: str) -> None:
         """Count what the provider's event says."""
         count, response = self._count, event.response_name
         if event.type in server_events.SESSION:
-            count.configured(text_sent(size))
+            count.configured(text_sent(len(text)))
+        elif count.transcripts is not None and transcript_events.tells(event.type):
+            transcript_events.note(text, count.transcripts, count.heard_ms)
         elif event.type == server_events.CREATED and response:
             count.began(response)
         elif event.type == server_events.DONE:
-            count.done(response, event.usage)
+            count.done(response, event.usage, event.whole_text)
         elif event.type == server_events.ERROR:
             count.declined()
         elif event.text or event.audio_bytes:
@@ -240,6 +261,8 @@ class Session:
         call, attempt, cashier = self._call, self._attempt, self._parts.cashier
         interrupted = self._count.open > 0
         usage = self._count.end()
+        if usage is not None and usage.uses:
+            attempt.offer = self._priced
         if reason == "completed" and interrupted:
             reason = "client_disconnected"
         attempt.record(status=OK, error=None if reason in CLEAN else reason)
@@ -277,4 +300,5 @@ ENDINGS: dict[type[Exception], Ending] = {
     ClientGoneError: Ending("completed", cut=True),
     SlowReaderError: Ending("slow_reader", POLICY, cut=True),
     TooManyResponsesError: _broken("too_many_responses"),
+    TooManyTranscriptsError: _broken("too_many_transcripts"),
 }

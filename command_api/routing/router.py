@@ -37,6 +37,13 @@ class Plan(NamedTuple):
 
     offers: tuple[Model, ...]
     hedge_after_ms: int | None = None
+    beside: tuple[Model, ...] = ()
+    """The same offers at other prices, by which the call may be settled as well."""
+
+    @property
+    def alternatives(self) -> tuple[Model, ...]:
+        """All by which it may be settled but the first."""
+        return (*self.offers[1:], *self.beside)
 
 
 def _within(allowed: frozenset[str], model: str, offers: list[Model]) -> list[Model]:

@@ -136,7 +136,7 @@ class CallEvent(MoneyEvent):
 class HoldRequested(CallEvent):
     """What a hold was asked for.
 
-    `alternatives` are the offers that are tried when the first fails: provider, model, price.
+    `alternatives` are other offers and prices to settle it by: provider, model, price.
     `queued_ms` is how long the call waited before, milliseconds, `guards` what guards said of it.
     """
 

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 WEB_SEARCH, FILE_SEARCH, CODE_INTERPRETER = "web_search", "file_search", "code_interpreter"
+HEARD_MILLISECONDS, HEARD_TEXT = "transcript_milliseconds", "transcript_text_tokens"
+HEARD_AUDIO, HEARD_OUTPUT = "transcript_audio_tokens", "transcript_output_tokens"
+TRANSCRIPTS = (HEARD_MILLISECONDS, HEARD_TEXT, HEARD_AUDIO, HEARD_OUTPUT)
+"""What a session uses of another model, which writes down what is heard (`domain/realtime`)."""
 PER_THOUSAND = "_per_thousand"
 TERM_OF_USE = {
-    name: f"{name}{PER_THOUSAND}" for name in (WEB_SEARCH, FILE_SEARCH, CODE_INTERPRETER)
+    name: f"{name}{PER_THOUSAND}"
+    for name in (WEB_SEARCH, FILE_SEARCH, CODE_INTERPRETER, *TRANSCRIPTS)
 }
 """The price term of each use: USD for a thousand of them."""
 USE_OF_TERM = {term: name for name, term in TERM_OF_USE.items()}

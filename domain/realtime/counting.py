@@ -15,6 +15,8 @@ BYTES_PER_TOKEN_BOUND = 2
 """A text has never more tokens than half its bytes, as a hold counts them (money rule 2)."""
 BYTES_PER_TOKEN_COUNTED = 4
 """Our own count (money rule 6)."""
+MILLISECONDS_PER_TOKEN = 100
+"""Of a user's audio."""
 ITEM_TOKENS = 16
 """What stands around an item: its role, and the marks of a message."""
 INSTRUCTIONS_TOKENS = 2_048
@@ -30,6 +32,10 @@ class AudioFormat(Enum):
     def heard(self, size: int) -> int:
         """Tokens of so many bytes that a user says, rounded up."""
         return -(-size // self.value[0])
+
+    def milliseconds(self, size: int) -> int:
+        """How long so many bytes are that a user says, rounded up."""
+        return -(-size * MILLISECONDS_PER_TOKEN // self.value[0])
 
     def spoken(self, size: int) -> int:
         """Tokens of so many bytes that a model says, rounded up."""

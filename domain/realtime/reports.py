@@ -45,7 +45,10 @@ class ResponseReport(NamedTuple):
 
 
 def together(one: Usage, other: Usage) -> Usage:
-    """Two responses of one session; where either was counted here, so is the sum."""
+    """Two responses of one session; where either was counted here, so is the sum.
+
+    Uses are those of its transcripts, which stand in one of the two alone.
+    """
     counts = {
         name: getattr(one, name) + getattr(other, name)
         for name in (
@@ -57,6 +60,7 @@ def together(one: Usage, other: Usage) -> Usage:
     provider = one.source == other.source == "provider"
     return Usage(
         **counts,
+        uses=one.uses + other.uses,
         source="provider" if provider else "estimated",
         implausible=one.implausible or other.implausible,
     )

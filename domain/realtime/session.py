@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from domain.pricing.plausible import UsageMaxima, believed
-from domain.pricing.usage import TextCount, Usage, estimated_usage
+from domain.pricing.usage import TextCount, Usage, UsageSource, estimated_usage
 from domain.realtime.counting import INSTRUCTIONS_TOKENS, AudioFormat, Sent, audio_sent
 from domain.realtime.reports import together
+from domain.realtime.transcripts import TranscriptCount
 
 if TYPE_CHECKING:
     from domain.pricing.prices import PriceVersion
@@ -110,6 +111,8 @@ class SessionCount:
         self._open: dict[str, UnderWay] = {}
         self._seen: set[str] = set()
         self._late = UnderWay(Sent(), self.form)
+        self.transcripts: TranscriptCount | None = None
+        """Of what is heard, once the caller asks for them."""
 
     @property
     def crowded(self) -> bool:
@@ -132,6 +135,17 @@ class SessionCount:
     def hears(self, size: int, form: AudioFormat) -> None:
         """So many bytes of audio may lie in the conversation."""
         self._heard[form] += size
+
+    @property
+    def heard_ms(self) -> int:
+        """How long all audio is that passed."""
+        return sum(form.milliseconds(size) for form, size in self._heard.items())
+
+    def transcribes(self, price: PriceVersion, size: int) -> None:
+        """What is heard is written down from now on, by a wish of so many bytes, at a price."""
+        if self.transcripts is None:
+            self.transcripts = TranscriptCount(price)
+        self.transcripts.wished(size)
 
     def asks(self, beside: Sent) -> None:
         """The caller asks for a response that reads so much beside the conversation."""
@@ -168,7 +182,9 @@ class SessionCount:
 
     @property
     def flooded(self) -> bool:
-        """Whether a response made more than any that knows its maximum."""
+        """Whether a response made more than any that knows its maximum, or a transcript did."""
+        if self.transcripts is not None and self.transcripts.flooded(self.heard_ms):
+            return True
         most = self._maxima.output_tokens * FLOOD_FACTOR
         return any(each.made > most for each in (self._late, *self._open.values()))
 
@@ -176,14 +192,26 @@ class SessionCount:
         """Of what names no response, that of the one under way, where there is just one."""
         return response or (next(iter(self._open)) if len(self._open) == 1 else "")
 
-    def done(self, response: str, report: Usage | None) -> Usage | None:
-        """A response is done: what is charged for it (money rule 6); None where it is not known.
+    def done(self, response: str, report: Usage | None, text: str = "") -> Usage | None:
+        """A response is done: what is charged for it (money rule 6); None where that is nothing.
 
-        What it made is in the conversation from now on.
+        `text` is the whole of what it says, which counts where no piece of it was received. What
+        never began is charged as well, where it used or says anything: once, by its name. What has
+        no name and did not begin cannot be told from one that was charged. What it made is in the
+        conversation from now on. Raises TooManyResponsesError.
         """
-        found = self._open.pop(self._named(response), None)
+        name = self._named(response)
+        if (
+            name
+            and name not in self._seen
+            and (text or (report is not None and max(report[:2]) > 0))
+        ):
+            self.began(name)
+        found = self._open.pop(name, None)
         if found is None:
             return None
+        if not found.made:
+            found.add(text, 0)
         usage = believed(
             report,
             self._maxima,
@@ -205,7 +233,14 @@ class SessionCount:
             if found.made:
                 self._add(self._estimated(found))
         self._open.clear()
+        if self.transcripts is not None and (heard := self.transcripts.end(self.heard_ms).uses):
+            self._add(self._with_transcripts(heard, self.transcripts))
         return self.used
+
+    @staticmethod
+    def _with_transcripts(heard: tuple[tuple[str, int], ...], count: TranscriptCount) -> Usage:
+        source: UsageSource = "estimated" if count.estimated else "provider"
+        return NOTHING._replace(uses=heard, source=source, implausible=count.implausible)
 
     @property
     def bound(self) -> Bound:
@@ -228,6 +263,8 @@ class SessionCount:
         """What that can cost at most, nano-USD: what was used is known, all else is bounded."""
         used, bound = self.used or NOTHING, self.bound
         known = self._price.cost(used).nano_usd + 1 if self.used else 0
+        if self.transcripts is not None:
+            known += self.transcripts.cost_bound(self.heard_ms)
         return known + self._price.bound(
             input_tokens=bound.input_tokens - used.input_tokens,
             output_tokens=bound.output_tokens - used.output_tokens,

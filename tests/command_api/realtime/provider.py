@@ -45,6 +45,21 @@ cached_image_input_per_million = "0.5"
 context_length = 32000
 max_output_tokens = 4096
 [[provider.model]]
+id = "clock"
+per_minute = "0.006"
+[[provider.model]]
+id = "scribe"
+input_per_million = "2.5"
+audio_input_per_million = "6"
+output_per_million = "10"
+output_modalities = ["transcription"]
+[[provider.model]]
+id = "long"
+input_per_million = "2.5"
+output_per_million = "10"
+input_per_million_above_1000 = "5"
+output_modalities = ["transcription"]
+[[provider.model]]
 id = "mute"
 input_per_million = "4"
 output_per_million = "16"

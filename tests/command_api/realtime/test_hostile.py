@@ -52,7 +52,7 @@ def served(
         server,
         tmp_path_factory,
         realtime_frame_bytes_max=64 * 1024,
-        realtime_idle_s=3,
+        realtime_idle_s=2,
         realtime_reader_s=2,
         upstream_connect_s=2,
     ) as made:
@@ -200,7 +200,9 @@ def test_parts_never_exceed_their_whole(served: Served) -> None:
 
 
 def test_a_response_is_charged_once(served: Served) -> None:
-    """Done twice, or done without having begun: no second charge (P3, money rule 6)."""
+    """Done twice, or done without a name when none is under way: no second charge
+    (P3, money rule 6).
+    """
     gateway, talker = served
 
     def repeating(connection: ServerConnection) -> None:
@@ -208,7 +210,7 @@ def test_a_response_is_charged_once(served: Served) -> None:
         hear(connection, "response.create")
         respond(connection, "resp_1")
         say(connection, "response.created", response={"id": "resp_1"})
-        for name in ("resp_1", "resp_1", "resp_unknown", ""):
+        for name in ("resp_1", "resp_1", ""):
             done(connection, name)
         say(connection, "last")
         _wait(connection)
@@ -220,6 +222,36 @@ def test_a_response_is_charged_once(served: Served) -> None:
         ask(caller)
         until(caller, "last")
     assert over(gateway, user, call)["settled_nano_usd"] == USAGE_NANO_USD
+
+
+def test_a_response_that_only_ends_is_charged_once(served: Served) -> None:
+    """No beginning and no pieces: what it reports is charged, and what it says where it reports
+    nothing, once for each name; one that used and said nothing is free (P2, P3, money rule 4).
+    """
+    gateway, talker = served
+    said = [{"type": "message", "content": [{"type": "output_audio", "transcript": TEXT}]}]
+
+    def ending(connection: ServerConnection) -> None:
+        greet(connection)
+        hear(connection, "response.create")
+        for _ in range(2):
+            done(connection, "resp_reports")
+            done(connection, "resp_says", None, output=said)
+            done(connection, "resp_nothing", None)
+            done(connection, "resp_zero", {"input_tokens": 0, "output_tokens": 0})
+        say(connection, "last")
+        _wait(connection)
+
+    talker.behave = ending
+    user = gateway.user()
+    with session(gateway, user) as caller:
+        call = call_of(caller)
+        ask(caller)
+        until(caller, "last")
+    story = over(gateway, user, call)
+    assert story["usage"]["output_tokens"] == 121 + 8
+    assert story["usage"]["source"] == "estimated"
+    assert story["settled_nano_usd"] > USAGE_NANO_USD
 
 
 @pytest.mark.parametrize("name", ["resp_1", None])
@@ -412,6 +444,7 @@ def test_a_caller_who_does_not_read_is_left(served: Served) -> None:
         story = over(gateway, user, call)
         assert story["reason"] == "slow_reader"
         assert story["status"] == "settled"
+        caller.socket.shutdown(2)  # Else its own good-bye waits for an answer it does not read.
 
 
 def test_a_caller_who_leaves_in_the_middle_pays_for_what_was_made(served: Served) -> None:

@@ -108,14 +108,36 @@ def test_output_counts_whether_its_beginning_was_told_or_not() -> None:
 
 
 def test_a_report_is_charged_once() -> None:
-    """Twice, again begun, or of nobody: nothing more (P3)."""
+    """Twice, again begun, or of a response without a name: nothing more (P3)."""
     count = counting()
     count.began("one")
     assert count.done("one", Usage(10, 5)) == Usage(10, 5)
     count.began("one")
     assert count.done("one", Usage(10, 5)) is None
-    assert count.done("other", Usage(10, 5)) is None
+    assert count.done("", Usage(10, 5)) is None
     assert count.end() == Usage(10, 5)
+
+
+def test_a_response_that_only_ends_is_charged() -> None:
+    """By its report, or by what it says as a whole where it has none, and once (P2, P3)."""
+    count = counting()
+    count.asks(NONE)
+    for _ in range(2):
+        assert count.done("silent", None) is None
+        assert count.done("zero", Usage(0, 0)) is None
+        assert count.done("unread", Usage(-1, -1)) is None
+    assert count.done("reports", Usage(10, 5)) == Usage(10, 5)
+    assert count.asked == 0
+    assert count.done("reports", Usage(10, 5)) is None
+    said = count.done("says", None, "12345678")
+    assert said is not None
+    assert (said.output_tokens, said.source) == (2, "estimated")
+    assert count.done("says", None, "12345678") is None
+    count.began("pieces")
+    count.made("pieces", "1234", 0)
+    pieces = count.done("pieces", None, "1234")
+    assert pieces is not None
+    assert pieces.output_tokens == 1
 
 
 def test_what_cannot_be_is_counted_here() -> None:

@@ -24,6 +24,7 @@ FRAMES_MAX = 4_096
 """Frames that wait for a reader: a response of the longest kind, and then the writer waits."""
 BYTES_A_TOKEN = 4_800
 """A token of PCM that was heard (OpenAI, "Managing costs")."""
+TOKENS_A_SECOND = 10
 SPOKEN_TOKENS_A_WORD = 2
 MODALITIES = (["audio"], ["text"])
 FORMAT = {"type": "audio/pcm", "rate": 24_000}
@@ -157,6 +158,23 @@ class Conversation:
         yield self._event("input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
         content = [{"type": "input_audio", "transcript": None}]
         yield from self._added(_message(item_id, "user", content))
+        if self._transcribes:
+            yield from self._transcript(item_id, tokens)
+
+    @property
+    def _transcribes(self) -> bool:
+        """Whether the session asks for transcripts, as the protocol has it or its beta."""
+        about: Any = self._session
+        for name in ("audio", "input", "transcription"):
+            about = about.get(name) if isinstance(about, dict) else None
+        return bool(about or self._session.get("input_audio_transcription"))
+
+    def _transcript(self, item_id: str, tokens: int) -> Iterator[str]:
+        text, kind = self._said[-1][1], "conversation.item.input_audio_transcription"
+        about = {"item_id": item_id, "content_index": 0}
+        yield self._event(f"{kind}.delta", **about, delta=text)
+        usage = {"type": "duration", "seconds": tokens / TOKENS_A_SECOND}
+        yield self._event(f"{kind}.completed", **about, transcript=text, usage=usage)
 
     def _added(self, item: dict[str, Any]) -> Iterator[str]:
         yield self._event("conversation.item.added", item=item, previous_item_id=None)
