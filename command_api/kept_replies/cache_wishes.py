@@ -66,6 +66,9 @@ def read_wish(
         wish = _asked(wish, word, ttl_max_s)
     for word in control_words:
         wish = _controlled(wish, word)
+    if wish.max_age_s == 0:
+        # Only an answer of this very moment would do, which is one of its own (RFC 9111, 4.2.4).
+        wish = wish._replace(reads=False)
     return wish if ttl_max_s or default_s else BYPASS
 
 

@@ -22,6 +22,10 @@ ON = CacheWish(ttl_s=300.0)
         (b"", b"only-if-cached", ON._replace(only=True)),
         (b"on", b"", ON),
         (b"ON", b"max-age=5", ON._replace(max_age_s=5)),
+        (b"on", b"max-age=0", ON._replace(reads=False, max_age_s=0)),
+        (b"on", b"max-age=00", ON._replace(reads=False, max_age_s=0)),
+        (b"on", b"max-age=0, max-age=9", ON._replace(max_age_s=9)),
+        (b"", b"only-if-cached, max-age=0", ON._replace(reads=False, max_age_s=0, only=True)),
         (b"ttl=60", b"", CacheWish(ttl_s=60.0)),
         (b"refresh; ttl=60", b"", CacheWish(reads=False, ttl_s=60.0)),
         (b"on", b"No-Cache", ON._replace(reads=False)),
@@ -61,6 +65,15 @@ def test_what_cannot_be_is_refused(asked: bytes, control: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         read_wish(asked, control, default_s=0, ttl_max_s=DAY)
     assert (refused.value.status, refused.value.code) == (400, "invalid_cache_wish")
+
+
+def test_an_age_of_nothing_is_no_look_up() -> None:
+    """By the key as by the request, whose age counts (rule: contract)."""
+    key = KeyCache(ttl_s=60, max_age_s=0)
+    for control, reads in ((b"", False), (b"max-age=5", True), (b"max-age=0", False)):
+        wish = read_wish(b"", control, default_s=0, ttl_max_s=DAY, key=key)
+        assert wish is not None
+        assert (wish.reads, wish.keeps) == (reads, True)
 
 
 def test_the_operator_decides() -> None:
