@@ -52,7 +52,9 @@ class VectorRoute(InferenceRoute):
         """Whence the caller may call was asked when that call came."""
         super().__init__(parts, _ROUTE)
         limits = caller.limits and replace(caller.limits, networks=(), hosts=())
-        known = _Known(msgspec.structs.replace(caller, limits=limits))
+        # What a text means is not shared with others: its key said that of its answers.
+        cache = caller.cache and replace(caller.cache, shared=False)
+        known = _Known(msgspec.structs.replace(caller, limits=limits, cache=cache))
         self._keys = cast("KeyRing", known)  # Of it the route asks for callers, nothing else.
         self._made_for = call_id
 
