@@ -146,6 +146,20 @@ def test_who_may_not_have_a_vector_goes_on_without(gateway: RunningGateway) -> N
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_cache_wish")
 
 
+def test_who_cannot_pay_the_call_pays_no_vector(gateway: RunningGateway) -> None:
+    """Its hold is given back before any provider is asked, and the call is refused as without
+    (P1, P2, money rule 4, rule: refuse clearly).
+    """
+    poor = gateway.user(grant=100_000)
+    dear = ask(gateway, poor, FRANCE, max_tokens=16_000)
+    assert (dear.status_code, dear.json()["error"]["code"]) == (402, "insufficient_credits")
+    assert told(dear) == ("miss", "insufficient_credits")
+    assert gateway.balance(poor)["available_nano_usd"] == 100_000
+    assert gateway.open_holds() == 0
+    assert told(ask(gateway, poor, FRANCE, max_tokens=10)) == ("miss", "miss")
+    assert told(ask(gateway, poor, NEAR, max_tokens=10)) == ("hit", "hit")
+
+
 def test_without_a_model_nothing_is_compared(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
