@@ -147,11 +147,17 @@ class SharedAnswers:
 
 def _strange(reply: CachedReply, call_id: str) -> CachedReply:
     """The answer without what would name somebody else's call: it has the id of its own."""
-    body = reply.body.replace(reply.call_id.encode(), call_id.encode())
+    body = reply.body
+    for shown in (str, _hex):  # Ids that are made here have either form of it.
+        body = body.replace(shown(reply.call_id).encode(), shown(call_id).encode())
     members = decode_members(body)
-    if "id" in members:
-        given: Any = msgspec.json.decode(members["id"])
-        kind = _ID.match(given) if isinstance(given, str) else None
-        members["id"] = msgspec.Raw(_encode((kind.group() if kind else "") + call_id))
+    given: Any = msgspec.json.decode(members.get("id", b"null"))
+    if isinstance(given, str) and call_id not in given and _hex(call_id) not in given:
+        kind = _ID.match(given)
+        members["id"] = msgspec.Raw(_encode((kind.group() if kind else "") + _hex(call_id)))
         body = _encode(members)
     return msgspec.structs.replace(reply, call_id="", body=body)
+
+
+def _hex(call_id: str) -> str:
+    return call_id.replace("-", "")
