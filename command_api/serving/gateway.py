@@ -80,8 +80,7 @@ class Gateway:
         """Put the parts together; nothing is connected yet. Raises ProvidersFileError and
         GuardrailsFileError.
         """
-        self.settings, self.database = settings, database
-        self.owner_id = new_uuid7()
+        self.settings, self.database, self.owner_id = settings, database, new_uuid7()
         self.orphaned = False
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
@@ -102,7 +101,6 @@ class Gateway:
         lookups, kept = Lookups(database), settings.kept_replies
         semantic = self.semantic = SemanticCache(lookups, vault, kept)
         across, flights = SharedAnswers(lookups, vault, kept), self._flights
-        beside = (semantic, across)
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
@@ -110,7 +108,7 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
-            responses=ResponseCache(self.cache, lookups, vault, kept, flights, beside),
+            responses=ResponseCache(self.cache, lookups, vault, kept, flights, (semantic, across)),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
