@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from command_api.guardrails.running import Guardrails
     from command_api.identity.key_ring import KeyRing
     from command_api.identity.pseudonyms import Pseudonyms
+    from command_api.kept_replies.across.entries import SharedAnswers
     from command_api.kept_replies.idempotency import Idempotency
     from command_api.kept_replies.response_cache import ResponseCache
     from command_api.kept_replies.responses import KeptResponses
@@ -40,3 +41,4 @@ class CallParts(NamedTuple):
     uploads: UploadRoom
     guardrails: Guardrails | None = None
     semantic: SemanticCache | None = None
+    across: SharedAnswers | None = None

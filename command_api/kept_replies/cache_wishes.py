@@ -15,6 +15,9 @@ from domain.identity.key_cache import Semantic, threshold_parts
 from edge.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from domain.identity.key_cache import KeyCache
 
 HEADER_BYTES_MAX = 200
@@ -24,6 +27,14 @@ ASKED_TTL_S = 300.0
 AGE_DIGITS_MAX = 19
 """A `max-age` of so many digits is any age; one of more is a mistake."""
 ONLY = b"only-if-cached"
+ADDED: Mapping[bytes, dict[str, Any]] = {
+    b"on": {},
+    b"exact": {"semantic": None},
+    b"shared": {"shared": True},
+    b"private": {"shared": False},
+    b"refresh": {"reads": False},
+}
+"""What a word of `x-gatewayz-cache` alone adds."""
 _SPLIT = re.compile(rb"[,;]")
 
 
@@ -39,6 +50,8 @@ class CacheWish(NamedTuple):
     """Whether a call of its own is not wanted."""
     semantic: Semantic | None = None
     """How answers to nearly the same text are taken; None for none."""
+    shared: bool = False
+    """Whether its answer may be given to other accounts, and theirs to it."""
 
 
 BYPASS = CacheWish(reads=False, keeps=False)
@@ -61,11 +74,16 @@ def read_wish(
     wish = CacheWish(ttl_s=default_s or min(ASKED_TTL_S, ttl_max_s))
     if key is not None:
         ttl_s = min(float(key.ttl_s), max(float(ttl_max_s), default_s))
-        wish = CacheWish(ttl_s=ttl_s, max_age_s=key.max_age_s, semantic=key.semantic)
+        wish = CacheWish(
+            ttl_s=ttl_s, max_age_s=key.max_age_s, semantic=key.semantic, shared=key.shared
+        )
     for word in words:
         wish = _asked(wish, word, ttl_max_s)
     for word in control_words:
         wish = _controlled(wish, word)
+    if wish.max_age_s == 0:
+        # Only an answer of this very moment would do, which is one of its own (RFC 9111, 4.2.4).
+        wish = wish._replace(reads=False)
     return wish if ttl_max_s or default_s else BYPASS
 
 
@@ -77,21 +95,17 @@ def _words(header: bytes, name: str) -> list[bytes]:
 
 
 def _asked(wish: CacheWish, word: bytes, ttl_max_s: int) -> CacheWish:
-    if word == b"on":
-        return wish
-    if word == b"exact":
-        return wish._replace(semantic=None)
     if word == b"off":
         return BYPASS
-    if word == b"refresh":
-        return wish._replace(reads=False)
+    if word in ADDED:
+        return wish._replace(**ADDED[word])
     name, equals, value = word.partition(b"=")
     if name == b"semantic":
         return wish._replace(semantic=_semantic(wish.semantic or Semantic(), equals, value))
     if name != b"ttl":
         message = (
             "x-gatewayz-cache is `on`, `off`, `refresh`, `ttl=N`, N in seconds, `semantic`, "
-            "`semantic=0.95` or `exact`."
+            "`semantic=0.95`, `exact`, `shared` or `private`."
         )
         raise bad_request("invalid_cache_wish", message)
     if not value.isdigit() or len(value) > AGE_DIGITS_MAX or not 1 <= int(value) <= ttl_max_s:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from command_api.kept_replies.across.entries import SharedAnswers
     from command_api.kept_replies.response_cache import ResponseCache
     from command_api.kept_replies.semantic.meant import SemanticCache
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 class CacheMetrics:
     """Opted-in calls by what became of them, and answers kept."""
 
-    def __init__(self, cache: ResponseCache, semantic: SemanticCache) -> None:
+    def __init__(
+        self, cache: ResponseCache, semantic: SemanticCache, across: SharedAnswers | None = None
+    ) -> None:
         """They are asked at each scrape."""
-        self._cache, self._semantic = cache, semantic
+        self._cache, self._semantic, self._across = cache, semantic, across
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
@@ -52,5 +55,20 @@ class CacheMetrics:
         about = "Answers kept by vectors that could not be opened."
         damaged = semantic.entries.damaged
         yield CounterMetricFamily("gatewayz_semantic_answers_damaged", about, damaged)
+        yield from self._shared()
         about = "Calls under way that equal calls may wait for."
         yield GaugeMetricFamily("gatewayz_cached_calls_waited_for", about, len(cache.flights))
+
+    def _shared(self) -> Iterator[Metric]:
+        across = self._across
+        if across is None:
+            return
+        about = "Calls that asked for answers of other accounts, by what came of it."
+        lookups = CounterMetricFamily("gatewayz_shared_lookups", about, labels=["result"])
+        for result, count in [*across.results.items()]:
+            lookups.add_metric([result], count)
+        yield lookups
+        about = "Answers that this process gave to other accounts' calls to come."
+        yield CounterMetricFamily("gatewayz_shared_answers", about, across.kept)
+        about = "Answers given so that could not be opened."
+        yield CounterMetricFamily("gatewayz_shared_answers_damaged", about, across.damaged)

@@ -1,7 +1,7 @@
 """Answers kept for the same account's same request, whole; told whole or as a stream.
 
 A hit makes no provider call. Answers are encrypted with the user's own data key (P5), and are for
-the account alone that paid for them.
+the account alone that paid for them; those that are given to others are kept by `across`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from command_api.kept_replies.flights import Flights
 from edge.body import decode_members
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from command_api.identity.vault import Vault
     from command_api.kept_replies.lookups import Lookups
     from command_api.kept_replies.shared_flights import SharedFlights
@@ -76,13 +78,13 @@ class ResponseCache:
         vault: Vault,
         settings: KeptReplySettings,
         shared: SharedFlights | None = None,
-        beside: Clears | None = None,
+        beside: Iterable[Clears] = (),
     ) -> None:
         """Nothing is kept yet; `shared` is what other gateways know, where there is Redis.
 
-        `beside` is cleared with it.
+        What is `beside` is cleared with it.
         """
-        self._beside = beside
+        self._beside = tuple(beside)
         self.shared = shared if settings.response_cache_waiters_max else None
         self._cache, self._lookups, self._vault = cache, lookups, vault
         self._ttl_s = settings.response_cache_s
@@ -114,14 +116,19 @@ class ResponseCache:
         default_s, ttl_max_s = self._ttl_s, self._ttl_max_s
         return read_wish(asked, control, default_s=default_s, ttl_max_s=ttl_max_s, key=key)
 
-    async def name_of(self, caller: Caller, raw: bytes, *, route: str) -> str:
-        """The name of a request's answer: account, route, and all of the body but its form."""
+    @staticmethod
+    async def digest_of(raw: bytes) -> bytes:
+        """Of all of a body but its form."""
         if any(b'"%b"' % each.encode() in raw for each in ONLY_THE_FORM):
             members = decode_members(raw)
             for each in ONLY_THE_FORM:
                 members.pop(each, None)
             raw = msgspec.json.encode(members)
-        digest = await digest_of(raw)
+        return await digest_of(raw)
+
+    @staticmethod
+    def name_of(caller: Caller, digest: bytes, *, route: str) -> str:
+        """The name of a request's answer: account, route, and the digest of the body."""
         scope = hashlib.sha256(f"{caller.account_id}\n{route}\n".encode() + digest)
         return f"{NAMED}{scope.hexdigest()}"
 
@@ -156,7 +163,7 @@ class ResponseCache:
         """Forget all kept answers; how many they were. Calls under way fill it no more."""
         self.generation += 1
         self.flights.clear()
-        beside = await self._beside.clear() if self._beside is not None else 0
+        beside = sum([await each.clear() for each in self._beside])
         return await self._cache.forget(NAMED) + beside
 
     async def _data_key(self, caller: Caller) -> bytes | None:

@@ -21,6 +21,7 @@ from command_api.composition import committer_of, key_ring_of, registry_of
 from command_api.guardrails.running import guardrails_of
 from command_api.identity.pseudonyms import Pseudonyms
 from command_api.identity.secret import still_in_force
+from command_api.kept_replies.across.entries import SharedAnswers
 from command_api.kept_replies.background import BackgroundRows
 from command_api.kept_replies.idempotency import Idempotency
 from command_api.kept_replies.lookups import Lookups
@@ -79,8 +80,7 @@ class Gateway:
         """Put the parts together; nothing is connected yet. Raises ProvidersFileError and
         GuardrailsFileError.
         """
-        self.settings, self.database = settings, database
-        self.owner_id = new_uuid7()
+        self.settings, self.database, self.owner_id = settings, database, new_uuid7()
         self.orphaned = False
         """Its supervisor is dead: what it still serves is not the next server's."""
         self._vault = vault
@@ -100,6 +100,7 @@ class Gateway:
         self.limits = self._limits_of(settings, database)
         lookups, kept = Lookups(database), settings.kept_replies
         semantic = self.semantic = SemanticCache(lookups, vault, kept)
+        across, flights = SharedAnswers(lookups, vault, kept), self._flights
         self.calls = CallParts(
             settings=settings,
             keys=self.keys,
@@ -107,7 +108,7 @@ class Gateway:
             router=self.router,
             cashier=self.cashier,
             idempotency=Idempotency(lookups, vault, body_bytes_max=kept.idempotency_body_bytes_max),
-            responses=ResponseCache(self.cache, lookups, vault, kept, self._flights, semantic),
+            responses=ResponseCache(self.cache, lookups, vault, kept, flights, (semantic, across)),
             kept_responses=_kept_responses(settings, lookups, vault),
             pseudonyms=Pseudonyms(vault, database),
             proxies=Proxies(settings.server.proxies),
@@ -116,6 +117,7 @@ class Gateway:
             uploads=UploadRoom(settings.requests.uploads_bytes_max),
             guardrails=guardrails_of(settings),
             semantic=semantic,
+            across=across,
         )
         self._vectors = TextVectors(self.calls)
         self._close_circles()

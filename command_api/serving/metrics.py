@@ -100,7 +100,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(gateway.router.rooms.metrics())
     found.register(PoolMetrics(gateway.registry.room))
     found.register(slices.mail_metrics)
-    found.register(CacheMetrics(gateway.calls.responses, gateway.semantic))
+    found.register(CacheMetrics(gateway.calls.responses, gateway.semantic, gateway.calls.across))
     guards = gateway.calls.guardrails
     found.register(GuardCounts() if guards is None else guards.counts)
     found.register(RunMetrics(lambda: gateway.runs.running))

@@ -189,6 +189,13 @@ class KeptReplySettings(Group):
         alias="GATEWAYZ_RESPONSE_CACHE_WAIT_S",
         description="How long they wait before each makes its own, seconds.",
     )
+    response_cache_across_accounts: bool = Field(
+        default=False,
+        alias="GATEWAYZ_RESPONSE_CACHE_ACROSS_ACCOUNTS",
+        description="Whether answers of calls that ask for it (`shared`) are given to other "
+        "accounts. What another account was given outlives the erasure of whom it came from, and "
+        "a hit tells that somebody asked the same.",
+    )
     semantic_cache_model: str = Field(
         "",
         max_length=256,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from command_api.calls.beside.unaffordable import insufficient_credits
 from command_api.calls.route import OK, InferenceRoute
 from command_api.kept_replies.semantic.meant import Vector
 from command_api.kept_replies.semantic.vectors import ANSWER_BYTES_MAX, read_vector
@@ -21,9 +22,10 @@ from edge.asgi import WHOLE_BODY
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
+    from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
     from command_api.identity.key_ring import KeyRing
-    from edge.asgi import Headers, Message, ReplyHeaders
+    from edge.asgi import Headers, Message, ReplyHeaders, Send
     from edge.caller import Caller
 
 UNDER_WAY_MAX = 200
@@ -48,13 +50,30 @@ class _Known:
 class VectorRoute(InferenceRoute):
     """As the route of embeddings, for one text of a call's."""
 
-    def __init__(self, parts: CallParts, caller: Caller, call_id: str) -> None:
-        """Whence the caller may call was asked when that call came."""
+    def __init__(self, parts: CallParts, caller: Caller, call_id: str, held: int) -> None:
+        """Whence the caller may call was asked when that call came.
+
+        `held` is what that call is to hold, nano-USD: without room for it there is no vector.
+        """
         super().__init__(parts, _ROUTE)
         limits = caller.limits and replace(caller.limits, networks=(), hosts=())
-        known = _Known(msgspec.structs.replace(caller, limits=limits))
+        # What a text means is not shared with others: its key said that of its answers.
+        cache = caller.cache and replace(caller.cache, shared=False)
+        known = _Known(msgspec.structs.replace(caller, limits=limits, cache=cache))
         self._keys = cast("KeyRing", known)  # Of it the route asks for callers, nothing else.
-        self._made_for = call_id
+        self._made_for, self._held = call_id, held
+
+    async def _placed(self, call: Call, head: ReplyHeaders, send: Send) -> bool:
+        """As of any call, unless its hold leaves too little for the call that it is made for.
+
+        The answer of the append tells, so that nobody is asked once more.
+        """
+        placed = await super()._placed(call, head, send)
+        if placed and call.available < self._held:
+            await self._parts.cashier.void(call, "insufficient_credits")
+            needed, available = self._held, call.available
+            raise insufficient_credits(call, needed=needed, available=available)
+        return placed
 
     def _correlation_of(self, caller: Caller, asked: Headers, head: ReplyHeaders) -> str:
         """The call that the vector is made for."""
@@ -75,11 +94,11 @@ class TextVectors:
         )
         self._under_way = set[asyncio.Task[Vector]]()
 
-    async def vector_of(self, caller: Caller, text: str, call_id: str) -> Vector:
+    async def vector_of(self, caller: Caller, text: str, call_id: str, held: int) -> Vector:
         """The vector of a text, for a call of the caller's; it does not raise for any refusal."""
         if len(self._under_way) >= UNDER_WAY_MAX:
             return Vector(reason=BUSY)
-        task = asyncio.get_running_loop().create_task(self._ask(caller, text, call_id))
+        task = asyncio.get_running_loop().create_task(self._ask(caller, text, call_id, held))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         done, _ = await asyncio.wait({task}, timeout=self._wait_s)
@@ -93,7 +112,7 @@ class TextVectors:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _ask(self, caller: Caller, text: str, call_id: str) -> Vector:
+    async def _ask(self, caller: Caller, text: str, call_id: str, held: int) -> Vector:
         body: dict[str, Any] = {"model": self._model, "input": text, "encoding_format": "float"}
         if self._dimensions:
             body["dimensions"] = self._dimensions
@@ -107,7 +126,8 @@ class TextVectors:
             WHOLE_BODY: msgspec.json.encode(body),
         }
         heard = _Heard()
-        await VectorRoute(self._parts, caller, call_id)(scope, heard.receive, heard.send)
+        route = VectorRoute(self._parts, caller, call_id, held)
+        await route(scope, heard.receive, heard.send)
         return heard.vector()
 
 

@@ -15,7 +15,7 @@ from domain.errors import InvalidCommandError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TTL, MAX_AGE, SEMANTIC = "ttl_s", "max_age_s", "semantic"
+TTL, MAX_AGE, SEMANTIC, SHARED = "ttl_s", "max_age_s", "semantic", "shared"
 THRESHOLD, SCOPE = "threshold", "scope"
 SECONDS_MAX = 31_536_000
 """A year: longer than that no answer is kept."""
@@ -52,6 +52,8 @@ class KeyCache:
     """How old an answer may be that they get; None for any that is still kept."""
     semantic: Semantic | None = None
     """None where nothing but the same request is answered again."""
+    shared: bool = False
+    """Whether their answers may be given to other accounts, and others' to them."""
 
 
 def read_key_cache(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def read_key_cache(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises InvalidCommandError that names the member.
     """
-    _check_names("cache", given, (TTL, MAX_AGE, SEMANTIC))
+    _check_names("cache", given, (TTL, MAX_AGE, SEMANTIC, SHARED))
     if not given:
         return {}
     found: dict[str, Any] = {TTL: _seconds(TTL, given.get(TTL), least=1)}
@@ -67,6 +69,12 @@ def read_key_cache(given: Mapping[str, Any]) -> dict[str, Any]:
         found[MAX_AGE] = _seconds(MAX_AGE, given[MAX_AGE], least=0)
     if given.get(SEMANTIC) is not None:
         found[SEMANTIC] = _semantic(given[SEMANTIC])
+    shared = given.get(SHARED)
+    if shared is not None and type(shared) is not bool:
+        message = f"cache.{SHARED} is true or false"
+        raise InvalidCommandError(message)
+    if shared:
+        found[SHARED] = True
     return found
 
 
@@ -79,7 +87,12 @@ def key_cache_of(stated: Mapping[str, Any] | None) -> KeyCache | None:
         threshold = semantic.get(THRESHOLD)
         least = None if threshold is None else threshold_parts(threshold)
         semantic = Semantic(least, Scope(semantic.get(SCOPE, Scope.KEY)))
-    return KeyCache(ttl_s=stated[TTL], max_age_s=stated.get(MAX_AGE), semantic=semantic)
+    return KeyCache(
+        ttl_s=stated[TTL],
+        max_age_s=stated.get(MAX_AGE),
+        semantic=semantic,
+        shared=stated.get(SHARED) is True,
+    )
 
 
 def threshold_parts(text: str) -> int | None:

@@ -45,6 +45,9 @@ _OLD_RESPONSES = (
 _OLD_ANSWERS = (
     "DELETE FROM semantic_entry WHERE expires_at < clock_timestamp() - make_interval(hours => %s)"
 )
+_OLD_SHARED = (
+    "DELETE FROM shared_answer WHERE expires_at < clock_timestamp() - make_interval(hours => %s)"
+)
 _OLD_LEASES = (
     "DELETE FROM process_lease WHERE expires_at < clock_timestamp() - make_interval(days => %s)"
 )
@@ -122,6 +125,7 @@ class Sweeper:
             (_OLD_REPLIES, self._reply_hours),
             (_OLD_RESPONSES, 0),
             (_OLD_ANSWERS, 0),
+            (_OLD_SHARED, 0),
             (_OLD_LEASES, LEASES_KEPT_DAYS),
         ):
             try:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 OF_A_USER = (
     *("session", "mail_token", "known_origin", "mail_outbox", "once", "recovery_code"),
-    *("passkey", "linked_identity"),
+    *("passkey", "linked_identity", "shared_answer"),
 )
 """Tables whose rows go when their user leaves."""
 _SET_LIMITS = (

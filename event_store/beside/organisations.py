@@ -97,6 +97,7 @@ def _closed(cursor: Cursor[DictRow], stored: StoredEvent) -> None:
         "UPDATE organisation_member SET role = NULL WHERE organisation_id = %s", organisation
     )
     shred_of_organisation(cursor, stored.originator_id)
+    cursor.execute("DELETE FROM shared_answer WHERE owner_id = %s", organisation)
     _CLOSED(cursor, stored)
 
 

@@ -11,6 +11,7 @@ import psycopg
 
 from command_api.batches.running.parts import Counts
 from command_api.guardrails.metrics import GuardCounts
+from command_api.kept_replies.across.entries import SharedAnswers
 from command_api.kept_replies.metrics import CacheMetrics
 from command_api.kept_replies.response_cache import ResponseCache
 from command_api.kept_replies.semantic.meant import SemanticCache
@@ -106,7 +107,9 @@ def metrics_table() -> str:
     kept = KeptReplySettings()
     meant = SemanticCache(None, None, kept)  # type: ignore[arg-type]
     meant.results["hit"] = 1
-    cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept), meant)  # type: ignore[arg-type]
+    across = SharedAnswers(None, None, kept)  # type: ignore[arg-type]
+    across.results["hit"] = 1
+    cache = CacheMetrics(ResponseCache(MemoryCache(1), None, None, kept), meant, across)  # type: ignore[arg-type]
     nowhere = Rooms(lambda _: Concurrency(), wait_s=0, waiting_max=0)
     providers = (RoomMetrics(nowhere), PoolMetrics(ConnectionRoom()))
     kinds = (

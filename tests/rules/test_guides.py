@@ -55,7 +55,7 @@ def module_of(name: str, source: str, monkeypatch: pytest.MonkeyPatch) -> Module
 def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
     """Its commands, pasted: a miss, a hit, its stream, and a key that opts in (rule: docs)."""
     page = (GUIDES / "cached-answers.md").read_text()
-    first, streamed, opted, near = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    first, streamed, opted, shared, near = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     user = gateway.user()
 
     def pasted_out(command: str) -> str:
@@ -77,9 +77,11 @@ def test_answers_are_cached_as_the_guide_says(gateway: RunningGateway) -> None:
     assert ["x-gatewayz-cache: miss" in told[0], "x-gatewayz-cache: hit" in told[1]] == [True] * 2
     assert "age: " in told[1]
     assert pasted_out(streamed).endswith("data: [DONE]\n\n")
-    opted_in = [json.loads(pasted_out(each))["updated_key"]["cache"] for each in (opted, near)]
+    opting = (opted, shared, near)
+    opted_in = [json.loads(pasted_out(each))["updated_key"]["cache"] for each in opting]
     assert opted_in[0] == {"ttl_s": 600, "max_age_s": 300}
-    assert opted_in[1]["semantic"] == {"threshold": "0.9", "scope": "account"}
+    assert opted_in[1] == {"ttl_s": 600, "shared": True}
+    assert opted_in[2]["semantic"] == {"threshold": "0.9", "scope": "account"}
 
 
 def test_guards_do_what_the_guide_says(

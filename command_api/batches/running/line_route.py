@@ -166,6 +166,8 @@ class LineRoute(InferenceRoute):
             # An answer that is kept says what it cost, which is not what others would pay.
             call.caching = None
             offers = tuple(self._given.offers.of(each, self._percent) for each in offers)
+        elif call.caching is not None:
+            call.caching.across = None  # Whoever sends a file says nothing of each line in it.
         if offers != call.plan.offers:
             call.take_plan(call.plan._replace(offers=offers))
         call.asks_again = not self._last

@@ -86,7 +86,9 @@ def _offer(reply: CachedReply, percent: int) -> Model:
     """What the cache asks for an answer."""
     first = {name: text for name, text in reply.price.items() if name not in ABOUT}
     terms = share_of(first, percent)
-    source = f"response cache: {percent} of {WHOLE} of {reply.price['version']}"
+    # Of an answer that another account gave nothing says whose call it was.
+    which = "response cache" if reply.call_id else "shared response cache"
+    source = f"{which}: {percent} of {WHOLE} of {reply.price['version']}"
     price = PriceVersion(
         version=version_of(CACHE, reply.model, source, terms),
         source=source,
@@ -144,6 +146,8 @@ async def look_up(
         if caching.answer is None:
             told = b"miss"
             cache.misses += 1
+            if caching.across is not None:
+                caching.across.tell(head, answered=False)
         else:
             cache.hits += 1
             return  # It may still be refused, and is told as a hit once it is answered.
@@ -172,6 +176,8 @@ async def answer_cached(
         raise gateway_stopping(charged=call.charged is not None) from None
     assert call.caching is not None, "its answer was found"
     tell_similarity(call.caching, head)
+    if call.caching.across is not None and not answer.reply.call_id:
+        call.caching.across.tell(head, answered=True)
     head.more += ((b"age", b"%d" % answer.reply.age_s), (b"x-gatewayz-cache", b"hit"))
     head.provider = answer.reply.provider
     await send_whole(send, OK, answer.body, head.listed(), answer.kind)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from command_api.calls.beside.across import across_of
 from command_api.calls.beside.meant import compared
 from command_api.calls.beside.waiting import elsewhere, waited_for
 from command_api.kept_replies.response_cache import CachedReply
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from command_api.calls.attempts import StreamAttempt
+    from command_api.calls.beside.across import Across
     from command_api.calls.beside.cached import CachedAnswer
     from command_api.calls.call import Call
     from command_api.calls.parts import CallParts
@@ -56,8 +58,8 @@ class Caching:
     """Of one opted-in call."""
 
     __slots__ = (
-        *("answer", "flight", "form", "generation", "lead", "made", "made_bytes", "meant", "name"),
-        *("route", "split", "wish"),
+        *("across", "answer", "flight", "form", "generation", "lead", "made", "made_bytes"),
+        *("meant", "name", "route", "split", "wish"),
     )
 
     def __init__(self, wish: CacheWish, name: str, form: Operation, generation: int) -> None:
@@ -66,6 +68,8 @@ class Caching:
         self.answer: CachedAnswer | None = None
         """What was found, as this call is answered with it."""
         self.flight: Flight[CachedReply] | None = None
+        self.across: Across | None = None
+        """What sharing with other accounts is to it, where it asked for that."""
         self.route = ""
         self.split: Split | str | None = None
         self.meant: Meant | None = None
@@ -123,7 +127,7 @@ async def caching_of(
     wish = cache.wish_of(asked.cache, asked.cache_control, caller.cache)
     if wish is None:
         return None
-    name, scope, operation = "", "", route.operation
+    name, scope, operation, digest = "", "", route.operation, b""
     behind = getattr(request, "background", False) or (guarding is not None and guarding.failed)
     if (wish.reads or wish.keeps) and operation in CACHED and not behind:
         # What the caller asks of the provider by headers makes another answer.
@@ -131,11 +135,15 @@ async def caching_of(
         if guarding is not None:
             # An answer that other guards looked at, or none, is another answer.
             scope += f" {guarding.policy}"
-        name = await cache.name_of(caller, raw, route=scope)
-    made = Caching(wish, name, operation, cache.generation)
+        digest = await cache.digest_of(raw)
+        name = cache.name_of(caller, digest, route=scope)
+    made, guarded = Caching(wish, name, operation, cache.generation), guarding is not None
+    if wish.shared and name:
+        made.across = across_of(
+            parts.across, caller, raw, operation, route=scope, digest=digest, guarded=guarded
+        )
     if wish.semantic is not None and name:
         made.route, only = scope, wish.only
-        guarded = guarding is not None
         made.split = await compared(parts.semantic, raw, operation, guarded=guarded, only=only)
     return made
 
@@ -151,8 +159,9 @@ async def find(
     for failed in range(LEADERS_MAX + 1):
         if wish.reads and (kept := await cache.find(call.caller, name, wish.max_age_s)):
             return kept if _may_have(call, kept) else None
-        if wish.only:
-            return None
+        given = await _given_across(call, caching) if not failed else None
+        if given is not None or wish.only:
+            return given
         if caching.leads(cache.flights):
             found = await elsewhere(cache, call, caching, receive, turn)
             return found if found is not None and _may_have(call, found) else None
@@ -174,6 +183,13 @@ def _given(cache: ResponseCache, call: Call, answer: CachedReply | None) -> Cach
         return None
     cache.coalesced += 1
     return answer
+
+
+async def _given_across(call: Call, caching: Caching) -> CachedReply | None:
+    """Another account's answer, where the call asked for that."""
+    if caching.across is None or not caching.wish.reads:
+        return None
+    return await caching.across.find(call, caching.wish)
 
 
 def _may_have(call: Call, reply: CachedReply) -> bool:
@@ -221,6 +237,8 @@ async def keep_whole(parts: CallParts, call: Call, raw: bytes) -> None:
     )
     caching.land(reply)
     await parts.responses.keep(call.caller, reply, caching.wish.ttl_s, caching.generation)
+    if caching.across is not None and caching.generation == parts.responses.generation:
+        await caching.across.keep(call.caller, reply, caching.wish.ttl_s)
     if caching.meant is not None and parts.semantic is not None:
         await parts.semantic.keep(call.caller, caching.meant, reply, caching.wish.ttl_s)
 

@@ -50,6 +50,7 @@ async def find_meant(
         meant = await semantic.look_up(
             call.caller,
             call.id,
+            call.held,
             wish.semantic,
             split,
             caching.route,

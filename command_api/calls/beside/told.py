@@ -35,7 +35,8 @@ def beside_end(call: Call) -> bytes:
     if call.caching is not None:
         told += semantic_members(call.caching)
         if (answer := call.caching.answer) is not None:
-            return told + b',"cached_from":"%b"' % answer.reply.call_id.encode()
+            first = answer.reply.call_id.encode()  # Another account's call is not named.
+            return told + b',"cached_from":"%b"' % first if first else told
     return told if call.guarding is None else told + call.guarding.members_of_end()
 
 

@@ -17,11 +17,20 @@ from edge.body import decode_members
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-COMPARED = frozenset({Operation.CHAT, Operation.MESSAGES})
+COMPARED: Mapping[Operation, str] = {
+    Operation.CHAT: "messages",
+    Operation.MESSAGES: "messages",
+    Operation.COMPLETIONS: "prompt",
+    Operation.RESPONSES: "input",
+}
+"""The operations that are, and where their texts stand."""
 ACTS = ("tools", "functions", "tool_choice", "function_call", "mcp_servers")
 """Members with which an answer may do something, at a caller's who believes that he was read."""
+STORED = ("previous_response_id", "conversation", "prompt")
+"""Members of Responses that stand for more than was sent."""
+TEXTS = frozenset({"text", "input_text", "output_text"})
 TEXT_ROLES = frozenset({"system", "developer", "user", "assistant"})
 _NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,]\d+)*")
 """In the digits of any script; a sign is another number."""
@@ -36,12 +45,15 @@ class Split(NamedTuple):
 
 async def split_of(raw: bytes, operation: Operation, *, text_bytes_max: int) -> Split | str:
     """What is compared of a checked request; else the reason why it is not."""
-    if operation not in COMPARED:
+    name = COMPARED.get(operation)
+    if name is None:
         return "operation"
     members = decode_members(raw)
-    messages = msgspec.json.decode(members["messages"], type=list[dict[str, Any]])
+    messages = _said(members[name])
+    if messages is None:
+        return "parts"
     text = (_text_of(messages[-1].get("content")) if messages else None) or ""
-    why_not = _why_not(members, messages)
+    why_not = _state_of(members, operation) or _why_not(members, messages)
     if not why_not and (not text.strip() or messages[-1].get("role") != "user"):
         why_not = "no_text"
     # What is not known to be short is not encoded to be measured.
@@ -49,30 +61,61 @@ async def split_of(raw: bytes, operation: Operation, *, text_bytes_max: int) -> 
         why_not = why_not or "text_too_long"
     if why_not:
         return why_not
-    return Split(text, await _digest(members, messages, _numbers_of(text)))
+    return Split(text, await _digest(members, name, messages, _numbers_of(text)))
+
+
+def _said(raw: msgspec.Raw) -> list[dict[str, Any]] | None:
+    """The messages of a prompt, of which a text is one; None for what has none."""
+    given = msgspec.json.decode(raw)
+    if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str):
+        (given,) = given
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        return None
+    return given
+
+
+def _state_of(members: dict[str, msgspec.Raw], operation: Operation) -> str:
+    """Why an answer is bound to its own request, whatever its text; empty for nothing."""
+    if operation is Operation.COMPLETIONS and bytes(members.get("echo", b"")).strip() == b"true":
+        return "echo"
+    if operation is not Operation.RESPONSES:
+        return ""
+    # One that is stored is gone on from by its id, with the texts of its own request.
+    kept = bytes(members.get("store", b"")) != b"false"
+    return "stored" if kept or _any(members, STORED) else ""
+
+
+def _any(members: dict[str, msgspec.Raw], names: Iterable[str]) -> bool:
+    return any(bytes(members.get(each, b"null")) not in {b"null", b"[]"} for each in names)
 
 
 def _why_not(members: dict[str, msgspec.Raw], messages: list[dict[str, Any]]) -> str:
     """What of a request keeps it from being compared; empty for nothing."""
-    if any(bytes(members.get(each, b"null")) not in {b"null", b"[]"} for each in ACTS):
+    if _any(members, ACTS):
         return "tools"
     for each in messages:
-        if each.get("role") not in TEXT_ROLES or each.get("tool_calls"):
+        role, kind = each.get("role"), each.get("type", "message")
+        if not isinstance(role, str) or role not in TEXT_ROLES or each.get("tool_calls"):
             return "tools"
-        if _text_of(each.get("content")) is None:
+        if kind != "message" or _text_of(each.get("content")) is None:
             return "parts"
     return ""
 
 
 async def _digest(
-    members: dict[str, msgspec.Raw], messages: list[dict[str, Any]], numbers: Iterable[str]
+    members: dict[str, msgspec.Raw],
+    name: str,
+    messages: list[dict[str, Any]],
+    numbers: Iterable[str],
 ) -> bytes:
     """Of all but the last text; the numbers in it must be equal too, in their order."""
     for each in ONLY_THE_FORM:
         members.pop(each, None)
     last = {name: each for name, each in messages[-1].items() if name != "content"}
     encode = msgspec.json.encode
-    members["messages"] = msgspec.Raw(encode([*messages[:-1], last]))
+    members[name] = msgspec.Raw(encode([*messages[:-1], last]))
     beside = await digest_of(encode(members))
     return hashlib.sha256(beside + encode(list(numbers))).digest()
 
@@ -91,10 +134,8 @@ def _text_of(content: Any) -> str | None:
         return None
     texts = []
     for part in content:
-        if not isinstance(part, dict) or part.get("type") != "text":
-            return None
-        text = part.get("text")
-        if not isinstance(text, str):
+        kind, text = (part.get("type"), part.get("text")) if isinstance(part, dict) else ("", None)
+        if not isinstance(kind, str) or kind not in TEXTS or not isinstance(text, str):
             return None
         texts.append(text)
     return "\n".join(texts)

@@ -54,8 +54,10 @@ class SemanticCache:
         self.model = settings.semantic_cache_model
         self.text_bytes_max = settings.semantic_cache_text_bytes_max
         self._least = settings.semantic_cache_threshold_percent * PARTS // 100
-        self.vector_of: Callable[[Caller, str, str], Awaitable[Vector]] | None = None
-        """Makes the vector of a text for a caller's call; set where a process serves calls."""
+        self.vector_of: Callable[[Caller, str, str, int], Awaitable[Vector]] | None = None
+        """Makes the vector of a text for a caller's call, which is to hold so much, nano-USD;
+        set where a process serves calls.
+        """
         self.generation = 0
         self.results: Counter[str] = Counter()
         self.seconds, self.kept = 0.0, 0
@@ -65,6 +67,7 @@ class SemanticCache:
         self,
         caller: Caller,
         call_id: str,
+        held: int,
         semantic: Semantic,
         split: Split,
         route: str,
@@ -75,7 +78,7 @@ class SemanticCache:
         """What is known of nearly the same request; its vector is a call of the caller's own."""
         assert self.vector_of is not None, "a process that serves calls has one"
         began, made = time.perf_counter(), Meant("miss", self.generation)
-        vector = await self.vector_of(caller, split.text, call_id)
+        vector = await self.vector_of(caller, split.text, call_id, held)
         made.call_id, made.vector = vector.call_id, vector.packed
         if not vector.packed:
             made.told = vector.reason

@@ -22,6 +22,16 @@ ON = CacheWish(ttl_s=300.0)
         (b"", b"only-if-cached", ON._replace(only=True)),
         (b"on", b"", ON),
         (b"ON", b"max-age=5", ON._replace(max_age_s=5)),
+        (b"on", b"max-age=0", ON._replace(reads=False, max_age_s=0)),
+        (b"shared", b"", ON._replace(shared=True)),
+        (b"shared, ttl=60", b"", CacheWish(ttl_s=60.0, shared=True)),
+        (b"shared, private", b"", ON),
+        (b"private", b"", ON),
+        (b"shared, off", b"", BYPASS),
+        (b"shared", b"no-store", BYPASS),
+        (b"on", b"max-age=00", ON._replace(reads=False, max_age_s=0)),
+        (b"on", b"max-age=0, max-age=9", ON._replace(max_age_s=9)),
+        (b"", b"only-if-cached, max-age=0", ON._replace(reads=False, max_age_s=0, only=True)),
         (b"ttl=60", b"", CacheWish(ttl_s=60.0)),
         (b"refresh; ttl=60", b"", CacheWish(reads=False, ttl_s=60.0)),
         (b"on", b"No-Cache", ON._replace(reads=False)),
@@ -48,6 +58,7 @@ def test_wishes(asked: bytes, control: bytes, wish: CacheWish | None) -> None:
         (b"ttl=\xb2", b""),
         (b"ttl=", b""),
         (b"yes", b""),
+        (b"shared=1", b""),
         *((b"semantic=" + each, b"") for each in (b"", b"0", b"2", b"nan", b"-1", b"\xb2", b"1e0")),
         (b"on" * 1_000, b""),
         (b"on", b"max-age=-1"),
@@ -61,6 +72,15 @@ def test_what_cannot_be_is_refused(asked: bytes, control: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         read_wish(asked, control, default_s=0, ttl_max_s=DAY)
     assert (refused.value.status, refused.value.code) == (400, "invalid_cache_wish")
+
+
+def test_an_age_of_nothing_is_no_look_up() -> None:
+    """By the key as by the request, whose age counts (rule: contract)."""
+    key = KeyCache(ttl_s=60, max_age_s=0)
+    for control, reads in ((b"", False), (b"max-age=5", True), (b"max-age=0", False)):
+        wish = read_wish(b"", control, default_s=0, ttl_max_s=DAY, key=key)
+        assert wish is not None
+        assert (wish.reads, wish.keeps) == (reads, True)
 
 
 def test_the_operator_decides() -> None:
@@ -118,3 +138,21 @@ def test_nearly_the_same_text_is_asked_for() -> None:
     assert semantic(b"semantic=1", key) == Semantic(10_000, Scope.ACCOUNT)
     assert semantic(b"exact", key) is None
     assert semantic(b"off", key) is None
+
+
+def test_who_shares_says_so() -> None:
+    """By key or by request; a request takes itself out (rule: access)."""
+    key = KeyCache(ttl_s=60, shared=True)
+
+    def shared(asked: bytes, key: KeyCache | None) -> bool:
+        wish = read_wish(asked, b"", default_s=60, ttl_max_s=DAY, key=key)
+        assert wish is not None
+        return wish.shared
+
+    assert not shared(b"", None)
+    assert not shared(b"on", KEY)
+    assert shared(b"shared", KEY)
+    assert shared(b"", key)
+    assert shared(b"exact", key)
+    assert not shared(b"private", key)
+    assert not shared(b"off", key)

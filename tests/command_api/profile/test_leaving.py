@@ -21,7 +21,7 @@ from tests.command_api.profile.test_profile import dump
 from tests.command_api.second_factor.test_totp import as_if_later, enrolled
 from tests.providers.login.test_login import KEY
 from tests.support.authenticator import Authenticator
-from tests.support.harness import eventually, running_gateway
+from tests.support.harness import ASK, eventually, running_gateway
 from tests.support.login_double import CLIENT, SECRET, LoginDouble, login_double
 from tests.support.people import PASSWORD, Person
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.support.harness import RunningGateway, ScriptedUpstream
 
 PUBLIC, ORIGIN = "https://gw.example.com/app", "https://gw.example.com"
+FREE = {**ASK, "model": "local/free"}
 SUBJECT, PRIVY_SUBJECT = "subject-of-ann-9172", "did:privy:ann-6612"
 
 
@@ -57,6 +58,7 @@ def gateway(
         "privy_app_id": "app",
         "privy_verification_key": KEY.as_pem(private=False).decode(),
         "smtp_url": "smtp://127.0.0.1:1",
+        "response_cache_across_accounts": True,
     }
     with running_gateway(database, tmp_path / "home", upstream, **settings) as made:
         yield made
@@ -78,7 +80,10 @@ def test_who_leaves_takes_every_way_in_along(gateway: RunningGateway) -> None:
     """Authenticator, codes, passkeys, links, Privy, challenges, waiting mails (P5)."""
     ann, device = Person(gateway), Authenticator(ORIGIN, counts=7)
     with closing(ann.client):
-        ann.register()
+        key = ann.register()["api_key"]
+        headers = {"Authorization": f"Bearer {key}", "x-gatewayz-cache": "shared"}
+        told = ann.client.post("/v1/chat/completions", json=FREE, headers=headers)
+        assert (told.status_code, told.headers["x-gatewayz-cache-shared"]) == (200, "miss")
         ann.login()
         verified(gateway)
         enter(gateway)

@@ -146,6 +146,37 @@ def test_who_may_not_have_a_vector_goes_on_without(gateway: RunningGateway) -> N
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_cache_wish")
 
 
+def test_completions_and_responses_are_compared(gateway: RunningGateway) -> None:
+    """Each for itself; of Responses those that nobody stored (P3, rule: access, rule: wire)."""
+    user = gateway.user()
+    with gateway.client(user, **SEMANTIC) as client:
+        for path, name, more in (
+            ("/v1/completions", "prompt", {"max_tokens": 50}),
+            ("/v1/responses", "input", {"store": False}),
+            ("/v1/responses", "input", {"store": False, "stream": True}),
+        ):
+            body = {"model": "local/m", **more}
+            got = [client.post(path, json={**body, name: text}) for text in (FRANCE, NEAR)]
+            assert told(got[1]) == ("hit", "hit"), got[1].text
+            assert "secret answer" in got[1].text
+        stored = client.post("/v1/responses", json={"model": "local/m", "input": NEAR})
+        assert told(stored) == ("miss", "stored")
+
+
+def test_who_cannot_pay_the_call_pays_no_vector(gateway: RunningGateway) -> None:
+    """Its hold is given back before any provider is asked, and the call is refused as without
+    (P1, P2, money rule 4, rule: refuse clearly).
+    """
+    poor = gateway.user(grant=100_000)
+    dear = ask(gateway, poor, FRANCE, max_tokens=16_000)
+    assert (dear.status_code, dear.json()["error"]["code"]) == (402, "insufficient_credits")
+    assert told(dear) == ("miss", "insufficient_credits")
+    assert gateway.balance(poor)["available_nano_usd"] == 100_000
+    assert gateway.open_holds() == 0
+    assert told(ask(gateway, poor, FRANCE, max_tokens=10)) == ("miss", "miss")
+    assert told(ask(gateway, poor, NEAR, max_tokens=10)) == ("hit", "hit")
+
+
 def test_without_a_model_nothing_is_compared(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:

@@ -25,6 +25,9 @@ from domain.identity.key_cache import (
         ({"ttl_s": 1}, KeyCache(1)),
         ({"ttl_s": SECONDS_MAX, "max_age_s": 0}, KeyCache(SECONDS_MAX, 0)),
         ({"ttl_s": 60, "max_age_s": None, "semantic": None}, KeyCache(60)),
+        ({"ttl_s": 60, "shared": True}, KeyCache(60, shared=True)),
+        ({"ttl_s": 60, "shared": False}, KeyCache(60)),
+        ({"ttl_s": 60, "shared": None}, KeyCache(60)),
         ({"ttl_s": 60, "semantic": {}}, KeyCache(60, None, Semantic(None, Scope.KEY))),
         (
             {"ttl_s": 60, "semantic": {"threshold": "0.95", "scope": "account"}},
@@ -62,6 +65,11 @@ def test_a_wish_is_read(given: dict[str, Any], read: KeyCache | None) -> None:
             ({"ttl_s": 60, "semantic": {"scope": each}}, "cache.semantic.scope")
             for each in ("all", "", None, 1, ["key"])
         ),
+        ({"ttl_s": 60, "shared": 1}, "cache.shared"),
+        ({"ttl_s": 60, "shared": 0}, "cache.shared"),
+        ({"ttl_s": 60, "shared": "true"}, "cache.shared"),
+        ({"ttl_s": 60, "shared": []}, "cache.shared"),
+        ({"shared": True}, "cache.ttl_s"),
         ({"x" * 10_000: 1}, "'" + "x" * 80 + "'"),
     ],
 )

@@ -706,6 +706,16 @@ CHECKS = {
         (no_table("ping_count"),),
         (table("ping_count", may="SELECT, UPDATE", never="INSERT, DELETE"),),
     ),
+    "0125_shared_answer": Check(
+        (no_table("shared_answer"),),
+        (
+            table("shared_answer", may=EVERY_RIGHT),
+            "to_regclass('shared_answer_account_idx') IS NOT NULL",
+            "to_regclass('shared_answer_user_idx') IS NOT NULL",
+            "to_regclass('shared_answer_owner_idx') IS NOT NULL",
+            "to_regclass('shared_answer_expires_at_idx') IS NOT NULL",
+        ),
+    ),
 }
 """Migration → what is checked before it and after it."""
 
@@ -1096,6 +1106,12 @@ SEEDS = (
         LATEST,
         "INSERT INTO semantic_entry (account_id, scope, expires_at, sealed_vector, sealed_reply) "
         "VALUES (gen_random_uuid(), sha256('s'), now(), 'v', 'r')",
+    ),
+    Seed(
+        NAMES.index("0125_shared_answer") + 1,
+        LATEST,
+        "INSERT INTO shared_answer VALUES (md5(gen_random_uuid()::text), gen_random_uuid(), "
+        "gen_random_uuid(), gen_random_uuid(), now(), 'r')",
     ),
     Seed(21, LATEST, "INSERT INTO relay_progress VALUES (gen_random_uuid()::text, 3, '{3,0}')"),
 )

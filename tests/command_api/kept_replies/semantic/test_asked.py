@@ -109,6 +109,73 @@ def test_what_is_never_compared(body: dict[str, Any], reason: str) -> None:
     assert split(**body) == reason
 
 
+def of_prompt(prompt: Any, **body: Any) -> Split | str:
+    """Of a body of completions."""
+    return split(Operation.COMPLETIONS, prompt=prompt, **body)
+
+
+def of_input(given: Any, **body: Any) -> Split | str:
+    """Of a body of Responses, which is not stored unless it says so."""
+    return split(Operation.RESPONSES, input=given, **{"store": False, **body})
+
+
+def test_prompts_and_inputs_are_compared() -> None:
+    """A text, or the last of several; all beside it must be equal (rule: access)."""
+    for one in (of_prompt("Hi there"), of_prompt(["Hi there"]), of_input("Hi there")):
+        assert isinstance(one, Split)
+        assert one.text == "Hi there"
+    parts = [{"type": "input_text", "text": "Hi there"}]
+    item = {"type": "message", "role": "user", "content": parts}
+    (system, plain) = (
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "Something else"},
+    )
+    one, other = of_input([system, plain]), of_input([system, {"role": "user", "content": parts}])
+    assert isinstance(one, Split)
+    assert isinstance(other, Split)
+    assert (one.digest == other.digest, other.text) == (True, "Hi there")
+    found = [
+        of_input([item]),
+        of_input("Hi there", instructions="i"),
+        of_input("Hi 2"),
+        of_input([system, plain]),
+        of_prompt("Hi there"),
+        of_prompt("Hi there", suffix="s"),
+    ]
+    assert len({each.digest for each in found if isinstance(each, Split)}) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (of_prompt(["Hi", "there"]), "parts"),
+        (of_prompt([1, 2, 3]), "parts"),
+        (of_prompt([[1, 2], [3]]), "parts"),
+        (of_prompt("  "), "no_text"),
+        (of_prompt("Hi", echo=True), "echo"),
+        (of_input("Hi", store=True), "stored"),
+        (of_input("Hi", store=None), "stored"),
+        (of_input("Hi", previous_response_id="resp_1"), "stored"),
+        (of_input("Hi", conversation={"id": "c"}), "stored"),
+        (of_input("Hi", prompt={"id": "p"}), "stored"),
+        (of_input("Hi", tools=[{"type": "web_search"}]), "tools"),
+        (of_input([{"type": "function_call_output", "output": "1"}]), "tools"),
+        (of_input([{"type": "reasoning", "summary": []}]), "tools"),
+        (of_input([{"role": ["user"], "content": "Hi"}]), "tools"),
+        (of_input([{"type": "x", "role": "user", "content": "Hi"}]), "parts"),
+        (of_input([{"role": "user", "content": [{"type": "input_image"}]}]), "parts"),
+        (of_input([{"role": "user", "content": [{"type": ["text"], "text": "a"}]}]), "parts"),
+        (of_input([5]), "parts"),
+        (of_input({}), "parts"),
+        (of_input([]), "no_text"),
+        (of_input("x" * (TEXT_MAX + 1)), "text_too_long"),
+    ],
+)
+def test_what_of_prompts_and_inputs_is_never_compared(found: Split | str, reason: str) -> None:
+    """What is stored, repeated in its answer, several, or no text (rule: refuse clearly)."""
+    assert found == reason
+
+
 def test_no_tools_are_none() -> None:
     """Empty lists and nulls offer nothing (rule: contract)."""
     assert isinstance(split(tools=[], functions=None), Split)

@@ -1,0 +1,1 @@
+"""Tests of answers that accounts give to each other."""
