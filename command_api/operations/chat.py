@@ -38,6 +38,7 @@ from domain.pricing.extras import HEARD
 from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Operation
+from providers.inference.registry.thoughts import with_taken_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,6 +233,8 @@ def chat_body(
     members = counted_members(request, model, provider)
     if max_tokens is not None:
         members[maximum_name(model)] = msgspec.Raw(b"%d" % max_tokens)
+    messages = members["messages"]
+    members["messages"] = with_taken_thoughts(messages, provider.taken_thoughts, model.id)
     return _encode(members)
 
 
