@@ -233,3 +233,45 @@ def test_what_cannot_be_bounded_is_refused(more: dict[str, Any], param: str) -> 
     with pytest.raises(ApiError) as refusal:
         parse_chat(msgspec.json.encode(body), SETTINGS.requests)
     assert (refusal.value.status, refusal.value.param) == (400, param)
+
+
+SHAPELESS: list[tuple[str, Any]] = [
+    *(("stop", each) for each in (5, {}, True)),
+    *(("logit_bias", each) for each in ("x", [1], 5)),
+    *(("tool_choice", each) for each in (7, [], False)),
+    *(("response_format", each) for each in ("json", [], 7)),
+    *(("tools", each) for each in ("x", {}, 7)),
+    *(("functions", each) for each in ("x", {}, 7)),
+    *(("temperature", each) for each in ("x", [], True)),
+    *(("top_p", each) for each in ("1", {})),
+    *(("presence_penalty", each) for each in ("1", {})),
+    *(("frequency_penalty", each) for each in ("1", {})),
+    *(("seed", each) for each in ("1", [1], False)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SHAPELESS)
+def test_what_no_provider_could_read_is_refused(name: str, value: Any) -> None:
+    """By the member's name, before anything is held: translated, some would be passed over
+    (rule: refuse clearly).
+    """
+    with pytest.raises(ApiError) as refused:
+        chat(HI, **{name: value})
+    told = (refused.value.status, refused.value.code, refused.value.param)
+    assert told == (400, "invalid_type", name)
+    assert chat(HI, **{name: None}).model
+
+
+def test_what_a_provider_may_read_is_its_own_to_judge() -> None:
+    """Values, names and numbers beyond OpenAI's bounds pass as they came (rule: contract)."""
+    odd = {
+        "stop": ["a", "b", "c", "d", "e", ""],
+        "logit_bias": {"a": 10**9},
+        "temperature": -5,
+        "top_p": 1e9,
+        "seed": -(2**63),
+        "tool_choice": "wizard",
+        "response_format": {"type": "wizard"},
+        "tools": [],
+    }
+    assert chat(HI, **odd).model
