@@ -235,22 +235,24 @@ def test_what_cannot_be_bounded_is_refused(more: dict[str, Any], param: str) -> 
     assert (refusal.value.status, refusal.value.param) == (400, param)
 
 
-SHAPELESS: list[tuple[str, Any]] = [
-    *(("stop", each) for each in (5, {}, True)),
-    *(("logit_bias", each) for each in ("x", [1], 5)),
-    *(("tool_choice", each) for each in (7, [], False)),
-    *(("response_format", each) for each in ("json", [], 7)),
-    *(("tools", each) for each in ("x", {}, 7)),
-    *(("functions", each) for each in ("x", {}, 7)),
-    *(("temperature", each) for each in ("x", [], True)),
-    *(("top_p", each) for each in ("1", {})),
-    *(("presence_penalty", each) for each in ("1", {})),
-    *(("frequency_penalty", each) for each in ("1", {})),
-    *(("seed", each) for each in ("1", [1], False)),
-]
+SHAPELESS: dict[str, list[Any]] = {
+    "stop": [5, {}, True],
+    "logit_bias": ["x", [1], 5],
+    "tool_choice": [7, [], False],
+    "response_format": ["json", [], 7],
+    "tools": ["x", {}, 7],
+    "functions": ["x", {}, 7],
+    "temperature": ["x", [], True],
+    "top_p": ["1", {}],
+    "presence_penalty": ["1", {}],
+    "frequency_penalty": ["1", {}],
+    "seed": ["1", [1], False],
+}
 
 
-@pytest.mark.parametrize(("name", "value"), SHAPELESS)
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, each) for name, values in SHAPELESS.items() for each in values]
+)
 def test_what_no_provider_could_read_is_refused(name: str, value: Any) -> None:
     """By the member's name, before anything is held: translated, some would be passed over
     (rule: refuse clearly).

@@ -74,10 +74,8 @@ def test_a_stream_that_fails_is_stored_as_failed(served: RunningGateway, model: 
     """
     for store in (True, False):
         user = served.user()
-        broken = (chunk({"content": "one two "}), b"data: {nothing}\n\n")
-        if model == GPT:
-            broken = (*stream_of("one")[:4], b"data: {nothing}\n\n")
-        served.upstream.answer = plays(*broken)
+        begun = stream_of("one")[:4] if model == GPT else [chunk({"content": "one two "})]
+        served.upstream.answer = plays(*begun, b"data: {nothing}\n\n")
         made = stored(served, user, model=model, stream=True, store=store)
         assert made["status"] == "failed"
         found = got(served, user, made["id"])
