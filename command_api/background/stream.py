@@ -73,8 +73,9 @@ class BackgroundStream(InferenceStream):
             each.interrupt()
         await super()._hung_up()
 
-    async def _end(self, last: bytes) -> None:
+    async def _end(self, last: bytes, broken: str = "") -> None:
         """What has ended by itself is told so, though it was cancelled in the same moment."""
+        del broken  # Who runs it keeps it, however it ends.
         if not self._ended:
             self._ended = True
             self._take(last)

@@ -100,7 +100,7 @@ class InferenceStream:
             if self._call.unresolved:
                 self._won.attempt.record(status=OK, error="internal_error")
                 await self._charge("internal_error")
-            await self._end(self._last_events(internal_error(charged=True)))
+            await self._end(self._last_events(internal_error(charged=True)), "internal_error")
 
     async def _watch(self) -> None:
         """Wake the relay when the client hangs up; calls with a key run to their end."""
@@ -134,7 +134,7 @@ class InferenceStream:
         with suppress(TimeoutError):
             # A caller who does not read cannot hold up the end of the process.
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._end(self._last_events(gateway_stopping(charged=True)))
+                await self._end(self._last_events(gateway_stopping(charged=True)), "stopped")
 
     def _last_events(self, error: ApiError) -> bytes:
         """How a stream ends that has begun and cannot go on."""
@@ -305,9 +305,11 @@ class InferenceStream:
         await keep_streamed(self._parts, self._call, self._won, reason)
         await self._end(last)
 
-    async def _end(self, last: bytes) -> None:
+    async def _end(self, last: bytes, broken: str = "") -> None:
         if self._ended or self._gone:
             return
+        if broken:
+            await keep_streamed(self._parts, self._call, self._won, broken)
         if not self._begun:
             await self._begin()
         more = self._broken_off

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from command_api.operations.request import Answer, InferenceRequest
     from edge.errors import ApiError
     from providers.inference.port import Operation
-
-logger = logging.getLogger("gatewayz.guardrails")
 
 ANSWERS = frozenset(
     {
@@ -129,7 +126,7 @@ class Guarding:
                 self._counts.add(guard.name, PROMPT, "blocked")
                 raise blocked(guard.name, PROMPT, asks.calls) from None
             except Exception as error:  # noqa: BLE001 - a guard's failure has its rule.
-                said["decision"] = failed_at_prompt(guard, error)
+                said["decision"] = self._counts.failed(guard, PROMPT, error)
                 if not guard.fail_open:
                     self._counts.add(guard.name, PROMPT, said["decision"])
                     raise failed(guard.name, PROMPT, asks.calls) from None
@@ -212,30 +209,11 @@ class Guarding:
             self.refused = refused(each.guard.name, ANSWER, error.error, calls)
             each.decision = "refused"
             return True
-        logger.error(
-            "the guard %r failed at an answer (%s); its rule is %s",
-            each.guard.name,
-            type(error).__name__,
-            "open" if each.guard.fail_open else "closed",
-        )
         each.failed = True
-        each.decision = "failed_open" if each.guard.fail_open else "failed_closed"
+        each.decision = self._counts.failed(each.guard, ANSWER, error)
         if not each.guard.fail_open:
             self.refused = failed(each.guard.name, ANSWER, calls)
         return not each.guard.fail_open
-
-
-def failed_at_prompt(guard: Guard, error: Exception) -> str:
-    """The decision of a guard that could not look at a prompt, which the log is told."""
-    rule = "open" if guard.fail_open else "closed"
-    # Neither message nor trace, which may hold what it looked at.
-    logger.error(
-        "the guard %r failed at a prompt (%s); its rule is %s",
-        guard.name,
-        type(error).__name__,
-        rule,
-    )
-    return f"failed_{rule}"
 
 
 def _told_by(output: Output, body: dict[str, Any], *, shaped: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.guardrails.file import read_guardrails_file
-from command_api.guardrails.guarding import Asked, Guarded, Guarding, failed_at_prompt
+from command_api.guardrails.guarding import Asked, Guarded, Guarding
 from command_api.guardrails.metrics import GuardCounts
 from command_api.guardrails.port import BlockedError
 from command_api.guardrails.refusals import PROMPT, blocked, failed
@@ -128,7 +128,7 @@ class Guardrails:
             self.counts.add(guard.name, PROMPT, "blocked")
             raise blocked(guard.name, PROMPT) from None
         except Exception as error:  # noqa: BLE001 - a guard's failure has its rule.
-            self.counts.add(guard.name, PROMPT, failed_at_prompt(guard, error))
+            self.counts.add(guard.name, PROMPT, self.counts.failed(guard, PROMPT, error))
             if guard.fail_open:
                 return None
             raise failed(guard.name, PROMPT) from None

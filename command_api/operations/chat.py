@@ -38,6 +38,7 @@ from domain.pricing.extras import HEARD
 from edge.body import RAW_NULL, check_model, check_range, decode_any, decode_body
 from edge.errors import bad_request
 from providers.inference.port import Operation
+from providers.inference.registry.thoughts import with_taken_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,7 @@ class ChatBody(CommonBody, kw_only=True):
     reasoning_effort: msgspec.Raw = RAW_NULL
     reasoning: msgspec.Raw = RAW_NULL
     user: msgspec.Raw = RAW_NULL
+    logit_bias: msgspec.Raw = RAW_NULL
 
 
 class PlainBody(ChatBody, kw_only=True, forbid_unknown_fields=True):
@@ -108,11 +110,37 @@ _encode = msgspec.json.encode
 KNOWN = frozenset(
     {
         *ChatBody.__struct_fields__,
-        *("audio", "logit_bias", "logprobs", "metadata", "prompt_cache_key", "safety_identifier"),
+        *("audio", "logprobs", "metadata", "prompt_cache_key", "safety_identifier"),
         *("store", "thinking", "top_logprobs", "verbosity"),
     }
 ) - {"plugins", "mcp_servers"}
 """Members of a body that are counted as prompt elsewhere, or are none whatever they hold."""
+
+
+NUMBER = (b"-0123456789", "a number")
+SHAPES = (
+    ("tools", b"[", "a list"),
+    ("functions", b"[", "a list"),
+    ("tool_choice", b'"{', "a text or an object"),
+    ("response_format", b"{", "an object"),
+    ("logit_bias", b"{", "an object"),
+    ("stop", b'"[', "a text or a list of texts"),
+    ("temperature", *NUMBER),
+    ("top_p", *NUMBER),
+    ("presence_penalty", *NUMBER),
+    ("frequency_penalty", *NUMBER),
+    ("seed", *NUMBER),
+)
+"""How members begin in JSON that pass as they came; what is in them is the provider's to judge."""
+
+
+def _check_shapes(body: ChatBody) -> None:
+    """Raise ApiError 400 for a member that no provider could read: some would pass it over."""
+    for name, begins, what in SHAPES:
+        raw = getattr(body, name)
+        if raw is not RAW_NULL and bytes(raw)[0] not in b"n" + begins:
+            message = f"{name} must be {what}, or null."
+            raise bad_request("invalid_type", message, name)
 
 
 def _decode(raw: bytes) -> ChatBody:
@@ -232,6 +260,8 @@ def chat_body(
     members = counted_members(request, model, provider)
     if max_tokens is not None:
         members[maximum_name(model)] = msgspec.Raw(b"%d" % max_tokens)
+    messages = members["messages"]
+    members["messages"] = with_taken_thoughts(messages, provider.taken_thoughts, model.id)
     return _encode(members)
 
 
@@ -261,6 +291,7 @@ def parse_chat(raw: bytes, limits: RequestSettings) -> ChatRequest:
     if len(body.messages) > limits.messages_max:
         message = f"messages holds more than {limits.messages_max} messages."
         raise bad_request("too_many_messages", message, "messages")
+    _check_shapes(body)
     check_range("n", body.n, limits.choices_max)
     check_range("max_tokens", body.max_tokens, TOKENS_MAX)
     check_range("max_completion_tokens", body.max_completion_tokens, TOKENS_MAX)

@@ -72,6 +72,8 @@ BAD_KEY = re.compile(
 """How providers say with 400 that our key is wrong (measured: xAI, Gemini)."""
 
 
+_MEMBER = re.compile(r"([a-z_]+): ")
+"""What cannot be done is told behind the member that asks for it."""
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -116,6 +118,7 @@ class UpstreamFailure(Exception):
             self.told.code,
             self._message("Nothing was charged"),
             kind=self.told.kind,
+            param=self.told.param,
             headers=after,
         )
 
@@ -137,6 +140,7 @@ class Told(NamedTuple):
     code: str
     kind: str = UPSTREAM
     again: bool = False
+    param: str | None = None
 
 
 def failure_of_status(
@@ -192,7 +196,9 @@ def failure_of_exception(provider: str, error: UpstreamError) -> UpstreamFailure
     """The failure for an attempt that broke below HTTP."""
     if isinstance(error, UnsupportedError):
         text = f"{provider} cannot do what was asked: {error}"
-        told = Told(400, "unsupported_by_provider", INVALID_REQUEST)
+        member = _MEMBER.match(str(error))
+        param = member[1] if member else None
+        told = Told(400, "unsupported_by_provider", INVALID_REQUEST, param=param)
         return UpstreamFailure(text, told, status=None, code=error.code, skipped=True)
     if isinstance(error, UpstreamBusyError):
         return _full(provider, error.code)

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from command_api.calls.attempt_log import FAILED
 from command_api.guardrails.metrics import GuardCounts
 from command_api.kept_replies.metrics import CacheMetrics
 from command_api.system.pool_metrics import PoolMetrics
@@ -103,6 +104,7 @@ def metrics_of(gateway: Gateway, slices: Slices) -> CollectorRegistry:
     found.register(CacheMetrics(gateway.calls.responses, gateway.semantic, gateway.calls.across))
     guards = gateway.calls.guardrails
     found.register(GuardCounts() if guards is None else guards.counts)
+    found.register(FAILED)
     found.register(RunMetrics(lambda: gateway.runs.running))
     found.register(slices.batches.counts)
     found.register(slices.mcp.counts)

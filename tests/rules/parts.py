@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from command_api.batches.running.parts import Counts
+from command_api.calls.attempt_log import FailedAttempts
 from command_api.guardrails.metrics import GuardCounts
 from command_api.kept_replies.across.entries import SharedAnswers
 from command_api.kept_replies.metrics import CacheMetrics
@@ -120,6 +121,7 @@ def metrics_table() -> str:
         cache,
         *providers,
         GuardCounts(),
+        FailedAttempts(),
         ToolCounts(),
         runs,
         Counts(),

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.e2e.conversations import fates
-from tests.providers.inference import translations, translations_of_responses
+from tests.providers.inference import thoughts, translations, translations_of_responses
 from tests.rules import errors_page, parts
 from tests.support.packages import ROOT
 
@@ -42,6 +42,7 @@ PAGES: dict[str, Made | dict[str, Made]] = {
             translations_of_responses.RESPONSES_TO,
         ),
         "chat": partial(translations.table, translations.FROM_CHAT, translations.CHAT_TO),
+        "thoughts": partial(translations.table, thoughts.THOUGHTS, thoughts.THOUGHTS_TO),
         "ends": translations.ends_table,
         **{f"conversations of {api}": partial(fates.table, api) for api in fates.APIS},
     },

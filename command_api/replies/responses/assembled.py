@@ -91,11 +91,11 @@ class Assembled:
         out.append(self._written({"type": "response.incomplete", "response": response}))
         return b"".join(out), response
 
-    def failed(self, error: ApiError) -> bytes:
-        """The event that ends it where it cannot go on."""
+    def failed(self, error: ApiError) -> tuple[bytes, dict[str, Any]]:
+        """The event that ends it where it cannot go on, and the response that it tells."""
         response = {**self.response, "status": "failed", "error": error_of(error)}
         response["output"] = self.output("incomplete")
-        return self._written({"type": "response.failed", "response": response})
+        return self._written({"type": "response.failed", "response": response}), response
 
     def _written(self, event: Event) -> bytes:
         self.number += 1

@@ -160,7 +160,8 @@ class ResponsesScanner:
     def broken(self, error: ApiError) -> bytes:
         """The event that ends a response which cannot go on."""
         self._assemble()
-        return self._assembled.failed(error)
+        last, self.response = self._assembled.failed(error)
+        return last
 
     def _assemble(self) -> None:
         for event in self._fresh:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OK = 200
 LINE_BYTES_MAX = 16 * 1024 * 1024
+ROLE_CHARACTERS_MAX = 40
 DONE = b"data: [DONE]\n\n"
 JSON_HEADERS = {b"content-type": b"application/json"}
 STREAM_HEADERS = {b"content-type": b"text/event-stream"}
@@ -134,8 +135,49 @@ def translated(
     try:
         return translate(body)
     except ODD as error:
-        message = "a member of the body has not the shape that OpenAI's API gives it"
+        message = "a member of the body has not the shape that its API gives it"
+        if odd := _odd_member(translate, body):
+            message = f"{odd}: it has not the shape that its API gives it"
         raise UnsupportedError(message) from error
+
+
+PLAIN: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 1,
+    "messages": [{"role": "user", "content": "x"}],
+    "input": "x",
+}
+"""Members without which nothing can be translated, as anybody may have them."""
+TRIED_MAX = 64
+"""Members of a body that are tried, each alone, to find the odd one."""
+
+
+def _odd_member(
+    translate: Callable[[dict[str, Any]], dict[str, Any]], body: dict[str, Any]
+) -> str | None:
+    """The first member that cannot be translated even where all others are plain."""
+    plain = {name: value for name, value in PLAIN.items() if name in body}
+    for name in list(body)[:TRIED_MAX]:
+        try:
+            translate({**plain, name: body[name]})
+        except ODD:
+            return name
+        except UnsupportedError:
+            continue
+    return None
+
+
+def speaks_for(role: Any) -> bool:
+    """Whether the model's own words are in a message of this role, else the caller's.
+
+    Raises UnsupportedError for a role that nobody has: its words would be taken for the caller's.
+    """
+    if role in ("user", "tool", "function"):
+        return False
+    if role == "assistant":
+        return True
+    message = f"messages: a message of the role {str(role)[:ROLE_CHARACTERS_MAX]!r}"
+    raise UnsupportedError(message)
 
 
 def _object_of(raw: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from providers.inference.registry.providers_file import (
     read_providers_file,
 )
 from providers.inference.registry.registry import Registry
+from providers.inference.registry.thoughts import STRICT, said_to_take
 from providers.inference.registry.upstreams import Address, make_upstream
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from providers.inference.adapters.http1.limits import ClientLimits
     from providers.inference.registry.built_in import BuiltIn
+    from providers.inference.registry.thoughts import Taken
 
 BUILT_IN_EFFECTIVE_AT = "2026-01-01T00:00:00.000000Z"
 
@@ -131,6 +133,7 @@ def _provider(
         own_routing=known.own_routing if known else False,
         takes_messages=anthropic,
         signs_calls=protocol is Protocol.GEMINI,
+        thoughts=_taken_thoughts(entry, known, address.protocol),
         rerank=entry.rerank,
         speech_events=bool(known and known.speech_events)
         if entry.speech_events is None
@@ -151,6 +154,18 @@ def _speaks_responses(
     if entry.responses is not None:
         return entry.responses
     return known.responses if known else False
+
+
+def _taken_thoughts(
+    entry: FileProvider, known: BuiltIn | None, protocol: Protocol | None
+) -> Taken | None:
+    """As the file says, else as is known; None where it goes by what the provider speaks."""
+    spoken = known.protocol if known else protocol or Protocol.OPENAI
+    if spoken is not Protocol.OPENAI:
+        return None
+    if entry.thoughts is not None:
+        return said_to_take(entry.thoughts)
+    return STRICT.get(entry.name)
 
 
 def _has_realtime(entry: FileProvider, known: BuiltIn | None, protocol: Protocol | None) -> bool:

@@ -13,12 +13,14 @@ from domain.pricing.prices import PriceVersion
 from domain.pricing.terms import PriceTerms
 from providers.inference.registry.built_in import Reranks
 from providers.inference.registry.paced import paced
+from providers.inference.registry.thoughts import DETAILS, EVERYTHING, USUAL
 from providers.inference.registry.trouble import Trouble, TroubleKind
 
 if TYPE_CHECKING:
     from domain.images.models import MediaRule
     from providers.inference.port import Upstream
     from providers.inference.registry.own_keys import KeyedUpstreams
+    from providers.inference.registry.thoughts import Taken
 
 MODELS_MAX = 20_000
 ANY_NUMBER = Concurrency()
@@ -120,6 +122,8 @@ class Provider:
     """Whether it speaks OpenAI's Responses API, so that they reach it as they are."""
     signs_calls: bool = False
     """Whether it signs calls of tools and wants the signatures back, as Gemini does."""
+    thoughts: Taken | None = None
+    """Which thoughts of earlier turns it takes back, where what it speaks does not say so."""
     rerank: Reranks = Reranks.COHERE
     """In whose form it is asked to rank documents."""
     speech_events: bool = False
@@ -139,7 +143,15 @@ class Provider:
     @property
     def takes_details(self) -> bool:
         """Whether it takes signed thoughts back, in chat's form as `reasoning_details`."""
-        return self.own_routing or self.takes_messages or self.signs_calls
+        return DETAILS in self.taken_thoughts
+
+    @property
+    def taken_thoughts(self) -> Taken:
+        """Which thoughts of earlier turns it is sent in a chat."""
+        if self.thoughts is not None:
+            return self.thoughts
+        everything = self.own_routing or self.takes_messages or self.signs_calls
+        return EVERYTHING if everything else USUAL
 
     def note(self, trouble: Trouble | None, *, answered: bool) -> None:
         """Note what an attempt or a fetch that failed says; any answer ends unreachability."""

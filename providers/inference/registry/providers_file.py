@@ -19,6 +19,7 @@ from domain.pricing.terms import ABOVE, AT_TIER, EXTRA, TOKEN_TERMS, PriceTerms,
 from domain.routing.order import WEIGHT_MAX, Policy, Sort
 from providers.inference.registry.built_in import Protocol, Reranks
 from providers.inference.registry.offers import ANY_NUMBER, Listed
+from providers.inference.registry.thoughts import said_to_take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +98,8 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     whether it speaks OpenAI's Responses API, and `completions` whether its models complete a bare
     prompt; `rerank` in whose form it is asked to rank documents, and `speech_events` whether audio
     that is paid by tokens comes in OpenAI's events, which tell the usage; `realtime` whether it has
-    realtime sessions as OpenAI's API has them.
+    realtime sessions as OpenAI's API has them; `thoughts` the members of an assistant message that
+    it takes back.
     """
 
     name: str
@@ -112,6 +114,7 @@ class FileProvider(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rerank: Reranks = Reranks.COHERE
     speech_events: bool | None = None
     realtime: bool | None = None
+    thoughts: list[str] | None = None
     concurrency: FileConcurrency = FileConcurrency()
     connections: FileConnections = FileConnections()
     model: list[dict[str, Any]] = []
@@ -171,6 +174,11 @@ def read_providers_file(path: Path) -> ProvidersFile:
             raise ProvidersFileError(message)
         _check_concurrency(f"{path}: provider {entry.name!r}", entry.concurrency)
         _check_extras(f"{path}: provider {entry.name!r}: allow_unpriced", entry.allow_unpriced)
+        try:
+            said_to_take(entry.thoughts or ())
+        except ValueError as error:
+            message = f"{path}: provider {entry.name!r}: {error}"
+            raise ProvidersFileError(message) from None
     routes = [parsed.routing, *parsed.routing.model] if parsed.routing else []
     for route in routes:
         _check_route(path, route)

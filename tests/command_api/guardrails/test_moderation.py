@@ -155,6 +155,27 @@ def test_a_provider_that_fails_is_a_failure(
     assert served.balance(user)["available_nano_usd"] == 10 * 10**9
 
 
+def test_failures_that_pass_do_not_fill_the_log(
+    database: Database, tmp_path: Path, judge: Judging, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each is counted, and a line a minute says so (rule: bounded, rule: observable)."""
+    judge.verdicts = LIES["deep"]
+    with judged_gateway(database, tmp_path, judge.upstream, 'on_error = "pass"\n') as made:
+        user = made.user()
+        for _ in range(4):
+            assert post(made, user, *asked("chat", streamed=False)).status_code == 200
+        with made.client(user) as client:
+            metrics = client.get("/metrics").text
+    for stage in ("input", "output"):
+        labels = f'{{decision="failed_open",guard="judge",stage="{stage}"}}'
+        assert f"gatewayz_guard_decisions_total{labels} 4.0" in metrics
+    lines = [each.message for each in caplog.records if each.name == "gatewayz.guardrails"]
+    assert [each.partition(" (")[0] for each in lines] == [
+        "the guard 'judge' failed at a prompt",
+        "the guard 'judge' failed at an answer",
+    ]
+
+
 def test_a_verdict_has_its_time(database: Database, tmp_path: Path, judge: Judging) -> None:
     """Then it is a failure, and its hold is released (rule: bounded, P2)."""
     judge.late_s = 3

@@ -233,3 +233,47 @@ def test_what_cannot_be_bounded_is_refused(more: dict[str, Any], param: str) -> 
     with pytest.raises(ApiError) as refusal:
         parse_chat(msgspec.json.encode(body), SETTINGS.requests)
     assert (refusal.value.status, refusal.value.param) == (400, param)
+
+
+SHAPELESS: dict[str, list[Any]] = {
+    "stop": [5, {}, True],
+    "logit_bias": ["x", [1], 5],
+    "tool_choice": [7, [], False],
+    "response_format": ["json", [], 7],
+    "tools": ["x", {}, 7],
+    "functions": ["x", {}, 7],
+    "temperature": ["x", [], True],
+    "top_p": ["1", {}],
+    "presence_penalty": ["1", {}],
+    "frequency_penalty": ["1", {}],
+    "seed": ["1", [1], False],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, each) for name, values in SHAPELESS.items() for each in values]
+)
+def test_what_no_provider_could_read_is_refused(name: str, value: Any) -> None:
+    """By the member's name, before anything is held: translated, some would be passed over
+    (rule: refuse clearly).
+    """
+    with pytest.raises(ApiError) as refused:
+        chat(HI, **{name: value})
+    told = (refused.value.status, refused.value.code, refused.value.param)
+    assert told == (400, "invalid_type", name)
+    assert chat(HI, **{name: None}).model
+
+
+def test_what_a_provider_may_read_is_its_own_to_judge() -> None:
+    """Values, names and numbers beyond OpenAI's bounds pass as they came (rule: contract)."""
+    odd = {
+        "stop": ["a", "b", "c", "d", "e", ""],
+        "logit_bias": {"a": 10**9},
+        "temperature": -5,
+        "top_p": 1e9,
+        "seed": -(2**63),
+        "tool_choice": "wizard",
+        "response_format": {"type": "wizard"},
+        "tools": [],
+    }
+    assert chat(HI, **odd).model

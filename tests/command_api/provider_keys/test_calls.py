@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -254,6 +255,31 @@ def test_a_refused_own_key_is_its_owners_and_nobody_elses(
         )
         assert tried.fetchone() == (0,)
     gateway.verified()
+
+
+def test_a_refused_own_key_does_not_fill_the_log(
+    gateway: RunningGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A customer can go on with it without end: each is counted, and a line a minute says so
+    (rule: bounded, rule: observable).
+    """
+    user = gateway.user()
+    store(gateway, user)
+    upstream.answer = refuse(401)
+
+    def counted() -> int:
+        with gateway.client(user) as client:
+            lines = client.get("/metrics").text.splitlines()
+        head = 'gatewayz_failed_attempts_total{code="upstream_auth",key="own",provider="local"}'
+        return sum(int(float(each.split()[-1])) for each in lines if each.startswith(head))
+
+    before = counted()
+    for _ in range(5):
+        assert gateway.chat(user, {"model": "m"}).status_code == 403
+    lines = [each for each in caplog.records if each.name == "gatewayz.attempts"]
+    assert [each.levelno for each in lines] == [logging.WARNING]
+    assert OWN not in caplog.text
+    assert eventually(lambda: counted() == before + 5)
 
 
 def test_only_with_fallback_the_house_pays_and_is_paid(

@@ -67,6 +67,25 @@ def rows(gateway: RunningGateway, query: str, *values: Any) -> list[tuple[Any, .
         return cursor.fetchall() if cursor.description else []
 
 
+@pytest.mark.parametrize("model", [LOCAL, GPT])
+def test_a_stream_that_fails_is_stored_as_failed(served: RunningGateway, model: str) -> None:
+    """As it was told to its caller, who was told that it is; with `store: false` it is not
+    (rule: contract).
+    """
+    for store in (True, False):
+        user = served.user()
+        begun = stream_of("one")[:4] if model == GPT else [chunk({"content": "one two "})]
+        served.upstream.answer = plays(*begun, b"data: {nothing}\n\n")
+        made = stored(served, user, model=model, stream=True, store=store)
+        assert made["status"] == "failed"
+        found = got(served, user, made["id"])
+        if store:
+            assert (found.status_code, found.json()) == (200, {**made, "store": True})
+            assert found.json()["output"][0]["content"][0]["text"].startswith("one")
+        else:
+            assert (found.status_code, made["store"]) == (404, False)
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("model", [LOCAL, GPT])
 def test_a_response_is_found_again(served: RunningGateway, model: str, streamed: bool) -> None:

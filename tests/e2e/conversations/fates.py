@@ -39,7 +39,7 @@ class Kind:
 
 
 KINDS = {
-    SHAPED: Kind("groq", "m", Chat()),
+    SHAPED: Kind("chutes", "m", Chat()),
     AGGREGATORS: Kind("vercel-ai-gateway", "m", Chat(aggregates=True)),
     OPENAI: Kind("openai", "gpt-5-m", Chat()),
     ANTHROPIC: Kind("anthropic", "claude-m", Messages()),
@@ -103,8 +103,8 @@ RESULTS = "tools gave their results"
 BACK = "signed thoughts come back with a result"
 FATES: dict[tuple[str, str, str], Fate] = {
     (CHAT, ANTHROPIC, SOUND): Fate("refused"),
-    (CHAT, SHAPED, BACK): Fate("carried", "as they came, for who knows them"),
-    (CHAT, OPENAI, BACK): Fate("carried", "as they came, for who knows them"),
+    (CHAT, SHAPED, BACK): LEFT_OUT,
+    (CHAT, OPENAI, BACK): LEFT_OUT,
     (CHAT, GEMINI, RESULTS): UNSIGNED,
     (MESSAGES, GEMINI, RESULTS): UNSIGNED,
     (RESPONSES, GEMINI, RESULTS): UNSIGNED,

@@ -168,7 +168,7 @@ COMES_BACK = {
     (CHAT, AGGREGATORS): ("Let me see.", "SIG"),
     (CHAT, ANTHROPIC): ("Let me see.", "SIG"),
     (CHAT, SHAPED): ("Let me see.", ""),
-    (CHAT, OPENAI): ("Let me see.", ""),
+    (CHAT, OPENAI): ("", ""),
     (CHAT, GEMINI): ("", "SIG"),
     (MESSAGES, AGGREGATORS): ("Let me see.", "SIG"),
     (MESSAGES, ANTHROPIC): ("Let me see.", "SIG"),

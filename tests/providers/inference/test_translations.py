@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.providers.inference.thoughts import THOUGHTS, THOUGHTS_TO
 from tests.providers.inference.translations import (
     CHAT_TO,
     FROM_CHAT,
@@ -30,6 +31,7 @@ CASES = [
         (FROM_MESSAGES, MESSAGES_TO),
         (FROM_RESPONSES, RESPONSES_TO),
         (FROM_CHAT, CHAT_TO),
+        (THOUGHTS, THOUGHTS_TO),
     )
     for line in lines
     for to, (kind, translate) in zip(line.to, kinds.items(), strict=True)

@@ -16,6 +16,7 @@ from providers.inference.adapters.translation import (
     encode,
     parts_of,
     reasoning_budget,
+    speaks_for,
     split_data_url,
 )
 from providers.inference.port import UnsupportedError
@@ -82,7 +83,7 @@ def _conversation(
         if role in ("system", "developer"):
             system += _text_blocks(message.get("content"))
             continue
-        speaker = "assistant" if role == "assistant" else "user"
+        speaker = "assistant" if speaks_for(role) else "user"
         blocks = _blocks(role, message)
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["content"] += blocks

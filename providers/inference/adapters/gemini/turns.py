@@ -14,6 +14,7 @@ from providers.inference.adapters.details import GEMINI
 from providers.inference.adapters.translation import (
     arguments_of,
     parts_of,
+    speaks_for,
     split_data_url,
     text_of,
 )
@@ -58,7 +59,7 @@ def conversation(
                 call_id = call.get("id") or ""
                 names[call_id] = function.get("name") or ""
                 parts.append(_call(call, function, kept.get(call_id)))
-        speaker = "model" if role == "assistant" else "user"
+        speaker = "model" if speaks_for(role) else "user"
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["parts"] += parts
         elif parts:

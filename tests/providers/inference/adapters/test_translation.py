@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,12 @@ from providers.inference.adapters.anthropic.request import JSON_TOOL, to_anthrop
 from providers.inference.adapters.gemini.reply import GeminiTranslator
 from providers.inference.adapters.gemini.reply import usage_of as gemini_usage
 from providers.inference.adapters.gemini.request import to_gemini
-from providers.inference.port import UpstreamBrokenError
+from providers.inference.adapters.translation import TRIED_MAX, translated
+from providers.inference.port import UnsupportedError, UpstreamBrokenError
 from tests.providers.inference.adapters.bodies import SCHEMA, TOOL, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHOICES: list[tuple[Any, Any, Any]] = [
     ("auto", {"type": "auto"}, {"mode": "AUTO"}),
@@ -113,3 +117,54 @@ def test_a_stream_that_was_cut_short_is_broken() -> None:
     for translator in (AnthropicTranslator("m", 1, json_tool=False), GeminiTranslator("m", 1)):
         with pytest.raises(UpstreamBrokenError):
             list(translator.end())
+
+
+TO: list[Callable[[dict[str, Any]], dict[str, Any]]] = [to_anthropic, to_gemini]
+ASKS: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [{"role": "user", "content": "x"}],
+}
+
+
+@pytest.mark.parametrize("translate", TO)
+@pytest.mark.parametrize("role", ["wizard", "", None, 7, ["user"], {"a": 1}, "x" * 10_000])
+def test_a_role_that_nobody_has_is_refused(translate: Any, role: Any) -> None:
+    """Its words would be taken for the caller's own (rule: translation, rule: refuse clearly)."""
+    body = {**ASKS, "messages": [*ASKS["messages"], {"role": role, "content": "x"}]}
+    with pytest.raises(UnsupportedError, match=r"^messages: a message of the role") as refused:
+        translated(translate, body)
+    assert len(str(refused.value)) < 100
+
+
+@pytest.mark.parametrize("translate", TO)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("messages", [{"role": "assistant", "tool_calls": 7}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": 7}]}]),
+        ("messages", [7]),
+        ("tools", [7]),
+    ],
+)
+def test_a_member_of_an_odd_shape_is_named(translate: Any, name: str, value: Any) -> None:
+    """Whatever stands beside it (rule: refuse clearly)."""
+    body = {**{f"x{number}": number for number in range(20)}, **ASKS, "user": "u", name: value}
+    with pytest.raises(UnsupportedError, match=rf"^{name}: "):
+        translated(translate, body)
+
+
+def test_what_is_odd_together_alone_is_told_without_a_name() -> None:
+    """And a body of members without end is not tried without end (rule: bounded)."""
+    tries = 0
+
+    def never(body: dict[str, Any]) -> dict[str, Any]:
+        nonlocal tries
+        tries += 1
+        if len(body) > 2:
+            raise TypeError
+        return body
+
+    with pytest.raises(UnsupportedError, match=r"^a member of the body"):
+        translated(never, {f"x{number}": number for number in range(10_000)})
+    assert tries == 1 + TRIED_MAX
