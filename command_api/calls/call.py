@@ -48,7 +48,7 @@ class Attempt:
         return int((time.perf_counter() - self._began) * 1_000)
 
     def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
-        """Note how it ended, and what it cost at the provider (`asked`); no text of prompt or reply.
+        """Note how it ended, and what its provider asks (`asked`); no text of prompt or reply.
 
         An attempt ends once: what is said of it later is passed over.
         """

@@ -139,7 +139,7 @@ class Rerating:
             self.price = _price_of(published, wanted.version)
             assert published is not None
             self.offer = (published.provider, published.model)
-        self._prices = PricesOfCalls(self.offer, self.price)
+            self._prices = PricesOfCalls(self.offer, self.price)
             self._offers = read_offers_named(select, wanted.model)
             self._after = position_before(connection, wanted.since)
             self._to = position_before(connection, wanted.until)
@@ -241,7 +241,6 @@ class Rerating:
                     self._prices.read(connection, settled)
                     yield [(each, self._rated(each, before)) for each in settled]
                 report(position - self._after, self._to - self._after)
-
 
     def _rated(
         self, settled: HoldSettled, before: dict[UUID, list[ChargeCorrected]]

@@ -29,11 +29,11 @@ BUCKETS = (
 USAGE_BY_HOUR = Table(
     name="usage_by_hour",
     about="What was used in an hour; times in milliseconds, money in nano-USD. "
-    "`calls_A_to_B_ms` counts calls that took more than A and at most B ms. `cost_nano_usd` is what "
-    "the house owes its providers, and `margin_nano_usd` what was charged beyond it. Of `requests`, "
-    "`own_key_requests` went with a customer's own provider key, for fees of "
-    "`own_key_charged_nano_usd`; `own_key_cost_nano_usd` is what their customers owe the providers "
-    "for them, at the catalog's prices, and in no other figure.",
+    "`calls_A_to_B_ms` counts calls that took more than A and at most B ms. `cost_nano_usd` is "
+    "what the house owes its providers, `margin_nano_usd` what was charged beyond it. Of "
+    "`requests`, `own_key_requests` went with a customer's own provider key, for fees of "
+    "`own_key_charged_nano_usd`; `own_key_cost_nano_usd` is what those customers owe their "
+    "providers, at the catalog's prices, and in no other figure.",
     columns=(
         key("hour", "timestamptz"),
         key("account_id", "uuid"),

@@ -41,6 +41,7 @@ async def find_calls(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=CALLS_MAX)] = CALLS,
     before: Annotated[int | None, Query(ge=1, le=POSITION_MAX)] = None,
+    *,
     own_key: bool | None = None,
 ) -> Response:
     """The caller's calls that ended, the newest first, with `own_key` those alone that went with an
