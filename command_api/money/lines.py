@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from command_api.files.ids import BATCH, id_of
-from domain.batches.price import line_price
+from domain.batches.price import batch_of, line_price
 from domain.events.work.batches import BatchCreated
 from domain.pricing.shares import WHOLE
 from event_store.log.reading import read_of_streams
@@ -37,7 +36,7 @@ class PricesOfCalls:
         self, connection: psycopg.Connection[tuple[object, ...]], page: Sequence[HoldSettled]
     ) -> None:
         """Learn of the batches of these calls, and forget those of the page before."""
-        named = {found for each in page if (found := id_of(BATCH, each.correlation_id))}
+        named = {found for each in page if (found := batch_of(each.correlation_id))}
         entries = read_of_streams(connection, named, BatchCreated.TOPIC) if named else []
         made = [each.event for each in entries]
         self._batches = {
@@ -46,7 +45,7 @@ class PricesOfCalls:
 
     def of(self, settled: HoldSettled) -> PriceVersion:
         """What a call of the page costs by."""
-        made_for = id_of(BATCH, settled.correlation_id)
+        made_for = batch_of(settled.correlation_id)
         batch = self._batches.get(made_for) if made_for else None
         if batch is None or batch.account_id != settled.account_id:
             return self._price

@@ -6,12 +6,22 @@ The share is a price of its own with a version of its own, for the call as for a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from domain.pricing.shares import WHOLE, shared_price
 
 if TYPE_CHECKING:
     from domain.pricing.prices import PriceVersion
+
+_NAMED = re.compile(r"batch_([0-9a-f]{32})")
+
+
+def batch_of(correlation_id: str) -> UUID | None:
+    """The batch that a call's events name as what they belong to; None where they name none."""
+    found = _NAMED.fullmatch(correlation_id)
+    return UUID(found[1]) if found else None
 
 
 def line_price(provider: str, model: str, whole: PriceVersion, percent: int) -> PriceVersion:

@@ -10,7 +10,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.command_api.background.playing import begin, ended, story_of
@@ -36,6 +35,8 @@ from tests.support.harness import (
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
+
+    import httpx
 
     from event_store.postgres.database import Database
     from tests.support.harness import Request, RunningGateway
@@ -286,7 +287,10 @@ def test_a_line_of_a_batch_pays_half_of_the_fee(served: RunningGateway, provider
     callers = three(served)
     for one in callers:
         with served.client(one.user) as client:
-            upload = {"files": {"file": ("a.jsonl", jsonl(line("a")))}, "data": _PURPOSE}
+            upload: dict[str, Any] = {
+                "files": {"file": ("a.jsonl", jsonl(line("a")))},
+                "data": _PURPOSE,
+            }
             file = client.post("/v1/files", **upload).json()["id"]
             asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
             batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
@@ -315,7 +319,10 @@ def test_lines_know_of_a_key_that_was_replaced(served: RunningGateway, provider:
     with served.client(one.user) as client:
         replaced = client.patch(f"/user/provider-keys/{one.key_id}", json={"key": OTHER})
         assert replaced.status_code == 200
-        upload = {"files": {"file": ("a.jsonl", jsonl(line("a")))}, "data": _PURPOSE}
+        upload: dict[str, Any] = {
+            "files": {"file": ("a.jsonl", jsonl(line("a")))},
+            "data": _PURPOSE,
+        }
         file = client.post("/v1/files", **upload).json()["id"]
         asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
         batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
