@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -294,7 +295,7 @@ def test_a_line_of_a_batch_pays_half_of_the_fee(served: RunningGateway, provider
             file = client.post("/v1/files", **upload).json()["id"]
             asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
             batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
-            done = eventually(lambda c=client, b=batch: _ended(c, b))
+            done = eventually(partial(_ended, client, batch))
             raw = client.get(f"/v1/files/{done['output_file_id']}/content").text
             told = json.loads(raw)
             story = client.get(f"/v1/calls/{told['response']['request_id']}").json()
@@ -304,7 +305,9 @@ def test_a_line_of_a_batch_pays_half_of_the_fee(served: RunningGateway, provider
     assert provider.keys == []
 
 
-_PURPOSE = {"purpose": "batch"}
+def _upload() -> dict[str, Any]:
+    """A file of one line."""
+    return {"files": {"file": ("a.jsonl", jsonl(line("a")))}, "data": {"purpose": "batch"}}
 
 
 def _ended(client: httpx.Client, batch: str) -> dict[str, Any] | None:
@@ -326,7 +329,7 @@ def test_lines_know_of_a_key_that_was_replaced(served: RunningGateway, provider:
         file = client.post("/v1/files", **upload).json()["id"]
         asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
         batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
-        eventually(lambda: _ended(client, batch))
+        eventually(partial(_ended, client, batch))
     assert provider.keys == [f"Bearer {OTHER}"]
 
 
