@@ -288,10 +288,7 @@ def test_a_line_of_a_batch_pays_half_of_the_fee(served: RunningGateway, provider
     callers = three(served)
     for one in callers:
         with served.client(one.user) as client:
-            upload: dict[str, Any] = {
-                "files": {"file": ("a.jsonl", jsonl(line("a")))},
-                "data": _PURPOSE,
-            }
+            upload = _upload()
             file = client.post("/v1/files", **upload).json()["id"]
             asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
             batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
@@ -322,10 +319,7 @@ def test_lines_know_of_a_key_that_was_replaced(served: RunningGateway, provider:
     with served.client(one.user) as client:
         replaced = client.patch(f"/user/provider-keys/{one.key_id}", json={"key": OTHER})
         assert replaced.status_code == 200
-        upload: dict[str, Any] = {
-            "files": {"file": ("a.jsonl", jsonl(line("a")))},
-            "data": _PURPOSE,
-        }
+        upload = _upload()
         file = client.post("/v1/files", **upload).json()["id"]
         asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
         batch = client.post("/v1/batches", json={"input_file_id": file, **asked}).json()["id"]
