@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 OWN = "sk-own-0123456789abcdefWXYZ"
 OTHER = "sk-own-second-0123456789QRST"
 HOUSE = {"local": "sk-up", "openai": "sk-oa"}
-FEE, BATCH = 7, 50
+FEE, BATCH = 8, 50
 """Percent of the price that a call with an own key pays, and of its price a line of a batch."""
 CHAT_NANO_USD = 10 * 150 + 5 * 600
 PROVIDERS = """
