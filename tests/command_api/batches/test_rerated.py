@@ -36,7 +36,7 @@ def test_a_line_keeps_its_half_price_when_the_price_was_wrong(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     """By the price that it was called at nothing changes; by one twice as dear it pays the half of
-    that, once (money rules 12 and 17).
+    that, once (money rule 12, money rule 17).
     """
     upstream.answer = answers
     with running_gateway(database, tmp_path, upstream, batch_price_percent=50) as served:

@@ -225,7 +225,7 @@ def test_a_price_of_another_content_is_refused(database: Database) -> None:
 def test_lines_of_a_batch_keep_their_share(database: Database) -> None:
     """Each pays its batch's percent of the new price, as it paid of the old one, whatever the
     operator sells batches at today; what a line was called at by the same price is right already
-    (P4, money rules 12 and 17).
+    (P4, money rule 12, money rule 17).
     """
     publish(database, OLD, NEW)
     give(database, 10**12)
