@@ -28,6 +28,11 @@ class CallFacts(NamedTuple):
     settled: bool
     charged: int
     cost: int
+    """What it cost the house at providers, nano-USD, by the rule of the books."""
+    own_key: str
+    """The id of the customer's own provider key that answered; empty for the house's."""
+    own_key_cost: int
+    """What the owners of such keys paid to their providers for it, nano-USD."""
     input_tokens: int
     output_tokens: int
     cached_input_tokens: int
@@ -44,13 +49,16 @@ def facts_of(event: HoldResolved) -> CallFacts:
     last: Mapping[str, Any] = event.attempts[-1] if event.attempts else {}
     settled = isinstance(event, HoldSettled)
     usage: Mapping[str, Any] = event.usage if isinstance(event, HoldSettled) else {}
+    own_key_cost = sum(_amount(each, "own_key_cost_nano_usd") for each in event.attempts)
     return CallFacts(
         key_id_of(event.actor),
         event.provider if isinstance(event, HoldSettled) else last.get("provider", UNKNOWN),
         event.model if isinstance(event, HoldSettled) else last.get("model", UNKNOWN),
         settled,
         event.settled_nano_usd,
-        event.cost_nano_usd if isinstance(event, HoldSettled) else 0,
+        _house_cost(event),
+        last.get("own_key", UNKNOWN),
+        own_key_cost,
         usage.get("input_tokens", 0),
         usage.get("output_tokens", 0),
         usage.get("cached_input_tokens", 0),
@@ -58,6 +66,24 @@ def facts_of(event: HoldResolved) -> CallFacts:
         last.get("duration_ms"),
         last.get("first_output_ms"),
     )
+
+
+def _house_cost(event: HoldResolved) -> int:
+    """What the attempts cost the house; of old events, which do not say so, the call's cost.
+
+    An answer of the cache cost nothing, and neither did one with a customer's own key.
+    """
+    if any("cost_nano_usd" in each for each in event.attempts):
+        return sum(_amount(each, "cost_nano_usd") for each in event.attempts)
+    if not isinstance(event, HoldSettled) or event.cached_from:
+        return 0
+    return event.cost_nano_usd
+
+
+def _amount(attempt: Mapping[str, Any], name: str) -> int:
+    """An amount above 0 of an attempt, else 0."""
+    amount = attempt.get(name)
+    return amount if isinstance(amount, int) and amount > 0 else 0
 
 
 def counted_tokens(event: HoldSettled) -> int:

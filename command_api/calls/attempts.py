@@ -57,8 +57,8 @@ class WholeAttempt:
 
     def drop(self) -> None:
         """It was answered for nothing: its cost is ours, and is recorded."""
-        cost = self.attempt.offer.price.cost(self.answer.usage)
-        self.attempt.record(status=OK, error="hedge_lost", cost=cost.nano_usd)
+        asked = self.attempt.asked(self.answer.usage)
+        self.attempt.record(status=OK, error="hedge_lost", cost=asked)
 
 
 async def answer_whole(registry: Registry, call: Call, attempt: Attempt) -> WholeAttempt:

@@ -48,7 +48,7 @@ class Attempt:
         return int((time.perf_counter() - self._began) * 1_000)
 
     def record(self, *, status: int | None, error: str | None = None, cost: int = 0) -> None:
-        """Note how it ended, and what it cost at the provider; no text of prompt or reply.
+        """Note how it ended, and what its provider asks (`asked`); no text of prompt or reply.
 
         An attempt ends once: what is said of it later is passed over.
         """
@@ -60,10 +60,10 @@ class Attempt:
             "status": status,
             "started_at": self.started_at,
             "duration_ms": self.elapsed_ms,
-            "cost_nano_usd": 0 if self.offer.own_key else cost,
+            "cost_nano_usd": cost,
         }
         if self.offer.own_key:
-            line["own_key"] = self.offer.own_key
+            line |= {"own_key": self.offer.own_key, **_paid_by_its_owner(cost)}
         if self.first_output_ms is not None:
             line["first_output_ms"] = self.first_output_ms
         if error is not None:
@@ -93,12 +93,28 @@ class Attempt:
             return usage
         return usage.with_answer_at_most(most)
 
-    def costs(self, nano_usd: int) -> int:
-        """Note what it cost us at the provider, once that is known: with an own key, nothing."""
+    def asked(self, made: Usage) -> int:
+        """What its provider asks for what it made, nano-USD, whatever share of that is charged."""
+        return (self.offer.full_price or self.offer.price).cost(made).nano_usd
+
+    def costs(self, made: Usage, at_price: int) -> int:
+        """Note what it cost at the provider, once that is known, in nano-USD.
+
+        `at_price` is the cost of the same at the offer's price. Returns that, and 0 for an own key:
+        what its provider asks is its owner's bill, and none of the house.
+        """
         assert self._line is not None, "an attempt is recorded before it is charged"
-        ours: int = 0 if self.offer.own_key else nano_usd
-        self._line["cost_nano_usd"] = ours
-        return ours
+        asked = at_price if self.offer.full_price is None else self.asked(made)
+        if self.offer.own_key:
+            self._line |= _paid_by_its_owner(asked)
+            return 0
+        self._line["cost_nano_usd"] = asked
+        return at_price
+
+
+def _paid_by_its_owner(asked: int) -> dict[str, int]:
+    """What an attempt with an own key cost the house, and what its owner at the provider."""
+    return {"cost_nano_usd": 0, "own_key_cost_nano_usd": asked}
 
 
 class Call:

@@ -225,11 +225,8 @@ class Cashier:
         price, made = attempt.offer.price, usage
         usage = attempt.charged(made)
         cost = price.cost(usage)
-        if usage is made:
-            attempt.costs(cost.nano_usd)
-        else:
-            all_cost = attempt.costs(price.cost(made).nano_usd)
-            self._losses.note(call.caller.account, all_cost - cost.nano_usd)
+        at_price = cost.nano_usd if usage is made else price.cost(made).nano_usd
+        self._losses.note(call.caller.account, attempt.costs(made, at_price) - cost.nano_usd)
         call.charged = (usage, cost.nano_usd)
         ended(call, usage.input_tokens + usage.output_tokens)
         state = (

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from command_api.money.corrections import Correction, UncorrectableError, append_correction
 from command_api.money.grants import running_committer
+from command_api.money.lines import PricesOfCalls
 from domain.errors import InvalidCommandError
 from domain.events.ledger import ChargeCorrected, HoldSettled
 from domain.ledger.rerating import NotRated, Rated, Why, rate
@@ -138,6 +139,7 @@ class Rerating:
             self.price = _price_of(published, wanted.version)
             assert published is not None
             self.offer = (published.provider, published.model)
+            self._prices = PricesOfCalls(self.offer, self.price)
             self._offers = read_offers_named(select, wanted.model)
             self._after = position_before(connection, wanted.since)
             self._to = position_before(connection, wanted.until)
@@ -188,7 +190,7 @@ class Rerating:
                 call_id=settled.originator_id,
                 account_id=UUID(settled.account_id),
                 cost=rated.new,
-                price_version=self.price.version,
+                price_version=self._prices.of(settled).version,
                 reason=reason,
                 provider=settled.provider,
                 model=settled.model,
@@ -236,14 +238,15 @@ class Rerating:
                     assert isinstance(each.event, ChargeCorrected)
                     before.setdefault(each.event.originator_id, []).append(each.event)
                 if settled:
-                    yield [
-                        (
-                            each,
-                            rate(each, before.get(each.originator_id, []), self.offer, self.price),
-                        )
-                        for each in settled
-                    ]
+                    self._prices.read(connection, settled)
+                    yield [(each, self._rated(each, before)) for each in settled]
                 report(position - self._after, self._to - self._after)
+
+    def _rated(
+        self, settled: HoldSettled, before: dict[UUID, list[ChargeCorrected]]
+    ) -> Rated | NotRated:
+        corrections = before.get(settled.originator_id, [])
+        return rate(settled, corrections, self.offer, self._prices.of(settled))
 
 
 def _price_of(published: PublishedPrice | None, version: str) -> PriceVersion:

@@ -48,7 +48,7 @@ class OwnOffers:
             if len(self._made) >= OFFERS_MAX:
                 self._made.clear()
             price = fee_price(offer.provider, offer.id, offer.price, self._percent)
-            made = replace(offer, price=price, own_key=key.id)
+            made = replace(offer, price=price, own_key=key.id, full_price=offer.price)
             known = self._made[id(offer), key.id] = (offer, made)
         return known[1]
 

@@ -1,4 +1,4 @@
-"""A share of a price: what an answer costs that is given again, in percent of its first price.
+"""A share of a price, in percent: of a cached answer's, of a line of a batch's, of an own key's.
 
 Every term is multiplied exactly, so that the cost of a usage is the share of its cost but for the
 one rounding (money rule 1). What would have more decimals than a price may is rounded half to even.
@@ -6,10 +6,13 @@ one rounding (money rule 1). What would have more decimals than a price may is r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING
 
-from domain.pricing.terms import PRICE_DECIMALS_MAX
+from domain.pricing.charges import version_of
+from domain.pricing.prices import PriceVersion
+from domain.pricing.terms import PRICE_DECIMALS_MAX, PriceTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,23 @@ def share_of(terms: Mapping[str, str], percent: int) -> dict[str, str]:
         message = f"{percent} is no share in percent"
         raise ValueError(message)
     return {name: _part(Decimal(text), percent) for name, text in terms.items()}
+
+
+def shared_price(
+    provider: str, model: str, whole: PriceVersion, percent: int, source: str
+) -> PriceVersion:
+    """So many percent of an offer's price, as a price whose version follows from its terms (money
+    rule 12); raises ValueError beyond 0 to 100.
+    """
+    terms = share_of(whole.terms.as_strings(), percent)
+    # A price that states no tokens writes them as 0, and goes on to state none.
+    parsed = replace(PriceTerms.parse(terms), tokens_stated=whole.terms.tokens_stated)
+    return PriceVersion(
+        version=version_of(provider, model, source, terms),
+        source=source,
+        effective_at=whole.effective_at,
+        terms=parsed,
+    )
 
 
 def _part(value: Decimal, percent: int) -> str:

@@ -6,12 +6,12 @@ checks them need to know nothing of own keys (money rules 1 and 12).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from domain.pricing.charges import version_of
-from domain.pricing.prices import PriceVersion
-from domain.pricing.shares import WHOLE, share_of
-from domain.pricing.terms import PriceTerms
+from domain.pricing.shares import WHOLE, shared_price
+
+if TYPE_CHECKING:
+    from domain.pricing.prices import PriceVersion
 
 SOURCE = "own key: "
 """How the source of such a price begins."""
@@ -19,13 +19,5 @@ SOURCE = "own key: "
 
 def fee_price(provider: str, model: str, whole: PriceVersion, percent: int) -> PriceVersion:
     """So many percent of a price; raises ValueError beyond 0 to 100."""
-    terms = share_of(whole.terms.as_strings(), percent)
     source = f"{SOURCE}{percent} of {WHOLE} of {whole.version}"
-    # A price that states no tokens writes them as 0, and goes on to state none.
-    parsed = replace(PriceTerms.parse(terms), tokens_stated=whole.terms.tokens_stated)
-    return PriceVersion(
-        version=version_of(provider, model, source, terms),
-        source=source,
-        effective_at=whole.effective_at,
-        terms=parsed,
-    )
+    return shared_price(provider, model, whole, percent, source)

@@ -56,9 +56,23 @@ ACTIVITY = Table(
         Column("first_output_ms", "bigint", Merge.ONCE),
         Column("booked_at", "timestamptz", Merge.ONCE),
         Column("completion_id", "text", Merge.ONCE, about="The `id` of a charged call's reply."),
+        Column(
+            "own_key",
+            "text",
+            Merge.ONCE,
+            about="Id of the customer's own provider key that a call went with; empty for the "
+            "house's, NULL where there is no call.",
+        ),
+        *amounts(
+            "own_key_cost_nano_usd",
+            about="What the key's owner owes the provider for it, at the catalog's price.",
+        ),
     ),
     appended=True,
-    indexes=("account_id, position DESC", "account_id, completion_id"),
+    indexes=(
+        *("account_id, position DESC", "account_id, completion_id"),
+        "account_id, position DESC WHERE own_key <> ''",
+    ),
 )
 
 
@@ -68,7 +82,7 @@ class ActivityLog(Projection):
     name = "activity_log"
     about = "What happened on each account."
     tables = (ACTIVITY,)
-    revision = 4
+    revision = 5
     handles = (
         *(HoldResolved, HoldRefused, CreditsGranted, LotExpired),
         *(UserRegistered, *KEY_EVENTS),
@@ -82,17 +96,19 @@ class ActivityLog(Projection):
         tokens: tuple[int | None, int | None] = (None, None)
         times: tuple[int | None, int | None] = (None, None)
         amount, completion_id = 0, None
+        own: tuple[str | None, int | None] = (None, None)
         match event:
             case HoldResolved():
                 facts = changes.worked.once(facts_of, entry.position, event)
                 call_id, provider, model = str(event.originator_id), facts.provider, facts.model
                 tokens = (facts.input_tokens, facts.output_tokens)
                 times = (facts.duration_ms, facts.first_output_ms)
+                own = (facts.own_key, facts.own_key_cost)
                 amount = -event.settled_nano_usd - event.breakage_nano_usd
                 if isinstance(event, HoldSettled):
                     completion_id = _completion_id(event.provider_request_id)
             case HoldRefused():
-                call_id = str(event.originator_id)
+                call_id, own = str(event.originator_id), (UNKNOWN, 0)
                 provider, model = event.provider or UNKNOWN, event.model or UNKNOWN
             case CreditsGranted():
                 amount = event.amount_nano_usd
@@ -106,7 +122,7 @@ class ActivityLog(Projection):
                 return
         account = getattr(event, "account_id", None)
         row = (entry.position, account, kind, key_id, call_id, provider, model, *tokens, amount)
-        changes.append(ACTIVITY, (*row, *times, entry.booked_at, completion_id))
+        changes.append(ACTIVITY, (*row, *times, entry.booked_at, completion_id, *own))
 
 
 def _completion_id(told: str | None) -> str | None:
@@ -140,6 +156,8 @@ class Happened(NamedTuple):
     amount_nano_usd: int
     duration_ms: int | None
     booked_at: datetime
+    own_key: str | None
+    own_key_cost_nano_usd: int | None
 
 
 def read_recent(
@@ -148,14 +166,18 @@ def read_recent(
     *,
     limit: int,
     calls: bool = False,
+    own_key: bool | None = None,
     before: int | None = None,
 ) -> list[Happened]:
     """The newest rows of an account, or of all (None); `calls`: of calls alone.
 
+    `own_key`: only calls that went with a customer's own provider key, or only those that did not.
     `before` is a position of the log: rows at it and behind it are left out.
     """
     where = "true" if account is None else "account_id = %s"
     where += " AND call_id IS NOT NULL" if calls else ""
+    if own_key is not None:
+        where += " AND own_key <> ''" if own_key else " AND own_key = ''"
     where += "" if before is None else " AND position < %s"
     rows = select(
         f"SELECT {', '.join(Happened._fields)} FROM {ACTIVITY.view} WHERE {where} "

@@ -29,7 +29,11 @@ BUCKETS = (
 USAGE_BY_HOUR = Table(
     name="usage_by_hour",
     about="What was used in an hour; times in milliseconds, money in nano-USD. "
-    "`calls_A_to_B_ms` counts calls that took more than A and at most B ms.",
+    "`calls_A_to_B_ms` counts calls that took more than A and at most B ms. `cost_nano_usd` is "
+    "what the house owes its providers, `margin_nano_usd` what was charged beyond it. Of "
+    "`requests`, `own_key_requests` went with a customer's own provider key, for fees of "
+    "`own_key_charged_nano_usd`; `own_key_cost_nano_usd` is what those customers owe their "
+    "providers, at the catalog's prices, and in no other figure.",
     columns=(
         key("hour", "timestamptz"),
         key("account_id", "uuid"),
@@ -42,6 +46,8 @@ USAGE_BY_HOUR = Table(
         *sums("cost_nano_usd", "charged_nano_usd", "margin_nano_usd"),
         *sums("total_latency_ms", "total_first_output_ms"),
         *counts("first_outputs", *BUCKETS),
+        *counts("own_key_requests"),
+        *sums("own_key_charged_nano_usd", "own_key_cost_nano_usd"),
     ),
     indexes=("account_id, hour",),
 )
@@ -54,7 +60,7 @@ class UsageByHour(Projection):
     about = "Requests, tokens, money and latency by hour."
     tables = (USAGE_BY_HOUR,)
     handles = (HoldResolved,)
-    revision = 3
+    revision = 4
 
     def fold(self, entry: LogEntry, changes: Changes) -> None:
         """Count a call that ended in the hour of its end."""
@@ -86,7 +92,8 @@ class UsageByHour(Projection):
             first or 0,
             0 if first is None else 1,
         )
-        changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram))
+        own = (1, facts.charged) if facts.own_key else (0, 0)
+        changes.merge(USAGE_BY_HOUR, row, (*figures, *histogram, *own, facts.own_key_cost))
 
 
 def read_traffic_rows(select: Select, *, since: datetime) -> list[Row]:

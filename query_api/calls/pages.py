@@ -18,16 +18,28 @@ if TYPE_CHECKING:
 
 
 def page_of_calls(
-    database: Connects, account_id: str, *, limit: int, before: int | None, wait_s: float
+    database: Connects,
+    account_id: str,
+    *,
+    limit: int,
+    before: int | None,
+    own_key: bool | None,
+    wait_s: float,
 ) -> dict[str, Any]:
     """The account's calls that ended, the newest first, as OpenAI writes a list.
 
-    One that is under way is not among them. Raises ProjectionLaggingError.
+    One that is under way is not among them. `own_key` asks for those alone that went with an own
+    provider key, or that did not. Raises ProjectionLaggingError.
     """
     with database.connect() as connection:
         await_own_writes(connection, ACTIVITY, wait_s)
         rows = read_recent(
-            select_on(connection), UUID(account_id), limit=limit + 1, calls=True, before=before
+            select_on(connection),
+            UUID(account_id),
+            limit=limit + 1,
+            calls=True,
+            own_key=own_key,
+            before=before,
         )
     shown = rows[:limit]
     return {
@@ -50,6 +62,8 @@ def _ended(row: Happened) -> dict[str, Any]:
         "output_tokens": row.output_tokens,
         "posted_nano_usd": row.amount_nano_usd,
         "posted_usd": format_usd(row.amount_nano_usd),
+        "own_key": row.own_key or None,
+        "own_key_cost_nano_usd": row.own_key_cost_nano_usd or 0,
         "duration_ms": row.duration_ms,
         "position": row.position,
         "booked_at": to_iso(row.booked_at),

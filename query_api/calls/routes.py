@@ -41,13 +41,21 @@ async def find_calls(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=CALLS_MAX)] = CALLS,
     before: Annotated[int | None, Query(ge=1, le=POSITION_MAX)] = None,
+    *,
+    own_key: bool | None = None,
 ) -> Response:
-    """The caller's calls that ended, the newest first; or, with `completion_id`, the story of the
-    one whose reply had this `id`, once the reply has ended.
+    """The caller's calls that ended, the newest first, with `own_key` those alone that went with an
+    own provider key, or that did not; or, with `completion_id`, the story of the one whose reply
+    had this `id`, once the reply has ended.
     """
     if completion_id is None:
         page = await parts.account.run(
-            page_of_calls, caller.account_id, limit=limit, before=before, wait_s=parts.wait_s
+            page_of_calls,
+            caller.account_id,
+            limit=limit,
+            before=before,
+            own_key=own_key,
+            wait_s=parts.wait_s,
         )
         return json_reply(page)
     story = await parts.account.run(

@@ -12,7 +12,9 @@ from tests.support.packages import ROOT
 PAGE = ROOT / "docs" / "internals" / "threat-model.md"
 PARTS = (
     *("Clients", "The front", "The command API", "The query API", "The ledger and PostgreSQL"),
-    *("Redis", "Kafka and the workers", "Providers", "Mail", "The operator's command line"),
+    *("Redis", "Kafka and the workers", "Providers", "Customers' own provider keys"),
+    *("The Model Context Protocol", "Files, batches and pictures"),
+    *("Mail", "The operator's command line"),
 )
 STRIDE = set("STRIDE")
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")

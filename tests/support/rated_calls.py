@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from command_api.catalog.log import stream_of
+from domain.batches.batch import Batch, Wanted, create
+from domain.batches.price import line_price
 from domain.events.catalog import ModelListed, PricePublished
 from domain.pricing.charges import version_of
 from domain.pricing.prices import PriceVersion
@@ -88,14 +90,51 @@ def publish(database: Database, *prices: dict[str, str], offer: tuple[str, str] 
             pass
 
 
+def _priced(
+    offer: tuple[str, str], share: tuple[UUID, int] | None
+) -> tuple[PriceVersion, dict[str, str]]:
+    """What a call costs by, and what its events say of a batch."""
+    whole = PriceVersion(
+        version=version(OLD, offer), source=SOURCE, effective_at="", terms=PriceTerms.parse(OLD)
+    )
+    if share is None:
+        return whole, {}
+    batch_id, percent = share
+    return line_price(*offer, whole, percent), {"correlation_id": f"batch_{batch_id.hex}"}
+
+
+def batch(database: Database, account: UUID, percent: int) -> UUID:
+    """A batch whose lines pay so many percent."""
+    made = new_uuid7()
+    user, key, file = (str(new_uuid7()) for _ in range(3))
+    wanted = Wanted(str(account), user, key, "/v1/chat/completions", file, now_iso(), percent)
+    aggregates = Aggregates(database)
+    try:
+        aggregates.append(create(Batch(), made, wanted, new_envelope("test")))
+    finally:
+        aggregates.close()
+    return made
+
+
 def call(
-    account: UUID, usage: Usage, offer: tuple[str, str] = OFFER, *, call_id: UUID | None = None
+    account: UUID,
+    usage: Usage,
+    offer: tuple[str, str] = OFFER,
+    *,
+    call_id: UUID | None = None,
+    share: tuple[UUID, int] | None = None,
 ) -> list[Entry]:
-    """A call that was held and settled by the old price."""
+    """A call that was held and settled by the old price.
+
+    `share` makes it a line of a batch that pays so many percent of it.
+    """
     call_id = call_id or new_uuid7()
     provider, model = offer
-    stated = {"version": version(OLD, offer), "source": SOURCE, "effective_at": now_iso(), **OLD}
+    by, about = _priced(offer, share)
+    stated = {"version": by.version, "source": by.source, "effective_at": now_iso()}
+    stated |= by.terms.as_strings() if share else OLD
     held = entries.state(
+        **about,
         account_id=str(account),
         user_id="-",
         key_id="-",
@@ -108,10 +147,9 @@ def call(
         stream_reply=False,
         price=stated,
     )
-    cost = PriceVersion(version="", source="", effective_at="", terms=PriceTerms.parse(OLD)).cost(
-        usage._replace(extras=())
-    )
+    cost = by.cost(usage._replace(extras=()))
     settled = entries.state(
+        **about,
         account_id=str(account),
         usage=usage.as_dict(),
         cost_nano_usd=cost.nano_usd,

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.pricing.charges import version_of
-from domain.pricing.prices import PriceVersion
-from domain.pricing.shares import WHOLE, share_of
-from domain.pricing.terms import PriceTerms
+from domain.batches.price import line_price
 
 if TYPE_CHECKING:
     from providers.inference.registry.offers import Model
@@ -35,16 +32,6 @@ class SharedOffers:
 
 
 def _shared(offer: Model, percent: int) -> Model:
-    """With a price of its own, whose version follows from its terms (money rule 12)."""
-    whole = offer.price
-    terms = share_of(whole.terms.as_strings(), percent)
-    source = f"{whole.source}, batch: {percent} of {WHOLE}"
-    # A price that states no tokens writes them as 0, and goes on to state none.
-    parsed = replace(PriceTerms.parse(terms), tokens_stated=whole.terms.tokens_stated)
-    price = PriceVersion(
-        version=version_of(offer.provider, offer.id, source, terms),
-        source=source,
-        effective_at=whole.effective_at,
-        terms=parsed,
-    )
-    return replace(offer, price=price)
+    """With a price of its own, as `line_price` has it; its provider asks all of it."""
+    price = line_price(offer.provider, offer.id, offer.price, percent)
+    return replace(offer, price=price, full_price=offer.full_price or offer.price)

@@ -76,9 +76,9 @@ class _NoAttempt(Attempt):
         """All of it."""
         return usage
 
-    def costs(self, nano_usd: int) -> int:
+    def costs(self, made: Usage, at_price: int) -> int:
         """Nothing at any provider."""
-        del nano_usd
+        del made, at_price
         return 0
 
 

@@ -42,6 +42,8 @@ class Model:
     facts: ModelFacts = NO_FACTS
     own_key: str = ""
     """The id of the customer's own key that it is asked with; empty for the house's."""
+    full_price: PriceVersion | None = None
+    """What its provider asks, where `price` is a share of that."""
 
     @property
     def public_id(self) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from command_api.money.rerating import NoSuchPriceError, Plan, Rerating, Wanted
+from domain.batches.price import line_price
 from domain.events.ledger import ChargeCorrected
 from domain.ledger.rerating import Why
 from domain.pricing.usage import Usage
@@ -21,7 +22,7 @@ from tests.command_api.money.test_adjustments import correct
 from tests.command_api.money.test_grants import ACCOUNT, give
 from tests.event_store.append.test_append import append
 from tests.support import entries
-from tests.support.rated_calls import NEW, OLD, call, price, publish, version
+from tests.support.rated_calls import NEW, OFFER, OLD, batch, call, price, publish, version
 
 if TYPE_CHECKING:
     from event_store.postgres.database import Database
@@ -219,3 +220,53 @@ def test_a_price_of_another_content_is_refused(database: Database) -> None:
         )
     with pytest.raises(NoSuchPriceError, match="whose terms are not those of"):
         plan_of(database)
+
+
+def test_lines_of_a_batch_keep_their_share(database: Database) -> None:
+    """Each pays its batch's percent of the new price, as it paid of the old one, whatever the
+    operator sells batches at today; what a line was called at by the same price is right already
+    (P4, money rule 12, money rule 17).
+    """
+    publish(database, OLD, NEW)
+    give(database, 10**12)
+    shares = {each: batch(database, ACCOUNT, each) for each in (50, 100, 7, 0)}
+    for percent, made in shares.items():
+        for usage in USAGES:
+            append(database, *call(ACCOUNT, usage, share=(made, percent)))
+    append(database, *call(ACCOUNT, USAGES[0]))
+    by_old = plan_of(database, wanted(OLD))
+    assert (by_old.calls, by_old.unchanged) == (21, 21)
+
+    def cost(percent: int) -> int:
+        by = line_price(*OFFER, price(NEW), percent)
+        return sum(by.cost(each).nano_usd for each in USAGES)
+
+    plan = plan_of(database)
+    assert plan.whole.new == sum(map(cost, shares)) + price(NEW).cost(USAGES[0]).nano_usd
+    exact = sum(
+        Fraction(price(NEW).cost(usage).exact_nano_usd) * percent / 100
+        for percent in shares
+        for usage in USAGES
+    )
+    exact += Fraction(price(NEW).cost(USAGES[0]).exact_nano_usd)
+    assert Fraction(plan.whole.new_exact) == exact
+    done = post(database)
+    assert (done.posted, done.unchanged) == (16, 5)
+    again = post(database)
+    assert (again.posted, again.corrected_before) == (0, 16)
+    versions = {each.price_version for each in corrections(database)}
+    assert versions == {line_price(*OFFER, price(NEW), each).version for each in (50, 100, 7)}
+    assert verify(database).differences == []
+
+
+def test_nobody_elses_batch_is_a_reason_for_half(database: Database) -> None:
+    """A call that names another account's batch, or one that never was, pays all of the price
+    (P10, rule: access).
+    """
+    publish(database, OLD, NEW)
+    give(database, 10**12)
+    append(database, entries.grant(OTHER, 10**12))
+    for named in (batch(database, OTHER, 50), new_uuid7()):
+        append(database, *call(ACCOUNT, USAGES[0], share=(named, 50)))
+    plan = plan_of(database)
+    assert plan.whole.new == 2 * price(NEW).cost(USAGES[0]).nano_usd
