@@ -56,6 +56,8 @@ def test_the_spool_and_the_ledger_are_metrics(
         "gatewayz_semantic_answers_damaged_total": 0,
         "gatewayz_semantic_answers_total": 0,
         "gatewayz_semantic_lookup_seconds_total": 0,
+        "gatewayz_shared_answers_damaged_total": 0,
+        "gatewayz_shared_answers_total": 0,
         "gatewayz_limits_shared": 0,
         "gatewayz_limits_decided_alone_total": 0,
         "gatewayz_spool_files": 0,
