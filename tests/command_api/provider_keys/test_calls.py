@@ -270,7 +270,7 @@ def test_a_refused_own_key_does_not_fill_the_log(
     def counted() -> int:
         with gateway.client(user) as client:
             lines = client.get("/metrics").text.splitlines()
-        head = 'gatewayz_failed_attempts_total{code="upstream_auth",key="own",provider="local"}'
+        head = 'gatewayz_failed_attempts_total{code="status_401",key="own",provider="local"}'
         return sum(int(float(each.split()[-1])) for each in lines if each.startswith(head))
 
     before = counted()
