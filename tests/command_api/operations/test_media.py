@@ -196,7 +196,8 @@ BAD = [
     ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "n": 11}, 400, "invalid_value"),
     ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "size": "1x"}, 400, "invalid_value"),
     ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "size": "10001x10000"}, 400, "invalid_value"),
-    ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "stream": True}, 400, "invalid_value"),
+    ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "stream": True, "n": 2}, 400, "invalid_value"),
+    ("/v1/images/generations", {"model": "local/pixels", "prompt": "a", "partial_images": 2}, 400, "invalid_value"),
     ("/v1/images/generations", {"model": "", "prompt": "a"}, 400, "missing_model"),
     ("/v1/embeddings", {"model": "local/embed", "input": "a\u0000"}, 400, "invalid_text"),
 ]  # fmt: skip
