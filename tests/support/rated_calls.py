@@ -52,6 +52,17 @@ def price(terms: dict[str, str]) -> PriceVersion:
 
 def publish(database: Database, *prices: dict[str, str], offer: tuple[str, str] = OFFER) -> None:
     """List the model, tell its prices, and project both."""
+    tell_prices(database, *prices, offer=offer)
+    with database.connect() as connection:
+        runner = Runner(CatalogOffers())
+        while runner.advance(connection, 1_000)[0]:
+            pass
+
+
+def tell_prices(
+    database: Database, *prices: dict[str, str], offer: tuple[str, str] = OFFER
+) -> None:
+    """The same, to be projected by whoever follows the log."""
     provider, model = offer
     stream = stream_of(provider)
     aggregates = Aggregates(database)
@@ -84,10 +95,6 @@ def publish(database: Database, *prices: dict[str, str], offer: tuple[str, str] 
         aggregates.append(told)
     finally:
         aggregates.close()
-    with database.connect() as connection:
-        runner = Runner(CatalogOffers())
-        while runner.advance(connection, 1_000)[0]:
-            pass
 
 
 def _priced(

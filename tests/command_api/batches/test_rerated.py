@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from command_api.money.rerating import Rerating, Wanted
+from projections.catalog.catalog_offers import read_price
+from projections.engine.projection import select_on
 from tests.command_api.batches.making import Customer, answers, line
-from tests.support.harness import running_gateway
-from tests.support.rated_calls import publish, version
+from tests.support.harness import eventually, running_gateway
+from tests.support.rated_calls import tell_prices, version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,12 @@ def rerated(database: Database, version: str) -> Rerating:
     return Rerating(database, Wanted("org/m", datetime(2020, 1, 1, tzinfo=UTC), until, version))
 
 
+def published(database: Database, price: str) -> bool:
+    """Whether the catalog has a version of a price."""
+    with database.connect() as connection:
+        return read_price(select_on(connection), price) is not None
+
+
 def quiet(_: int, __: int) -> None:
     """Nobody looks."""
 
@@ -45,7 +53,8 @@ def test_a_line_keeps_its_half_price_when_the_price_was_wrong(
         told = customer.lines_of(done.output_file_id)["a"]["response"]["request_id"]
         plain = served.chat(customer.user, {})
         called_at = served.story(customer.user, plain)["price"]["version"]
-        publish(database, DEARER, offer=OFFER)
+        tell_prices(database, DEARER, offer=OFFER)
+        eventually(lambda: published(database, version(DEARER, OFFER)))
         plan = rerated(database, called_at).plan(quiet)
         assert (plan.calls, plan.unchanged, plan.whole.calls) == (2, 2, 0)
         dearer = rerated(database, version(DEARER, OFFER))
