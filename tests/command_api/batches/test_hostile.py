@@ -11,6 +11,7 @@ import pytest
 from command_api.limits.commands import LimitCommands
 from domain.limits.rates import LimitScope, SetBy
 from domain.limits.settings import Target
+from tests.command_api.api_keys.test_routes import made
 from tests.command_api.batches.making import Customer, answers, asks, line, said
 from tests.conftest import fresh_database
 from tests.support.harness import ScriptedUpstream, completion, eventually, reply, running_gateway
@@ -300,3 +301,24 @@ def test_equal_lines_are_answered_by_one_call(
         assert (done.status, done.request_counts.completed) == ("completed", 2)
         assert len(provider.asked) == 1
         served.verified()
+
+
+def test_lines_are_never_shared_with_other_accounts(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """Whatever their key says of its calls: who sends a file says nothing of each line
+    (rule: access).
+    """
+    upstream.answer = answers
+    more = {"response_cache_across_accounts": True}
+    with running_gateway(database, tmp_path / "home", upstream, **more) as served:
+        user = served.user()
+        key = made(served, user, "shares", cache={"ttl_s": 60, "shared": True})
+        customer = Customer(served, key)
+        done = customer.ended(customer.begin(line("a")))
+        assert done.request_counts.completed == 1
+        assert served.chat(key, {}).headers["x-gatewayz-cache"] == "hit"
+        assert served.chat(key, {"seed": 5}).headers["x-gatewayz-cache-shared"] == "miss"
+        with database.connect() as connection:
+            row = connection.execute("SELECT count(*) FROM shared_answer").fetchone()
+        assert row == (1,)

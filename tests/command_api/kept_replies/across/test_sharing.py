@@ -296,6 +296,24 @@ def test_an_account_gives_so_many_at_a_time(
     assert told(gateway.chat(bob, {"seed": 4}, **SHARED)) == ("hit", "hit")
 
 
+def test_a_vector_is_not_shared(
+    database: Database, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """The call for it is of a key that shares, and the text it is made of stays (rule: access)."""
+    answers(upstream)
+    settings: dict[str, Any] = {
+        "response_cache_across_accounts": True,
+        "semantic_cache_model": "local/m",
+        "semantic_cache_wait_s": 30,
+    }
+    with running_gateway(database, tmp_path / "home", upstream, **settings) as gateway:
+        wish = {"ttl_s": 60, "shared": True, "semantic": {}}
+        key = made(gateway, gateway.user(), "k", cache=wish)
+        assert told(gateway.chat(key, {})) == ("miss", "miss")
+        assert upstream.calls == 2
+        assert len(rows(gateway)) == 1
+
+
 def test_without_the_operators_word_nothing_is_shared(
     database: Database, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
