@@ -31,7 +31,7 @@ logger = logging.getLogger("gatewayz.shedding")
 
 TICK_S = 0.004
 """How often those that wait are looked at, while calls are admitted at a pace, seconds."""
-SAMPLE_S, IDLE_S = 0.025, 0.25
+SAMPLE_S, IDLE_S = 0.0125, 0.25
 """Time between looks at how late the event loop is, and while nothing is under way, seconds."""
 MS_PER_S = 1_000
 FULL, LATE = "full", "late"
@@ -62,7 +62,7 @@ class Turn:
         if self._queue is not None and not self._admitted:
             self._admitted = True
             self._queue.admitting -= 1
-            self._queue.call_next()
+            self._queue.pace.made()
 
     def leave(self) -> None:
         """It has ended, with a hold or without."""

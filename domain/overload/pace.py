@@ -8,36 +8,39 @@ costs its CPU once, however long its provider takes.
 
 from __future__ import annotations
 
-LATE_US = 3_000
-"""A process whose every sample is as late as this has more to do than it can."""
-SAMPLES = 4
+LATE_US = 2_000
+"""A process that is as late as this in half of the samples has more to do than it can."""
+SAMPLES = 8
 """So many make an interval."""
-IDLE_PERCENT = 10
+VERY_LATE_US, VERY_LATE_SAMPLES = 25_000, 2
+"""So many make one, where each is as late as this."""
+IDLE_PERCENT = 15
 """A process that had so little to do is late because others take its core."""
-KEPT_PERCENT = 90
-GROWTH_PERCENT, GROWTH_LEAST = 5, 4
-UNUSED_GROWTH_PERCENT = 50
-"""While nobody waits for more."""
+LEAST_KEPT_PERCENT, PERCENT_PER_MS = 60, 4
+"""It falls by so much for each millisecond, but not to less."""
+GROWTH_PERCENT, GROWTH_LEAST = 3, 4
+IDLE_GROWTH_PERCENT_MAX = 50
+"""A process that was idle may grow by as much as it was, and by so much where nobody waits."""
 LEAST, MOST = 50, 20_000
 """Calls a second: those that are admitted however late the process is, and any number."""
 BURST_US = 10_000
 """Calls that were not made may be made up for so long."""
-US_PER_S = 1_000_000
+US_PER_S, US_PER_MS = 1_000_000, 1_000
 
 
 class AdmissionPace:
     """The pace of one process."""
 
     __slots__ = (
-        *("_admitted", "_allowance", "_earliest", "_elapsed_us", "_idle_us", "_samples"),
-        "rate",
+        *("_allowance", "_late_us", "_elapsed_us", "_idle_us"),
+        *("_made", "rate"),
     )
 
     def __init__(self) -> None:
         """At first any number."""
         self.rate = MOST
-        self._samples = self._admitted = self._elapsed_us = self._idle_us = 0
-        self._earliest = LATE_US
+        self._made = self._elapsed_us = self._idle_us = 0
+        self._late_us = list[int]()
         self._allowance = 0  # In calls times microseconds a second, so that nothing is rounded.
 
     @property
@@ -54,8 +57,11 @@ class AdmissionPace:
             if self._allowance - US_PER_S < least:
                 return False
             self._allowance -= US_PER_S
-        self._admitted += 1
         return True
+
+    def made(self) -> None:
+        """One of them has its hold."""
+        self._made += 1
 
     def passed(self, elapsed_us: int) -> None:
         """So much time went by, microseconds."""
@@ -70,21 +76,25 @@ class AdmissionPace:
         nothing to do, microseconds; true where the rate changed. `wanted` says whether calls wait
         for more.
 
-        It falls from what was admitted, which may be far less than it allowed.
+        It falls from what was made meanwhile, which may be far less than was admitted.
         """
-        self._earliest = late_us if not self._samples else min(self._earliest, late_us)
-        self._samples += 1
+        self._late_us.append(late_us)
         self._elapsed_us += elapsed_us
         self._idle_us += idle_us
-        if self._samples < SAMPLES:
+        very_late = min(self._late_us) >= VERY_LATE_US
+        if len(self._late_us) < (VERY_LATE_SAMPLES if very_late else SAMPLES):
             return False
         before = self.rate
-        busy = self._idle_us * 100 < self._elapsed_us * IDLE_PERCENT
-        if busy and self._earliest >= LATE_US:
-            made = self._admitted * US_PER_S // max(1, self._elapsed_us)
-            self.rate = max(LEAST, min(self.rate, made) * KEPT_PERCENT // 100)
+        idle_percent = self._idle_us * 100 // max(1, self._elapsed_us)
+        late_us = sorted(self._late_us)[(len(self._late_us) - 1) // 2]
+        if late_us >= LATE_US and idle_percent < IDLE_PERCENT:
+            made = self._made * US_PER_S // max(1, self._elapsed_us)
+            kept = max(LEAST_KEPT_PERCENT, 100 - PERCENT_PER_MS * late_us // US_PER_MS)
+            self.rate = max(LEAST, min(self.rate, made) * kept // 100)
         elif self.limited:
-            percent = GROWTH_PERCENT if wanted else UNUSED_GROWTH_PERCENT
-            self.rate = min(MOST, self.rate + max(GROWTH_LEAST, self.rate * percent // 100))
-        self._samples = self._admitted = self._elapsed_us = self._idle_us = 0
+            grown = min(idle_percent, IDLE_GROWTH_PERCENT_MAX) if wanted else IDLE_GROWTH_PERCENT_MAX
+            grown = self.rate * max(GROWTH_PERCENT, grown) // 100
+            self.rate = min(MOST, self.rate + max(GROWTH_LEAST, grown))
+        self._late_us.clear()
+        self._made = self._elapsed_us = self._idle_us = 0
         return self.rate != before
