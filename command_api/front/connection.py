@@ -8,9 +8,10 @@ import struct
 import sys
 from heapq import nsmallest
 from termios import TIOCOUTQ
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from command_api.front.limits import (
     CLOSED_SHARE,
@@ -27,14 +28,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from command_api.front.bodies import Bodies
-    from command_api.front.cycle import Cycle, ShortCycle
+    from command_api.front.cycle import Cycle
     from command_api.front.replies import WaitingReplies
     from edge.asgi import Header
 
-    Early = Callable[[list[Header]], tuple[int, list[Header], bytes] | None]
+    Early = Callable[[list[Header]], tuple[int, bytes, bytes] | None]
+    """Of a request's headers: the status, the lines of its own headers, and the body."""
 
 NOTHING = bytes(struct.calcsize("i"))
 NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class _Answered:
+    """In the place of a request that was answered, of which nothing was made."""
+
+    response_started = response_complete = True
+    message_event = SimpleNamespace(set=lambda: None)
+
+
+ANSWERED = cast("Cycle", _Answered())
 
 
 class FrontConnection(HttpToolsProtocol):
@@ -122,14 +134,27 @@ class FrontConnection(HttpToolsProtocol):
         """Whether what is written now would not be read at once, or not in its turn."""
         return self.answering or self.flow.write_paused or self._deaf
 
-    def _answered_early(self, cycle: ShortCycle) -> bool:
-        """Answer a request of which nothing is made, where that is its turn and it is read."""
+    def _answered_early(self) -> bool:
+        """Answer a request of which nothing is made, where that is its turn and it is read.
+
+        What comes of its body is dropped.
+        """
         early = self.early.get(self.url)
         reply = early(self.headers) if early and not self._busy else None
-        if reply is not None:
-            self.cycle = cycle
-            cycle.answer_at_once(self, *reply)
-        return reply is not None
+        if reply is None:
+            return False
+        status, lines, body = reply
+        told = [b"%b: %b\r\n" % each for each in self.server_state.default_headers]
+        ends = not self.parser.should_keep_alive()
+        if ends:
+            told.append(b"connection: close\r\n")
+        self.cycle = ANSWERED
+        head = b"%bcontent-length: %d\r\n\r\n" % (lines, len(body))
+        self.transport.write(b"".join((STATUS_LINE[status], *told, head, body)))
+        if ends:
+            self.say_no_more(unread=True)
+        self.on_response_complete()
+        return True
 
     def _unset_keepalive_if_required(self) -> None:
         """The timer goes on: it finds out for itself whether the connection was used."""

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
     from command_api.front.connection import FrontConnection
-    from edge.asgi import Header
     from edge.errors import ApiError
 
 CLOSE = (b"connection", b"close")
@@ -130,17 +129,6 @@ class ShortCycle(Cycle):
         self.scope[WHOLE_BODY] = bytes(self.body)  # type: ignore[literal-required]
         self.body = bytearray()
         self.message_event.clear()
-
-    def answer_at_once(
-        self, front: FrontConnection, status: int, headers: list[Header], body: bytes
-    ) -> None:
-        """Answer without an application; what comes of the request's body is dropped."""
-        self.front = front
-        self._start = {"type": "http.response.start", "status": status, "headers": headers}
-        self.transport.write(self._begin(body, more=False) + body)
-        self._complete()
-        self.front = None
-        self.on_response = _nothing
 
     async def send(self, message: ASGISendEvent) -> None:
         """As ASGI has it; raises RuntimeError for a line break in a header."""

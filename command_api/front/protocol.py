@@ -157,26 +157,8 @@ class FrontProtocol(FrontConnection):
             raise refusals.too_many_connections()
         endpoint = self.endpoints.get(self.url)
         if endpoint is not None and self._plain():
-            cycle = ShortCycle(
-                scope={  # type: ignore[typeddict-item]  # What the inference routes ask for.
-                    "type": "http",
-                    "method": "POST",
-                    "client": self.client,
-                    "headers": self.headers,
-                },
-                transport=self.transport,
-                flow=self.flow,
-                logger=self.logger,
-                access_logger=self.access_logger,
-                access_log=False,
-                default_headers=self.server_state.default_headers,
-                message_event=asyncio.Event(),
-                expect_100_continue=False,
-                keep_alive=self.parser.should_keep_alive(),
-                on_response=self.on_response_complete,
-            )
-            if not self._answered_early(cycle):
-                self._take(cycle, endpoint)  # type: ignore[arg-type]
+            if not self._answered_early():
+                self._take(self._short_cycle(), endpoint)  # type: ignore[arg-type]
         else:
             self._take(self._long_cycle(), self.app)
         self._place, self._silent = IN_BODY, NEW
@@ -201,6 +183,27 @@ class FrontProtocol(FrontConnection):
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and not self.expect_100_continue
+        )
+
+    def _short_cycle(self) -> ShortCycle:
+        """A request with what the inference routes ask for."""
+        return ShortCycle(
+            scope={  # type: ignore[typeddict-item]  # No more is asked of it.
+                "type": "http",
+                "method": "POST",
+                "client": self.client,
+                "headers": self.headers,
+            },
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
         )
 
     def _long_cycle(self) -> Cycle:

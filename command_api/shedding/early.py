@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from command_api.shedding.queue import overloaded
-from edge.asgi import JSON, Headers, ReplyHeaders, request_id_of
+from edge.asgi import JSON, NO_STORE, Headers, request_id_of
 from event_store.ids import new_uuid7_text
 
 if TYPE_CHECKING:
@@ -52,11 +52,22 @@ class EarlyRefusal:
         api_keys: bool,
     ) -> None:
         """`known` is the caller of a header, without a lookup; `api_keys` may come in their own."""
-        self._known, self._queue, self._envelope = known, queue, envelope
+        self._known, self._queue = known, queue
         self._api_keys = api_keys
+        error = overloaded()
+        self._status = envelope.status(error)
+        self._body: Callable[[str], bytes] = lambda request_id: envelope.body(error, request_id)
+        ids = b"".join(b"%b: %%(id)b\r\n" % name for name in envelope.id_headers)
+        more = "".join(f"{name}: {value}\r\n" for name, value in error.headers.items())
+        self._lines = b"content-type: %b\r\n%b: %b\r\nx-gatewayz-call-id: %%(call)b\r\n%b%b" % (
+            JSON,
+            *NO_STORE,
+            ids,
+            more.encode("latin-1"),
+        )
 
-    def __call__(self, headers: list[Header]) -> tuple[int, list[Header], bytes] | None:
-        """Status, headers and body of the refusal; None for a call that goes on."""
+    def __call__(self, headers: list[Header]) -> tuple[int, bytes, bytes] | None:
+        """Status, lines of headers and body of the refusal; None for a call that goes on."""
         if not self._queue.full:
             return None
         asked = Headers({"headers": headers})
@@ -65,13 +76,10 @@ class EarlyRefusal:
         caller = self._known(asked.authorization)
         if caller is None or not self._queue.sheds(caller.priority):
             return None
-        envelope, error = self._envelope, overloaded()
-        head = ReplyHeaders(envelope.id_headers)
-        head.call_id = new_uuid7_text()
-        head.request_id = request_id_of(asked.request_id, head.call_id)
-        more = [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
-        found = [(b"content-type", JSON), *head.listed(), *more]
-        return envelope.status(error), found, envelope.body(error, head.request_id)
+        call_id = new_uuid7_text()
+        request_id = request_id_of(asked.request_id, call_id)
+        ids = {b"call": call_id.encode(), b"id": request_id.encode()}
+        return self._status, self._lines % ids, self._body(request_id)
 
 
 def early_refusals(

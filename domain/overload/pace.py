@@ -92,7 +92,9 @@ class AdmissionPace:
             kept = max(LEAST_KEPT_PERCENT, 100 - PERCENT_PER_MS * late_us // US_PER_MS)
             self.rate = max(LEAST, min(self.rate, made) * kept // 100)
         elif self.limited:
-            grown = min(idle_percent, IDLE_GROWTH_PERCENT_MAX) if wanted else IDLE_GROWTH_PERCENT_MAX
+            grown = (
+                min(idle_percent, IDLE_GROWTH_PERCENT_MAX) if wanted else IDLE_GROWTH_PERCENT_MAX
+            )
             grown = self.rate * max(GROWTH_PERCENT, grown) // 100
             self.rate = min(MOST, self.rate + max(GROWTH_LEAST, grown))
         self._late_us.clear()

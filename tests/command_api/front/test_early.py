@@ -23,8 +23,8 @@ BODY = b"no"
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Toy, int]]:
     """One that refuses what says so in a header."""
 
-    def early(headers: list[Header]) -> tuple[int, list[Header], bytes] | None:
-        return (503, [(b"x-early", b"1")], BODY) if (b"x-no", b"1") in headers else None
+    def early(headers: list[Header]) -> tuple[int, bytes, bytes] | None:
+        return (503, b"x-early: 1\r\n", BODY) if (b"x-no", b"1") in headers else None
 
     def made() -> Toy:
         toy = Toy()

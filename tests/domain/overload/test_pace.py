@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,18 +14,25 @@ from domain.overload.pace import (
     MOST,
     SAMPLES,
     US_PER_S,
+    VERY_LATE_SAMPLES,
+    VERY_LATE_US,
     AdmissionPace,
 )
 
-SAMPLE_US = 25_000
-ALL_IDLE = SAMPLE_US
+SAMPLE_US = 12_500
 
 
 def sampled(
-    pace: AdmissionPace, late_us: int, *, idle_us: int = 0, wanted: bool = True, intervals: int = 1
+    pace: AdmissionPace,
+    late_us: int,
+    *,
+    idle_us: int = 0,
+    wanted: bool = True,
+    intervals: int = 1,
+    each: int = SAMPLES,
 ) -> int:
-    """The rate after so many intervals that were alike."""
-    for _ in range(SAMPLES * intervals):
+    """The rate after so many intervals of so many samples that were alike."""
+    for _ in range(each * intervals):
         pace.sampled(SAMPLE_US, late_us, idle_us, wanted=wanted)
     return pace.rate
 
@@ -54,9 +62,10 @@ def test_at_first_all_go_on() -> None:
 
 
 def test_a_burst_that_passes_changes_nothing() -> None:
-    """One sample in time is enough: there is no standing queue (rule: calls first)."""
+    """More than half of the samples in time are enough (rule: calls first)."""
     pace = AdmissionPace()
-    for late_us in [900_000] * (SAMPLES - 1) + [0]:
+    late = [20_000] * (SAMPLES // 2 - 1)
+    for late_us in late + [0] * (SAMPLES - len(late)):
         assert not pace.sampled(SAMPLE_US, late_us, 0, wanted=True)
     assert pace.rate == MOST
 
@@ -65,26 +74,49 @@ def test_who_has_nothing_to_do_is_not_overloaded() -> None:
     """It is late because others have its core: fewer calls help nobody (rule: calls first)."""
     pace = AdmissionPace()
     enough = SAMPLE_US * IDLE_PERCENT // 100
-    assert sampled(pace, 90_000, idle_us=enough) == MOST
-    assert sampled(pace, 90_000, idle_us=enough - 1) < MOST
+    assert sampled(pace, 20_000, idle_us=enough) == MOST
+    assert sampled(pace, 20_000, idle_us=enough - 1) < MOST
 
 
-def test_it_falls_from_what_was_admitted() -> None:
-    """And not below its least, however late the process is (rule: bounded)."""
-    pace = AdmissionPace()
-    for _ in range(100):
-        assert pace.admits()
-    assert sampled(pace, LATE_US) == 900  # Of a thousand a second.
-    assert sampled(pace, LATE_US) == LEAST
+def made(pace: AdmissionPace, count: int) -> AdmissionPace:
+    """So many have their holds."""
+    for _ in range(count):
+        pace.made()
+    return pace
+
+
+SECOND = US_PER_S // SAMPLE_US // SAMPLES
+"""Intervals of a second."""
+
+
+@pytest.mark.parametrize(
+    ("late_us", "kept"), [(2_000, 92), (5_500, 78), (10_000, 60), (20_000, 60)]
+)
+def test_it_falls_from_what_was_made(late_us: int, kept: int) -> None:
+    """The more the later the process is, and not below its least (rule: bounded)."""
+    pace = made(AdmissionPace(), 1_000 // SECOND)
+    assert sampled(pace, late_us) == 1_000 * kept // 100
+    assert sampled(pace, late_us) == LEAST
+
+
+def test_very_late_it_falls_at_once() -> None:
+    """There is no need to look any longer (rule: calls first)."""
+    pace = made(AdmissionPace(), 100)
+    sampled(pace, VERY_LATE_US, each=VERY_LATE_SAMPLES - 1)
+    assert not pace.limited
+    sampled(pace, VERY_LATE_US, each=1)
+    assert pace.rate == 100 * US_PER_S // (VERY_LATE_SAMPLES * SAMPLE_US) * 60 // 100
 
 
 def test_it_grows_again() -> None:
-    """Slowly while calls wait for it, then fast, until all go on (rule: calls first)."""
-    assert sampled(slowed(1_000), 0) == 1_050
+    """Slowly while calls wait for it, by what it was idle, then fast (rule: calls first)."""
+    assert sampled(slowed(1_000), 0) == 1_030
+    assert sampled(slowed(1_000), 0, idle_us=SAMPLE_US // 5) == 1_200
+    assert sampled(slowed(1_000), 0, idle_us=SAMPLE_US) == 1_500
     assert sampled(slowed(1_000), 0, wanted=False) == 1_500
     assert sampled(slowed(LEAST), 0) == LEAST + 4
     pace = slowed(LEAST)
-    assert sampled(pace, 0, intervals=200) == MOST
+    assert sampled(pace, 0, intervals=400) == MOST
     assert not pace.limited
 
 
@@ -134,5 +166,6 @@ def test_it_stays_within_its_bounds(samples: list[tuple[int, int, int, bool]]) -
         changed = pace.sampled(elapsed_us, late_us, idle_us, wanted=wanted)
         assert changed == (pace.rate != before)
         assert LEAST <= pace.rate <= MOST
-        pace.admits(ahead=wanted)
+        if pace.admits(ahead=wanted):
+            pace.made()
         pace.passed(elapsed_us)
