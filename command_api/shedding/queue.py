@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gatewayz.shedding")
 
+ADMITTING_MAX = 64
+"""Calls without a hold at once, so that a burst waits by class before the process is late."""
 TICK_S = 0.004
 """How often those that wait are looked at, while calls are admitted at a pace, seconds."""
 SAMPLE_S, IDLE_S = 0.0125, 0.25
@@ -63,6 +65,7 @@ class Turn:
             self._admitted = True
             self._queue.admitting -= 1
             self._queue.pace.made()
+            self._queue.call_next()
 
     def leave(self) -> None:
         """It has ended, with a hold or without."""
@@ -123,7 +126,7 @@ class CallQueue:
 
     async def enter(self, priority: Priority) -> Turn:
         """Go on once there is room. Raises ApiError 503."""
-        if self.under_way < self.calls_max and not any(self._queues[: priority + 1]):
+        if self._room and not any(self._queues[: priority + 1]):
             self._pass_time()
             if self.pace.admits(ahead=self.waiting > 0):
                 return Turn(self)
@@ -133,7 +136,7 @@ class CallQueue:
     def full(self) -> bool:
         """Whether one more call would have to take another's place."""
         waiting = self.waiting
-        return waiting >= self._waiting_max and (waiting > 0 or self.under_way >= self.calls_max)
+        return waiting >= self._waiting_max and (waiting > 0 or not self._room)
 
     def sheds(self, priority: Priority) -> bool:
         """Whether a call would be refused at once, as it came last of the lowest class; counted."""
@@ -150,6 +153,10 @@ class CallQueue:
     def waiting(self) -> int:
         """Calls that wait for their turn."""
         return sum(map(len, self._queues))
+
+    @property
+    def _room(self) -> bool:
+        return self.admitting < ADMITTING_MAX and self.under_way < self.calls_max
 
     def _pass_time(self) -> None:
         now = time.monotonic_ns() // 1_000
@@ -213,7 +220,7 @@ class CallQueue:
         self._pass_time()
         for queue in self._queues:
             while queue:
-                if self.under_way >= self.calls_max:
+                if not self._room:
                     return
                 if queue[0].turn.done():
                     queue.popleft()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from command_api.settings.calls import QueueSettings
-from command_api.shedding.queue import CallQueue
+from command_api.shedding.queue import ADMITTING_MAX, CallQueue
 from domain.overload.pace import BURST_US, LATE_US, LEAST, SAMPLES, US_PER_S
 from domain.overload.priorities import Priority
 from edge.errors import ApiError
@@ -180,6 +180,26 @@ def test_a_call_with_a_hold_is_under_way_alone() -> None:
         for each in turns:
             each.leave()
         assert (queue.admitting, queue.under_way) == (0, 0)
+
+    ran(run)
+
+
+def test_a_burst_waits_by_class_for_its_holds() -> None:
+    """Before the process is late at all (rule: calls first, rule: bounded)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=500)
+        turns = [await queue.enter(Priority.LOW) for _ in range(ADMITTING_MAX)]
+        low = asyncio.create_task(outcome(queue, Priority.LOW))
+        await all_wait(queue, 1)
+        high = asyncio.create_task(outcome(queue, Priority.HIGH))
+        await all_wait(queue, 2)
+        turns[0].admitted()
+        turns.append(await high)
+        assert not low.done()
+        turns[1].leave()
+        turns.append(await low)
+        assert (queue.admitting, queue.under_way) == (ADMITTING_MAX, ADMITTING_MAX + 1)
 
     ran(run)
 
