@@ -110,10 +110,12 @@ def cpu_s(supervisor: int) -> float:
     raise RuntimeError(message)
 
 
-async def turn(kind: Kind, key: str, seconds: float, server: int, *, stream: bool) -> None:
+async def turn(
+    kind: Kind, key: str, seconds: float, server: int, *, stream: bool, port: int = PORT
+) -> None:
     """One kind, for so long."""
     body = kind.body(stream=stream)
-    clients = [Client(PORT, key, body, kind.path) for _ in range(CONNECTIONS)]
+    clients = [Client(port, key, body, kind.path) for _ in range(CONNECTIONS)]
     for each in clients:
         await each.connect()
     before, began = cpu_s(server), time.perf_counter()
