@@ -42,7 +42,8 @@ def running(folder: Path, port: int) -> Iterator[Version]:
     with tempfile.TemporaryDirectory(prefix="gw-bench-") as home:
         providers = Path(home) / "providers.toml"
         # Older ones know neither Messages nor Responses.
-        providers.write_text(PROVIDERS.partition('\n[[provider]]\nname = "responses"')[0])
+        chat = PROVIDERS.partition('\n[[provider]]\nname = "responses"')[0]
+        providers.write_text(chat.replace("responses = false", ""))
         environment = {
             **os.environ,
             "GATEWAYZ_HOME": home,
