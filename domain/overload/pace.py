@@ -76,7 +76,8 @@ class AdmissionPace:
         nothing to do, microseconds; true where the rate changed. `wanted` says whether calls wait
         for more.
 
-        It falls from what was made meanwhile, which may be far less than was admitted.
+        It falls from what was made meanwhile, which may be far less than was admitted. Where
+        that is nothing, it was no call that made the process late.
         """
         self._late_us.append(late_us)
         self._elapsed_us += elapsed_us
@@ -87,7 +88,7 @@ class AdmissionPace:
         before = self.rate
         idle_percent = self._idle_us * 100 // max(1, self._elapsed_us)
         late_us = sorted(self._late_us)[(len(self._late_us) - 1) // 2]
-        if late_us >= LATE_US and idle_percent < IDLE_PERCENT:
+        if self._made and late_us >= LATE_US and idle_percent < IDLE_PERCENT:
             made = self._made * US_PER_S // max(1, self._elapsed_us)
             kept = max(LEAST_KEPT_PERCENT, 100 - PERCENT_PER_MS * late_us // US_PER_MS)
             self.rate = max(LEAST, min(self.rate, made) * kept // 100)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from domain.overload.pace import MOST
 from event_store.append.spool import Spool
 from event_store.ids import new_uuid7
 from tests.support import entries
@@ -35,6 +36,8 @@ def test_the_spool_and_the_ledger_are_metrics(
     (rule: observable).
     """
     before = scraped(gateway)
+    # How many depends on how busy the machine is.
+    assert 0 < before.pop("gatewayz_calls_admitted_limit") <= MOST
     assert before == {
         "gatewayz_ledger_reachable": 1,
         "gatewayz_background_responses": 0,
@@ -46,7 +49,6 @@ def test_the_spool_and_the_ledger_are_metrics(
         "gatewayz_cached_answers_total": 0,
         "gatewayz_cached_calls_total": 0,
         "gatewayz_cached_calls_waited_for": 0,
-        "gatewayz_calls_admitted_limit": 20_000,
         "gatewayz_calls_admitting": 0,
         "gatewayz_calls_under_way": 0,
         "gatewayz_calls_waited_seconds_count": 0,

@@ -240,6 +240,7 @@ def test_who_is_ahead_of_all_that_wait_goes_on_at_once() -> None:
 
     async def run() -> None:
         queue = queue_of(calls_max=500)
+        (await queue.enter(Priority.LOW)).admitted()
         late(queue)
         assert queue.pace.rate == LEAST
         tasks = [asyncio.create_task(outcome(queue, Priority.LOW)) for _ in range(10)]
@@ -257,7 +258,7 @@ def test_it_says_when_it_is_overloaded(caplog: pytest.LogCaptureFixture) -> None
 
     async def run() -> None:
         queue = queue_of()
-        (await queue.enter(Priority.LOW)).leave()
+        (await queue.enter(Priority.LOW)).admitted()
         queue.start()
         late(queue)
         assert queue.late()

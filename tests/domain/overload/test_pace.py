@@ -37,9 +37,16 @@ def sampled(
     return pace.rate
 
 
+def made(pace: AdmissionPace, count: int) -> AdmissionPace:
+    """So many have their holds."""
+    for _ in range(count):
+        pace.made()
+    return pace
+
+
 def slowed(rate: int) -> AdmissionPace:
     """A pace of so many calls a second."""
-    pace = AdmissionPace()
+    pace = made(AdmissionPace(), 1)
     sampled(pace, LATE_US)
     pace.rate = rate
     return pace
@@ -63,7 +70,7 @@ def test_at_first_all_go_on() -> None:
 
 def test_a_burst_that_passes_changes_nothing() -> None:
     """More than half of the samples in time are enough (rule: calls first)."""
-    pace = AdmissionPace()
+    pace = made(AdmissionPace(), 1)
     late = [20_000] * (SAMPLES // 2 - 1)
     for late_us in late + [0] * (SAMPLES - len(late)):
         assert not pace.sampled(SAMPLE_US, late_us, 0, wanted=True)
@@ -72,17 +79,15 @@ def test_a_burst_that_passes_changes_nothing() -> None:
 
 def test_who_has_nothing_to_do_is_not_overloaded() -> None:
     """It is late because others have its core: fewer calls help nobody (rule: calls first)."""
-    pace = AdmissionPace()
     enough = SAMPLE_US * IDLE_PERCENT // 100
-    assert sampled(pace, 20_000, idle_us=enough) == MOST
-    assert sampled(pace, 20_000, idle_us=enough - 1) < MOST
+    assert sampled(made(AdmissionPace(), 1), 20_000, idle_us=enough) == MOST
+    assert sampled(made(AdmissionPace(), 1), 20_000, idle_us=enough - 1) < MOST
 
 
-def made(pace: AdmissionPace, count: int) -> AdmissionPace:
-    """So many have their holds."""
-    for _ in range(count):
-        pace.made()
-    return pace
+def test_who_makes_no_calls_is_late_for_something_else() -> None:
+    """As at its start: calls that come then find it as it is (rule: calls first)."""
+    assert sampled(AdmissionPace(), 20_000) == MOST
+    assert sampled(slowed(1_000), 20_000) == 1_030
 
 
 SECOND = US_PER_S // SAMPLE_US // SAMPLES
@@ -96,7 +101,7 @@ def test_it_falls_from_what_was_made(late_us: int, kept: int) -> None:
     """The more the later the process is, and not below its least (rule: bounded)."""
     pace = made(AdmissionPace(), 1_000 // SECOND)
     assert sampled(pace, late_us) == 1_000 * kept // 100
-    assert sampled(pace, late_us) == LEAST
+    assert sampled(made(pace, 1), late_us) == LEAST
 
 
 def test_very_late_it_falls_at_once() -> None:
