@@ -2,8 +2,9 @@
 
 A call that finds room goes on at once. Else it waits behind those of its own class and of higher
 ones, for a bounded time, before its body is read. Where the queue is full, the youngest of the
-lowest class is refused: it waited least. Room is taken until the call's hold is placed: from then
-on the call waits for its provider, which takes no CPU, and counts among those under way alone.
+lowest class is refused: it waited least. There is room while few calls wait for their holds, and as
+often as the process gets through calls (ADR 0056); from its hold on a call counts among those
+under way alone, for waiting for its provider takes no CPU.
 """
 
 from __future__ import annotations
