@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.background.feed import ALIVE, ALIVE_S
 from command_api.background.run import SAVING_S
-from command_api.replies.responses.events import data_of, decode_event, numbered, written
+from command_api.replies.responses.events import decode_event, numbered, written
+from command_api.replies.scanners.wire import data_of
 from edge.errors import ApiError, bad_request
 
 if TYPE_CHECKING:

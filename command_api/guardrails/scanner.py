@@ -12,7 +12,8 @@ import msgspec
 
 from command_api.guardrails.frames import FRAMES
 from command_api.guardrails.refusals import ANSWER, failed
-from command_api.replies.scanning import MakesResponse, ScannerAround, TellsFailure
+from command_api.replies.scanners.around import ScannerAround
+from command_api.replies.scanning import MakesResponse, TellsFailure
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:

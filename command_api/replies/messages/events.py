@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from command_api.replies.own_count import OutputCount
+from command_api.replies.scanners.wire import data_of, ends_of_events
 from command_api.replies.shapes import UNREADABLE
 from providers.inference.adapters.anthropic.as_message import written
 
@@ -52,12 +53,6 @@ class Event(msgspec.Struct):
 decode_event = msgspec.json.Decoder(Event).decode
 
 
-def data_of(raw: bytes) -> bytes | None:
-    """The data of an event's lines; None where it has none, as a comment."""
-    lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
-
-
 def add_to(count: OutputCount, part: dict[str, Any]) -> None:
     """Count a block, whole or at its begin, or what is added to it."""
     for name in ("text", "partial_json"):
@@ -88,7 +83,7 @@ def count_blocks(blocks: list[Any]) -> int:
 def _events_in(out: bytes) -> Iterator[tuple[bytes, Event | None]]:
     """The events of a piece that holds whole ones; None for what is no event."""
     begin = 0
-    for end in _ends(out):
+    for end in ends_of_events(out):
         raw, begin = out[begin:end], end
         data = data_of(raw)
         try:
@@ -96,17 +91,6 @@ def _events_in(out: bytes) -> Iterator[tuple[bytes, Event | None]]:
         except UNREADABLE:
             event = None
         yield raw, event
-
-
-def _ends(out: bytes) -> Iterator[int]:
-    at, blank = 0, True
-    for line in out.splitlines(keepends=True):
-        at += len(line)
-        blank = not line.strip()
-        if blank:
-            yield at
-    if not blank:
-        yield at
 
 
 class Kept(NamedTuple):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from command_api.replies.messages.events import Kept, answer_tokens, closing, kept_within
 from command_api.replies.messages.usage import told
-from command_api.replies.scanning import BrokenStreamError, ScannerAround
+from command_api.replies.scanners.around import ScannerAround
+from command_api.replies.scanning import BrokenStreamError
 from providers.inference.adapters.anthropic.as_message import written
 from providers.inference.adapters.translation import ODD, decode_object
 from providers.inference.port import UpstreamBrokenError

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from command_api.replies.own_count import OutputCount
+from command_api.replies.scanners.wire import data_of, ends_of_events
 from command_api.replies.shapes import UNREADABLE
 
 if TYPE_CHECKING:
@@ -51,12 +52,6 @@ def written(event: Event) -> bytes:
 def numbered(event: Event, number: int) -> Event:
     """The event with its number in the stream."""
     return {"type": event["type"], "sequence_number": number, **event}
-
-
-def data_of(raw: bytes) -> bytes | None:
-    """The data of an event's lines; None where it has none, as a comment."""
-    lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
 
 
 def is_output(event: Event) -> bool:
@@ -120,21 +115,10 @@ def count_output(output: list[Any]) -> int:
     return count.whole.tokens or sum(each.get("type") not in SILENT for each in known)
 
 
-def _ends(out: bytes) -> Iterator[int]:
-    at, blank = 0, True
-    for line in out.splitlines(keepends=True):
-        at += len(line)
-        blank = not line.strip()
-        if blank:
-            yield at
-    if not blank:
-        yield at
-
-
 def events_in(out: bytes) -> Iterator[tuple[bytes, Event | None]]:
     """The events of a piece that holds whole ones; None for what is no event."""
     begin = 0
-    for end in _ends(out):
+    for end in ends_of_events(out):
         raw, begin = out[begin:end], end
         data = data_of(raw)
         try:

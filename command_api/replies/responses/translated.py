@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from command_api.replies.responses.assembled import Assembled, answer_tokens, kept_within
 from command_api.replies.responses.events import Event, numbered, written
 from command_api.replies.responses.usage import told
-from command_api.replies.scanning import BrokenStreamError, ScannerAround
+from command_api.replies.scanners.around import ScannerAround
+from command_api.replies.scanning import BrokenStreamError
 from providers.inference.adapters.translation import ODD, decode_object
 from providers.inference.port import UpstreamBrokenError
 

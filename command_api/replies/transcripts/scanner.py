@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanning import BrokenStreamError, EventsOfMedia, StreamErrorChunk
+from command_api.replies.scanners.media import EventsOfMedia
+from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from domain.pricing.money import usd_number
