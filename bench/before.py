@@ -7,6 +7,7 @@ own, and are asked in turns, first the one and then the other; the fake upstream
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -57,10 +58,9 @@ def running(folder: Path, port: int) -> Iterator[Version]:
             wait_for(port, "/health")
             made = [*(program, "user", "create", "--email", "b@example.com"), "--json"]
             told = subprocess.check_output(
-                [*made, "--grant", "1000000"], cwd=folder, env=environment, text=True
+                [*made, "--grant", "1000000"], cwd=folder, env=environment
             )
-            key = told.partition('"api_key": "')[2].partition('"')[0]
-            yield Version(port, key, served.pid)
+            yield Version(port, json.loads(told)["api_key"], served.pid)
         finally:
             served.terminate()
             served.wait(WAIT_S)

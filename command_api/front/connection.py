@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 import sys
+from contextlib import suppress
 from heapq import nsmallest
 from termios import TIOCOUTQ
 from types import SimpleNamespace
@@ -230,8 +231,14 @@ class FrontConnection(HttpToolsProtocol):
             self._watch_reader()
 
     def _unread(self) -> int:
-        """Bytes on the way: ours, and the system's, which takes them in large steps."""
-        kept = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, NOTHING)
+        """Bytes on the way: ours, and the system's, which takes them in large steps.
+
+        The system has none of a connection that it closed in the middle of a write.
+        """
+        kept = NOTHING
+        with suppress(OSError, ValueError):
+            socket_of = self.transport.get_extra_info("socket")
+            kept = fcntl.ioctl(socket_of.fileno(), TIOCOUTQ, NOTHING)
         written = self.transport.get_write_buffer_size() + int.from_bytes(kept, sys.byteorder)
         return self.unwritten + written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import json
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from command_api.front.connection import FrontConnection
 from tests.command_api.front.toy import (
     FLOOD_PIECES,
     HUGE_BYTES,
@@ -282,3 +284,28 @@ def test_neighbours_of_a_stream_that_nobody_reads_are_not_slowed(
         assert (story["status"], story["reason"]) == ("settled", "client_disconnected")
         assert story["usage"]["source"] == "estimated"
         gateway.verified()
+
+
+class Dying(asyncio.Transport):
+    """A transport that found in a write that its connection is gone: its socket is closed."""
+
+    def __init__(self, given: socket.socket, waits: int) -> None:
+        super().__init__(extra={"socket": given})
+        self._waits = waits
+
+    def get_write_buffer_size(self) -> int:
+        """What nobody will read."""
+        return self._waits
+
+
+def test_a_connection_that_dies_in_a_write_ends_no_call() -> None:
+    """Nothing of what was written is on its way any more; the writer is told no defect
+    (rule: wire).
+    """
+    gone, other = socket.socketpair()
+    gone.close()
+    other.close()
+    connection = FrontConnection.__new__(FrontConnection)
+    connection.transport = Dying(gone, 7)
+    connection.unwritten = 5
+    assert connection._unread() == 12
