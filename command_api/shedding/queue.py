@@ -32,6 +32,8 @@ logger = logging.getLogger("gatewayz.shedding")
 
 ADMITTING_MAX = 64
 """Calls without a hold at once, so that a burst waits by class before the process is late."""
+MIXED_S = 10.0
+"""So long after calls of two classes came there is a class that goes first, seconds."""
 TICK_S = 0.004
 """How often those that wait are looked at, while calls are admitted at a pace, seconds."""
 SAMPLE_S, IDLE_S = 0.0125, 0.25
@@ -101,6 +103,8 @@ class CallQueue:
         self.admitting = self.under_way = 0
         """Calls without a hold yet, and all."""
         self._ticking: asyncio.TimerHandle | None = None
+        self._last_class: Priority | None = None
+        self._mixed_until = 0.0
         self._waiting_max, self._wait_s = settings.waiting_max, settings.wait_s
         self._queues: tuple[deque[_Waiting], ...] = tuple(deque() for _ in Priority)
         self.admitted_late, self.waited_s = 0, 0.0
@@ -127,6 +131,7 @@ class CallQueue:
 
     async def enter(self, priority: Priority) -> Turn:
         """Go on once there is room. Raises ApiError 503."""
+        self._note(priority)
         if self._room and not any(self._queues[: priority + 1]):
             self._pass_time()
             if self.pace.admits(ahead=self.waiting > 0):
@@ -141,6 +146,7 @@ class CallQueue:
 
     def sheds(self, priority: Priority) -> bool:
         """Whether a call would be refused at once, as it came last of the lowest class; counted."""
+        self._note(priority)
         if not self.full or any(self._queues[priority + 1 :]):
             return False
         self.shed[priority.name.lower(), FULL] += 1
@@ -154,6 +160,12 @@ class CallQueue:
     def waiting(self) -> int:
         """Calls that wait for their turn."""
         return sum(map(len, self._queues))
+
+    def _note(self, priority: Priority) -> None:
+        if priority is not self._last_class:
+            if self._last_class is not None:
+                self._mixed_until = time.monotonic() + MIXED_S
+            self._last_class = priority
 
     @property
     def _room(self) -> bool:
@@ -276,7 +288,12 @@ class CallQueue:
 
     def sampled(self, elapsed_us: int, late_us: int, idle_us: int) -> None:
         """So long after the last time the event loop came so much later than it was to, and had
-        so long nothing to do, microseconds.
+        so long nothing to do, microseconds. Where all calls are of one class nobody goes first, so
+        that a pace would cost calls and serve none.
         """
-        if self.pace.sampled(elapsed_us, late_us, idle_us, wanted=self.waiting > 0):
+        if time.monotonic() > self._mixed_until:
+            changed = self.pace.lift()
+        else:
+            changed = self.pace.sampled(elapsed_us, late_us, idle_us, wanted=self.waiting > 0)
+        if changed:
             self.call_next()

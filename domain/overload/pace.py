@@ -71,6 +71,13 @@ class AdmissionPace:
     def _most_kept(self) -> int:
         return max(self.rate * BURST_US, US_PER_S)
 
+    def lift(self) -> bool:
+        """Any number may go on from now; true where that changed the rate."""
+        before, self.rate = self.rate, MOST
+        self._late_us.clear()
+        self._made = self._elapsed_us = self._idle_us = 0
+        return self.rate != before
+
     def sampled(self, elapsed_us: int, late_us: int, idle_us: int, *, wanted: bool) -> bool:
         """Take in how long ago the last sample was, how late the process was, and how long it had
         nothing to do, microseconds; true where the rate changed. `wanted` says whether calls wait

@@ -207,6 +207,12 @@ def test_a_burst_waits_by_class_for_its_holds() -> None:
 SAMPLE_US = 12_500
 
 
+async def mixed(queue: CallQueue) -> None:
+    """Calls of two classes come."""
+    for each in (Priority.HIGH, Priority.LOW):
+        (await queue.enter(each)).leave()
+
+
 def late(queue: CallQueue, late_us: int = LATE_US) -> None:
     """The process was late all the time, and busy."""
     for _ in range(SAMPLES):
@@ -218,6 +224,7 @@ def test_the_pace_follows_how_late_the_process_is() -> None:
 
     async def run() -> None:
         queue = queue_of(calls_max=500)
+        await mixed(queue)
         turns = [await queue.enter(Priority.LOW) for _ in range(50)]
         for each in turns:
             each.admitted()
@@ -235,11 +242,34 @@ def test_the_pace_follows_how_late_the_process_is() -> None:
     ran(run)
 
 
+def test_where_all_are_of_one_class_there_is_no_pace() -> None:
+    """Nobody would be served by it; the last of it ends with the mix (rule: calls first)."""
+
+    async def run() -> None:
+        queue = queue_of(calls_max=500)
+        turns = [await queue.enter(Priority.LOW) for _ in range(50)]
+        for each in turns:
+            each.admitted()
+        late(queue)
+        assert not queue.late()
+        await queue.enter(Priority.HIGH)
+        for _ in turns:
+            queue.pace.made()
+        late(queue)
+        assert queue.late()
+        queue._mixed_until = 0.0
+        late(queue)
+        assert not queue.late()
+
+    ran(run)
+
+
 def test_who_is_ahead_of_all_that_wait_goes_on_at_once() -> None:
     """And the others wait for those a little longer (rule: calls first)."""
 
     async def run() -> None:
         queue = queue_of(calls_max=500)
+        await mixed(queue)
         (await queue.enter(Priority.LOW)).admitted()
         late(queue)
         assert queue.pace.rate == LEAST
@@ -257,7 +287,8 @@ def test_it_says_when_it_is_overloaded(caplog: pytest.LogCaptureFixture) -> None
     """As it begins and as it is over (rule: observable)."""
 
     async def run() -> None:
-        queue = queue_of()
+        queue = queue_of(calls_max=5)
+        await mixed(queue)
         (await queue.enter(Priority.LOW)).admitted()
         queue.start()
         late(queue)
