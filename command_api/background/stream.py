@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from command_api.calls.stream import InferenceStream
 from command_api.replies.responses.events import events_in
-from command_api.replies.scanning import TellsFailure
+from command_api.replies.scanning import tells_failure
 from edge.asgi import ReplyHeaders
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class BackgroundStream(InferenceStream):
     def made(self, error: ApiError) -> dict[str, Any]:
         """The response as far as it came."""
         scanner = self._won.scanner if self._won is not None else None
-        if isinstance(scanner, TellsFailure):
+        if tells_failure(scanner):
             for _, event in events_in(scanner.broken(error)):
                 if event is not None and isinstance(event.get("response"), dict):
                     made: dict[str, Any] = event["response"]

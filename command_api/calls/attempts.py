@@ -9,8 +9,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from command_api.calls.beside.asking import asked_streamed, asked_whole, open_upstream
 from command_api.calls.beside.own_keys import blame
 from command_api.calls.defects import UNFORESEEN, give_up, known
@@ -21,10 +19,15 @@ from command_api.replies.failures import (
     failure_of_body,
     failure_of_error,
     failure_of_exception,
+    failure_of_no_stream,
     failure_of_nothing,
 )
-from command_api.replies.scanning import BrokenStreamError, HasKind, StreamErrorChunk, TellsFailure
-from command_api.replies.shapes import UNREADABLE
+from command_api.replies.scanning import (
+    BrokenStreamError,
+    StreamErrorChunk,
+    has_kind,
+    tells_failure,
+)
 from command_api.replies.usage_report import parse_usage
 from edge.asgi import EVENT_STREAM
 from edge.errors import ApiError
@@ -217,8 +220,8 @@ class StreamAttempt:
         content_type = reply.headers.get(b"content-type", b"")
         if content_type.startswith(b"application/json"):
             # An upstream that does not stream, or an error that came with 200.
-            raise _not_a_stream(offer.provider, await reply.whole())
-        if isinstance(self.scanner, HasKind):
+            raise failure_of_no_stream(offer.provider, await reply.whole())
+        if has_kind(self.scanner):
             self.scanner.begins(content_type)
         return reply
 
@@ -284,16 +287,16 @@ class StreamAttempt:
     @property
     def kind(self) -> bytes:
         """The content type of what its caller gets."""
-        return self.scanner.kind if isinstance(self.scanner, HasKind) else EVENT_STREAM
+        return self.scanner.kind if has_kind(self.scanner) else EVENT_STREAM
 
     @property
     def breaks_off(self) -> bool:
         """Whether the stream can say that it failed in no other way than to end without its end."""
-        return isinstance(self.scanner, HasKind) and self.scanner.breaks_off
+        return has_kind(self.scanner) and self.scanner.breaks_off
 
     def last_events(self, envelope: Envelope, error: ApiError, request_id: str) -> bytes:
         """How the stream ends, which has begun and cannot go on."""
-        if isinstance(self.scanner, TellsFailure):
+        if tells_failure(self.scanner):
             return self.scanner.broken(error)
         held = self.scanner.flushed() if isinstance(self.scanner, GuardedScanner) else b""
         return held + envelope.last_events(error, request_id)
@@ -307,13 +310,3 @@ class StreamAttempt:
     def _made(self) -> int:
         """Our own count of what came; a picture is output too, and has no text to count."""
         return self.scanner.count() or int(self.scanner.started)
-
-
-def _not_a_stream(provider: str, raw: bytes) -> UpstreamFailure:
-    try:
-        body: Any = msgspec.json.decode(raw)
-    except UNREADABLE:
-        body = None
-    if isinstance(body, dict) and body.get("error"):
-        return failure_of_error(provider, body["error"])
-    return failure_of_nothing(provider, "no stream")

@@ -13,7 +13,7 @@ import msgspec
 from command_api.guardrails.frames import FRAMES
 from command_api.guardrails.refusals import ANSWER, failed
 from command_api.replies.scanners.around import ScannerAround
-from command_api.replies.scanning import MakesResponse, TellsFailure
+from command_api.replies.scanning import makes_response, tells_failure
 from providers.inference.port import Operation
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class GuardedFailures(GuardedScanner):
     def broken(self, error: ApiError) -> bytes:
         """The end of a stream that has begun and cannot go on."""
         scanner = self._scanner
-        assert isinstance(scanner, TellsFailure), "it is made for those alone"
+        assert tells_failure(scanner), "it is made for those alone"
         last = scanner.broken(error)
         if self._guarding.refused is None and not self._guarding.waits:
             made = self.flushed() + self._told(last, held=False)
@@ -170,7 +170,7 @@ class GuardedResponse(GuardedFailures):
     def response(self) -> dict[str, Any] | None:
         """The whole as it was told; of one that was refused, that it failed and for what."""
         scanner = self._scanner
-        assert isinstance(scanner, MakesResponse), "it is made for those alone"
+        assert makes_response(scanner), "it is made for those alone"
         whole = scanner.response
         if self._ended_with is not None or whole is None or self._guarding.refused is not None:
             return self._ended_with
@@ -183,8 +183,8 @@ def guarded(scanner: Scanner, guarding: Guarding | None) -> Scanner:
     """What reads a stream for a call; where no guard looks at answers it is `scanner` itself."""
     if guarding is None or not guarding.looks_at_answer:
         return scanner
-    if isinstance(scanner, MakesResponse):
+    if makes_response(scanner):
         return GuardedResponse(scanner, guarding)
-    if isinstance(scanner, TellsFailure):
+    if tells_failure(scanner):
         return GuardedFailures(scanner, guarding)
     return GuardedScanner(scanner, guarding)

@@ -238,3 +238,14 @@ def failure_of_nothing(provider: str, what: str) -> UpstreamFailure:
     return UpstreamFailure(
         f"{provider} answered 200 with {what}", told, status=200, code="unusable_reply"
     )
+
+
+def failure_of_no_stream(provider: str, raw: bytes) -> UpstreamFailure:
+    """The failure of a body that came in the place of a stream."""
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except UNREADABLE:
+        body = None
+    if isinstance(body, dict) and body.get("error"):
+        return failure_of_error(provider, body["error"])
+    return failure_of_nothing(provider, "no stream")

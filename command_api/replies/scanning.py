@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,7 @@ class Scanner(Protocol):
         ...
 
 
-@runtime_checkable
-class TellsFailure(Protocol):
+class TellsFailure(Scanner, Protocol):
     """A scanner of a stream whose failures are no envelope, but an event of its own."""
 
     def broken(self, error: ApiError, /) -> bytes:
@@ -117,8 +116,7 @@ class TellsFailure(Protocol):
         ...
 
 
-@runtime_checkable
-class HasKind(Protocol):
+class HasKind(Scanner, Protocol):
     """A scanner of a stream whose content type is the provider's to say."""
 
     kind: bytes
@@ -131,9 +129,27 @@ class HasKind(Protocol):
         ...
 
 
-@runtime_checkable
-class MakesResponse(Protocol):
+class MakesResponse(Scanner, Protocol):
     """A scanner of a stream that ends with the whole of what it made."""
 
     response: dict[str, Any] | None
     """The whole, once the stream has ended with it."""
+
+
+# What a scanner has beside is asked by one name of it: a check of a whole protocol takes 20 µs, and
+# these are on the way of every stream.
+
+
+def tells_failure(scanner: object) -> TypeGuard[TellsFailure]:
+    """Whether its stream's failures are events of its own."""
+    return hasattr(scanner, "broken")
+
+
+def has_kind(scanner: object) -> TypeGuard[HasKind]:
+    """Whether its stream's content type is the provider's to say."""
+    return hasattr(scanner, "breaks_off")
+
+
+def makes_response(scanner: object) -> TypeGuard[MakesResponse]:
+    """Whether its stream ends with the whole of what it made."""
+    return hasattr(scanner, "response")

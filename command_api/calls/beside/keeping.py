@@ -10,7 +10,7 @@ import msgspec
 from command_api.calls.beside.caching import keep_stream, keep_whole
 from command_api.kept_replies.idempotency import StoredReply
 from command_api.operations.responses.request import Chain, ResponsesRequest, parse_responses
-from command_api.replies.scanning import MakesResponse
+from command_api.replies.scanning import makes_response
 from command_api.uploads.reading import ONE_FILE, UploadLimits, read_form
 from edge.asgi import LET_GO, is_json, read_body
 from edge.errors import ApiError
@@ -141,5 +141,5 @@ async def keep_streamed(
     if won is None or not isinstance(request, ResponsesRequest) or request.background:
         return  # What runs in the background is kept by who runs it, however it ends.
     scanner = won.scanner
-    if isinstance(scanner, MakesResponse):
+    if makes_response(scanner):
         await parts.kept_responses.keep(call.caller, call.id, request, scanner.response)
