@@ -172,9 +172,15 @@ class CallQueue:
         return self.admitting < ADMITTING_MAX and self.under_way < self.calls_max
 
     def _pass_time(self) -> None:
+        if not self.pace.limited:
+            return  # Nothing is counted out, so no clock need be read.
         now = time.monotonic_ns() // 1_000
         self.pace.passed(now - self._looked_us)
         self._looked_us = now
+
+    def _look_again(self) -> None:
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
@@ -186,8 +192,8 @@ class CallQueue:
         loop = asyncio.get_running_loop()
         one = _Waiting(loop.create_future())
         self._queues[priority].append(one)
-        if self._ticking is None and self.pace.limited:
-            self._ticking = loop.call_later(TICK_S, self._tick)
+        if self.pace.limited:
+            self._look_again()
         timer = loop.call_later(self._wait_s, self._refuse, one, priority, LATE)
         try:
             turn = await one.turn
@@ -240,9 +246,7 @@ class CallQueue:
                 elif self.pace.admits():
                     queue.popleft().turn.set_result(Turn(self))
                 else:
-                    if self._ticking is None:
-                        loop = asyncio.get_running_loop()
-                        self._ticking = loop.call_later(TICK_S, self._tick)
+                    self._look_again()
                     return
 
     def told(self) -> dict[str, Any]:

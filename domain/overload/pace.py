@@ -1,9 +1,9 @@
 """How many calls a second a process admits: fewer while it is late all the time, else all.
 
-Additive increase, multiplicative decrease, as TCP does it (RFC 5681, 3.1). What counts is the
-smallest delay of an interval, as in CoDel (RFC 8289, 3.1): a burst that passes makes some samples
-late, a standing queue makes every one late. What is limited is a rate and no number of calls: each
-costs its CPU once, however long its provider takes.
+It grows slowly and falls fast, as in TCP (RFC 5681, 3.1). What counts is the delay that half of an
+interval's samples have: a burst that passes makes some of them late, a standing queue makes most.
+What is limited is a rate and no number of calls: each costs its CPU once, however long its provider
+takes.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ US_PER_S, US_PER_MS = 1_000_000, 1_000
 class AdmissionPace:
     """The pace of one process."""
 
-    __slots__ = (
-        *("_allowance", "_late_us", "_elapsed_us", "_idle_us"),
-        *("_made", "rate"),
-    )
+    __slots__ = ("_allowance", "_elapsed_us", "_idle_us", "_late_us", "_made", "rate")
 
     def __init__(self) -> None:
         """At first any number."""
         self.rate = MOST
-        self._made = self._elapsed_us = self._idle_us = 0
-        self._late_us = list[int]()
         self._allowance = 0  # In calls times microseconds a second, so that nothing is rounded.
+        self._begin_interval()
+
+    def _begin_interval(self) -> None:
+        self._late_us = list[int]()
+        self._made = self._elapsed_us = self._idle_us = 0
 
     @property
     def limited(self) -> bool:
@@ -74,8 +74,7 @@ class AdmissionPace:
     def lift(self) -> bool:
         """Any number may go on from now; true where that changed the rate."""
         before, self.rate = self.rate, MOST
-        self._late_us.clear()
-        self._made = self._elapsed_us = self._idle_us = 0
+        self._begin_interval()
         return self.rate != before
 
     def sampled(self, elapsed_us: int, late_us: int, idle_us: int, *, wanted: bool) -> bool:
@@ -100,11 +99,8 @@ class AdmissionPace:
             kept = max(LEAST_KEPT_PERCENT, 100 - PERCENT_PER_MS * late_us // US_PER_MS)
             self.rate = max(LEAST, min(self.rate, made) * kept // 100)
         elif self.limited:
-            grown = (
-                min(idle_percent, IDLE_GROWTH_PERCENT_MAX) if wanted else IDLE_GROWTH_PERCENT_MAX
-            )
-            grown = self.rate * max(GROWTH_PERCENT, grown) // 100
+            idle = min(idle_percent, IDLE_GROWTH_PERCENT_MAX) if wanted else IDLE_GROWTH_PERCENT_MAX
+            grown = self.rate * max(GROWTH_PERCENT, idle) // 100
             self.rate = min(MOST, self.rate + max(GROWTH_LEAST, grown))
-        self._late_us.clear()
-        self._made = self._elapsed_us = self._idle_us = 0
+        self._begin_interval()
         return self.rate != before
