@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanners.media import EventsOfMedia
+from command_api.replies.scanners.media import StreamOfEvents
 from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from domain.images.made import PARTIAL_TOKENS
 from domain.pricing.money import usd_number
-from edge.asgi import EVENT_STREAM
 from edge.body import decode_members
-from providers.inference.adapters.lines import LineTooLongError, WholeLines
+from providers.inference.adapters.lines import WholeLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +48,11 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-class ImageScanner(EventsOfMedia):
+class ImageScanner(StreamOfEvents):
     """A scanner of one image."""
 
-    kind = EVENT_STREAM
-    breaks_off = False
+    TOO_MANY = "more events than one image can be"
+    ENDED_EARLY = "a stream that ended before its image"
 
     def __init__(
         self,
@@ -78,31 +77,6 @@ class ImageScanner(EventsOfMedia):
         self._last = b""
         self.started = self.finished = self.done = False
         self.usage: Usage | None = None
-
-    def begins(self, content_type: bytes) -> None:
-        """Take what the provider calls its reply; raises BrokenStreamError for no events."""
-        if content_type.partition(b";")[0].strip().lower() != EVENT_STREAM.partition(b";")[0]:
-            message = "what is no stream of events"
-            raise BrokenStreamError(message)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            message = "more events than one image can be"
-            raise BrokenStreamError(message)
-        try:
-            return self._events_of(self._lines.add(data))
-        except LineTooLongError as error:
-            raise BrokenStreamError(str(error)) from None
-
-    def end(self) -> bytes:
-        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
-        out = self._events_of(self._lines.rest() + b"\n")
-        if not self.done:
-            message = "a stream that ended before its image"
-            raise BrokenStreamError(message, out)
-        return out
 
     def take_pending(self) -> bytes:
         """Nothing is kept back but the last: the first picture is output."""

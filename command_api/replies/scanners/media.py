@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
+from edge.asgi import EVENT_STREAM
+from providers.inference.adapters.lines import LineTooLongError, WholeLines
 
 if TYPE_CHECKING:
     from command_api.replies.scanning import Paid
@@ -64,3 +66,43 @@ class EventsOfMedia(ABC):
             error.passed = b"".join(out)
             raise
         return b"".join(out)
+
+
+class StreamOfEvents(EventsOfMedia):
+    """One whose provider answers in events alone, of which there is a most in bytes."""
+
+    kind = EVENT_STREAM
+    breaks_off = False
+    TOO_MANY: ClassVar[str]
+    """What is said of more events than can be."""
+    ENDED_EARLY: ClassVar[str]
+    """What is said of a stream without its last event."""
+    _lines: WholeLines
+    _bytes_left: int
+
+    def begins(self, content_type: bytes) -> None:
+        """Take what the provider calls its reply; raises BrokenStreamError for no events."""
+        if content_type.partition(b";")[0].strip().lower() != EVENT_STREAM.partition(b";")[0]:
+            message = "what is no stream of events"
+            raise BrokenStreamError(message)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise BrokenStreamError(self.TOO_MANY)
+        try:
+            return self._passed(self._lines.add(data))
+        except LineTooLongError as error:
+            raise BrokenStreamError(str(error)) from None
+
+    def end(self) -> bytes:
+        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
+        out = self._passed(self._lines.rest() + b"\n")
+        if not self.done:
+            raise BrokenStreamError(self.ENDED_EARLY, out)
+        return out
+
+    def _passed(self, block: bytes) -> bytes:
+        """What of whole lines may be passed on."""
+        return self._events_of(block)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from command_api.replies.scanners.media import EventsOfMedia
+from command_api.replies.scanners.media import StreamOfEvents
 from command_api.replies.scanning import BrokenStreamError, StreamErrorChunk
 from command_api.replies.shapes import UNREADABLE
 from command_api.replies.sse import LINE_BYTES_MAX
 from domain.pricing.money import usd_number
 from domain.pricing.usage import TextCount
-from edge.asgi import EVENT_STREAM
 from edge.body import decode_members
-from providers.inference.adapters.lines import LineTooLongError, WholeLines
+from providers.inference.adapters.lines import WholeLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +49,11 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-class TranscriptScanner(EventsOfMedia):
+class TranscriptScanner(StreamOfEvents):
     """A scanner of a transcript."""
 
-    kind = EVENT_STREAM
-    breaks_off = False
+    TOO_MANY = "more events than can be of so much audio"
+    ENDED_EARLY = "a stream that ended before it was done"
 
     def __init__(self, tokens_max: int, read: Callable[[msgspec.Raw], Usage | None]) -> None:
         """`tokens_max` is the most that can be said; `read` reads a report of usage."""
@@ -65,31 +64,6 @@ class TranscriptScanner(EventsOfMedia):
         self._pending, self._last = b"", b""
         self.started = self.finished = self.done = False
         self.usage: Usage | None = None
-
-    def begins(self, content_type: bytes) -> None:
-        """Take what the provider calls its reply; raises BrokenStreamError for no events."""
-        if content_type.partition(b";")[0].strip().lower() != EVENT_STREAM.partition(b";")[0]:
-            message = "what is no stream of events"
-            raise BrokenStreamError(message)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece; raises StreamErrorChunk or BrokenStreamError."""
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            message = "more events than can be of so much audio"
-            raise BrokenStreamError(message)
-        try:
-            return self._passed(self._lines.add(data))
-        except LineTooLongError as error:
-            raise BrokenStreamError(str(error)) from None
-
-    def end(self) -> bytes:
-        """The provider's bytes are over; raises StreamErrorChunk or BrokenStreamError."""
-        out = self._passed(self._lines.rest() + b"\n")
-        if not self.done:
-            message = "a stream that ended before it was done"
-            raise BrokenStreamError(message, out)
-        return out
 
     def take_pending(self) -> bytes:
         """Events that came before any text."""
